@@ -1,0 +1,24 @@
+# One static library per folder of src/: the dependency graph of the folders is kept by these targets.
+
+add_library(simclr_options INTERFACE)
+target_compile_features(simclr_options INTERFACE cxx_std_20)
+target_compile_options(simclr_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
+                                                -Wno-missing-field-initializers)
+if(SIMCLR_WERROR)
+  target_compile_options(simclr_options INTERFACE -Werror)
+endif()
+if(SIMCLR_SANITIZE)
+  target_compile_options(simclr_options INTERFACE -fsanitize=${SIMCLR_SANITIZE}
+                                                  -fno-omit-frame-pointer)
+  target_link_options(simclr_options INTERFACE -fsanitize=${SIMCLR_SANITIZE})
+endif()
+
+# simclr_library(<folder> SOURCES ... [DEPENDS ...] [PRIVATE_DEPENDS ...]) defines target simclr_<folder>.
+function(simclr_library folder)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  string(REPLACE "/" "_" name simclr_${folder})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/include
+                                     PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE simclr_options ${ARG_PRIVATE_DEPENDS})
+endfunction()

@@ -1,0 +1,75 @@
+#pragma once
+// A program made ready on a backend: planned, allocated, prepared, runnable.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "simclr/backend/backend.hpp"
+#include "simclr/program/planner.hpp"
+
+namespace simclr {
+
+/// The communicators a program's ops use; all null for a program without communication.
+struct Communicators {
+  Communicator* world = nullptr;
+  Communicator* bn_group = nullptr;
+  Communicator* gradient_lane = nullptr;
+};
+
+struct ExecutorOptions {
+  std::vector<TensorId> keep;  ///< arena tensors to be downloaded after a run
+  bool poison_arena = false;   ///< fill the arena with NaN before the first run (tests)
+};
+
+/// Statistics of one tensor after one op (--trace-ops).
+struct TensorTrace {
+  std::size_t op = 0;
+  std::string op_name, tensor_name;
+  float minimum = 0, maximum = 0;
+  double mean = 0;
+  std::int64_t not_finite = 0;
+};
+
+class Executor {
+ public:
+  Executor(Program program, Backend& backend, Communicators communicators,
+           const ExecutorOptions& options = {});
+
+  [[nodiscard]] const Program& program() const { return program_; }
+  [[nodiscard]] const ArenaPlan& plan() const { return plan_; }
+  [[nodiscard]] MemoryReport memory() const;
+
+  void upload(TensorId tensor, ConstBufferSpan host);
+  void download(TensorId tensor, BufferSpan host) const;
+  /// The tensor in canonical layout as f32 (f64 for f64 tensors is rounded).
+  [[nodiscard]] std::vector<float> values(TensorId tensor) const;
+  /// A whole flat buffer (parameters, gradients, momentum, second_moment, running), f32.
+  [[nodiscard]] std::vector<float> flat(Storage storage) const;
+  void set_flat(Storage storage, std::span<const float> values);
+
+  void run_forward() { run(0, program_.backward_begin); }
+  void run_backward() { run(program_.backward_begin, program_.update_begin); }
+  void run_update() { run(program_.update_begin, program_.ops.size()); }
+  void run(std::size_t begin, std::size_t end);
+
+  /// Runs [begin, end) op by op and reports every written tensor.
+  void run_traced(std::size_t begin, std::size_t end,
+                  const std::function<void(const TensorTrace&)>& report);
+
+ private:
+  [[nodiscard]] std::byte* address(TensorId tensor) const;
+  [[nodiscard]] TensorInfo flat_info(Storage storage) const;
+
+  Program program_;
+  Backend* backend_;
+  ArenaPlan plan_;
+  Buffer arena_, workspace_;
+  std::map<Storage, Buffer> flat_;
+  std::map<TensorId, Buffer> own_;  // input, control and output tensors
+  std::unique_ptr<Runner> runner_;
+};
+
+}  // namespace simclr

@@ -1,0 +1,59 @@
+#pragma once
+// Collective communication among ranks, as the ops of a program and the control code need it.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "simclr/tensor/span.hpp"
+
+namespace simclr {
+
+enum class Reduction { sum, mean, max, min };
+
+/// A group of ranks that communicate. All members call the same operations in the same order.
+/// Not thread-safe: a thread that communicates takes a communicator of its own (`duplicate`).
+/// Buffers are host memory here; a device communicator accepts device memory.
+/// Errors of the transport throw Error naming the operation.
+class Communicator {
+ public:
+  Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+  virtual ~Communicator() = default;
+
+  [[nodiscard]] virtual int rank() const = 0;
+  [[nodiscard]] virtual int size() const = 0;
+
+  virtual void barrier() = 0;
+  virtual void broadcast(BufferSpan buffer, int root) = 0;
+  /// In place; f32, f64 and i32.
+  virtual void all_reduce(BufferSpan buffer, Reduction reduction) = 0;
+  /// receive holds size() blocks of send, in rank order.
+  virtual void all_gather(ConstBufferSpan send, BufferSpan receive) = 0;
+
+  /// Starts an in-place sum in the background; the buffer is not to be touched before
+  /// wait_for_all(). progress() lets the transport advance and is cheap.
+  virtual void start_all_reduce(BufferSpan buffer) = 0;
+  virtual void progress() = 0;
+  virtual void wait_for_all() = 0;
+
+  /// A communicator over the same ranks with a message space of its own (collective call).
+  virtual std::unique_ptr<Communicator> duplicate() = 0;
+  /// Ranks with equal colour form a new communicator, ordered by rank (collective call).
+  virtual std::unique_ptr<Communicator> split(int color) = 0;
+};
+
+/// One rank on its own: every operation is the identity.
+std::unique_ptr<Communicator> make_self_communicator();
+
+// Control-plane helpers, built on the above.
+
+/// True when `flag` is true on any rank.
+bool any_rank(Communicator& comm, bool flag);
+/// The root's string, on every rank.
+std::string broadcast_text(Communicator& comm, const std::string& text, int root = 0);
+/// Every rank's string, in rank order, on every rank.
+std::vector<std::string> gather_texts(Communicator& comm, const std::string& text);
+
+}  // namespace simclr

@@ -1,0 +1,44 @@
+#pragma once
+// Errors: what the program throws, and how a failed check reads.
+
+#include <fmt/format.h>
+
+#include <source_location>
+#include <stdexcept>
+#include <string_view>
+
+namespace simclr {
+
+/// A failure while running: the process ends with exit code 1.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Usage, configuration or input data that is refused before any work: exit code 2.
+/// The message says what, where, and what to do.
+class RefusedError : public Error {
+ public:
+  using Error::Error;
+};
+
+template <class... Args>
+[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+
+template <class... Args>
+[[noreturn]] void refuse(fmt::format_string<Args...> format, Args&&... args) {
+  throw RefusedError(fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// An invariant of the program itself; a violation is a bug and names its line.
+inline void require(bool ok, std::string_view what,
+                    std::source_location where = std::source_location::current()) {
+  if (!ok) {
+    throw Error(fmt::format("internal check failed: {} ({}:{})", what, where.file_name(),
+                            where.line()));
+  }
+}
+
+}  // namespace simclr

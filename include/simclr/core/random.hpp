@@ -1,0 +1,79 @@
+#pragma once
+// Counter-based random numbers: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as
+// 1, 2, 3", SC11). Every number is a pure function of its key and counter, so nothing drawn with it
+// depends on ranks, threads or restarts.
+
+#include <array>
+#include <cstdint>
+
+#include "simclr/core/host_device.hpp"
+
+namespace simclr {
+
+using PhiloxBlock = std::array<std::uint32_t, 4>;
+
+/// The ten-round bijection: four random words for one (key, counter) pair.
+SIMCLR_HD inline PhiloxBlock philox4x32(std::uint64_t key, PhiloxBlock counter) {
+  auto k0 = static_cast<std::uint32_t>(key);
+  auto k1 = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * counter[0];
+    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * counter[2];
+    counter = {static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ k0,
+               static_cast<std::uint32_t>(p1),
+               static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ k1,
+               static_cast<std::uint32_t>(p0)};
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+/// Uniform in [0, 1) with 24 random bits: every value is an exact float.
+SIMCLR_HD inline float uniform_from_bits(std::uint32_t bits) {
+  return static_cast<float>(bits >> 8) * 0x1.0p-24f;
+}
+
+/// What a stream is for. The numbers are part of the format of a run: never renumber.
+enum class RandomPurpose : std::uint32_t {
+  kShuffle = 1,
+  kInitialisation = 2,
+  kCrop = 16,
+  kFlip = 17,
+  kColorJitter = 18,
+  kGray = 19,
+  kBlur = 20,
+  kClassifier = 32,
+};
+
+/// A sequential reader of one Philox stream, identified by (seed, purpose, a, b):
+/// key = seed; counter words = (draw block, purpose, a, b).
+class PhiloxStream {
+ public:
+  SIMCLR_HD PhiloxStream(std::uint64_t seed, RandomPurpose purpose, std::uint32_t a,
+                         std::uint32_t b)
+      : seed_(seed), counter_{0, static_cast<std::uint32_t>(purpose), a, b} {}
+
+  SIMCLR_HD std::uint32_t next_bits() {
+    if (used_ == 4) {
+      block_ = philox4x32(seed_, counter_);
+      ++counter_[0];
+      used_ = 0;
+    }
+    return block_[used_++];
+  }
+  SIMCLR_HD float uniform() { return uniform_from_bits(next_bits()); }
+  SIMCLR_HD float uniform(float low, float high) { return low + (high - low) * uniform(); }
+  /// Uniform integer in [0, bound), bound >= 1; unbiased to 2^-32 (multiply-shift).
+  SIMCLR_HD std::uint32_t below(std::uint32_t bound) {
+    return static_cast<std::uint32_t>((std::uint64_t{next_bits()} * bound) >> 32);
+  }
+
+ private:
+  std::uint64_t seed_;
+  PhiloxBlock counter_;
+  PhiloxBlock block_{};
+  unsigned used_ = 4;
+};
+
+}  // namespace simclr

@@ -1,0 +1,71 @@
+#pragma once
+// Batches of augmented views, made ahead of time by threads of their own.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "simclr/comm/communicator.hpp"
+#include "simclr/data/augmentation.hpp"
+#include "simclr/data/sampler.hpp"
+#include "simclr/io/shard_set.hpp"
+
+namespace simclr {
+
+enum class CacheMode : std::uint8_t { automatic, node, none };
+
+/// The pixels of a data set, readable by many threads: the whole set in the node's shared memory
+/// (`node`), or fetched from the shards for each batch (`none`). Collective to create.
+class SampleStore {
+ public:
+  virtual ~SampleStore() = default;
+  [[nodiscard]] virtual const ShardSetInfo& info() const = 0;
+  [[nodiscard]] virtual const std::vector<std::int64_t>& labels() const = 0;
+  /// Decoded pixels of these samples, valid until the next call with the same `slot`.
+  /// Called by one thread at a time.
+  virtual std::vector<ImageRef> fetch(const std::vector<std::int64_t>& samples, int slot) = 0;
+  [[nodiscard]] virtual std::string description() const = 0;  ///< mode, bytes, read rate
+};
+std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory, CacheMode mode,
+                                               Communicator& world, int threads);
+
+struct ViewBatch {
+  std::int64_t step = 0;                   ///< 0-based
+  std::int64_t epoch = 0;
+  std::vector<std::int64_t> sample_index;  ///< n, this rank's part of the global batch
+  std::vector<std::int32_t> labels;        ///< n, or empty
+  /// f32 (V*n, S, S, 3): view v of sample i at row v*n + i, V = views per sample.
+  std::vector<float> views;
+};
+
+struct LoaderConfig {
+  AugmentationConfig augmentation;
+  std::uint64_t seed = 0;
+  Shuffle shuffle = Shuffle::full;
+  std::int64_t batch_size = 0;  ///< global; rank r takes [r*n, (r+1)*n), n = batch_size / ranks
+  int views_per_sample = 2;
+  int rank = 0;
+  int world_size = 1;
+  int threads = 1;
+  std::int64_t first_step = 0;
+  std::int64_t end_step = 0;
+};
+
+/// Keeps the next batches ready (double buffering). Errors of its threads are rethrown by next().
+class TrainingLoader {
+ public:
+  TrainingLoader(SampleStore& store, const LoaderConfig& config);
+  ~TrainingLoader();
+  /// The next batch, valid until the following call. Refused after the last step.
+  const ViewBatch& next();
+  /// Seconds the caller has waited in next() since the last call of this function.
+  double take_stall_seconds();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace simclr

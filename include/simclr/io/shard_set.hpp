@@ -1,0 +1,60 @@
+#pragma once
+// A data set: a directory of HDF5 shards (format "simclr-shards", version 1).
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace simclr {
+
+enum class ImageEncoding : std::uint8_t { raw, jpeg };
+
+struct ShardSetInfo {
+  std::string name;
+  std::int64_t samples = 0;
+  bool fixed_size = true;  ///< `images` (N,H,W,3); otherwise bytes + offsets + sizes
+  int height = 0;          ///< of every image when fixed_size, else the largest
+  int width = 0;
+  ImageEncoding encoding = ImageEncoding::raw;
+  bool labelled = false;
+  std::int64_t classes = 0;  ///< largest label + 1, or the number of class names
+  std::vector<std::string> class_names;
+  std::vector<std::filesystem::path> shards;     ///< in name order
+  std::vector<std::int64_t> first_sample;        ///< global index of each shard's first row
+};
+
+/// An open, read-only shard set. Opening checks every shard's shape against the others and the file
+/// sizes, and throws RefusedError naming the file. Not thread-safe: one thread makes all HDF5 calls.
+class ShardSet {
+ public:
+  explicit ShardSet(const std::filesystem::path& directory);
+  ShardSet(ShardSet&&) noexcept;
+  ShardSet& operator=(ShardSet&&) noexcept;
+  ~ShardSet();
+
+  [[nodiscard]] const ShardSetInfo& info() const;
+
+  /// Bytes that samples [first, first+count) occupy as stored.
+  [[nodiscard]] std::uint64_t stored_bytes(std::int64_t first, std::int64_t count) const;
+  /// Reads samples [first, first+count) as stored, back to back, in one request a shard.
+  void read(std::int64_t first, std::int64_t count, std::span<std::byte> out) const;
+  /// Offset of a sample's bytes in the whole set's concatenation, and its pixel size.
+  struct Extent {
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+    int height = 0;
+    int width = 0;
+  };
+  [[nodiscard]] Extent extent(std::int64_t sample) const;
+  /// Labels of the whole set; empty when unlabelled.
+  [[nodiscard]] const std::vector<std::int64_t>& labels() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace simclr

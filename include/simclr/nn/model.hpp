@@ -1,0 +1,95 @@
+#pragma once
+// What the programs of this project are made of: encoder, head, and the recorded programs that
+// pretraining and evaluation run.
+
+#include <cstdint>
+#include <string>
+
+#include "simclr/optim/optimizer.hpp"
+#include "simclr/program/program.hpp"
+
+namespace simclr {
+
+enum class Stem : std::uint8_t { imagenet, cifar };
+
+/// torchvision's ResNet v1.5: resnet18, 34, 50, 101, 152, 200.
+struct EncoderSpec {
+  int depth = 50;
+  double width = 1;  ///< multiplies every channel count (64, 128, ...); fractions too
+  Stem stem = Stem::imagenet;
+  bool projection_shortcut_everywhere = false;  ///< 1x1 shortcut in the first block of every group
+
+  [[nodiscard]] std::string name() const;               ///< "resnet50"
+  [[nodiscard]] std::int64_t feature_channels() const;  ///< C of h: 2048, or 512 for 18/34, x width
+};
+/// "resnet50" -> 50; RefusedError with the nearest known name otherwise.
+int parse_encoder_depth(const std::string& name);
+
+enum class HeadKind : std::uint8_t { none, linear, nonlinear };
+struct HeadSpec {
+  HeadKind kind = HeadKind::nonlinear;
+  int layers = 2;
+  std::int64_t hidden = 0;  ///< 0: the encoder's feature channels
+  std::int64_t embedding = 128;
+};
+
+struct BatchNormSpec {
+  int groups_per_rank = 1;     ///< BN groups inside this rank
+  int ranks_per_group = 1;     ///< ranks that share one group (1 with groups_per_rank > 1)
+  float epsilon = 1e-5F;
+  float momentum = 0.1F;
+};
+
+struct PretrainingSpec {
+  EncoderSpec encoder;
+  HeadSpec head;
+  BatchNormSpec batch_norm;
+  OptimizerSpec optimizer;
+  std::int64_t local_samples = 0;  ///< n of this rank; the program runs V = 2n views
+  std::int64_t image_size = 224;
+  float temperature = 0.1F;
+  DType activations = DType::f32;  ///< f32 or bf16
+  bool recompute_blocks = false;
+  int rank = 0;
+  int world_size = 1;
+  std::size_t bucket_bytes = std::size_t{4} << 20;
+};
+
+/// One training step. Named tensors: "views" f32 (V,H,W,3) input; "control" f32 (4); "h" f32 (V,C);
+/// "z" f32 (V,D); "loss_sums" f64 (3), summed over all ranks (divide by 2N: loss, contrastive top-1,
+/// entropy). View v of local sample i is row v*n + i.
+Program record_pretraining(const PretrainingSpec& spec);
+
+struct FeatureSpec {
+  EncoderSpec encoder;
+  HeadSpec head;
+  bool with_head = false;  ///< also z
+  std::int64_t batch = 0;
+  std::int64_t image_size = 224;
+  DType activations = DType::f32;
+};
+/// Inference with running statistics. Named: "views" (B,H,W,3) input, "h" (B,C) output, ["z" (B,D)].
+Program record_features(const FeatureSpec& spec);
+
+struct ProbeSpec {
+  FeatureSpec features;       ///< encoder, frozen: running statistics, no gradient, not updated
+  std::int64_t classes = 0;
+  std::int64_t global_batch = 0;  ///< gradients are means over it
+  OptimizerSpec optimizer;
+  int world_size = 1;
+};
+/// Linear classifier on the frozen encoder's h of augmented images. Named: "views", "labels" i32 (B),
+/// "control", "logits" f32 (B,K), "class_sums" f64 (4) summed over ranks. Parameters: the encoder's,
+/// and "classifier.weight" (K,C), "classifier.bias" (K), the only ones that are trained.
+/// [0, backward_begin) is the evaluation of a batch.
+Program record_linear_probe(const ProbeSpec& spec);
+
+/// The same classifier on features given by the host: named "h" f32 (B,C) is the input.
+/// Parameters: "classifier.weight", "classifier.bias".
+Program record_linear_classifier(const ProbeSpec& spec);
+
+/// Fills every parameter from its InitialValue: a pure function of (seed, name), Philox streams.
+std::vector<float> initial_parameters(const Program& program, std::uint64_t seed);
+std::vector<float> initial_running_statistics(const Program& program);
+
+}  // namespace simclr

@@ -1,0 +1,42 @@
+#pragma once
+// Optimisers and the learning-rate schedule.
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "simclr/program/recorder.hpp"
+
+namespace simclr {
+
+enum class OptimizerKind : std::uint8_t { lars, sgd, adamw };
+
+struct OptimizerSpec {
+  OptimizerKind kind = OptimizerKind::lars;
+  float momentum = 0.9F;
+  float weight_decay = 1e-6F;
+  bool nesterov = false;       ///< sgd only
+  float beta2 = 0.999F;        ///< adamw only; beta1 is `momentum`
+};
+
+/// Emits the update of `parameters` (all of the program's when it trains all of them).
+/// Reads the named tensor "control".
+void record_update(Recorder& recorder, const OptimizerSpec& spec);
+
+enum class LearningRateScaling : std::uint8_t { linear, sqrt, none };
+
+/// lr(s), s = 0, 1, ...: peak*s/W for s < W, then peak*(1 + cos(pi*(s-W)/(S-W)))/2.
+struct Schedule {
+  double peak = 0;               ///< learning rate after scaling
+  std::int64_t warmup_steps = 0;  ///< W = round(warm-up epochs * steps per epoch)
+  std::int64_t total_steps = 1;   ///< S
+
+  [[nodiscard]] double learning_rate(std::int64_t step) const;
+  /// The values of the "control" tensor for this step (0-based).
+  [[nodiscard]] std::array<float, 4> control(std::int64_t step, const OptimizerSpec& spec) const;
+};
+
+/// linear: base*N/256; sqrt: base*sqrt(N); none: base.
+double scaled_learning_rate(double base, LearningRateScaling scaling, std::int64_t batch_size);
+
+}  // namespace simclr

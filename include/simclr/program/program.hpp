@@ -1,0 +1,58 @@
+#pragma once
+// A recorded program: tensors, ops in execution order, parameters. No device, no MPI, no model.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "simclr/program/ops.hpp"
+#include "simclr/tensor/tensor.hpp"
+
+namespace simclr {
+
+/// How a parameter starts. Truncated normal is cut at two standard deviations and `scale` is the
+/// standard deviation after the cut; `constant` fills with `scale`.
+struct InitialValue {
+  enum class Kind : std::uint8_t { constant, normal, truncated_normal };
+  Kind kind = Kind::constant;
+  float scale = 0;
+};
+
+/// A trainable tensor. `name` is the checkpoint's and the export's name.
+struct Parameter {
+  std::string name;
+  TensorId value, gradient;  ///< gradient.value is -1 in programs without a backward pass
+  bool regularised = true;   ///< false for BN parameters and biases
+  InitialValue initial;
+};
+
+/// A BN running mean (initially 0) or variance (initially 1), f32 (C).
+struct RunningStatistic {
+  std::string name;
+  TensorId value;
+  float initial = 0;
+};
+
+struct Program {
+  std::vector<TensorInfo> tensors;
+  std::vector<Op> ops;
+  std::vector<std::string> labels;  ///< per op: the layer it belongs to, "layer1.0.conv1"
+  std::size_t backward_begin = 0;   ///< first op of the backward pass (ops.size() without one)
+  std::size_t update_begin = 0;     ///< first op that changes parameters
+
+  std::vector<Parameter> parameters;      ///< in recording (forward) order
+  std::vector<RunningStatistic> running;  ///< in recording order
+  std::int64_t parameter_elements = 0;    ///< length of the flat parameter-like buffers
+  std::int64_t running_elements = 0;
+
+  std::map<std::string, TensorId> named;  ///< "views", "h", "z", "loss_sums", "control", ...
+
+  [[nodiscard]] const TensorInfo& info(TensorId id) const;
+  [[nodiscard]] TensorId at(const std::string& name) const;
+};
+
+/// "conv_forward layer1.0.conv1": how an op is named to people.
+std::string describe(const Program& program, std::size_t op);
+
+}  // namespace simclr

@@ -1,0 +1,100 @@
+#pragma once
+// Records a program. A layer is an ordinary function: it emits its forward ops and registers a block
+// that emits its backward ops; finish() replays those blocks in reverse.
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "simclr/program/program.hpp"
+
+namespace simclr {
+
+class Recorder {
+ public:
+  using Block = std::function<void(Recorder&)>;
+
+  // ---- tensors ----
+  TensorId tensor(std::string name, Shape shape, DType dtype, Storage storage = Storage::arena);
+  /// A tensor the host looks up by name: Program::named.
+  TensorId named(std::string name, Shape shape, DType dtype, Storage storage);
+  void publish(std::string name, TensorId id);
+  TensorId parameter(std::string name, Shape shape, InitialValue initial, bool regularised);
+  TensorId running(std::string name, std::int64_t channels, float initial);
+  /// The whole flat buffer as one tensor (one per storage kind).
+  TensorId flat(Storage storage);
+  [[nodiscard]] const TensorInfo& info(TensorId id) const;
+  [[nodiscard]] const std::vector<Parameter>& parameters() const { return program_.parameters; }
+  /// One segment per parameter, valid after finish() has laid the flat buffers out.
+  static std::vector<ParameterSegment> segments(const Program& program);
+
+  // ---- ops ----
+  /// Ops emitted while a Scope lives are labelled with its name; scopes nest with dots.
+  class Scope {
+   public:
+    Scope(Recorder& recorder, const std::string& name);
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    ~Scope();
+
+   private:
+    Recorder& recorder_;
+    std::string outer_;
+  };
+  [[nodiscard]] const std::string& scope() const { return scope_; }
+  void emit(Op op);
+
+  // ---- gradients ----
+  /// With gradients off (inference, frozen encoders) on_backward blocks are dropped.
+  void set_gradients(bool enabled) { gradients_enabled_ = enabled; }
+  [[nodiscard]] bool gradients_enabled() const { return gradients_enabled_; }
+  void on_backward(Block block);
+  [[nodiscard]] TensorId parameter_gradient(TensorId parameter) const;
+  /// A new contribution to the gradient of `of`, for its consumer to write.
+  TensorId contribute(TensorId of);
+  /// Hands an existing tensor over as a contribution (a residual's masked gradient: no copy).
+  void contribute(TensorId of, TensorId gradient);
+  /// All contributions to the gradient of `of`, for its producer to read; never empty.
+  [[nodiscard]] const std::vector<TensorId>& contributions(TensorId of) const;
+  /// The same summed into one tensor (emits AddInto where there are several).
+  TensorId gradient(TensorId of);
+
+  // ---- recomputation ----
+  /// Ops between begin and end are recorded again in front of the block's backward ops, but for the
+  /// statistics (BnStatistics, AllReduce, BnFinalize), whose results are kept: exact, also with
+  /// global batch normalisation. `output` is kept, everything else may be dropped and recomputed.
+  void begin_recomputed_block();
+  void end_recomputed_block(TensorId output);
+
+  /// Replays the backward blocks, lays the flat buffers out in the order in which gradients become
+  /// ready (last layer first) and returns the program. `update` emits the optimiser's ops.
+  Program finish(const std::function<void(Recorder&)>& update = {});
+
+ private:
+  struct RecomputedBlock {
+    std::size_t begin = 0;  // op indices
+    std::size_t end = 0;
+    TensorId output;
+  };
+  struct BackwardBlock {
+    Block block;
+    std::string scope;
+  };
+
+  void lay_out_flat_buffers();
+  void record_again(const RecomputedBlock& block);
+
+  Program program_;
+  std::string scope_;
+  std::vector<BackwardBlock> backward_;
+  std::map<TensorId, std::vector<TensorId>> contributions_;
+  std::map<TensorId, TensorId> parameter_gradients_;
+  std::map<Storage, TensorId> flat_;
+  std::map<TensorId, TensorId> recomputed_;  // first tensor -> its recomputed twin
+  std::optional<std::size_t> open_block_;
+  bool gradients_enabled_ = true;
+};
+
+}  // namespace simclr

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "simclr/tensor/dtype.hpp"
+
+namespace simclr {
+
+/// A typed range of host or device memory; `count` is in elements.
+struct BufferSpan {
+  void* data = nullptr;
+  std::size_t count = 0;
+  DType dtype = DType::f32;
+
+  [[nodiscard]] std::size_t bytes() const { return count * size_in_bytes(dtype); }
+};
+struct ConstBufferSpan {
+  const void* data = nullptr;
+  std::size_t count = 0;
+  DType dtype = DType::f32;
+
+  ConstBufferSpan() = default;
+  ConstBufferSpan(const void* data, std::size_t count, DType dtype)
+      : data(data), count(count), dtype(dtype) {}
+  ConstBufferSpan(BufferSpan span)  // NOLINT(google-explicit-constructor): adding const
+      : data(span.data), count(span.count), dtype(span.dtype) {}
+
+  [[nodiscard]] std::size_t bytes() const { return count * size_in_bytes(dtype); }
+};
+
+template <class T>
+BufferSpan buffer_span(std::span<T> values) {
+  return {values.data(), values.size(), dtype_of<T>};
+}
+template <class T>
+ConstBufferSpan const_buffer_span(std::span<const T> values) {
+  return {values.data(), values.size(), dtype_of<T>};
+}
+
+}  // namespace simclr
