@@ -57,10 +57,10 @@ class Buffer {
 struct Bindings {
   const Program* program = nullptr;
   std::function<std::byte*(TensorId)> address;
-  std::span<std::byte> workspace;           ///< shared by all ops; at least workspace_bytes(op)
-  Communicator* world = nullptr;            ///< compute lane
-  Communicator* bn_group = nullptr;         ///< ranks that share BN statistics
-  Communicator* gradient_lane = nullptr;    ///< communication lane: gradient buckets only
+  std::span<std::byte> workspace;         ///< shared by all ops; at least workspace_bytes(op)
+  Communicator* world = nullptr;          ///< compute lane
+  Communicator* bn_group = nullptr;       ///< ranks that share BN statistics
+  Communicator* gradient_lane = nullptr;  ///< communication lane: gradient buckets only
 };
 
 class Backend {

@@ -9,8 +9,8 @@
 
 namespace simclr {
 
-/// Initialises MPI (MPI_THREAD_MULTIPLE, refused otherwise) and finalises it, unless an exception is
-/// unwinding: then the driver reports and calls abort_all_ranks.
+/// Initialises MPI (MPI_THREAD_MULTIPLE, refused otherwise) and finalises it, unless an exception
+/// is unwinding: then the driver reports and calls abort_all_ranks.
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);

@@ -36,8 +36,8 @@ template <class... Args>
 inline void require(bool ok, std::string_view what,
                     std::source_location where = std::source_location::current()) {
   if (!ok) {
-    throw Error(fmt::format("internal check failed: {} ({}:{})", what, where.file_name(),
-                            where.line()));
+    throw Error(
+        fmt::format("internal check failed: {} ({}:{})", what, where.file_name(), where.line()));
   }
 }
 

@@ -28,11 +28,11 @@ class SampleStore {
   virtual std::vector<ImageRef> fetch(const std::vector<std::int64_t>& samples, int slot) = 0;
   [[nodiscard]] virtual std::string description() const = 0;  ///< mode, bytes, read rate
 };
-std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory, CacheMode mode,
-                                               Communicator& world, int threads);
+std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory,
+                                               CacheMode mode, Communicator& world, int threads);
 
 struct ViewBatch {
-  std::int64_t step = 0;                   ///< 0-based
+  std::int64_t step = 0;  ///< 0-based
   std::int64_t epoch = 0;
   std::vector<std::int64_t> sample_index;  ///< n, this rank's part of the global batch
   std::vector<std::int32_t> labels;        ///< n, or empty

@@ -22,12 +22,13 @@ struct ShardSetInfo {
   bool labelled = false;
   std::int64_t classes = 0;  ///< largest label + 1, or the number of class names
   std::vector<std::string> class_names;
-  std::vector<std::filesystem::path> shards;     ///< in name order
-  std::vector<std::int64_t> first_sample;        ///< global index of each shard's first row
+  std::vector<std::filesystem::path> shards;  ///< in name order
+  std::vector<std::int64_t> first_sample;     ///< global index of each shard's first row
 };
 
 /// An open, read-only shard set. Opening checks every shard's shape against the others and the file
-/// sizes, and throws RefusedError naming the file. Not thread-safe: one thread makes all HDF5 calls.
+/// sizes, and throws RefusedError naming the file. Not thread-safe: one thread makes all HDF5
+/// calls.
 class ShardSet {
  public:
   explicit ShardSet(const std::filesystem::path& directory);

@@ -34,8 +34,8 @@ struct HeadSpec {
 };
 
 struct BatchNormSpec {
-  int groups_per_rank = 1;     ///< BN groups inside this rank
-  int ranks_per_group = 1;     ///< ranks that share one group (1 with groups_per_rank > 1)
+  int groups_per_rank = 1;  ///< BN groups inside this rank
+  int ranks_per_group = 1;  ///< ranks that share one group (1 with groups_per_rank > 1)
   float epsilon = 1e-5F;
   float momentum = 0.1F;
 };
@@ -56,8 +56,8 @@ struct PretrainingSpec {
 };
 
 /// One training step. Named tensors: "views" f32 (V,H,W,3) input; "control" f32 (4); "h" f32 (V,C);
-/// "z" f32 (V,D); "loss_sums" f64 (3), summed over all ranks (divide by 2N: loss, contrastive top-1,
-/// entropy). View v of local sample i is row v*n + i.
+/// "z" f32 (V,D); "loss_sums" f64 (3), summed over all ranks (divide by 2N: loss, contrastive
+/// top-1, entropy). View v of local sample i is row v*n + i.
 Program record_pretraining(const PretrainingSpec& spec);
 
 struct FeatureSpec {
@@ -68,19 +68,20 @@ struct FeatureSpec {
   std::int64_t image_size = 224;
   DType activations = DType::f32;
 };
-/// Inference with running statistics. Named: "views" (B,H,W,3) input, "h" (B,C) output, ["z" (B,D)].
+/// Inference with running statistics. Named: "views" (B,H,W,3) input, "h" (B,C) output, ["z"
+/// (B,D)].
 Program record_features(const FeatureSpec& spec);
 
 struct ProbeSpec {
-  FeatureSpec features;       ///< encoder, frozen: running statistics, no gradient, not updated
+  FeatureSpec features;  ///< encoder, frozen: running statistics, no gradient, not updated
   std::int64_t classes = 0;
   std::int64_t global_batch = 0;  ///< gradients are means over it
   OptimizerSpec optimizer;
   int world_size = 1;
 };
-/// Linear classifier on the frozen encoder's h of augmented images. Named: "views", "labels" i32 (B),
-/// "control", "logits" f32 (B,K), "class_sums" f64 (4) summed over ranks. Parameters: the encoder's,
-/// and "classifier.weight" (K,C), "classifier.bias" (K), the only ones that are trained.
+/// Linear classifier on the frozen encoder's h of augmented images. Named: "views", "labels" i32
+/// (B), "control", "logits" f32 (B,K), "class_sums" f64 (4) summed over ranks. Parameters: the
+/// encoder's, and "classifier.weight" (K,C), "classifier.bias" (K), the only ones that are trained.
 /// [0, backward_begin) is the evaluation of a batch.
 Program record_linear_probe(const ProbeSpec& spec);
 

@@ -15,8 +15,8 @@ struct OptimizerSpec {
   OptimizerKind kind = OptimizerKind::lars;
   float momentum = 0.9F;
   float weight_decay = 1e-6F;
-  bool nesterov = false;       ///< sgd only
-  float beta2 = 0.999F;        ///< adamw only; beta1 is `momentum`
+  bool nesterov = false;  ///< sgd only
+  float beta2 = 0.999F;   ///< adamw only; beta1 is `momentum`
 };
 
 /// Emits the update of `parameters` (all of the program's when it trains all of them).
@@ -27,7 +27,7 @@ enum class LearningRateScaling : std::uint8_t { linear, sqrt, none };
 
 /// lr(s), s = 0, 1, ...: peak*s/W for s < W, then peak*(1 + cos(pi*(s-W)/(S-W)))/2.
 struct Schedule {
-  double peak = 0;               ///< learning rate after scaling
+  double peak = 0;                ///< learning rate after scaling
   std::int64_t warmup_steps = 0;  ///< W = round(warm-up epochs * steps per epoch)
   std::int64_t total_steps = 1;   ///< S
 

@@ -80,8 +80,8 @@ struct BnInference {
   TensorId running_mean, running_var, affine;
   float epsilon = 1e-5F;
 };
-/// z = [relu](scale*y + shift [+ residual]), the residual taken through its own affine if it has one
-/// (a shortcut's BN). All of y, residual, z have one shape: (V,H,W,C) or (V,C).
+/// z = [relu](scale*y + shift [+ residual]), the residual taken through its own affine if it has
+/// one (a shortcut's BN). All of y, residual, z have one shape: (V,H,W,C) or (V,C).
 struct BnApply {
   TensorId y, affine;
   std::optional<TensorId> residual, residual_affine;
@@ -191,7 +191,8 @@ struct SoftmaxCrossEntropy {
   float gradient_scale = 1;
 };
 
-// ---- communication --------------------------------------------------------------------------------
+// ---- communication
+// --------------------------------------------------------------------------------
 
 enum class RankGroup : std::uint8_t { world, bn_group };
 
@@ -216,7 +217,8 @@ struct WaitForGradients {
   TensorId gradients;
 };
 
-// ---- optimisers over the flat buffers ---------------------------------------------------------------
+// ---- optimisers over the flat buffers
+// ---------------------------------------------------------------
 
 /// One parameter's slice of the flat buffers.
 struct ParameterSegment {
@@ -253,13 +255,13 @@ struct AdamwUpdate {
   float weight_decay = 0.01F;
 };
 
-using Op = std::variant<
-    PackInput, ConvForward, ConvBackwardData, ConvBackwardWeights, BnStatistics, BnFinalize,
-    BnInference, BnApply, BnBackwardReduce, BnBackwardApply, MaxPool, MaxPoolBackward, GlobalAvgPool,
-    GlobalAvgPoolBackward, AddInto, MatMul, MatMulBackwardData, MatMulBackwardWeights, Relu,
-    ReluBackward, L2Normalize, L2NormalizeBackward, NtXentForward, NtXentBackward,
-    SoftmaxCrossEntropy, AllReduce, AllGather, ReduceGradients, WaitForGradients, LarsUpdate,
-    SgdUpdate, AdamwUpdate>;
+using Op =
+    std::variant<PackInput, ConvForward, ConvBackwardData, ConvBackwardWeights, BnStatistics,
+                 BnFinalize, BnInference, BnApply, BnBackwardReduce, BnBackwardApply, MaxPool,
+                 MaxPoolBackward, GlobalAvgPool, GlobalAvgPoolBackward, AddInto, MatMul,
+                 MatMulBackwardData, MatMulBackwardWeights, Relu, ReluBackward, L2Normalize,
+                 L2NormalizeBackward, NtXentForward, NtXentBackward, SoftmaxCrossEntropy, AllReduce,
+                 AllGather, ReduceGradients, WaitForGradients, LarsUpdate, SgdUpdate, AdamwUpdate>;
 
 /// What an op touches. A tensor that is updated in place stands in both lists.
 struct Access {

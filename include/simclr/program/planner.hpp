@@ -13,7 +13,7 @@ namespace simclr {
 
 struct Lifetime {
   std::size_t first = std::numeric_limits<std::size_t>::max();  ///< op index of the first use
-  std::size_t last = 0;                                          ///< op index of the last use
+  std::size_t last = 0;                                         ///< op index of the last use
   [[nodiscard]] bool used() const { return first <= last; }
   [[nodiscard]] bool overlaps(const Lifetime& other) const {
     return used() && other.used() && first <= other.last && other.first <= last;
@@ -27,8 +27,8 @@ struct ArenaPlan {
   std::size_t arena_bytes = 0;
 };
 
-/// Largest first, each at the lowest offset where it overlaps no live tensor. `storage_bytes` is the
-/// backend's size of a tensor. Tensors in `keep` live to the end of the program.
+/// Largest first, each at the lowest offset where it overlaps no live tensor. `storage_bytes` is
+/// the backend's size of a tensor. Tensors in `keep` live to the end of the program.
 ArenaPlan plan_arena(const Program& program,
                      const std::function<std::size_t(const TensorInfo&)>& storage_bytes,
                      const std::vector<TensorId>& keep = {});

@@ -1,6 +1,6 @@
 #pragma once
-// Records a program. A layer is an ordinary function: it emits its forward ops and registers a block
-// that emits its backward ops; finish() replays those blocks in reverse.
+// Records a program. A layer is an ordinary function: it emits its forward ops and registers a
+// block that emits its backward ops; finish() replays those blocks in reverse.
 
 #include <functional>
 #include <map>
@@ -27,8 +27,8 @@ class Recorder {
   TensorId flat(Storage storage);
   [[nodiscard]] const TensorInfo& info(TensorId id) const;
   [[nodiscard]] const std::vector<Parameter>& parameters() const { return program_.parameters; }
-  /// One segment per parameter, valid after finish() has laid the flat buffers out.
-  static std::vector<ParameterSegment> segments(const Program& program);
+  /// One segment per trained parameter, in flat order; for the update of finish().
+  [[nodiscard]] std::vector<ParameterSegment> segments() const;
 
   // ---- ops ----
   /// Ops emitted while a Scope lives are labelled with its name; scopes nest with dots.

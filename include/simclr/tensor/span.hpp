@@ -21,8 +21,8 @@ struct ConstBufferSpan {
   DType dtype = DType::f32;
 
   ConstBufferSpan() = default;
-  ConstBufferSpan(const void* data, std::size_t count, DType dtype)
-      : data(data), count(count), dtype(dtype) {}
+  ConstBufferSpan(const void* from, std::size_t elements, DType type)
+      : data(from), count(elements), dtype(type) {}
   ConstBufferSpan(BufferSpan span)  // NOLINT(google-explicit-constructor): adding const
       : data(span.data), count(span.count), dtype(span.dtype) {}
 

@@ -29,8 +29,9 @@ enum class Storage : std::uint8_t {
   running,        ///< flat f32 buffer: BN running means and variances
 };
 
-/// Canonical (host) layouts: activations (N,H,W,C) or (N,C) packed; filters (K,R,S,C); linear weights
-/// (K,C). A backend may store arena and input tensors otherwise (blocked, padded); flat buffers never.
+/// Canonical (host) layouts: activations (N,H,W,C) or (N,C) packed; filters (K,R,S,C); linear
+/// weights (K,C). A backend may store arena and input tensors otherwise (blocked, padded); flat
+/// buffers never.
 struct TensorInfo {
   std::string name;
   Shape shape;
