@@ -1,0 +1,86 @@
+# How tests are declared. Labels: unit (one process), mpi (several ranks), e2e (the program itself),
+# oracle (compared with PyTorch or another independent program), asan (also run under sanitizers).
+
+find_package(GTest REQUIRED)
+include(GoogleTest)
+# Debian's interpreter: the one whose packages (torch, h5py, numpy) scripts/install_deps.sh installs.
+set(SIMCLR_PYTHON /usr/bin/python3 CACHE FILEPATH "Python with numpy, h5py, PIL and PyTorch")
+
+# Several ranks on few cores, also in containers that run as root or forbid cross-memory attach.
+set(SIMCLR_MPI_ENVIRONMENT
+  OMPI_ALLOW_RUN_AS_ROOT=1
+  OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  OMPI_MCA_rmaps_base_oversubscribe=1
+  OMPI_MCA_btl_vader_single_copy_mechanism=none
+  OMPI_MCA_mpi_yield_when_idle=1
+  OMPI_MCA_hwloc_base_binding_policy=none)
+set(SIMCLR_SANITIZER_ENVIRONMENT
+  # Open MPI and its plug-ins keep memory until the process ends: leaks are not looked for.
+  ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1)
+
+function(simclr_set_test_properties name labels processors timeout)
+  set_tests_properties(${name} PROPERTIES
+    LABELS "${labels}" PROCESSORS ${processors} TIMEOUT ${timeout} SKIP_RETURN_CODE 77
+    ENVIRONMENT "${SIMCLR_MPI_ENVIRONMENT};${SIMCLR_SANITIZER_ENVIRONMENT}")
+endfunction()
+
+# simclr_test(<name> SOURCES ... [DEPENDS ...] [LABELS unit ...] [RANKS 1 2 4] [OWN_MAIN] [TIMEOUT s])
+#
+# One GoogleTest program. Without RANKS every test case becomes a ctest test of its own. With RANKS
+# the whole program is registered once for each number of ranks, as <name>.ranks<n>, and must bring
+# its own main (OWN_MAIN) that starts MPI and returns the maximum of all ranks' results.
+function(simclr_test name)
+  cmake_parse_arguments(ARG "OWN_MAIN" "TIMEOUT" "SOURCES;DEPENDS;LABELS;RANKS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PRIVATE simclr_options ${ARG_DEPENDS} GTest::gtest)
+  if(NOT ARG_OWN_MAIN)
+    target_link_libraries(${name} PRIVATE GTest::gtest_main)
+  endif()
+  target_compile_definitions(${name} PRIVATE SIMCLR_PYTHON="${SIMCLR_PYTHON}"
+                             SIMCLR_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  if(ARG_RANKS)
+    foreach(ranks IN LISTS ARG_RANKS)
+      add_test(NAME ${name}.ranks${ranks}
+               COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe -n ${ranks} $<TARGET_FILE:${name}>)
+      simclr_set_test_properties(${name}.ranks${ranks} "${ARG_LABELS}" ${ranks} ${ARG_TIMEOUT})
+    endforeach()
+  else()
+    gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST)
+    # Lists do not survive gtest_discover_tests' PROPERTIES, so they are set once the tests exist.
+    file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}_properties.cmake @ONLY CONTENT [=[
+if(@name@_TESTS)
+  set_tests_properties(${@name@_TESTS} PROPERTIES LABELS "@ARG_LABELS@" TIMEOUT @ARG_TIMEOUT@
+    ENVIRONMENT "@SIMCLR_MPI_ENVIRONMENT@;@SIMCLR_SANITIZER_ENVIRONMENT@")
+endif()
+]=])
+    set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES
+                 ${CMAKE_CURRENT_BINARY_DIR}/${name}_properties.cmake)
+  endif()
+endfunction()
+
+# simclr_script_test(<name> COMMAND <program> <args>... [LABELS e2e ...] [PROCESSORS n] [TIMEOUT s])
+#
+# A test that drives the program from outside (Python or shell). Exit code 77 means skipped.
+function(simclr_script_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT;PROCESSORS" "COMMAND;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  if(NOT ARG_PROCESSORS)
+    set(ARG_PROCESSORS 1)
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS e2e)
+  endif()
+  add_test(NAME ${name} COMMAND ${ARG_COMMAND})
+  simclr_set_test_properties(${name} "${ARG_LABELS}" ${ARG_PROCESSORS} ${ARG_TIMEOUT})
+endfunction()

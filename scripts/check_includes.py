@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Checks the direction of #include lines: folders depend downwards only, libraries stay where they belong.
+
+Prints one line per violation and exits 1 if there is any.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+# Folder -> folders whose public headers (include/simclr/<folder>/) it may include.
+FOLDERS = {
+    "core": set(),
+    "tensor": {"core"},
+    "comm": {"core", "tensor"},
+    "program": {"core", "tensor"},
+    "backend": {"core", "tensor", "comm", "program"},
+    "optim": {"core", "tensor", "program"},
+    "nn": {"core", "tensor", "program", "optim"},
+    "io": {"core", "tensor", "comm"},
+    "data": {"core", "tensor", "comm", "io"},
+}
+FOLDERS["train"] = set(FOLDERS)
+FOLDERS["eval"] = set(FOLDERS)
+FOLDERS["app"] = set(FOLDERS)
+
+# Headers of a library -> places under src/ that may include them.
+LIBRARIES = {
+    "MPI": (re.compile(r"^mpi\.h$"), ("comm", "io")),
+    "HDF5": (re.compile(r"^(hdf5|H5\w*|hdf5_hl)\.h$"), ("io",)),
+    "oneDNN": (re.compile(r"^(oneapi/dnnl/|dnnl)"), ("backend/cpu",)),
+    "CUDA": (re.compile(r"^(cuda|cudnn|cublas|nccl|cub/|curand|nvtx)"), ("backend/cuda",)),
+    "ProgramOptions": (re.compile(r"^boost/program_options"), ("app",)),
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)
+SOURCES = {".hpp", ".cpp", ".h", ".cu", ".cuh", ".inl"}
+
+
+def place_of(path, root):
+    """'backend/cpu' for src/backend/cpu/conv.cpp, 'core' for include/simclr/core/log.hpp."""
+    parts = path.relative_to(root).parts
+    start = 1 if parts[0] == "src" else 2
+    return "/".join(parts[start:-1])
+
+
+def check_file(path, root, used_by):
+    place = place_of(path, root)
+    folder = place.split("/")[0]
+    text = path.read_text(encoding="utf-8")
+    for match in INCLUDE.finditer(text):
+        quote, header = match.groups()
+        line = text.count("\n", 0, match.start()) + 1
+        where = f"{path.relative_to(root)}:{line}"
+        for library, (pattern, places) in LIBRARIES.items():
+            if pattern.match(header) and not any((place + "/").startswith(p + "/") for p in places):
+                yield f"{where}: {library} belongs in {' and '.join('src/' + p for p in places)} only"
+        if header.startswith("simclr/"):
+            target = header.split("/")[1]
+            used_by.setdefault(header, set()).add(folder)
+            if not (root / "include" / header).exists():
+                yield f"{where}: no such header: {header}"
+            if target != folder and target not in FOLDERS.get(folder, set()):
+                yield f"{where}: {folder} may not depend on {target}"
+        elif quote == '"':
+            near = [path.parent / header, root / "src" / folder / header]
+            found = next((p.resolve() for p in near if p.exists()), None)
+            if found is None:
+                yield f"{where}: {header} is neither a public header nor one of src/{folder}"
+            elif root / "src" / folder not in found.parents:
+                yield f"{where}: {header} is private to another folder"
+            elif path.relative_to(root).parts[0] == "include":
+                yield f"{where}: a public header includes the private {header}"
+
+
+def check(root):
+    used_by = {}
+    for top in ("src", "include/simclr"):
+        for path in sorted((root / top).rglob("*")):
+            if path.suffix in SOURCES:
+                folder = place_of(path, root).split("/")[0]
+                if folder not in FOLDERS:
+                    yield f"{path.relative_to(root)}: unknown folder {folder!r}"
+                yield from check_file(path, root, used_by)
+    for path in sorted((root / "include").rglob("*.hpp")):
+        header = str(path.relative_to(root / "include"))
+        if not used_by.get(header, set()) - {header.split("/")[1]}:
+            yield f"include/{header}: no other folder includes it: it belongs beside its source"
+
+
+def main():
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent).resolve()
+    violations = list(check(root))
+    for violation in violations:
+        print(violation)
+    print(f"check_includes: {len(violations)} violations")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
