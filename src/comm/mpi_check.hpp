@@ -1,0 +1,31 @@
+#pragma once
+
+#include <mpi.h>
+
+#include <array>
+#include <source_location>
+#include <string_view>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+
+/// Turns an MPI error code into an Error that names the call.
+inline void mpi_check(int code, std::string_view call) {
+  if (code == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(code, text.data(), &length);
+  fail("{} failed: {}", call, std::string_view(text.data(), static_cast<std::size_t>(length)));
+}
+
+/// Whether MPI calls are possible now.
+inline bool mpi_is_live() {
+  int initialised = 0;
+  int finalised = 0;
+  MPI_Initialized(&initialised);
+  MPI_Finalized(&finalised);
+  return initialised != 0 && finalised == 0;
+}
+
+}  // namespace simclr

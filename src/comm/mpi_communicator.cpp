@@ -1,0 +1,151 @@
+#include "mpi_communicator.hpp"
+
+#include <algorithm>
+#include <exception>
+
+#include "mpi_check.hpp"
+#include "simclr/comm/session.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr std::size_t kMostPerMessage = std::size_t{1} << 30;
+
+MPI_Datatype mpi_type(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return MPI_FLOAT;
+    case DType::f64: return MPI_DOUBLE;
+    case DType::i32: return MPI_INT32_T;
+    case DType::bf16:
+    case DType::u8: break;
+  }
+  fail("all-reduce of {} is not supported", name_of(dtype));
+}
+
+MPI_Op mpi_operation(Reduction reduction) {
+  switch (reduction) {
+    case Reduction::sum:
+    case Reduction::mean: return MPI_SUM;
+    case Reduction::max: return MPI_MAX;
+    case Reduction::min: return MPI_MIN;
+  }
+  fail("unknown reduction");
+}
+
+template <class T>
+void divide(BufferSpan buffer, int divisor) {
+  auto* values = static_cast<T*>(buffer.data);
+  std::for_each(values, values + buffer.count, [&](T& v) { v /= static_cast<T>(divisor); });
+}
+
+/// Calls piece(first element, count) for parts small enough for one message.
+template <class Piece>
+void in_messages(std::size_t count, Piece&& piece) {
+  for (std::size_t first = 0; first < count; first += kMostPerMessage) {
+    piece(first, static_cast<int>(std::min(kMostPerMessage, count - first)));
+  }
+}
+
+std::byte* at(const BufferSpan& buffer, std::size_t element) {
+  return static_cast<std::byte*>(buffer.data) + element * size_in_bytes(buffer.dtype);
+}
+
+}  // namespace
+
+MpiCommunicator::MpiCommunicator(MPI_Comm owned)
+    : comm_(owned), uncaught_(std::uncaught_exceptions()) {
+  mpi_check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  mpi_check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
+  mpi_check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
+}
+
+MpiCommunicator::~MpiCommunicator() {
+  // Freeing is collective: a rank that unwinds alone would wait for ranks that never come.
+  if (std::uncaught_exceptions() > uncaught_ || !mpi_is_live()) return;
+  MPI_Comm_free(&comm_);
+}
+
+void MpiCommunicator::barrier() { mpi_check(MPI_Barrier(comm_), "MPI_Barrier"); }
+
+void MpiCommunicator::broadcast(BufferSpan buffer, int root) {
+  const BufferSpan bytes{buffer.data, buffer.bytes(), DType::u8};
+  in_messages(bytes.count, [&](std::size_t first, int count) {
+    mpi_check(MPI_Bcast(at(bytes, first), count, MPI_BYTE, root, comm_), "MPI_Bcast");
+  });
+}
+
+void MpiCommunicator::all_reduce(BufferSpan buffer, Reduction reduction) {
+  in_messages(buffer.count, [&](std::size_t first, int count) {
+    mpi_check(MPI_Allreduce(MPI_IN_PLACE, at(buffer, first), count, mpi_type(buffer.dtype),
+                            mpi_operation(reduction), comm_),
+              "MPI_Allreduce");
+  });
+  if (reduction != Reduction::mean) return;
+  if (buffer.dtype == DType::f32) return divide<float>(buffer, size_);
+  if (buffer.dtype == DType::f64) return divide<double>(buffer, size_);
+  fail("the mean of {} over ranks is not supported", name_of(buffer.dtype));
+}
+
+void MpiCommunicator::all_gather(ConstBufferSpan send, BufferSpan receive) {
+  require(receive.bytes() == send.bytes() * static_cast<std::size_t>(size_),
+          "all_gather receives one block of every rank");
+  const BufferSpan bytes{receive.data, receive.bytes(), DType::u8};
+  if (send.bytes() <= kMostPerMessage) {
+    const auto count = static_cast<int>(send.bytes());
+    mpi_check(MPI_Allgather(send.data, count, MPI_BYTE, bytes.data, count, MPI_BYTE, comm_),
+              "MPI_Allgather");
+    return;
+  }
+  const auto* own = static_cast<const std::byte*>(send.data);
+  std::copy(own, own + send.bytes(), at(bytes, send.bytes() * static_cast<std::size_t>(rank_)));
+  for (int root = 0; root < size_; ++root) {
+    broadcast({at(bytes, send.bytes() * static_cast<std::size_t>(root)), send.bytes(), DType::u8},
+              root);
+  }
+}
+
+void MpiCommunicator::start_all_reduce(BufferSpan buffer) {
+  in_messages(buffer.count, [&](std::size_t first, int count) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    mpi_check(MPI_Iallreduce(MPI_IN_PLACE, at(buffer, first), count, mpi_type(buffer.dtype),
+                             MPI_SUM, comm_, &request),
+              "MPI_Iallreduce");
+    pending_.push_back(request);
+  });
+}
+
+void MpiCommunicator::progress() {
+  if (pending_.empty()) return;
+  int done = 0;
+  mpi_check(MPI_Testall(static_cast<int>(pending_.size()), pending_.data(), &done,
+                        MPI_STATUSES_IGNORE),
+            "MPI_Testall");
+  if (done != 0) pending_.clear();
+}
+
+void MpiCommunicator::wait_for_all() {
+  if (pending_.empty()) return;
+  mpi_check(MPI_Waitall(static_cast<int>(pending_.size()), pending_.data(), MPI_STATUSES_IGNORE),
+            "MPI_Waitall");
+  pending_.clear();
+}
+
+std::unique_ptr<Communicator> MpiCommunicator::duplicate() {
+  MPI_Comm copy = MPI_COMM_NULL;
+  mpi_check(MPI_Comm_dup(comm_, &copy), "MPI_Comm_dup");
+  return std::make_unique<MpiCommunicator>(copy);
+}
+
+std::unique_ptr<Communicator> MpiCommunicator::split(int color) {
+  MPI_Comm part = MPI_COMM_NULL;
+  mpi_check(MPI_Comm_split(comm_, color, rank_, &part), "MPI_Comm_split");
+  return std::make_unique<MpiCommunicator>(part);
+}
+
+std::unique_ptr<Communicator> make_world_communicator() {
+  MPI_Comm copy = MPI_COMM_NULL;
+  mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &copy), "MPI_Comm_dup");
+  return std::make_unique<MpiCommunicator>(copy);
+}
+
+}  // namespace simclr

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <mpi.h>
+
+#include <vector>
+
+#include "simclr/comm/communicator.hpp"
+
+namespace simclr {
+
+/// Owns its MPI communicator. Counts beyond what an `int` holds go in several messages.
+class MpiCommunicator final : public Communicator {
+ public:
+  explicit MpiCommunicator(MPI_Comm owned);
+  MpiCommunicator(const MpiCommunicator&) = delete;
+  MpiCommunicator& operator=(const MpiCommunicator&) = delete;
+  ~MpiCommunicator() override;
+
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return size_; }
+  [[nodiscard]] MPI_Comm handle() const { return comm_; }
+
+  void barrier() override;
+  void broadcast(BufferSpan buffer, int root) override;
+  void all_reduce(BufferSpan buffer, Reduction reduction) override;
+  void all_gather(ConstBufferSpan send, BufferSpan receive) override;
+  void start_all_reduce(BufferSpan buffer) override;
+  void progress() override;
+  void wait_for_all() override;
+  std::unique_ptr<Communicator> duplicate() override;
+  std::unique_ptr<Communicator> split(int color) override;
+
+ private:
+  MPI_Comm comm_;
+  int rank_ = 0;
+  int size_ = 1;
+  int uncaught_;
+  std::vector<MPI_Request> pending_;
+};
+
+}  // namespace simclr

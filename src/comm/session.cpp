@@ -1,0 +1,61 @@
+#include "simclr/comm/session.hpp"
+
+#include <mpi.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <thread>
+
+#include "mpi_check.hpp"
+
+namespace simclr {
+namespace {
+
+/// A message space of its own for all_ranks_arrive(): whatever else is under way does not disturb it.
+MPI_Comm& last_words_comm() {
+  static MPI_Comm comm = MPI_COMM_NULL;
+  return comm;
+}
+
+}  // namespace
+
+MpiSession::MpiSession(int& argc, char**& argv) : uncaught_(std::uncaught_exceptions()) {
+  int provided = MPI_THREAD_SINGLE;
+  mpi_check(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
+  mpi_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  if (provided < MPI_THREAD_MULTIPLE) {
+    refuse("this MPI library gives no MPI_THREAD_MULTIPLE, which the loader's threads need; use an "
+           "MPI built with thread support");
+  }
+  mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &last_words_comm()), "MPI_Comm_dup");
+}
+
+MpiSession::~MpiSession() {
+  if (std::uncaught_exceptions() > uncaught_ || !mpi_is_live()) return;
+  if (last_words_comm() != MPI_COMM_NULL) MPI_Comm_free(&last_words_comm());
+  MPI_Finalize();
+}
+
+bool all_ranks_arrive(double seconds) {
+  if (!mpi_is_live() || last_words_comm() == MPI_COMM_NULL) return true;
+  MPI_Request request = MPI_REQUEST_NULL;
+  if (MPI_Ibarrier(last_words_comm(), &request) != MPI_SUCCESS) return false;
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
+  int done = 0;
+  while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && done == 0 &&
+         Clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return done != 0;
+}
+
+void abort_all_ranks(int exit_code) {
+  std::fflush(nullptr);
+  if (mpi_is_live()) MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);
+}
+
+}  // namespace simclr
