@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "simclr/optim/optimizer.hpp"
 #include "simclr/program/program.hpp"
@@ -22,6 +23,8 @@ struct EncoderSpec {
   [[nodiscard]] std::string name() const;               ///< "resnet50"
   [[nodiscard]] std::int64_t feature_channels() const;  ///< C of h: 2048, or 512 for 18/34, x width
 };
+/// "resnet18", "resnet34", ...
+std::vector<std::string> known_encoders();
 /// "resnet50" -> 50; RefusedError with the nearest known name otherwise.
 int parse_encoder_depth(const std::string& name);
 

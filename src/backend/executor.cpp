@@ -1,0 +1,156 @@
+#include "simclr/backend/executor.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+bool has_values(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16;
+}
+
+TensorTrace trace_of(std::span<const float> values) {
+  TensorTrace trace;
+  trace.minimum = std::numeric_limits<float>::infinity();
+  trace.maximum = -std::numeric_limits<float>::infinity();
+  std::int64_t finite = 0;
+  for (const float value : values) {
+    if (!std::isfinite(value)) {
+      ++trace.not_finite;
+      continue;
+    }
+    ++finite;
+    trace.minimum = std::min(trace.minimum, value);
+    trace.maximum = std::max(trace.maximum, value);
+    trace.mean += value;
+  }
+  trace.mean /= static_cast<double>(std::max<std::int64_t>(finite, 1));
+  return trace;
+}
+
+}  // namespace
+
+Executor::Executor(Program program, Backend& backend, Communicators communicators,
+                   const ExecutorOptions& options)
+    : program_(std::move(program)), backend_(&backend) {
+  const auto storage_bytes = [&](const TensorInfo& info) { return backend.storage_bytes(info); };
+  plan_ = plan_arena(program_, storage_bytes, options.keep);
+  arena_ = backend.allocate(plan_.arena_bytes);
+  if (options.poison_arena) backend.poison({arena_.data(), arena_.bytes()});
+
+  std::size_t workspace_bytes = 0;
+  for (const Op& op : program_.ops) {
+    workspace_bytes = std::max(workspace_bytes, backend.workspace_bytes(program_, op));
+  }
+  workspace_ = backend.allocate(workspace_bytes);
+
+  for (std::size_t t = 0; t < program_.tensors.size(); ++t) {
+    const TensorInfo& info = program_.tensors[t];
+    if (is_flat(info.storage)) {
+      const TensorInfo whole = flat_info(info.storage);
+      auto& buffer = flat_[info.storage];
+      if (buffer.data() == nullptr) {
+        buffer = backend.allocate(backend.storage_bytes(whole));
+        set_flat(info.storage,
+                 std::vector<float>(static_cast<std::size_t>(whole.shape.elements())));
+      }
+    } else if (info.storage != Storage::arena) {
+      own_[TensorId{static_cast<std::int32_t>(t)}] = backend.allocate(plan_.bytes[t]);
+    }
+  }
+
+  const Bindings bindings{.program = &program_,
+                          .address = [this](TensorId id) { return address(id); },
+                          .workspace = {workspace_.data(), workspace_.bytes()},
+                          .world = communicators.world,
+                          .bn_group = communicators.bn_group,
+                          .gradient_lane = communicators.gradient_lane};
+  std::vector<std::unique_ptr<Step>> steps;
+  steps.reserve(program_.ops.size());
+  for (const Op& op : program_.ops) steps.push_back(backend.prepare(op, bindings));
+  runner_ = backend.make_runner(std::move(steps));
+}
+
+MemoryReport Executor::memory() const { return report_memory(program_, plan_, workspace_.bytes()); }
+
+std::byte* Executor::address(TensorId tensor) const {
+  const TensorInfo& info = program_.info(tensor);
+  if (info.storage == Storage::arena) {
+    return arena_.data() + plan_.offset[static_cast<std::size_t>(tensor.value)];
+  }
+  if (is_flat(info.storage)) {
+    return flat_.at(info.storage).data() +
+           static_cast<std::size_t>(info.offset) * size_in_bytes(info.dtype);
+  }
+  return own_.at(tensor).data();
+}
+
+TensorInfo Executor::flat_info(Storage storage) const {
+  const auto elements =
+      storage == Storage::running ? program_.running_elements : program_.parameter_elements;
+  return {"flat buffer", {elements}, DType::f32, storage, 0};
+}
+
+void Executor::upload(TensorId tensor, ConstBufferSpan host) {
+  backend_->upload(program_.info(tensor), address(tensor), host);
+}
+
+void Executor::download(TensorId tensor, BufferSpan host) const {
+  backend_->download(program_.info(tensor), address(tensor), host);
+}
+
+std::vector<float> Executor::values(TensorId tensor) const {
+  const TensorInfo& info = program_.info(tensor);
+  const auto count = static_cast<std::size_t>(info.shape.elements());
+  std::vector<float> result(count);
+  if (info.dtype == DType::f64) {
+    std::vector<double> wide(count);
+    download(tensor, buffer_span(std::span(wide)));
+    std::transform(wide.begin(), wide.end(), result.begin(),
+                   [](double value) { return static_cast<float>(value); });
+  } else {
+    download(tensor, buffer_span(std::span(result)));
+  }
+  return result;
+}
+
+std::vector<float> Executor::flat(Storage storage) const {
+  const TensorInfo info = flat_info(storage);
+  const auto found = flat_.find(storage);
+  if (found == flat_.end()) fail("the program has no such flat buffer");
+  std::vector<float> result(static_cast<std::size_t>(info.shape.elements()));
+  backend_->download(info, found->second.data(), buffer_span(std::span(result)));
+  return result;
+}
+
+void Executor::set_flat(Storage storage, std::span<const float> values) {
+  const auto found = flat_.find(storage);
+  if (found == flat_.end()) fail("the program has no such flat buffer");
+  backend_->upload(flat_info(storage), found->second.data(), const_buffer_span(values));
+}
+
+void Executor::run(std::size_t begin, std::size_t end) { runner_->run(begin, end); }
+
+void Executor::run_traced(std::size_t begin, std::size_t end,
+                          const std::function<void(const TensorTrace&)>& report) {
+  for (std::size_t op = begin; op < end; ++op) {
+    run(op, op + 1);
+    // A bucket's sum is still under way after its op: WaitForGradients reports the result.
+    if (std::holds_alternative<ReduceGradients>(program_.ops[op])) continue;
+    for (const TensorId written : access(program_.ops[op]).writes) {
+      if (!has_values(program_.info(written).dtype)) continue;
+      TensorTrace trace = trace_of(values(written));
+      trace.op = op;
+      trace.op_name = describe(program_, op);
+      trace.tensor_name = program_.info(written).name;
+      report(trace);
+    }
+  }
+}
+
+}  // namespace simclr

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "batch_norm.hpp"
+#include "simclr/nn/model.hpp"
+
+namespace simclr::nn {
+
+/// z f32 (V,D), named "z", of h (V,C): Linear -> BN -> ReLU -> ... -> Linear -> BN without beta.
+TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNormContext& context,
+                         TensorId h);
+
+struct NtXentOptions {
+  float temperature = 0.1F;
+  int rank = 0;
+  int world_size = 1;
+};
+/// The contrastive loss over the global batch; publishes "loss_sums" f64 (3) and starts the
+/// backward pass at z.
+void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options);
+
+struct ClassifierOptions {
+  std::int64_t classes = 0;
+  float gradient_scale = 1;  ///< 1 / global batch
+  int world_size = 1;
+};
+/// Zero-initialised linear classifier on h and its cross-entropy; publishes "labels", "logits" and
+/// "class_sums" f64 (4), summed over ranks. Nothing flows back into h.
+void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options);
+
+}  // namespace simclr::nn

@@ -1,0 +1,88 @@
+#include "layers.hpp"
+
+#include <cmath>
+
+namespace simclr::nn {
+namespace {
+
+Shape spatial_output(const Shape& x, std::int64_t channels, const ConvGeometry& g) {
+  const auto out = [&](std::int64_t extent) {
+    return (extent + 2 * g.padding - g.kernel) / g.stride + 1;
+  };
+  return {x[0], out(x[1]), out(x[2]), channels};
+}
+
+}  // namespace
+
+TensorId conv(Recorder& recorder, const std::string& name, TensorId x, const ConvOptions& options) {
+  const TensorInfo input = recorder.info(x);
+  const ConvGeometry g = options.geometry;
+  const std::int64_t fan_in = input.shape[-1] * g.kernel * g.kernel;
+  const TensorId w = recorder.parameter(
+      name + ".weight", {options.channels, g.kernel, g.kernel, input.shape[-1]},
+      {InitialValue::Kind::truncated_normal, 1.0F / std::sqrt(static_cast<float>(fan_in))}, true);
+  const TensorId y =
+      recorder.tensor(name + ".y", spatial_output(input.shape, options.channels, g), input.dtype);
+  recorder.emit(ConvForward{x, w, y, g});
+  recorder.on_backward([=, input_gradient = options.input_gradient](Recorder& r) {
+    const TensorId dy = r.gradient(y);
+    r.emit(ConvBackwardWeights{x, dy, r.parameter_gradient(w), g});
+    if (input_gradient) r.emit(ConvBackwardData{dy, w, r.contribute(x), g});
+  });
+  return y;
+}
+
+TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
+                const LinearOptions& options) {
+  const Shape input = recorder.info(x).shape;
+  const auto kind =
+      options.initial_stddev > 0 ? InitialValue::Kind::normal : InitialValue::Kind::constant;
+  const TensorId w = recorder.parameter(name + ".weight", {options.channels, input[-1]},
+                                        {kind, options.initial_stddev}, true);
+  std::optional<TensorId> bias;
+  if (options.with_bias) {
+    bias = recorder.parameter(name + ".bias", {options.channels}, {InitialValue::Kind::constant, 0},
+                              false);
+  }
+  const TensorId y = recorder.tensor(name + ".y", {input[0], options.channels}, DType::f32);
+  recorder.emit(MatMul{x, w, bias, y});
+  recorder.on_backward([=, input_gradient = options.input_gradient](Recorder& r) {
+    const TensorId dy = r.gradient(y);
+    r.emit(MatMulBackwardWeights{x, dy, r.parameter_gradient(w),
+                                 bias ? std::optional(r.parameter_gradient(*bias)) : std::nullopt});
+    if (input_gradient) r.emit(MatMulBackwardData{dy, w, r.contribute(x)});
+  });
+  return y;
+}
+
+TensorId pack_input(Recorder& recorder, TensorId views, DType activations) {
+  const TensorId x = recorder.tensor("x", recorder.info(views).shape, activations);
+  recorder.emit(PackInput{views, x});
+  return x;
+}
+
+TensorId max_pool(Recorder& recorder, TensorId x, ConvGeometry geometry) {
+  const TensorInfo input = recorder.info(x);
+  const Shape shape = spatial_output(input.shape, input.shape[-1], geometry);
+  const TensorId y = recorder.tensor("maxpool.y", shape, input.dtype);
+  const TensorId argmax = recorder.tensor("maxpool.argmax", shape, DType::u8);
+  recorder.emit(MaxPool{x, y, argmax, geometry});
+  recorder.on_backward([=](Recorder& r) {
+    const TensorId dy = r.gradient(y);
+    r.emit(MaxPoolBackward{dy, argmax, r.contribute(x), geometry});
+  });
+  return y;
+}
+
+TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage) {
+  const Shape shape = recorder.info(z).shape;
+  const TensorId h = recorder.named("h", {shape[0], shape[-1]}, DType::f32, storage);
+  recorder.emit(GlobalAvgPool{z, h});
+  recorder.on_backward([=](Recorder& r) {
+    const TensorId dh = r.gradient(h);
+    r.emit(GlobalAvgPoolBackward{dh, r.contribute(z)});
+  });
+  return h;
+}
+
+}  // namespace simclr::nn

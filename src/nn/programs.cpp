@@ -1,0 +1,86 @@
+#include "heads.hpp"
+#include "layers.hpp"
+#include "resnet.hpp"
+#include "simclr/nn/model.hpp"
+#include "simclr/program/planner.hpp"
+
+namespace simclr {
+namespace {
+
+struct Features {
+  TensorId h;
+  std::optional<TensorId> z;
+};
+
+Features record_inference(Recorder& recorder, const FeatureSpec& spec, Storage storage) {
+  const nn::BatchNormContext context{.spec = {}, .local_samples = spec.batch, .training = false};
+  const TensorId views = recorder.named("views", {spec.batch, spec.image_size, spec.image_size, 3},
+                                        DType::f32, Storage::input);
+  const TensorId x = nn::pack_input(recorder, views, spec.activations);
+  Features features;
+  features.h = nn::resnet(recorder, spec.encoder, context, x, {.feature_storage = storage});
+  if (spec.with_head) features.z = nn::projection_head(recorder, spec.head, context, features.h);
+  return features;
+}
+
+Program finish_classifier(Recorder& recorder, const ProbeSpec& spec, TensorId h) {
+  recorder.set_gradients(true);
+  nn::classifier(recorder, h,
+                 {.classes = spec.classes,
+                  .gradient_scale = 1.0F / static_cast<float>(spec.global_batch),
+                  .world_size = spec.world_size});
+  Program program = recorder.finish([&](Recorder& r) { record_update(r, spec.optimizer); });
+  if (spec.world_size > 1) insert_gradient_buckets(program, 0);
+  return program;
+}
+
+}  // namespace
+
+Program record_pretraining(const PretrainingSpec& spec) {
+  Recorder recorder;
+  const nn::BatchNormContext context{.spec = spec.batch_norm, .local_samples = spec.local_samples};
+  const TensorId views =
+      recorder.named("views", {2 * spec.local_samples, spec.image_size, spec.image_size, 3},
+                     DType::f32, Storage::input);
+  const TensorId x = nn::pack_input(recorder, views, spec.activations);
+  const TensorId h =
+      nn::resnet(recorder, spec.encoder, context, x, {.recompute_blocks = spec.recompute_blocks});
+  const TensorId z = nn::projection_head(recorder, spec.head, context, h);
+  nn::nt_xent(recorder, z, {spec.temperature, spec.rank, spec.world_size});
+
+  // Without global statistics the ranks' running statistics differ: average them every step, so
+  // that the state that is checkpointed and hashed is the same on all ranks.
+  const bool merge_running = spec.batch_norm.ranks_per_group < spec.world_size;
+  Program program = recorder.finish([&](Recorder& r) {
+    record_update(r, spec.optimizer);
+    if (merge_running) {
+      r.emit(AllReduce{r.flat(Storage::running), RankGroup::world, Reduction::mean});
+    }
+  });
+  if (spec.world_size > 1) insert_gradient_buckets(program, spec.bucket_bytes);
+  return program;
+}
+
+Program record_features(const FeatureSpec& spec) {
+  Recorder recorder;
+  recorder.set_gradients(false);
+  record_inference(recorder, spec, Storage::output);
+  return recorder.finish();
+}
+
+Program record_linear_probe(const ProbeSpec& spec) {
+  Recorder recorder;
+  recorder.set_gradients(false);
+  const Features features = record_inference(recorder, spec.features, Storage::arena);
+  return finish_classifier(recorder, spec, features.h);
+}
+
+Program record_linear_classifier(const ProbeSpec& spec) {
+  Recorder recorder;
+  const TensorId h =
+      recorder.named("h", {spec.features.batch, spec.features.encoder.feature_channels()},
+                     DType::f32, Storage::input);
+  return finish_classifier(recorder, spec, h);
+}
+
+}  // namespace simclr

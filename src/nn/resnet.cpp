@@ -1,0 +1,87 @@
+#include "resnet.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "architecture.hpp"
+#include "layers.hpp"
+
+namespace simclr::nn {
+namespace {
+
+struct ResnetRecorder {
+  Recorder& recorder;
+  const EncoderSpec& spec;
+  const BatchNormContext& context;
+  const EncoderOptions& options;
+
+  Normalised conv_bn(const std::string& prefix, const std::string& suffix, TensorId x,
+                     const ConvOptions& conv_options, float initial_gamma = 1) const {
+    const TensorId y = conv(recorder, prefix + "conv" + suffix, x, conv_options);
+    return batch_norm(recorder, context, prefix + "bn" + suffix, y,
+                      {.initial_gamma = initial_gamma});
+  }
+
+  TensorId stem(TensorId x) const {
+    const Recorder::Scope scope(recorder, "stem");
+    const bool imagenet = spec.stem == Stem::imagenet;
+    const ConvGeometry geometry = imagenet ? ConvGeometry{7, 2, 3} : ConvGeometry{3, 1, 1};
+    const TensorId z = apply_relu(
+        recorder, conv_bn("", "1", x, {channels_of(spec, 64), geometry, /*input_gradient=*/false}));
+    return imagenet ? max_pool(recorder, z, {3, 2, 1}) : z;
+  }
+
+  /// Two 3x3 convolutions (18, 34) or 1x1, 3x3, 1x1 (50 and deeper, the stride in the 3x3).
+  Normalised residual_branch(const std::string& prefix, TensorId x, std::int64_t planes,
+                             int stride) const {
+    const ConvGeometry pointwise{1, 1, 0};
+    if (!is_bottleneck(spec)) {
+      const TensorId a = apply_relu(recorder, conv_bn(prefix, "1", x, {planes, {3, stride, 1}}));
+      return conv_bn(prefix, "2", a, {planes, {3, 1, 1}}, /*initial_gamma=*/0);
+    }
+    const TensorId a = apply_relu(recorder, conv_bn(prefix, "1", x, {planes, pointwise}));
+    const TensorId b = apply_relu(recorder, conv_bn(prefix, "2", a, {planes, {3, stride, 1}}));
+    return conv_bn(prefix, "3", b, {planes * expansion(spec), pointwise}, /*initial_gamma=*/0);
+  }
+
+  TensorId block(const std::string& name, TensorId x, std::int64_t planes, int stride,
+                 bool first) const {
+    const Recorder::Scope scope(recorder, name);
+    const std::string prefix = name + ".";
+    const std::int64_t channels = planes * expansion(spec);
+    const bool project = stride != 1 || recorder.info(x).shape[-1] != channels ||
+                         (first && spec.projection_shortcut_everywhere);
+    if (options.recompute_blocks) recorder.begin_recomputed_block();
+    TensorId z;
+    if (project) {
+      const TensorId y = conv(recorder, prefix + "downsample.0", x, {channels, {1, stride, 0}});
+      const Normalised shortcut = batch_norm(recorder, context, prefix + "downsample.1", y);
+      z = join(recorder, residual_branch(prefix, x, planes, stride), shortcut);
+    } else {
+      z = join(recorder, residual_branch(prefix, x, planes, stride), x);
+    }
+    if (options.recompute_blocks) recorder.end_recomputed_block(z);
+    return z;
+  }
+};
+
+}  // namespace
+
+TensorId resnet(Recorder& recorder, const EncoderSpec& spec, const BatchNormContext& context,
+                TensorId x, const EncoderOptions& options) {
+  const ResnetRecorder net{recorder, spec, context, options};
+  TensorId z = net.stem(x);
+  const std::array<int, 4> blocks = blocks_per_group(spec);
+  for (int group = 0; group < 4; ++group) {
+    const std::int64_t planes = channels_of(spec, 64 << group);
+    for (int i = 0; i < blocks[static_cast<std::size_t>(group)]; ++i) {
+      const int stride = group > 0 && i == 0 ? 2 : 1;
+      z = net.block(fmt::format("layer{}.{}", group + 1, i), z, planes, stride, i == 0);
+    }
+  }
+  const Recorder::Scope scope(recorder, "avgpool");
+  return global_avg_pool(recorder, z, options.feature_storage);
+}
+
+}  // namespace simclr::nn

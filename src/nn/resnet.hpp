@@ -1,0 +1,18 @@
+#pragma once
+
+#include "batch_norm.hpp"
+#include "simclr/nn/model.hpp"
+
+namespace simclr::nn {
+
+struct EncoderOptions {
+  bool recompute_blocks = false;
+  Storage feature_storage = Storage::arena;
+};
+
+/// torchvision's ResNet v1.5 without its classifier: h f32 (V,C), named "h", of the packed images x
+/// (V,H,W,3). Parameters carry torchvision's names.
+TensorId resnet(Recorder& recorder, const EncoderSpec& spec, const BatchNormContext& context,
+                TensorId x, const EncoderOptions& options = {});
+
+}  // namespace simclr::nn
