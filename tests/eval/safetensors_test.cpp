@@ -1,0 +1,96 @@
+#include "simclr/io/safetensors.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "eval/temporary_directory.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/io/atomic_file.hpp"
+
+namespace simclr {
+namespace {
+
+std::string file_bytes(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+SafeTensors two_tensors() {
+  return {{{"step", "7"}}, {{"conv.weight", {1, 2, 1, 1}, {1.5F, -2.0F}}, {"bias", {1}, {3.0F}}}};
+}
+
+TEST(Safetensors, WritesTheContainerAsItsFormatSays) {
+  const TemporaryDirectory directory;
+  const auto file = directory.path() / "t.safetensors";
+  write_safetensors(file, two_tensors());
+  const std::string bytes = file_bytes(file);
+  std::uint64_t length = 0;
+  ASSERT_GE(bytes.size(), sizeof(length));
+  std::memcpy(&length, bytes.data(), sizeof(length));
+  EXPECT_EQ(length % 8, 0U);
+  ASSERT_EQ(bytes.size(), 8 + length + 3 * sizeof(float));
+  const std::string header = bytes.substr(8, length);
+  EXPECT_EQ(header.substr(0, header.find_last_not_of(' ') + 1),
+            R"({"__metadata__":{"step":"7"},)"
+            R"("conv.weight":{"dtype":"F32","shape":[1,2,1,1],"data_offsets":[0,8]},)"
+            R"("bias":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})");
+  std::array<float, 3> values{};
+  std::memcpy(values.data(), bytes.data() + 8 + length, sizeof(values));
+  EXPECT_EQ(values, (std::array<float, 3>{1.5F, -2.0F, 3.0F}));
+}
+
+TEST(Safetensors, ReadsBackWhatItWrote) {
+  const TemporaryDirectory directory;
+  const auto file = directory.path() / "t.safetensors";
+  write_safetensors(file, two_tensors());
+  const SafeTensors read = read_safetensors(file);
+  EXPECT_EQ(read.metadata, two_tensors().metadata);
+  ASSERT_EQ(read.tensors.size(), 2U);
+  EXPECT_EQ(read.tensors[0].name, "conv.weight");
+  EXPECT_EQ(read.tensors[0].shape, (std::vector<std::int64_t>{1, 2, 1, 1}));
+  EXPECT_EQ(read.tensors[0].values, (std::vector<float>{1.5F, -2.0F}));
+  EXPECT_EQ(read.tensors[1].values, (std::vector<float>{3.0F}));
+}
+
+TEST(Safetensors, RefusesTruncatedAndForeignFiles) {
+  const TemporaryDirectory directory;
+  const auto file = directory.path() / "t.safetensors";
+  write_safetensors(file, two_tensors());
+  std::filesystem::resize_file(file, std::filesystem::file_size(file) - 1);
+  EXPECT_THROW(read_safetensors(file), RefusedError);
+  std::filesystem::resize_file(file, 20);
+  EXPECT_THROW(read_safetensors(file), RefusedError);
+  std::filesystem::resize_file(file, 3);
+  EXPECT_THROW(read_safetensors(file), RefusedError);
+  std::ofstream(file) << "this is a text file, longer than a header length";
+  EXPECT_THROW(read_safetensors(file), RefusedError);
+  EXPECT_THROW(read_safetensors(directory.path() / "absent"), RefusedError);
+}
+
+TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
+  const TemporaryDirectory directory;
+  const auto file = directory.path() / "kept";
+  std::ofstream(file) << "old";
+  {
+    AtomicFile out(file);
+    out.write("new");
+  }
+  EXPECT_EQ(file_bytes(file), "old");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
+  AtomicFile out(file);
+  out.write("new");
+  out.commit();
+  EXPECT_EQ(file_bytes(file), "new");
+  EXPECT_THROW(AtomicFile(directory.path() / "absent" / "file"), Error);
+}
+
+}  // namespace
+}  // namespace simclr
