@@ -13,7 +13,7 @@ FOLDERS = {
     "core": set(),
     "tensor": {"core"},
     "comm": {"core", "tensor"},
-    "program": {"core", "tensor"},
+    "program": {"core", "tensor", "comm"},
     "backend": {"core", "tensor", "comm", "program"},
     "optim": {"core", "tensor", "program"},
     "nn": {"core", "tensor", "program", "optim"},
@@ -57,7 +57,8 @@ def check_file(path, root, used_by):
                 yield f"{where}: {library} belongs in {' and '.join('src/' + p for p in places)} only"
         if header.startswith("simclr/"):
             target = header.split("/")[1]
-            used_by.setdefault(header, set()).add(folder)
+            is_public = path.relative_to(root).parts[0] == "include"
+            used_by.setdefault(header, set()).add("a public header" if is_public else folder)
             if not (root / "include" / header).exists():
                 yield f"{where}: no such header: {header}"
             if target != folder and target not in FOLDERS.get(folder, set()):

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Checks that need no running program: layout, include direction, shell scripts, clang-tidy.
+# usage: scripts/lint.sh [BUILD_DIR]     (clang-tidy reads BUILD_DIR/compile_commands.json)
+# Writes "N passed, N failed" as its last line; exits 1 if a check failed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+build="${1:-build}"
+passed=0
+failed=0
+
+check() {
+  local name="$1"
+  shift
+  local start=$SECONDS
+  if "$@"; then
+    passed=$((passed + 1))
+    echo "lint: $name: ok ($((SECONDS - start)) s)"
+  else
+    failed=$((failed + 1))
+    echo "lint: $name: FAILED ($((SECONDS - start)) s)"
+  fi
+}
+
+cpp_files() { git ls-files --cached --others --exclude-standard -- '*.cpp' '*.hpp'; }
+shell_files() { git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run; }
+
+layout() { cpp_files | xargs clang-format --dry-run -Werror; }
+shells() { shell_files | xargs shellcheck; }
+pythons() {
+  git ls-files --cached --others --exclude-standard -- '*.py' |
+    xargs -n1 /usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])'
+}
+tidy() {
+  cpp_files | grep '\.cpp$' |
+    xargs -P "$(nproc)" -n1 clang-tidy-16 -p "$build" --quiet 2>/dev/null
+}
+
+check "clang-format" layout
+check "include direction" python3 scripts/check_includes.py
+check "shellcheck" shells
+check "Python syntax" pythons
+check "clang-tidy" tidy
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

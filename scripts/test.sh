@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Everything a change has to pass, on a plain Debian 12 with two cores: install, build, test, lint,
+# and the tests labelled `asan` again under AddressSanitizer and UndefinedBehaviorSanitizer.
+#   scripts/test.sh              all of it
+#   scripts/test.sh --no-install leave the system's packages alone
+#   scripts/test.sh --quick      release build and its tests only
+# The last line sums up: "N passed, N failed, N skipped". Exits 1 if anything failed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+install=true
+quick=false
+for argument in "$@"; do
+  case "$argument" in
+    --no-install) install=false ;;
+    --quick) quick=true ;;
+    *) echo "usage: scripts/test.sh [--no-install] [--quick]" >&2; exit 2 ;;
+  esac
+done
+
+passed=0
+failed=0
+skipped=0
+jobs="$(nproc)"
+
+leg() { printf '\n==== %s (%d s so far)\n' "$1" "$SECONDS"; }
+
+# fail_leg TEXT: a leg that could not even run its tests counts as one failure.
+fail_leg() {
+  echo "FAILED: $1"
+  failed=$((failed + 1))
+}
+
+# run_tests BUILD_DIR CTEST_OPTION...: adds the numbers of ctest's own report to the sum.
+run_tests() {
+  local build="$1" report="$1/ctest-report.xml" status=0
+  shift
+  rm -f "$report"
+  ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error \
+    --output-junit "$PWD/$report" "$@" || status=$?
+  if [ ! -f "$report" ]; then
+    fail_leg "ctest wrote no report for $build"
+    return
+  fi
+  local total bad skip
+  read -r total bad skip < <(/usr/bin/python3 - "$report" <<'PYTHON'
+import sys
+import xml.etree.ElementTree as tree
+suite = tree.parse(sys.argv[1]).getroot()
+total, failures, skipped, disabled = (int(suite.get(k)) for k in ("tests", "failures", "skipped", "disabled"))
+print(total, failures, skipped + disabled)
+PYTHON
+  )
+  # A test whose program is missing is "not run" in the report and an error in ctest's status.
+  if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
+    fail_leg "ctest ended with status $status in $build"
+  fi
+  passed=$((passed + total - bad - skip))
+  failed=$((failed + bad))
+  skipped=$((skipped + skip))
+}
+
+# build_preset PRESET CMAKE_OPTION...
+build_preset() {
+  local preset="$1"
+  shift
+  local launcher=()
+  command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  cmake --preset "$preset" "${launcher[@]}" "$@" >/dev/null && cmake --build --preset "$preset" -j "$jobs"
+}
+
+if $install; then
+  leg "packages"
+  scripts/install_deps.sh --with-tests --with-demo --dev || fail_leg "packages"
+fi
+
+leg "build (release)"
+if build_preset release; then
+  leg "tests (release)"
+  run_tests build
+else
+  fail_leg "release build"
+fi
+
+if ! $quick; then
+  leg "lint"
+  lint_log="$(mktemp)"
+  scripts/lint.sh build | tee "$lint_log"
+  read -r ok _ bad _ < <(tail -n1 "$lint_log")
+  passed=$((passed + ${ok:-0}))
+  failed=$((failed + ${bad:-1}))
+  rm -f "$lint_log"
+
+  leg "build (asan)"
+  if build_preset asan; then
+    leg "tests (asan)"
+    run_tests build-asan -L asan
+  else
+    fail_leg "asan build"
+  fi
+fi
+
+printf '\n==== done in %d s\n' "$SECONDS"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
