@@ -1,0 +1,66 @@
+#include <omp.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <variant>
+
+#include "memory.hpp"
+#include "onednn.hpp"
+#include "runner.hpp"
+#include "steps.hpp"
+
+namespace simclr {
+
+namespace {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
+
+  [[nodiscard]] std::string_view name() const override { return "cpu"; }
+
+  [[nodiscard]] std::size_t storage_bytes(const TensorInfo& tensor) const override {
+    return cpu::layout_of(tensor).stored_bytes();
+  }
+
+  [[nodiscard]] std::size_t workspace_bytes(const Program& program, const Op& op) override {
+    omp_set_num_threads(threads_);  // oneDNN sizes scratch memory for the threads it sees
+    const cpu::SizingContext context{.program = program, .threads = threads_, .onednn = onednn_};
+    return std::visit([&](const auto& o) { return cpu::workspace_of(o, context); }, op);
+  }
+
+  Buffer allocate(std::size_t bytes) override { return cpu::allocate(bytes); }
+  void poison(std::span<std::byte> memory) override {
+    std::memset(memory.data(), 0xFF, memory.size());  // a NaN in every floating-point type
+  }
+  void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
+    cpu::upload(tensor, device, host);
+  }
+  void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) override {
+    cpu::download(tensor, device, host);
+  }
+
+  std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) override {
+    omp_set_num_threads(threads_);
+    const cpu::StepContext context{
+        .bindings = bindings, .threads = threads_, .onednn = onednn_, .pending = pending_};
+    return std::visit([&](const auto& o) { return cpu::prepare_step(o, context); }, op);
+  }
+
+  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps) override {
+    return cpu::make_runner(std::move(steps), threads_, pending_);
+  }
+
+ private:
+  int threads_;
+  cpu::OneDnn onednn_;
+  cpu::PendingGradients pending_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(int threads) {
+  return std::make_unique<CpuBackend>(threads);
+}
+
+}  // namespace simclr

@@ -1,0 +1,44 @@
+#include "layout.hpp"
+
+namespace simclr::cpu {
+
+namespace {
+
+constexpr std::int64_t kMostPlanarChannels = 4;
+
+Layout::Kind kind_of(const TensorInfo& tensor) {
+  const bool activation_type =
+      tensor.dtype == DType::f32 || tensor.dtype == DType::bf16 || tensor.dtype == DType::u8;
+  const int rank = tensor.shape.rank();
+  if (is_flat(tensor.storage) || tensor.storage == Storage::control || !activation_type ||
+      (rank != 2 && rank != 4)) {
+    return Layout::Kind::canonical;
+  }
+  if (rank == 4 && tensor.shape[-1] <= kMostPlanarChannels) {
+    return tensor.storage == Storage::arena ? Layout::Kind::planar : Layout::Kind::canonical;
+  }
+  return Layout::Kind::blocked;
+}
+
+}  // namespace
+
+Layout layout_of(const TensorInfo& tensor) {
+  Layout layout{.kind = kind_of(tensor), .dtype = tensor.dtype};
+  switch (tensor.shape.rank()) {
+    case 4:
+      layout.images = tensor.shape[0];
+      layout.height = tensor.shape[1];
+      layout.width = tensor.shape[2];
+      layout.channels = tensor.shape[3];
+      break;
+    case 2:
+      layout.images = tensor.shape[0];
+      layout.channels = tensor.shape[1];
+      break;
+    default:
+      layout.channels = tensor.shape.elements();
+  }
+  return layout;
+}
+
+}  // namespace simclr::cpu

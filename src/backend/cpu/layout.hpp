@@ -1,0 +1,64 @@
+#pragma once
+// How the CPU backend stores a tensor.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "simclr/tensor/tensor.hpp"
+
+namespace simclr::cpu {
+
+/// Channels per block: one AVX-512 register of f32.
+inline constexpr std::int64_t kBlock = 16;
+
+/// Storage order of a tensor's elements.
+struct Layout {
+  enum class Kind : std::uint8_t {
+    canonical,  ///< as on the host, packed: flat buffers, small tensors, input images (N,H,W,C)
+    planar,     ///< (N,C,H,W): packed images (at most 4 channels), what first convolutions read
+    blocked,    ///< (N, blocks, H, W, 16); channels past C are zero, always
+  };
+
+  Kind kind = Kind::canonical;
+  DType dtype = DType::f32;
+  // Of activations, ranks 4 and 2 (height = width = 1); else all elements count as channels.
+  std::int64_t images = 1;
+  std::int64_t height = 1;
+  std::int64_t width = 1;
+  std::int64_t channels = 1;
+
+  [[nodiscard]] std::int64_t pixels() const { return height * width; }
+  [[nodiscard]] std::int64_t blocks() const { return (channels + kBlock - 1) / kBlock; }
+  /// Channels with padding. The row stride of a blocked (N,C) tensor, which is thus row-major.
+  [[nodiscard]] std::int64_t padded_channels() const {
+    return kind == Kind::blocked ? blocks() * kBlock : channels;
+  }
+  [[nodiscard]] std::int64_t stored_elements() const {
+    return images * pixels() * padded_channels();
+  }
+  [[nodiscard]] std::size_t stored_bytes() const {
+    return static_cast<std::size_t>(stored_elements()) * size_in_bytes(dtype);
+  }
+
+  /// Where element (n, pixel, c) is stored.
+  [[nodiscard]] std::int64_t index(std::int64_t n, std::int64_t pixel, std::int64_t c) const {
+    switch (kind) {
+      case Kind::planar:
+        return (n * channels + c) * pixels() + pixel;
+      case Kind::blocked:
+        return ((n * blocks() + c / kBlock) * pixels() + pixel) * kBlock + c % kBlock;
+      case Kind::canonical:
+        break;
+    }
+    return (n * pixels() + pixel) * channels + c;
+  }
+
+  bool operator==(const Layout&) const = default;
+};
+
+/// Blocked: f32, bf16 and u8 of rank 2, and of rank 4 with more than 4 channels. Planar: rank 4
+/// with at most 4 channels in the arena. Canonical: the flat buffers, control tensors, rank 1 and
+/// 3, f64, i32, and host images (rank 4 with at most 4 channels outside the arena).
+Layout layout_of(const TensorInfo& tensor);
+
+}  // namespace simclr::cpu

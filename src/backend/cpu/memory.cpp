@@ -1,0 +1,137 @@
+#include "memory.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "layout.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr::cpu {
+
+namespace {
+
+constexpr std::size_t kCacheLineBytes = 64;
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+
+template <class To, class From>
+To convert(From value) {
+  if constexpr (std::is_same_v<To, From>) {
+    return value;
+  } else if constexpr (std::is_same_v<From, bf16>) {
+    return convert<To>(to_float(value));
+  } else if constexpr (std::is_same_v<To, bf16>) {
+    return to_bf16(static_cast<float>(value));
+  } else {
+    return static_cast<To>(value);
+  }
+}
+
+template <class Stored, class Host>
+void store(const Layout& layout, Stored* device, const Host* host) {
+  const std::int64_t channels = layout.channels;
+  const std::int64_t pixels = layout.pixels();
+#pragma omp parallel for schedule(static)
+  for (std::int64_t n = 0; n < layout.images; ++n) {
+    for (std::int64_t p = 0; p < pixels; ++p) {
+      const Host* from = host + (n * pixels + p) * channels;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        device[layout.index(n, p, c)] = convert<Stored>(from[c]);
+      }
+      for (std::int64_t c = channels; c < layout.padded_channels(); ++c) {
+        device[layout.index(n, p, c)] = Stored{};
+      }
+    }
+  }
+}
+
+template <class Stored, class Host>
+void load(const Layout& layout, const Stored* device, Host* host) {
+  const std::int64_t channels = layout.channels;
+  const std::int64_t pixels = layout.pixels();
+#pragma omp parallel for schedule(static)
+  for (std::int64_t n = 0; n < layout.images; ++n) {
+    for (std::int64_t p = 0; p < pixels; ++p) {
+      Host* to = host + (n * pixels + p) * channels;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        to[c] = convert<Host>(device[layout.index(n, p, c)]);
+      }
+    }
+  }
+}
+
+/// Calls f with a value of the C++ type of `dtype`.
+template <class F>
+void with_type(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::bf16:
+      return f(bf16{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
+  }
+}
+
+void check_host(const TensorInfo& tensor, std::size_t count, DType dtype) {
+  if (count != static_cast<std::size_t>(tensor.shape.elements()) ||
+      (dtype != tensor.dtype && dtype != DType::f32)) {
+    fail("tensor {} {} of type {} does not match host memory of {} elements of type {}",
+         tensor.name, tensor.shape.text(), name_of(tensor.dtype), count, name_of(dtype));
+  }
+}
+
+}  // namespace
+
+Buffer allocate(std::size_t bytes) {
+  const bool large = bytes >= 4 * kHugePageBytes;
+  const std::size_t alignment = large ? kHugePageBytes : kCacheLineBytes;
+  const std::size_t padded =
+      (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(alignment, padded));
+  if (data == nullptr) fail("cannot allocate {} bytes of memory", bytes);
+  if (large) madvise(data, padded, MADV_HUGEPAGE);  // only a hint: no harm where it is refused
+  return {data, bytes, [](std::byte* memory) { std::free(memory); }};
+}
+
+void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) {
+  check_host(tensor, host.count, host.dtype);
+  const Layout layout = layout_of(tensor);
+  if (layout.kind == Layout::Kind::canonical && host.dtype == layout.dtype) {
+    std::memcpy(device, host.data, host.bytes());
+    return;
+  }
+  with_type(layout.dtype, [&]<class Stored>(Stored) {
+    auto* to = reinterpret_cast<Stored*>(device);
+    if (host.dtype == layout.dtype) {
+      store(layout, to, static_cast<const Stored*>(host.data));
+    } else {
+      store(layout, to, static_cast<const float*>(host.data));
+    }
+  });
+}
+
+void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) {
+  check_host(tensor, host.count, host.dtype);
+  const Layout layout = layout_of(tensor);
+  if (layout.kind == Layout::Kind::canonical && host.dtype == layout.dtype) {
+    std::memcpy(host.data, device, host.bytes());
+    return;
+  }
+  with_type(layout.dtype, [&]<class Stored>(Stored) {
+    const auto* from = reinterpret_cast<const Stored*>(device);
+    if (host.dtype == layout.dtype) {
+      load(layout, from, static_cast<Stored*>(host.data));
+    } else {
+      load(layout, from, static_cast<float*>(host.data));
+    }
+  });
+}
+
+}  // namespace simclr::cpu

@@ -1,0 +1,36 @@
+#include "runner.hpp"
+
+#include <omp.h>
+
+namespace simclr::cpu {
+
+namespace {
+
+class CpuRunner final : public Runner {
+ public:
+  CpuRunner(std::vector<std::unique_ptr<Step>> steps, int threads, const PendingGradients& pending)
+      : steps_(std::move(steps)), threads_(threads), pending_(&pending) {}
+
+  void run(std::size_t begin, std::size_t end) override {
+    require(begin <= end && end <= steps_.size(), "steps to run exist");
+    omp_set_num_threads(threads_);  // a property of the calling thread
+    for (std::size_t i = begin; i < end; ++i) {
+      steps_[i]->run();
+      if (pending_->lane != nullptr) pending_->lane->progress();
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<Step>> steps_;
+  int threads_;
+  const PendingGradients* pending_;
+};
+
+}  // namespace
+
+std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps, int threads,
+                                    const PendingGradients& pending) {
+  return std::make_unique<CpuRunner>(std::move(steps), threads, pending);
+}
+
+}  // namespace simclr::cpu

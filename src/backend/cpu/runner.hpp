@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "steps.hpp"
+
+namespace simclr::cpu {
+
+/// Runs steps one after the other; between them pending gradient sums are let to advance, because
+/// MPI moves data only inside its calls.
+std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps, int threads,
+                                    const PendingGradients& pending);
+
+}  // namespace simclr::cpu

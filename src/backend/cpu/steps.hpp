@@ -1,0 +1,122 @@
+#pragma once
+// How each op becomes a step on the CPU: one prepare_step per op, implemented beside its kernels.
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "layout.hpp"
+#include "simclr/backend/backend.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr::cpu {
+
+class OneDnn;  // engine and stream; onednn.hpp
+
+/// A tensor as a step finds it: its address stays the same for the life of the step.
+struct TensorView {
+  std::byte* data = nullptr;
+  Layout layout;
+
+  /// The elements as T, which must be the tensor's dtype.
+  template <class T>
+  [[nodiscard]] T* as() const {
+    require(layout.dtype == dtype_of<T>, "a step reads a tensor as another type");
+    return reinterpret_cast<T*>(data);
+  }
+};
+
+/// Gradient sums on their way (ReduceGradients to WaitForGradients).
+struct PendingGradients {
+  Communicator* lane = nullptr;  ///< null when nothing is pending
+};
+
+/// Everything a step is prepared from; valid only during prepare.
+struct StepContext {
+  const Bindings& bindings;
+  int threads = 1;  ///< of every parallel region
+  OneDnn& onednn;
+  PendingGradients& pending;
+
+  [[nodiscard]] const TensorInfo& info(TensorId id) const { return bindings.program->info(id); }
+  [[nodiscard]] TensorView tensor(TensorId id) const {
+    return {.data = bindings.address(id), .layout = layout_of(info(id))};
+  }
+  [[nodiscard]] std::optional<TensorView> tensor(std::optional<TensorId> id) const {
+    return id ? std::optional(tensor(*id)) : std::nullopt;
+  }
+  /// Scratch memory shared by all ops (workspace_bytes below asks for it); its contents do not
+  /// survive from step to step.
+  [[nodiscard]] std::span<std::byte> workspace() const { return bindings.workspace; }
+};
+
+/// What is known of an op before memory is planned.
+struct SizingContext {
+  const Program& program;
+  int threads = 1;
+  OneDnn& onednn;
+
+  [[nodiscard]] Layout layout(TensorId id) const { return layout_of(program.info(id)); }
+};
+
+/// A step that is one call.
+class CallStep final : public Step {
+ public:
+  explicit CallStep(std::function<void()> call) : call_(std::move(call)) {}
+  void run() override { call_(); }
+
+ private:
+  std::function<void()> call_;
+};
+inline std::unique_ptr<Step> make_step(std::function<void()> call) {
+  return std::make_unique<CallStep>(std::move(call));
+}
+
+using StepPointer = std::unique_ptr<Step>;
+
+StepPointer prepare_step(const PackInput& op, const StepContext& context);
+StepPointer prepare_step(const ConvForward& op, const StepContext& context);
+StepPointer prepare_step(const ConvBackwardData& op, const StepContext& context);
+StepPointer prepare_step(const ConvBackwardWeights& op, const StepContext& context);
+StepPointer prepare_step(const BnStatistics& op, const StepContext& context);
+StepPointer prepare_step(const BnFinalize& op, const StepContext& context);
+StepPointer prepare_step(const BnInference& op, const StepContext& context);
+StepPointer prepare_step(const BnApply& op, const StepContext& context);
+StepPointer prepare_step(const BnBackwardReduce& op, const StepContext& context);
+StepPointer prepare_step(const BnBackwardApply& op, const StepContext& context);
+StepPointer prepare_step(const MaxPool& op, const StepContext& context);
+StepPointer prepare_step(const MaxPoolBackward& op, const StepContext& context);
+StepPointer prepare_step(const GlobalAvgPool& op, const StepContext& context);
+StepPointer prepare_step(const GlobalAvgPoolBackward& op, const StepContext& context);
+StepPointer prepare_step(const AddInto& op, const StepContext& context);
+StepPointer prepare_step(const MatMul& op, const StepContext& context);
+StepPointer prepare_step(const MatMulBackwardData& op, const StepContext& context);
+StepPointer prepare_step(const MatMulBackwardWeights& op, const StepContext& context);
+StepPointer prepare_step(const Relu& op, const StepContext& context);
+StepPointer prepare_step(const ReluBackward& op, const StepContext& context);
+StepPointer prepare_step(const L2Normalize& op, const StepContext& context);
+StepPointer prepare_step(const L2NormalizeBackward& op, const StepContext& context);
+StepPointer prepare_step(const NtXentForward& op, const StepContext& context);
+StepPointer prepare_step(const NtXentBackward& op, const StepContext& context);
+StepPointer prepare_step(const SoftmaxCrossEntropy& op, const StepContext& context);
+StepPointer prepare_step(const AllReduce& op, const StepContext& context);
+StepPointer prepare_step(const AllGather& op, const StepContext& context);
+StepPointer prepare_step(const ReduceGradients& op, const StepContext& context);
+StepPointer prepare_step(const WaitForGradients& op, const StepContext& context);
+StepPointer prepare_step(const LarsUpdate& op, const StepContext& context);
+StepPointer prepare_step(const SgdUpdate& op, const StepContext& context);
+StepPointer prepare_step(const AdamwUpdate& op, const StepContext& context);
+
+/// Scratch memory of an op; ops that need some declare an overload here.
+template <class AnyOp>
+std::size_t workspace_of(const AnyOp& /*op*/, const SizingContext& /*context*/) {
+  return 0;
+}
+std::size_t workspace_of(const ConvForward& op, const SizingContext& context);
+std::size_t workspace_of(const ConvBackwardData& op, const SizingContext& context);
+std::size_t workspace_of(const ConvBackwardWeights& op, const SizingContext& context);
+
+}  // namespace simclr::cpu
