@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,18 +17,57 @@ namespace simclr {
 
 enum class CacheMode : std::uint8_t { automatic, node, none };
 
-/// The pixels of a data set, readable by many threads: the whole set in the node's shared memory
-/// (`node`), or fetched from the shards for each batch (`none`). Collective to create.
+/// One sample as it is stored: raw pixels (height, width, 3), or an encoded image.
+struct StoredImage {
+  std::span<const std::byte> bytes;
+  int height = 0;
+  int width = 0;
+  ImageEncoding encoding = ImageEncoding::raw;
+};
+
+/// What reading from the file system has cost (the `node` store reads once, when it is made).
+struct ReadStatistics {
+  double seconds = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// The stored images of a data set: the whole set in the node's shared memory (`node`), or fetched
+/// from the shards for each batch (`none`). Collective to create; used by one thread at a time.
 class SampleStore {
  public:
+  SampleStore() = default;
+  SampleStore(const SampleStore&) = delete;
+  SampleStore& operator=(const SampleStore&) = delete;
   virtual ~SampleStore() = default;
   [[nodiscard]] virtual const ShardSetInfo& info() const = 0;
   [[nodiscard]] virtual const std::vector<std::int64_t>& labels() const = 0;
-  /// Decoded pixels of these samples, valid until the next call with the same `slot`.
-  /// Called by one thread at a time.
-  virtual std::vector<ImageRef> fetch(const std::vector<std::int64_t>& samples, int slot) = 0;
+  /// These samples as stored, in this order, valid until the next call with the same `slot`
+  /// (any small number; each has its own memory). Decoding is left to the threads that use them.
+  virtual std::vector<StoredImage> fetch(const std::vector<std::int64_t>& samples, int slot) = 0;
+  /// How many batches are best fetched together (look-ahead for sorted reads).
+  [[nodiscard]] virtual int batches_per_fetch() const = 0;
+  virtual ReadStatistics take_read_statistics() = 0;
   [[nodiscard]] virtual std::string description() const = 0;  ///< mode, bytes, read rate
 };
+
+/// Turns stored images into pixels; owns scratch memory, so each thread has its own.
+class ImageDecoder {
+ public:
+  ImageDecoder();
+  ImageDecoder(ImageDecoder&&) noexcept;
+  ImageDecoder& operator=(ImageDecoder&&) noexcept;
+  ~ImageDecoder();
+  /// Valid until the next call; raw images are not copied. Throws Error when an encoded image is
+  /// corrupt or its size differs from the recorded one.
+  ImageRef decode(const StoredImage& image);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// `automatic` is `node` where the set fits into the node's free memory and is refused, with
+/// advice, where it does not. Throws RefusedError for bad shard sets (see ShardSet).
 std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory,
                                                CacheMode mode, Communicator& world, int threads);
 
@@ -57,6 +97,8 @@ struct LoaderConfig {
 class TrainingLoader {
  public:
   TrainingLoader(SampleStore& store, const LoaderConfig& config);
+  TrainingLoader(const TrainingLoader&) = delete;
+  TrainingLoader& operator=(const TrainingLoader&) = delete;
   ~TrainingLoader();
   /// The next batch, valid until the following call. Refused after the last step.
   const ViewBatch& next();

@@ -1,0 +1,38 @@
+#pragma once
+// A new HDF5 file of named arrays, written row block by row block (features, audit dumps).
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace simclr {
+
+/// Written under a temporary name in the same directory; `finish` syncs it and gives it its name.
+/// A file that is never finished is removed. Failed writes (disk full) throw Error naming the file.
+class ArrayFile {
+ public:
+  explicit ArrayFile(std::filesystem::path path);
+  ArrayFile(const ArrayFile&) = delete;
+  ArrayFile& operator=(const ArrayFile&) = delete;
+  ~ArrayFile();
+
+  enum class Type : std::uint8_t { f32, i64, u8 };
+  /// A contiguous dataset of these extents, to be filled by `write`.
+  void create(const std::string& name, Type type, const std::vector<std::int64_t>& extents);
+  /// Rows [first_row, ...) of the leading dimension; as many as `values` holds.
+  void write(const std::string& name, std::int64_t first_row, std::span<const float> values);
+  void write(const std::string& name, std::int64_t first_row, std::span<const std::int64_t> values);
+  void write(const std::string& name, std::int64_t first_row, std::span<const std::uint8_t> values);
+  void attribute(const std::string& name, const std::string& text);
+  void attribute(const std::string& name, std::int64_t value);
+  void finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace simclr

@@ -1,0 +1,206 @@
+#include "hdf5.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <functional>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+
+namespace simclr::h5 {
+namespace {
+
+/// Large datasets start on a page, so that blocks of them can be read without a copy.
+constexpr hsize_t kAlignmentThresholdBytes = 65536;
+constexpr hsize_t kAlignmentBytes = 4096;
+
+/// HDF5 prints its error stack unless told not to; ours becomes part of the exception.
+void silence_error_stack() {
+  static const herr_t silenced = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  if (silenced < 0) fail("HDF5 refuses to switch its error printing off");
+}
+
+/// The innermost entry of the error stack: the one that says what happened.
+std::string last_message() {
+  std::string message = "HDF5 gives no reason";
+  const auto innermost = [](unsigned, const H5E_error2_t* entry, void* text) -> herr_t {
+    *static_cast<std::string*>(text) = entry->desc != nullptr ? entry->desc : "no description";
+    return 1;  // stop after the first
+  };
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &message);
+  H5Eclear2(H5E_DEFAULT);
+  return message;
+}
+
+Handle file_access() {
+  Handle access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "HDF5 file access list");
+  check(H5Pset_file_locking(access.get(), false, true), "HDF5 file locking off");
+  check(H5Pset_fclose_degree(access.get(), H5F_CLOSE_SEMI), "HDF5 close degree");
+  check(H5Pset_alignment(access.get(), kAlignmentThresholdBytes, kAlignmentBytes),
+        "HDF5 alignment");
+  // 1.8's format allows attributes over 64 KiB (many class names) and is read everywhere.
+  check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_LATEST), "HDF5 format");
+  return access;
+}
+
+void for_rows(const Handle& dataset, hsize_t first, hsize_t count,
+              const std::function<void(hid_t memory, hid_t file)>& transfer) {
+  const Handle file = own(H5Dget_space(dataset.get()), H5Sclose, "HDF5 dataspace");
+  const Extents extents = extents_of(dataset);
+  require(!extents.empty() && first + count <= extents[0], "rows lie inside the dataset");
+  Extents start(extents.size(), 0);
+  Extents size = extents;
+  start[0] = first;
+  size[0] = count;
+  check(
+      H5Sselect_hyperslab(file.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr),
+      "HDF5 row selection");
+  const Handle memory = own(H5Screate_simple(static_cast<int>(size.size()), size.data(), nullptr),
+                            H5Sclose, "HDF5 dataspace");
+  transfer(memory.get(), file.get());
+}
+
+}  // namespace
+
+std::unique_lock<std::recursive_mutex> lock_library() {
+  static std::recursive_mutex mutex;
+  return std::unique_lock(mutex);
+}
+
+// ---- handles
+// --------------------------------------------------------------------------------------
+
+Handle& Handle::operator=(Handle&& other) noexcept {
+  if (this != &other) {
+    reset();
+    id_ = std::exchange(other.id_, H5I_INVALID_HID);
+    close_ = other.close_;
+  }
+  return *this;
+}
+
+void Handle::reset() noexcept {
+  if (id_ < 0) return;
+  const auto lock = lock_library();
+  if (close_(std::exchange(id_, H5I_INVALID_HID)) < 0) {
+    log::warning("HDF5 could not close an object: {}", last_message());
+  }
+}
+
+void Handle::close(std::string_view what) {
+  if (id_ < 0) return;
+  const auto lock = lock_library();
+  check(close_(std::exchange(id_, H5I_INVALID_HID)), what);
+}
+
+void check(herr_t status, std::string_view what) {
+  if (status < 0) fail("{}: {}", what, last_message());
+}
+
+Handle own(hid_t id, Handle::Close closer, std::string_view what) {
+  if (id < 0) fail("{}: {}", what, last_message());
+  return {id, closer};
+}
+
+// ---- files
+// ----------------------------------------------------------------------------------------
+
+Handle open_file(const std::filesystem::path& path) {
+  const auto lock = lock_library();
+  silence_error_stack();
+  if (!std::filesystem::is_regular_file(path)) {
+    refuse("{}: no such file", path.string());
+  }
+  if (H5Fis_hdf5(path.c_str()) <= 0) {
+    H5Eclear2(H5E_DEFAULT);
+    refuse("{}: not an HDF5 file (or not readable, or cut short); check where it came from",
+           path.string());
+  }
+  const Handle access = file_access();
+  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
+  if (id < 0)
+    refuse("{}: cannot be opened: {}; copy or make it again", path.string(), last_message());
+  return {id, H5Fclose};
+}
+
+Handle create_file(const std::filesystem::path& path) {
+  const auto lock = lock_library();
+  silence_error_stack();
+  const Handle access = file_access();
+  const Handle creation = own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "HDF5 file creation list");
+  check(H5Pset_obj_track_times(creation.get(), false), "HDF5 time stamps off");
+  return own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose,
+             path.string() + ": cannot be created");
+}
+
+void sync_to_disk(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) fail("{}: cannot be opened: {}", path.string(), std::strerror(errno));
+  const int status = ::fsync(descriptor);
+  const int error = errno;
+  ::close(descriptor);
+  if (status != 0) fail("{}: cannot be synced to disk: {}", path.string(), std::strerror(error));
+}
+
+// ---- datasets
+// -------------------------------------------------------------------------------------
+
+bool has_link(const Handle& location, const std::string& name) {
+  const auto lock = lock_library();
+  return H5Lexists(location.get(), name.c_str(), H5P_DEFAULT) > 0;
+}
+
+Handle open_dataset(const Handle& location, const std::string& name) {
+  const auto lock = lock_library();
+  return own(H5Dopen2(location.get(), name.c_str(), H5P_DEFAULT), H5Dclose,
+             "dataset '" + name + "' cannot be opened");
+}
+
+Handle create_dataset(const Handle& location, const std::string& name, hid_t type,
+                      const Extents& extents) {
+  const auto lock = lock_library();
+  const std::string what = "dataset '" + name + "' cannot be created";
+  const Handle links = own(H5Pcreate(H5P_LINK_CREATE), H5Pclose, what);
+  check(H5Pset_create_intermediate_group(links.get(), 1), what);
+  const Handle creation = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, what);
+  check(H5Pset_layout(creation.get(), H5D_CONTIGUOUS), what);
+  check(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER), what);
+  check(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), what);
+  check(H5Pset_obj_track_times(creation.get(), false), what);
+  const Handle space = own(
+      H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr), H5Sclose, what);
+  return own(H5Dcreate2(location.get(), name.c_str(), type, space.get(), links.get(),
+                        creation.get(), H5P_DEFAULT),
+             H5Dclose, what);
+}
+
+Extents extents_of(const Handle& dataset) {
+  const auto lock = lock_library();
+  const Handle space = own(H5Dget_space(dataset.get()), H5Sclose, "HDF5 dataspace");
+  const int rank = H5Sget_simple_extent_ndims(space.get());
+  check(rank, "HDF5 dataspace rank");
+  Extents extents(static_cast<std::size_t>(rank));
+  check(H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr), "HDF5 dataspace extents");
+  return extents;
+}
+
+void read_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, void* out,
+               hid_t transfer) {
+  const auto lock = lock_library();
+  for_rows(dataset, first, count, [&](hid_t memory, hid_t file) {
+    check(H5Dread(dataset.get(), type, memory, file, transfer, out), "HDF5 read");
+  });
+}
+
+void write_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, const void* data) {
+  if (count == 0) return;
+  const auto lock = lock_library();
+  for_rows(dataset, first, count, [&](hid_t memory, hid_t file) {
+    check(H5Dwrite(dataset.get(), type, memory, file, H5P_DEFAULT, data), "HDF5 write");
+  });
+}
+
+}  // namespace simclr::h5

@@ -1,0 +1,148 @@
+#pragma once
+// HDF5 behind owners that close what they open and errors that read as one line.
+//
+// Debian's parallel HDF5 is not thread-safe: whoever calls it holds `h5::lock_library()`. Every
+// function below takes it itself (it is recursive); raw H5* calls elsewhere take it around them.
+
+#include <hdf5.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace simclr::h5 {
+
+/// The one lock of the HDF5 library in this process.
+[[nodiscard]] std::unique_lock<std::recursive_mutex> lock_library();
+
+/// Owns one HDF5 identifier. The destructor only logs.
+class Handle {
+ public:
+  using Close = herr_t (*)(hid_t);
+  Handle() = default;
+  Handle(hid_t id, Close closer) : id_(id), close_(closer) {}
+  Handle(Handle&& other) noexcept
+      : id_(std::exchange(other.id_, H5I_INVALID_HID)), close_(other.close_) {}
+  Handle& operator=(Handle&& other) noexcept;
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() { reset(); }
+
+  [[nodiscard]] hid_t get() const { return id_; }
+  explicit operator bool() const { return id_ >= 0; }
+  /// Closes now and throws Error when that fails: for files whose last write happens on closing.
+  void close(std::string_view what);
+
+ private:
+  void reset() noexcept;
+  hid_t id_ = H5I_INVALID_HID;
+  Close close_ = nullptr;
+};
+
+/// Throws Error "WHAT: <HDF5's innermost message>" when a call has failed.
+void check(herr_t status, std::string_view what);
+[[nodiscard]] Handle own(hid_t id, Handle::Close closer, std::string_view what);
+
+// ---- files
+// ----------------------------------------------------------------------------------------
+
+/// Opens for reading, file locking off. Throws RefusedError: no such file, no HDF5 file, truncated.
+Handle open_file(const std::filesystem::path& path);
+/// Creates or truncates; bytes depend on the contents only (no time stamps).
+Handle create_file(const std::filesystem::path& path);
+/// Forces a closed file's (or a directory's) bytes to the disk.
+void sync_to_disk(const std::filesystem::path& path);
+
+// ---- datasets
+// -------------------------------------------------------------------------------------
+
+template <class T>
+hid_t native_type();
+template <>
+inline hid_t native_type<float>() {
+  return H5T_NATIVE_FLOAT;
+}
+template <>
+inline hid_t native_type<double>() {
+  return H5T_NATIVE_DOUBLE;
+}
+template <>
+inline hid_t native_type<std::uint8_t>() {
+  return H5T_NATIVE_UINT8;
+}
+template <>
+inline hid_t native_type<std::byte>() {
+  return H5T_NATIVE_UINT8;
+}
+template <>
+inline hid_t native_type<std::int32_t>() {
+  return H5T_NATIVE_INT32;
+}
+template <>
+inline hid_t native_type<std::int64_t>() {
+  return H5T_NATIVE_INT64;
+}
+template <>
+inline hid_t native_type<std::uint64_t>() {
+  return H5T_NATIVE_UINT64;
+}
+
+using Extents = std::vector<hsize_t>;
+
+[[nodiscard]] bool has_link(const Handle& location, const std::string& name);
+Handle open_dataset(const Handle& location, const std::string& name);
+/// Contiguous, without fill value; missing groups on the path are created.
+Handle create_dataset(const Handle& location, const std::string& name, hid_t type,
+                      const Extents& extents);
+[[nodiscard]] Extents extents_of(const Handle& dataset);
+
+/// Rows [first, first + count) of the leading dimension, converted to `type` in memory.
+void read_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, void* out,
+               hid_t transfer = H5P_DEFAULT);
+void write_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, const void* data);
+
+template <class T>
+Handle write_dataset(const Handle& location, const std::string& name, std::span<const T> values,
+                     Extents extents = {}) {
+  if (extents.empty()) extents = {values.size()};
+  Handle dataset = create_dataset(location, name, native_type<T>(), extents);
+  write_rows(dataset, native_type<T>(), 0, extents[0], values.data());
+  return dataset;
+}
+template <class T>
+std::vector<T> read_dataset(const Handle& location, const std::string& name) {
+  const Handle dataset = open_dataset(location, name);
+  const Extents extents = extents_of(dataset);
+  hsize_t elements = 1;
+  for (const hsize_t extent : extents) elements *= extent;
+  std::vector<T> values(elements);
+  if (elements > 0) read_rows(dataset, native_type<T>(), 0, extents[0], values.data());
+  return values;
+}
+
+// ---- attributes
+// -----------------------------------------------------------------------------------
+
+[[nodiscard]] bool has_attribute(const Handle& object, const std::string& name);
+/// Text is UTF-8 of variable length, as h5py writes it; reading accepts fixed length too.
+void write_attribute(const Handle& object, const std::string& name, const std::string& text);
+void write_attribute(const Handle& object, const std::string& name,
+                     const std::vector<std::string>& texts);
+void write_attribute(const Handle& object, const std::string& name, std::int64_t value);
+void write_attribute(const Handle& object, const std::string& name, double value);
+void write_attribute(const Handle& object, const std::string& name,
+                     std::span<const std::uint64_t> values);
+// Reading: nothing when the attribute is missing; Error when its type does not fit.
+std::optional<std::string> read_text(const Handle& object, const std::string& name);
+std::vector<std::string> read_texts(const Handle& object, const std::string& name);
+std::optional<std::int64_t> read_integer(const Handle& object, const std::string& name);
+std::optional<double> read_real(const Handle& object, const std::string& name);
+std::vector<std::uint64_t> read_words(const Handle& object, const std::string& name);
+
+}  // namespace simclr::h5
