@@ -1,0 +1,142 @@
+#include "simclr/nn/model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+std::map<std::string, Shape> parameter_shapes(const EncoderSpec& encoder) {
+  FeatureSpec spec;
+  spec.encoder = encoder;
+  spec.batch = 1;
+  spec.image_size = 64;
+  const Program program = record_features(spec);
+  std::map<std::string, Shape> shapes;
+  for (const Parameter& p : program.parameters) shapes[p.name] = program.info(p.value).shape;
+  return shapes;
+}
+
+/// Parameters of torchvision's models without their classifier.
+TEST(Resnet, HasAsManyParametersAsTorchvision) {
+  const std::map<int, std::int64_t> expected = {
+      {18, 11176512}, {34, 21284672}, {50, 23508032}, {101, 42500160}, {152, 58143808}};
+  for (const auto& [depth, parameters] : expected) {
+    std::int64_t total = 0;
+    for (const auto& [name, shape] : parameter_shapes({.depth = depth})) total += shape.elements();
+    EXPECT_EQ(total, parameters) << "resnet" << depth;
+  }
+}
+
+TEST(Resnet, CarriesTorchvisionsNamesAndShapes) {
+  const auto shapes = parameter_shapes({.depth = 50});
+  EXPECT_EQ(shapes.at("conv1.weight"), (Shape{64, 7, 7, 3}));
+  EXPECT_EQ(shapes.at("layer1.0.downsample.0.weight"), (Shape{256, 1, 1, 64}));
+  EXPECT_EQ(shapes.at("layer1.0.downsample.1.bias"), (Shape{256}));
+  EXPECT_EQ(shapes.at("layer4.2.conv2.weight"), (Shape{512, 3, 3, 512}));
+  EXPECT_EQ(shapes.at("layer4.2.bn3.weight"), (Shape{2048}));
+  const auto cifar = parameter_shapes({.depth = 18, .stem = Stem::cifar});
+  EXPECT_EQ(cifar.at("conv1.weight"), (Shape{64, 3, 3, 3}));
+  EXPECT_FALSE(cifar.contains("layer1.0.downsample.0.weight"));
+}
+
+TEST(Resnet, WidthScalesEveryLayer) {
+  EXPECT_EQ((EncoderSpec{.depth = 50, .width = 2}.feature_channels()), 4096);
+  EXPECT_EQ((EncoderSpec{.depth = 18, .width = 0.25}.feature_channels()), 128);
+  const auto wide = parameter_shapes({.depth = 18, .width = 0.5});
+  EXPECT_EQ(wide.at("conv1.weight"), (Shape{32, 7, 7, 3}));
+  EXPECT_EQ(wide.at("layer4.1.conv2.weight"), (Shape{256, 3, 3, 256}));
+}
+
+TEST(Resnet, RefusesAnUnknownNameWithTheNearestOne) {
+  EXPECT_EQ(parse_encoder_depth("resnet101"), 101);
+  try {
+    parse_encoder_depth("resnet5O");
+    FAIL() << "accepted an unknown encoder";
+  } catch (const RefusedError& error) {
+    EXPECT_NE(std::string(error.what()).find("did you mean 'resnet50'"), std::string::npos);
+  }
+}
+
+struct Moments {
+  double mean = 0;
+  double stddev = 0;
+  double largest = 0;
+};
+Moments moments(const Program& program, const std::vector<float>& flat, const std::string& name) {
+  for (const Parameter& p : program.parameters) {
+    if (p.name != name) continue;
+    const TensorInfo& info = program.info(p.value);
+    const auto n = static_cast<double>(info.shape.elements());
+    Moments m;
+    double squares = 0;
+    for (std::int64_t i = 0; i < info.shape.elements(); ++i) {
+      const double value = flat[static_cast<std::size_t>(info.offset + i)];
+      m.mean += value / n;
+      squares += value * value / n;
+      m.largest = std::max(m.largest, std::abs(value));
+    }
+    m.stddev = std::sqrt(squares - m.mean * m.mean);
+    return m;
+  }
+  ADD_FAILURE() << "no parameter " << name;
+  return {};
+}
+
+TEST(Initialisation, DrawsTheDistributionsOfTheReferenceCode) {
+  PretrainingSpec spec;
+  spec.encoder = {.depth = 18};
+  spec.local_samples = 1;
+  spec.image_size = 64;
+  const Program program = record_pretraining(spec);
+  const std::vector<float> flat = initial_parameters(program, 3);
+  const double stddev = 1 / std::sqrt(256.0 * 9);  // variance scale 1 over the fan-in
+  const Moments conv = moments(program, flat, "layer3.1.conv2.weight");
+  EXPECT_NEAR(conv.mean, 0, 5 * stddev / std::sqrt(589824.0));
+  EXPECT_NEAR(conv.stddev, stddev, 0.005 * stddev);
+  EXPECT_LE(conv.largest, 2 / 0.87962566 * stddev * 1.0001);  // cut at two sigma
+  const Moments head = moments(program, flat, "projection_head.0.linear.weight");
+  EXPECT_NEAR(head.stddev, 0.01, 0.0001);
+  EXPECT_EQ(moments(program, flat, "layer1.0.bn2.weight").largest, 0);  // last BN of a block
+  EXPECT_EQ(moments(program, flat, "layer1.0.bn1.weight").mean, 1);
+}
+
+TEST(Initialisation, IsAFunctionOfSeedAndNameAlone) {
+  PretrainingSpec spec;
+  spec.encoder = {.depth = 18, .width = 0.25};
+  spec.local_samples = 1;
+  spec.image_size = 32;
+  const Program two_layers = record_pretraining(spec);
+  spec.head.layers = 3;
+  spec.world_size = 4;
+  const Program three_layers = record_pretraining(spec);
+  const auto value = [&](const Program& program, std::uint64_t seed) {
+    const auto flat = initial_parameters(program, seed);
+    return flat[static_cast<std::size_t>(program.info(program.parameters[0].value).offset)];
+  };
+  EXPECT_EQ(value(two_layers, 1), value(three_layers, 1));
+  EXPECT_NE(value(two_layers, 1), value(two_layers, 2));
+}
+
+TEST(Head, LastNormalisationHasNoBeta) {
+  PretrainingSpec spec;
+  spec.encoder = {.depth = 18, .width = 0.25};
+  spec.local_samples = 1;
+  spec.image_size = 32;
+  spec.head.layers = 3;
+  std::map<std::string, Shape> shapes;
+  const Program program = record_pretraining(spec);
+  for (const Parameter& p : program.parameters) shapes[p.name] = program.info(p.value).shape;
+  EXPECT_EQ(shapes.at("projection_head.0.linear.weight"), (Shape{128, 128}));
+  EXPECT_TRUE(shapes.contains("projection_head.1.bn.bias"));
+  EXPECT_EQ(shapes.at("projection_head.2.linear.weight"), (Shape{128, 128}));
+  EXPECT_TRUE(shapes.contains("projection_head.2.bn.weight"));
+  EXPECT_FALSE(shapes.contains("projection_head.2.bn.bias"));
+}
+
+}  // namespace
+}  // namespace simclr
