@@ -30,7 +30,7 @@ LIBRARIES = {
     "HDF5": (re.compile(r"^(hdf5|H5\w*|hdf5_hl)\.h$"), ("io",)),
     "oneDNN": (re.compile(r"^(oneapi/dnnl/|dnnl)"), ("backend/cpu",)),
     "CUDA": (re.compile(r"^(cuda|cudnn|cublas|nccl|cub/|curand|nvtx)"), ("backend/cuda",)),
-    "ProgramOptions": (re.compile(r"^boost/program_options"), ("app",)),
+    "ProgramOptions": (re.compile(r"^boost/program_options"), ("core",)),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -13,11 +13,15 @@ constexpr std::size_t kMostPerMessage = std::size_t{1} << 30;
 
 MPI_Datatype mpi_type(DType dtype) {
   switch (dtype) {
-    case DType::f32: return MPI_FLOAT;
-    case DType::f64: return MPI_DOUBLE;
-    case DType::i32: return MPI_INT32_T;
+    case DType::f32:
+      return MPI_FLOAT;
+    case DType::f64:
+      return MPI_DOUBLE;
+    case DType::i32:
+      return MPI_INT32_T;
     case DType::bf16:
-    case DType::u8: break;
+    case DType::u8:
+      break;
   }
   fail("all-reduce of {} is not supported", name_of(dtype));
 }
@@ -25,9 +29,12 @@ MPI_Datatype mpi_type(DType dtype) {
 MPI_Op mpi_operation(Reduction reduction) {
   switch (reduction) {
     case Reduction::sum:
-    case Reduction::mean: return MPI_SUM;
-    case Reduction::max: return MPI_MAX;
-    case Reduction::min: return MPI_MIN;
+    case Reduction::mean:
+      return MPI_SUM;
+    case Reduction::max:
+      return MPI_MAX;
+    case Reduction::min:
+      return MPI_MIN;
   }
   fail("unknown reduction");
 }
@@ -117,9 +124,9 @@ void MpiCommunicator::start_all_reduce(BufferSpan buffer) {
 void MpiCommunicator::progress() {
   if (pending_.empty()) return;
   int done = 0;
-  mpi_check(MPI_Testall(static_cast<int>(pending_.size()), pending_.data(), &done,
-                        MPI_STATUSES_IGNORE),
-            "MPI_Testall");
+  mpi_check(
+      MPI_Testall(static_cast<int>(pending_.size()), pending_.data(), &done, MPI_STATUSES_IGNORE),
+      "MPI_Testall");
   if (done != 0) pending_.clear();
 }
 

@@ -13,9 +13,9 @@ namespace {
 
 MPI_Comm split_by_node(const MpiCommunicator& world) {
   MPI_Comm node = MPI_COMM_NULL;
-  mpi_check(MPI_Comm_split_type(world.handle(), MPI_COMM_TYPE_SHARED, world.rank(), MPI_INFO_NULL,
-                                &node),
-            "MPI_Comm_split_type");
+  mpi_check(
+      MPI_Comm_split_type(world.handle(), MPI_COMM_TYPE_SHARED, world.rank(), MPI_INFO_NULL, &node),
+      "MPI_Comm_split_type");
   return node;
 }
 

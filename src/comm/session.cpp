@@ -13,7 +13,8 @@
 namespace simclr {
 namespace {
 
-/// A message space of its own for all_ranks_arrive(): whatever else is under way does not disturb it.
+/// A message space of its own for all_ranks_arrive(): whatever else is under way does not disturb
+/// it.
 MPI_Comm& last_words_comm() {
   static MPI_Comm comm = MPI_COMM_NULL;
   return comm;
@@ -26,8 +27,9 @@ MpiSession::MpiSession(int& argc, char**& argv) : uncaught_(std::uncaught_except
   mpi_check(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   mpi_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   if (provided < MPI_THREAD_MULTIPLE) {
-    refuse("this MPI library gives no MPI_THREAD_MULTIPLE, which the loader's threads need; use an "
-           "MPI built with thread support");
+    refuse(
+        "this MPI library gives no MPI_THREAD_MULTIPLE, which the loader's threads need; use an "
+        "MPI built with thread support");
   }
   mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &last_words_comm()), "MPI_Comm_dup");
 }

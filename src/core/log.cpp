@@ -27,8 +27,8 @@ std::string host_name() {
 
 spdlog::logger& out() {
   static const auto logger = [] {
-    auto created = std::make_shared<spdlog::logger>(
-        "out", std::make_shared<spdlog::sinks::stdout_sink_mt>());
+    auto created =
+        std::make_shared<spdlog::logger>("out", std::make_shared<spdlog::sinks::stdout_sink_mt>());
     created->set_pattern("[%H:%M:%S] %v");
     created->flush_on(spdlog::level::info);
     return created;
@@ -38,8 +38,8 @@ spdlog::logger& out() {
 
 spdlog::logger& err() {
   static const auto logger = [] {
-    auto created = std::make_shared<spdlog::logger>(
-        "err", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto created =
+        std::make_shared<spdlog::logger>("err", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     created->set_pattern("%v");
     created->flush_on(spdlog::level::info);
     return created;

@@ -1,0 +1,40 @@
+#pragma once
+// The commands of the program. A command lives in one cmd_*.cpp and one line of commands.cpp.
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "simclr/comm/communicator.hpp"
+
+namespace simclr {
+
+/// What a command is started with.
+struct Invocation {
+  std::vector<std::string> arguments;  ///< what follows the command's name
+  Communicator& world;                 ///< all ranks; one rank on its own where MPI is not used
+};
+
+/// Returns the process's exit code. Throws RefusedError (exit 2) before any work, Error (exit 1)
+/// after. With --help in its arguments it is called without MPI and returns 0 once the help is
+/// printed
+/// (`if (!options.parse(invocation.arguments)) return 0;`).
+using RunCommand = int (*)(Invocation& invocation);
+
+struct Command {
+  std::string_view name;
+  std::string_view summary;  ///< one line for `simclr --help`
+  bool uses_mpi = true;      ///< false: never initialises MPI, runs on login nodes
+  RunCommand run = nullptr;
+};
+
+/// All commands, in the order of `simclr --help`.
+std::span<const Command> commands();
+/// The subcommands of `bench`.
+std::span<const Command> benchmarks();
+
+// One declaration a command; each is defined in its own cmd_*.cpp or bench_*.cpp.
+int run_bench(Invocation& invocation);
+
+}  // namespace simclr

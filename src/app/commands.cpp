@@ -1,0 +1,21 @@
+#include <array>
+
+#include "command.hpp"
+
+namespace simclr {
+namespace {
+
+const std::array kCommands{
+    Command{"bench", "benchmarks of the program's parts, with the machine's limits beside them",
+            true, run_bench},
+};
+
+// One line a benchmark: {"op", "...", uses_mpi, run_bench_op}.
+const std::vector<Command> kBenchmarks{};
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+std::span<const Command> benchmarks() { return kBenchmarks; }
+
+}  // namespace simclr

@@ -1,0 +1,119 @@
+// Dispatches to a command, reports what it throws, and ends all ranks with one exit code.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <optional>
+#include <thread>
+
+#include "command.hpp"
+#include "simclr/comm/session.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/core/names.hpp"
+#include "version.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kRefused = 2;
+/// How long a failing rank waits for the others to fail as well, before it ends them.
+constexpr double kPatienceSeconds = 0.5;
+
+void print_help() {
+  std::cout << "usage: simclr COMMAND [--config FILE] [--option value ...]\n"
+               "Pretrains image encoders with SimCLR and evaluates them, on one rank or many\n"
+               "(mpirun, srun).\n\ncommands:\n";
+  for (const Command& c : commands()) std::cout << fmt::format("  {:<12} {}\n", c.name, c.summary);
+  std::cout << "\nsimclr COMMAND --help lists a command's options; --version names this build.\n";
+}
+
+bool asks_for_help(const std::vector<std::string>& arguments) {
+  return std::any_of(arguments.begin(), arguments.end(),
+                     [](const std::string& a) { return a == "--help" || a == "-h"; });
+}
+
+const Command& find_command(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Command& c : commands()) {
+    if (c.name == name) return c;
+    names.emplace_back(c.name);
+  }
+  refuse("unknown command '{}'{} (simclr --help lists them)", name, suggestion(name, names));
+}
+
+/// Reports a failure once and ends every rank. Where all ranks fail alike, rank 0 speaks for them.
+int end_with_failure(const std::string& message, int exit_code, int rank, int ranks) {
+  if (ranks == 1) {
+    log::error("{}", message);
+    return exit_code;
+  }
+  const bool all_failed = all_ranks_arrive(kPatienceSeconds);
+  if (rank == 0 || !all_failed) log::error("{}", message);
+  // Before any work nothing is under way, and MPI ends quietly.
+  if (all_failed && exit_code == kRefused) return exit_code;
+  if (all_failed && rank != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+  abort_all_ranks(exit_code);
+}
+
+int run_guarded(const Command& command, Invocation& invocation) {
+  const int rank = invocation.world.rank();
+  const int ranks = invocation.world.size();
+  try {
+    return command.run(invocation);
+  } catch (const RefusedError& error) {
+    return end_with_failure(error.what(), kRefused, rank, ranks);
+  } catch (const std::exception& error) {
+    return end_with_failure(error.what(), kFailed, rank, ranks);
+  }
+}
+
+int run_with_mpi(const Command& command, std::vector<std::string> arguments, int argc,
+                 char** argv) {
+  const MpiSession session(argc, argv);
+  const auto world = make_world_communicator();
+  log::set_rank(world->rank(), world->size());
+  Invocation invocation{std::move(arguments), *world};
+  return run_guarded(command, invocation);
+}
+
+int run_program(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.empty()) refuse("name a command; see simclr --help");
+  const std::string& first = arguments.front();
+  if (first == "--help" || first == "-h" || first == "help") {
+    print_help();
+    return 0;
+  }
+  if (first == "--version") {
+    std::cout << fmt::format("simclr {} ({}; {})\n", program_version(), git_commit(),
+                             compiler_description());
+    return 0;
+  }
+  const Command& command = find_command(first);
+  std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  if (command.uses_mpi && !asks_for_help(rest)) {
+    return run_with_mpi(command, std::move(rest), argc, argv);
+  }
+  const auto alone = make_self_communicator();
+  Invocation invocation{std::move(rest), *alone};
+  return run_guarded(command, invocation);
+}
+
+}  // namespace
+}  // namespace simclr
+
+int main(int argc, char** argv) {
+  try {
+    return simclr::run_program(argc, argv);
+  } catch (const simclr::RefusedError& error) {
+    simclr::log::error("{}", error.what());
+    return simclr::kRefused;
+  } catch (const std::exception& error) {
+    simclr::log::error("{}", error.what());
+    return simclr::kFailed;
+  }
+}

@@ -1,0 +1,242 @@
+#include "simclr/core/options.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <fstream>
+#include <iostream>
+#include <set>
+#include <sstream>
+
+namespace simclr {
+namespace po = boost::program_options;
+namespace {
+
+const std::vector<std::string>& known_sections() {
+  static const std::vector<std::string> names{"pack",        "inspect", "preview",  "pretrain",
+                                              "linear-eval", "knn",     "finetune", "embed",
+                                              "export",      "plan",    "bench"};
+  return names;
+}
+
+/// May stand above the first section although this command does not know them.
+const std::vector<std::string>& common_options() {
+  static const std::vector<std::string> names{
+      "data",  "eval-data", "train-data", "test-data", "run-dir",        "checkpoint",
+      "cache", "device",    "threads",    "precision", "allow-slow-bf16"};
+  return names;
+}
+
+/// One line of a configuration file, with the section it stands in (empty: none).
+struct FileEntry {
+  std::string section, name, value;
+};
+
+std::vector<FileEntry> read_entries(std::istream& in, const std::string& origin) {
+  std::vector<FileEntry> entries;
+  try {
+    const po::options_description nothing_registered;
+    for (const auto& o : po::parse_config_file(in, nothing_registered, true).options) {
+      const std::size_t dot = o.string_key.rfind('.');
+      const bool in_section = dot != std::string::npos;
+      entries.push_back({in_section ? o.string_key.substr(0, dot) : "",
+                         in_section ? o.string_key.substr(dot + 1) : o.string_key,
+                         o.value.empty() ? "" : o.value.front()});
+    }
+  } catch (const po::error& error) {
+    refuse("{}: {}", origin, error.what());
+  }
+  return entries;
+}
+
+}  // namespace
+
+Options::Options(std::string command, std::string summary, std::vector<std::string> sections)
+    : command_(std::move(command)), summary_(std::move(summary)), sections_(std::move(sections)) {}
+
+Options& Options::group(std::string title) {
+  group_ = std::move(title);
+  return *this;
+}
+
+Options& Options::flag(const std::string& name, bool& target, const std::string& help) {
+  declare({name, help, Kind::flag, [&target](const std::string& t) { parse_value(t, target); },
+           [&target] { return value_text(target); }});
+  return *this;
+}
+
+void Options::declare(Option option) {
+  require(find(option.name) == nullptr, "an option is declared once: " + option.name);
+  option.group = group_;
+  options_.push_back(std::move(option));
+}
+
+Options::Option* Options::find(const std::string& name) {
+  const auto found = std::find_if(options_.begin(), options_.end(),
+                                  [&](const Option& o) { return o.name == name; });
+  return found == options_.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> Options::names() const {
+  std::vector<std::string> all;
+  for (const Option& o : options_) all.push_back(o.name);
+  return all;
+}
+
+std::string Options::join(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, "|"));
+}
+
+void Options::set(const std::string& name, const std::string& value, const std::string& origin) {
+  Option* option = find(name);
+  try {
+    option->set(value);
+  } catch (const RefusedError& error) {
+    refuse("{}option --{}: '{}' is not accepted; {}", origin, name, value, error.what());
+  }
+  option->given = true;
+}
+
+std::vector<Options::Setting> Options::parse_command_line(
+    const std::vector<std::string>& arguments) const {
+  po::options_description description;
+  description.add_options()("config", po::value<std::string>());
+  for (const Option& o : options_) {
+    const po::value_semantic* semantic =
+        o.kind == Kind::flag ? static_cast<po::value_semantic*>(new po::untyped_value(true))
+                             : po::value<std::string>();
+    description.add_options()(o.name.c_str(), semantic);
+  }
+  po::positional_options_description places;
+  for (const std::string& name : positional_) places.add(name.c_str(), 1);
+
+  std::vector<Setting> settings;
+  try {
+    const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    const auto parsed = po::command_line_parser(arguments)
+                            .options(description)
+                            .positional(places)
+                            .style(style)
+                            .run();
+    for (const auto& o : parsed.options) {
+      settings.push_back({o.string_key, o.value.empty() ? "true" : o.value.front()});
+    }
+  } catch (const po::unknown_option& error) {
+    std::string name = error.get_option_name();
+    name.erase(0, name.find_first_not_of('-'));
+    refuse("unknown option --{} of '{}'{} (simclr {} --help lists them)", name, command_,
+           suggestion(name, names()), command_);
+  } catch (const po::too_many_positional_options_error&) {
+    refuse("'{}' takes {} argument{} without a name; given: {}", command_, positional_.size(),
+           positional_.size() == 1 ? "" : "s", fmt::join(arguments, " "));
+  } catch (const po::error& error) {
+    refuse("{}; see simclr {} --help", error.what(), command_);
+  }
+  std::set<std::string> seen;
+  for (const Setting& s : settings) {
+    if (!seen.insert(s.name).second) refuse("option --{} is given twice", s.name);
+  }
+  return settings;
+}
+
+bool Options::parse(const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    if (argument == "--help" || argument == "-h") {
+      std::cout << help();
+      return false;
+    }
+  }
+  const std::vector<Setting> settings = parse_command_line(arguments);
+  for (const Setting& s : settings) {
+    if (s.name == "config") set_from_file(s.value);
+  }
+  for (const Setting& s : settings) {
+    if (s.name != "config") set(s.name, s.value, "");
+  }
+  return true;
+}
+
+void Options::set_from_file(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  if (!in || std::filesystem::is_directory(file)) {
+    refuse("option --config: cannot read '{}'", file.string());
+  }
+  std::ostringstream text;
+  text << in.rdbuf();
+  parse_text(text.str(), file.string());
+}
+
+void Options::parse_text(const std::string& text, const std::string& origin) {
+  std::istringstream in(text);
+  const std::vector<FileEntry> entries = read_entries(in, origin);
+  for (const FileEntry& e : entries) {
+    const auto& known = known_sections();
+    if (!e.section.empty() && std::find(known.begin(), known.end(), e.section) == known.end()) {
+      refuse("{}: unknown section [{}]{}", origin, e.section, suggestion(e.section, known));
+    }
+  }
+  std::vector<std::string> order{""};
+  order.insert(order.end(), sections_.begin(), sections_.end());
+  for (const std::string& section : order) {
+    std::set<std::string> seen;
+    for (const FileEntry& e : entries) {
+      if (e.section != section) continue;
+      const std::string where = origin + ": " + (section.empty() ? "" : "[" + section + "] ");
+      if (!seen.insert(e.name).second) refuse("{}option {} is given twice", where, e.name);
+      if (find(e.name) != nullptr) {
+        set(e.name, e.value, where);
+        continue;
+      }
+      const auto& common = common_options();
+      const bool others_know_it = std::find(common.begin(), common.end(), e.name) != common.end();
+      if (section.empty() && others_know_it) continue;
+      refuse("{}unknown option '{}' of '{}'{}", where, e.name, command_,
+             suggestion(e.name, names()));
+    }
+  }
+}
+
+bool Options::given(const std::string& name) const {
+  return std::any_of(options_.begin(), options_.end(),
+                     [&](const Option& o) { return o.name == name && o.given; });
+}
+
+std::vector<std::pair<std::string, std::string>> Options::values() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const Option& o : options_) all.emplace_back(o.name, o.get());
+  return all;
+}
+
+std::string Options::text(const std::string& section) const {
+  std::string text = "[" + section + "]\n";
+  for (const auto& [name, value] : values()) {
+    if (value.find_first_of("#\n") != std::string::npos) {
+      refuse(
+          "option --{}: '{}' holds a '#' or a line break, which a configuration file cannot hold",
+          name, value);
+    }
+    // Unset options stay away: an empty text is not a number.
+    if (!value.empty()) text += fmt::format("{} = {}\n", name, value);
+  }
+  return text;
+}
+
+std::string Options::help() const {
+  std::string usage = "usage: simclr " + command_;
+  for (const std::string& name : positional_) usage += " [" + name + "]";
+  std::string text = usage + " [--config FILE] [--option value ...]\n" + summary_ + "\n";
+  std::string title;
+  for (const Option& o : options_) {
+    if (o.group != title) text += "\n" + (title = o.group) + ":\n";
+    const std::string value = o.get();
+    const std::string name = "--" + o.name + (o.kind == Kind::flag ? "" : " VALUE");
+    const bool show_default = o.kind == Kind::value && !value.empty();
+    text += fmt::format("  {:<34} {}{}\n", name, o.help,
+                        show_default ? " [" + value + "]" : std::string());
+  }
+  return text;
+}
+
+}  // namespace simclr
