@@ -1,6 +1,7 @@
 #include "simclr/program/recorder.hpp"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "simclr/core/check.hpp"
@@ -175,11 +176,11 @@ void Recorder::record_again(const RecomputedBlock& block) {
 
 void Recorder::lay_out_flat_buffers() {
   std::int64_t offset = 0;
-  for (auto p = program_.parameters.rbegin(); p != program_.parameters.rend(); ++p) {
-    auto& value = program_.tensors[static_cast<std::size_t>(p->value.value)];
+  for (const Parameter& p : std::views::reverse(program_.parameters)) {
+    auto& value = program_.tensors[static_cast<std::size_t>(p.value.value)];
     value.offset = offset;
-    if (p->gradient.value >= 0) {
-      program_.tensors[static_cast<std::size_t>(p->gradient.value)].offset = offset;
+    if (p.gradient.value >= 0) {
+      program_.tensors[static_cast<std::size_t>(p.gradient.value)].offset = offset;
     }
     offset += aligned(value.shape.elements());
   }
