@@ -29,7 +29,7 @@ struct Checkpoint {
   std::int64_t epoch = 0;     ///< the epoch that next batch belongs to
   std::uint64_t seed = 0;
   std::string configuration;  ///< effective configuration, loadable with --config
-  std::string model;          ///< JSON: encoder, head, image size, preprocessing
+  std::string model;          ///< JSON, see train/model_description.hpp
   std::vector<NamedTensor> parameters, running, momentum, second_moment;
   std::string checksum;       ///< hexadecimal, of the whole; filled by reading and writing
 };

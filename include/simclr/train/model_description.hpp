@@ -1,0 +1,28 @@
+#pragma once
+// What a checkpoint says about its model: everything that an evaluation needs beside the weights.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "simclr/nn/model.hpp"
+
+namespace simclr {
+
+struct ModelDescription {
+  EncoderSpec encoder;
+  HeadSpec head;
+  std::int64_t image_size = 224;
+  std::optional<std::array<float, 3>> mean, std;  ///< applied to pixels in [0,1], if given
+};
+
+/// One JSON object: {"encoder": "resnet50", "width": 1.0, "stem": "imagenet",
+/// "projection_shortcut_everywhere": false, "head": "nonlinear", "head_layers": 2, "head_hidden":
+/// 0, "embedding_dim": 128, "image_size": 224, "mean": null, "std": null}.
+std::string to_json(const ModelDescription& model);
+
+/// The reverse; RefusedError naming `origin` (a file) and the field that is missing or wrong.
+ModelDescription parse_model_description(const std::string& json, const std::string& origin);
+
+}  // namespace simclr
