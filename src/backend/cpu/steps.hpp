@@ -34,6 +34,15 @@ struct PendingGradients {
   Communicator* lane = nullptr;  ///< null when nothing is pending
 };
 
+/// What is known of an op before memory is planned.
+struct SizingContext {
+  const Program& program;
+  int threads = 1;
+  OneDnn& onednn;
+
+  [[nodiscard]] Layout layout(TensorId id) const { return layout_of(program.info(id)); }
+};
+
 /// Everything a step is prepared from; valid only during prepare.
 struct StepContext {
   const Bindings& bindings;
@@ -48,18 +57,12 @@ struct StepContext {
   [[nodiscard]] std::optional<TensorView> tensor(std::optional<TensorId> id) const {
     return id ? std::optional(tensor(*id)) : std::nullopt;
   }
+  [[nodiscard]] SizingContext sizing() const {
+    return {.program = *bindings.program, .threads = threads, .onednn = onednn};
+  }
   /// Scratch memory shared by all ops (workspace_bytes below asks for it); its contents do not
   /// survive from step to step.
   [[nodiscard]] std::span<std::byte> workspace() const { return bindings.workspace; }
-};
-
-/// What is known of an op before memory is planned.
-struct SizingContext {
-  const Program& program;
-  int threads = 1;
-  OneDnn& onednn;
-
-  [[nodiscard]] Layout layout(TensorId id) const { return layout_of(program.info(id)); }
 };
 
 /// A step that is one call.

@@ -1,0 +1,166 @@
+// Convolutions on oneDNN. Activations stay in our layouts; weights take whatever layout the
+// primitive likes best (see PrimitivePlan).
+
+#include <string_view>
+
+#include "primitive_plan.hpp"
+
+namespace simclr::cpu {
+
+namespace {
+
+using dnnl::memory;
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+
+/// The descriptors of one convolution: x (V,H,W,C), w (K,R,S,C) and y (V,H',W',K), or gradients
+/// of theirs, as we store them.
+struct Convolution {
+  memory::desc x, w, y;
+  memory::data_type weight_type{};  // of the primitive's weights
+  memory::dims strides, padding;
+  std::string_view verb;
+};
+
+Convolution describe(const Layout& x, const Layout& y, const TensorInfo& w,
+                     const ConvGeometry& geometry, std::string_view verb) {
+  require(x.dtype == y.dtype, "a convolution's activations have one type");
+  const memory::dims filter{w.shape[0], w.shape[3], w.shape[1], w.shape[2]};
+  return {.x = activation_desc(x),
+          .w = memory::desc(filter, memory::data_type::f32, memory::format_tag::ohwi),
+          .y = activation_desc(y),
+          .weight_type = data_type_of(x.dtype),
+          .strides = {geometry.stride, geometry.stride},
+          .padding = {geometry.padding, geometry.padding},
+          .verb = verb};
+}
+
+memory::desc any_layout(const memory::desc& desc, memory::data_type type) {
+  return {desc.dims(), type, memory::format_tag::any};
+}
+
+/// What oneDNN is asked for: activations as we store them, or free.
+struct Request {
+  memory::desc x, w, y;
+};
+
+dnnl::convolution_forward::primitive_desc forward(const Convolution& conv, const Request& request,
+                                                  OneDnn& onednn) {
+  return {{dnnl::prop_kind::forward_training, kDirect, request.x, request.w, request.y,
+           conv.strides, conv.padding, conv.padding},
+          user_scratchpad(),
+          onednn.engine()};
+}
+
+dnnl::convolution_backward_data::primitive_desc backward_data(const Convolution& conv,
+                                                              const Request& request,
+                                                              OneDnn& onednn) {
+  return {{kDirect, request.x, request.w, request.y, conv.strides, conv.padding, conv.padding},
+          user_scratchpad(),
+          onednn.engine(),
+          forward(conv, request, onednn)};
+}
+
+dnnl::convolution_backward_weights::primitive_desc backward_weights(const Convolution& conv,
+                                                                    const Request& request,
+                                                                    OneDnn& onednn) {
+  Request hint = request;
+  hint.w = any_layout(request.w, conv.weight_type);
+  return {{kDirect, request.x, request.w, request.y, conv.strides, conv.padding, conv.padding},
+          user_scratchpad(),
+          onednn.engine(),
+          forward(conv, hint, onednn)};
+}
+
+/// On CPUs without 512-bit registers oneDNN has only its reference loops for our blocks of 16;
+/// there it is better to let it choose and to convert the activations.
+template <class Make>
+auto choose(const Convolution& conv, memory::data_type weight_type, OneDnn& onednn,
+            const Make& make) {
+  const memory::desc w = any_layout(conv.w, weight_type);
+  try {
+    auto ours = make(conv, Request{.x = conv.x, .w = w, .y = conv.y}, onednn);
+    if (!std::string_view(ours.impl_info_str()).starts_with("ref")) return ours;
+    const Request free{.x = any_layout(conv.x, conv.weight_type),
+                       .w = w,
+                       .y = any_layout(conv.y, conv.weight_type)};
+    return make(conv, free, onednn);
+  } catch (const dnnl::error& error) {
+    fail("oneDNN cannot do {} in {} on this CPU: {}", conv.verb,
+         conv.weight_type == memory::data_type::bf16 ? "bf16" : "f32", error.what());
+  }
+}
+
+PrimitivePlan plan(const ConvForward& op, const SizingContext& context) {
+  const Convolution conv = describe(context.layout(op.x), context.layout(op.y),
+                                    context.program.info(op.w), op.geometry, "conv_forward");
+  const auto chosen = choose(conv, conv.weight_type, context.onednn, forward);
+  return PrimitivePlan(context.onednn, dnnl::convolution_forward(chosen), chosen.scratchpad_desc())
+      .input(DNNL_ARG_SRC, conv.x, chosen.src_desc())
+      .input(DNNL_ARG_WEIGHTS, conv.w, chosen.weights_desc())
+      .output(DNNL_ARG_DST, conv.y, chosen.dst_desc());
+}
+
+PrimitivePlan plan(const ConvBackwardData& op, const SizingContext& context) {
+  const Convolution conv = describe(context.layout(op.dx), context.layout(op.dy),
+                                    context.program.info(op.w), op.geometry, "conv_backward_data");
+  const auto chosen = choose(conv, conv.weight_type, context.onednn, backward_data);
+  return PrimitivePlan(context.onednn, dnnl::convolution_backward_data(chosen),
+                       chosen.scratchpad_desc())
+      .input(DNNL_ARG_DIFF_DST, conv.y, chosen.diff_dst_desc())
+      .input(DNNL_ARG_WEIGHTS, conv.w, chosen.weights_desc())
+      .output(DNNL_ARG_DIFF_SRC, conv.x, chosen.diff_src_desc());
+}
+
+PrimitivePlan plan(const ConvBackwardWeights& op, const SizingContext& context) {
+  const Convolution conv =
+      describe(context.layout(op.x), context.layout(op.dy), context.program.info(op.dw),
+               op.geometry, "conv_backward_weights");
+  // The sums leave the primitive in f32, whatever the activations are.
+  const auto chosen = choose(conv, memory::data_type::f32, context.onednn, backward_weights);
+  return PrimitivePlan(context.onednn, dnnl::convolution_backward_weights(chosen),
+                       chosen.scratchpad_desc())
+      .input(DNNL_ARG_SRC, conv.x, chosen.src_desc())
+      .input(DNNL_ARG_DIFF_DST, conv.y, chosen.diff_dst_desc())
+      .output(DNNL_ARG_DIFF_WEIGHTS, conv.w, chosen.diff_weights_desc());
+}
+
+}  // namespace
+
+std::size_t workspace_of(const ConvForward& op, const SizingContext& context) {
+  return plan(op, context).workspace_bytes();
+}
+std::size_t workspace_of(const ConvBackwardData& op, const SizingContext& context) {
+  return plan(op, context).workspace_bytes();
+}
+std::size_t workspace_of(const ConvBackwardWeights& op, const SizingContext& context) {
+  return plan(op, context).workspace_bytes();
+}
+
+StepPointer prepare_step(const ConvForward& op, const StepContext& context) {
+  const auto& address = context.bindings.address;
+  return plan(op, context.sizing())
+      .bind({{DNNL_ARG_SRC, address(op.x)},
+             {DNNL_ARG_WEIGHTS, address(op.w)},
+             {DNNL_ARG_DST, address(op.y)}},
+            context.workspace());
+}
+
+StepPointer prepare_step(const ConvBackwardData& op, const StepContext& context) {
+  const auto& address = context.bindings.address;
+  return plan(op, context.sizing())
+      .bind({{DNNL_ARG_DIFF_DST, address(op.dy)},
+             {DNNL_ARG_WEIGHTS, address(op.w)},
+             {DNNL_ARG_DIFF_SRC, address(op.dx)}},
+            context.workspace());
+}
+
+StepPointer prepare_step(const ConvBackwardWeights& op, const StepContext& context) {
+  const auto& address = context.bindings.address;
+  return plan(op, context.sizing())
+      .bind({{DNNL_ARG_SRC, address(op.x)},
+             {DNNL_ARG_DIFF_DST, address(op.dy)},
+             {DNNL_ARG_DIFF_WEIGHTS, address(op.dw)}},
+            context.workspace());
+}
+
+}  // namespace simclr::cpu

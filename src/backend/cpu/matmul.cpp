@@ -1,0 +1,98 @@
+// Linear layers: f32 matrix products by oneDNN's sgemm (row-major), rows padded to whole blocks.
+
+#include <algorithm>
+#include <optional>
+
+#include "onednn.hpp"
+#include "steps.hpp"
+
+namespace simclr::cpu {
+
+namespace {
+
+/// A row-major f32 matrix.
+struct Matrix {
+  float* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t stride = 0;
+};
+
+Matrix matrix(const TensorView& tensor) {
+  return {.data = tensor.as<float>(),
+          .rows = tensor.layout.images,
+          .columns = tensor.layout.channels,
+          .stride = tensor.layout.padded_channels()};
+}
+
+enum class Form : char { plain = 'N', transposed = 'T' };
+
+/// c = a * b [+ c], each of a, b plain or transposed.
+void multiply(Form form_a, const Matrix& a, Form form_b, const Matrix& b, const Matrix& c,
+              bool accumulate) {
+  const std::int64_t inner = form_a == Form::plain ? a.columns : a.rows;
+  const dnnl::status status = dnnl::sgemm(static_cast<char>(form_a), static_cast<char>(form_b),
+                                          c.rows, c.columns, inner, 1.0F, a.data, a.stride, b.data,
+                                          b.stride, accumulate ? 1.0F : 0.0F, c.data, c.stride);
+  require(status == dnnl::status::success, "matrix product");
+}
+
+/// Fills rows with the bias, if any, and the padding with zeros.
+void start_rows(const Matrix& y, const float* bias) {
+  if (bias == nullptr && y.stride == y.columns) return;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < y.rows; ++row) {
+    float* out = y.data + row * y.stride;
+    if (bias != nullptr) std::copy_n(bias, y.columns, out);
+    std::fill(out + y.columns, out + y.stride, 0.0F);
+  }
+}
+
+void column_sums(const Matrix& from, float* sums) {
+#pragma omp parallel for schedule(static)
+  for (std::int64_t column = 0; column < from.columns; ++column) {
+    double sum = 0;
+    for (std::int64_t row = 0; row < from.rows; ++row) sum += from.data[row * from.stride + column];
+    sums[column] = static_cast<float>(sum);
+  }
+}
+
+float* address_of(const std::optional<TensorView>& tensor) {
+  return tensor ? tensor->as<float>() : nullptr;
+}
+
+}  // namespace
+
+StepPointer prepare_step(const MatMul& op, const StepContext& context) {
+  const Matrix x = matrix(context.tensor(op.x));
+  const Matrix w = matrix(context.tensor(op.w));
+  const Matrix y = matrix(context.tensor(op.y));
+  const float* bias = address_of(context.tensor(op.bias));
+  return make_step([=] {
+    start_rows(y, bias);
+    multiply(Form::plain, x, Form::transposed, w, y, bias != nullptr);
+  });
+}
+
+StepPointer prepare_step(const MatMulBackwardData& op, const StepContext& context) {
+  const Matrix dy = matrix(context.tensor(op.dy));
+  const Matrix w = matrix(context.tensor(op.w));
+  const Matrix dx = matrix(context.tensor(op.dx));
+  return make_step([=] {
+    start_rows(dx, nullptr);
+    multiply(Form::plain, dy, Form::plain, w, dx, false);
+  });
+}
+
+StepPointer prepare_step(const MatMulBackwardWeights& op, const StepContext& context) {
+  const Matrix x = matrix(context.tensor(op.x));
+  const Matrix dy = matrix(context.tensor(op.dy));
+  const Matrix dw = matrix(context.tensor(op.dw));
+  float* dbias = address_of(context.tensor(op.dbias));
+  return make_step([=] {
+    multiply(Form::transposed, dy, Form::plain, x, dw, false);
+    if (dbias != nullptr) column_sums(dy, dbias);
+  });
+}
+
+}  // namespace simclr::cpu

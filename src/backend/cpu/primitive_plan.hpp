@@ -1,0 +1,56 @@
+#pragma once
+// One oneDNN primitive applied to tensors in our layouts.
+
+#include <cstddef>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "onednn.hpp"
+#include "steps.hpp"
+
+namespace simclr::cpu {
+
+/// Attributes of every primitive: scratch memory comes from the shared workspace.
+dnnl::primitive_attr user_scratchpad();
+
+/// Operands that the primitive wants in another layout than ours are converted in the workspace,
+/// right before or after it: that is how the canonical f32 weights become blocked (bf16) ones and
+/// blocked weight gradients canonical. A conversion is not kept, so it is never out of date; it
+/// costs below 1 % of a training step and leaves the weights in the cache for the primitive.
+class PrimitivePlan {
+ public:
+  PrimitivePlan(OneDnn& onednn, dnnl::primitive primitive, const dnnl::memory::desc& scratchpad);
+
+  /// `argument` is a DNNL_ARG_*; `ours` and `theirs` describe the same logical tensor.
+  PrimitivePlan& input(int argument, const dnnl::memory::desc& ours,
+                       const dnnl::memory::desc& theirs);
+  PrimitivePlan& output(int argument, const dnnl::memory::desc& ours,
+                        const dnnl::memory::desc& theirs);
+
+  [[nodiscard]] std::size_t workspace_bytes() const { return scratchpad_bytes_ + copies_bytes_; }
+  /// `data` holds the address of every operand, by argument.
+  [[nodiscard]] StepPointer bind(const std::map<int, std::byte*>& data,
+                                 std::span<std::byte> workspace) const;
+
+ private:
+  struct Operand {
+    int argument = 0;
+    bool is_output = false;
+    dnnl::memory::desc ours, theirs;
+    std::size_t copy_offset = 0;    // behind the scratchpad
+    dnnl::memory::desc scratchpad;  // of the conversion
+    dnnl::primitive conversion{};   // empty where ours is theirs
+  };
+  void add(int argument, bool is_output, const dnnl::memory::desc& ours,
+           const dnnl::memory::desc& theirs);
+
+  OneDnn* onednn_;
+  dnnl::primitive primitive_;
+  dnnl::memory::desc scratchpad_;
+  std::vector<Operand> operands_;
+  std::size_t scratchpad_bytes_ = 0;  // the largest of the primitive's and the conversions'
+  std::size_t copies_bytes_ = 0;
+};
+
+}  // namespace simclr::cpu
