@@ -25,13 +25,13 @@ struct NamedTensor {
 };
 
 struct Checkpoint {
-  std::int64_t step = 0;      ///< updates done; the next batch is number `step` (from 0)
-  std::int64_t epoch = 0;     ///< the epoch that next batch belongs to
+  std::int64_t step = 0;   ///< updates done; the next batch is number `step` (from 0)
+  std::int64_t epoch = 0;  ///< the epoch that next batch belongs to
   std::uint64_t seed = 0;
   std::string configuration;  ///< effective configuration, loadable with --config
   std::string model;          ///< JSON, see train/model_description.hpp
   std::vector<NamedTensor> parameters, running, momentum, second_moment;
-  std::string checksum;       ///< hexadecimal, of the whole; filled by reading and writing
+  std::string checksum;  ///< hexadecimal, of the whole; filled by reading and writing
 };
 
 /// The tensor of this name; throws Error naming it when there is none.
@@ -41,8 +41,8 @@ const NamedTensor& find_tensor(const std::vector<NamedTensor>& tensors, const st
 /// and then nothing of the file stays behind. Returns the checksum of the whole.
 std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint);
 
-/// Reads and verifies every checksum. Throws RefusedError naming the file: missing, no checkpoint, or
-/// damaged.
+/// Reads and verifies every checksum. Throws RefusedError naming the file: missing, no checkpoint,
+/// or damaged.
 Checkpoint read_checkpoint(const std::filesystem::path& file);
 
 struct CheckpointFile {
@@ -65,7 +65,8 @@ std::optional<FoundCheckpoint> newest_valid_checkpoint(const std::filesystem::pa
 /// A checkpoint file, or a run directory: its newest valid checkpoint. RefusedError otherwise.
 FoundCheckpoint open_checkpoint(const std::filesystem::path& run_or_file);
 
-/// Deletes all but the `keep` newest checkpoints; those that `pinned` says yes to neither count nor go.
+/// Deletes all but the `keep` newest checkpoints; those that `pinned` says yes to neither count nor
+/// go.
 void prune_checkpoints(const std::filesystem::path& directory, int keep,
                        const std::function<bool(std::int64_t step)>& pinned);
 

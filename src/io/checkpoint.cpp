@@ -1,0 +1,202 @@
+#include "simclr/io/checkpoint.hpp"
+
+#include <array>
+
+#include "hdf5.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
+#include "simclr/io/atomic_file.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr const char* kFormat = "simclr-checkpoint";
+constexpr std::int64_t kVersion = 1;
+
+struct Section {
+  const char* group;
+  std::vector<NamedTensor> Checkpoint::*tensors;
+};
+constexpr std::array kSections{
+    Section{"parameters", &Checkpoint::parameters},
+    Section{"running", &Checkpoint::running},
+    Section{"optimizer/momentum", &Checkpoint::momentum},
+    Section{"optimizer/second_moment", &Checkpoint::second_moment},
+};
+
+std::string tensor_checksum(const NamedTensor& tensor) {
+  return to_hex(hash64(std::as_bytes(std::span(tensor.values))));
+}
+
+/// What the checksum of the whole is taken over. Grows a line per tensor, in stored order.
+class Digest {
+ public:
+  explicit Digest(const Checkpoint& c)
+      : text_(fmt::format("{} {}\nstep {}\nepoch {}\nseed {}\n{}\n{}\n", kFormat, kVersion, c.step,
+                          c.epoch, c.seed, c.configuration, c.model)) {}
+  void add(const char* group, const NamedTensor& tensor, const std::string& checksum) {
+    text_ += fmt::format("{}/{} {} {}\n", group, tensor.name, tensor.shape.text(), checksum);
+  }
+  [[nodiscard]] std::string hex() const { return to_hex(hash64(std::as_bytes(std::span(text_)))); }
+
+ private:
+  std::string text_;
+};
+
+h5::Extents extents(const Shape& shape) {
+  h5::Extents result;
+  for (int d = 0; d < shape.rank(); ++d) result.push_back(static_cast<hsize_t>(shape[d]));
+  return result;
+}
+
+Shape shape_of(const h5::Extents& e) {
+  const auto at = [&](std::size_t d) { return static_cast<std::int64_t>(e[d]); };
+  switch (e.size()) {
+    case 1:
+      return {at(0)};
+    case 2:
+      return {at(0), at(1)};
+    case 3:
+      return {at(0), at(1), at(2)};
+    case 4:
+      return {at(0), at(1), at(2), at(3)};
+    default:
+      fail("a tensor of {} dimensions", e.size());
+  }
+}
+
+// ---- writing ------------------------------------------------------------------------------------
+
+/// A file that exists in memory only: a full disk then fails one plain write, never HDF5 half-way.
+/// In the earliest file format: HDF5 1.10 gives images of newer ones a wrong superblock checksum.
+h5::Handle create_in_memory() {
+  h5::check(H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr), "HDF5 error printing off");
+  constexpr std::size_t kGrowBytes = std::size_t{16} << 20;
+  const h5::Handle access = h5::own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "HDF5 access list");
+  h5::check(H5Pset_fapl_core(access.get(), kGrowBytes, false), "HDF5 memory driver");
+  const h5::Handle creation = h5::own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "HDF5 creation list");
+  h5::check(H5Pset_obj_track_times(creation.get(), false), "HDF5 time stamps off");
+  return h5::own(H5Fcreate("checkpoint", H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose,
+                 "HDF5 file in memory");
+}
+
+std::vector<std::byte> file_image(const h5::Handle& file) {
+  h5::check(H5Fflush(file.get(), H5F_SCOPE_LOCAL), "HDF5 flush");
+  const ssize_t size = H5Fget_file_image(file.get(), nullptr, 0);
+  if (size <= 0) fail("HDF5 gives no image of the checkpoint");
+  std::vector<std::byte> image(static_cast<std::size_t>(size));
+  if (H5Fget_file_image(file.get(), image.data(), image.size()) != size) {
+    fail("HDF5 gives no image of the checkpoint");
+  }
+  return image;
+}
+
+void write_attributes(const h5::Handle& file, const Checkpoint& c, const std::string& checksum) {
+  h5::write_attribute(file, "format", std::string(kFormat));
+  h5::write_attribute(file, "version", kVersion);
+  h5::write_attribute(file, "step", c.step);
+  h5::write_attribute(file, "epoch", c.epoch);
+  h5::write_attribute(file, "seed", std::span(&c.seed, 1));
+  h5::write_attribute(file, "configuration", c.configuration);
+  h5::write_attribute(file, "model", c.model);
+  h5::write_attribute(file, "checksum", checksum);
+}
+
+/// The order of the tensors within a section, which HDF5 does not keep.
+void write_order(const h5::Handle& file, const Checkpoint& c) {
+  for (const Section& section : kSections) {
+    std::vector<std::string> names;
+    for (const NamedTensor& t : c.*section.tensors) names.push_back(t.name);
+    if (!names.empty()) h5::write_attribute(file, std::string("order:") + section.group, names);
+  }
+}
+
+// ---- reading ------------------------------------------------------------------------------------
+
+NamedTensor read_tensor(const h5::Handle& file, const Section& section, const std::string& name,
+                        Digest& digest) {
+  const std::string path = std::string(section.group) + "/" + name;
+  const h5::Handle dataset = h5::open_dataset(file, path);
+  NamedTensor tensor{name, shape_of(h5::extents_of(dataset)), {}};
+  tensor.values = h5::read_dataset<float>(file, path);
+  const std::string checksum = tensor_checksum(tensor);
+  if (h5::read_text(dataset, "checksum") != checksum) fail("{} does not match its checksum", path);
+  digest.add(section.group, tensor, checksum);
+  return tensor;
+}
+
+template <class T>
+T present(std::optional<T> value, const char* attribute) {
+  if (!value) fail("it has no attribute '{}'", attribute);
+  return *std::move(value);
+}
+
+Checkpoint read_verified(const h5::Handle& file) {
+  if (h5::read_text(file, "format") != kFormat) fail("it is not of the format {}", kFormat);
+  const std::int64_t version = present(h5::read_integer(file, "version"), "version");
+  if (version != kVersion) fail("it has version {}, this program reads {}", version, kVersion);
+
+  Checkpoint c;
+  c.step = present(h5::read_integer(file, "step"), "step");
+  c.epoch = present(h5::read_integer(file, "epoch"), "epoch");
+  const std::vector<std::uint64_t> seed = h5::read_words(file, "seed");
+  if (seed.size() != 1) fail("it has no attribute 'seed'");
+  c.seed = seed.front();
+  c.configuration = present(h5::read_text(file, "configuration"), "configuration");
+  c.model = present(h5::read_text(file, "model"), "model");
+  c.checksum = present(h5::read_text(file, "checksum"), "checksum");
+
+  Digest digest(c);
+  for (const Section& section : kSections) {
+    for (const std::string& name : h5::read_texts(file, std::string("order:") + section.group)) {
+      (c.*section.tensors).push_back(read_tensor(file, section, name, digest));
+    }
+  }
+  if (digest.hex() != c.checksum) fail("it does not match its checksum");
+  return c;
+}
+
+}  // namespace
+
+const NamedTensor& find_tensor(const std::vector<NamedTensor>& tensors, const std::string& name) {
+  for (const NamedTensor& t : tensors) {
+    if (t.name == name) return t;
+  }
+  fail("the checkpoint holds no tensor '{}'", name);
+}
+
+std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint) {
+  const auto lock = h5::lock_library();
+  const h5::Handle image = create_in_memory();
+  Digest digest(checkpoint);
+  for (const Section& section : kSections) {
+    for (const NamedTensor& tensor : checkpoint.*section.tensors) {
+      const std::string path = std::string(section.group) + "/" + tensor.name;
+      const h5::Handle dataset =
+          h5::write_dataset<float>(image, path, std::span(tensor.values), extents(tensor.shape));
+      const std::string checksum = tensor_checksum(tensor);
+      h5::write_attribute(dataset, "checksum", checksum);
+      digest.add(section.group, tensor, checksum);
+    }
+  }
+  const std::string checksum = digest.hex();
+  write_attributes(image, checkpoint, checksum);
+  write_order(image, checkpoint);
+
+  AtomicFile target(file);
+  target.write(std::span<const std::byte>(file_image(image)));
+  target.commit();
+  return checksum;
+}
+
+Checkpoint read_checkpoint(const std::filesystem::path& file) {
+  const auto lock = h5::lock_library();
+  const h5::Handle handle = h5::open_file(file);
+  try {
+    return read_verified(handle);
+  } catch (const Error& error) {
+    refuse("{}: not a whole checkpoint: {}", file.string(), error.what());
+  }
+}
+
+}  // namespace simclr

@@ -1,0 +1,186 @@
+#include "simclr/io/checkpoint.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <fstream>
+#include <numeric>
+
+#include "eval/temporary_directory.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CheckpointTest : public testing::Test {
+ protected:
+  fs::path write(std::int64_t step) const {
+    const fs::path file = checkpoint_path(directory, step);
+    write_checkpoint(file, example(step));
+    return file;
+  }
+
+  static Checkpoint example(std::int64_t step) {
+    Checkpoint c;
+    c.step = step;
+    c.epoch = step / 7;
+    c.seed = 0xFFFFFFFFFFFFFFF1ULL;
+    c.configuration = "[pretrain]\nbatch-size = 64\n";
+    c.model = R"({"encoder":"resnet18"})";
+    c.parameters = {filled("layer2.weight", {4, 3, 3, 16}, 0.5F), filled("conv1.weight", {5}, 1.F)};
+    c.momentum = {filled("layer2.weight", {4, 3, 3, 16}, -3.F), filled("conv1.weight", {5}, 0.F)};
+    c.running = {filled("bn1.running_mean", {70000}, 2.F)};
+    return c;
+  }
+
+  static NamedTensor filled(const std::string& name, Shape shape, float start) {
+    NamedTensor t{name, shape, std::vector<float>(static_cast<std::size_t>(shape.elements()))};
+    std::iota(t.values.begin(), t.values.end(), start);
+    return t;
+  }
+
+  static void flip_byte(const fs::path& file, std::int64_t offset) {
+    std::fstream f(file, std::ios::in | std::ios::out | std::ios::binary);
+    f.seekg(offset);
+    const int byte = f.get();
+    f.seekp(offset);
+    f.put(static_cast<char>(byte ^ 0x10));
+  }
+
+  [[nodiscard]] std::size_t files() const {
+    return static_cast<std::size_t>(
+        std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
+  }
+
+  TemporaryDirectory temporary;
+  fs::path directory = temporary.path();
+};
+
+void expect_equal(const std::vector<NamedTensor>& a, const std::vector<NamedTensor>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].name, b[i].name);
+    EXPECT_EQ(a[i].shape, b[i].shape);
+    EXPECT_EQ(a[i].values, b[i].values);
+  }
+}
+
+TEST_F(CheckpointTest, ReadsBackWhatWasWrittenInOrder) {
+  const Checkpoint written = example(100);
+  const fs::path file = checkpoint_path(directory, 100);
+  EXPECT_EQ(file.filename(), "step-0000000100.h5");
+  const std::string checksum = write_checkpoint(file, written);
+  const Checkpoint read = read_checkpoint(file);
+  EXPECT_EQ(read.step, 100);
+  EXPECT_EQ(read.epoch, written.epoch);
+  EXPECT_EQ(read.seed, written.seed);
+  EXPECT_EQ(read.configuration, written.configuration);
+  EXPECT_EQ(read.model, written.model);
+  EXPECT_EQ(read.checksum, checksum);
+  expect_equal(read.parameters, written.parameters);
+  expect_equal(read.running, written.running);
+  expect_equal(read.momentum, written.momentum);
+  EXPECT_TRUE(read.second_moment.empty());
+  EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(CheckpointTest, EqualContentsGiveEqualBytes) {
+  const auto bytes = [](const fs::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const std::string first = bytes(write(3));
+  fs::remove(checkpoint_path(directory, 3));
+  EXPECT_EQ(first, bytes(write(3)));
+}
+
+TEST_F(CheckpointTest, RefusesADamagedFileWhereverTheByteLies) {
+  const auto size = static_cast<std::int64_t>(fs::file_size(write(1)));
+  int refused = 0;
+  int tried = 0;
+  for (std::int64_t offset = 0; offset < size; offset += size / 23 + 1) {
+    const fs::path file = write(1);
+    flip_byte(file, offset);
+    ++tried;
+    try {
+      // Bytes that HDF5 leaves unused may change; then everything must read back as it was.
+      const Checkpoint read = read_checkpoint(file);
+      expect_equal(read.parameters, example(1).parameters);
+      expect_equal(read.running, example(1).running);
+      EXPECT_EQ(read.configuration, example(1).configuration);
+    } catch (const RefusedError& error) {
+      EXPECT_NE(std::string(error.what()).find(file.string()), std::string::npos) << error.what();
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, tried / 2);
+}
+
+TEST_F(CheckpointTest, RefusesACutFile) {
+  const fs::path file = write(1);
+  fs::resize_file(file, fs::file_size(file) / 2);
+  EXPECT_THROW(read_checkpoint(file), RefusedError);
+  fs::resize_file(file, 0);
+  EXPECT_THROW(read_checkpoint(file), RefusedError);
+  EXPECT_THROW(read_checkpoint(directory / "none.h5"), RefusedError);
+}
+
+TEST_F(CheckpointTest, FallsBackToTheNewestThatVerifies) {
+  EXPECT_FALSE(newest_valid_checkpoint(directory).has_value());
+  write(5);
+  write(10);
+  const fs::path newest = write(20);
+  EXPECT_EQ(newest_valid_checkpoint(directory)->file.step, 20);
+  fs::resize_file(newest, 1000);
+  EXPECT_EQ(newest_valid_checkpoint(directory)->file.step, 10);
+  fs::resize_file(checkpoint_path(directory, 5), 10);
+  fs::resize_file(checkpoint_path(directory, 10), 10);
+  EXPECT_THROW(newest_valid_checkpoint(directory), RefusedError);
+}
+
+TEST_F(CheckpointTest, PruningKeepsTheNewestAndThePinned) {
+  for (const std::int64_t step : {0, 5, 10, 20, 30}) write(step);
+  prune_checkpoints(directory, 2, [](std::int64_t step) { return step == 0; });
+  std::vector<std::int64_t> left;
+  for (const CheckpointFile& f : list_checkpoints(directory)) left.push_back(f.step);
+  EXPECT_EQ(left, (std::vector<std::int64_t>{0, 20, 30}));
+}
+
+TEST_F(CheckpointTest, OpensAFileOrTheNewestOfARun) {
+  fs::create_directories(directory / "checkpoints");
+  write_checkpoint(checkpoint_path(directory / "checkpoints", 4), example(4));
+  write_checkpoint(checkpoint_path(directory / "checkpoints", 8), example(8));
+  EXPECT_EQ(open_checkpoint(directory).checkpoint.step, 8);
+  EXPECT_EQ(open_checkpoint(checkpoint_path(directory / "checkpoints", 4)).checkpoint.step, 4);
+  EXPECT_THROW(open_checkpoint(directory / "nothing"), RefusedError);
+  fs::create_directories(directory / "empty");
+  EXPECT_THROW(open_checkpoint(directory / "empty"), RefusedError);
+}
+
+TEST_F(CheckpointTest, AFullDiskLeavesOlderOnesIntactAndNothingBehind) {
+  const fs::path older = write(1);
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{65536, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  EXPECT_THROW(write_checkpoint(checkpoint_path(directory, 2), example(2)), Error);
+  // The same step again: the good file under that name stays as it is.
+  EXPECT_THROW(write_checkpoint(older, example(1)), Error);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(files(), 1U);
+  EXPECT_EQ(read_checkpoint(older).step, 1);
+}
+
+TEST_F(CheckpointTest, RemovesWhatAnInterruptedWriteLeft) {
+  write(1);
+  std::ofstream(directory / "step-0000000002.h5.tmp-4711") << "half";
+  remove_unfinished_checkpoints(directory);
+  EXPECT_EQ(files(), 1U);
+}
+
+}  // namespace
+}  // namespace simclr
