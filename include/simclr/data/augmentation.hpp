@@ -36,16 +36,28 @@ struct ViewKey {
   std::uint32_t view = 0;   ///< 0 or 1
 };
 
-/// Renders views; owns scratch memory, so each thread has its own.
+struct ViewParameters;
+namespace augment {
+struct Kernels;
+}
+
+/// Renders views; owns scratch memory, so each thread has its own. The bits of a view depend on the
+/// processor's instruction set (by rounding only), never on the number of threads.
 class Augmenter {
  public:
-  explicit Augmenter(const AugmentationConfig& config);
+  /// Refuses an image size outside [8, 5120], a colour strength outside [0, 2.5], a std of 0 and
+  /// one of mean and std without the other. kernels: those of one instruction set instead of the
+  /// best.
+  explicit Augmenter(const AugmentationConfig& config, const augment::Kernels* kernels = nullptr);
   Augmenter(Augmenter&&) noexcept;
   Augmenter& operator=(Augmenter&&) noexcept;
   ~Augmenter();
 
-  /// out: f32 (image_size, image_size, 3), values in [0,1] (before mean/std).
+  /// out: f32 (image_size, image_size, 3), values in [0,1] (before mean/std). Without crop, an
+  /// image of exactly that size stays as it is and any other gets the evaluation image's geometry.
   void render(const ImageRef& image, const ViewKey& key, std::span<float> out);
+  /// The same with the random decisions given.
+  void render(const ImageRef& image, const ViewParameters& parameters, std::span<float> out);
   /// The evaluation image: as it is when exactly S x S with S <= 32; else short side resized to
   /// round(S*256/224) (bicubic, antialias) and the central S x S crop.
   void render_evaluation(const ImageRef& image, std::span<float> out);

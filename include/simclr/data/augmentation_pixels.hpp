@@ -1,0 +1,116 @@
+#pragma once
+// The arithmetic of augmentation, a pixel or a filter tap at a time. T is float, or a vector of
+// floats on the CPU; the CUDA kernels call the same functions. Formulas: torchvision's functional
+// ops on float tensors (transforms/functional_tensor.py) in [0, 1].
+
+#include "simclr/core/host_device.hpp"
+
+namespace simclr {
+
+template <class T>
+struct Rgb {
+  T r, g, b;
+};
+
+template <class T>
+SIMCLR_HD_INLINE T smaller(T a, T b) {
+  return a < b ? a : b;
+}
+template <class T>
+SIMCLR_HD_INLINE T larger(T a, T b) {
+  return a > b ? a : b;
+}
+template <class T>
+SIMCLR_HD_INLINE T clamp01(T x) {
+  return smaller(larger(x, T{}), T{} + 1.0F);
+}
+template <class T>
+SIMCLR_HD_INLINE T absolute(T x) {
+  return larger(x, -x);
+}
+template <class T>
+SIMCLR_HD_INLINE Rgb<T> clamp01(Rgb<T> p) {
+  return {clamp01(p.r), clamp01(p.g), clamp01(p.b)};
+}
+
+/// Grayscale value, rgb_to_grayscale's weights (they add up to 0.9999, as there).
+template <class T>
+SIMCLR_HD_INLINE T luma(Rgb<T> p) {
+  return 0.2989F * p.r + 0.587F * p.g + 0.114F * p.b;
+}
+
+/// factor * pixel + (1 - factor) * other, clamped: what brightness, contrast and saturation are.
+template <class T>
+SIMCLR_HD_INLINE Rgb<T> blend(Rgb<T> p, T other, float factor) {
+  const T rest = (1.0F - factor) * other;
+  return clamp01(Rgb<T>{factor * p.r + rest, factor * p.g + rest, factor * p.b + rest});
+}
+template <class T>
+SIMCLR_HD_INLINE Rgb<T> adjust_brightness(Rgb<T> p, float factor) {
+  return clamp01(Rgb<T>{factor * p.r, factor * p.g, factor * p.b});
+}
+/// The first SimCLR's brightness: an addend instead of a factor.
+template <class T>
+SIMCLR_HD_INLINE Rgb<T> add_brightness(Rgb<T> p, float addend) {
+  return clamp01(Rgb<T>{p.r + addend, p.g + addend, p.b + addend});
+}
+/// mean_luma: mean of luma() over the whole view as it is before this op.
+template <class T>
+SIMCLR_HD_INLINE Rgb<T> adjust_contrast(Rgb<T> p, float mean_luma, float factor) {
+  return blend(p, T{} + mean_luma, factor);
+}
+template <class T>
+SIMCLR_HD_INLINE Rgb<T> adjust_saturation(Rgb<T> p, float factor) {
+  return blend(p, luma(p), factor);
+}
+
+/// Turns the hue by `shift` of a full circle, -0.5 <= shift <= 0.5. Equal to the way through HSV,
+/// but chroma and value stay as they are, so that only the angle (in sixths of the circle) is
+/// computed: channel = value - chroma * (1 - membership of the channel in the angle's sectors).
+template <class T>
+SIMCLR_HD_INLINE Rgb<T> adjust_hue(Rgb<T> p, float shift) {
+  const T zero{};
+  const T value = larger(larger(p.r, p.g), p.b);
+  const T chroma = value - smaller(smaller(p.r, p.g), p.b);
+  const T inverse =
+      1.0F / (chroma > 0.0F ? chroma : zero + 1.0F);  // gray has no angle: any will do
+  const T red = (p.g - p.b) * inverse;
+  const T green = (p.b - p.r) * inverse + 2.0F;
+  const T blue = (p.r - p.g) * inverse + 4.0F;
+  T angle = (value == p.r ? red : (value == p.g ? green : blue)) + 6.0F * shift;
+  angle = angle < 0.0F ? angle + 6.0F : angle;
+  angle = angle >= 6.0F ? angle - 6.0F : angle;
+  const T in_red = clamp01(absolute(angle - 3.0F) - 1.0F);
+  const T in_green = clamp01(2.0F - absolute(angle - 2.0F));
+  const T in_blue = clamp01(2.0F - absolute(angle - 4.0F));
+  return {value - chroma * (1.0F - in_red), value - chroma * (1.0F - in_green),
+          value - chroma * (1.0F - in_blue)};
+}
+
+/// Cubic convolution kernel (Keys) with a = -0.5, support 2: antialiased bicubic.
+template <class T>
+SIMCLR_HD_INLINE T cubic_filter(T x) {
+  const T d = absolute(x);
+  const T inner = (1.5F * d - 2.5F) * d * d + 1.0F;
+  const T outer = ((-0.5F * d + 2.5F) * d - 4.0F) * d + 2.0F;
+  return d < 1.0F ? inner : (d < 2.0F ? outer : T{});
+}
+/// Triangle, support 1: antialiased bilinear.
+template <class T>
+SIMCLR_HD_INLINE T triangle_filter(T x) {
+  return larger(1.0F - absolute(x), T{});
+}
+
+/// Side of the blur kernel: 10 % of the image's side, made odd.
+SIMCLR_HD_INLINE int blur_kernel_size(int image_size) {
+  const int tenth = image_size / 10;
+  return tenth % 2 == 0 ? tenth + 1 : tenth;
+}
+/// Index of a pixel mirrored into [0, count) without repeating the edge; -count < index < 2*count
+/// - 1.
+SIMCLR_HD_INLINE int reflect_index(int index, int count) {
+  const int folded = index < 0 ? -index : index;
+  return folded < count ? folded : 2 * (count - 1) - folded;
+}
+
+}  // namespace simclr

@@ -1,0 +1,178 @@
+#include "simclr/data/augmentation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+#include <utility>
+
+#include "aligned_buffer.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/data/augmentation_parameters.hpp"
+#include "simclr/data/augmentation_pixels.hpp"
+#include "view_job.hpp"
+
+namespace simclr {
+
+namespace {
+
+using augment::Axis;
+
+constexpr int kSmallestSide = 8;
+constexpr int kLargestSide = 5120;
+/// Evaluation images up to this size are used as they are.
+constexpr int kLargestSideKept = 32;
+
+void check_config(const AugmentationConfig& config) {
+  if (config.image_size < kSmallestSide || config.image_size > kLargestSide) {
+    refuse("image-size {} is outside [{}, {}]", config.image_size, kSmallestSide, kLargestSide);
+  }
+  if (!(config.color_strength >= 0 && config.color_strength <= 2.5)) {
+    refuse("color-strength {} is outside [0, 2.5] (at 2.5 the hue turns by half a circle)",
+           config.color_strength);
+  }
+  if (config.mean.has_value() != config.std.has_value()) {
+    refuse("mean and std go together: give both or neither");
+  }
+  if (config.std && !std::ranges::all_of(*config.std, [](float std) { return std > 0; })) {
+    refuse("std must be positive in every channel");
+  }
+}
+
+/// Short side to `target` pixels, the long side in proportion (truncated, as torchvision), and of
+/// that the central side x side pixels.
+std::pair<Axis, Axis> resize_and_center(const ImageRef& image, int target, int side) {
+  const auto axis = [&](int length) {
+    const int short_side = std::min(image.height, image.width);
+    const int out = static_cast<int>(std::int64_t{target} * length / short_side);
+    return Axis{.in = length,
+                .out = out,
+                .first = static_cast<int>(std::rint((out - side) / 2.0)),
+                .count = side};
+  };
+  return {axis(image.height), axis(image.width)};
+}
+
+/// Taps that any output of the axis needs: pixels whose centres lie within the filter's support.
+int count_taps(const Axis& axis, Interpolation interpolation) {
+  const double stretch = std::max(1.0, static_cast<double>(axis.in) / axis.out);
+  const double support = (interpolation == Interpolation::bicubic ? 2.0 : 1.0) * stretch;
+  return std::min(axis.in, static_cast<int>(std::ceil(2 * support)));
+}
+
+int round_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
+
+}  // namespace
+
+struct Augmenter::Impl {
+  AugmentationConfig config;
+  augment::Kernels kernels;
+
+  struct TapBuffers {
+    augment::AlignedBuffer<std::int32_t> start;
+    augment::AlignedBuffer<float> weight;
+
+    augment::TapTable reserve(const Axis& axis, int taps) {
+      const int stride = round_up(axis.count, augment::kMaxLanes);
+      const auto outputs = static_cast<std::size_t>(stride);
+      return {.taps = taps,
+              .stride = stride,
+              .start = start.reserve(outputs),
+              .weight = weight.reserve(outputs * static_cast<std::size_t>(taps))};
+    }
+  };
+  TapBuffers row_taps, column_taps;
+  augment::AlignedBuffer<float> window, strips, rows;
+
+  augment::Workspace reserve(const augment::ViewJob& job) {
+    const auto taps = [&](const Axis& axis) {
+      return job.resample ? count_taps(axis, job.interpolation) : 1;
+    };
+    const auto side = static_cast<std::size_t>(config.image_size);
+    augment::Workspace work;
+    work.row_taps = row_taps.reserve(job.rows, taps(job.rows));
+    work.column_taps = column_taps.reserve(job.columns, taps(job.columns));
+    work.margin = config.blur ? blur_kernel_size(config.image_size) / 2 : 0;
+    const auto pitch = side + 2 * static_cast<std::size_t>(work.margin);
+    const auto padded = static_cast<std::size_t>(round_up(config.image_size, augment::kMaxLanes));
+    const int window_vectors = std::max(job.columns.in * 3, augment::kMaxLanes);
+    work.window = window.reserve(static_cast<std::size_t>(window_vectors) * augment::kMaxLanes);
+    work.strips = strips.reserve(padded * pitch * 3);
+    if (config.blur) work.rows = rows.reserve(side * side * 3);
+    return work;
+  }
+
+  void run(const augment::ViewJob& job, std::span<float> out) {
+    const auto side = static_cast<std::size_t>(config.image_size);
+    require(out.size() == side * side * 3, "view buffer is image_size x image_size x 3");
+    kernels.render(job, reserve(job), out.data());
+    if (config.mean) {
+      for (std::size_t i = 0; i < out.size(); i += 3) {
+        for (std::size_t c = 0; c < 3; ++c) {
+          out[i + c] = (out[i + c] - (*config.mean)[c]) / (*config.std)[c];
+        }
+      }
+    }
+  }
+};
+
+Augmenter::Augmenter(const AugmentationConfig& config, const augment::Kernels* kernels)
+    : impl_(std::make_unique<Impl>()) {
+  check_config(config);
+  impl_->config = config;
+  impl_->kernels = kernels != nullptr ? *kernels : *augment::available_kernels().first;
+}
+Augmenter::Augmenter(Augmenter&&) noexcept = default;
+Augmenter& Augmenter::operator=(Augmenter&&) noexcept = default;
+Augmenter::~Augmenter() = default;
+
+void Augmenter::render(const ImageRef& image, const ViewKey& key, std::span<float> out) {
+  require(key.sample >= 0 && key.sample < kMaxAugmentedSamples, "sample index fits the counters");
+  require(key.epoch < kMaxAugmentedEpochs && key.view < 2, "epoch and view fit the counters");
+  render(image, sample_view_parameters(impl_->config, key, image.height, image.width), out);
+}
+
+void Augmenter::render(const ImageRef& image, const ViewParameters& parameters,
+                       std::span<float> out) {
+  const AugmentationConfig& config = impl_->config;
+  const int side = config.image_size;
+  const CropBox& crop = parameters.crop;
+  require(crop.top >= 0 && crop.left >= 0 && crop.height > 0 && crop.width > 0 &&
+              crop.top + crop.height <= image.height && crop.left + crop.width <= image.width,
+          "crop lies inside the image");
+  augment::ViewJob job;
+  job.row_bytes = std::ptrdiff_t{image.width} * 3;
+  job.pixels = image.pixels + crop.top * job.row_bytes + std::ptrdiff_t{crop.left} * 3;
+  job.resample = crop.height != side || crop.width != side;
+  if (config.crop || !job.resample) {
+    job.rows = {.in = crop.height, .out = side, .count = side};
+    job.columns = {.in = crop.width, .out = side, .count = side};
+  } else {
+    const int target = static_cast<int>(std::lround(side * 256.0 / 224.0));
+    std::tie(job.rows, job.columns) = resize_and_center(image, target, side);
+  }
+  job.columns.mirrored = parameters.flip;
+  job.interpolation = config.interpolation;
+  job.additive_brightness = config.additive_brightness;
+  job.parameters = parameters;
+  require(!parameters.blur || config.blur,
+          "a view is blurred only where the configuration says so");
+  impl_->run(job, out);
+}
+
+void Augmenter::render_evaluation(const ImageRef& image, std::span<float> out) {
+  const int side = impl_->config.image_size;
+  require(image.height > 0 && image.width > 0, "image is not empty");
+  augment::ViewJob job;
+  job.pixels = image.pixels;
+  job.row_bytes = std::ptrdiff_t{image.width} * 3;
+  if (side <= kLargestSideKept && image.height == side && image.width == side) {
+    job.resample = false;
+    job.rows = job.columns = {.in = side, .out = side, .count = side};
+  } else {
+    const int target = static_cast<int>(std::lround(side * 256.0 / 224.0));
+    std::tie(job.rows, job.columns) = resize_and_center(image, target, side);
+  }
+  impl_->run(job, out);
+}
+
+}  // namespace simclr

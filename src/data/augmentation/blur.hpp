@@ -1,0 +1,109 @@
+#pragma once
+// Separable Gaussian blur with reflected edges, and the way from strips back to rows of pixels. The
+// horizontal pass runs on strips and the vertical one on rows, so that every tap is a whole vector.
+
+#include "lanes.hpp"
+#include "simclr/data/augmentation_pixels.hpp"
+#include "view_job.hpp"
+
+namespace simclr::augment::SIMCLR_LANES_NAMESPACE {
+
+inline constexpr int kMaxBlurRadius = 256;
+
+/// weight[t], t = 0 .. 2 * radius. Taps below float's resolution are left out: they cannot change
+/// the sum, and most kernels are far wider than their sigma needs.
+struct BlurKernel {
+  int radius = 0;
+  float weight[2 * kMaxBlurRadius + 1] = {};
+};
+
+inline void make_blur_kernel(int largest_radius, float sigma, BlurKernel& kernel) {
+  constexpr float kNegligible = 1e-8F;
+  const auto density = [sigma](int distance) {
+    const float ratio = static_cast<float>(distance) / sigma;
+    return __builtin_expf(-0.5F * ratio * ratio);
+  };
+  kernel.radius = 0;
+  float sum = 1.0F;
+  while (kernel.radius < largest_radius && density(kernel.radius + 1) > kNegligible) {
+    ++kernel.radius;
+    sum += 2.0F * density(kernel.radius);
+  }
+  for (int t = 0; t <= 2 * kernel.radius; ++t) {
+    kernel.weight[t] = density(t - kernel.radius) / sum;
+  }
+}
+
+/// Fills the margins of a strip with its mirrored columns. strip: its first column inside the
+/// margin.
+inline void reflect_margins(float* strip, int columns, int radius) {
+  constexpr int kColumn = 3 * kLanes;
+  for (int x = 1; x <= radius; ++x) {
+    __builtin_memcpy(strip - x * kColumn, strip + x * kColumn, kColumn * sizeof(float));
+    const int mirrored = reflect_index(columns - 1 + x, columns);
+    __builtin_memcpy(strip + (columns - 1 + x) * kColumn, strip + mirrored * kColumn,
+                     kColumn * sizeof(float));
+  }
+}
+
+/// kLanes adjacent values (column, channel) of a strip, horizontally blurred unless radius is 0, as
+/// rows: `rows` of them (at most kLanes) are written to out, row_floats apart.
+SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel, float* out,
+                                  int row_floats, int rows) {
+  Lanes block[kLanes];
+  if (kernel.radius == 0) {
+    for (int i = 0; i < kLanes; ++i) block[i] = load(strip + i * kLanes);
+  } else {
+    for (int i = 0; i < kLanes; ++i) block[i] = Lanes{};
+    const float* source = strip - kernel.radius * 3 * kLanes;
+    for (int t = 0; t <= 2 * kernel.radius; ++t, source += 3 * kLanes) {
+      const float weight = kernel.weight[t];
+      for (int i = 0; i < kLanes; ++i) block[i] += weight * load(source + i * kLanes);
+    }
+  }
+  transpose(block);
+  for (int lane = 0; lane < rows; ++lane) store(out + lane * row_floats, block[lane]);
+}
+
+/// A strip as rows of interleaved pixels; needs row_floats >= kLanes.
+inline void write_rows(const float* strip, const BlurKernel& kernel, float* out, int row_floats,
+                       int rows) {
+  int at = 0;
+  for (; at + kLanes <= row_floats; at += kLanes) {
+    write_block(strip + at * kLanes, kernel, out + at, row_floats, rows);
+  }
+  if (at < row_floats) {  // overlaps the block before
+    at = row_floats - kLanes;
+    write_block(strip + at * kLanes, kernel, out + at, row_floats, rows);
+  }
+}
+
+template <int kVectors>
+SIMCLR_HD_INLINE void blur_column_block(const float* rows, const BlurKernel& kernel, int y,
+                                        int row_floats, int height, float* out) {
+  Lanes sum[kVectors] = {};
+  for (int t = 0; t <= 2 * kernel.radius; ++t) {
+    const float* source = rows + reflect_index(y + t - kernel.radius, height) * row_floats;
+    for (int v = 0; v < kVectors; ++v) sum[v] += kernel.weight[t] * load(source + v * kLanes);
+  }
+  for (int v = 0; v < kVectors; ++v) store(out + v * kLanes, sum[v]);
+}
+
+/// Vertical pass. rows, out: (height, row_floats).
+inline void blur_columns(const float* rows, const BlurKernel& kernel, int row_floats, int height,
+                         float* out) {
+  constexpr int kVectors = 8;
+  for (int y = 0; y < height; ++y) {
+    float* out_row = out + y * row_floats;
+    int at = 0;
+    for (; at + kVectors * kLanes <= row_floats; at += kVectors * kLanes) {
+      blur_column_block<kVectors>(rows + at, kernel, y, row_floats, height, out_row + at);
+    }
+    for (; at < row_floats; at += kLanes) {
+      at = at + kLanes <= row_floats ? at : row_floats - kLanes;
+      blur_column_block<1>(rows + at, kernel, y, row_floats, height, out_row + at);
+    }
+  }
+}
+
+}  // namespace simclr::augment::SIMCLR_LANES_NAMESPACE

@@ -1,0 +1,51 @@
+#include <array>
+#include <cstddef>
+
+#include "view_job.hpp"
+
+namespace simclr::augment {
+
+#ifdef SIMCLR_X86_64_LEVELS
+namespace lanes16 {
+extern const Kernels kKernels;
+}
+namespace lanes8 {
+extern const Kernels kKernels;
+}
+#endif
+namespace lanes4 {
+extern const Kernels kKernels;
+}
+
+namespace {
+
+struct Available {
+  std::array<Kernels, 3> kernels{};
+  int count = 0;
+  void add(const Kernels& more) { kernels.at(static_cast<std::size_t>(count++)) = more; }
+};
+
+Available find_available() {
+  Available available;
+#ifdef SIMCLR_X86_64_LEVELS
+  const bool avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&
+                    __builtin_cpu_supports("bmi2") != 0;
+  const bool avx512 =
+      avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+      __builtin_cpu_supports("avx512cd") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+      __builtin_cpu_supports("avx512vl") != 0;
+  if (avx512) available.add(lanes16::kKernels);
+  if (avx2) available.add(lanes8::kKernels);
+#endif
+  available.add(lanes4::kKernels);
+  return available;
+}
+
+}  // namespace
+
+KernelList available_kernels() {
+  static const Available available = find_available();
+  return {available.kernels.data(), available.count};
+}
+
+}  // namespace simclr::augment

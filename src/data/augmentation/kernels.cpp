@@ -1,0 +1,73 @@
+// The whole rendering of a view. Compiled once for each instruction set (CMakeLists.txt), each time
+// into a namespace of its own; dispatch.cpp takes the best one that the processor runs.
+
+#include "blur.hpp"
+#include "color.hpp"
+#include "lanes.hpp"
+#include "resample.hpp"
+#include "view_job.hpp"
+
+namespace simclr::augment::SIMCLR_LANES_NAMESPACE {
+
+/// Position of contrast among the ops; 4 when there is no jitter.
+inline int contrast_position(const ViewParameters& view) {
+  int position = 0;
+  while (position < 4 && !(view.jitter && view.order[position] == ColorOp::contrast)) ++position;
+  return position;
+}
+
+void render(const ViewJob& job, const Workspace& work, float* out) {
+  const int side = job.columns.count;
+  const int strips = (side + kLanes - 1) / kLanes;
+  const int strip_floats = (side + 2 * work.margin) * 3 * kLanes;
+  const auto strip_at = [&](int strip) {
+    return work.strips + strip * strip_floats + work.margin * 3 * kLanes;
+  };
+  const auto rows_in = [&](int strip) {
+    const int left = side - strip * kLanes;
+    return left < kLanes ? left : kLanes;
+  };
+
+  if (job.resample) {
+    make_taps(job.rows, job.interpolation, 1.0F / 255.0F, work.row_taps);
+    make_taps(job.columns, job.interpolation, 1.0F, work.column_taps);
+  } else {
+    make_copy_taps(job.rows, work.row_taps);
+    make_copy_taps(job.columns, work.column_taps);
+  }
+
+  const ViewParameters& view = job.parameters;
+  const int contrast = contrast_position(view);
+  const bool two_sweeps = contrast < 4;
+  const ColorSweep before{.begin = 0,
+                          .end = two_sweeps ? contrast : 0,
+                          .gray = view.gray && !two_sweeps,
+                          .sum_luma = two_sweeps};
+  double luma_sum = 0;
+  for (int strip = 0; strip < strips; ++strip) {
+    fill_window(job, work.row_taps, strip * kLanes, work.window);
+    resample_columns(job.columns, work.column_taps, work.window, strip_at(strip));
+    if (two_sweeps || view.gray) {
+      luma_sum += sweep_strip(job, before, strip_at(strip), side, rows_in(strip));
+    }
+  }
+
+  const ColorSweep after{.begin = contrast,
+                         .end = 4,
+                         .gray = view.gray,
+                         .mean_luma = static_cast<float>(luma_sum / (double(side) * side))};
+  BlurKernel kernel;
+  if (view.blur) make_blur_kernel(work.margin, view.sigma, kernel);
+  float* rows = view.blur && kernel.radius > 0 ? work.rows : out;
+  for (int strip = 0; strip < strips; ++strip) {
+    float* pixels = strip_at(strip);
+    if (two_sweeps) sweep_strip(job, after, pixels, side, rows_in(strip));
+    if (kernel.radius > 0) reflect_margins(pixels, side, kernel.radius);
+    write_rows(pixels, kernel, rows + strip * kLanes * side * 3, side * 3, rows_in(strip));
+  }
+  if (kernel.radius > 0) blur_columns(rows, kernel, side * 3, side, out);
+}
+
+extern const Kernels kKernels{SIMCLR_ISA_NAME, kLanes, render};
+
+}  // namespace simclr::augment::SIMCLR_LANES_NAMESPACE

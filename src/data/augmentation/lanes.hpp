@@ -1,0 +1,79 @@
+#pragma once
+// Vectors as wide as the instruction set this file is compiled for. Everything lies in a namespace
+// of that instruction set and is always inlined, so that no copy of it serves another one.
+
+#include <cstdint>
+
+#include "simclr/core/host_device.hpp"
+
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+#define SIMCLR_LANES 16
+#define SIMCLR_LANES_NAMESPACE lanes16
+#elif defined(__AVX2__)
+#define SIMCLR_LANES 8
+#define SIMCLR_LANES_NAMESPACE lanes8
+#else
+#define SIMCLR_LANES 4
+#define SIMCLR_LANES_NAMESPACE lanes4
+#endif
+
+namespace simclr::augment::SIMCLR_LANES_NAMESPACE {
+
+inline constexpr int kLanes = SIMCLR_LANES;
+
+using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
+using IntLanes = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+using ByteLanes = std::uint8_t __attribute__((vector_size(kLanes)));
+
+SIMCLR_HD_INLINE Lanes load(const float* from) {
+  Lanes lanes;
+  __builtin_memcpy(&lanes, from, sizeof lanes);
+  return lanes;
+}
+SIMCLR_HD_INLINE void store(float* to, Lanes lanes) { __builtin_memcpy(to, &lanes, sizeof lanes); }
+
+SIMCLR_HD_INLINE Lanes to_float(IntLanes lanes) { return __builtin_convertvector(lanes, Lanes); }
+SIMCLR_HD_INLINE Lanes to_float(ByteLanes bytes) {
+  return to_float(__builtin_convertvector(bytes, IntLanes));
+}
+/// Bytes at `from`, of which `count` (at most kLanes) may be read; the other lanes are zero.
+SIMCLR_HD_INLINE Lanes load_bytes(const std::uint8_t* from, int count) {
+  ByteLanes bytes{};
+  if (count >= kLanes) {
+    __builtin_memcpy(&bytes, from, kLanes);
+  } else {
+    __builtin_memcpy(&bytes, from, static_cast<unsigned>(count));
+  }
+  return to_float(bytes);
+}
+
+template <int... I>
+struct Indices {};
+template <int N, int... I>
+struct CountTo : CountTo<N - 1, N - 1, I...> {};
+template <int... I>
+struct CountTo<0, I...> {
+  using Type = Indices<I...>;
+};
+
+/// a0 b0 a1 b1 ... from the lower (Half = 0) or upper (Half = 1) halves of a and b.
+template <int Half, int... I>
+SIMCLR_HD_INLINE Lanes zip(Lanes a, Lanes b, Indices<I...> /*lanes*/) {
+  return __builtin_shufflevector(a, b, (I % 2 * kLanes + Half * kLanes / 2 + I / 2)...);
+}
+
+/// Transposes kLanes vectors of kLanes floats: each of log2(kLanes) perfect shuffles of the
+/// vectors' sequence moves one bit of the row number into the column number.
+SIMCLR_HD_INLINE void transpose(Lanes (&rows)[kLanes]) {
+  using All = CountTo<kLanes>::Type;
+  for (int bit = 1; bit < kLanes; bit *= 2) {
+    Lanes shuffled[kLanes];
+    for (int i = 0; i < kLanes / 2; ++i) {
+      shuffled[2 * i] = zip<0>(rows[i], rows[i + kLanes / 2], All{});
+      shuffled[2 * i + 1] = zip<1>(rows[i], rows[i + kLanes / 2], All{});
+    }
+    for (int i = 0; i < kLanes; ++i) rows[i] = shuffled[i];
+  }
+}
+
+}  // namespace simclr::augment::SIMCLR_LANES_NAMESPACE

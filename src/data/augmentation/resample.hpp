@@ -1,0 +1,127 @@
+#pragma once
+// Antialiased separable resampling from interleaved bytes into strips. The vertical pass works
+// along rows (lanes are columns), then a transposition, then the horizontal pass (lanes are rows):
+// every load and store is contiguous, whatever the scale.
+
+#include "lanes.hpp"
+#include "simclr/data/augmentation_pixels.hpp"
+#include "view_job.hpp"
+
+namespace simclr::augment::SIMCLR_LANES_NAMESPACE {
+
+SIMCLR_HD_INLINE Lanes iota() {
+  Lanes lanes;
+  for (int i = 0; i < kLanes; ++i) lanes[i] = static_cast<float>(i);
+  return lanes;
+}
+
+/// Weights as PyTorch's antialiased interpolation computes them (half-pixel centres, taps outside
+/// the signal dropped, then normalised to add up to `total`).
+inline void make_taps(const Axis& axis, Interpolation interpolation, float total,
+                      const TapTable& table) {
+  const float scale = static_cast<float>(axis.in) / static_cast<float>(axis.out);
+  const float stretch = scale > 1.0F ? scale : 1.0F;
+  const float support = (interpolation == Interpolation::bicubic ? 2.0F : 1.0F) * stretch;
+  const float last_start = static_cast<float>(axis.in - table.taps);
+  for (int i = 0; i < axis.count; i += kLanes) {
+    const Lanes output = iota() + (static_cast<float>(axis.first + i) + 0.5F);
+    const Lanes center = scale * output;
+    const Lanes earliest = larger(center - support + 0.5F, Lanes{});
+    const IntLanes whole = __builtin_convertvector(earliest, IntLanes);
+    const Lanes start = smaller(to_float(whole), Lanes{} + last_start);
+    const IntLanes first = __builtin_convertvector(start, IntLanes);
+    __builtin_memcpy(table.start + i, &first, sizeof first);
+    Lanes sum{};
+    for (int t = 0; t < table.taps; ++t) {
+      const Lanes distance = (start + static_cast<float>(t) - center + 0.5F) / stretch;
+      const Lanes weight = interpolation == Interpolation::bicubic ? cubic_filter(distance)
+                                                                   : triangle_filter(distance);
+      store(table.weight + t * table.stride + i, weight);
+      sum += weight;
+    }
+    const Lanes norm = total / sum;
+    for (int t = 0; t < table.taps; ++t) {
+      float* weight = table.weight + t * table.stride + i;
+      store(weight, load(weight) * norm);
+    }
+  }
+}
+
+/// One tap an output with weight 1: the axis only copies.
+inline void make_copy_taps(const Axis& axis, const TapTable& table) {
+  for (int i = 0; i < axis.count; ++i) {
+    table.start[i] = axis.first + i;
+    table.weight[i] = 1.0F;
+  }
+}
+
+/// Vertical pass over kVectors * kLanes adjacent bytes: kLanes output rows from `first_row` on (the
+/// last row repeats), transposed into `window`. `readable` bytes may be read from `column` on.
+template <int kVectors>
+SIMCLR_HD_INLINE void blend_rows(const ViewJob& job, const TapTable& taps, int first_row,
+                                 const std::uint8_t* column, int readable, float* window) {
+  Lanes block[kVectors][kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const int last = job.rows.count - 1;
+    const int row = first_row + lane < last ? first_row + lane : last;
+    const std::uint8_t* source = column + taps.start[row] * job.row_bytes;
+    Lanes sum[kVectors] = {};
+    if (job.resample) {
+      for (int t = 0; t < taps.taps; ++t, source += job.row_bytes) {
+        const float weight = taps.weight[t * taps.stride + row];
+        for (int v = 0; v < kVectors; ++v) {
+          sum[v] += weight * load_bytes(source + v * kLanes, readable - v * kLanes);
+        }
+      }
+    } else {
+      for (int v = 0; v < kVectors; ++v) {
+        sum[v] = load_bytes(source + v * kLanes, readable - v * kLanes) / 255.0F;
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) block[v][lane] = sum[v];
+  }
+  for (int v = 0; v < kVectors; ++v) {
+    transpose(block[v]);
+    for (int i = 0; i < kLanes; ++i) store(window + (v * kLanes + i) * kLanes, block[v][i]);
+  }
+}
+
+inline void fill_window(const ViewJob& job, const TapTable& taps, int first_row, float* window) {
+  constexpr int kVectors = 4;
+  const int width = job.columns.in * 3;
+  int at = 0;
+  for (; at + kVectors * kLanes <= width; at += kVectors * kLanes) {
+    blend_rows<kVectors>(job, taps, first_row, job.pixels + at, kVectors * kLanes,
+                         window + at * kLanes);
+  }
+  for (; at + kLanes <= width; at += kLanes) {
+    blend_rows<1>(job, taps, first_row, job.pixels + at, kLanes, window + at * kLanes);
+  }
+  if (at < width && width >= kLanes) {  // the last bytes once more, together with earlier ones
+    at = width - kLanes;
+    blend_rows<1>(job, taps, first_row, job.pixels + at, kLanes, window + at * kLanes);
+  } else if (at < width) {
+    blend_rows<1>(job, taps, first_row, job.pixels, width, window);
+  }
+}
+
+/// Horizontal pass over one strip, clamped to [0, 1] (bicubic overshoots).
+inline void resample_columns(const Axis& axis, const TapTable& taps, const float* window,
+                             float* strip) {
+  for (int x = 0; x < axis.count; ++x) {
+    const int i = axis.mirrored ? axis.count - 1 - x : x;
+    const float* source = window + taps.start[i] * 3 * kLanes;
+    Rgb<Lanes> sum{};
+    for (int t = 0; t < taps.taps; ++t, source += 3 * kLanes) {
+      const float weight = taps.weight[t * taps.stride + i];
+      sum.r += weight * load(source);
+      sum.g += weight * load(source + kLanes);
+      sum.b += weight * load(source + 2 * kLanes);
+    }
+    store(strip + x * 3 * kLanes, clamp01(sum.r));
+    store(strip + (x * 3 + 1) * kLanes, clamp01(sum.g));
+    store(strip + (x * 3 + 2) * kLanes, clamp01(sum.b));
+  }
+}
+
+}  // namespace simclr::augment::SIMCLR_LANES_NAMESPACE
