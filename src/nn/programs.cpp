@@ -23,17 +23,6 @@ Features record_inference(Recorder& recorder, const FeatureSpec& spec, Storage s
   return features;
 }
 
-Program finish_classifier(Recorder& recorder, const ProbeSpec& spec, TensorId h) {
-  recorder.set_gradients(true);
-  nn::classifier(recorder, h,
-                 {.classes = spec.classes,
-                  .gradient_scale = 1.0F / static_cast<float>(spec.global_batch),
-                  .world_size = spec.world_size});
-  Program program = recorder.finish([&](Recorder& r) { record_update(r, spec.optimizer); });
-  if (spec.world_size > 1) insert_gradient_buckets(program, 0);
-  return program;
-}
-
 }  // namespace
 
 Program record_pretraining(const PretrainingSpec& spec) {
@@ -72,15 +61,21 @@ Program record_linear_probe(const ProbeSpec& spec) {
   Recorder recorder;
   recorder.set_gradients(false);
   const Features features = record_inference(recorder, spec.features, Storage::arena);
-  return finish_classifier(recorder, spec, features.h);
+  recorder.set_gradients(true);
+  nn::classifier(recorder, features.h,
+                 {.classes = spec.classes,
+                  .gradient_scale = 1.0F / static_cast<float>(spec.global_batch),
+                  .world_size = spec.world_size});
+  Program program = recorder.finish([&](Recorder& r) { record_update(r, spec.optimizer); });
+  if (spec.world_size > 1) insert_gradient_buckets(program, 0);
+  return program;
 }
 
-Program record_linear_classifier(const ProbeSpec& spec) {
+Program record_linear_classifier(std::int64_t batch, std::int64_t channels, std::int64_t classes) {
   Recorder recorder;
-  const TensorId h =
-      recorder.named("h", {spec.features.batch, spec.features.encoder.feature_channels()},
-                     DType::f32, Storage::input);
-  return finish_classifier(recorder, spec, h);
+  const TensorId h = recorder.named("h", {batch, channels}, DType::f32, Storage::input);
+  nn::classifier(recorder, h, {.classes = classes});
+  return recorder.finish();
 }
 
 }  // namespace simclr

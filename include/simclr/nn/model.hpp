@@ -88,9 +88,11 @@ struct ProbeSpec {
 /// [0, backward_begin) is the evaluation of a batch.
 Program record_linear_probe(const ProbeSpec& spec);
 
-/// The same classifier on features given by the host: named "h" f32 (B,C) is the input.
-/// Parameters: "classifier.weight", "classifier.bias".
-Program record_linear_classifier(const ProbeSpec& spec);
+/// The classifier alone, on features given by the host. Named: "h" f32 (B,C) and "labels" i32 (B),
+/// inputs; "logits" f32 (B,K); "class_sums" f64 (4) of this rank. The gradients are those of the
+/// sum of the cross-entropies, not of their mean; there is no update. Parameters:
+/// "classifier.weight" (K,C), "classifier.bias" (K).
+Program record_linear_classifier(std::int64_t batch, std::int64_t channels, std::int64_t classes);
 
 /// Fills every parameter from its InitialValue: a pure function of (seed, name), Philox streams.
 std::vector<float> initial_parameters(const Program& program, std::uint64_t seed);
