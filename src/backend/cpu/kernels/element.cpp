@@ -1,0 +1,135 @@
+// Pooling, joins, rectifiers and packing: short loops over 16 channels at a time.
+
+#include "fill.hpp"
+#include "simd.hpp"
+
+namespace simclr::SIMCLR_ISA {
+namespace {
+
+using namespace kernels;
+
+/// The window positions that lie inside [0, size), given the first one: [begin, end).
+struct WindowRange {
+  int begin, end;
+};
+SIMCLR_INLINE WindowRange inside(int origin, int kernel, int size) {
+  return {origin < 0 ? -origin : 0, origin + kernel > size ? size - origin : kernel};
+}
+
+template <class T>
+void max_pool(const PoolGeometry& g, const T* x, T* y, std::uint8_t* argmax) {
+  for (int i = 0; i < g.out_height; ++i) {
+    const int row = i * g.stride - g.padding;
+    const WindowRange rows = inside(row, g.kernel, g.height);
+    for (int j = 0; j < g.out_width; ++j) {
+      const int column = j * g.stride - g.padding;
+      const WindowRange columns = inside(column, g.kernel, g.width);
+      F16 best = broadcast(0.0F);
+      I16 where = broadcast(-1);
+      for (int r = rows.begin; r < rows.end; ++r) {
+        for (int s = columns.begin; s < columns.end; ++s) {
+          const F16 value = load(x + ((row + r) * g.width + column + s) * kLanes);
+          // NaN wins, as in every other op: it is not to be lost.
+          const I16 better = (value > best) | (value != value) | (where == broadcast(-1));
+          best = select(better, value, best);
+          where = select(better, broadcast(r * g.kernel + s), where);
+        }
+      }
+      const int out = (i * g.out_width + j) * kLanes;
+      store(y + out, best);
+      store(argmax + out, where);
+    }
+  }
+}
+
+/// Outputs whose window covers input position `at`: [begin, end).
+SIMCLR_INLINE WindowRange covering(int at, const PoolGeometry& g, int outputs) {
+  const int first = at + g.padding - g.kernel + 1;
+  const int begin = first <= 0 ? 0 : (first + g.stride - 1) / g.stride;
+  const int end = (at + g.padding) / g.stride + 1;
+  return {begin, end < outputs ? end : outputs};
+}
+
+// Gathers: every input pixel sums the windows that chose it, in a fixed order.
+template <class T>
+void max_pool_backward(const PoolGeometry& g, const T* dy, const std::uint8_t* argmax, T* dx) {
+  for (int h = 0; h < g.height; ++h) {
+    const WindowRange rows = covering(h, g, g.out_height);
+    for (int w = 0; w < g.width; ++w) {
+      const WindowRange columns = covering(w, g, g.out_width);
+      F16 sum = broadcast(0.0F);
+      for (int i = rows.begin; i < rows.end; ++i) {
+        for (int j = columns.begin; j < columns.end; ++j) {
+          const int r = h + g.padding - i * g.stride;
+          const int s = w + g.padding - j * g.stride;
+          const int out = (i * g.out_width + j) * kLanes;
+          const I16 chosen = load(argmax + out) == broadcast(r * g.kernel + s);
+          sum = sum + keep_where(chosen, load(dy + out));
+        }
+      }
+      store(dx + (h * g.width + w) * kLanes, sum);
+    }
+  }
+}
+
+template <class T>
+void average(const T* z, std::int64_t pixels, float* h) {
+  F16 sum = broadcast(0.0F);
+  for (std::int64_t p = 0; p < pixels; ++p) sum = sum + load(z + p * kLanes);
+  store(h, sum * broadcast(1.0F / static_cast<float>(pixels)));
+}
+
+template <class T>
+void spread(const float* dh, std::int64_t pixels, T* dz) {
+  const F16 share = load(dh) * broadcast(1.0F / static_cast<float>(pixels));
+  for (std::int64_t p = 0; p < pixels; ++p) store(dz + p * kLanes, share);
+}
+
+template <class T>
+void add_into(const T* from, T* into, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += kLanes) store(into + i, load(into + i) + load(from + i));
+}
+
+template <class T>
+void rectify(const T* y, T* z, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += kLanes) store(z + i, relu(load(y + i)));
+}
+
+template <class T>
+void rectify_backward(const T* dz, const T* z, T* dy, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    store(dy + i, keep_where(load(z + i) > broadcast(0.0F), load(dz + i)));
+  }
+}
+
+SIMCLR_INLINE void put(float* to, float value) { *to = value; }
+SIMCLR_INLINE void put(bf16* to, float value) {
+  std::uint32_t bits = 0;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  const std::uint32_t rounded = bits + 0x7FFFU + ((bits >> 16) & 1U);
+  to->bits = static_cast<std::uint16_t>((value != value ? bits | 0x400000U : rounded) >> 16);
+}
+
+template <class T>
+void unzip_rgb(const float* interleaved, std::int64_t pixels, T* planes) {
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    put(planes + p, interleaved[3 * p]);
+    put(planes + pixels + p, interleaved[3 * p + 1]);
+    put(planes + 2 * pixels + p, interleaved[3 * p + 2]);
+  }
+}
+
+template <class T>
+ElementKernels<T> kernels_for() {
+  return {max_pool<T>, max_pool_backward<T>, average<T>,          spread<T>,
+          add_into<T>, rectify<T>,           rectify_backward<T>, unzip_rgb<T>};
+}
+
+}  // namespace
+
+void fill_element(Table& table) {
+  table.element_f32 = kernels_for<float>();
+  table.element_bf16 = kernels_for<bf16>();
+}
+
+}  // namespace simclr::SIMCLR_ISA

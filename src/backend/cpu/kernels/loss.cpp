@@ -1,0 +1,138 @@
+// Rows of the contrastive and the classification softmax.
+
+#include "fill.hpp"
+#include "simd.hpp"
+
+namespace simclr::SIMCLR_ISA {
+namespace {
+
+using namespace kernels;
+
+// exp(x) for x <= 88 to 2 units in the last place: x = n ln 2 + r with |r| <= ln 2 / 2, the Taylor
+// polynomial of degree 7 in r, times 2^n. Below -87 (results under 1.7e-38) it stays at exp(-87);
+// NaN stays NaN.
+SIMCLR_INLINE VecF exp_of(VecF x) {
+  x = x < -87.0F ? VecF{} - 87.0F : x;
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
+  const VecF shifted = x * 1.44269504088896341F + kRound;
+  const VecF n = shifted - kRound;
+  // ln 2 in two parts, so that n times the first is exact.
+  const VecF r = (x - n * 0.693145751953125F) - n * 1.42860682030941723e-6F;
+  VecF p = r * (1.0F / 5040) + 1.0F / 720;
+  p = p * r + 1.0F / 120;
+  p = p * r + 1.0F / 24;
+  p = p * r + 1.0F / 6;
+  p = p * r + 0.5F;
+  p = p * r + 1.0F;
+  p = p * r + 1.0F;
+  VecI exponent;
+  __builtin_memcpy(&exponent, &shifted, sizeof exponent);
+  exponent = exponent << 23;
+  VecI bits;
+  __builtin_memcpy(&bits, &p, sizeof bits);
+  bits += exponent;  // p is in [0.7, 1.5]: its exponent field takes n without overflow
+  VecF result;
+  __builtin_memcpy(&result, &bits, sizeof result);
+  return x == x ? result : x;
+}
+
+SIMCLR_INLINE double sum_of(VecF v) {
+  double sum = 0;
+  for (int lane = 0; lane < kWidth; ++lane) sum += static_cast<double>(v[lane]);
+  return sum;
+}
+
+// The last, incomplete vector of a row; lanes past the end hold `filler`.
+SIMCLR_INLINE VecF load_tail(const float* from, std::int64_t count, float filler) {
+  VecF value = VecF{} + filler;
+  for (std::int64_t lane = 0; lane < count; ++lane) value[lane] = from[lane];
+  return value;
+}
+SIMCLR_INLINE void store_tail(float* to, std::int64_t count, VecF value) {
+  for (std::int64_t lane = 0; lane < count; ++lane) to[lane] = value[lane];
+}
+
+// Calls visit(j, lanes) for whole vectors and once more for the rest of the row.
+template <class Visit>
+SIMCLR_INLINE void for_each_vector(std::int64_t count, Visit&& visit) {
+  std::int64_t j = 0;
+  for (; j + kWidth <= count; j += kWidth) visit(j, std::int64_t{kWidth});
+  if (j < count) visit(j, count - j);
+}
+SIMCLR_INLINE VecF load_lanes(const float* from, std::int64_t lanes, float filler) {
+  return lanes == kWidth ? load_vector<VecF>(from) : load_tail(from, lanes, filler);
+}
+SIMCLR_INLINE void store_lanes(float* to, std::int64_t lanes, VecF value) {
+  lanes == kWidth ? store_vector(to, value) : store_tail(to, lanes, value);
+}
+
+SIMCLR_INLINE float largest_of(const float* s, std::int64_t count) {
+  const float lowest = -__builtin_huge_valf();
+  VecF largest = VecF{} + lowest;
+  for_each_vector(
+      count, [&](std::int64_t j, std::int64_t lanes) __attribute__((always_inline)) {
+        const VecF value = load_lanes(s + j, lanes, lowest);
+        largest = value > largest ? value : largest;
+      });
+  float result = lowest;
+  for (int lane = 0; lane < kWidth; ++lane) {
+    result = largest[lane] > result ? largest[lane] : result;
+  }
+  return result;
+}
+
+void accumulate_row(const float* s, std::int64_t count, float inverse_temperature,
+                    SoftmaxRow& row) {
+  const float found = largest_of(s, count);
+  if (static_cast<double>(found) > row.largest) {
+    const double step =
+        (row.largest - static_cast<double>(found)) * static_cast<double>(inverse_temperature);
+    const double factor = __builtin_exp(step);
+    // A step so large that nothing remains must not make 0 * infinity.
+    row.weighted = factor > 0 ? factor * (row.weighted + step * row.sum) : 0;
+    row.sum *= factor;
+    row.largest = static_cast<double>(found);
+  }
+  const float largest = static_cast<float>(row.largest);
+  const float left_out = -__builtin_huge_valf();
+  VecF sum{};
+  VecF weighted{};
+  for_each_vector(
+      count, [&](std::int64_t j, std::int64_t lanes) __attribute__((always_inline)) {
+        VecF x = (load_lanes(s + j, lanes, left_out) - largest) * inverse_temperature;
+        x = x < -87.0F ? VecF{} - 87.0F : x;
+        const VecF e = exp_of(x);
+        sum += e;
+        weighted += e * x;
+      });
+  row.sum += sum_of(sum);
+  row.weighted += sum_of(weighted);
+}
+
+void pair_weights(float* s, std::int64_t count, float inverse_temperature, float lse,
+                  const float* lse_of) {
+  for_each_vector(
+      count, [&](std::int64_t j, std::int64_t lanes) __attribute__((always_inline)) {
+        const VecF x = load_lanes(s + j, lanes, 0) * inverse_temperature;
+        const VecF own = exp_of(x - lse);
+        const VecF other = exp_of(x - load_lanes(lse_of + j, lanes, 0));
+        store_lanes(s + j, lanes, own + other);
+      });
+}
+
+double exp_row(const float* x, std::int64_t count, float shift, float* exponential) {
+  double sum = 0;
+  for_each_vector(
+      count, [&](std::int64_t j, std::int64_t lanes) __attribute__((always_inline)) {
+        const VecF e = exp_of(load_lanes(x + j, lanes, -__builtin_huge_valf()) - shift);
+        store_lanes(exponential + j, lanes, e);
+        for (std::int64_t lane = 0; lane < lanes; ++lane) sum += static_cast<double>(e[lane]);
+      });
+  return sum;
+}
+
+}  // namespace
+
+void fill_loss(Table& table) { table.loss = {accumulate_row, pair_weights, exp_row}; }
+
+}  // namespace simclr::SIMCLR_ISA

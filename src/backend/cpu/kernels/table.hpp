@@ -1,0 +1,172 @@
+#pragma once
+// The CPU backend's own kernels, chosen once for the machine's instruction set.
+//
+// Activations are blocked by 16 channels, (N, ceil(C/16), H, W, 16): a *run* is what a kernel call
+// works on: `images` images of one channel block, each `pixels` x 16 contiguous elements, one image
+// `image_stride` elements from the next. Per-channel arguments hold 16 floats. Kernels are
+// single-threaded: dividing the work is the steps' business.
+
+#include <cstdint>
+
+#include "simclr/core/bf16.hpp"
+
+namespace simclr::kernels {
+
+struct Run {
+  std::int64_t images = 0;
+  std::int64_t pixels = 0;
+  std::int64_t image_stride = 0;
+};
+
+// ---- batch normalisation; see program/ops.hpp for the formulas
+// --------------------------------------
+
+template <class T>
+struct BnStatisticsArgs {
+  Run run;
+  const T* y;
+  const float* shift;
+  double* sums;  ///< (2,16): += sums of (y - shift) and its square
+};
+
+template <class T>
+struct BnApplyArgs {
+  Run run;
+  const T* y;
+  const T* residual;  ///< or null
+  T* z;
+  const float *scale, *shift;
+  const float *residual_scale, *residual_shift;  ///< both null: the residual as it is
+  bool relu;
+};
+
+template <class T>
+struct BnBackwardReduceArgs {
+  Run run;
+  T* dz;
+  const T* dz_other;  ///< or null
+  const T* z;         ///< null: the mask comes from scale*y + shift
+  const T* y;
+  const float *scale, *shift, *mean;
+  double* sums;  ///< (2,16): += sums of g and g*(y - mean)
+  bool relu, write_back;
+};
+
+template <class T>
+struct BnBackwardApplyArgs {
+  Run run;
+  const T *dz, *y;
+  T* dy;
+  const float *scale, *shift, *mean;
+  const float *of_g, *of_y, *constant;  ///< dy = of_g*g + of_y*(y - mean) + constant
+  bool relu;
+};
+
+template <class T>
+struct BnKernels {
+  void (*statistics)(const BnStatisticsArgs<T>&) = nullptr;
+  void (*apply)(const BnApplyArgs<T>&) = nullptr;
+  void (*backward_reduce)(const BnBackwardReduceArgs<T>&) = nullptr;
+  void (*backward_apply)(const BnBackwardApplyArgs<T>&) = nullptr;
+};
+
+// ---- pooling, joins, packing
+// --------------------------------------------------------------------------
+
+/// One image of one channel block; x (height, width, 16), y (out_height, out_width, 16).
+struct PoolGeometry {
+  int height, width, out_height, out_width;
+  int kernel, stride, padding;
+};
+
+template <class T>
+struct ElementKernels {
+  void (*max_pool)(const PoolGeometry&, const T* x, T* y, std::uint8_t* argmax) = nullptr;
+  void (*max_pool_backward)(const PoolGeometry&, const T* dy, const std::uint8_t* argmax,
+                            T* dx) = nullptr;
+  /// h (16) = mean over pixels of z (pixels, 16), and back.
+  void (*average)(const T* z, std::int64_t pixels, float* h) = nullptr;
+  void (*spread)(const float* dh, std::int64_t pixels, T* dz) = nullptr;
+  // Flat ranges; counts are multiples of 16.
+  void (*add_into)(const T* from, T* into, std::int64_t count) = nullptr;
+  void (*relu)(const T* y, T* z, std::int64_t count) = nullptr;
+  void (*relu_backward)(const T* dz, const T* z, T* dy, std::int64_t count) = nullptr;
+  /// planes (3, pixels) = interleaved (pixels, 3).
+  void (*unzip_rgb)(const float* interleaved, std::int64_t pixels, T* planes) = nullptr;
+};
+
+// ---- loss
+// ----------------------------------------------------------------------------------------------
+
+/// The running state of one row's softmax over the columns seen so far, x = s/T, m = largest x:
+/// sum of exp(x - m), and of exp(x - m)*(x - m).
+struct SoftmaxRow {
+  double largest = -3.0e38;  ///< of s, not divided by T
+  double sum = 0;
+  double weighted = 0;
+};
+
+struct LossKernels {
+  /// Adds `count` similarities to the row; those to be left out are -infinity.
+  void (*accumulate_row)(const float* s, std::int64_t count, float inverse_temperature,
+                         SoftmaxRow& row) = nullptr;
+  /// s[j] = exp(s[j]/T - lse) + exp(s[j]/T - lse_of[j]), in place.
+  void (*pair_weights)(float* s, std::int64_t count, float inverse_temperature, float lse,
+                       const float* lse_of) = nullptr;
+  /// exponential[j] = exp(x[j] - shift); returns their sum.
+  double (*exp_row)(const float* x, std::int64_t count, float shift, float* exponential) = nullptr;
+};
+
+// ---- optimisers: one chunk of the flat buffers
+// -----------------------------------------------------------
+
+struct AdamwFactors {
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  float correction1, correction2;  ///< 1/(1-beta^t)
+};
+
+struct OptimizerKernels {
+  /// norms (2) = |w|^2 and |g + decay*w|^2 of the chunk.
+  void (*lars_norms)(const float* w, const float* g, std::int64_t count, float decay,
+                     double* norms) = nullptr;
+  /// `rate` is learning rate times trust ratio.
+  void (*lars)(float* w, const float* g, float* v, std::int64_t count, float rate, float momentum,
+               float decay) = nullptr;
+  void (*sgd)(float* w, const float* g, float* v, std::int64_t count, float rate, float momentum,
+              float decay, bool nesterov) = nullptr;
+  void (*adamw)(float* w, const float* g, float* m, float* v, std::int64_t count,
+                const AdamwFactors& factors) = nullptr;
+};
+
+struct Table {
+  const char* name = "";  ///< the instruction set: "x86-64-v4", ...
+  BnKernels<float> bn_f32;
+  BnKernels<bf16> bn_bf16;
+  ElementKernels<float> element_f32;
+  ElementKernels<bf16> element_bf16;
+  LossKernels loss;
+  OptimizerKernels optimizer;
+};
+
+/// The kernels for this machine. SIMCLR_CPU_ISA=x86-64-v3 (or another built one that the machine
+/// has) in the environment chooses otherwise, for tests; a name it does not have is refused.
+const Table& table();
+
+template <class T>
+const BnKernels<T>& batch_norm() {
+  if constexpr (sizeof(T) == sizeof(bf16)) {
+    return table().bn_bf16;
+  } else {
+    return table().bn_f32;
+  }
+}
+template <class T>
+const ElementKernels<T>& element() {
+  if constexpr (sizeof(T) == sizeof(bf16)) {
+    return table().element_bf16;
+  } else {
+    return table().element_f32;
+  }
+}
+
+}  // namespace simclr::kernels
