@@ -121,5 +121,10 @@ std::size_t workspace_of(const AnyOp& /*op*/, const SizingContext& /*context*/) 
 std::size_t workspace_of(const ConvForward& op, const SizingContext& context);
 std::size_t workspace_of(const ConvBackwardData& op, const SizingContext& context);
 std::size_t workspace_of(const ConvBackwardWeights& op, const SizingContext& context);
+std::size_t workspace_of(const BnStatistics& op, const SizingContext& context);
+std::size_t workspace_of(const BnBackwardReduce& op, const SizingContext& context);
+std::size_t workspace_of(const NtXentForward& op, const SizingContext& context);
+std::size_t workspace_of(const NtXentBackward& op, const SizingContext& context);
+std::size_t workspace_of(const SoftmaxCrossEntropy& op, const SizingContext& context);
 
 }  // namespace simclr::cpu

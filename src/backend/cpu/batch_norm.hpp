@@ -1,0 +1,75 @@
+#pragma once
+// What the forward and the backward steps of batch normalisation share.
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <type_traits>
+
+#include "tiles.hpp"
+
+namespace simclr::cpu {
+
+/// One channel block's worth of a per-channel array; zero past the last channel, so that padding
+/// channels come out as zero.
+struct alignas(64) ChannelBlock {
+  std::array<float, kBlock> value{};
+
+  ChannelBlock() = default;
+  ChannelBlock(const float* channels, std::int64_t count, std::int64_t block) {
+    const std::int64_t begin = block * kBlock;
+    std::copy_n(channels + begin, std::min(kBlock, count - begin), value.begin());
+  }
+  [[nodiscard]] const float* data() const { return value.data(); }
+};
+
+/// (G,2,C): the two rows of a group.
+template <class T>
+struct GroupRows {
+  T* data = nullptr;
+  std::int64_t channels = 0;
+
+  [[nodiscard]] T* first(std::int64_t group) const { return data + group * 2 * channels; }
+  [[nodiscard]] T* second(std::int64_t group) const { return first(group) + channels; }
+};
+template <class T>
+GroupRows<T> group_rows(const TensorView& tensor, std::int64_t channels) {
+  return {.data = tensor.as<std::remove_const_t<T>>(), .channels = channels};
+}
+
+/// Doubles per tile of the partial sums: two rows of one channel block.
+inline constexpr std::int64_t kPartial = 2 * kBlock;
+
+inline std::size_t partial_bytes(const Tiles& tiles) {
+  return static_cast<std::size_t>(tiles.count() * kPartial) * sizeof(double);
+}
+
+/// sums (G,2,C) = the tiles' partial sums added in the order of runs; the second row times
+/// factor(group, channel).
+template <class Factor>
+void combine_partials(const Tiles& tiles, const double* partials, GroupRows<double> sums,
+                      std::int64_t groups, Factor&& factor) {
+  const std::int64_t blocks = tiles.layout.blocks();
+  for_each_index(blocks, tiles.threads, [&](std::int64_t block) {
+    const std::int64_t begin = block * kBlock;
+    const std::int64_t end = std::min(begin + kBlock, sums.channels);
+    for (std::int64_t group = 0; group < groups; ++group) {
+      std::fill(sums.first(group) + begin, sums.first(group) + end, 0.0);
+      std::fill(sums.second(group) + begin, sums.second(group) + end, 0.0);
+    }
+    for (std::size_t run = 0; run < tiles.runs.size(); ++run) {
+      const double* partial =
+          partials + (static_cast<std::int64_t>(run) * blocks + block) * kPartial;
+      const std::int64_t group = tiles.runs[run].group;
+      for (std::int64_t c = begin; c < end; ++c) {
+        sums.first(group)[c] += partial[c - begin];
+        sums.second(group)[c] += partial[kBlock + c - begin];
+      }
+    }
+    for (std::int64_t group = 0; group < groups; ++group) {
+      for (std::int64_t c = begin; c < end; ++c) sums.second(group)[c] *= factor(group, c);
+    }
+  });
+}
+
+}  // namespace simclr::cpu
