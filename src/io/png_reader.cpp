@@ -1,0 +1,106 @@
+// libpng reports errors by a long jump: between setjmp and the calls lie no objects with
+// destructors.
+
+#include <png.h>
+
+#include <algorithm>
+#include <array>
+#include <csetjmp>
+#include <cstdio>
+#include <string>
+
+#include "image_codecs.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+class PngReader {
+ public:
+  explicit PngReader(std::span<const std::byte> file) : rest_(file) {
+    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, leave, ignore);
+    info_ = png_ != nullptr ? png_create_info_struct(png_) : nullptr;
+    if (info_ == nullptr) {
+      png_destroy_read_struct(&png_, nullptr, nullptr);
+      fail("no memory to read a PNG image");
+    }
+    png_set_read_fn(png_, this, read);
+    guarded([](PngReader& me, std::uint8_t*) { png_read_info(me.png_, me.info_); }, nullptr);
+  }
+  PngReader(const PngReader&) = delete;
+  PngReader& operator=(const PngReader&) = delete;
+  ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
+
+  [[nodiscard]] int height() const { return static_cast<int>(png_get_image_height(png_, info_)); }
+  [[nodiscard]] int width() const { return static_cast<int>(png_get_image_width(png_, info_)); }
+
+  /// All rows as 8-bit RGB; the stored values, without gamma correction, transparency dropped.
+  void read_pixels(std::uint8_t* out) {
+    guarded(
+        [](PngReader& me, std::uint8_t* pixels) {
+          png_set_expand(me.png_);
+          png_set_strip_16(me.png_);
+          png_set_gray_to_rgb(me.png_);
+          png_set_strip_alpha(me.png_);
+          const int passes = png_set_interlace_handling(me.png_);
+          png_read_update_info(me.png_, me.info_);
+          const std::size_t row_bytes = png_get_rowbytes(me.png_, me.info_);
+          const png_uint_32 rows = png_get_image_height(me.png_, me.info_);
+          for (int pass = 0; pass < passes; ++pass) {
+            for (png_uint_32 row = 0; row < rows; ++row) {
+              png_read_row(me.png_, pixels + row * row_bytes, nullptr);
+            }
+          }
+          png_read_end(me.png_, nullptr);
+        },
+        out);
+  }
+
+ private:
+  static void leave(png_structp png, png_const_charp message) {
+    auto* me = static_cast<PngReader*>(png_get_error_ptr(png));
+    std::snprintf(me->message_.data(), me->message_.size(), "%s", message);
+    std::longjmp(me->jump_, 1);
+  }
+  static void ignore(png_structp, png_const_charp) {}
+  static void read(png_structp png, png_bytep out, std::size_t count) {
+    auto* me = static_cast<PngReader*>(png_get_io_ptr(png));
+    if (count > me->rest_.size()) png_error(png, "the file is cut short");
+    std::copy_n(reinterpret_cast<const png_byte*>(me->rest_.data()), count, out);
+    me->rest_ = me->rest_.subspan(count);
+  }
+
+  using Work = void (*)(PngReader&, std::uint8_t*);
+  void guarded(Work work, std::uint8_t* pixels) {
+    if (setjmp(jump_) != 0) {  // NOLINT(modernize-avoid-setjmp-longjmp,cert-err52-cpp)
+      // A constructor that throws runs no destructor.
+      const std::string message = message_.data();
+      png_destroy_read_struct(&png_, &info_, nullptr);
+      fail("damaged PNG: {}", message);
+    }
+    work(*this, pixels);
+  }
+
+  png_structp png_ = nullptr;
+  png_infop info_ = nullptr;
+  std::span<const std::byte> rest_;
+  std::jmp_buf jump_{};
+  std::array<char, 128> message_{};
+};
+
+}  // namespace
+
+ImageHeader read_png_header(std::span<const std::byte> file) {
+  const PngReader png(file);
+  return {ImageFormat::png, png.height(), png.width()};
+}
+
+void decode_png(std::span<const std::byte> file, Image& out) {
+  PngReader png(file);
+  out.height = png.height();
+  out.width = png.width();
+  out.pixels.resize(static_cast<std::size_t>(out.height) * static_cast<std::size_t>(out.width) * 3);
+  png.read_pixels(out.pixels.data());
+}
+
+}  // namespace simclr

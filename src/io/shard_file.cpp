@@ -1,0 +1,227 @@
+#include "shard_file.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include <fmt/ranges.h>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+
+namespace simclr {
+namespace {
+
+/// Reading of one file; every refusal names it.
+class Describer {
+ public:
+  explicit Describer(const std::filesystem::path& path) : file_(h5::open_file(path)) {
+    shard_.path = path;
+  }
+
+  ShardDescription describe() {
+    read_identity();
+    if (h5::has_link(file_, "images")) {
+      read_fixed_size();
+    } else if (h5::has_link(file_, "bytes")) {
+      read_variable_size();
+    } else {
+      refuse(
+          "{}: holds neither 'images' nor 'bytes'; a shard has images uint8 (N,H,W,3), or bytes, "
+          "offsets and sizes",
+          shard_.path.string());
+    }
+    read_labels();
+    return std::move(shard_);
+  }
+
+ private:
+  template <class... Args>
+  [[noreturn]] void reject(fmt::format_string<Args...> format, Args&&... args) const {
+    refuse("{}: {}", shard_.path.string(), fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  void read_identity() {
+    const auto format = h5::read_text(file_, "format");
+    if (format && *format != ShardFormat::kFormat) {
+      reject("its format is '{}', not '{}': this is no shard", *format, ShardFormat::kFormat);
+    }
+    const auto version = h5::read_integer(file_, "version");
+    if (version && *version > ShardFormat::kVersion) {
+      reject("shard version {} is newer than this program reads ({}); update the program", *version,
+             ShardFormat::kVersion);
+    }
+    shard_.name = h5::read_text(file_, "name").value_or("");
+    shard_.class_names = h5::read_texts(file_, "class_names");
+  }
+
+  h5::Handle open_bytes(const char* name) {
+    h5::Handle dataset = h5::open_dataset(file_, name);
+    const h5::Handle type = h5::own(H5Dget_type(dataset.get()), H5Tclose, "HDF5 datatype");
+    if (H5Tequal(type.get(), H5T_NATIVE_UINT8) <= 0) {
+      reject("'{}' is not uint8; store pixels as bytes 0..255", name);
+    }
+    return dataset;
+  }
+
+  h5::Handle open_integers(const char* name) {
+    if (!h5::has_link(file_, name)) {
+      reject(
+          "has 'bytes' but no '{}'; encoded or variable-size images need offsets (N+1) and "
+          "sizes (N,2)",
+          name);
+    }
+    h5::Handle dataset = h5::open_dataset(file_, name);
+    require_integers(dataset, name);
+    return dataset;
+  }
+
+  void require_integers(const h5::Handle& dataset, const char* name) {
+    const h5::Handle type = h5::own(H5Dget_type(dataset.get()), H5Tclose, "HDF5 datatype");
+    if (H5Tget_class(type.get()) != H5T_INTEGER) reject("'{}' does not hold integers", name);
+  }
+
+  void read_fixed_size() {
+    const h5::Handle images = open_bytes("images");
+    const h5::Extents extents = h5::extents_of(images);
+    if (extents.size() != 4 || extents[3] != 3) {
+      reject("'images' has shape ({}), not (N,H,W,3); store RGB, channels last",
+             fmt::join(extents, ","));
+    }
+    if (extents[1] == 0 || extents[2] == 0) reject("'images' holds images without pixels");
+    shard_.samples = static_cast<std::int64_t>(extents[0]);
+    shard_.height = static_cast<int>(extents[1]);
+    shard_.width = static_cast<int>(extents[2]);
+    locate(images, extents[0] * extents[1] * extents[2] * 3);
+  }
+
+  void read_variable_size() {
+    shard_.fixed_size = false;
+    const h5::Handle bytes = open_bytes("bytes");
+    const h5::Extents extents = h5::extents_of(bytes);
+    if (extents.size() != 1) reject("'bytes' is not one-dimensional");
+    read_offsets(extents[0]);
+    read_sizes();
+    read_encoding(bytes);
+    if (shard_.encoding == ImageEncoding::raw) check_raw_lengths();
+    locate(bytes, extents[0]);
+  }
+
+  void read_offsets(std::uint64_t total) {
+    const h5::Extents extents = h5::extents_of(open_integers("offsets"));
+    if (extents.size() != 1 || extents[0] == 0) reject("'offsets' is not of shape (N+1)");
+    shard_.samples = static_cast<std::int64_t>(extents[0]) - 1;
+    shard_.offsets = h5::read_dataset<std::uint64_t>(file_, "offsets");
+    if (!std::is_sorted(shard_.offsets.begin(), shard_.offsets.end()) ||
+        shard_.offsets.back() > total) {
+      reject("'offsets' does not ascend within the {} bytes of 'bytes'", total);
+    }
+  }
+
+  void read_sizes() {
+    const h5::Extents extents = h5::extents_of(open_integers("sizes"));
+    if (extents.size() != 2 || extents[1] != 2 ||
+        extents[0] != static_cast<hsize_t>(shard_.samples)) {
+      reject("'sizes' has shape ({}), not (N,2) for the {} samples of 'offsets'",
+             fmt::join(extents, ","), shard_.samples);
+    }
+    shard_.sizes = h5::read_dataset<std::int32_t>(file_, "sizes");
+    for (std::size_t i = 0; i < shard_.sizes.size(); i += 2) {
+      if (shard_.sizes[i] <= 0 || shard_.sizes[i + 1] <= 0) {
+        reject("'sizes' gives sample {} no pixels", i / 2);
+      }
+      shard_.height = std::max(shard_.height, shard_.sizes[i]);
+      shard_.width = std::max(shard_.width, shard_.sizes[i + 1]);
+    }
+  }
+
+  void read_encoding(const h5::Handle& bytes) {
+    auto encoding = h5::read_text(file_, "encoding");
+    if (!encoding) encoding = h5::read_text(bytes, "encoding");
+    if (!encoding) {
+      shard_.encoding = has_raw_lengths() ? ImageEncoding::raw : ImageEncoding::jpeg;
+    } else if (*encoding == "raw" || *encoding == "jpeg") {
+      shard_.encoding = *encoding == "raw" ? ImageEncoding::raw : ImageEncoding::jpeg;
+    } else {
+      reject("encoding '{}' is not known; known: raw, jpeg", *encoding);
+    }
+  }
+
+  [[nodiscard]] std::optional<std::size_t> first_wrong_raw_length() const {
+    for (std::size_t i = 0; i + 1 < shard_.offsets.size(); ++i) {
+      const auto pixels = static_cast<std::uint64_t>(shard_.sizes[2 * i]) *
+                          static_cast<std::uint64_t>(shard_.sizes[2 * i + 1]);
+      if (shard_.offsets[i + 1] - shard_.offsets[i] != 3 * pixels) return i;
+    }
+    return std::nullopt;
+  }
+  [[nodiscard]] bool has_raw_lengths() const { return !first_wrong_raw_length(); }
+
+  void check_raw_lengths() const {
+    if (const auto wrong = first_wrong_raw_length()) {
+      reject("raw sample {} does not have the 3*height*width bytes of its size", *wrong);
+    }
+  }
+
+  /// Where contiguous bytes lie, checked against the length of the file; warns about slow layouts.
+  void locate(const h5::Handle& dataset, std::uint64_t bytes) {
+    const h5::Handle creation =
+        h5::own(H5Dget_create_plist(dataset.get()), H5Pclose, "HDF5 dataset creation list");
+    const H5D_layout_t layout = H5Pget_layout(creation.get());
+    if (layout == H5D_CHUNKED) warn_about_chunks(creation);
+    const haddr_t offset = H5Dget_offset(dataset.get());
+    const bool direct = layout == H5D_CONTIGUOUS && H5Pget_external_count(creation.get()) == 0;
+    if (!direct || offset == HADDR_UNDEF) return;
+    if (offset + bytes > std::filesystem::file_size(shard_.path)) {
+      reject("cut short: '{}' should reach byte {}, the file ends at {}; copy or make it again",
+             shard_.pixels_name(), offset + bytes, std::filesystem::file_size(shard_.path));
+    }
+    shard_.file_offset = offset;
+  }
+
+  void warn_about_chunks(const h5::Handle& creation) const {
+    std::array<hsize_t, 4> chunk{};
+    if (H5Pget_chunk(creation.get(), static_cast<int>(chunk.size()), chunk.data()) < 0) return;
+    const bool many_images = !shard_.fixed_size || chunk[0] > 1;
+    if (H5Pget_nfilters(creation.get()) > 0 && many_images) {
+      log::warning(
+          "{}: '{}' is compressed in chunks of several images; random reads decompress "
+          "whole chunks and are hundreds of times slower (use --cache node, or pack it)",
+          shard_.path.string(), shard_.pixels_name());
+    }
+  }
+
+  void read_labels() {
+    if (!h5::has_link(file_, "labels")) return;
+    const h5::Handle labels = h5::open_dataset(file_, "labels");
+    require_integers(labels, "labels");
+    const h5::Extents extents = h5::extents_of(labels);
+    if (extents.size() != 1 || extents[0] != static_cast<hsize_t>(shard_.samples)) {
+      reject("'labels' has shape ({}), not one label for each of the {} samples",
+             fmt::join(extents, ","), shard_.samples);
+    }
+    shard_.labels = h5::read_dataset<std::int64_t>(file_, "labels");
+    const auto& values = *shard_.labels;
+    if (std::any_of(values.begin(), values.end(), [](std::int64_t label) { return label < 0; })) {
+      reject("'labels' holds negative values; leave the dataset out when there are no labels");
+    }
+  }
+
+  ShardDescription shard_;
+  h5::Handle file_;
+};
+
+}  // namespace
+
+ShardDescription describe_shard(const std::filesystem::path& path) {
+  const auto lock = h5::lock_library();
+  try {
+    return Describer(path).describe();
+  } catch (const RefusedError&) {
+    throw;
+  } catch (const Error& error) {
+    refuse("{}: {}; copy or make it again", path.string(), error.what());
+  }
+}
+
+}  // namespace simclr

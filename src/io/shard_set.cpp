@@ -1,0 +1,183 @@
+#include "simclr/io/shard_set.hpp"
+
+#include <algorithm>
+#include <regex>
+
+#include "shard_file.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> find_shards(const fs::path& path) {
+  if (fs::is_regular_file(path)) return {path};
+  if (!fs::exists(path)) {
+    refuse("{}: no such directory; give the directory that `simclr pack` wrote", path.string());
+  }
+  std::vector<fs::path> shards;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    const auto extension = entry.path().extension();
+    if (extension == ".h5" || extension == ".hdf5") shards.push_back(entry.path());
+  }
+  if (shards.empty()) {
+    refuse("{}: holds no shards (*.h5); give the directory that `simclr pack` wrote",
+           path.string());
+  }
+  std::sort(shards.begin(), shards.end());
+  return shards;
+}
+
+/// Shards named NAME-00003-of-00008.h5 must be all there, and of one set.
+void require_complete_set(const std::vector<fs::path>& shards) {
+  static const std::regex pattern("(.*)-([0-9]+)-of-([0-9]+)\\.(h5|hdf5)");
+  std::smatch match;
+  const std::string first_name = shards.front().filename().string();
+  if (shards.size() == 1 && !std::regex_match(first_name, match, pattern)) return;
+  std::string set;
+  std::size_t expected = 0;
+  std::size_t index = 0;
+  for (const fs::path& shard : shards) {
+    const std::string name = shard.filename().string();
+    if (!std::regex_match(name, match, pattern)) continue;
+    const std::string this_set = match[1].str() + "-of-" + match[3].str();
+    if (set.empty()) {
+      set = this_set;
+      expected = std::stoul(match[3].str());
+    }
+    if (this_set != set) {
+      refuse("{}: belongs to another data set than {}; keep each set in a directory of its own",
+             shard.string(), first_name);
+    }
+    if (std::stoul(match[2].str()) != index) break;
+    ++index;
+  }
+  if (index != expected) {
+    refuse("{}: shard {} of {} is missing; copy or pack the set again",
+           shards.front().parent_path().string(), index, expected);
+  }
+}
+
+void require_alike(const ShardDescription& first, const ShardDescription& other) {
+  const auto reject = [&](const std::string& what) {
+    refuse("{}: {} than {}; shards of one set are alike, pack them again", other.path.string(),
+           what, first.path.filename().string());
+  };
+  if (first.fixed_size != other.fixed_size || first.encoding != other.encoding) {
+    reject("another layout or encoding");
+  }
+  if (first.fixed_size && (first.height != other.height || first.width != other.width)) {
+    reject(fmt::format("images of another shape ({}x{}, not {}x{})", other.height, other.width,
+                       first.height, first.width));
+  }
+  if (first.labels.has_value() != other.labels.has_value()) {
+    reject(other.labels ? "has labels, other" : "has no labels, other");
+  }
+  if (first.class_names != other.class_names) reject("other class names");
+}
+
+}  // namespace
+
+struct ShardSet::Impl {
+  ShardSetInfo info;
+  std::vector<ShardDescription> shards;
+  std::vector<ShardReader> readers;
+  std::vector<std::uint64_t> first_byte;  // of each shard in the concatenation
+  std::vector<std::int64_t> labels;
+
+  [[nodiscard]] std::size_t shard_of(std::int64_t sample) const {
+    require(sample >= 0 && sample < info.samples, "the sample is in the data set");
+    const auto next = std::upper_bound(info.first_sample.begin(), info.first_sample.end(), sample);
+    return static_cast<std::size_t>(next - info.first_sample.begin()) - 1;
+  }
+
+  /// Position in the concatenation at which sample `sample` (or the end, for N) begins.
+  [[nodiscard]] std::uint64_t byte_position(std::int64_t sample) const {
+    if (sample == info.samples) return first_byte.back();
+    const std::size_t s = shard_of(sample);
+    const ShardDescription& shard = shards[s];
+    return first_byte[s] + shard.byte_offset(sample - info.first_sample[s]) - shard.byte_offset(0);
+  }
+
+  void add(ShardDescription shard) {
+    if (!shards.empty()) require_alike(shards.front(), shard);
+    info.shards.push_back(shard.path);
+    info.first_sample.push_back(info.samples);
+    info.samples += shard.samples;
+    info.height = std::max(info.height, shard.height);
+    info.width = std::max(info.width, shard.width);
+    if (first_byte.empty()) first_byte.push_back(0);
+    first_byte.push_back(first_byte.back() + shard.byte_offset(shard.samples) -
+                         shard.byte_offset(0));
+    if (shard.labels) {
+      labels.insert(labels.end(), shard.labels->begin(), shard.labels->end());
+      shard.labels->clear();
+    }
+    shards.push_back(std::move(shard));
+  }
+
+  void summarise(const fs::path& directory) {
+    const ShardDescription& first = shards.front();
+    if (info.samples == 0) refuse("{}: its shards hold no samples", directory.string());
+    info.name = first.name.empty() ? directory.filename().string() : first.name;
+    info.fixed_size = first.fixed_size;
+    info.encoding = first.encoding;
+    info.class_names = first.class_names;
+    info.labelled = first.labels.has_value();
+    info.classes = static_cast<std::int64_t>(info.class_names.size());
+    if (!labels.empty()) {
+      info.classes = std::max(info.classes, *std::max_element(labels.begin(), labels.end()) + 1);
+    }
+  }
+};
+
+ShardSet::ShardSet(const fs::path& directory) : impl_(std::make_unique<Impl>()) {
+  const std::vector<fs::path> paths = find_shards(directory);
+  if (fs::is_directory(directory)) require_complete_set(paths);
+  for (const fs::path& path : paths) impl_->add(describe_shard(path));
+  impl_->summarise(directory);
+  impl_->readers.reserve(paths.size());
+  for (const ShardDescription& shard : impl_->shards) impl_->readers.emplace_back(shard);
+}
+
+ShardSet::ShardSet(ShardSet&&) noexcept = default;
+ShardSet& ShardSet::operator=(ShardSet&&) noexcept = default;
+ShardSet::~ShardSet() = default;
+
+const ShardSetInfo& ShardSet::info() const { return impl_->info; }
+const std::vector<std::int64_t>& ShardSet::labels() const { return impl_->labels; }
+
+std::uint64_t ShardSet::stored_bytes(std::int64_t first, std::int64_t count) const {
+  return impl_->byte_position(first + count) - impl_->byte_position(first);
+}
+
+ShardSet::Extent ShardSet::extent(std::int64_t sample) const {
+  const std::uint64_t begin = impl_->byte_position(sample);
+  Extent extent{begin, 0, impl_->info.height, impl_->info.width};
+  const std::size_t s = impl_->shard_of(sample);
+  const ShardDescription& shard = impl_->shards[s];
+  const std::int64_t row = sample - impl_->info.first_sample[s];
+  extent.bytes = shard.byte_offset(row + 1) - shard.byte_offset(row);
+  if (!shard.fixed_size) {
+    extent.height = shard.sizes[static_cast<std::size_t>(2 * row)];
+    extent.width = shard.sizes[static_cast<std::size_t>(2 * row + 1)];
+  }
+  return extent;
+}
+
+void ShardSet::read(std::int64_t first, std::int64_t count, std::span<std::byte> out) const {
+  require(out.size() == stored_bytes(first, count), "the buffer fits the samples that are read");
+  while (count > 0) {
+    const std::size_t s = impl_->shard_of(first);
+    const std::int64_t row = first - impl_->info.first_sample[s];
+    const std::int64_t rows = std::min(count, impl_->shards[s].samples - row);
+    const std::uint64_t bytes = stored_bytes(first, rows);
+    impl_->readers[s].read(row, rows, out.first(bytes));
+    out = out.subspan(bytes);
+    first += rows;
+    count -= rows;
+  }
+}
+
+}  // namespace simclr

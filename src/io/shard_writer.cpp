@@ -1,0 +1,192 @@
+#include "simclr/io/shard_writer.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+#include "shard_file.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
+
+namespace simclr {
+namespace {
+
+/// Samples under one checksum: at least this many, and at most kMostBlocks blocks a shard.
+constexpr std::int64_t kLeastBlockSamples = 64;
+constexpr std::int64_t kMostBlocks = 4096;
+
+std::int64_t block_samples(std::int64_t samples) {
+  return std::max(kLeastBlockSamples, (samples + kMostBlocks - 1) / kMostBlocks);
+}
+
+template <class T>
+void write_with_checksum(const h5::Handle& file, const std::string& name, std::span<const T> values,
+                         h5::Extents extents = {}) {
+  const h5::Handle dataset = h5::write_dataset(file, name, values, std::move(extents));
+  const std::uint64_t hash = hash64(std::as_bytes(values));
+  h5::write_attribute(dataset, ShardFormat::kChecksum, std::span(&hash, 1));
+}
+
+}  // namespace
+
+// Images of one size are written block by block where they belong. Otherwise the total length is
+// known only at the end, while a contiguous dataset needs it at the start: those bytes wait in a
+// spool file beside the shard.
+struct ShardWriter::Impl {
+  std::filesystem::path path, temporary, spool_path;
+  ShardSpec spec;
+  h5::Handle file, images;
+  std::ofstream spool;
+  std::vector<std::byte> block;  // of the samples since the last checksum
+  std::vector<std::uint64_t> hashes;
+  std::vector<std::uint64_t> offsets{0};
+  std::vector<std::int32_t> sizes;
+  std::vector<std::int64_t> labels;
+  std::int64_t appended = 0;
+  bool published = false;
+
+  ~Impl() {
+    images = {};
+    file = {};
+    std::error_code ignored;
+    if (!spool_path.empty()) std::filesystem::remove(spool_path, ignored);
+    if (!published) std::filesystem::remove(temporary, ignored);
+  }
+
+  void write_identity() {
+    h5::write_attribute(file, "format", std::string(ShardFormat::kFormat));
+    h5::write_attribute(file, "version", ShardFormat::kVersion);
+    h5::write_attribute(file, "name", spec.name);
+    h5::write_attribute(file, "encoding",
+                        std::string(spec.encoding == ImageEncoding::raw ? "raw" : "jpeg"));
+    if (!spec.class_names.empty()) h5::write_attribute(file, "class_names", spec.class_names);
+  }
+
+  void end_block() {
+    if (block.empty()) return;
+    const std::int64_t in_block = block_samples(spec.samples);
+    const std::int64_t first = (appended - 1) / in_block * in_block;
+    hashes.push_back(hash64(block));
+    if (images) {
+      h5::write_rows(images, H5T_NATIVE_UINT8, static_cast<hsize_t>(first),
+                     static_cast<hsize_t>(appended - first), block.data());
+    } else {
+      spool.write(reinterpret_cast<const char*>(block.data()),
+                  static_cast<std::streamsize>(block.size()));
+      if (!spool) fail("cannot write (is the disk full?)");
+    }
+    block.clear();
+  }
+
+  void write_spooled_bytes() {
+    spool.close();
+    const h5::Handle bytes = h5::create_dataset(file, "bytes", H5T_NATIVE_UINT8, {offsets.back()});
+    std::ifstream in(spool_path, std::ios::binary);
+    constexpr std::size_t kCopyBytes = std::size_t{16} << 20;
+    std::vector<char> buffer(kCopyBytes);
+    for (std::uint64_t at = 0; at < offsets.back(); at += kCopyBytes) {
+      const auto count = std::min<std::uint64_t>(kCopyBytes, offsets.back() - at);
+      if (!in.read(buffer.data(), static_cast<std::streamsize>(count))) {
+        fail("cannot read back {}", spool_path.string());
+      }
+      h5::write_rows(bytes, H5T_NATIVE_UINT8, at, count, buffer.data());
+    }
+    write_checksums(bytes);
+    write_with_checksum<std::uint64_t>(file, "offsets", offsets);
+    write_with_checksum<std::int32_t>(file, "sizes", sizes,
+                                      {static_cast<hsize_t>(spec.samples), 2});
+  }
+
+  void write_checksums(const h5::Handle& dataset) {
+    h5::write_attribute(dataset, ShardFormat::kChecksum, hashes);
+    h5::write_attribute(dataset, ShardFormat::kChecksumBlock, block_samples(spec.samples));
+  }
+
+  template <class Work>
+  void naming_the_file(const Work& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      fail("{}: {}", path.string(), error.what());
+    }
+  }
+};
+
+ShardWriter::ShardWriter(std::filesystem::path path, ShardSpec spec)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->spec = std::move(spec);
+  impl_->temporary = fmt::format("{}.partial-{}", path.string(), ::getpid());
+  impl_->path = std::move(path);
+  impl_->file = h5::create_file(impl_->temporary);
+  impl_->naming_the_file([this] { impl_->write_identity(); });
+  if (const auto size = impl_->spec.fixed_size;
+      size && impl_->spec.encoding == ImageEncoding::raw) {
+    impl_->images = h5::create_dataset(
+        impl_->file, "images", H5T_NATIVE_UINT8,
+        {static_cast<hsize_t>(impl_->spec.samples), static_cast<hsize_t>(size->height),
+         static_cast<hsize_t>(size->width), 3});
+  } else {
+    impl_->spool_path = impl_->temporary;
+    impl_->spool_path += ".spool";
+    impl_->spool.open(impl_->spool_path, std::ios::binary | std::ios::trunc);
+    if (!impl_->spool) fail("{}: cannot be created", impl_->spool_path.string());
+  }
+}
+
+ShardWriter::ShardWriter(ShardWriter&&) noexcept = default;
+ShardWriter& ShardWriter::operator=(ShardWriter&&) noexcept = default;
+ShardWriter::~ShardWriter() = default;
+
+void ShardWriter::append(std::span<const std::byte> bytes, int height, int width,
+                         std::int64_t label) {
+  Impl& me = *impl_;
+  require(me.appended < me.spec.samples, "no more samples than announced");
+  require(!me.images || *me.spec.fixed_size == ShardSpec::Size{height, width},
+          "images of the announced size");
+  require(
+      me.spec.encoding == ImageEncoding::jpeg ||
+          bytes.size() == static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * 3,
+      "raw images have 3*height*width bytes");
+  me.block.insert(me.block.end(), bytes.begin(), bytes.end());
+  me.offsets.push_back(me.offsets.back() + bytes.size());
+  me.sizes.insert(me.sizes.end(), {height, width});
+  me.labels.push_back(label);
+  ++me.appended;
+  if (me.appended % block_samples(me.spec.samples) == 0 || me.appended == me.spec.samples) {
+    me.naming_the_file([&me] { me.end_block(); });
+  }
+}
+
+void ShardWriter::complete() {
+  Impl& me = *impl_;
+  require(me.appended == me.spec.samples, "all announced samples were appended");
+  me.naming_the_file([&me] {
+    if (me.images) {
+      me.write_checksums(me.images);
+    } else {
+      me.write_spooled_bytes();
+    }
+    if (me.spec.labelled) write_with_checksum<std::int64_t>(me.file, "labels", me.labels);
+    me.images = {};
+    me.file.close("cannot be completed");
+  });
+  h5::sync_to_disk(me.temporary);
+}
+
+void ShardWriter::publish() {
+  Impl& me = *impl_;
+  require(!me.file, "a shard is completed before it is published");
+  std::filesystem::rename(me.temporary, me.path);
+  me.published = true;
+  const auto directory = me.path.parent_path();
+  h5::sync_to_disk(directory.empty() ? "." : directory);
+}
+
+std::string shard_file_name(const std::string& name, std::int64_t shard, std::int64_t shards) {
+  return fmt::format("{}-{:05d}-of-{:05d}.h5", name, shard, shards);
+}
+
+}  // namespace simclr

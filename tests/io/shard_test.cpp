@@ -1,0 +1,237 @@
+// Shards written and read back, and every kind of bad input refused by name.
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+
+#include "eval/temporary_directory.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/io/shard_set.hpp"
+#include "simclr/io/shard_verify.hpp"
+#include "simclr/io/shard_writer.hpp"
+
+namespace simclr {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::byte> pixels_of(std::int64_t sample, int height, int width) {
+  std::vector<std::byte> pixels(static_cast<std::size_t>(height * width * 3));
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    pixels[i] = static_cast<std::byte>((static_cast<std::size_t>(sample) * 31 + i * 7) & 255);
+  }
+  return pixels;
+}
+
+void write_fixed(const fs::path& path, std::int64_t first, std::int64_t count, int side = 6,
+                 bool labelled = true) {
+  ShardWriter writer(path, {.name = "toy",
+                            .class_names = {"a", "b", "c"},
+                            .samples = count,
+                            .labelled = labelled,
+                            .fixed_size = ShardSpec::Size{side, side}});
+  for (std::int64_t i = first; i < first + count; ++i) {
+    writer.append(pixels_of(i, side, side), side, side, i % 3);
+  }
+  writer.complete();
+  writer.publish();
+}
+
+int height_of(std::int64_t sample) { return 3 + static_cast<int>(sample % 4); }
+int width_of(std::int64_t sample) { return 5 + static_cast<int>(sample % 3); }
+
+void write_variable(const fs::path& path, std::int64_t first, std::int64_t count) {
+  ShardWriter writer(path, {.name = "toy", .samples = count});
+  for (std::int64_t i = first; i < first + count; ++i) {
+    writer.append(pixels_of(i, height_of(i), width_of(i)), height_of(i), width_of(i), 0);
+  }
+  writer.complete();
+  writer.publish();
+}
+
+std::string refusal(const fs::path& path) {
+  try {
+    const ShardSet set(path);
+  } catch (const RefusedError& error) {
+    return error.what();
+  }
+  return "(not refused)";
+}
+
+class Shards : public testing::Test {
+ protected:
+  fs::path file(int shard, int shards = 2) {
+    return directory_.path() / shard_file_name("toy", shard, shards);
+  }
+  void expect_refused(const std::string& naming, const std::string& because) {
+    const std::string message = refusal(directory_.path());
+    EXPECT_NE(message.find(naming), std::string::npos) << message;
+    EXPECT_NE(message.find(because), std::string::npos) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  }
+  TemporaryDirectory directory_;
+};
+
+TEST_F(Shards, FixedSizeRoundTrip) {
+  write_fixed(file(0), 0, 100);
+  write_fixed(file(1), 100, 30);
+  const ShardSet set(directory_.path());
+  const ShardSetInfo& info = set.info();
+  EXPECT_EQ(info.name, "toy");
+  EXPECT_EQ(info.samples, 130);
+  EXPECT_TRUE(info.fixed_size && info.labelled);
+  EXPECT_EQ(info.height, 6);
+  EXPECT_EQ(info.classes, 3);
+  EXPECT_EQ(info.class_names, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(info.first_sample, (std::vector<std::int64_t>{0, 100}));
+  // Across the border between the shards.
+  std::vector<std::byte> bytes(set.stored_bytes(95, 20), std::byte{0xEE});
+  ASSERT_EQ(bytes.size(), 20u * 108u);
+  set.read(95, 20, bytes);
+  for (std::int64_t i = 95; i < 115; ++i) {
+    const auto extent = set.extent(i);
+    EXPECT_EQ(extent.offset, static_cast<std::uint64_t>(i) * 108u);
+    const auto begin = bytes.begin() + (i - 95) * 108;
+    EXPECT_EQ(std::vector<std::byte>(begin, begin + 108), pixels_of(i, 6, 6)) << "sample " << i;
+    EXPECT_EQ(set.labels()[static_cast<std::size_t>(i)], i % 3);
+  }
+}
+
+TEST_F(Shards, VariableSizeRoundTrip) {
+  write_variable(file(0), 0, 70);
+  write_variable(file(1), 70, 71);
+  const ShardSet set(directory_.path());
+  EXPECT_EQ(set.info().samples, 141);
+  EXPECT_FALSE(set.info().fixed_size || set.info().labelled);
+  EXPECT_EQ(set.info().height, 6);
+  EXPECT_EQ(set.info().width, 7);
+  std::vector<std::byte> all(set.stored_bytes(0, 141), std::byte{0xEE});
+  set.read(0, 141, all);
+  for (std::int64_t i = 0; i < 141; ++i) {
+    const auto extent = set.extent(i);
+    EXPECT_EQ(extent.height, height_of(i));
+    EXPECT_EQ(extent.width, width_of(i));
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(extent.offset);
+    EXPECT_EQ(std::vector<std::byte>(begin, begin + static_cast<std::ptrdiff_t>(extent.bytes)),
+              pixels_of(i, height_of(i), width_of(i)));
+  }
+}
+
+TEST_F(Shards, ContentsAloneDecideTheBytes) {
+  write_fixed(file(0), 0, 100);
+  const auto read_all = [](const fs::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const std::string first = read_all(file(0));
+  write_fixed(file(0), 0, 100);
+  EXPECT_EQ(read_all(file(0)), first);
+}
+
+TEST_F(Shards, NothingAppearsBeforeItIsComplete) {
+  {
+    ShardWriter writer(file(0), {.name = "toy", .samples = 2});
+    writer.append(pixels_of(0, 4, 4), 4, 4, 0);
+    EXPECT_FALSE(fs::exists(file(0)));
+  }
+  EXPECT_TRUE(fs::is_empty(directory_.path())) << "an abandoned shard leaves nothing behind";
+}
+
+TEST_F(Shards, VerifyReadsEveryByte) {
+  write_fixed(file(0), 0, 100);
+  write_variable(file(1), 0, 100);
+  const VerifyReport fixed = verify_shard(file(0));
+  EXPECT_TRUE(fixed.problems.empty() && fixed.unchecked.empty());
+  EXPECT_EQ(fixed.bytes, 100u * 108u + 100u * sizeof(std::int64_t));
+  EXPECT_EQ(fixed.blocks, 2 + 1);
+  const VerifyReport variable = verify_shard(file(1));
+  EXPECT_TRUE(variable.problems.empty() && variable.unchecked.empty());
+  EXPECT_EQ(variable.blocks, 2 + 2);
+}
+
+void flip_byte(const fs::path& path, const std::vector<std::byte>& after) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  std::string contents(std::istreambuf_iterator<char>(file), {});
+  const std::string needle(reinterpret_cast<const char*>(after.data()), after.size());
+  const auto at = contents.find(needle);
+  ASSERT_NE(at, std::string::npos);
+  file.clear();
+  file.seekp(static_cast<std::streamoff>(at));
+  file.put(static_cast<char>(contents[at] ^ 1));
+}
+
+TEST_F(Shards, VerifyNamesTheCorruptBlock) {
+  write_fixed(file(0), 0, 100);
+  flip_byte(file(0), pixels_of(77, 6, 6));
+  const VerifyReport report = verify_shard(file(0));
+  ASSERT_EQ(report.problems.size(), 1u);
+  EXPECT_NE(report.problems[0].find(file(0).string()), std::string::npos);
+  EXPECT_NE(report.problems[0].find("block 1 (samples 64 to 99)"), std::string::npos)
+      << report.problems[0];
+}
+
+TEST_F(Shards, VerifyNamesCorruptLabels) {
+  write_fixed(file(0), 0, 100);
+  std::vector<std::int64_t> labels(100);
+  for (std::size_t i = 0; i < 100; ++i) labels[i] = static_cast<std::int64_t>(i % 3);
+  const auto bytes = std::as_bytes(std::span(labels));
+  flip_byte(file(0), {bytes.begin(), bytes.end()});
+  const VerifyReport report = verify_shard(file(0));
+  ASSERT_EQ(report.problems.size(), 1u);
+  EXPECT_NE(report.problems[0].find("'labels'"), std::string::npos);
+}
+
+TEST_F(Shards, MissingDirectory) {
+  EXPECT_NE(refusal(directory_.path() / "nowhere").find("no such directory"), std::string::npos);
+}
+
+TEST_F(Shards, EmptyDirectory) { expect_refused(directory_.path().string(), "holds no shards"); }
+
+TEST_F(Shards, NotHdf5) {
+  std::ofstream(file(0, 1)) << "certainly not HDF5";
+  expect_refused(file(0, 1).string(), "not an HDF5 file");
+}
+
+TEST_F(Shards, TruncatedAnywhere) {
+  write_fixed(file(0, 1), 0, 100);
+  const auto whole = fs::file_size(file(0, 1));
+  for (const auto kept :
+       {whole - 1, whole / 2, std::uintmax_t{600}, std::uintmax_t{8}, std::uintmax_t{0}}) {
+    fs::resize_file(file(0, 1), kept);
+    const std::string message = refusal(directory_.path());
+    EXPECT_NE(message.find(file(0, 1).string()), std::string::npos) << kept << ": " << message;
+    fs::remove(file(0, 1));
+    write_fixed(file(0, 1), 0, 100);
+  }
+}
+
+TEST_F(Shards, DifferentShapes) {
+  write_fixed(file(0), 0, 10, 6);
+  write_fixed(file(1), 0, 10, 7);
+  expect_refused(file(1).string(), "7x7, not 6x6");
+}
+
+TEST_F(Shards, LabelsInSomeShardsOnly) {
+  write_fixed(file(0), 0, 10, 6, true);
+  write_fixed(file(1), 0, 10, 6, false);
+  expect_refused(file(1).string(), "no labels");
+}
+
+TEST_F(Shards, MissingShard) {
+  write_fixed(file(0, 3), 0, 10);
+  write_fixed(file(2, 3), 10, 10);
+  expect_refused(directory_.path().string(), "shard 1 of 3 is missing");
+  fs::remove(file(0, 3));
+  expect_refused(directory_.path().string(), "shard 0 of 3 is missing");
+}
+
+TEST_F(Shards, TwoSetsInOneDirectory) {
+  write_fixed(file(0, 1), 0, 10);
+  write_fixed(directory_.path() / shard_file_name("zoo", 0, 1), 0, 10);
+  expect_refused("zoo-00000-of-00001.h5", "another data set");
+}
+
+}  // namespace
+}  // namespace simclr
