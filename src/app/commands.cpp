@@ -8,6 +8,7 @@ namespace {
 const std::array kCommands{
     Command{"bench", "benchmarks of the program's parts, with the machine's limits beside them",
             true, run_bench},
+    Command{"export", "checkpoint -> .safetensors with torchvision's names", false, run_export},
 };
 
 // One line a benchmark: {"op", "...", uses_mpi, run_bench_op}.

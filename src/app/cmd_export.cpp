@@ -1,0 +1,34 @@
+#include <filesystem>
+#include <optional>
+
+#include "command.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/core/options.hpp"
+#include "simclr/eval/export.hpp"
+
+namespace simclr {
+
+int run_export(Invocation& invocation) {
+  std::filesystem::path checkpoint;
+  std::optional<std::filesystem::path> output;
+  Options options("export", "checkpoint -> .safetensors with torchvision's names", {"export"});
+  options
+      .positional("checkpoint", checkpoint,
+                  "a checkpoint, or a run directory: its newest valid one")
+      .add("output", output, "file to write; by default beside the checkpoint");
+  if (!options.parse(invocation.arguments)) return 0;
+  if (checkpoint.empty()) refuse("export: name a checkpoint or a run directory");
+  if (output && output->extension() != ".safetensors") {
+    refuse("--output {}: the name must end in .safetensors", output->string());
+  }
+  const FoundCheckpoint found = open_checkpoint(checkpoint);
+  const std::filesystem::path source = found.file.path;
+  std::filesystem::path target = output.value_or(source);
+  target.replace_extension(".safetensors");
+  write_safetensors(target, export_checkpoint(found.checkpoint, source.string()));
+  log::info("exported {} (step {}) to {}", source.string(), found.file.step, target.string());
+  return 0;
+}
+
+}  // namespace simclr

@@ -1,0 +1,71 @@
+#include "simclr/eval/export.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "eval/synthetic_checkpoint.hpp"
+
+namespace simclr {
+namespace {
+
+const SafeTensor& tensor_named(const SafeTensors& content, const std::string& name) {
+  const auto found = std::find_if(content.tensors.begin(), content.tensors.end(),
+                                  [&](const auto& t) { return t.name == name; });
+  if (found == content.tensors.end()) throw std::runtime_error("no tensor " + name);
+  return *found;
+}
+
+ModelDescription small_model() {
+  ModelDescription model;
+  model.encoder = {.depth = 50, .width = 0.125, .stem = Stem::imagenet};
+  model.image_size = 64;
+  return model;
+}
+
+TEST(Export, TurnsFiltersIntoOihw) {
+  const Checkpoint checkpoint = synthetic_checkpoint(small_model(), 3);
+  const auto content = export_checkpoint(checkpoint, "here");
+  const NamedTensor& stored = find_tensor(checkpoint.parameters, "conv1.weight");
+  const SafeTensor& exported = tensor_named(content, "conv1.weight");
+  ASSERT_EQ(stored.shape, (Shape{8, 7, 7, 3}));
+  ASSERT_EQ(exported.shape, (std::vector<std::int64_t>{8, 3, 7, 7}));
+  ASSERT_EQ(exported.values.size(), stored.values.size());
+  for (std::size_t k = 0; k < 8; ++k) {
+    for (std::size_t r = 0; r < 7; ++r) {
+      for (std::size_t s = 0; s < 7; ++s) {
+        for (std::size_t c = 0; c < 3; ++c) {
+          ASSERT_EQ(exported.values[((k * 3 + c) * 7 + r) * 7 + s],
+                    stored.values[((k * 7 + r) * 7 + s) * 3 + c]);
+        }
+      }
+    }
+  }
+}
+
+TEST(Export, CarriesEveryTensorOnceAndSaysWhatItIs) {
+  const Checkpoint checkpoint = synthetic_checkpoint(small_model(), 3);
+  const auto content = export_checkpoint(checkpoint, "here");
+  EXPECT_EQ(content.tensors.size(), checkpoint.parameters.size() + checkpoint.running.size());
+  std::set<std::string> names;
+  for (const auto& tensor : content.tensors) names.insert(tensor.name);
+  EXPECT_EQ(names.size(), content.tensors.size());
+  for (const char* name : {"bn1.running_mean", "layer1.0.downsample.1.running_var",
+                           "layer4.2.bn3.bias", "projection_head.0.linear.weight",
+                           "projection_head.0.bn.bias", "projection_head.1.bn.running_var"}) {
+    EXPECT_TRUE(names.contains(name)) << name;
+  }
+  EXPECT_FALSE(names.contains("projection_head.1.bn.bias"));
+  const std::map<std::string, std::string> expected = {
+      {"format_version", "1"},       {"step", "0"},
+      {"encoder", "resnet50"},       {"width", "0.125"},
+      {"stem", "imagenet"},          {"pixel_range", "0,1"},
+      {"feature_channels", "256"},   {"normalization_mean", "0,0,0"},
+      {"normalization_std", "1,1,1"}};
+  for (const auto& [key, value] : expected) EXPECT_EQ(content.metadata.at(key), value) << key;
+}
+
+}  // namespace
+}  // namespace simclr
