@@ -50,7 +50,7 @@ def check_file(path, root, used_by):
     text = path.read_text(encoding="utf-8")
     for match in INCLUDE.finditer(text):
         quote, header = match.groups()
-        line = text.count("\n", 0, match.start()) + 1
+        line = text.count("\n", 0, match.start(2)) + 1
         where = f"{path.relative_to(root)}:{line}"
         for library, (pattern, places) in LIBRARIES.items():
             if pattern.match(header) and not any((place + "/").startswith(p + "/") for p in places):
