@@ -1,0 +1,168 @@
+"""SimCLR in PyTorch, written from the paper's formulae: what simclr is compared with.
+
+Encoder (torchvision's ResNet v1.5 blocks, width multiplier, CIFAR stem), projection head, NT-Xent,
+LARS and the learning-rate schedule. Parameter names are those of `simclr export`.
+Nothing here calls or copies the program.
+"""
+
+import json
+import math
+import struct
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+BLOCKS = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
+    "resnet152": (Bottleneck, (3, 8, 36, 3)),
+    "resnet200": (Bottleneck, (3, 24, 36, 3)),
+}
+
+
+class HeadLayer(nn.Module):
+    def __init__(self, inputs, outputs, last):
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs, bias=False)
+        nn.init.normal_(self.linear.weight, std=0.01)
+        self.bn = nn.BatchNorm1d(outputs)
+        self.last = last
+        if last:  # the last normalisation has a scale and no shift
+            self.bn.bias.requires_grad_(False)
+
+    def forward(self, x):
+        x = self.bn(self.linear(x))
+        return x if self.last else functional.relu(x)
+
+
+class SimClr(nn.Module):
+    """views (V, 3, S, S) -> h (V, C), z (V, D)."""
+
+    def __init__(self, encoder="resnet50", width=1.0, cifar_stem=False, head_layers=2, embedding=128):
+        super().__init__()
+        block, counts = BLOCKS[encoder]
+        channels = [max(1, math.floor(base * width + 0.5)) for base in (64, 128, 256, 512)]
+        kernel, stride = (3, 1) if cifar_stem else (7, 2)
+        self.conv1 = nn.Conv2d(3, channels[0], kernel, stride, kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels[0])
+        self.maxpool = nn.Identity() if cifar_stem else nn.MaxPool2d(3, 2, 1)
+        inputs = channels[0]
+        for group, (outputs, count) in enumerate(zip(channels, counts), start=1):
+            layer, inputs = self._group(block, inputs, outputs, count, 1 if group == 1 else 2)
+            setattr(self, f"layer{group}", layer)
+        sizes = [inputs] * head_layers + [embedding]
+        self.projection_head = nn.ModuleList(
+            HeadLayer(sizes[i], sizes[i + 1], i + 1 == head_layers) for i in range(head_layers))
+        self._initialise()
+
+    @staticmethod
+    def _group(block, inputs, planes, count, stride):
+        outputs = planes * block.expansion
+        shortcut = None
+        if stride != 1 or inputs != outputs:
+            shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                                     nn.BatchNorm2d(outputs))
+        # torchvision's Bottleneck takes its inner width from base_width and planes: 64 means planes.
+        blocks = [block(inputs, planes, stride, shortcut)]
+        blocks += [block(outputs, planes) for _ in range(count - 1)]
+        return nn.Sequential(*blocks), outputs
+
+    def _initialise(self):
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                fan_in = module.weight[0].numel()
+                deviation = math.sqrt(1.0 / fan_in) / 0.87962566103423978
+                nn.init.trunc_normal_(module.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+            if isinstance(module, BasicBlock):
+                nn.init.zeros_(module.bn2.weight)
+            if isinstance(module, Bottleneck):
+                nn.init.zeros_(module.bn3.weight)
+
+    def features(self, x):
+        x = self.maxpool(functional.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return x.mean(dim=(2, 3))
+
+    def forward(self, x):
+        h = self.features(x)
+        z = h
+        for layer in self.projection_head:
+            z = layer(z)
+        return h, z
+
+
+def nt_xent(z, temperature):
+    """Mean over all 2N views of -log softmax of the partner's similarity; row v*N + i is view v of i."""
+    u = functional.normalize(z, dim=1)
+    logits = u @ u.t() / temperature
+    logits = logits.masked_fill(torch.eye(len(z), dtype=torch.bool, device=z.device), -math.inf)
+    partner = torch.arange(len(z), device=z.device).roll(len(z) // 2)
+    return functional.cross_entropy(logits, partner)
+
+
+def learning_rate(step, peak, warmup_steps, total_steps):
+    """Linear from 0 over the warm-up, then half a cosine to 0; step counts from 0."""
+    if step < warmup_steps:
+        return peak * step / warmup_steps
+    return 0.5 * peak * (1 + math.cos(math.pi * (step - warmup_steps) / (total_steps - warmup_steps)))
+
+
+class Lars:
+    """g = grad + wd w; v = m v + lr trust g; w -= v; trust = eta |w| / |g|, 1 where a norm is 0.
+
+    Vectors (BN parameters, biases) have neither weight decay nor a trust ratio.
+    """
+
+    def __init__(self, parameters, momentum=0.9, weight_decay=1e-6, eta=0.001):
+        self.parameters = [p for p in parameters if p.requires_grad]
+        self.velocity = [torch.zeros_like(p) for p in self.parameters]
+        self.momentum, self.weight_decay, self.eta = momentum, weight_decay, eta
+
+    @torch.no_grad()
+    def step(self, rate):
+        for parameter, velocity in zip(self.parameters, self.velocity):
+            gradient = parameter.grad
+            if parameter.dim() > 1:
+                gradient = gradient.add(parameter, alpha=self.weight_decay)
+                weight_norm, gradient_norm = parameter.norm(), gradient.norm()
+                trust = torch.where((weight_norm > 0) & (gradient_norm > 0),
+                                    self.eta * weight_norm / gradient_norm,
+                                    torch.ones_like(weight_norm))
+                gradient = gradient * trust
+            velocity.mul_(self.momentum).add_(gradient, alpha=rate)
+            parameter.sub_(velocity)
+
+    def zero_grad(self):
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+def read_safetensors(path):
+    """{name: numpy array}, and the file's metadata."""
+    with open(path, "rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+        data = file.read()
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        assert entry["dtype"] == "F32", f"{name} is {entry['dtype']}"
+        begin, end = entry["data_offsets"]
+        tensors[name] = np.frombuffer(data[begin:end], dtype="<f4").reshape(entry["shape"])
+    return tensors, metadata
+
+
+def load_exported(model, tensors):
+    """Loads what `simclr export` wrote; only the last head layer's shift, which is 0, may be absent."""
+    state = {name: torch.tensor(np.array(value)) for name, value in tensors.items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    last_shift = f"projection_head.{len(model.projection_head) - 1}.bn.bias"
+    missing = [name for name in missing
+               if not name.endswith("num_batches_tracked") and name != last_shift]
+    if missing or unexpected:
+        raise ValueError(f"export and model differ: missing {missing}, unexpected {unexpected}")

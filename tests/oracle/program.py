@@ -1,0 +1,158 @@
+"""Runs simclr for the oracle tests: small data sets, training, previews and exports in a scratch folder."""
+
+import dataclasses
+import gzip
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+
+def fail(message):
+    sys.exit(f"FAILED: {message}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    name: str
+    encoder: str
+    width: float
+    stem: str
+    image_size: int
+    source: str  # "fashion": gray photographs packed from IDX files; "patterns": made colour images
+    augment: str
+    head_layers: int
+    temperature: float
+    color_strength: float
+    weight_decay: float
+    learning_rate: float
+    samples: int = 96
+    batch_size: int = 32
+    epochs: int = 10
+    warmup_epochs: float = 1
+    momentum: float = 0.9
+    seed: int = 7
+
+
+_BASIC = Case("basic", "resnet18", 0.25, "cifar", 28, "fashion", "crop,flip,color,gray", 2, 0.5, 0.5,
+              1e-6, 1.0)
+_BOTTLENECK = Case("bottleneck", "resnet50", 0.25, "imagenet", 64, "patterns",
+                   "crop,flip,color,gray,blur", 3, 0.1, 1.0, 1e-4, 0.3)
+CASES = {case.name: case for case in (
+    _BASIC,
+    dataclasses.replace(_BASIC, name="basic-3-layer-head", head_layers=3),
+    _BOTTLENECK,
+    dataclasses.replace(_BOTTLENECK, name="bottleneck-2-layer-head", head_layers=2),
+)}
+
+
+def fashion_images(count):
+    """The first images of Fashion-MNIST as Debian ships it: uint8 (count, 28, 28)."""
+    path = FASHION_MNIST / "train-images-idx3-ubyte.gz"
+    if not path.exists():
+        print(f"skipped: {path} is not there (scripts/install_deps.sh --with-tests)")
+        sys.exit(77)
+    with gzip.open(path) as file:
+        file.read(16)
+        return np.frombuffer(file.read(count * 784), dtype=np.uint8).reshape(count, 28, 28)
+
+
+def write_idx(folder, images):
+    folder.mkdir()
+    with gzip.open(folder / "train-images-idx3-ubyte.gz", "wb", compresslevel=1) as file:
+        file.write(struct.pack(">IIII", 0x803, *images.shape) + images.tobytes())
+    with gzip.open(folder / "train-labels-idx1-ubyte.gz", "wb", compresslevel=1) as file:
+        file.write(struct.pack(">II", 0x801, len(images)) + bytes(i % 10 for i in range(len(images))))
+
+
+def pattern_images(count, size):
+    """Colourful waves and edges, every image another: uint8 (count, size, size, 3)."""
+    random = np.random.default_rng(1)
+    y, x = np.mgrid[0:size, 0:size] / size
+    images = np.empty((count, size, size, 3), np.uint8)
+    for image in images:
+        angle, waves, phase = random.uniform(0, np.pi, 3), random.uniform(1, 9, 3), random.uniform(0, 6, 3)
+        for c in range(3):
+            wave = np.sin(2 * np.pi * waves[c] * (x * np.cos(angle[c]) + y * np.sin(angle[c])) + phase[c])
+            edge = (x > random.uniform(0.2, 0.8)) * random.uniform(-0.4, 0.4)
+            image[..., c] = np.clip((0.5 + 0.35 * wave + edge) * 255, 0, 255)
+    return images
+
+
+def make_images(program, case):
+    """Puts the case's data set into program.data; the images in index order, uint8 (N, S, S, 3)."""
+    if case.source == "fashion":
+        gray = fashion_images(case.samples)
+        write_idx(program.folder / "idx", gray)
+        program.run("pack", "--from", "idx", "--input", program.folder / "idx",
+                    "--output", program.data, "--shards", 2)
+        return np.repeat(gray[..., None], 3, axis=3)
+    images = pattern_images(case.samples, case.image_size)
+    program.data.mkdir()
+    for shard, part in enumerate(np.array_split(images, 2)):
+        with h5py.File(program.data / f"patterns-{shard:05d}-of-00002.h5", "w") as file:
+            file["images"] = part
+    return images
+
+
+class Program:
+    """simclr on some ranks, in a folder that disappears afterwards."""
+
+    def __init__(self, binary, ranks):
+        self.binary, self.ranks = str(Path(binary).resolve()), ranks
+
+    def __enter__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="simclr-oracle-"))
+        self.data = self.folder / "data"
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder)
+
+    def run(self, *arguments, ranks=1):
+        command = [self.binary, *map(str, arguments)]
+        if ranks > 1:
+            command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
+        environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            fail(f"{' '.join(command)}\nended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+
+    def options(self, case):
+        return ["--data", self.data, "--image-size", case.image_size, "--encoder", case.encoder,
+                "--width", case.width, "--stem", case.stem, "--head-layers", case.head_layers,
+                "--batch-size", case.batch_size, "--temperature", case.temperature,
+                "--color-strength", case.color_strength, "--learning-rate", case.learning_rate,
+                "--lr-scaling", "linear", "--warmup-epochs", case.warmup_epochs,
+                "--weight-decay", case.weight_decay, "--momentum", case.momentum,
+                "--epochs", case.epochs, "--seed", case.seed, "--device", "cpu",
+                "--precision", "fp32", "--threads", 1]
+
+    def pretrain(self, case, steps):
+        """Exports of the states 0 ... steps, and metrics by step."""
+        run = self.folder / "run"
+        self.run("pretrain", *self.options(case), "--augment", case.augment, "--run-dir", run,
+                 "--checkpoint-steps", ",".join(map(str, range(steps))), "--max-steps", steps,
+                 "--log-every", 1, ranks=self.ranks)
+        exports = []
+        for step in range(steps + 1):
+            exports.append(self.folder / f"step-{step}.safetensors")
+            self.run("export", "--checkpoint", run / "checkpoints" / f"step-{step:010d}.h5",
+                     "--output", exports[-1])
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        return exports, {row["step"]: row for row in rows if "loss" in row}
+
+    def preview(self, case, steps, augment=None):
+        output = self.folder / f"views-{augment}.h5"
+        self.run("preview", *self.options(case), "--augment", augment or case.augment,
+                 "--steps", steps, "--output", output, ranks=self.ranks)
+        return output

@@ -1,0 +1,63 @@
+"""The PyTorch reference itself: its encoder against torchvision's, its loss and update against loops."""
+
+import math
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "pytorch"))
+
+import torch  # noqa: E402
+import torchvision  # noqa: E402
+from simclr_torch import Lars, SimClr, learning_rate, nt_xent  # noqa: E402
+
+
+class Reference(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(3)
+
+    def test_encoder_is_torchvisions(self):
+        for name in ("resnet18", "resnet50"):
+            ours, theirs = SimClr(name).eval(), getattr(torchvision.models, name)().eval()
+            self.assertEqual(ours.load_state_dict(theirs.state_dict(), strict=False)[1],
+                             ["fc.weight", "fc.bias"])
+            theirs.fc = torch.nn.Identity()
+            images = torch.rand(2, 3, 64, 64)
+            torch.testing.assert_close(ours.features(images), theirs(images))
+
+    def test_loss_is_the_double_loop(self):
+        count, temperature = 5, 0.3
+        z = torch.randn(2 * count, 7, dtype=torch.float64)
+
+        def similarity(i, j):
+            return float(z[i] @ z[j] / (z[i].norm() * z[j].norm())) / temperature
+
+        total = 0.0
+        for i in range(2 * count):
+            partner = i + count if i < count else i - count
+            others = sum(math.exp(similarity(i, k)) for k in range(2 * count) if k != i)
+            total -= math.log(math.exp(similarity(i, partner)) / others)
+        self.assertAlmostEqual(nt_xent(z, temperature).item(), total / (2 * count), places=12)
+
+    def test_lars_matrix_and_vector(self):
+        matrix = torch.tensor([[3.0, 4.0]], dtype=torch.float64, requires_grad=True)
+        vector = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
+        optimizer = Lars([matrix, vector], momentum=0.5, weight_decay=0.1)
+        for _ in range(2):
+            matrix.grad, vector.grad = torch.tensor([[0.7, 0.6]], dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+            before = matrix.detach().clone()
+            optimizer.step(10.0)
+        # Second step by hand: |w| and g at its start, half of the first velocity kept.
+        first = 10 * 0.001 * 5 / math.sqrt(2) * torch.tensor([[1.0, 1.0]], dtype=torch.float64)
+        g = torch.tensor([[0.7, 0.6]], dtype=torch.float64) + 0.1 * before
+        second = 0.5 * first + 10 * 0.001 * before.norm() / g.norm() * g
+        torch.testing.assert_close(matrix.detach(), before - second)
+        self.assertAlmostEqual(vector.item(), 2 - 10 - (5 + 10))
+
+    def test_schedule(self):
+        self.assertEqual([learning_rate(s, 8.0, 4, 12) for s in (0, 1, 4)], [0.0, 2.0, 8.0])
+        self.assertAlmostEqual(learning_rate(8, 8.0, 4, 12), 4.0)
+
+
+if __name__ == "__main__":
+    unittest.main()
