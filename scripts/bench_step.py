@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Times the training step of simclr and of PyTorch alternately, on one machine, and prints the ratios.
+
+The neighbours of a shared machine come and go: the two take turns within every round, a ratio is taken
+within each round, and the median round is reported beside the slowest and the fastest.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# name: encoder, stem, image size, images a step (twice as many views)
+SHAPES = {
+    "R18-CIFAR": ("resnet18", "cifar", 32, 32),
+    "R50-224": ("resnet50", "imagenet", 224, 8),
+}
+
+
+def run_json(command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"bench_step: {' '.join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def shape_options(shape, precision, options):
+    encoder, stem, size, batch = SHAPES[shape]
+    return ["--encoder", encoder, "--stem", stem, "--image-size", str(size), "--batch-size", str(batch),
+            "--precision", precision, "--threads", str(options.threads), "--device", options.device,
+            "--repeats", str(options.repeats), "--json"]
+
+
+def measure(shape, precision, options):
+    """[(views/s of simclr, [views/s of each PyTorch])] by round, and the PyTorch versions."""
+    shared = shape_options(shape, precision, options)
+    ours = [options.simclr, "bench", "step", *shared]
+    theirs = [[python, str(ROOT / "scripts" / "bench_pytorch.py"), *shared] for python in options.python]
+    rounds, versions = [], []
+    for _ in range(options.rounds):
+        ours_rate = run_json(ours)["views_per_second"]
+        results = [run_json(command) for command in theirs]
+        versions = [result["version"] for result in results]
+        rounds.append((ours_rate, [result["views_per_second"] for result in results]))
+    return rounds, versions
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--simclr", default=str(ROOT / "build" / "simclr"))
+    parser.add_argument("--python", action="append", help="interpreter with PyTorch; may be repeated")
+    parser.add_argument("--shapes", default=",".join(SHAPES))
+    parser.add_argument("--precisions", default="bf16,fp32")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5, help="timed steps of each run")
+    options = parser.parse_args()
+    options.python = options.python or ["/usr/bin/python3"]
+
+    print(f"load average before: {os.getloadavg()[0]:.2f}; {options.threads} threads, "
+          f"{options.rounds} rounds of {options.repeats} steps", flush=True)
+    print("| step | precision | simclr, views/s | PyTorch, views/s | ratio (slowest, fastest round) |")
+    print("|---|---|---|---|---|", flush=True)
+    for shape in options.shapes.split(","):
+        for precision in options.precisions.split(","):
+            rounds, versions = measure(shape, precision, options)
+            ours = statistics.median(r[0] for r in rounds)
+            for which, version in enumerate(versions):
+                theirs = statistics.median(r[1][which] for r in rounds)
+                ratios = [r[0] / r[1][which] for r in rounds]
+                print(f"| {shape} | {precision} | {ours:.1f} | {theirs:.1f} ({version}) | "
+                      f"{statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
