@@ -44,6 +44,7 @@ tests=(
   "python3: drives end-to-end tests"
   "python3-numpy: reads what the program wrote"
   "python3-h5py: reads and writes shards without this program"
+  "python3-xxhash: checksums of checkpoints that tests write"
   "python3-pil: makes image files for tests"
   "python3-torch: the independent implementation that results are compared with"
   "python3-torchvision: reference encoders and augmentations"
