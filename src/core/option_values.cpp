@@ -29,6 +29,15 @@ std::vector<std::string> split_list(const std::string& text) {
   return items;
 }
 
+template <class Number>
+std::vector<Number> parse_numbers(const std::string& text, std::string_view expected) {
+  std::vector<Number> numbers;
+  for (const std::string& item : split_list(text)) {
+    parse_number(item, numbers.emplace_back(), expected);
+  }
+  return numbers;
+}
+
 }  // namespace
 
 void parse_value(const std::string& text, std::string& value) { value = text; }
@@ -49,11 +58,10 @@ void parse_value(const std::string& text, std::uint64_t& value) {
 void parse_value(const std::string& text, float& value) { parse_number(text, value, "a number"); }
 void parse_value(const std::string& text, double& value) { parse_number(text, value, "a number"); }
 void parse_value(const std::string& text, std::vector<std::int64_t>& value) {
-  std::vector<std::int64_t> parsed;
-  for (const std::string& item : split_list(text)) {
-    parse_number(item, parsed.emplace_back(), "whole numbers separated by commas");
-  }
-  value = std::move(parsed);
+  value = parse_numbers<std::int64_t>(text, "whole numbers separated by commas");
+}
+void parse_value(const std::string& text, std::vector<double>& value) {
+  value = parse_numbers<double>(text, "numbers separated by commas");
 }
 void parse_value(const std::string& text, std::vector<std::string>& value) {
   value = split_list(text);
@@ -68,6 +76,9 @@ std::string value_text(std::uint64_t value) { return fmt::format("{}", value); }
 std::string value_text(float value) { return fmt::format("{}", value); }
 std::string value_text(double value) { return fmt::format("{}", value); }
 std::string value_text(const std::vector<std::int64_t>& value) {
+  return fmt::format("{}", fmt::join(value, ","));
+}
+std::string value_text(const std::vector<double>& value) {
   return fmt::format("{}", fmt::join(value, ","));
 }
 std::string value_text(const std::vector<std::string>& value) {

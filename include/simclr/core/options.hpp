@@ -25,7 +25,8 @@ void parse_value(const std::string& text, std::uint64_t& value);
 void parse_value(const std::string& text, float& value);
 void parse_value(const std::string& text, double& value);
 void parse_value(const std::string& text, std::vector<std::int64_t>& value);  ///< "0,5,10"
-void parse_value(const std::string& text, std::vector<std::string>& value);   ///< "crop,flip"
+void parse_value(const std::string& text, std::vector<double>& value);
+void parse_value(const std::string& text, std::vector<std::string>& value);  ///< "crop,flip"
 std::string value_text(const std::string& value);
 std::string value_text(const std::filesystem::path& value);
 std::string value_text(bool value);
@@ -35,6 +36,7 @@ std::string value_text(std::uint64_t value);
 std::string value_text(float value);  ///< shortest text that reads back exactly
 std::string value_text(double value);
 std::string value_text(const std::vector<std::int64_t>& value);
+std::string value_text(const std::vector<double>& value);
 std::string value_text(const std::vector<std::string>& value);
 
 /// What is given where: the command line wins over `--config FILE`, later sections over earlier
