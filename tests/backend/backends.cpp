@@ -1,0 +1,43 @@
+#include "backend/backends.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "backend/cpu/layout.hpp"
+#include "simclr/core/bf16.hpp"
+
+namespace simclr::testing {
+
+namespace {
+
+constexpr int kThreads = 2;
+
+/// Channels that pad a block are zero, always.
+void check_padding(const TensorInfo& tensor, std::span<const std::byte> stored) {
+  const cpu::Layout layout = cpu::layout_of(tensor);
+  const std::size_t size = size_in_bytes(layout.dtype);
+  const std::vector<std::byte> zero(size);
+  for (std::int64_t n = 0; n < layout.images; ++n) {
+    for (std::int64_t p = 0; p < layout.pixels(); ++p) {
+      for (std::int64_t c = layout.channels; c < layout.padded_channels(); ++c) {
+        const std::byte* element =
+            stored.data() + static_cast<std::size_t>(layout.index(n, p, c)) * size;
+        ASSERT_EQ(std::memcmp(element, zero.data(), size), 0)
+            << tensor.name << ": padding channel " << c << " of image " << n << ", pixel " << p;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const std::vector<BackendUnderTest>& backends_under_test() {
+  static const std::vector<BackendUnderTest> all{{.name = "cpu",
+                                                  .make = [] { return make_cpu_backend(kThreads); },
+                                                  .has_bf16 = cpu_has_native_bf16,
+                                                  .check_stored = check_padding}};
+  return all;
+}
+
+}  // namespace simclr::testing

@@ -1,0 +1,22 @@
+#pragma once
+// The backends that the tests run on: the same tests, once for each.
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "simclr/backend/backend.hpp"
+
+namespace simclr::testing {
+
+struct BackendUnderTest {
+  std::string name;
+  std::unique_ptr<Backend> (*make)();
+  bool (*has_bf16)();
+  /// Adds a test failure where stored memory breaks the backend's own rules (padding).
+  void (*check_stored)(const TensorInfo& tensor, std::span<const std::byte> stored);
+};
+const std::vector<BackendUnderTest>& backends_under_test();
+
+}  // namespace simclr::testing
