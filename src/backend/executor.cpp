@@ -93,7 +93,10 @@ std::byte* Executor::address(TensorId tensor) const {
 TensorInfo Executor::flat_info(Storage storage) const {
   const auto elements =
       storage == Storage::running ? program_.running_elements : program_.parameter_elements;
-  return {"flat buffer", {elements}, DType::f32, storage, 0};
+  const auto member = std::find_if(program_.tensors.begin(), program_.tensors.end(),
+                                   [&](const TensorInfo& t) { return t.storage == storage; });
+  if (member == program_.tensors.end()) fail("the program has no such flat buffer");
+  return {"flat buffer", {elements}, member->dtype, storage, 0};
 }
 
 void Executor::upload(TensorId tensor, ConstBufferSpan host) {
@@ -121,17 +124,14 @@ std::vector<float> Executor::values(TensorId tensor) const {
 
 std::vector<float> Executor::flat(Storage storage) const {
   const TensorInfo info = flat_info(storage);
-  const auto found = flat_.find(storage);
-  if (found == flat_.end()) fail("the program has no such flat buffer");
   std::vector<float> result(static_cast<std::size_t>(info.shape.elements()));
-  backend_->download(info, found->second.data(), buffer_span(std::span(result)));
+  backend_->download(info, flat_.at(storage).data(), buffer_span(std::span(result)));
   return result;
 }
 
 void Executor::set_flat(Storage storage, std::span<const float> values) {
-  const auto found = flat_.find(storage);
-  if (found == flat_.end()) fail("the program has no such flat buffer");
-  backend_->upload(flat_info(storage), found->second.data(), const_buffer_span(values));
+  const TensorInfo info = flat_info(storage);
+  backend_->upload(info, flat_.at(storage).data(), const_buffer_span(values));
 }
 
 void Executor::run(std::size_t begin, std::size_t end) { runner_->run(begin, end); }

@@ -1,0 +1,108 @@
+// Whole training steps on the CPU backend: what must not change their result.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "step.hpp"
+
+namespace simclr {
+namespace {
+
+using test::run_step;
+using test::StepResult;
+
+StepResult run(const PretrainingSpec& spec, const ExecutorOptions& options = {}, int threads = 1) {
+  const auto backend = make_cpu_backend(threads);
+  Executor executor(record_pretraining(spec), *backend, {}, options);
+  return run_step(executor);
+}
+
+void expect_identical(const StepResult& a, const StepResult& b) {
+  EXPECT_TRUE(std::isfinite(a.loss_sums[0]));
+  EXPECT_EQ(a.loss_sums, b.loss_sums);
+  EXPECT_EQ(a.gradients, b.gradients);
+  EXPECT_EQ(a.parameters, b.parameters);
+  EXPECT_EQ(a.running, b.running);
+}
+
+std::vector<PretrainingSpec> networks() {
+  PretrainingSpec basic = test::small_spec();
+  PretrainingSpec bottleneck = basic;
+  bottleneck.encoder = {.depth = 50, .width = 0.125, .stem = Stem::imagenet};
+  bottleneck.image_size = 64;
+  bottleneck.head.layers = 3;
+  PretrainingSpec grouped = basic;
+  grouped.batch_norm.groups_per_rank = 2;
+  std::vector<PretrainingSpec> all = {basic, bottleneck, grouped};
+  if (cpu_has_native_bf16()) {
+    basic.activations = DType::bf16;
+    all.push_back(basic);
+  }
+  return all;
+}
+
+TEST(Step, ReadsNothingThatItHasNotWritten) {
+  for (const PretrainingSpec& spec : networks()) {
+    expect_identical(run(spec), run(spec, {.poison_arena = true}));
+  }
+}
+
+TEST(Step, IsTheSameTwiceInARow) {
+  for (const PretrainingSpec& spec : networks()) {
+    const auto backend = make_cpu_backend(2);
+    Executor executor(record_pretraining(spec), *backend, {});
+    const StepResult first = run_step(executor);
+    executor.set_flat(Storage::momentum, std::vector<float>(first.parameters.size()));
+    expect_identical(first, run_step(executor));
+  }
+}
+
+TEST(Step, RecomputingBlocksIsExact) {
+  for (PretrainingSpec spec : networks()) {
+    const StepResult stored = run(spec);
+    spec.recompute_blocks = true;
+    expect_identical(stored, run(spec, {.poison_arena = true}));
+  }
+}
+
+TEST(Step, LossOfAnUntrainedNetworkIsAboutThatOfRandomEmbeddings) {
+  PretrainingSpec spec = test::small_spec();
+  spec.local_samples = 32;
+  spec.temperature = 1;
+  const StepResult result = run(spec);
+  EXPECT_NEAR(result.loss_sums[0] / 64, std::log(63.0), 0.3);
+}
+
+TEST(Step, TraceReportsEveryFloatingPointTensorThatIsWritten) {
+  const auto backend = make_cpu_backend(1);
+  Executor executor(record_pretraining(test::small_spec()), *backend, {});
+  test::set_state(executor);
+  std::size_t reports = 0;
+  executor.run_traced(0, executor.program().ops.size(), [&](const TensorTrace& trace) {
+    ++reports;
+    EXPECT_EQ(trace.not_finite, 0) << trace.op_name << " " << trace.tensor_name;
+    EXPECT_LE(trace.minimum, trace.maximum) << trace.op_name;
+  });
+  EXPECT_GT(reports, executor.program().ops.size());
+}
+
+TEST(Step, TraceFindsTheFirstOpThatMakesANan) {
+  const auto backend = make_cpu_backend(1);
+  Executor executor(record_pretraining(test::small_spec()), *backend, {});
+  test::set_state(executor);
+  std::vector<float> parameters = executor.flat(Storage::parameters);
+  for (const Parameter& p : executor.program().parameters) {
+    if (p.name != "layer3.0.conv2.weight") continue;
+    parameters[static_cast<std::size_t>(executor.program().info(p.value).offset)] = NAN;
+  }
+  executor.set_flat(Storage::parameters, parameters);
+  std::string first;
+  executor.run_traced(0, executor.program().backward_begin, [&](const TensorTrace& trace) {
+    if (first.empty() && trace.not_finite > 0) first = trace.op_name;
+  });
+  EXPECT_EQ(first, "conv_forward layer3.0");
+}
+
+}  // namespace
+}  // namespace simclr
