@@ -49,6 +49,8 @@ class Augmenter {
   /// one of mean and std without the other. kernels: those of one instruction set instead of the
   /// best.
   explicit Augmenter(const AugmentationConfig& config, const augment::Kernels* kernels = nullptr);
+  Augmenter(const Augmenter&) = delete;
+  Augmenter& operator=(const Augmenter&) = delete;
   Augmenter(Augmenter&&) noexcept;
   Augmenter& operator=(Augmenter&&) noexcept;
   ~Augmenter();

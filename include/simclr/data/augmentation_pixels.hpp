@@ -108,8 +108,9 @@ SIMCLR_HD_INLINE int blur_kernel_size(int image_size) {
 }
 /// Index of a pixel mirrored into [0, count) without repeating the edge; -count < index < 2*count
 /// - 1.
-SIMCLR_HD_INLINE int reflect_index(int index, int count) {
-  const int folded = index < 0 ? -index : index;
+template <class Int>
+SIMCLR_HD_INLINE Int reflect_index(Int index, Int count) {
+  const Int folded = index < 0 ? -index : index;
   return folded < count ? folded : 2 * (count - 1) - folded;
 }
 

@@ -65,7 +65,7 @@ int round_up(int count, int multiple) { return (count + multiple - 1) / multiple
 
 struct Augmenter::Impl {
   AugmentationConfig config;
-  augment::Kernels kernels;
+  augment::Kernels kernels{};
 
   struct TapBuffers {
     augment::AlignedBuffer<std::int32_t> start;

@@ -36,11 +36,10 @@ inline void make_blur_kernel(int largest_radius, float sigma, BlurKernel& kernel
 
 /// Fills the margins of a strip with its mirrored columns. strip: its first column inside the
 /// margin.
-inline void reflect_margins(float* strip, int columns, int radius) {
-  constexpr int kColumn = 3 * kLanes;
-  for (int x = 1; x <= radius; ++x) {
+inline void reflect_margins(float* strip, Index columns, Index radius) {
+  for (Index x = 1; x <= radius; ++x) {
     __builtin_memcpy(strip - x * kColumn, strip + x * kColumn, kColumn * sizeof(float));
-    const int mirrored = reflect_index(columns - 1 + x, columns);
+    const Index mirrored = reflect_index(columns - 1 + x, columns);
     __builtin_memcpy(strip + (columns - 1 + x) * kColumn, strip + mirrored * kColumn,
                      kColumn * sizeof(float));
   }
@@ -49,16 +48,16 @@ inline void reflect_margins(float* strip, int columns, int radius) {
 /// kLanes adjacent values (column, channel) of a strip, horizontally blurred unless radius is 0, as
 /// rows: `rows` of them (at most kLanes) are written to out, row_floats apart.
 SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel, float* out,
-                                  int row_floats, int rows) {
+                                  Index row_floats, int rows) {
   Lanes block[kLanes];
   if (kernel.radius == 0) {
-    for (int i = 0; i < kLanes; ++i) block[i] = load(strip + i * kLanes);
+    for (int i = 0; i < kLanes; ++i) block[i] = load(strip + Index{i} * kLanes);
   } else {
-    for (int i = 0; i < kLanes; ++i) block[i] = Lanes{};
-    const float* source = strip - kernel.radius * 3 * kLanes;
-    for (int t = 0; t <= 2 * kernel.radius; ++t, source += 3 * kLanes) {
+    for (Lanes& sum : block) sum = Lanes{};
+    const float* source = strip - kernel.radius * kColumn;
+    for (int t = 0; t <= 2 * kernel.radius; ++t, source += kColumn) {
       const float weight = kernel.weight[t];
-      for (int i = 0; i < kLanes; ++i) block[i] += weight * load(source + i * kLanes);
+      for (int i = 0; i < kLanes; ++i) block[i] += weight * load(source + Index{i} * kLanes);
     }
   }
   transpose(block);
@@ -66,9 +65,9 @@ SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel, 
 }
 
 /// A strip as rows of interleaved pixels; needs row_floats >= kLanes.
-inline void write_rows(const float* strip, const BlurKernel& kernel, float* out, int row_floats,
+inline void write_rows(const float* strip, const BlurKernel& kernel, float* out, Index row_floats,
                        int rows) {
-  int at = 0;
+  Index at = 0;
   for (; at + kLanes <= row_floats; at += kLanes) {
     write_block(strip + at * kLanes, kernel, out + at, row_floats, rows);
   }
@@ -80,23 +79,25 @@ inline void write_rows(const float* strip, const BlurKernel& kernel, float* out,
 
 template <int kVectors>
 SIMCLR_HD_INLINE void blur_column_block(const float* rows, const BlurKernel& kernel, int y,
-                                        int row_floats, int height, float* out) {
+                                        Index row_floats, int height, float* out) {
   Lanes sum[kVectors] = {};
   for (int t = 0; t <= 2 * kernel.radius; ++t) {
     const float* source = rows + reflect_index(y + t - kernel.radius, height) * row_floats;
-    for (int v = 0; v < kVectors; ++v) sum[v] += kernel.weight[t] * load(source + v * kLanes);
+    for (int v = 0; v < kVectors; ++v)
+      sum[v] += kernel.weight[t] * load(source + Index{v} * kLanes);
   }
-  for (int v = 0; v < kVectors; ++v) store(out + v * kLanes, sum[v]);
+  for (int v = 0; v < kVectors; ++v) store(out + Index{v} * kLanes, sum[v]);
 }
 
 /// Vertical pass. rows, out: (height, row_floats).
-inline void blur_columns(const float* rows, const BlurKernel& kernel, int row_floats, int height,
+inline void blur_columns(const float* rows, const BlurKernel& kernel, Index row_floats, int height,
                          float* out) {
   constexpr int kVectors = 8;
+  constexpr Index kBlock = Index{kVectors} * kLanes;
   for (int y = 0; y < height; ++y) {
     float* out_row = out + y * row_floats;
-    int at = 0;
-    for (; at + kVectors * kLanes <= row_floats; at += kVectors * kLanes) {
+    Index at = 0;
+    for (; at + kBlock <= row_floats; at += kBlock) {
       blur_column_block<kVectors>(rows + at, kernel, y, row_floats, height, out_row + at);
     }
     for (; at < row_floats; at += kLanes) {

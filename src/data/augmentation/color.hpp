@@ -39,8 +39,8 @@ inline double sweep_strip(const ViewJob& job, const ColorSweep& sweep, float* st
                           int rows) {
   Lanes sum{};
   for (int x = 0; x < columns; ++x) {
-    float* at = strip + x * 3 * kLanes;
-    Rgb<Lanes> p = {load(at), load(at + kLanes), load(at + 2 * kLanes)};
+    float* at = strip + x * kColumn;
+    Rgb<Lanes> p = {load(at), load(at + kLanes), load(at + Index{2} * kLanes)};
     for (int i = sweep.begin; i < sweep.end; ++i) {
       p = apply_color_op(job.parameters.order[i], job, sweep.mean_luma, p);
     }
@@ -51,7 +51,7 @@ inline double sweep_strip(const ViewJob& job, const ColorSweep& sweep, float* st
     if (sweep.sum_luma) sum += luma(p);
     store(at, p.r);
     store(at + kLanes, p.g);
-    store(at + 2 * kLanes, p.b);
+    store(at + Index{2} * kLanes, p.b);
   }
   double total = 0;  // lane by lane: one order, whatever the thread count
   for (int lane = 0; lane < rows; ++lane) total += double{sum[lane]};

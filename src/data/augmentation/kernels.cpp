@@ -19,9 +19,8 @@ inline int contrast_position(const ViewParameters& view) {
 void render(const ViewJob& job, const Workspace& work, float* out) {
   const int side = job.columns.count;
   const int strips = (side + kLanes - 1) / kLanes;
-  const int strip_floats = (side + 2 * work.margin) * 3 * kLanes;
   const auto strip_at = [&](int strip) {
-    return work.strips + strip * strip_floats + work.margin * 3 * kLanes;
+    return work.strips + (Index{strip} * (side + 2 * work.margin) + work.margin) * kColumn;
   };
   const auto rows_in = [&](int strip) {
     const int left = side - strip * kLanes;
@@ -58,14 +57,16 @@ void render(const ViewJob& job, const Workspace& work, float* out) {
                          .mean_luma = static_cast<float>(luma_sum / (double(side) * side))};
   BlurKernel kernel;
   if (view.blur) make_blur_kernel(work.margin, view.sigma, kernel);
+  const Index row_floats = Index{3} * side;
   float* rows = view.blur && kernel.radius > 0 ? work.rows : out;
   for (int strip = 0; strip < strips; ++strip) {
     float* pixels = strip_at(strip);
     if (two_sweeps) sweep_strip(job, after, pixels, side, rows_in(strip));
     if (kernel.radius > 0) reflect_margins(pixels, side, kernel.radius);
-    write_rows(pixels, kernel, rows + strip * kLanes * side * 3, side * 3, rows_in(strip));
+    write_rows(pixels, kernel, rows + Index{strip} * kLanes * row_floats, row_floats,
+               rows_in(strip));
   }
-  if (kernel.radius > 0) blur_columns(rows, kernel, side * 3, side, out);
+  if (kernel.radius > 0) blur_columns(rows, kernel, row_floats, side, out);
 }
 
 extern const Kernels kKernels{SIMCLR_ISA_NAME, kLanes, render};

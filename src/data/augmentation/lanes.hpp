@@ -2,6 +2,7 @@
 // Vectors as wide as the instruction set this file is compiled for. Everything lies in a namespace
 // of that instruction set and is always inlined, so that no copy of it serves another one.
 
+#include <cstddef>
 #include <cstdint>
 
 #include "simclr/core/host_device.hpp"
@@ -20,6 +21,10 @@
 namespace simclr::augment::SIMCLR_LANES_NAMESPACE {
 
 inline constexpr int kLanes = SIMCLR_LANES;
+/// Counts and offsets of floats.
+using Index = std::ptrdiff_t;
+/// Floats of one column of a strip: a vector for each channel.
+inline constexpr Index kColumn = Index{3} * kLanes;
 
 using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
 using IntLanes = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
@@ -68,7 +73,7 @@ SIMCLR_HD_INLINE void transpose(Lanes (&rows)[kLanes]) {
   using All = CountTo<kLanes>::Type;
   for (int bit = 1; bit < kLanes; bit *= 2) {
     Lanes shuffled[kLanes];
-    for (int i = 0; i < kLanes / 2; ++i) {
+    for (Index i = 0; i < kLanes / 2; ++i) {
       shuffled[2 * i] = zip<0>(rows[i], rows[i + kLanes / 2], All{});
       shuffled[2 * i + 1] = zip<1>(rows[i], rows[i + kLanes / 2], All{});
     }

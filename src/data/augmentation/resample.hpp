@@ -22,7 +22,7 @@ inline void make_taps(const Axis& axis, Interpolation interpolation, float total
   const float scale = static_cast<float>(axis.in) / static_cast<float>(axis.out);
   const float stretch = scale > 1.0F ? scale : 1.0F;
   const float support = (interpolation == Interpolation::bicubic ? 2.0F : 1.0F) * stretch;
-  const float last_start = static_cast<float>(axis.in - table.taps);
+  const auto last_start = static_cast<float>(axis.in - table.taps);
   for (int i = 0; i < axis.count; i += kLanes) {
     const Lanes output = iota() + (static_cast<float>(axis.first + i) + 0.5F);
     const Lanes center = scale * output;
@@ -36,12 +36,12 @@ inline void make_taps(const Axis& axis, Interpolation interpolation, float total
       const Lanes distance = (start + static_cast<float>(t) - center + 0.5F) / stretch;
       const Lanes weight = interpolation == Interpolation::bicubic ? cubic_filter(distance)
                                                                    : triangle_filter(distance);
-      store(table.weight + t * table.stride + i, weight);
+      store(table.weight + Index{t} * table.stride + i, weight);
       sum += weight;
     }
     const Lanes norm = total / sum;
     for (int t = 0; t < table.taps; ++t) {
-      float* weight = table.weight + t * table.stride + i;
+      float* weight = table.weight + Index{t} * table.stride + i;
       store(weight, load(weight) * norm);
     }
   }
@@ -68,29 +68,30 @@ SIMCLR_HD_INLINE void blend_rows(const ViewJob& job, const TapTable& taps, int f
     Lanes sum[kVectors] = {};
     if (job.resample) {
       for (int t = 0; t < taps.taps; ++t, source += job.row_bytes) {
-        const float weight = taps.weight[t * taps.stride + row];
+        const float weight = taps.weight[Index{t} * taps.stride + row];
         for (int v = 0; v < kVectors; ++v) {
-          sum[v] += weight * load_bytes(source + v * kLanes, readable - v * kLanes);
+          sum[v] += weight * load_bytes(source + Index{v} * kLanes, readable - v * kLanes);
         }
       }
     } else {
       for (int v = 0; v < kVectors; ++v) {
-        sum[v] = load_bytes(source + v * kLanes, readable - v * kLanes) / 255.0F;
+        sum[v] = load_bytes(source + Index{v} * kLanes, readable - v * kLanes) / 255.0F;
       }
     }
     for (int v = 0; v < kVectors; ++v) block[v][lane] = sum[v];
   }
   for (int v = 0; v < kVectors; ++v) {
     transpose(block[v]);
-    for (int i = 0; i < kLanes; ++i) store(window + (v * kLanes + i) * kLanes, block[v][i]);
+    for (int i = 0; i < kLanes; ++i) store(window + (Index{v} * kLanes + i) * kLanes, block[v][i]);
   }
 }
 
 inline void fill_window(const ViewJob& job, const TapTable& taps, int first_row, float* window) {
   constexpr int kVectors = 4;
-  const int width = job.columns.in * 3;
-  int at = 0;
-  for (; at + kVectors * kLanes <= width; at += kVectors * kLanes) {
+  constexpr Index kBlock = Index{kVectors} * kLanes;
+  const Index width = Index{3} * job.columns.in;
+  Index at = 0;
+  for (; at + kBlock <= width; at += kBlock) {
     blend_rows<kVectors>(job, taps, first_row, job.pixels + at, kVectors * kLanes,
                          window + at * kLanes);
   }
@@ -101,7 +102,7 @@ inline void fill_window(const ViewJob& job, const TapTable& taps, int first_row,
     at = width - kLanes;
     blend_rows<1>(job, taps, first_row, job.pixels + at, kLanes, window + at * kLanes);
   } else if (at < width) {
-    blend_rows<1>(job, taps, first_row, job.pixels, width, window);
+    blend_rows<1>(job, taps, first_row, job.pixels, static_cast<int>(width), window);
   }
 }
 
@@ -110,17 +111,18 @@ inline void resample_columns(const Axis& axis, const TapTable& taps, const float
                              float* strip) {
   for (int x = 0; x < axis.count; ++x) {
     const int i = axis.mirrored ? axis.count - 1 - x : x;
-    const float* source = window + taps.start[i] * 3 * kLanes;
+    const float* source = window + taps.start[i] * kColumn;
     Rgb<Lanes> sum{};
-    for (int t = 0; t < taps.taps; ++t, source += 3 * kLanes) {
-      const float weight = taps.weight[t * taps.stride + i];
+    for (int t = 0; t < taps.taps; ++t, source += kColumn) {
+      const float weight = taps.weight[Index{t} * taps.stride + i];
       sum.r += weight * load(source);
       sum.g += weight * load(source + kLanes);
-      sum.b += weight * load(source + 2 * kLanes);
+      sum.b += weight * load(source + Index{2} * kLanes);
     }
-    store(strip + x * 3 * kLanes, clamp01(sum.r));
-    store(strip + (x * 3 + 1) * kLanes, clamp01(sum.g));
-    store(strip + (x * 3 + 2) * kLanes, clamp01(sum.b));
+    float* out = strip + x * kColumn;
+    store(out, clamp01(sum.r));
+    store(out + kLanes, clamp01(sum.g));
+    store(out + Index{2} * kLanes, clamp01(sum.b));
   }
 }
 

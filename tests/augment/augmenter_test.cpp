@@ -1,0 +1,228 @@
+// What rendering promises beyond torchvision's pixels: exact copies, the same bits whatever was
+// rendered before or beside it, agreement of the instruction sets, refusals.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include "../../src/data/augmentation/view_job.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/data/augmentation.hpp"
+#include "simclr/data/augmentation_parameters.hpp"
+#include "simclr/data/augmentation_pixels.hpp"
+
+namespace simclr {
+namespace {
+
+class TestImage {
+ public:
+  TestImage(int height, int width, std::uint32_t seed = 1) : height_(height), width_(width) {
+    PhiloxStream stream(seed, RandomPurpose::kShuffle, 0, 0);
+    for (int y = 0; y < height; ++y) {
+      for (int i = 0; i < width * 3; ++i) {
+        const double wave = 100 + 90 * std::sin(0.3 * y + 0.11 * i * (1 + i % 3));
+        pixels.push_back(static_cast<std::uint8_t>(wave + double{stream.uniform(0, 60)}));
+      }
+    }
+  }
+  [[nodiscard]] ImageRef ref() const { return {pixels.data(), height_, width_}; }
+
+  std::vector<std::uint8_t> pixels;
+
+ private:
+  int height_, width_;
+};
+
+std::vector<float> poisoned(int side) {
+  std::vector<float> view(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3);
+  std::fill(view.begin(), view.end(), std::numeric_limits<float>::quiet_NaN());
+  return view;
+}
+
+std::vector<float> render(Augmenter& augmenter, const TestImage& image, int side,
+                          std::int64_t sample) {
+  std::vector<float> view = poisoned(side);
+  augmenter.render(image.ref(), ViewKey{.seed = 9, .epoch = 1, .sample = sample, .view = 1}, view);
+  return view;
+}
+
+/// Largest difference; NaN if any element is NaN.
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double largest = a.size() == b.size() ? 0 : std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const double difference = std::abs(double{a[i]} - double{b[i]});
+    if (!(difference <= largest)) largest = difference;
+  }
+  return largest;
+}
+
+AugmentationConfig no_ops(int side) {
+  AugmentationConfig config;
+  config.crop = config.flip = config.color = config.gray = config.blur = false;
+  config.image_size = side;
+  return config;
+}
+
+TEST(Augmenter, WithoutOpsAViewIsTheStoredPixels) {
+  for (const int side : {8, 28, 32, 64, 100}) {
+    const TestImage image(side, side);
+    for (int k = 0; k < augment::available_kernels().count; ++k) {
+      Augmenter augmenter(no_ops(side), augment::available_kernels().first + k);
+      const auto view = render(augmenter, image, side, 3);
+      for (std::size_t i = 0; i < view.size(); ++i) {
+        ASSERT_EQ(view[i], static_cast<float>(image.pixels[i]) / 255.0F) << side << ' ' << i;
+      }
+    }
+  }
+}
+
+TEST(Augmenter, WithoutCropOtherSizesGetTheEvaluationGeometry) {
+  const TestImage image(50, 70);
+  Augmenter augmenter(no_ops(32));
+  std::vector<float> evaluation = poisoned(32);
+  augmenter.render_evaluation(image.ref(), evaluation);
+  EXPECT_EQ(render(augmenter, image, 32, 3), evaluation);
+}
+
+TEST(Augmenter, MeanAndStdComeLast) {
+  AugmentationConfig config;
+  config.image_size = 32;
+  const TestImage image(40, 50);
+  Augmenter plain(config);
+  config.mean = {0.5F, 0.4F, 0.3F};
+  config.std = {0.2F, 0.25F, 0.5F};
+  Augmenter normalised(config);
+  const auto view = render(plain, image, 32, 4);
+  const auto scaled = render(normalised, image, 32, 4);
+  for (std::size_t i = 0; i < view.size(); ++i) {
+    ASSERT_EQ(scaled[i], (view[i] - (*config.mean)[i % 3]) / (*config.std)[i % 3]);
+  }
+}
+
+TEST(Augmenter, AViewDoesNotDependOnWhatWasRenderedBefore) {
+  AugmentationConfig config;
+  config.image_size = 48;
+  Augmenter used(config);
+  for (int i = 0; i < 40; ++i) {
+    const TestImage image(1 + i * 7 % 90, 1 + i * 13 % 120, static_cast<std::uint32_t>(i));
+    Augmenter fresh(config);
+    ASSERT_EQ(render(used, image, 48, i), render(fresh, image, 48, i)) << i;
+  }
+}
+
+TEST(Augmenter, ThreadsDoNotChangeTheBits) {
+  AugmentationConfig config;
+  config.image_size = 64;
+  const TestImage image(90, 80);
+  constexpr int kViews = 24;
+  std::vector<std::vector<float>> alone;
+  alone.reserve(kViews);
+  Augmenter augmenter(config);
+  for (int i = 0; i < kViews; ++i) alone.push_back(render(augmenter, image, 64, i));
+  for (const int threads : {2, 5}) {
+    std::vector<std::vector<float>> together(kViews);
+    {
+      std::vector<std::jthread> workers;
+      workers.reserve(static_cast<std::size_t>(threads));
+      for (int t = 0; t < threads; ++t) {
+        workers.emplace_back([&, t] {
+          Augmenter own(config);
+          for (int i = t; i < kViews; i += threads) {
+            together[static_cast<std::size_t>(i)] = render(own, image, 64, i);
+          }
+        });
+      }
+    }
+    EXPECT_EQ(together, alone) << threads;
+  }
+}
+
+TEST(Augmenter, InstructionSetsAgreeToRounding) {
+  const augment::KernelList list = augment::available_kernels();
+  for (const int side : {8, 28, 32, 67, 96}) {
+    AugmentationConfig config;
+    config.image_size = side;
+    Augmenter best(config);
+    for (int k = 1; k < list.count; ++k) {
+      Augmenter other(config, list.first + k);
+      for (int i = 0; i < 30; ++i) {
+        const TestImage image(20 + i * 5, 130 - i * 4, static_cast<std::uint32_t>(i));
+        const double difference =
+            largest_difference(render(best, image, side, i), render(other, image, side, i));
+        ASSERT_LE(difference, 5e-6) << list.first[k].name << " side " << side << " view " << i;
+      }
+    }
+  }
+}
+
+TEST(Augmenter, EveryValueStaysWithinZeroAndOne) {
+  AugmentationConfig config;
+  config.image_size = 40;
+  config.color_strength = 2.5;
+  Augmenter augmenter(config);
+  TestImage image(60, 44);
+  for (auto& pixel : image.pixels) pixel = pixel > 130 ? 255 : 0;  // bicubic overshoots at edges
+  for (int i = 0; i < 200; ++i) {
+    for (const float value : render(augmenter, image, 40, i)) {
+      ASSERT_TRUE(value >= 0.0F && value <= 1.0F + 1e-6F) << value;
+    }
+  }
+}
+
+TEST(Augmenter, TheScalarFormulasAreTheOnesThatRender) {
+  constexpr int kSide = 32;
+  AugmentationConfig config;
+  config.image_size = kSide;
+  Augmenter augmenter(config);
+  const TestImage image(kSide, kSide);
+  ViewParameters parameters;
+  parameters.crop = {0, 0, kSide, kSide};
+  parameters.jitter = parameters.gray = true;
+  parameters.contrast = 1;
+  parameters.brightness = 1.3F;
+  parameters.saturation = 0.4F;
+  parameters.hue = -0.17F;
+  std::vector<float> view = poisoned(kSide);
+  augmenter.render(image.ref(), parameters, view);
+  for (std::size_t i = 0; i < view.size(); i += 3) {
+    Rgb<float> p = {static_cast<float>(image.pixels[i]) / 255.0F,
+                    static_cast<float>(image.pixels[i + 1]) / 255.0F,
+                    static_cast<float>(image.pixels[i + 2]) / 255.0F};
+    p = adjust_hue(adjust_saturation(adjust_brightness(p, 1.3F), 0.4F), -0.17F);
+    ASSERT_LE(std::abs(view[i] - luma(p)), 1e-6F);
+    ASSERT_EQ(view[i], view[i + 2]);
+  }
+}
+
+TEST(Augmenter, RefusesWhatCannotBeMeant) {
+  const auto refused = [](auto change) {
+    AugmentationConfig config;
+    change(config);
+    EXPECT_THROW(Augmenter{config}, RefusedError);
+  };
+  refused([](auto& config) { config.image_size = 7; });
+  refused([](auto& config) { config.image_size = 5121; });
+  refused([](auto& config) { config.color_strength = -0.1; });
+  refused([](auto& config) { config.color_strength = 2.6; });
+  refused([](auto& config) { config.color_strength = std::nan(""); });
+  refused([](auto& config) { config.mean = {0, 0, 0}; });
+  refused([](auto& config) {
+    config.mean = {0, 0, 0};
+    config.std = {1, 0, 1};
+  });
+  Augmenter augmenter({.image_size = 32});
+  const TestImage image(40, 40);
+  std::vector<float> view = poisoned(32);
+  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{.sample = kMaxAugmentedSamples}, view), Error);
+  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{.view = 2}, view), Error);
+  view.pop_back();
+  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{}, view), Error);
+}
+
+}  // namespace
+}  // namespace simclr
