@@ -12,7 +12,9 @@ const std::array kCommands{
 };
 
 // One line a benchmark: {"op", "...", uses_mpi, run_bench_op}.
-const std::vector<Command> kBenchmarks{};
+const std::vector<Command> kBenchmarks{
+    Command{"op", "every op of a training step", false, run_bench_op},
+};
 
 }  // namespace
 
