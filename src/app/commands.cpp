@@ -12,9 +12,7 @@ const std::array kCommands{
 };
 
 // One line a benchmark: {"op", "...", uses_mpi, run_bench_op}.
-const std::vector<Command> kBenchmarks{
-    Command{"op", "every op of a training step", false, run_bench_op},
-};
+const std::vector<Command> kBenchmarks{};
 
 }  // namespace
 

@@ -13,8 +13,10 @@ namespace {
 
 constexpr int kThreads = 2;
 
-/// Channels that pad a block are zero, always.
+/// Channels that pad a block are zero, always (but for the positions of maxima, which nothing
+/// adds).
 void check_padding(const TensorInfo& tensor, std::span<const std::byte> stored) {
+  if (tensor.dtype == DType::u8) return;
   const cpu::Layout layout = cpu::layout_of(tensor);
   const std::size_t size = size_in_bytes(layout.dtype);
   const std::vector<std::byte> zero(size);

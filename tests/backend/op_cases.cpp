@@ -138,6 +138,10 @@ const std::vector<CaseEntry>& op_cases() {
     std::vector<CaseEntry> all;
     append(all, convolution_cases());
     append(all, matmul_cases());
+    append(all, batch_norm_cases());
+    append(all, elementwise_cases());
+    append(all, loss_cases());
+    append(all, optimizer_cases());
     return all;
   }();
   return table;
@@ -148,6 +152,9 @@ const std::vector<GradientCase>& gradient_cases() {
     std::vector<GradientCase> all;
     append(all, convolution_gradient_cases());
     append(all, matmul_gradient_cases());
+    append(all, batch_norm_gradient_cases());
+    append(all, elementwise_gradient_cases());
+    append(all, loss_gradient_cases());
     return all;
   }();
   return table;

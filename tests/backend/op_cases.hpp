@@ -103,7 +103,14 @@ double rounded_to(DType dtype, double value);
 // The parts of the table, one file each.
 std::vector<CaseEntry> convolution_cases();
 std::vector<CaseEntry> matmul_cases();
+std::vector<CaseEntry> batch_norm_cases();
+std::vector<CaseEntry> elementwise_cases();
+std::vector<CaseEntry> loss_cases();
+std::vector<CaseEntry> optimizer_cases();
 std::vector<GradientCase> convolution_gradient_cases();
 std::vector<GradientCase> matmul_gradient_cases();
+std::vector<GradientCase> batch_norm_gradient_cases();
+std::vector<GradientCase> elementwise_gradient_cases();
+std::vector<GradientCase> loss_gradient_cases();
 
 }  // namespace simclr::testing

@@ -39,8 +39,7 @@ class OpOnBackend {
     for (const TensorId id : touched.writes) allocate(id);
     for (const TensorId id : touched.reads) {
       allocate(id);
-      const auto values = as_floats(inputs[id].flat());
-      backend.upload(info(id), memory_[id].data(), const_buffer_span(std::span(values)));
+      upload(id, inputs[id].flat());
     }
     workspace_ = backend.allocate(backend.workspace_bytes(test.program, test.op()));
     backend.poison({workspace_.data(), workspace_.bytes()});
@@ -71,6 +70,13 @@ class OpOnBackend {
     Buffer buffer = backend_->allocate(backend_->storage_bytes(info(id)));
     backend_->poison({buffer.data(), buffer.bytes()});
     memory_[id] = std::move(buffer);
+  }
+
+  void upload(TensorId id, std::span<const double> values) {
+    const std::vector<float> floats = as_floats(values);
+    backend_->upload(info(id), memory_[id].data(),
+                     info(id).dtype == DType::f64 ? const_buffer_span(values)
+                                                  : const_buffer_span(std::span(floats)));
   }
 
   const OpCase* test_;

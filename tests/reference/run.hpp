@@ -3,17 +3,15 @@
 
 #include <variant>
 
+#include "reference/batch_norm.hpp"
 #include "reference/communication.hpp"
 #include "reference/convolution.hpp"
+#include "reference/elementwise.hpp"
+#include "reference/loss.hpp"
 #include "reference/matmul.hpp"
+#include "reference/optimizer.hpp"
 
 namespace simclr::reference {
-
-/// Ops whose reference is not written.
-template <class T, class AnyOp>
-void reference(const AnyOp& op, Memory<T>& /*memory*/) {
-  fail("no reference for {}", verb(Op{op}));
-}
 
 template <class T>
 void run(const Op& op, Memory<T>& memory) {

@@ -14,11 +14,9 @@ namespace simclr {
 struct LabelledFeatures {
   std::int64_t channels = 0;         ///< C, the same on all ranks
   std::vector<float> values;         ///< f32 (rows, C)
-  std::vector<std::int32_t> labels;  ///< rows; empty for unlabelled data
+  std::vector<std::int32_t> labels;  ///< rows
 
-  [[nodiscard]] std::int64_t rows() const {
-    return static_cast<std::int64_t>(values.size()) / channels;
-  }
+  [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(labels.size()); }
 };
 
 /// How often the label was the best guess and among the five best. With five classes or fewer

@@ -16,7 +16,7 @@ struct Layout {
   enum class Kind : std::uint8_t {
     canonical,  ///< as on the host, packed: flat buffers, small tensors, input images (N,H,W,C)
     planar,     ///< (N,C,H,W): packed images (at most 4 channels), what first convolutions read
-    blocked,    ///< (N, blocks, H, W, 16); channels past C are zero, always
+    blocked,    ///< (N, blocks, H, W, 16); channels past C are zero, always (u8: anything)
   };
 
   Kind kind = Kind::canonical;

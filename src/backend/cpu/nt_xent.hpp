@@ -2,7 +2,6 @@
 // How the contrastive loss is tiled: blocks of rows against blocks of columns of the similarity
 // matrix, which never exists as a whole.
 
-#include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 
 #include <algorithm>
@@ -48,11 +47,11 @@ inline SimilarityTiling make_similarity_tiling(const Layout& u, const Layout& u_
 /// visit(first row, rows, scratch block of the thread) for every block of rows.
 template <class Visit>
 void for_each_row_block(const SimilarityTiling& tiling, float* scratch, Visit&& visit) {
-#pragma omp parallel num_threads(tiling.threads)
-  {
-    float* own = scratch + omp_get_thread_num() * tiling.block_elements();
-#pragma omp for schedule(static)
-    for (std::int64_t block = 0; block < tiling.row_blocks(); ++block) {
+  const std::int64_t blocks = tiling.row_blocks();
+#pragma omp parallel for num_threads(tiling.threads) schedule(static, 1)
+  for (std::int64_t thread = 0; thread < tiling.threads; ++thread) {
+    float* own = scratch + thread * tiling.block_elements();
+    for (std::int64_t block = thread; block < blocks; block += tiling.threads) {
       const std::int64_t first = block * tiling.row_block;
       visit(first, std::min(tiling.row_block, tiling.rows - first), own);
     }

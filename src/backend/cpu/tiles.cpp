@@ -24,14 +24,13 @@ Tiles make_tiles(const Layout& layout, const BnGroups& groups, int threads) {
     return tiles;
   }
   const std::int64_t samples = groups.samples;
-  require(layout.images % samples == 0 && groups.groups <= samples,
-          "batch-normalisation groups divide whole halves of views");
+  require(layout.images % samples == 0 && samples % groups.groups == 0,
+          "batch-normalisation groups are equal parts of the samples");
+  const std::int64_t size = samples / groups.groups;
   for (std::int64_t half = 0; half < layout.images; half += samples) {
-    for (std::int64_t group = 0, begin = 0; group < groups.groups; ++group) {
-      // The first sample of the next group: the smallest i with i*groups/samples > group.
-      const std::int64_t end = ((group + 1) * samples + groups.groups - 1) / groups.groups;
-      append_runs(tiles.runs, {.begin = half + begin, .end = half + end, .group = group}, step);
-      begin = end;
+    for (std::int64_t group = 0; group < groups.groups; ++group) {
+      const std::int64_t begin = half + group * size;
+      append_runs(tiles.runs, {.begin = begin, .end = begin + size, .group = group}, step);
     }
   }
   return tiles;

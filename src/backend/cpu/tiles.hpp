@@ -22,7 +22,7 @@ struct ImageRun {
 /// A tile is one run of images of one channel block. Runs depend on shapes only, never on the
 /// number of threads, so results that are combined run by run do not either.
 struct Tiles {
-  std::vector<ImageRun> runs;
+  std::vector<ImageRun> runs{};
   Layout layout;
   int threads = 1;
 

@@ -24,42 +24,44 @@ struct Run {
 template <class T>
 struct BnStatisticsArgs {
   Run run;
-  const T* y;
-  const float* shift;
-  double* sums;  ///< (2,16): += sums of (y - shift) and its square
+  const T* y = nullptr;
+  const float* shift = nullptr;
+  double* sums = nullptr;  ///< (2,16): += sums of (y - shift) and its square
 };
 
 template <class T>
 struct BnApplyArgs {
   Run run;
-  const T* y;
-  const T* residual;  ///< or null
-  T* z;
-  const float *scale, *shift;
-  const float *residual_scale, *residual_shift;  ///< both null: the residual as it is
-  bool relu;
+  const T* y = nullptr;
+  const T* residual = nullptr;  ///< or null
+  T* z = nullptr;
+  const float *scale = nullptr, *shift = nullptr;
+  const float *residual_scale = nullptr,
+              *residual_shift = nullptr;  ///< both null: the residual as it is
+  bool relu = false;
 };
 
 template <class T>
 struct BnBackwardReduceArgs {
   Run run;
-  T* dz;
-  const T* dz_other;  ///< or null
-  const T* z;         ///< null: the mask comes from scale*y + shift
-  const T* y;
-  const float *scale, *shift, *mean;
-  double* sums;  ///< (2,16): += sums of g and g*(y - mean)
-  bool relu, write_back;
+  T* dz = nullptr;
+  const T* dz_other = nullptr;  ///< or null
+  const T* z = nullptr;         ///< null: the mask comes from scale*y + shift
+  const T* y = nullptr;
+  const float *scale = nullptr, *shift = nullptr, *mean = nullptr;
+  double* sums = nullptr;  ///< (2,16): += sums of g and g*(y - mean)
+  bool relu = false, write_back = false;
 };
 
 template <class T>
 struct BnBackwardApplyArgs {
   Run run;
-  const T *dz, *y;
-  T* dy;
-  const float *scale, *shift, *mean;
-  const float *of_g, *of_y, *constant;  ///< dy = of_g*g + of_y*(y - mean) + constant
-  bool relu;
+  const T *dz = nullptr, *y = nullptr;
+  T* dy = nullptr;
+  const float *scale = nullptr, *shift = nullptr, *mean = nullptr;
+  const float *of_g = nullptr, *of_y = nullptr,
+              *constant = nullptr;  ///< dy = of_g*g + of_y*(y - mean) + constant
+  bool relu = false;
 };
 
 template <class T>
@@ -75,8 +77,8 @@ struct BnKernels {
 
 /// One image of one channel block; x (height, width, 16), y (out_height, out_width, 16).
 struct PoolGeometry {
-  int height, width, out_height, out_width;
-  int kernel, stride, padding;
+  int height = 0, width = 0, out_height = 0, out_width = 0;
+  int kernel = 1, stride = 1, padding = 0;
 };
 
 template <class T>
@@ -121,8 +123,8 @@ struct LossKernels {
 // -----------------------------------------------------------
 
 struct AdamwFactors {
-  float learning_rate, beta1, beta2, epsilon, weight_decay;
-  float correction1, correction2;  ///< 1/(1-beta^t)
+  float learning_rate = 0, beta1 = 0, beta2 = 0, epsilon = 0, weight_decay = 0;
+  float correction1 = 1, correction2 = 1;  ///< 1/(1-beta^t)
 };
 
 struct OptimizerKernels {
@@ -153,20 +155,24 @@ struct Table {
 const Table& table();
 
 template <class T>
-const BnKernels<T>& batch_norm() {
-  if constexpr (sizeof(T) == sizeof(bf16)) {
-    return table().bn_bf16;
-  } else {
-    return table().bn_f32;
-  }
+const BnKernels<T>& batch_norm();
+template <>
+inline const BnKernels<float>& batch_norm() {
+  return table().bn_f32;
+}
+template <>
+inline const BnKernels<bf16>& batch_norm() {
+  return table().bn_bf16;
 }
 template <class T>
-const ElementKernels<T>& element() {
-  if constexpr (sizeof(T) == sizeof(bf16)) {
-    return table().element_bf16;
-  } else {
-    return table().element_f32;
-  }
+const ElementKernels<T>& element();
+template <>
+inline const ElementKernels<float>& element() {
+  return table().element_f32;
+}
+template <>
+inline const ElementKernels<bf16>& element() {
+  return table().element_bf16;
 }
 
 }  // namespace simclr::kernels

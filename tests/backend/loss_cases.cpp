@@ -1,0 +1,215 @@
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "backend/op_cases.hpp"
+
+namespace simclr::testing {
+
+namespace {
+
+/// u (V,D) is block `rank` of u_all (R*V,D).
+struct LossCase {
+  std::int64_t views, dimensions;
+  int ranks, rank;
+  float temperature;
+};
+
+const std::vector<LossCase>& losses() {
+  static const std::vector<LossCase> all{
+      {.views = 2, .dimensions = 16, .ranks = 1, .rank = 0, .temperature = 0.5F},
+      {.views = 22, .dimensions = 24, .ranks = 1, .rank = 0, .temperature = 0.1F},
+      {.views = 30, .dimensions = 128, .ranks = 4, .rank = 2, .temperature = 0.5F},
+      {.views = 150, .dimensions = 20, .ranks = 7, .rank = 3, .temperature = 0.1F},
+      {.views = 90, .dimensions = 32, .ranks = 6, .rank = 5, .temperature = 0.01F},
+      {.views = 90, .dimensions = 32, .ranks = 6, .rank = 0, .temperature = 100},
+  };
+  return all;
+}
+
+/// Rows of about unit length, the same for u and for its block of u_all.
+Fill embeddings(const LossCase& loss, std::int64_t first_row) {
+  const double scale = std::sqrt(1.5 / static_cast<double>(loss.dimensions));
+  return [=, begin = first_row * loss.dimensions](std::int64_t index, double) {
+    const double phase = 12.9898 * static_cast<double>(begin + index + 1);
+    const double hashed = std::sin(phase) * 43758.5453;
+    return scale * (2 * (hashed - std::floor(hashed)) - 1);
+  };
+}
+
+struct LossTensors {
+  TensorId u, u_all, lse, lse_all, sums, all_sums, du;
+};
+LossTensors loss_tensors(const LossCase& loss, CaseBuilder& b) {
+  const std::int64_t all = loss.views * loss.ranks;
+  const LossTensors t{.u = b.tensor("u", {loss.views, loss.dimensions}, DType::f32),
+                      .u_all = b.tensor("u_all", {all, loss.dimensions}, DType::f32),
+                      .lse = b.tensor("lse", {loss.views}, DType::f32),
+                      .lse_all = b.tensor("lse_all", {all}, DType::f32),
+                      .sums = b.tensor("sums", {3}, DType::f64, Storage::output),
+                      .all_sums = b.tensor("all_sums", {3}, DType::f64, Storage::output),
+                      .du = b.tensor("du", {loss.views, loss.dimensions}, DType::f32)};
+  b.fill(t.u_all, embeddings(loss, 0)).fill(t.u, embeddings(loss, loss.rank * loss.views));
+  return t;
+}
+
+// Similarities are f32, and what is exponentiated is 1/T times larger.
+Tolerance tolerance_at(float temperature) {
+  const double error = 5e-6 + 1e-6 / static_cast<double>(temperature);
+  return {.relative = error, .absolute = error};
+}
+
+OpCase forward(const LossCase& loss) {
+  CaseBuilder b(DType::f32);
+  const LossTensors t = loss_tensors(loss, b);
+  b.tolerance(t.sums, {.relative = 1e-6, .absolute = 1e-6});
+  b.emit(NtXentForward{.u = t.u,
+                       .u_all = t.u_all,
+                       .lse = t.lse,
+                       .sums = t.sums,
+                       .temperature = loss.temperature,
+                       .rank = loss.rank});
+  return b.build();
+}
+
+OpCase backward(const LossCase& loss) {
+  CaseBuilder b(DType::f32);
+  const LossTensors t = loss_tensors(loss, b);
+  b.tolerance(t.du, tolerance_at(loss.temperature));
+  const auto forward_of = [&](TensorId u, TensorId lse, TensorId sums, int rank) {
+    b.emit(NtXentForward{.u = u,
+                         .u_all = t.u_all,
+                         .lse = lse,
+                         .sums = sums,
+                         .temperature = loss.temperature,
+                         .rank = rank});
+  };
+  forward_of(t.u, t.lse, t.sums, loss.rank);
+  forward_of(t.u_all, t.lse_all, t.all_sums, 0);
+  b.emit(NtXentBackward{.u = t.u,
+                        .u_all = t.u_all,
+                        .lse = t.lse,
+                        .lse_all = t.lse_all,
+                        .du = t.du,
+                        .temperature = loss.temperature,
+                        .rank = loss.rank});
+  return b.build();
+}
+
+OpCase normalize(bool is_backward) {
+  CaseBuilder b(DType::f32);
+  const Shape shape{9, 37};
+  const TensorId z = b.tensor("z", shape, DType::f32);
+  const TensorId u = b.tensor("u", shape, DType::f32);
+  const TensorId inverse_norm = b.tensor("inverse_norm", {shape[0]}, DType::f32);
+  b.emit(L2Normalize{.z = z, .u = u, .inverse_norm = inverse_norm});
+  if (is_backward) {
+    const TensorId du = b.tensor("du", shape, DType::f32);
+    const TensorId dz = b.tensor("dz", shape, DType::f32);
+    b.emit(L2NormalizeBackward{.u = u, .inverse_norm = inverse_norm, .du = du, .dz = dz});
+  }
+  return b.build();
+}
+
+// A row of zeros: its norm is taken as 1e-12.
+OpCase normalize_zero() {
+  OpCase zero = normalize(false);
+  const auto& op = std::get<L2Normalize>(zero.op());
+  zero.fills[op.z] = [](std::int64_t, double) { return 0.0; };
+  return zero;
+}
+
+struct ClassifierCase {
+  std::string name;
+  std::int64_t rows, classes;
+  bool training;
+};
+OpCase classify(const ClassifierCase& c) {
+  CaseBuilder b(DType::f32);
+  const TensorId logits = b.tensor("logits", {c.rows, c.classes}, DType::f32);
+  const TensorId labels = b.tensor("labels", {c.rows}, DType::i32, Storage::input);
+  const TensorId sums = b.tensor("sums", {4}, DType::f64, Storage::output);
+  b.fill(logits, c.name == "ties" ? whole_numbers(0, 1) : uniform(-30, 30));
+  b.fill(labels, whole_numbers(-1, static_cast<int>(c.classes) - 1));
+  std::optional<TensorId> dlogits;
+  if (c.training) dlogits = b.tensor("dlogits", {c.rows, c.classes}, DType::f32);
+  b.emit(SoftmaxCrossEntropy{.logits = logits,
+                             .labels = labels,
+                             .sums = sums,
+                             .dlogits = dlogits,
+                             .gradient_scale = 0.125F});
+  return b.build();
+}
+
+GradientCase loss_gradient() {
+  CaseBuilder b(DType::f64);
+  const Shape shape{6, 4};
+  const TensorId z = b.activation("z", shape);
+  const TensorId u = b.activation("u", shape);
+  const TensorId inverse_norm = b.activation("inverse_norm", {shape[0]});
+  const TensorId lse = b.activation("lse", {shape[0]});
+  const TensorId sums = b.activation("sums", {3});
+  const TensorId du = b.activation("du", shape);
+  const TensorId dz = b.activation("dz", shape);
+  constexpr float kTemperature = 0.25F;
+  b.emit(L2Normalize{.z = z, .u = u, .inverse_norm = inverse_norm});
+  b.emit(NtXentForward{.u = u, .u_all = u, .lse = lse, .sums = sums, .temperature = kTemperature});
+  b.emit(NtXentBackward{
+      .u = u, .u_all = u, .lse = lse, .lse_all = lse, .du = du, .temperature = kTemperature});
+  b.emit(L2NormalizeBackward{.u = u, .inverse_norm = inverse_norm, .du = du, .dz = dz});
+  Program program = b.build().program;
+  program.backward_begin = 2;
+  return {.name = "nt_xent",
+          .program = std::move(program),
+          .fills = {},
+          .gradients = {{z, dz}},
+          .objective = [=](reference::Memory<GradientCase::Complex>& memory) {
+            return memory[sums](0) / static_cast<double>(shape[0]);
+          }};
+}
+
+GradientCase classifier_gradient() {
+  const OpCase c = classify({.name = "", .rows = 7, .classes = 6, .training = true});
+  const auto op = std::get<SoftmaxCrossEntropy>(c.op());
+  auto fills = c.fills;
+  fills[op.logits] = uniform(-2, 2);
+  return {.name = "softmax_cross_entropy",
+          .program = c.program,
+          .fills = fills,
+          .gradients = {{op.logits, *op.dlogits}},
+          .objective = [=](reference::Memory<GradientCase::Complex>& memory) {
+            return memory[op.sums](0) * static_cast<double>(op.gradient_scale);
+          }};
+}
+
+}  // namespace
+
+std::vector<CaseEntry> loss_cases() {
+  std::vector<CaseEntry> entries;
+  for (const LossCase& loss : losses()) {
+    const std::string name = fmt::format("{}views_rank{}of{}_{}permille", loss.views, loss.rank,
+                                         loss.ranks, std::lround(1000 * loss.temperature));
+    entries.push_back(
+        {.name = "nt_xent_forward_" + name, .make = [=](DType) { return forward(loss); }});
+    if (loss.views * loss.ranks == 2) continue;  // one pair alone: the gradient is zero
+    entries.push_back(
+        {.name = "nt_xent_backward_" + name, .make = [=](DType) { return backward(loss); }});
+  }
+  entries.push_back({.name = "l2_normalize", .make = [](DType) { return normalize(false); }});
+  entries.push_back({.name = "l2_normalize_zero", .make = [](DType) { return normalize_zero(); }});
+  entries.push_back(
+      {.name = "l2_normalize_backward", .make = [](DType) { return normalize(true); }});
+  for (const ClassifierCase& c : std::vector<ClassifierCase>{{"training", 23, 10, true},
+                                                             {"many_classes", 5, 1003, true},
+                                                             {"two_classes", 12, 2, true},
+                                                             {"evaluation", 17, 37, false},
+                                                             {"ties", 40, 9, false}}) {
+    entries.push_back(
+        {.name = "softmax_cross_entropy_" + c.name, .make = [=](DType) { return classify(c); }});
+  }
+  return entries;
+}
+
+std::vector<GradientCase> loss_gradient_cases() { return {loss_gradient(), classifier_gradient()}; }
+
+}  // namespace simclr::testing
