@@ -12,7 +12,9 @@ const std::array kCommands{
 };
 
 // One line a benchmark: {"op", "...", uses_mpi, run_bench_op}.
-const std::vector<Command> kBenchmarks{};
+const std::vector<Command> kBenchmarks{
+    Command{"augment", "views a second on one core, op by op", false, run_bench_augment},
+};
 
 }  // namespace
 

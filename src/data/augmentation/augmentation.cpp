@@ -13,6 +13,12 @@
 
 namespace simclr {
 
+int augment::count_taps(const Axis& axis, Interpolation interpolation) {
+  const double stretch = std::max(1.0, static_cast<double>(axis.in) / axis.out);
+  const double support = (interpolation == Interpolation::bicubic ? 2.0 : 1.0) * stretch;
+  return std::min(axis.in, static_cast<int>(std::ceil(2 * support)));
+}
+
 namespace {
 
 using augment::Axis;
@@ -50,13 +56,6 @@ std::pair<Axis, Axis> resize_and_center(const ImageRef& image, int target, int s
                 .count = side};
   };
   return {axis(image.height), axis(image.width)};
-}
-
-/// Taps that any output of the axis needs: pixels whose centres lie within the filter's support.
-int count_taps(const Axis& axis, Interpolation interpolation) {
-  const double stretch = std::max(1.0, static_cast<double>(axis.in) / axis.out);
-  const double support = (interpolation == Interpolation::bicubic ? 2.0 : 1.0) * stretch;
-  return std::min(axis.in, static_cast<int>(std::ceil(2 * support)));
 }
 
 int round_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }

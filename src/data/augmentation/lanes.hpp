@@ -7,6 +7,10 @@
 
 #include "simclr/core/host_device.hpp"
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__) && defined(__AVX512VL__)
 #define SIMCLR_LANES 16
 #define SIMCLR_LANES_NAMESPACE lanes16
@@ -38,8 +42,15 @@ SIMCLR_HD_INLINE Lanes load(const float* from) {
 SIMCLR_HD_INLINE void store(float* to, Lanes lanes) { __builtin_memcpy(to, &lanes, sizeof lanes); }
 
 SIMCLR_HD_INLINE Lanes to_float(IntLanes lanes) { return __builtin_convertvector(lanes, Lanes); }
+/// GCC 12 converts the lanes one by one where it is not told the instruction.
 SIMCLR_HD_INLINE Lanes to_float(ByteLanes bytes) {
+#if SIMCLR_LANES == 16
+  return to_float((IntLanes)_mm512_maskz_cvtepu8_epi32(0xFFFF, (__m128i)bytes));
+#elif SIMCLR_LANES == 8
+  return to_float((IntLanes)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((std::int64_t)bytes)));
+#else
   return to_float(__builtin_convertvector(bytes, IntLanes));
+#endif
 }
 /// Bytes at `from`, of which `count` (at most kLanes) may be read; the other lanes are zero.
 SIMCLR_HD_INLINE Lanes load_bytes(const std::uint8_t* from, int count) {

@@ -56,9 +56,13 @@ struct Workspace {
 using RenderFunction = void (*)(const ViewJob&, const Workspace&, float* out);
 
 struct Kernels {
-  const char* name;
+  const char* name;  ///< of the instruction set
   int lanes;
   RenderFunction render;
+  /// Does `rounds` * probe_flops floating point operations and nothing else, with the vectors that
+  /// render uses: the machine's limit, for benchmarks.
+  float (*probe)(std::int64_t rounds);
+  std::int64_t probe_flops;  ///< of one round
 };
 
 /// The fastest kernels first; only those that this processor runs. Never empty.
@@ -67,5 +71,8 @@ struct KernelList {
   int count;
 };
 KernelList available_kernels();
+
+/// Taps that any output of the axis needs: pixels whose centres lie within the filter's support.
+int count_taps(const Axis& axis, Interpolation interpolation);
 
 }  // namespace simclr::augment
