@@ -13,6 +13,7 @@ const std::array kCommands{
 
 // One line a benchmark: {"op", "...", uses_mpi, run_bench_op}.
 const std::vector<Command> kBenchmarks{
+    Command{"op", "every op of a training step", false, run_bench_op},
     Command{"augment", "views a second on one core, op by op", false, run_bench_augment},
 };
 

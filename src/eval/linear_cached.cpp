@@ -17,7 +17,7 @@
 namespace simclr {
 namespace {
 
-constexpr std::int64_t kBlock = 2048;  // rows a device sees at a time
+constexpr std::int64_t kBlock = 2048;  // most rows a device sees at a time
 constexpr std::int32_t kPadding = -1;  // label of rows that count nowhere
 
 /// The classifier on this rank's rows, a block at a time, with parameters given by the caller.
@@ -140,7 +140,9 @@ LinearCachedResult linear_cached(LabelledFeatures train, LabelledFeatures test,
   standardise(train, scale);
   standardise(test, scale);
 
-  BlockClassifier classifier(kBlock, train.channels, config.classes, backend);
+  const std::int64_t rows =
+      std::clamp(std::max(train.rows(), test.rows()), std::int64_t{1}, kBlock);
+  BlockClassifier classifier(rows, train.channels, config.classes, backend);
   LogisticObjective objective(classifier, train, config.l2, world);
   const auto size = static_cast<std::size_t>(classifier.program().parameter_elements);
   const LbfgsResult fit = minimise_lbfgs(

@@ -37,7 +37,8 @@ BlockSimilarity::BlockSimilarity(std::int64_t queries, std::int64_t bank, std::i
       bank_(bank),
       channels_(channels),
       executor_(record_product(queries, bank, channels), backend, {}),
-      bank_rows_(elements(bank, channels)),
+      // The one parameter starts its flat buffer, which may end in padding.
+      bank_rows_(static_cast<std::size_t>(executor_.program().parameter_elements)),
       query_rows_(elements(queries, channels)),
       similarities_(elements(queries, bank)) {}
 

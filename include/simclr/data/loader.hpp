@@ -44,8 +44,8 @@ class SampleStore {
   /// These samples as stored, in this order, valid until the next call with the same `slot`
   /// (any small number; each has its own memory). Decoding is left to the threads that use them.
   virtual std::vector<StoredImage> fetch(const std::vector<std::int64_t>& samples, int slot) = 0;
-  /// How many batches are best fetched together (look-ahead for sorted reads).
-  [[nodiscard]] virtual int batches_per_fetch() const = 0;
+  /// How many batches of this many samples are best fetched together (look-ahead for sorted reads).
+  [[nodiscard]] virtual int batches_per_fetch(std::int64_t batch_samples) const = 0;
   virtual ReadStatistics take_read_statistics() = 0;
   [[nodiscard]] virtual std::string description() const = 0;  ///< mode, bytes, read rate
 };

@@ -14,9 +14,11 @@ namespace simclr {
 struct LabelledFeatures {
   std::int64_t channels = 0;         ///< C, the same on all ranks
   std::vector<float> values;         ///< f32 (rows, C)
-  std::vector<std::int32_t> labels;  ///< rows
+  std::vector<std::int32_t> labels;  ///< rows; empty for unlabelled data
 
-  [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(labels.size()); }
+  [[nodiscard]] std::int64_t rows() const {
+    return static_cast<std::int64_t>(values.size()) / channels;
+  }
 };
 
 /// How often the label was the best guess and among the five best. With five classes or fewer

@@ -1,0 +1,158 @@
+#include "machine_limits.hpp"
+
+#include <fmt/format.h>
+#include <immintrin.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <vector>
+
+namespace simclr {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kRepeats = 5;
+constexpr int kChains = 12;  // independent sums: enough to hide the latency of two FMA units
+constexpr std::int64_t kIterations = 2'000'000;
+
+/// One register of sums is advanced kChains * kIterations times; returns a number that keeps the
+/// compiler from dropping the work.
+using Kernel = float (*)();
+
+__attribute__((target("avx512f"))) float multiply_add_512() {
+  __m512 sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(0.1F * static_cast<float>(i));
+  const __m512 x = _mm512_set1_ps(0.999F);
+  const __m512 y = _mm512_set1_ps(1e-9F);
+  for (std::int64_t k = 0; k < kIterations; ++k) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) sum = _mm512_fmadd_ps(sum, x, y);
+  }
+  float total = 0;
+  for (const auto& sum : sums) {
+    float lanes[16];
+    _mm512_storeu_ps(lanes, sum);
+    total += lanes[0];
+  }
+  return total;
+}
+
+__attribute__((target("avx512f,avx512bf16"))) float dot_bf16_512() {
+  __m512 sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(0.1F * static_cast<float>(i));
+  const auto x = reinterpret_cast<__m512bh>(_mm512_set1_epi32(0x3F803F80));  // 1, 1
+  const auto y = reinterpret_cast<__m512bh>(_mm512_set1_epi32(0x30003000));  // about 5e-10
+  for (std::int64_t k = 0; k < kIterations; ++k) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) sum = _mm512_dpbf16_ps(sum, x, y);
+  }
+  float total = 0;
+  for (const auto& sum : sums) {
+    float lanes[16];
+    _mm512_storeu_ps(lanes, sum);
+    total += lanes[0];
+  }
+  return total;
+}
+
+__attribute__((target("avx2,fma"))) float multiply_add_256() {
+  __m256 sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm256_set1_ps(0.1F * static_cast<float>(i));
+  const __m256 x = _mm256_set1_ps(0.999F);
+  const __m256 y = _mm256_set1_ps(1e-9F);
+  for (std::int64_t k = 0; k < kIterations; ++k) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) sum = _mm256_fmadd_ps(sum, x, y);
+  }
+  float total = 0;
+  for (const auto& sum : sums) {
+    float lanes[8];
+    _mm256_storeu_ps(lanes, sum);
+    total += lanes[0];
+  }
+  return total;
+}
+
+float multiply_add_128() {
+  __m128 sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm_set1_ps(0.1F * static_cast<float>(i));
+  const __m128 x = _mm_set1_ps(0.999F);
+  const __m128 y = _mm_set1_ps(1e-9F);
+  for (std::int64_t k = 0; k < kIterations; ++k) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) sum = _mm_add_ps(_mm_mul_ps(sum, x), y);
+  }
+  float total = 0;
+  for (const auto& sum : sums) total += _mm_cvtss_f32(sum);
+  return total;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// GFLOP/s of all threads together.
+double rate_of(Kernel kernel, int operations_per_register, int threads) {
+  double best_seconds = 1e30;
+  volatile float sink = 0;
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    const auto start = Clock::now();
+    float total = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : total)
+    total += kernel();
+    best_seconds = std::min(best_seconds, seconds_since(start));
+    sink = total;
+  }
+  static_cast<void>(sink);
+  return static_cast<double>(operations_per_register) * kChains * kIterations * threads /
+         best_seconds * 1e-9;
+}
+
+double copy_rate(int threads) {
+  constexpr std::size_t kBytes = std::size_t{256} << 20;
+  std::vector<char> from(kBytes, 1);
+  std::vector<char> to(kBytes, 2);
+  const std::size_t part = kBytes / static_cast<std::size_t>(threads);
+  double best_seconds = 1e30;
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    const auto start = Clock::now();
+#pragma omp parallel num_threads(threads)
+    {
+      const std::size_t offset = part * static_cast<std::size_t>(omp_get_thread_num());
+      std::memcpy(to.data() + offset, from.data() + offset, part);
+    }
+    best_seconds = std::min(best_seconds, seconds_since(start));
+  }
+  return 2.0 * static_cast<double>(part) * threads / best_seconds * 1e-9;
+}
+
+}  // namespace
+
+MachineLimits measure_machine_limits(int threads) {
+  MachineLimits limits{.threads = threads > 0 ? threads : omp_get_num_procs()};
+  if (__builtin_cpu_supports("avx512f")) {
+    limits.f32_gflops = rate_of(multiply_add_512, 2 * 16, limits.threads);
+  } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    limits.f32_gflops = rate_of(multiply_add_256, 2 * 8, limits.threads);
+  } else {
+    limits.f32_gflops = rate_of(multiply_add_128, 2 * 4, limits.threads);
+  }
+  if (__builtin_cpu_supports("avx512bf16")) {
+    limits.bf16_gflops = rate_of(dot_bf16_512, 2 * 32, limits.threads);
+  }
+  limits.copy_gbytes_per_second = copy_rate(limits.threads);
+  return limits;
+}
+
+std::string MachineLimits::text() const {
+  return fmt::format(
+      "limits of this machine, {} threads: f32 {:.0f} GFLOP/s, bf16 {}, copy {:.1f} GB/s", threads,
+      f32_gflops, bf16_gflops ? fmt::format("{:.0f} GFLOP/s", *bf16_gflops) : "not native",
+      copy_gbytes_per_second);
+}
+
+}  // namespace simclr

@@ -1,0 +1,275 @@
+// Batches do not depend on the cache, the encoding's home, the threads, the ranks or the first
+// step.
+
+#include "simclr/data/loader.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <thread>
+
+#include "eval/temporary_directory.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/data/evaluation_loader.hpp"
+#include "toy_shards.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr std::int64_t kSamples = 103;
+
+struct Case {
+  ToyKind kind;
+  CacheMode cache;
+};
+
+class Loading : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    write_toy_shards(directory_.path(), GetParam().kind, kSamples, 3);
+    store_ = open(GetParam().cache);
+  }
+  std::unique_ptr<SampleStore> open(CacheMode mode) {
+    return open_sample_store(directory_.path(), mode, *self_, 2);
+  }
+  static LoaderConfig config() {
+    LoaderConfig config;
+    config.augmentation.image_size = 8;
+    config.augmentation.interpolation = Interpolation::bilinear;
+    config.seed = 5;
+    config.batch_size = 12;
+    config.threads = 1;
+    config.end_step = 20;  // crosses epochs of 8 steps
+    return config;
+  }
+
+  TemporaryDirectory directory_;
+  std::unique_ptr<Communicator> self_ = make_self_communicator();
+  std::unique_ptr<SampleStore> store_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Stores, Loading,
+                         testing::Values(Case{ToyKind::fixed, CacheMode::node},
+                                         Case{ToyKind::fixed, CacheMode::none},
+                                         Case{ToyKind::variable, CacheMode::node},
+                                         Case{ToyKind::variable, CacheMode::none},
+                                         Case{ToyKind::jpeg, CacheMode::node},
+                                         Case{ToyKind::jpeg, CacheMode::none}));
+
+std::vector<ViewBatch> load(SampleStore& store, const LoaderConfig& config) {
+  TrainingLoader loader(store, config);
+  std::vector<ViewBatch> batches;
+  for (std::int64_t s = config.first_step; s < config.end_step; ++s) {
+    batches.push_back(loader.next());
+  }
+  return batches;
+}
+
+void expect_same(const ViewBatch& a, const ViewBatch& b) {
+  EXPECT_EQ(a.step, b.step);
+  EXPECT_EQ(a.epoch, b.epoch);
+  EXPECT_EQ(a.sample_index, b.sample_index);
+  EXPECT_EQ(a.labels, b.labels);
+  EXPECT_EQ(a.views, b.views);
+}
+
+TEST_P(Loading, FetchGivesTheStoredPixelsInTheOrderAskedFor) {
+  const std::vector<std::int64_t> samples = {100, 3, 4, 5, 50, 0, 102, 49};
+  const auto images = store_->fetch(samples, 0);
+  ImageDecoder decoder;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const Image expected = toy_sample(GetParam().kind, samples[i]);
+    const ImageRef image = decoder.decode(images[i]);
+    ASSERT_EQ(image.height, expected.height);
+    ASSERT_EQ(image.width, expected.width);
+    int worst = 0;
+    for (std::size_t p = 0; p < expected.pixels.size(); ++p) {
+      worst = std::max(worst, std::abs(int{image.pixels[p]} - int{expected.pixels[p]}));
+    }
+    EXPECT_LE(worst, GetParam().kind == ToyKind::jpeg ? 40 : 0) << "sample " << samples[i];
+  }
+}
+
+TEST_P(Loading, BatchesFollowTheSampler) {
+  const auto batches = load(*store_, config());
+  Sampler sampler(kSamples, Shuffle::full, 5, 12);
+  for (std::size_t s = 0; s < batches.size(); ++s) {
+    EXPECT_EQ(batches[s].step, static_cast<std::int64_t>(s));
+    EXPECT_EQ(batches[s].epoch, static_cast<std::int64_t>(s) / 8);
+    EXPECT_EQ(batches[s].sample_index, sampler.batch(static_cast<std::int64_t>(s)));
+    ASSERT_EQ(batches[s].labels.size(), 12u);
+    for (std::size_t i = 0; i < 12; ++i) {
+      EXPECT_EQ(batches[s].labels[i], batches[s].sample_index[i] % 10);
+    }
+    ASSERT_EQ(batches[s].views.size(), 2u * 12 * 8 * 8 * 3);
+  }
+}
+
+TEST_P(Loading, ViewsAreTheAugmentersOwn) {
+  const auto batches = load(*store_, config());
+  Augmenter augmenter(config().augmentation);
+  ImageDecoder decoder;
+  const ViewBatch& batch = batches[9];
+  const auto images = store_->fetch(batch.sample_index, 0);
+  for (std::size_t i = 0; i < 12; ++i) {
+    for (std::uint32_t view = 0; view < 2; ++view) {
+      std::vector<float> expected(8 * 8 * 3, NAN);
+      augmenter.render(decoder.decode(images[i]),
+                       {.seed = 5, .epoch = 1, .sample = batch.sample_index[i], .view = view},
+                       expected);
+      const auto row = batch.views.begin() + static_cast<std::ptrdiff_t>((view * 12 + i) * 192);
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), row));
+    }
+  }
+}
+
+TEST_P(Loading, SameBitsForAnyThreadsAndCache) {
+  const auto one = load(*store_, config());
+  LoaderConfig many = config();
+  many.threads = 5;
+  const auto five = load(*store_, many);
+  const auto other = open(GetParam().cache == CacheMode::node ? CacheMode::none : CacheMode::node);
+  const auto uncached = load(*other, many);
+  for (std::size_t s = 0; s < one.size(); ++s) {
+    expect_same(one[s], five[s]);
+    expect_same(one[s], uncached[s]);
+  }
+}
+
+TEST_P(Loading, RanksShareTheGlobalBatch) {
+  const auto whole = load(*store_, config());
+  for (int rank = 0; rank < 3; ++rank) {
+    LoaderConfig part = config();
+    part.rank = rank;
+    part.world_size = 3;
+    const auto batches = load(*store_, part);
+    for (std::size_t s = 0; s < whole.size(); ++s) {
+      for (std::size_t i = 0; i < 4; ++i) {
+        const std::size_t global = static_cast<std::size_t>(rank) * 4 + i;
+        EXPECT_EQ(batches[s].sample_index[i], whole[s].sample_index[global]);
+        for (std::size_t view = 0; view < 2; ++view) {
+          const auto* mine = batches[s].views.data() + (view * 4 + i) * 192;
+          const auto* all = whole[s].views.data() + (view * 12 + global) * 192;
+          EXPECT_TRUE(std::equal(mine, mine + 192, all));
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Loading, StartsAnywhere) {
+  const auto whole = load(*store_, config());
+  LoaderConfig late = config();
+  late.first_step = 7;
+  const auto rest = load(*store_, late);
+  for (std::size_t s = 0; s < rest.size(); ++s) expect_same(rest[s], whole[s + 7]);
+}
+
+TEST_P(Loading, EndsCleanlyAtAnyTime) {
+  for (int taken = 0; taken < 6; ++taken) {
+    LoaderConfig many = config();
+    many.threads = 3;
+    TrainingLoader loader(*store_, many);
+    for (int s = 0; s < taken; ++s) loader.next();
+    if (taken % 2 == 1) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  }
+}
+
+TEST_P(Loading, NothingAfterTheLastStep) {
+  LoaderConfig two = config();
+  two.end_step = 2;
+  TrainingLoader loader(*store_, two);
+  loader.next();
+  loader.next();
+  EXPECT_THROW(loader.next(), RefusedError);
+  EXPECT_GE(loader.take_stall_seconds(), 0.0);
+  EXPECT_EQ(loader.take_stall_seconds(), 0.0);
+}
+
+TEST_P(Loading, RefusesABatchThatRanksCannotShare) {
+  LoaderConfig odd = config();
+  odd.world_size = 5;
+  EXPECT_THROW(TrainingLoader(*store_, odd), RefusedError);
+}
+
+TEST_P(Loading, ReportsWhatReadingCost) {
+  store_->take_read_statistics();
+  load(*store_, config());
+  const ReadStatistics cost = store_->take_read_statistics();
+  EXPECT_EQ(cost.bytes > 0, GetParam().cache == CacheMode::none);
+  EXPECT_EQ(store_->take_read_statistics().bytes, 0u);
+}
+
+TEST_P(Loading, EvaluationVisitsEverySampleOnceOverTheRanks) {
+  Augmenter augmenter({.image_size = 8});
+  ImageDecoder decoder;
+  std::vector<std::int64_t> seen;
+  for (int rank = 0; rank < 4; ++rank) {
+    EvaluationLoader loader(
+        *store_, {.image_size = 8, .batch_size = 8, .rank = rank, .world_size = 4, .threads = 2});
+    EXPECT_EQ(loader.batches(), 4);  // 26 samples at most
+    std::int64_t expected = loader.begin_sample();
+    std::int64_t batches = 0;
+    while (const EvaluationBatch* batch = loader.next()) {
+      ++batches;
+      ASSERT_EQ(batch->images.size(), 8u * 192);
+      ASSERT_EQ(batch->labels.size(), static_cast<std::size_t>(batch->count));
+      EXPECT_EQ(batch->first_sample, expected);
+      for (std::int64_t i = 0; i < batch->count; ++i, ++expected) {
+        seen.push_back(batch->first_sample + i);
+        EXPECT_EQ(batch->labels[static_cast<std::size_t>(i)], expected % 10);
+        std::vector<float> image(192, NAN);
+        augmenter.render_evaluation(decoder.decode(store_->fetch({expected}, 7)[0]), image);
+        EXPECT_TRUE(std::equal(image.begin(), image.end(), batch->images.begin() + i * 192));
+      }
+      for (std::size_t p = static_cast<std::size_t>(batch->count) * 192; p < 8 * 192; ++p) {
+        ASSERT_EQ(batch->images[p], 0.0F);
+      }
+    }
+    EXPECT_EQ(batches, 4);
+    EXPECT_EQ(expected, loader.end_sample());
+  }
+  EXPECT_EQ(seen.size(), static_cast<std::size_t>(kSamples));
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+}
+
+TEST(Loader, RethrowsWhatItsThreadsMet) {
+  const TemporaryDirectory directory;
+  ShardWriter writer(directory.path() / "bad.h5",
+                     {.name = "bad", .samples = 3, .encoding = ImageEncoding::jpeg});
+  for (int i = 0; i < 3; ++i) {
+    auto bytes = encode_jpeg(toy_image(i, 16, 16), 90);
+    if (i == 1) bytes.resize(bytes.size() / 2);
+    writer.append(bytes, 16, 16, 0);
+  }
+  writer.complete();
+  writer.publish();
+  const auto self = make_self_communicator();
+  const auto store = open_sample_store(directory.path(), CacheMode::node, *self, 1);
+  LoaderConfig config;
+  config.augmentation.image_size = 8;
+  config.batch_size = 3;
+  config.end_step = 5;
+  TrainingLoader loader(*store, config);
+  try {
+    loader.next();
+    FAIL() << "a damaged image goes unnoticed";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("sample 1 of 'bad'"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST(Loader, AShardCutShortWhileInUseIsAnError) {
+  const TemporaryDirectory directory;
+  write_toy_shards(directory.path(), ToyKind::fixed, 50, 1);
+  const auto self = make_self_communicator();
+  const auto store = open_sample_store(directory.path(), CacheMode::none, *self, 1);
+  std::filesystem::resize_file(directory.path() / shard_file_name("toy", 0, 1), 5000);
+  EXPECT_THROW(store->fetch({49}, 0), Error);
+}
+
+}  // namespace
+}  // namespace simclr
