@@ -1,0 +1,123 @@
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "command.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/core/options.hpp"
+#include "simclr/io/checkpoint.hpp"
+#include "simclr/io/file_format.hpp"
+#include "simclr/io/shard_set.hpp"
+#include "simclr/io/shard_verify.hpp"
+
+namespace simclr {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kMegabyte = 1e6;
+
+template <class... Args>
+void line(std::string_view what, fmt::format_string<Args...> format, Args&&... args) {
+  std::cout << fmt::format("{:<14} {}\n", what, fmt::format(format, std::forward<Args>(args)...));
+}
+
+std::string describe_labels(const ShardSetInfo& info) {
+  if (!info.labelled) return "none";
+  std::string text = fmt::format("{} classes", info.classes);
+  constexpr std::size_t kShownNames = 20;
+  if (!info.class_names.empty() && info.class_names.size() <= kShownNames) {
+    text += fmt::format(": {}", fmt::join(info.class_names, ", "));
+  }
+  return text;
+}
+
+void describe(const ShardSet& set) {
+  const ShardSetInfo& info = set.info();
+  line("data set", "{}", info.name);
+  line("samples", "{} in {} shards", info.samples, info.shards.size());
+  line("images", "{}{} x {} (height x width), {}", info.fixed_size ? "" : "up to ", info.height,
+       info.width, info.encoding == ImageEncoding::raw ? "raw" : "JPEG");
+  line("labels", "{}", describe_labels(info));
+  line("stored", "{:.1f} MB", static_cast<double>(set.stored_bytes(0, info.samples)) / kMegabyte);
+  for (std::size_t s = 0; s < info.shards.size(); ++s) {
+    const std::int64_t end = s + 1 < info.shards.size() ? info.first_sample[s + 1] : info.samples;
+    line(fmt::format("shard {}", s), "{}: samples {} to {}", info.shards[s].filename().string(),
+         info.first_sample[s], end - 1);
+  }
+}
+
+int inspect_shards(const fs::path& path, bool verify) {
+  const ShardSet set(path);
+  describe(set);
+  if (!verify) return 0;
+  VerifyReport total;
+  for (const fs::path& shard : set.info().shards) {
+    const VerifyReport report = verify_shard(shard);
+    total.bytes += report.bytes;
+    total.blocks += report.blocks;
+    for (const std::string& problem : report.problems) log::error("{}", problem);
+    for (const std::string& dataset : report.unchecked) {
+      log::warning("{}: carries no checksums", dataset);
+    }
+    total.problems.insert(total.problems.end(), report.problems.begin(), report.problems.end());
+  }
+  line("verified", "{:.1f} MB against {} checksums, {} wrong",
+       static_cast<double>(total.bytes) / kMegabyte, total.blocks, total.problems.size());
+  return total.problems.empty() ? 0 : 1;
+}
+
+std::int64_t elements(const std::vector<NamedTensor>& tensors) {
+  std::int64_t sum = 0;
+  for (const NamedTensor& tensor : tensors) sum += tensor.shape.elements();
+  return sum;
+}
+
+/// Reading a checkpoint compares all its checksums, so --verify adds nothing but the exit code.
+int inspect_checkpoint(const fs::path& path, bool verify) {
+  try {
+    const FoundCheckpoint found = open_checkpoint(path);
+    const Checkpoint& checkpoint = found.checkpoint;
+    line("checkpoint", "{}", found.file.path.string());
+    line("step", "{} (epoch {})", checkpoint.step, checkpoint.epoch);
+    line("seed", "{}", checkpoint.seed);
+    line("model", "{}", checkpoint.model);
+    line("parameters", "{} in {} tensors", elements(checkpoint.parameters),
+         checkpoint.parameters.size());
+    line("running", "{} in {} tensors", elements(checkpoint.running), checkpoint.running.size());
+    line("momentum", "{} in {} tensors", elements(checkpoint.momentum), checkpoint.momentum.size());
+    line("checksum", "{} (verified)", checkpoint.checksum);
+    std::cout << "\n" << checkpoint.configuration;
+    return 0;
+  } catch (const RefusedError& error) {
+    if (!verify) throw;
+    log::error("{}", error.what());
+    return 1;
+  }
+}
+
+bool is_checkpoint(const fs::path& path) {
+  if (fs::is_directory(path)) return fs::is_directory(path / "checkpoints");
+  return hdf5_file_format(path) == "simclr-checkpoint";
+}
+
+}  // namespace
+
+int run_inspect(Invocation& invocation) {
+  fs::path path;
+  bool verify = false;
+  Options options("inspect", "what is in a shard set or a checkpoint", {"inspect"});
+  options
+      .positional("path", path,
+                  "directory of shards, one shard, a checkpoint, or a run directory (its newest "
+                  "valid checkpoint)")
+      .flag("verify", verify, "read every byte against the checksums; exit code 1 if one differs");
+  if (!options.parse(invocation.arguments)) return 0;
+  if (path.empty()) refuse("inspect: name a directory or a file");
+  if (!fs::exists(path)) refuse("{}: no such directory or file", path.string());
+  return is_checkpoint(path) ? inspect_checkpoint(path, verify) : inspect_shards(path, verify);
+}
+
+}  // namespace simclr

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "simclr/comm/communicator.hpp"
+#include "simclr/data/pack.hpp"
+#include "simclr/io/image_file.hpp"
+
+namespace simclr {
+
+/// Images to be packed, in the order in which they are packed.
+class ImageSource {
+ public:
+  ImageSource() = default;
+  ImageSource(const ImageSource&) = delete;
+  ImageSource& operator=(const ImageSource&) = delete;
+  virtual ~ImageSource() = default;
+
+  [[nodiscard]] virtual std::int64_t samples() const = 0;
+  /// Empty when unlabelled.
+  [[nodiscard]] virtual const std::vector<std::int64_t>& labels() const = 0;
+  [[nodiscard]] virtual std::vector<std::string> class_names() const = 0;
+  /// Height and width of every image where all are known to be alike.
+  [[nodiscard]] virtual std::optional<std::pair<int, int>> common_size() const = 0;
+
+  [[nodiscard]] virtual ImageHeader header(std::int64_t sample) const = 0;
+  virtual void load(std::int64_t sample, Image& out) const = 0;
+  /// The JPEG file as it is, if the sample is one; else empty.
+  [[nodiscard]] virtual std::vector<std::byte> jpeg_file(std::int64_t sample) const = 0;
+  /// What to call a sample in a message.
+  [[nodiscard]] virtual std::string describe(std::int64_t sample) const = 0;
+};
+
+/// All throw RefusedError for input that is not what it should be.
+std::unique_ptr<ImageSource> open_folder(const PackConfig& config, Communicator& world);
+std::unique_ptr<ImageSource> open_idx(const PackConfig& config);
+std::unique_ptr<ImageSource> open_cifar(const PackConfig& config);
+
+/// Images of one size kept in memory, (N, height, width, 3).
+class MemorySource : public ImageSource {
+ public:
+  MemorySource(int height, int width, std::vector<std::uint8_t> pixels,
+               std::vector<std::int64_t> labels, std::vector<std::string> class_names);
+
+  [[nodiscard]] std::int64_t samples() const override;
+  [[nodiscard]] const std::vector<std::int64_t>& labels() const override { return labels_; }
+  [[nodiscard]] std::vector<std::string> class_names() const override { return class_names_; }
+  [[nodiscard]] std::optional<std::pair<int, int>> common_size() const override;
+  [[nodiscard]] ImageHeader header(std::int64_t sample) const override;
+  void load(std::int64_t sample, Image& out) const override;
+  [[nodiscard]] std::vector<std::byte> jpeg_file(std::int64_t) const override { return {}; }
+  [[nodiscard]] std::string describe(std::int64_t sample) const override;
+
+ private:
+  int height_, width_;
+  std::vector<std::uint8_t> pixels_;
+  std::vector<std::int64_t> labels_;
+  std::vector<std::string> class_names_;
+};
+
+}  // namespace simclr

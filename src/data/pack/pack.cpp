@@ -1,0 +1,242 @@
+#include "simclr/data/pack.hpp"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "image_source.hpp"
+#include "resize_image.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/io/shard_writer.hpp"
+
+namespace simclr {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kDefaultShards = 8;
+
+/// Does a rank's share of work; if any rank met an error, all throw the first one alike, so that
+/// every rank cleans up.
+template <class Work>
+void agreeing(Communicator& world, const Work& work) {
+  constexpr char kRefused = 'r';
+  std::string problem;
+  try {
+    work();
+  } catch (const RefusedError& error) {
+    problem = kRefused + std::string(error.what());
+  } catch (const std::exception& error) {
+    problem = 'f' + std::string(error.what());
+  }
+  for (const std::string& text : gather_texts(world, problem)) {
+    if (text.empty()) continue;
+    if (text.front() == kRefused) refuse("{}", text.substr(1));
+    fail("{}", text.substr(1));
+  }
+}
+
+std::unique_ptr<ImageSource> open_source(const PackConfig& config, Communicator& world) {
+  switch (config.source) {
+    case PackSource::folder:
+      return open_folder(config, world);
+    case PackSource::idx:
+      return open_idx(config);
+    case PackSource::cifar_bin:
+      return open_cifar(config);
+  }
+  fail("unknown source of images");
+}
+
+bool is_shard(const fs::path& path) { return path.extension() == ".h5"; }
+/// What a writer that was killed has left behind.
+bool is_leftover(const fs::path& path) {
+  return path.filename().string().find(".h5.partial-") != std::string::npos;
+}
+
+/// What is wrong with the output, if anything.
+void prepare_output(const PackConfig& config) {
+  if (fs::exists(config.output) && !fs::is_directory(config.output)) {
+    refuse("--output {}: exists and is no directory", config.output.string());
+  }
+  fs::create_directories(config.output);
+  std::vector<fs::path> leftovers;
+  for (const auto& entry : fs::directory_iterator(config.output)) {
+    if (!config.force) {
+      refuse(
+          "--output {}: not empty ({}); choose another directory, or --force to replace its "
+          "shards",
+          config.output.string(), entry.path().filename().string());
+    }
+    if (is_leftover(entry.path())) leftovers.push_back(entry.path());
+  }
+  for (const fs::path& leftover : leftovers) fs::remove(leftover);
+}
+
+void remove_old_shards(const fs::path& directory) {
+  std::vector<fs::path> old;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    if (is_shard(entry.path())) old.push_back(entry.path());
+  }
+  for (const fs::path& shard : old) fs::remove(shard);
+}
+
+class Packer {
+ public:
+  Packer(const PackConfig& config, Communicator& world)
+      : config_(config), world_(world), source_(open_source(config, world)) {
+    samples_ = source_->samples();
+    shards_ = config.shards > 0 ? config.shards : std::min(kDefaultShards, samples_);
+    if (shards_ > samples_) {
+      refuse("--shards {}: more than the {} images", shards_, samples_);
+    }
+  }
+
+  PackSummary run() {
+    agreeing(world_, [this] {
+      if (world_.rank() == 0) prepare_output(config_);
+    });
+    fixed_size_ = find_fixed_size();
+    std::vector<ShardWriter> finished;
+    agreeing(world_, [&] {
+      for (std::int64_t s = world_.rank(); s < shards_; s += world_.size()) {
+        finished.push_back(write_shard(s));
+      }
+    });
+    agreeing(world_, [this] {
+      if (world_.rank() == 0) remove_old_shards(config_.output);
+    });
+    for (ShardWriter& shard : finished) shard.publish();
+    world_.barrier();
+    return summary();
+  }
+
+ private:
+  [[nodiscard]] std::pair<int, int> packed_size(std::pair<int, int> size) const {
+    if (config_.resize_short == 0) return size;
+    return size_with_short_side(size.first, size.second, static_cast<int>(config_.resize_short));
+  }
+
+  template <class Work>
+  void naming(std::int64_t sample, const Work& work) const {
+    try {
+      work();
+    } catch (const Error& error) {
+      refuse("{}: {}; replace or remove it", source_->describe(sample), error.what());
+    }
+  }
+
+  /// The size all packed images have, if they have one: every rank looks at a part of the headers.
+  std::optional<ShardSpec::Size> find_fixed_size() {
+    std::optional<std::pair<int, int>> common = source_->common_size();
+    bool alike = true;
+    if (common) {
+      common = packed_size(*common);
+    } else {
+      std::pair<int, int> smallest(INT32_MAX, INT32_MAX);
+      std::pair<int, int> largest(0, 0);
+      agreeing(world_, [&] { look_at_headers(smallest, largest); });
+      std::array<std::int32_t, 2> low = {smallest.first, smallest.second};
+      std::array<std::int32_t, 2> high = {largest.first, largest.second};
+      world_.all_reduce(buffer_span(std::span<std::int32_t>(low)), Reduction::min);
+      world_.all_reduce(buffer_span(std::span<std::int32_t>(high)), Reduction::max);
+      alike = low == high;
+      common = {low[0], low[1]};
+    }
+    if (!alike) return std::nullopt;
+    return ShardSpec::Size{common->first, common->second};
+  }
+
+  void look_at_headers(std::pair<int, int>& smallest, std::pair<int, int>& largest) const {
+    const std::int64_t begin = samples_ * world_.rank() / world_.size();
+    const std::int64_t end = samples_ * (world_.rank() + 1) / world_.size();
+    for (std::int64_t i = begin; i < end; ++i) {
+      naming(i, [&] {
+        const ImageHeader header = source_->header(i);
+        const auto [height, width] = packed_size({header.height, header.width});
+        smallest = {std::min(smallest.first, height), std::min(smallest.second, width)};
+        largest = {std::max(largest.first, height), std::max(largest.second, width)};
+      });
+    }
+  }
+
+  ShardWriter write_shard(std::int64_t shard) const {
+    const std::int64_t begin = samples_ * shard / shards_;
+    const std::int64_t end = samples_ * (shard + 1) / shards_;
+    ShardWriter writer(config_.output / shard_file_name(name(), shard, shards_),
+                       {.name = name(),
+                        .class_names = source_->class_names(),
+                        .samples = end - begin,
+                        .labelled = !source_->labels().empty(),
+                        .encoding = config_.encoding,
+                        .fixed_size = fixed_size_});
+    Image image;
+    for (std::int64_t i = begin; i < end; ++i) append(writer, i, image);
+    writer.complete();
+    return writer;
+  }
+
+  void append(ShardWriter& writer, std::int64_t sample, Image& image) const {
+    const std::int64_t label =
+        source_->labels().empty() ? 0 : source_->labels()[static_cast<std::size_t>(sample)];
+    std::vector<std::byte> file;
+    naming(sample, [&] { file = load(sample, image); });
+    const auto bytes = file.empty() ? std::as_bytes(std::span(image.pixels)) : std::span<const std::byte>(file);
+    writer.append(bytes, image.height, image.width, label);
+  }
+
+  /// The image as it is packed: decoded and resized; for JPEG also the file to store. A JPEG file
+  /// that keeps its size is stored as it is, and decoded to see that it is whole.
+  std::vector<std::byte> load(std::int64_t sample, Image& image) const {
+    const bool to_jpeg = config_.encoding == ImageEncoding::jpeg;
+    std::vector<std::byte> file;
+    if (to_jpeg) file = source_->jpeg_file(sample);
+    source_->load(sample, image);
+    const auto [height, width] = packed_size({image.height, image.width});
+    const bool resized = height != image.height || width != image.width;
+    if (resized) image = resize_image(image, height, width);
+    if (to_jpeg && (resized || file.empty())) file = encode_jpeg(image, config_.jpeg_quality);
+    return file;
+  }
+
+  [[nodiscard]] std::string name() const {
+    if (!config_.name.empty()) return config_.name;
+    const fs::path output = fs::absolute(config_.output).lexically_normal();
+    return (output.has_filename() ? output : output.parent_path()).filename().string();
+  }
+
+  [[nodiscard]] PackSummary summary() const {
+    PackSummary summary{.samples = samples_, .shards = shards_};
+    const auto& labels = source_->labels();
+    if (!labels.empty()) {
+      summary.classes =
+          std::max<std::int64_t>(static_cast<std::int64_t>(source_->class_names().size()),
+                                 *std::max_element(labels.begin(), labels.end()) + 1);
+    }
+    if (fixed_size_) summary.fixed_size = {fixed_size_->height, fixed_size_->width};
+    return summary;
+  }
+
+  const PackConfig& config_;
+  Communicator& world_;
+  std::unique_ptr<ImageSource> source_;
+  std::int64_t samples_ = 0;
+  std::int64_t shards_ = 0;
+  std::optional<ShardSpec::Size> fixed_size_;
+};
+
+}  // namespace
+
+PackSummary pack(const PackConfig& config, Communicator& world) {
+  if (config.resize_short < 0) {
+    refuse("--resize-short {}: must be positive", config.resize_short);
+  }
+  if (config.shards < 0) refuse("--shards {}: must be positive", config.shards);
+  if (config.jpeg_quality < 1 || config.jpeg_quality > 100) {
+    refuse("--jpeg-quality {}: allowed are 1 to 100", config.jpeg_quality);
+  }
+  return Packer(config, world).run();
+}
+
+}  // namespace simclr

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <utility>
+
+#include "simclr/io/image_file.hpp"
+
+namespace simclr {
+
+/// Height and width once the short side has `short_side` pixels; the long side is rounded down.
+std::pair<int, int> size_with_short_side(int height, int width, int short_side);
+
+/// Antialiased bicubic resize (a = -0.5, half-pixel centres), computed in float, rounded once.
+Image resize_image(const Image& image, int height, int width);
+
+}  // namespace simclr
