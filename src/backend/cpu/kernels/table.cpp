@@ -18,6 +18,9 @@ void fill(kernels::Table& table);
 namespace simclr::isa_v4 {
 void fill(kernels::Table& table);
 }
+namespace simclr::isa_v4_bf16 {
+void fill(kernels::Table& table);
+}
 #endif
 
 namespace simclr::kernels {
@@ -38,6 +41,9 @@ std::vector<InstructionSet> usable_instruction_sets() {
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                   __builtin_cpu_supports("avx512cd");
+  if (v4 && __builtin_cpu_supports("avx512bf16")) {
+    sets.push_back({"x86-64-v4-bf16", isa_v4_bf16::fill});
+  }
   if (v4) sets.push_back({"x86-64-v4", isa_v4::fill});
   if (v3) sets.push_back({"x86-64-v3", isa_v3::fill});
 #endif
