@@ -1,0 +1,125 @@
+// One training step of the same global batch on several ranks against one rank: same mathematics.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "simclr/comm/communicator.hpp"
+#include "simclr/comm/session.hpp"
+#include "step.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr std::int64_t kGlobalSamples = 8;
+
+/// This rank's rows of the global views: both views of samples [rank*n, (rank+1)*n).
+std::vector<float> local_views(const std::vector<float>& global, std::int64_t local_samples,
+                               int rank) {
+  const std::size_t view = global.size() / (2 * kGlobalSamples);
+  std::vector<float> local;
+  for (std::int64_t v = 0; v < 2; ++v) {
+    const auto first = static_cast<std::size_t>(v * kGlobalSamples + rank * local_samples) * view;
+    const auto begin = global.begin() + static_cast<std::ptrdiff_t>(first);
+    local.insert(local.end(), begin, begin + static_cast<std::ptrdiff_t>(view) * local_samples);
+  }
+  return local;
+}
+
+struct Outcome {
+  double loss = 0;
+  std::vector<float> gradients, parameters, running;
+};
+
+Outcome run(PretrainingSpec spec, Communicator& world, int bn_group_samples) {
+  const int ranks = world.size();
+  spec.rank = world.rank();
+  spec.world_size = ranks;
+  spec.local_samples = kGlobalSamples / ranks;
+  const int group = bn_group_samples > 0 ? bn_group_samples : static_cast<int>(kGlobalSamples);
+  const auto local = static_cast<int>(spec.local_samples);
+  spec.batch_norm.groups_per_rank = group < local ? local / group : 1;
+  spec.batch_norm.ranks_per_group = group > local ? group / local : 1;
+  const auto bn_group = world.split(world.rank() / spec.batch_norm.ranks_per_group);
+  const auto gradient_lane = world.duplicate();
+  const auto backend = make_cpu_backend(1);
+  Executor executor(record_pretraining(spec), *backend,
+                    {&world, bn_group.get(), gradient_lane.get()}, {.poison_arena = true});
+
+  test::set_state(executor);
+  const std::int64_t view = spec.image_size * spec.image_size * 3;
+  const auto views =
+      local_views(test::fixed_views(2 * kGlobalSamples * view), spec.local_samples, spec.rank);
+  executor.upload(executor.program().at("views"), const_buffer_span(std::span<const float>(views)));
+  executor.run_forward();
+  executor.run_backward();
+  Outcome outcome;
+  outcome.gradients = executor.flat(Storage::gradients);
+  executor.run_update();
+  std::vector<double> sums(3);
+  executor.download(executor.program().at("loss_sums"), buffer_span(std::span(sums)));
+  outcome.loss = sums[0] / (2 * kGlobalSamples);
+  outcome.parameters = executor.flat(Storage::parameters);
+  outcome.running = executor.flat(Storage::running);
+  return outcome;
+}
+
+/// rms(a - b) / rms(b); NaN if either has one.
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    size += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(difference / size);
+}
+
+void expect_as_on_one_rank(const PretrainingSpec& spec, int bn_group_samples = 0) {
+  const auto world = make_world_communicator();
+  const auto alone = make_self_communicator();
+  const Outcome expected = run(spec, *alone, bn_group_samples);
+  const Outcome outcome = run(spec, *world, bn_group_samples);
+  EXPECT_LE(std::abs(outcome.loss - expected.loss), 1e-6 * std::abs(expected.loss));
+  EXPECT_LE(relative_difference(outcome.gradients, expected.gradients), 1e-3);
+  EXPECT_LE(relative_difference(outcome.parameters, expected.parameters), 1e-5);
+  EXPECT_LE(relative_difference(outcome.running, expected.running), 1e-5);
+
+  // The state is the same on every rank, to the bit.
+  std::vector<float> first = outcome.parameters;
+  first.insert(first.end(), outcome.running.begin(), outcome.running.end());
+  std::vector<float> mine = first;
+  world->broadcast(buffer_span(std::span(first)), 0);
+  EXPECT_EQ(mine, first);
+}
+
+TEST(Ranks, AgreeWithOneRank) { expect_as_on_one_rank(test::small_spec()); }
+
+TEST(Ranks, AgreeWithOneRankOnBottlenecksWithRecomputation) {
+  PretrainingSpec spec = test::small_spec();
+  spec.encoder = {.depth = 50, .width = 0.125, .stem = Stem::imagenet};
+  spec.image_size = 64;
+  spec.recompute_blocks = true;
+  spec.bucket_bytes = 1 << 12;
+  expect_as_on_one_rank(spec);
+}
+
+/// Groups of K samples are the same mathematics whether they lie within a rank or span ranks.
+TEST(Ranks, AgreeWithOneRankWithGroupedStatistics) {
+  for (const int samples : {2, 4}) expect_as_on_one_rank(test::small_spec(), samples);
+}
+
+TEST(Ranks, AgreeWithOneRankInBf16) {
+  if (!cpu_has_native_bf16()) GTEST_SKIP() << "this CPU has no native bf16 arithmetic";
+  PretrainingSpec spec = test::small_spec();
+  spec.activations = DType::bf16;
+  const auto world = make_world_communicator();
+  const auto alone = make_self_communicator();
+  const Outcome expected = run(spec, *alone, 0);
+  const Outcome outcome = run(spec, *world, 0);
+  EXPECT_LE(std::abs(outcome.loss - expected.loss), 1e-3 * std::abs(expected.loss));
+  EXPECT_LE(relative_difference(outcome.gradients, expected.gradients), 0.1);
+}
+
+}  // namespace
+}  // namespace simclr
