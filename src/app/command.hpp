@@ -41,5 +41,6 @@ int run_bench_augment(Invocation& invocation);
 int run_export(Invocation& invocation);
 int run_inspect(Invocation& invocation);
 int run_pack(Invocation& invocation);
+int run_pretrain(Invocation& invocation);
 
 }  // namespace simclr

@@ -9,6 +9,8 @@ const std::array kCommands{
     Command{"pack", "images -> HDF5 shards, in parallel over ranks", true, run_pack},
     Command{"inspect", "what is in a shard set or a checkpoint; --verify checks every byte", false,
             run_inspect},
+    Command{"pretrain", "the main job: trains an encoder, writes checkpoints, resumes", true,
+            run_pretrain},
     Command{"bench", "benchmarks of the program's parts, with the machine's limits beside them",
             true, run_bench},
     Command{"export", "checkpoint -> .safetensors with torchvision's names", false, run_export},

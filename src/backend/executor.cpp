@@ -134,6 +134,13 @@ void Executor::set_flat(Storage storage, std::span<const float> values) {
   backend_->upload(info, flat_.at(storage).data(), const_buffer_span(values));
 }
 
+bool Executor::all_finite(Storage storage) const {
+  const auto found = flat_.find(storage);
+  if (found == flat_.end()) fail("the program has no such flat buffer");
+  const auto count = static_cast<std::size_t>(flat_info(storage).shape.elements());
+  return backend_->all_finite(found->second.data(), count);
+}
+
 void Executor::run(std::size_t begin, std::size_t end) { runner_->run(begin, end); }
 
 void Executor::run_traced(std::size_t begin, std::size_t end,

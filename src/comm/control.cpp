@@ -2,8 +2,31 @@
 #include <cstdint>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/core/check.hpp"
 
 namespace simclr {
+namespace {
+
+enum class Outcome : char { done, refused, failed };
+
+}  // namespace
+
+void on_root(Communicator& comm, const std::function<void()>& work) {
+  std::string outcome(1, static_cast<char>(Outcome::done));
+  if (comm.rank() == 0) {
+    try {
+      work();
+    } catch (const RefusedError& error) {
+      outcome = static_cast<char>(Outcome::refused) + std::string(error.what());
+    } catch (const std::exception& error) {
+      outcome = static_cast<char>(Outcome::failed) + std::string(error.what());
+    }
+  }
+  outcome = broadcast_text(comm, outcome);
+  const std::string message = outcome.substr(1);
+  if (outcome.front() == static_cast<char>(Outcome::refused)) throw RefusedError(message);
+  if (outcome.front() == static_cast<char>(Outcome::failed)) throw Error(message);
+}
 
 bool any_rank(Communicator& comm, bool flag) {
   std::int32_t value = flag ? 1 : 0;

@@ -2,6 +2,7 @@
 
 #include <mpi.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -52,6 +53,14 @@ bool all_ranks_arrive(double seconds) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return done != 0;
+}
+
+std::string mpi_library_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  mpi_check(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
+  const std::string version(text.data(), static_cast<std::size_t>(length));
+  return version.substr(0, std::min(version.find('\n'), version.find('\0')));
 }
 
 void abort_all_ranks(int exit_code) {

@@ -158,6 +158,14 @@ Checkpoint read_verified(const h5::Handle& file) {
 
 }  // namespace
 
+std::string hdf5_version() {
+  unsigned major = 0;
+  unsigned minor = 0;
+  unsigned release = 0;
+  h5::check(H5get_libversion(&major, &minor, &release), "HDF5 version");
+  return fmt::format("{}.{}.{}", major, minor, release);
+}
+
 const NamedTensor& find_tensor(const std::vector<NamedTensor>& tensors, const std::string& name) {
   for (const NamedTensor& t : tensors) {
     if (t.name == name) return t;

@@ -83,6 +83,9 @@ class Backend {
   virtual void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) = 0;
   virtual void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) = 0;
 
+  /// Whether every one of `count` f32 values (a flat buffer's) is finite.
+  [[nodiscard]] virtual bool all_finite(const std::byte* values, std::size_t count) = 0;
+
   virtual std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) = 0;
   virtual std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps) = 0;
 };

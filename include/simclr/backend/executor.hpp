@@ -49,6 +49,8 @@ class Executor {
   /// A whole flat buffer (parameters, gradients, momentum, second_moment, running), f32.
   [[nodiscard]] std::vector<float> flat(Storage storage) const;
   void set_flat(Storage storage, std::span<const float> values);
+  /// Whether a flat buffer holds no infinity and no NaN, without moving it to the host.
+  [[nodiscard]] bool all_finite(Storage storage) const;
 
   void run_forward() { run(0, program_.backward_begin); }
   void run_backward() { run(program_.backward_begin, program_.update_begin); }

@@ -1,6 +1,7 @@
 #pragma once
 // Collective communication among ranks, as the ops of a program and the control code need it.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,9 @@ class Communicator {
 std::unique_ptr<Communicator> make_self_communicator();
 
 // Control-plane helpers, built on the above.
+
+/// Runs `work` on rank 0 only; what it throws is thrown on every rank.
+void on_root(Communicator& comm, const std::function<void()>& work);
 
 /// True when `flag` is true on any rank.
 bool any_rank(Communicator& comm, bool flag);

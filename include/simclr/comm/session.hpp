@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "simclr/comm/communicator.hpp"
 
@@ -31,6 +32,9 @@ bool all_ranks_arrive(double seconds);
 
 /// Ends every rank of the job at once with this exit code.
 [[noreturn]] void abort_all_ranks(int exit_code);
+
+/// "Open MPI v4.1.4, ..."; one line.
+std::string mpi_library_version();
 
 /// Ranks that share this node's memory, and this rank's place among them.
 struct NodePlace {

@@ -70,6 +70,9 @@ FoundCheckpoint open_checkpoint(const std::filesystem::path& run_or_file);
 void prune_checkpoints(const std::filesystem::path& directory, int keep,
                        const std::function<bool(std::int64_t step)>& pinned);
 
+/// "1.10.8".
+std::string hdf5_version();
+
 /// Deletes what an interrupted write has left behind.
 void remove_unfinished_checkpoints(const std::filesystem::path& directory);
 

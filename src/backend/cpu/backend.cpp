@@ -40,6 +40,11 @@ class CpuBackend final : public Backend {
     cpu::download(tensor, device, host);
   }
 
+  [[nodiscard]] bool all_finite(const std::byte* values, std::size_t count) override {
+    omp_set_num_threads(threads_);
+    return cpu::all_finite(values, count);
+  }
+
   std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) override {
     omp_set_num_threads(threads_);
     const cpu::StepContext context{

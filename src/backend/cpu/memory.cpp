@@ -134,4 +134,16 @@ void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host
   });
 }
 
+bool all_finite(const std::byte* values, std::size_t count) {
+  // All exponent bits set: infinity or NaN. Integer arithmetic, so that it vectorises.
+  constexpr std::uint32_t kExponent = 0x7F800000U;
+  const auto* words = reinterpret_cast<const std::uint32_t*>(values);
+  std::uint32_t found = 0;
+#pragma omp parallel for simd reduction(| : found) schedule(static)
+  for (std::size_t i = 0; i < count; ++i) {
+    found |= static_cast<std::uint32_t>((words[i] & kExponent) == kExponent);
+  }
+  return found == 0;
+}
+
 }  // namespace simclr::cpu

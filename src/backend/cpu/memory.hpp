@@ -11,4 +11,7 @@ Buffer allocate(std::size_t bytes);
 void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host);
 void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host);
 
+/// Whether none of `count` f32 values is infinite or NaN.
+bool all_finite(const std::byte* values, std::size_t count);
+
 }  // namespace simclr::cpu

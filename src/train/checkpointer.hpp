@@ -1,0 +1,39 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "simclr/comm/communicator.hpp"
+#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/trainer.hpp"
+
+namespace simclr {
+
+/// Knows when a checkpoint is due, writes it from rank 0 and deletes old ones.
+class Checkpointer {
+ public:
+  Checkpointer(const PretrainConfig& config, std::int64_t steps_per_epoch, Communicator& world);
+
+  /// After `step` updates, from the options that count steps and epochs: the same on all ranks.
+  [[nodiscard]] bool due_at(std::int64_t step) const;
+  /// Whether --checkpoint-every-minutes have passed, by this rank's clock.
+  [[nodiscard]] bool due_by_time() const;
+
+  /// Collective. A step that has been written by this process is not written again. When it cannot
+  /// be written (full disk) every rank throws Error, and the older checkpoints are as they were.
+  void write(const Trainer& trainer, std::int64_t step);
+
+ private:
+  [[nodiscard]] bool pinned(std::int64_t step) const;
+
+  const PretrainConfig& config_;
+  std::filesystem::path directory_;
+  std::int64_t steps_per_epoch_;
+  Communicator& world_;
+  std::int64_t last_written_ = -1;
+  std::chrono::steady_clock::time_point last_time_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace simclr

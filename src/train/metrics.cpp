@@ -1,0 +1,56 @@
+#include "metrics.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "simclr/core/check.hpp"
+#include "simclr/io/atomic_file.hpp"
+
+namespace simclr {
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+namespace {
+
+/// The rows up to this step. A row that a crash cut in the middle ends the list.
+std::string rows_up_to(const fs::path& file, std::int64_t last_step) {
+  std::string kept;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    const Json row = Json::parse(line, nullptr, false);
+    if (row.is_discarded() || row.value("step", last_step + 1) > last_step) break;
+    kept += line + "\n";
+  }
+  return kept;
+}
+
+}  // namespace
+
+MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) : file_(file) {
+  if (fs::exists(file)) {
+    const std::string kept = rows_up_to(file, last_step);
+    AtomicFile rewritten(file);
+    rewritten.write(kept);
+    rewritten.commit();
+  }
+  out_.open(file, std::ios::app);
+  if (!out_) fail("cannot write {}", file.string());
+}
+
+void MetricsFile::append(const MetricsRow& row) {
+  const Json json{{"step", row.step},
+                  {"epoch", row.epoch},
+                  {"loss", row.loss},
+                  {"contrastive_top1", row.contrastive_top1},
+                  {"entropy", row.entropy},
+                  {"learning_rate", row.learning_rate},
+                  {"images_per_second", row.images_per_second},
+                  {"seconds_step", row.seconds_step},
+                  {"seconds_data", row.seconds_data},
+                  {"seconds_forward", row.seconds_forward},
+                  {"seconds_backward", row.seconds_backward},
+                  {"seconds_update", row.seconds_update},
+                  {"seconds_checkpoint", row.seconds_checkpoint}};
+  out_ << json.dump() << '\n' << std::flush;
+  if (!out_) fail("cannot write {}: is the disk full?", file_.string());
+}
+
+}  // namespace simclr

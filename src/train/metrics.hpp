@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace simclr {
+
+/// One logged step; times are means over the steps since the row before.
+struct MetricsRow {
+  std::int64_t step = 0;  ///< 1 = after the first update
+  double epoch = 0;       ///< passes over the data done
+  double loss = 0;        ///< the paper's L, of this step
+  double contrastive_top1 = 0, entropy = 0, learning_rate = 0;
+  double images_per_second = 0;
+  double seconds_step = 0, seconds_data = 0, seconds_forward = 0, seconds_backward = 0;
+  double seconds_update = 0, seconds_checkpoint = 0;
+};
+
+/// metrics.jsonl, written by rank 0. Numbers are written so that they read back exactly.
+class MetricsFile {
+ public:
+  /// Opens for appending, after cutting back to the rows up to `last_step`.
+  MetricsFile(const std::filesystem::path& file, std::int64_t last_step);
+  /// Throws Error when the row cannot be written (full disk).
+  void append(const MetricsRow& row);
+
+ private:
+  std::filesystem::path file_;
+  std::ofstream out_;
+};
+
+}  // namespace simclr

@@ -1,0 +1,267 @@
+#include "simclr/train/pretrain.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "checkpointer.hpp"
+#include "environment.hpp"
+#include "metrics.hpp"
+#include "progress.hpp"
+#include "run_directory.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/data/loader.hpp"
+#include "simclr/train/trainer.hpp"
+#include "stop_signal.hpp"
+#include "system_info.hpp"
+
+namespace simclr {
+namespace {
+
+using SystemClock = std::chrono::system_clock;
+using Clock = std::chrono::steady_clock;
+
+/// Where a run begins and ends, in updates.
+struct Span {
+  std::int64_t first = 0;
+  std::int64_t end = 0;
+  std::int64_t steps_per_epoch = 1;
+};
+
+/// What all ranks do after a step.
+struct Decision {
+  bool stop = false;
+  bool checkpoint = false;
+  std::string reason;  ///< of the stop
+};
+
+/// Agrees on it: a signal may reach one rank only, and clocks differ.
+Decision agree(Communicator& control, const Checkpointer& checkpointer,
+               const std::optional<SystemClock::time_point>& deadline) {
+  std::string wish = received_stop_signal();
+  if (wish.empty() && deadline && SystemClock::now() >= *deadline) wish = "the job's time limit";
+  std::array<std::int32_t, 2> flags{wish.empty() ? 0 : 1, checkpointer.due_by_time() ? 1 : 0};
+  control.all_reduce({flags.data(), flags.size(), DType::i32}, Reduction::max);
+  Decision decision{flags[0] != 0, flags[1] != 0, {}};
+  if (!decision.stop) return decision;
+  for (const std::string& text : gather_texts(control, wish)) {
+    if (!text.empty() && decision.reason.empty()) decision.reason = text;
+  }
+  return decision;
+}
+
+/// Rank 0's records of the run; nothing on the other ranks.
+class Records {
+ public:
+  Records(const PretrainConfig& config, const Span& span, bool is_root)
+      : config_(config), span_(span) {
+    if (!is_root) return;
+    metrics_.emplace(config.run_dir / "metrics.jsonl", span.first);
+    progress_.emplace(span.first, span.end, span.steps_per_epoch);
+  }
+
+  void add(std::int64_t step, const StepResult& result, double seconds_data) {
+    ++steps_;
+    sums_.seconds_data += seconds_data;
+    sums_.seconds_forward += result.seconds_forward;
+    sums_.seconds_backward += result.seconds_backward;
+    sums_.seconds_update += result.seconds_update;
+    const bool logged =
+        step % config_.log_every == 0 || step == span_.first + 1 || step == span_.end;
+    if (!metrics_) return;
+    const MetricsRow row = mean_row(step, result);
+    if (logged) metrics_->append(row);
+    progress_->show(row, logged);
+    if (logged) start_interval();
+  }
+  void add_checkpoint_seconds(double seconds) { sums_.seconds_checkpoint += seconds; }
+  void finish() {
+    if (progress_) progress_->finish();
+  }
+
+ private:
+  MetricsRow mean_row(std::int64_t step, const StepResult& result) const {
+    const auto n = static_cast<double>(steps_);
+    const double seconds =
+        std::chrono::duration<double>(Clock::now() - interval_start_).count() / n;
+    return {.step = step,
+            .epoch = static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch),
+            .loss = result.loss,
+            .contrastive_top1 = result.contrastive_top1,
+            .entropy = result.entropy,
+            .learning_rate = result.learning_rate,
+            .images_per_second = static_cast<double>(config_.batch_size) / seconds,
+            .seconds_step = seconds,
+            .seconds_data = sums_.seconds_data / n,
+            .seconds_forward = sums_.seconds_forward / n,
+            .seconds_backward = sums_.seconds_backward / n,
+            .seconds_update = sums_.seconds_update / n,
+            .seconds_checkpoint = sums_.seconds_checkpoint / n};
+  }
+  void start_interval() {
+    sums_ = {};
+    steps_ = 0;
+    interval_start_ = Clock::now();
+  }
+
+  const PretrainConfig& config_;
+  Span span_;
+  std::optional<MetricsFile> metrics_;
+  std::optional<Progress> progress_;
+  MetricsRow sums_;
+  std::int64_t steps_ = 0;
+  Clock::time_point interval_start_ = Clock::now();
+};
+
+struct Outcome {
+  std::int64_t step = 0;
+  std::string stopped_by;  ///< empty: the end was reached
+};
+
+/// SimCLR's Algorithm 1. For each global batch of N images: two augmented views of each (the
+/// loader); h = f(x), z = g(h) of all 2N views, NT-Xent over the global batch, its gradient, and
+/// the update of f and g (the trainer).
+Outcome train(const PretrainConfig& config, const Span& span,
+              const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
+              Trainer& trainer, Communicator& world) {
+  Checkpointer checkpointer(config, span.steps_per_epoch, world);
+  Records records(config, span, world.rank() == 0);
+  const auto save = [&](std::int64_t step) {
+    const auto start = Clock::now();
+    checkpointer.write(trainer, step);
+    records.add_checkpoint_seconds(std::chrono::duration<double>(Clock::now() - start).count());
+  };
+
+  if (span.first == 0 && checkpointer.due_at(0)) save(0);
+  Outcome outcome{span.first, {}};
+  while (outcome.step < span.end && outcome.stopped_by.empty()) {
+    const ViewBatch& batch = loader.next();
+    const bool traced = config.trace_ops && outcome.step == span.first;
+    const StepResult result = traced ? trainer.step_traced(batch.views, outcome.step)
+                                     : trainer.step(batch.views, outcome.step);
+    ++outcome.step;
+    records.add(outcome.step, result, loader.take_stall_seconds());
+
+    const Decision decision = agree(world, checkpointer, deadline);
+    if (decision.stop) outcome.stopped_by = decision.reason;
+    if (decision.checkpoint || checkpointer.due_at(outcome.step)) save(outcome.step);
+  }
+  records.finish();
+  if (outcome.step > span.first) save(outcome.step);
+  return outcome;
+}
+
+std::int64_t steps_per_epoch(const PretrainConfig& config, const ShardSetInfo& data) {
+  return data.samples / config.batch_size;
+}
+
+/// Refuses whatever can be refused before anything is written or read in bulk.
+void validate_all(const PretrainConfig& config, Communicator& world) {
+  config.validate();
+  validate_device(config);
+  (void)config.program_spec(world.rank(), world.size());
+  if (config.data.empty()) refuse("option --data is missing: the directory of the training shards");
+  if (config.run_dir.empty()) refuse("option --run-dir is missing: where this run's files go");
+  on_root(world, [&] { validate_data(config, ShardSet(config.data).info()); });
+}
+
+LoaderConfig loader_config(const PretrainConfig& config, const Span& span, int threads,
+                           Communicator& world) {
+  return {.augmentation = config.augmentation(),
+          .seed = config.seed,
+          .shuffle = config.shuffle,
+          .batch_size = config.batch_size,
+          .rank = world.rank(),
+          .world_size = world.size(),
+          .threads = config.loader_threads > 0 ? config.loader_threads : threads,
+          .first_step = span.first,
+          .end_step = span.end};
+}
+
+/// The first update of this start, agreed by all ranks.
+std::int64_t first_step(const RunDirectory* run, Communicator& world) {
+  std::int64_t step = run != nullptr && run->resumed() ? run->resumed()->checkpoint.step : 0;
+  world.broadcast({&step, sizeof(step), DType::u8}, 0);
+  return step;
+}
+
+void restore(Trainer& trainer, const RunDirectory* run, std::int64_t step, Communicator& world) {
+  if (step == 0 && !any_rank(world, run != nullptr && run->resumed().has_value())) return;
+  const FoundCheckpoint* found = run != nullptr ? &*run->resumed() : nullptr;
+  const std::string origin = found != nullptr ? found->file.path.string() : "";
+  trainer.restore(found != nullptr ? &found->checkpoint : nullptr, origin);
+  log::info("resuming from {} at step {}", origin, step);
+}
+
+void describe_run(const Trainer& trainer, const SampleStore& store, const Span& span, int threads,
+                  const MemoryReport& memory, Communicator& world) {
+  constexpr double kMegabyte = 1e6;
+  const auto per_view = static_cast<double>(memory.saved_activation_bytes) /
+                        static_cast<double>(trainer.views_per_rank());
+  log::info("data: {}", store.description());
+  log::info("{} rank{} x {} threads on {}; steps {} to {}, {} an epoch", world.size(),
+            world.size() == 1 ? "" : "s", threads, trainer.backend_name(), span.first, span.end,
+            span.steps_per_epoch);
+  log::info(
+      "memory a rank: activations {:.1f} MB ({:.2f} MB saved a view), parameters and optimiser "
+      "{:.1f} MB, workspace {:.1f} MB",
+      static_cast<double>(memory.arena_bytes) / kMegabyte, per_view / kMegabyte,
+      static_cast<double>(memory.parameter_bytes) / kMegabyte,
+      static_cast<double>(memory.workspace_bytes) / kMegabyte);
+}
+
+}  // namespace
+
+int pretrain(const PretrainConfig& config, const BuildInfo& build, Communicator& world) {
+  install_stop_signals();
+  validate_all(config, world);
+  std::optional<SystemClock::time_point> deadline;
+  if (config.stop_before_minutes) deadline = job_deadline(*config.stop_before_minutes);
+
+  std::optional<RunDirectory> run;
+  on_root(world, [&] { run.emplace(config); });
+  const RunDirectory* root_run = run ? &*run : nullptr;
+  const int threads = config.threads > 0 ? config.threads : default_threads(world);
+  const auto store = open_sample_store(config.data, config.cache, world, threads);
+
+  Span span{.first = first_step(root_run, world),
+            .steps_per_epoch = steps_per_epoch(config, store->info())};
+  const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
+  span.end = std::min(total, config.max_steps.value_or(total));
+  Trainer trainer(config, span.steps_per_epoch, threads, world);
+  restore(trainer, root_run, span.first, world);
+
+  RunState state{.step = span.first, .restarts = run ? run->restarts() : 0};
+  on_root(world, [&] {
+    run->begin(config);
+    write_state(run->path(), state);
+  });
+  write_environment(config.run_dir, build, std::string(trainer.backend_name()), threads, world);
+  describe_run(trainer, *store, span, threads, trainer.executor().memory(), world);
+  if (span.first >= span.end) span.end = span.first;
+
+  try {
+    TrainingLoader loader(*store, loader_config(config, span, threads, world));
+    const Outcome outcome = train(config, span, deadline, loader, trainer, world);
+    const bool stopped = !outcome.stopped_by.empty() && outcome.step < span.end;
+    state.status = stopped ? RunStatus::stopped_early : RunStatus::finished;
+    state.step = outcome.step;
+    state.reason = stopped            ? outcome.stopped_by
+                   : span.end < total ? "--max-steps reached"
+                                      : "all epochs done";
+    on_root(world, [&] { write_state(run->path(), state); });
+    log::info("{} at step {}: {}", stopped ? "stopped early" : "finished", state.step,
+              state.reason);
+    return stopped ? kExitStoppedEarly : 0;
+  } catch (const std::exception& error) {
+    state.status = RunStatus::failed;
+    state.reason = error.what();
+    write_state(config.run_dir, state);
+    // Work has begun: whatever was wrong, it is no longer a refusal.
+    throw Error(error.what());
+  }
+}
+
+}  // namespace simclr

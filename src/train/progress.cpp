@@ -1,0 +1,55 @@
+#include "progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include "simclr/core/log.hpp"
+
+namespace simclr {
+namespace {
+
+std::string duration_text(double seconds) {
+  const auto s = static_cast<std::int64_t>(std::max(seconds, 0.0));
+  if (s >= 3600) return fmt::format("{}h{:02}m", s / 3600, s / 60 % 60);
+  return fmt::format("{}m{:02}s", s / 60, s % 60);
+}
+
+}  // namespace
+
+Progress::Progress(std::int64_t first_step, std::int64_t end_step, std::int64_t steps_per_epoch)
+    : first_step_(first_step),
+      end_step_(end_step),
+      steps_per_epoch_(steps_per_epoch),
+      terminal_(isatty(STDOUT_FILENO) != 0) {}
+
+void Progress::show(const MetricsRow& row, bool logged) {
+  using Clock = std::chrono::steady_clock;
+  const auto now = Clock::now();
+  const bool due = terminal_ ? now - last_shown_ > std::chrono::milliseconds(200) : logged;
+  if (!due) return;
+  last_shown_ = now;
+  const double elapsed = std::chrono::duration<double>(now - start_).count();
+  const double per_step =
+      elapsed / static_cast<double>(std::max<std::int64_t>(1, row.step - first_step_));
+  const double left = per_step * static_cast<double>(end_step_ - row.step);
+  const std::string line = fmt::format(
+      "epoch {:.2f} step {}/{} loss {:.4f} top-1 {:.1f} % lr {:.4g} {:.1f} images/s {} left",
+      static_cast<double>(row.step) / static_cast<double>(steps_per_epoch_), row.step, end_step_,
+      row.loss, 100 * row.contrastive_top1, row.learning_rate, row.images_per_second,
+      duration_text(left));
+  if (!terminal_) return log::write_info(line);
+  std::fputs(("\r" + line + "\x1b[K").c_str(), stdout);
+  std::fflush(stdout);
+  line_open_ = true;
+}
+
+void Progress::finish() {
+  if (line_open_) std::fputs("\n", stdout);
+  line_open_ = false;
+}
+
+}  // namespace simclr

@@ -1,0 +1,153 @@
+#include "run_directory.hpp"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/io/atomic_file.hpp"
+
+namespace simclr {
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+namespace {
+
+using Values = std::vector<std::pair<std::string, std::string>>;
+
+PretrainConfig with_absolute_paths(PretrainConfig config) {
+  for (fs::path* path : {&config.data, &config.eval_data, &config.run_dir}) {
+    if (!path->empty()) *path = fs::absolute(*path).lexically_normal();
+  }
+  return config;
+}
+
+Options declared(PretrainConfig& config) {
+  Options options("pretrain", "", {"pretrain"});
+  declare_pretrain_options(options, config);
+  return options;
+}
+
+std::string read_text(const fs::path& file) {
+  std::ifstream in(file);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in) refuse("{}: cannot be read", file.string());
+  return text.str();
+}
+
+/// Refuses what differs between the run as it is and the configuration it is to go on with.
+void require_same_run(const std::string& earlier_text, const std::string& origin,
+                      const PretrainConfig& config) {
+  PretrainConfig earlier;
+  Options earlier_options = declared(earlier);
+  earlier_options.parse_text(earlier_text, origin);
+  PretrainConfig now = with_absolute_paths(config);
+  const Values then_values = earlier_options.values();
+  const Values now_values = declared(now).values();
+  for (std::size_t i = 0; i < now_values.size(); ++i) {
+    const auto& [name, value] = now_values[i];
+    if (may_change_on_resume(name) || value == then_values[i].second) continue;
+    refuse(
+        "option --{}: this run was started with '{}' ({}), now it is '{}'; a run cannot change it: "
+        "use the old value or another --run-dir",
+        name, then_values[i].second, origin, value);
+  }
+}
+
+bool holds_a_run(const fs::path& directory) {
+  return fs::exists(directory / "config.cfg") ||
+         !list_checkpoints(directory / "checkpoints").empty();
+}
+
+std::optional<FoundCheckpoint> find_start(const PretrainConfig& config) {
+  const fs::path checkpoints = config.run_dir / "checkpoints";
+  if (config.resume == "none") {
+    if (holds_a_run(config.run_dir)) {
+      refuse(
+          "run directory {} holds a run; with --resume none choose another --run-dir, or go on "
+          "with --resume auto",
+          config.run_dir.string());
+    }
+    return {};
+  }
+  const fs::path stored = config.run_dir / "config.cfg";
+  if (fs::exists(stored)) require_same_run(read_text(stored), stored.string(), config);
+  if (config.resume == "auto") return newest_valid_checkpoint(checkpoints);
+  FoundCheckpoint found = open_checkpoint(config.resume);
+  require_same_run(found.checkpoint.configuration, found.file.path.string(), config);
+  return found;
+}
+
+int earlier_restarts(const fs::path& directory) {
+  std::ifstream in(directory / "state.json");
+  const Json state = in ? Json::parse(in, nullptr, false) : Json();
+  return state.is_object() ? state.value("restarts", 0) : 0;
+}
+
+const char* name_of(RunStatus status) {
+  switch (status) {
+    case RunStatus::running:
+      return "running";
+    case RunStatus::finished:
+      return "finished";
+    case RunStatus::stopped_early:
+      return "stopped-early";
+    case RunStatus::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+std::string configuration_text(const PretrainConfig& config, bool with_run_directory) {
+  PretrainConfig written = with_absolute_paths(config);
+  if (!with_run_directory) written.run_dir.clear();
+  return declared(written).text("pretrain");
+}
+
+void write_state(const fs::path& directory, const RunState& state) {
+  const Json json{{"status", name_of(state.status)},
+                  {"step", state.step},
+                  {"reason", state.reason},
+                  {"restarts", state.restarts}};
+  AtomicFile file(directory / "state.json");
+  file.write(json.dump(2) + "\n");
+  file.commit();
+}
+
+RunDirectory::RunDirectory(const PretrainConfig& config) : path_(config.run_dir) {
+  std::error_code error;
+  const bool is_new = !fs::exists(path_);
+  if (is_new && config.resume != "auto" && config.resume != "none") {
+    require_same_run(open_checkpoint(config.resume).checkpoint.configuration, config.resume,
+                     config);
+  }
+  fs::create_directories(path_, error);
+  if (!fs::is_directory(path_)) {
+    refuse("option --run-dir: cannot create the directory {}: {}", path_.string(), error.message());
+  }
+  lock_ = std::make_unique<RunLock>(path_);
+  const bool is_restart = holds_a_run(path_);
+  resumed_ = find_start(config);
+  if (is_restart) restarts_ = earlier_restarts(path_) + 1;
+}
+
+void RunDirectory::begin(const PretrainConfig& config) const {
+  fs::create_directories(checkpoints());
+  remove_unfinished_checkpoints(checkpoints());
+  const std::int64_t start = resumed_ ? resumed_->checkpoint.step : -1;
+  for (const CheckpointFile& file : list_checkpoints(checkpoints())) {
+    if (file.step <= start) continue;
+    const fs::path aside = file.path.string() + ".set-aside";
+    fs::rename(file.path, aside);
+    log::warning("{} is later than where this run goes on; it is now {}", file.path.string(),
+                 aside.filename().string());
+  }
+  AtomicFile text(path_ / "config.cfg");
+  text.write(configuration_text(config, true));
+  text.commit();
+}
+
+}  // namespace simclr

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "run_lock.hpp"
+#include "simclr/io/checkpoint.hpp"
+#include "simclr/train/pretrain_config.hpp"
+
+namespace simclr {
+
+/// The effective configuration, "[pretrain]" and a line an option, loadable with --config; paths
+/// are absolute. A checkpoint's leaves the run directory out: a run may be moved.
+std::string configuration_text(const PretrainConfig& config, bool with_run_directory);
+
+enum class RunStatus : std::uint8_t { running, finished, stopped_early, failed };
+
+/// Writes DIRECTORY/state.json, whole or not at all.
+struct RunState {
+  RunStatus status = RunStatus::running;
+  std::int64_t step = 0;
+  std::string reason;
+  int restarts = 0;
+};
+void write_state(const std::filesystem::path& directory, const RunState& state);
+
+/// A run's directory, held by rank 0 for as long as it trains.
+class RunDirectory {
+ public:
+  /// Creates or takes over the directory. Throws RefusedError before anything is written: in use by
+  /// another process, holds a run although --resume none, a configuration that differs in an option
+  /// that may not change, no checkpoint that verifies.
+  explicit RunDirectory(const PretrainConfig& config);
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  /// Where training goes on; empty for a new run.
+  [[nodiscard]] const std::optional<FoundCheckpoint>& resumed() const { return resumed_; }
+  [[nodiscard]] int restarts() const { return restarts_; }
+
+  /// Writes config.cfg, creates what is missing and sets later checkpoints aside: the run begins.
+  void begin(const PretrainConfig& config) const;
+
+ private:
+  std::filesystem::path path_;
+  std::unique_ptr<RunLock> lock_;
+  std::optional<FoundCheckpoint> resumed_;
+  int restarts_ = 0;
+};
+
+}  // namespace simclr

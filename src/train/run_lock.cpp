@@ -1,0 +1,116 @@
+#include "run_lock.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "system_info.hpp"
+
+namespace simclr {
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+namespace {
+
+std::string read_text(const fs::path& file) {
+  std::ifstream in(file);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+/// Clock ticks since boot at which the process started: tells it from a later one of the same
+/// number. Empty when there is no such process.
+std::string process_start(pid_t pid) {
+  const std::string stat = read_text(fmt::format("/proc/{}/stat", pid));
+  const std::size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return "";
+  std::istringstream fields(stat.substr(name_end + 1));
+  constexpr int kStartTimeField = 20;  // field 22 of proc(5), counted from the one after the name
+  std::string field;
+  for (int i = 0; i < kStartTimeField; ++i) fields >> field;
+  return field;
+}
+
+std::string own_content() {
+  return Json{{"host", host_name()},
+              {"pid", ::getpid()},
+              {"process_start", process_start(::getpid())},
+              {"job", job_id()}}
+      .dump();
+}
+
+struct Holder {
+  std::string host = "unknown", job, start;
+  pid_t pid = 0;
+
+  [[nodiscard]] std::string text() const {
+    return fmt::format("process {} on {}{}", pid, host, job.empty() ? "" : ", job " + job);
+  }
+  [[nodiscard]] bool is_gone() const {
+    if (!job.empty() && job == job_id()) return true;  // an earlier start of this same job
+    return host == host_name() && process_start(pid) != start;
+  }
+};
+
+Holder parse_holder(const std::string& content, const fs::path& file) {
+  try {
+    const Json json = Json::parse(content);
+    return {json.at("host"), json.at("job"), json.at("process_start"), json.at("pid")};
+  } catch (const nlohmann::json::exception&) {
+    refuse("{}: not readable as a lock; delete it if no job uses this run directory",
+           file.string());
+  }
+}
+
+/// Creates the file with its content in one step; false when it exists.
+bool create_whole(const fs::path& file, const std::string& content) {
+  const fs::path own = fmt::format("{}.{}", file.string(), ::getpid());
+  std::ofstream(own) << content;
+  const bool linked = ::link(own.c_str(), file.c_str()) == 0;
+  const int error = errno;
+  ::unlink(own.c_str());
+  if (!linked && error != EEXIST) {
+    fail("cannot create {}: {}", file.string(), std::strerror(error));
+  }
+  return linked;
+}
+
+/// Takes a stale lock away, unless it has become another's in the meantime.
+void remove_stale(const fs::path& file, const std::string& stale) {
+  const fs::path aside = fmt::format("{}.stale-{}", file.string(), ::getpid());
+  if (::rename(file.c_str(), aside.c_str()) != 0) return;  // somebody else was faster
+  if (read_text(aside) != stale) ::link(aside.c_str(), file.c_str());
+  ::unlink(aside.c_str());
+}
+
+}  // namespace
+
+RunLock::RunLock(const fs::path& run_directory)
+    : file_(run_directory / "lock"), content_(own_content()) {
+  while (!create_whole(file_, content_)) {
+    const std::string found = read_text(file_);
+    if (found.empty() && !fs::exists(file_)) continue;  // released just now
+    const Holder holder = parse_holder(found, file_);
+    if (!holder.is_gone()) {
+      refuse("run directory {} is in use by {}; wait for it, or delete {} if it is gone",
+             run_directory.string(), holder.text(), file_.string());
+    }
+    log::warning("run directory {}: its lock was left by {}, which is gone; going on",
+                 run_directory.string(), holder.text());
+    remove_stale(file_, found);
+  }
+}
+
+RunLock::~RunLock() {
+  if (read_text(file_) == content_) ::unlink(file_.c_str());
+}
+
+}  // namespace simclr

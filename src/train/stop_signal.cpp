@@ -1,0 +1,52 @@
+#include "stop_signal.hpp"
+
+#include <signal.h>
+
+#include <atomic>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+std::atomic<int> g_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler writes it");
+
+void remember(int number) { g_signal.store(number); }
+
+}  // namespace
+
+void install_stop_signals() {
+  struct sigaction action {};
+  action.sa_handler = remember;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (const int number : {SIGTERM, SIGUSR1}) {
+    if (sigaction(number, &action, nullptr) != 0) fail("cannot install a signal handler");
+  }
+}
+
+std::string received_stop_signal() {
+  const int number = g_signal.load();
+  if (number == 0) return "";
+  return number == SIGTERM ? "signal SIGTERM" : "signal SIGUSR1";
+}
+
+std::chrono::system_clock::time_point job_deadline(double minutes) {
+  const char* text = std::getenv("SLURM_JOB_END_TIME");
+  std::int64_t seconds = 0;
+  const char* end = text == nullptr ? nullptr : text + std::strlen(text);
+  if (text == nullptr || std::from_chars(text, end, seconds).ptr != end || seconds <= 0) {
+    refuse(
+        "option --stop-before-minutes: the job's end is unknown; set SLURM_JOB_END_TIME to the "
+        "second (since 1970) at which the time limit ends it");
+  }
+  using std::chrono::system_clock;
+  const std::chrono::duration<double> left(static_cast<double>(seconds) - minutes * 60);
+  return system_clock::time_point(std::chrono::duration_cast<system_clock::duration>(left));
+}
+
+}  // namespace simclr
