@@ -1,0 +1,153 @@
+// Files that h5py wrote without this program: read, or refused by name.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "eval/temporary_directory.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/io/image_file.hpp"
+#include "simclr/io/shard_set.hpp"
+#include "simclr/io/shard_verify.hpp"
+
+namespace simclr {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Written once for all tests.
+const fs::path& root() {
+  static const TemporaryDirectory directory;
+  static const bool written = [] {
+    const std::string command = std::string(SIMCLR_PYTHON) + " " + SIMCLR_SOURCE_DIR +
+                                "/tests/io/write_foreign_shards.py " + directory.path().string();
+    return std::system(command.c_str()) == 0;  // NOLINT(cert-env33-c): our own script
+  }();
+  EXPECT_TRUE(written) << "the h5py script failed";
+  return directory.path();
+}
+
+int expected_pixel(std::int64_t sample, int y, int x, int c) {
+  return static_cast<int>((sample * 31 + y * 7 + x * 3 + c * 50) % 256);
+}
+
+void expect_pixels(const std::uint8_t* pixels, std::int64_t sample, int height, int width,
+                   int tolerance) {
+  int worst = 0;
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        worst = std::max(worst, std::abs(int{*pixels++} - expected_pixel(sample, y, x, c)));
+      }
+    }
+  }
+  EXPECT_LE(worst, tolerance) << "sample " << sample;
+}
+
+void expect_readable(const std::string& name, bool variable, bool jpeg = false) {
+  const ShardSet set(root() / name);
+  ASSERT_EQ(set.info().samples, 9);
+  EXPECT_EQ(set.info().fixed_size, !variable);
+  EXPECT_EQ(set.info().encoding, jpeg ? ImageEncoding::jpeg : ImageEncoding::raw);
+  for (std::int64_t i = 0; i < 9; ++i) {
+    const auto extent = set.extent(i);
+    EXPECT_EQ(extent.height, variable ? 4 + i % 3 : 5);
+    EXPECT_EQ(extent.width, variable ? 6 + i % 2 : 4);
+    std::vector<std::byte> bytes(set.stored_bytes(i, 1), std::byte{0xEE});
+    set.read(i, 1, bytes);
+    if (jpeg) {
+      Image image;
+      decode_image(bytes, image);
+      ASSERT_EQ(image.height, extent.height);
+      ASSERT_EQ(image.width, extent.width);
+    } else {
+      expect_pixels(reinterpret_cast<const std::uint8_t*>(bytes.data()), i, extent.height,
+                    extent.width, 0);
+    }
+  }
+  std::vector<std::byte> all(set.stored_bytes(0, 9), std::byte{0xEE});
+  set.read(0, 9, all);
+  std::vector<std::byte> last(set.stored_bytes(8, 1));
+  set.read(8, 1, last);
+  EXPECT_TRUE(std::equal(last.begin(), last.end(), all.end() - std::ssize(last)));
+}
+
+TEST(ForeignShards, OnlyImages) {
+  expect_readable("images_only", false);
+  EXPECT_FALSE(ShardSet(root() / "images_only").info().labelled);
+}
+
+TEST(ForeignShards, SeveralFilesInNameOrderWithLabelsOfAnyInteger) {
+  expect_readable("two_files", false);
+  const ShardSet set(root() / "two_files");
+  EXPECT_EQ(set.labels(), (std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0, 1, 2}));
+  EXPECT_EQ(set.info().classes, 3);
+}
+
+TEST(ForeignShards, Chunked) { expect_readable("chunked", false); }
+
+TEST(ForeignShards, CompressedChunksOfSeveralImagesAreReadWithAWarning) {
+  testing::internal::CaptureStderr();
+  expect_readable("compressed", false);
+  const std::string warning = testing::internal::GetCapturedStderr();
+  EXPECT_NE(warning.find("compressed in chunks of several images"), std::string::npos) << warning;
+  testing::internal::CaptureStderr();
+  expect_readable("chunked", false);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(ForeignShards, RawBytes) { expect_readable("raw_bytes", true); }
+TEST(ForeignShards, CompressedRawBytes) { expect_readable("compressed_bytes", true); }
+TEST(ForeignShards, JpegBytes) { expect_readable("jpeg_bytes", true, true); }
+TEST(ForeignShards, JpegBytesThatDoNotSaySo) { expect_readable("jpeg_unsaid", true, true); }
+
+TEST(ForeignShards, TextOfFixedLength) {
+  expect_readable("fixed_text", false);
+  const ShardSet set(root() / "fixed_text");
+  EXPECT_EQ(set.info().name, "foreign");
+  EXPECT_EQ(set.info().class_names, (std::vector<std::string>{"cat", "dog"}));
+}
+
+TEST(ForeignShards, VerifySaysWhatCarriesNoChecksums) {
+  const VerifyReport report = verify_shard(root() / "images_only" / "data.h5");
+  EXPECT_TRUE(report.problems.empty());
+  EXPECT_EQ(report.unchecked.size(), 1u);
+}
+
+struct Bad {
+  const char* name;
+  const char* because;
+};
+class BadForeignShards : public testing::TestWithParam<Bad> {};
+
+TEST_P(BadForeignShards, AreRefusedByName) {
+  const fs::path file = root() / GetParam().name / "data.h5";
+  ASSERT_TRUE(fs::exists(file));
+  try {
+    const ShardSet set(file.parent_path());
+    FAIL() << "accepted";
+  } catch (const RefusedError& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find(file.parent_path().string()), std::string::npos) << message;
+    EXPECT_NE(message.find(GetParam().because), std::string::npos) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, BadForeignShards,
+    testing::Values(Bad{"bad_float", "not uint8"}, Bad{"bad_gray", "(9,5,4)"},
+                    Bad{"bad_planes", "(9,3,5,4)"},
+                    Bad{"bad_nothing", "neither 'images' nor 'bytes'"},
+                    Bad{"bad_no_offsets", "no 'offsets'"}, Bad{"bad_offsets", "does not ascend"},
+                    Bad{"bad_sizes", "sample 3"}, Bad{"bad_labels", "'labels' has shape (8)"},
+                    Bad{"bad_negative_labels", "negative"}, Bad{"bad_real_labels", "integers"},
+                    Bad{"bad_empty", "no samples"}, Bad{"bad_encoding", "'webp'"},
+                    Bad{"bad_version", "newer"}, Bad{"bad_format", "simclr-checkpoint"}),
+    [](const auto& parameter) { return std::string(parameter.param.name); });
+
+}  // namespace
+}  // namespace simclr
