@@ -60,6 +60,7 @@ class Decompressor {
           jpeg_read_header(&me.info_, TRUE);
         },
         file, nullptr);
+    orientation_ = find_orientation();
   }
   Decompressor(const Decompressor&) = delete;
   Decompressor& operator=(const Decompressor&) = delete;
@@ -72,13 +73,7 @@ class Decompressor {
   }
   /// Adobe writes CMYK inverted.
   [[nodiscard]] bool is_adobe() const { return info_.saw_Adobe_marker != 0; }
-  [[nodiscard]] int orientation() const {
-    for (const auto* marker = info_.marker_list; marker != nullptr; marker = marker->next) {
-      const int found = exif_orientation({marker->data, marker->data_length});
-      if (found != 1) return found;
-    }
-    return 1;
-  }
+  [[nodiscard]] int orientation() const { return orientation_; }
   /// All rows; `out` holds height * width * (4 for CMYK, else 3) bytes.
   void read_pixels(std::uint8_t* out) {
     guarded(
@@ -97,6 +92,15 @@ class Decompressor {
   }
 
  private:
+  /// To be asked before the pixels are read: libjpeg then forgets the markers.
+  [[nodiscard]] int find_orientation() const {
+    for (const auto* marker = info_.marker_list; marker != nullptr; marker = marker->next) {
+      const int found = exif_orientation({marker->data, marker->data_length});
+      if (found != 1) return found;
+    }
+    return 1;
+  }
+
   using Work = void (*)(Decompressor&, std::span<const std::byte>, std::uint8_t*);
   void guarded(Work work, std::span<const std::byte> file, std::uint8_t* pixels) {
     if (setjmp(errors_.jump) != 0) {  // NOLINT(modernize-avoid-setjmp-longjmp,cert-err52-cpp)
@@ -109,6 +113,7 @@ class Decompressor {
 
   ErrorManager errors_;
   jpeg_decompress_struct info_{};
+  int orientation_ = 1;
 };
 
 /// Product of ink and black, as most programs convert CMYK without colour profiles.

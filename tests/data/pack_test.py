@@ -1,0 +1,331 @@
+"""`simclr pack` and `simclr inspect` against PIL, h5py and the files themselves.
+
+usage: pack_test.py SIMCLR MPIEXEC
+"""
+import glob
+import gzip
+import hashlib
+import io
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import h5py
+import numpy as np
+from PIL import Image, ImageOps
+
+SIMCLR, MPIEXEC = sys.argv[1:3]
+FASHION = "/usr/share/datasets/fashion-mnist"
+
+
+def simclr(*arguments, ranks=0):
+    launcher = [MPIEXEC, "--oversubscribe", "-n", str(ranks)] if ranks else []
+    return subprocess.run(launcher + [SIMCLR, *map(str, arguments)], capture_output=True, text=True)
+
+
+def smooth(height, width, phase=0):
+    y, x = np.mgrid[:height, :width]
+    planes = [np.sin(y / 9 + phase), np.cos(x / 7 + phase), np.sin((x + y) / 11)]
+    return (127.5 + 120 * np.stack(planes, -1)).astype(np.uint8)
+
+
+def shards(directory):
+    return sorted(glob.glob(os.path.join(directory, "*.h5")))
+
+
+def read(directory, name):
+    return np.concatenate([h5py.File(path)[name][:] for path in shards(directory)])
+
+
+def read_variable(directory):
+    samples = []
+    for path in shards(directory):
+        with h5py.File(path) as f:
+            data, offsets, sizes = f["bytes"][:], f["offsets"][:], f["sizes"][:]
+        samples += [(data[a:b], tuple(s)) for a, b, s in zip(offsets, offsets[1:], sizes)]
+    return samples
+
+
+def contents(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def rewrite(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def digests(directory):
+    return [hashlib.sha256(contents(path)).hexdigest() for path in shards(directory)]
+
+
+class PackTest(unittest.TestCase):
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.root = holder.name
+
+    def path(self, *parts):
+        return os.path.join(self.root, *parts)
+
+    def save(self, image, *parts, **options):
+        os.makedirs(os.path.dirname(self.path(*parts)), exist_ok=True)
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(image)
+        image.save(self.path(*parts), **options)
+
+    def pack(self, *arguments, ranks=0):
+        result = simclr("pack", *arguments, ranks=ranks)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result
+
+    def refused(self, *arguments, naming, command="pack"):
+        result = simclr(command, *arguments)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertIn(naming, result.stderr)
+        self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+
+    # ---- folders ---------------------------------------------------------------------------------
+
+    def make_classes(self, count=5, size=(24, 20)):
+        for label, name in enumerate(["ant", "bee", "cow"]):
+            for i in range(count):
+                extension = "png" if i % 2 else "jpg"
+                self.save(smooth(*size, phase=label * 10 + i), "in", name, f"{i}.{extension}")
+
+    def test_classes_of_one_size(self):
+        self.make_classes()
+        self.pack("--from", "folder", "--input", self.path("in"), "--output", self.path("out"),
+                  "--shards", 4)
+        images, labels = read(self.path("out"), "images"), read(self.path("out"), "labels")
+        files = sorted(glob.glob(self.path("in", "*", "*")))
+        self.assertEqual(images.shape, (15, 24, 20, 3))
+        np.testing.assert_array_equal(labels, np.repeat([0, 1, 2], 5))
+        for image, file in zip(images, files):
+            np.testing.assert_array_equal(image, np.asarray(Image.open(file)), file)
+        attributes = dict(h5py.File(shards(self.path("out"))[0]).attrs)
+        self.assertEqual(attributes["format"], "simclr-shards")
+        self.assertEqual(attributes["version"], 1)
+        self.assertEqual(list(attributes["class_names"]), ["ant", "bee", "cow"])
+        self.assertEqual(os.path.basename(shards(self.path("out"))[1]), "out-00001-of-00004.h5")
+        result = simclr("inspect", self.path("out"), "--verify")
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("ant, bee, cow", result.stdout)
+
+    def test_flat_folder_of_many_sizes(self):
+        sizes = [(10, 12), (30, 7), (16, 16)]
+        for i, size in enumerate(sizes):
+            self.save(smooth(*size, phase=i), "in", f"{i}.png")
+        self.pack("--input", self.path("in"), "--output", self.path("out"), "--shards", 2)
+        for i, (data, size) in enumerate(read_variable(self.path("out"))):
+            self.assertEqual(size, sizes[i])
+            np.testing.assert_array_equal(data.reshape(*size, 3), smooth(*sizes[i], phase=i))
+        self.assertNotIn("labels", h5py.File(shards(self.path("out"))[0]))
+        self.assertEqual(simclr("inspect", self.path("out"), "--verify").returncode, 0)
+
+    def test_every_kind_of_file_becomes_rgb(self):
+        base = Image.fromarray(smooth(40, 32))
+        alpha = base.copy()
+        alpha.putalpha(Image.fromarray(smooth(40, 32)[..., 0]))
+        deep = np.arange(40 * 32, dtype=np.uint16).reshape(40, 32) * 51
+        self.save(base.convert("L"), "in", "a_gray.jpg")
+        self.save(base.convert("L"), "in", "b_gray.png")
+        self.save(base.quantize(16), "in", "c_palette.png")
+        self.save(alpha, "in", "d_alpha.png")
+        self.save(base.convert("1"), "in", "e_bits.png")
+        self.save(base.convert("CMYK"), "in", "f_cmyk.jpg", quality=95)
+        self.save(base, "in", "g_progressive.JPEG", progressive=True, quality=90)
+        self.save(Image.fromarray(deep), "in", "h_deep.png")
+        self.save(alpha.convert("LA"), "in", "i_gray_alpha.png")
+        self.save(base, "in", "j_jpeg_called.png", format="JPEG")
+        self.pack("--input", self.path("in"), "--output", self.path("out"), "--shards", 1)
+        images = read(self.path("out"), "images")
+        for image, file in zip(images, sorted(glob.glob(self.path("in", "*")))):
+            expected = np.asarray(Image.open(file).convert("RGB")).astype(int)
+            if "deep" in file:
+                expected = np.repeat((deep >> 8)[..., None], 3, -1).astype(int)
+            worst = np.abs(image - expected).max()
+            self.assertLessEqual(worst, 1 if "cmyk" in file else 0, file)
+
+    def test_exif_orientation(self):
+        for orientation in range(1, 9):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            self.save(smooth(20, 30), "in", f"{orientation}.jpg", exif=exif, quality=95)
+        self.pack("--input", self.path("in"), "--output", self.path("raw"), "--shards", 1)
+        self.pack("--input", self.path("in"), "--output", self.path("jpeg"), "--shards", 1,
+                  "--encoding", "jpeg")
+        files = sorted(glob.glob(self.path("in", "*")))
+        for file, raw, jpeg in zip(files, read_variable(self.path("raw")),
+                                   read_variable(self.path("jpeg"))):
+            upright = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+            self.assertEqual(raw[1], upright.shape[:2])
+            np.testing.assert_array_equal(raw[0].reshape(upright.shape), upright, file)
+            self.assertEqual(jpeg[1], upright.shape[:2])
+            self.assertEqual(jpeg[0].tobytes(), contents(file))
+
+    def test_resize_short(self):
+        for i, size in enumerate([(90, 61), (50, 200), (20, 31), (64, 64)]):
+            self.save(smooth(*size), "in", f"{i}.png")
+        self.pack("--input", self.path("in"), "--output", self.path("out"), "--resize-short", 32)
+        for i, (data, size) in enumerate(read_variable(self.path("out"))):
+            image = Image.open(self.path("in", f"{i}.png"))
+            short = min(image.size)
+            expected = tuple(int(32 * side / short) for side in (image.height, image.width))
+            self.assertEqual(size, expected)
+            resized = np.asarray(image.resize(size[::-1], Image.BICUBIC)).astype(int)
+            self.assertLessEqual(np.abs(data.reshape(resized.shape) - resized).max(), 1)
+
+    def test_jpeg_encoding_and_resize(self):
+        self.make_classes(size=(64, 48))
+        self.pack("--input", self.path("in"), "--output", self.path("out"), "--encoding", "jpeg",
+                  "--resize-short", 24, "--jpeg-quality", 98)
+        samples = read_variable(self.path("out"))
+        self.assertEqual(len(samples), 15)
+        for (data, size), file in zip(samples, sorted(glob.glob(self.path("in", "*", "*")))):
+            self.assertEqual(size, (32, 24))
+            decoded = np.asarray(Image.open(io.BytesIO(data.tobytes()))).astype(int)
+            resized = np.asarray(Image.open(file).resize((24, 32), Image.BICUBIC)).astype(int)
+            self.assertLess(np.abs(decoded - resized).mean(), 2)
+        self.assertEqual(simclr("inspect", self.path("out"), "--verify").returncode, 0)
+
+    def test_same_bytes_on_any_number_of_ranks(self):
+        self.make_classes(count=7)
+        self.save(smooth(11, 13), "in", "cow", "odd.png")
+        for encoding in ["raw", "jpeg"]:
+            expected = None
+            for ranks in [0, 1, 2, 4]:
+                output = self.path(f"{encoding}{ranks}")
+                self.pack("--input", self.path("in"), "--output", output, "--name", "set",
+                          "--encoding", encoding, "--shards", 3, ranks=ranks)
+                expected = expected or digests(output)
+                self.assertEqual(digests(output), expected)
+                self.assertEqual(len(os.listdir(output)), 3)
+
+    # ---- the published formats -------------------------------------------------------------------
+
+    def test_fashion_mnist(self):
+        if not os.path.isdir(FASHION):
+            self.skipTest("needs Debian's package dataset-fashion-mnist")
+        for split, prefix, count in [("train", "train", 60000), ("test", "t10k", 10000)]:
+            output = self.path(split)
+            self.pack("--from", "idx", "--input", FASHION, "--output", output, "--split", split)
+            raw = gzip.open(f"{FASHION}/{prefix}-images-idx3-ubyte.gz").read()
+            pixels = np.frombuffer(raw, np.uint8, offset=16).reshape(count, 28, 28, 1)
+            raw = gzip.open(f"{FASHION}/{prefix}-labels-idx1-ubyte.gz").read()
+            np.testing.assert_array_equal(read(output, "images"), np.repeat(pixels, 3, -1))
+            labels = np.frombuffer(raw, np.uint8, offset=8)
+            np.testing.assert_array_equal(read(output, "labels"), labels)
+            self.assertEqual(simclr("inspect", output, "--verify").returncode, 0)
+
+    def test_plain_idx_by_name(self):
+        pixels = np.random.default_rng(1).integers(0, 256, (6, 5, 4), np.uint8)
+        with open(self.path("pictures"), "wb") as f:
+            f.write(struct.pack(">4I", 0x803, 6, 5, 4) + pixels.tobytes())
+        self.pack("--from", "idx", "--images", self.path("pictures"), "--output", self.path("out"))
+        np.testing.assert_array_equal(read(self.path("out"), "images")[..., 1], pixels)
+        with open(self.path("pictures"), "ab") as f:
+            f.truncate(100)
+        self.refused("--from", "idx", "--images", self.path("pictures"), "--output",
+                     self.path("cut"), naming="pictures: cut short")
+
+    def test_cifar(self):
+        random = np.random.default_rng(2)
+        os.makedirs(self.path("ten"))
+        os.makedirs(self.path("hundred"))
+        planes = random.integers(0, 256, (12, 3, 32, 32), np.uint8)
+        labels = random.integers(0, 10, 12, np.uint8)
+        for part in range(2):
+            with open(self.path("ten", f"data_batch_{part + 1}.bin"), "wb") as f:
+                for i in range(6 * part, 6 * part + 6):
+                    f.write(labels[i : i + 1].tobytes() + planes[i].tobytes())
+        with open(self.path("ten", "batches.meta.txt"), "w") as f:
+            f.write("\n".join("abcdefghij") + "\n\n")
+        with open(self.path("hundred", "test.bin"), "wb") as f:
+            for i in range(12):
+                f.write(bytes([99, labels[i]]) + planes[i].tobytes())
+        self.pack("--from", "cifar-bin", "--input", self.path("ten"), "--output", self.path("a"))
+        self.pack("--from", "cifar-bin", "--input", self.path("hundred"), "--output",
+                  self.path("b"), "--split", "test")
+        for output in "ab":
+            np.testing.assert_array_equal(read(self.path(output), "images"),
+                                          planes.transpose(0, 2, 3, 1))
+            np.testing.assert_array_equal(read(self.path(output), "labels"), labels)
+        names = h5py.File(shards(self.path("a"))[0]).attrs["class_names"]
+        self.assertEqual(list(names), list("abcdefghij"))
+        self.refused("--from", "cifar-bin", "--input", self.path("ten"), "--output",
+                     self.path("c"), "--split", "test", naming="test_batch.bin")
+
+    # ---- refusals and damage ---------------------------------------------------------------------
+
+    def test_damaged_image_is_named_and_nothing_is_left(self):
+        self.make_classes()
+        for name, keep in [("ant/2.jpg", 0.6), ("bee/1.png", 0.6), ("cow/0.jpg", 0.02)]:
+            path = self.path("in", name)
+            whole = contents(path)
+            rewrite(path, whole[: int(len(whole) * keep)])
+            for encoding in ["raw", "jpeg"]:
+                self.refused("--input", self.path("in"), "--output", self.path("out"),
+                             "--encoding", encoding, naming=name)
+                self.assertEqual(glob.glob(self.path("out", "*")), [])
+            rewrite(path, whole)
+
+    def test_refusals(self):
+        self.make_classes()
+        out = ["--output", self.path("out")]
+        into = ["--input", self.path("in"), *out]
+        self.refused("--input", self.path("nowhere"), *out, naming="nowhere")
+        self.refused(*out, naming="--input")
+        self.refused("--input", self.path("in"), naming="--output")
+        self.refused(*into, "--shards", 16, naming="--shards 16")
+        self.refused(*into, "--shards", -1, naming="--shards -1")
+        self.refused(*into, "--resize-short", -4, naming="--resize-short")
+        self.refused(*into, "--encoding", "jpg", naming="jpeg")
+        self.refused(*into, "--encoding", "jpeg", "--jpeg-quality", 0, naming="--jpeg-quality")
+        self.refused("--from", "idx", *into, naming="images")
+        os.makedirs(self.path("empty"))
+        self.refused("--input", self.path("empty"), *out, naming="no JPEG or PNG")
+        os.makedirs(self.path("in", "dog"))
+        self.refused(*into, naming="dog")
+        os.rmdir(self.path("in", "dog"))
+        self.save(smooth(9, 9), "in", "stray.png")
+        self.refused(*into, naming="stray.png")
+
+    def test_output_is_replaced_only_by_force(self):
+        self.make_classes()
+        into = ["--input", self.path("in"), "--output", self.path("out")]
+        self.pack(*into, "--shards", 3)
+        before = digests(self.path("out"))
+        self.refused(*into, "--shards", 2, naming="not empty")
+        self.assertEqual(digests(self.path("out")), before)
+        self.pack(*into, "--shards", 2, "--force")
+        self.assertEqual(len(shards(self.path("out"))), 2)
+
+    def test_verify_names_shard_and_block(self):
+        for i in range(80):
+            self.save(smooth(8, 8, phase=i), "in", f"{i:02d}.png")
+        self.pack("--input", self.path("in"), "--output", self.path("out"), "--shards", 1)
+        shard = shards(self.path("out"))[0]
+        with h5py.File(shard) as f:
+            offset = f["images"].id.get_offset()
+        with open(shard, "r+b") as f:
+            f.seek(offset + 70 * 192)
+            byte = f.read(1)
+            f.seek(-1, 1)
+            f.write(bytes([byte[0] ^ 4]))
+        result = simclr("inspect", self.path("out"), "--verify")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(os.path.basename(shard), result.stderr)
+        self.assertIn("block 1 (samples 64 to 79)", result.stderr)
+        self.assertEqual(simclr("inspect", self.path("out")).returncode, 0)
+        self.refused(self.path("nothing"), command="inspect", naming="nothing")
+        rewrite(shard, b"text")
+        self.refused(shard, command="inspect", naming="not an HDF5 file")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
