@@ -37,6 +37,7 @@ std::span<const Command> benchmarks();
 // One declaration a command; each is defined in its own cmd_*.cpp or bench_*.cpp.
 int run_bench(Invocation& invocation);
 int run_bench_op(Invocation& invocation);
+int run_bench_loss(Invocation& invocation);
 int run_bench_augment(Invocation& invocation);
 int run_export(Invocation& invocation);
 int run_inspect(Invocation& invocation);

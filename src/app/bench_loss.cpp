@@ -1,0 +1,160 @@
+// NT-Xent at several batch sizes, forward and backward, beside a plain matrix product's rate.
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include "command.hpp"
+#include "machine_limits.hpp"
+#include "simclr/backend/executor.hpp"
+#include "simclr/core/options.hpp"
+#include "simclr/program/recorder.hpp"
+
+namespace simclr {
+
+namespace {
+
+struct BenchConfig {
+  std::vector<std::int64_t> views = {512, 2048, 8192, 16384};
+  std::int64_t embedding_dim = 128;
+  float temperature = 0.1F;
+  int threads = 0;
+  int repeats = 3;
+};
+
+bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
+  Options options("bench loss", "NT-Xent, forward and backward, beside a matrix product's rate",
+                  {"bench loss"});
+  options.group("problem")
+      .add("views", config.views, "global batches to time, in views: twice the samples")
+      .add("embedding-dim", config.embedding_dim, "dimensions of an embedding")
+      .add("temperature", config.temperature, "of the softmax");
+  options.group("measurement")
+      .add("threads", config.threads, "0: the cores this process may use")
+      .add("repeats", config.repeats, "the median of so many runs is reported");
+  if (!options.parse(arguments)) return false;
+  for (const std::int64_t views : config.views) {
+    if (views < 2 || views % 2 != 0) refuse("--views {}: give even numbers of at least 2", views);
+  }
+  if (config.embedding_dim < 1) refuse("--embedding-dim {}: give at least 1", config.embedding_dim);
+  if (!(config.temperature > 0)) {
+    refuse("--temperature {}: give a number above 0", config.temperature);
+  }
+  if (config.repeats < 1) refuse("--repeats {}: give at least 1", config.repeats);
+  if (config.threads < 0) refuse("--threads {}: give 0 or more", config.threads);
+  return true;
+}
+
+/// Median seconds.
+double time_of(int repeats, const std::function<void()>& run) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> seconds;
+  for (int i = 0; i < repeats; ++i) {
+    const auto start = Clock::now();
+    run();
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  std::ranges::sort(seconds);
+  return seconds[seconds.size() / 2];
+}
+
+/// The largest the process has been.
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024e-6;
+}
+
+/// Values in (-1, 1), always the same.
+std::vector<float> pseudo_random(std::int64_t count) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  std::uint32_t state = 1;
+  for (float& value : values) {
+    state = state * 1664525U + 1013904223U;
+    value = static_cast<float>(state >> 8) * 0x1p-23F - 1;
+  }
+  return values;
+}
+
+/// A 2048 x 2048 x 2048 product as the backend does it, GFLOP/s.
+double matrix_product_gflops(Backend& backend, int repeats) {
+  constexpr std::int64_t kSize = 2048;
+  const Shape square{kSize, kSize};
+  Recorder r;
+  const TensorId x = r.tensor("x", square, DType::f32, Storage::input);
+  const TensorId w = r.parameter("w", square, {}, true);
+  r.emit(MatMul{.x = x, .w = w, .bias = {}, .y = r.tensor("y", square, DType::f32)});
+  Executor executor(r.finish(), backend, {});
+  const std::vector<float> values = pseudo_random(kSize * kSize);
+  executor.upload(x, const_buffer_span(std::span(values)));
+  executor.set_flat(Storage::parameters, values);
+  executor.run(0, 1);
+  const double seconds = time_of(repeats, [&] { executor.run(0, 1); });
+  return 2.0 * kSize * kSize * kSize / seconds * 1e-9;
+}
+
+/// Ops: normalise, loss forward, loss backward.
+Program record_loss(const BenchConfig& config, std::int64_t views) {
+  const Shape shape{views, config.embedding_dim};
+  Recorder r;
+  const TensorId z = r.named("z", shape, DType::f32, Storage::input);
+  const TensorId u = r.tensor("u", shape, DType::f32);
+  const TensorId inverse_norm = r.tensor("inverse_norm", {views}, DType::f32);
+  const TensorId lse = r.tensor("lse", {views}, DType::f32);
+  const TensorId sums = r.named("loss_sums", {3}, DType::f64, Storage::output);
+  const TensorId du = r.tensor("du", shape, DType::f32);
+  r.emit(L2Normalize{.z = z, .u = u, .inverse_norm = inverse_norm});
+  r.emit(NtXentForward{
+      .u = u, .u_all = u, .lse = lse, .sums = sums, .temperature = config.temperature});
+  r.emit(NtXentBackward{
+      .u = u, .u_all = u, .lse = lse, .lse_all = lse, .du = du, .temperature = config.temperature});
+  return r.finish();
+}
+
+void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, double gemm) {
+  // Every arena tensor is written (poisoned) first: what the process grows by is the loss's own.
+  Executor executor(record_loss(config, views), backend, {}, {.poison_arena = true});
+  const std::vector<float> z = pseudo_random(views * config.embedding_dim);
+  executor.upload(executor.program().at("z"), const_buffer_span(std::span(z)));
+  executor.run(0, 1);
+  const double before = peak_megabytes();
+  executor.run(1, 3);
+  const double grown = peak_megabytes() - before;
+
+  const double forward = time_of(config.repeats, [&] { executor.run(1, 2); });
+  const double backward = time_of(config.repeats, [&] { executor.run(2, 3); });
+  // One product of views x views x dimensions forward, two backward.
+  const double product = 2.0 * static_cast<double>(views) * static_cast<double>(views) *
+                         static_cast<double>(config.embedding_dim) * 1e-9;
+  const double rate = 3 * product / (forward + backward);
+  const auto loss = executor.values(executor.program().at("loss_sums"))[0];
+  fmt::print("{:>7} {:>11.3f} {:>11.3f} {:>9.1f} {:>8.0f}% {:>11.1f} {:>11.1f} {:>9.5f} {:>9.5f}\n",
+             views, forward * 1e3, backward * 1e3, rate, 100 * rate / gemm,
+             static_cast<double>(executor.memory().workspace_bytes) * 1e-6, grown,
+             static_cast<double>(loss) / static_cast<double>(views),
+             std::log(static_cast<double>(views - 1)));
+}
+
+}  // namespace
+
+int run_bench_loss(Invocation& invocation) {
+  BenchConfig config;
+  if (!parse(config, invocation.arguments)) return 0;
+  const auto backend = make_cpu_backend(config.threads);
+  const MachineLimits limits = measure_machine_limits(config.threads);
+  const double gemm = matrix_product_gflops(*backend, config.repeats);
+  fmt::print("{}\nmatrix product 2048 x 2048 x 2048, f32: {:.1f} GFLOP/s\n", limits.text(), gemm);
+  fmt::print("NT-Xent, {} dimensions, T = {}\n", config.embedding_dim, config.temperature);
+  fmt::print("{:>7} {:>11} {:>11} {:>9} {:>9} {:>11} {:>11} {:>9} {:>9}\n", "views", "forward ms",
+             "backward ms", "GFLOP/s", "of GEMM", "scratch MB", "grown MB", "loss", "ln(2N-1)");
+  std::ranges::sort(config.views);
+  for (const std::int64_t views : config.views) time_loss(config, *backend, views, gemm);
+  return 0;
+}
+
+}  // namespace simclr
