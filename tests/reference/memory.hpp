@@ -52,7 +52,8 @@ class Values {
   Shape shape_;
 };
 
-/// Every tensor of a program, NaN at first. Tensors in flat buffers are slices of them.
+/// Every tensor of a program, NaN at first. Tensors in flat buffers are slices of them; there may
+/// be gaps between the slices.
 template <class T>
 class Memory {
  public:
@@ -62,9 +63,9 @@ class Memory {
       const TensorInfo& info = program.tensors[t];
       const auto count = static_cast<std::size_t>(info.shape.elements());
       if (is_flat(info.storage)) {
-        auto& flat = flat_[info.storage];
-        const std::size_t end = static_cast<std::size_t>(info.offset) + count;
-        if (flat.size() < end) flat.resize(end, nan);
+        const std::int64_t whole = info.storage == Storage::running ? program.running_elements
+                                                                    : program.parameter_elements;
+        flat_[info.storage].assign(static_cast<std::size_t>(whole), nan);
       } else {
         own_[TensorId{static_cast<std::int32_t>(t)}].assign(count, nan);
       }
@@ -81,6 +82,9 @@ class Memory {
                         static_cast<std::size_t>(info.shape.elements())),
             info.shape};
   }
+
+  /// A whole flat buffer: parameters, gradients, ...
+  [[nodiscard]] std::vector<T>& flat(Storage storage) { return flat_.at(storage); }
 
  private:
   const Program* program_;

@@ -85,8 +85,9 @@ auto choose(const Convolution& conv, memory::data_type weight_type, OneDnn& oned
                        .y = any_layout(conv.y, conv.weight_type)};
     return make(conv, free, onednn);
   } catch (const dnnl::error& error) {
-    fail("oneDNN cannot do {} in {} on this CPU: {}", conv.verb,
-         conv.weight_type == memory::data_type::bf16 ? "bf16" : "f32", error.what());
+    const bool low = conv.weight_type == memory::data_type::bf16;
+    refuse("oneDNN cannot do {} in {} on this CPU ({}); {}", conv.verb, low ? "bf16" : "f32",
+           error.what(), low ? "use --precision fp32" : "a CPU with SSE 4.1 or better is needed");
   }
 }
 

@@ -4,7 +4,7 @@ namespace simclr::cpu {
 
 namespace {
 
-constexpr std::int64_t kMostPlanarChannels = 4;
+constexpr std::int64_t kImageChannels = 3;
 
 Layout::Kind kind_of(const TensorInfo& tensor) {
   const bool activation_type =
@@ -14,7 +14,7 @@ Layout::Kind kind_of(const TensorInfo& tensor) {
       (rank != 2 && rank != 4)) {
     return Layout::Kind::canonical;
   }
-  if (rank == 4 && tensor.shape[-1] <= kMostPlanarChannels) {
+  if (rank == 4 && tensor.shape[-1] == kImageChannels) {
     return tensor.storage == Storage::arena ? Layout::Kind::planar : Layout::Kind::canonical;
   }
   return Layout::Kind::blocked;

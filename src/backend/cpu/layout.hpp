@@ -15,7 +15,7 @@ inline constexpr std::int64_t kBlock = 16;
 struct Layout {
   enum class Kind : std::uint8_t {
     canonical,  ///< as on the host, packed: flat buffers, small tensors, input images (N,H,W,C)
-    planar,     ///< (N,C,H,W): packed images (at most 4 channels), what first convolutions read
+    planar,     ///< (N,C,H,W): packed images (3 channels), what first convolutions read
     blocked,    ///< (N, blocks, H, W, 16); channels past C are zero, always (u8: anything)
   };
 
@@ -56,9 +56,9 @@ struct Layout {
   bool operator==(const Layout&) const = default;
 };
 
-/// Blocked: f32, bf16 and u8 of rank 2, and of rank 4 with more than 4 channels. Planar: rank 4
-/// with at most 4 channels in the arena. Canonical: the flat buffers, control tensors, rank 1 and
-/// 3, f64, i32, and host images (rank 4 with at most 4 channels outside the arena).
+/// Blocked: f32, bf16 and u8 of rank 2, and of rank 4 unless they are images (3 channels). Images
+/// are planar in the arena and canonical where the host writes them. Canonical: the flat buffers,
+/// control tensors, rank 1 and 3, f64, i32.
 Layout layout_of(const TensorInfo& tensor);
 
 }  // namespace simclr::cpu

@@ -72,7 +72,7 @@ StepPointer for_activation_type(DType dtype, Make&& make) {
 
 inline void require_blocked(const TensorView& tensor) {
   require(tensor.layout.kind == Layout::Kind::blocked,
-          "activations are blocked by channels (rank 4 with more than 4 channels, or rank 2)");
+          "activations are blocked by channels (rank 2, or rank 4 but not of 3 channels)");
 }
 
 }  // namespace simclr::cpu
