@@ -98,6 +98,7 @@ Result measure(const Setting& setting, const BenchOptions& options) {
   };
   render_some(options.seconds / 10);
   std::vector<double> seconds;
+  seconds.reserve(static_cast<std::size_t>(options.repeats));
   for (int i = 0; i < options.repeats; ++i) seconds.push_back(render_some(options.seconds));
   std::nth_element(seconds.begin(), seconds.begin() + options.repeats / 2, seconds.end());
   result.seconds_per_view = seconds[static_cast<std::size_t>(options.repeats / 2)];

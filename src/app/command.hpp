@@ -39,6 +39,7 @@ int run_bench(Invocation& invocation);
 int run_bench_op(Invocation& invocation);
 int run_bench_loss(Invocation& invocation);
 int run_bench_augment(Invocation& invocation);
+int run_preview(Invocation& invocation);
 int run_export(Invocation& invocation);
 int run_inspect(Invocation& invocation);
 int run_pack(Invocation& invocation);

@@ -11,6 +11,8 @@ const std::array kCommands{
             run_inspect},
     Command{"pretrain", "the main job: trains an encoder, writes checkpoints, resumes", true,
             run_pretrain},
+    Command{"preview", "training views as the program makes them, to look at or to audit", true,
+            run_preview},
     Command{"bench", "benchmarks of the program's parts, with the machine's limits beside them",
             true, run_bench},
     Command{"export", "checkpoint -> .safetensors with torchvision's names", false, run_export},

@@ -34,16 +34,20 @@ struct ArrayFile::Impl {
   std::map<std::string, h5::Handle> datasets;
 
   template <class T>
-  void write(const std::string& name, std::int64_t first_row, std::span<const T> values) {
+  void write(const std::string& name, const std::vector<std::int64_t>& leading,
+             std::span<const T> values) {
     const auto found = datasets.find(name);
     require(found != datasets.end(), "the dataset was created before it is written");
     const h5::Extents extents = h5::extents_of(found->second);
+    require(!leading.empty() && leading.size() <= extents.size(), "rows are named by coordinates");
     const hsize_t row_elements =
-        std::accumulate(extents.begin() + 1, extents.end(), hsize_t{1}, std::multiplies<>());
+        std::accumulate(extents.begin() + static_cast<std::ptrdiff_t>(leading.size()),
+                        extents.end(), hsize_t{1}, std::multiplies<>());
     require(values.size() % row_elements == 0, "whole rows are written");
     try {
-      h5::write_rows(found->second, h5::native_type<T>(), static_cast<hsize_t>(first_row),
-                     values.size() / row_elements, values.data());
+      h5::write_rows(found->second, h5::native_type<T>(),
+                     h5::Extents(leading.begin(), leading.end()), values.size() / row_elements,
+                     values.data());
     } catch (const Error& error) {
       fail("{}: {}", path.string(), error.what());
     }
@@ -73,15 +77,23 @@ void ArrayFile::create(const std::string& name, Type type,
 
 void ArrayFile::write(const std::string& name, std::int64_t first_row,
                       std::span<const float> values) {
-  impl_->write(name, first_row, values);
+  impl_->write(name, {first_row}, values);
 }
 void ArrayFile::write(const std::string& name, std::int64_t first_row,
                       std::span<const std::int64_t> values) {
-  impl_->write(name, first_row, values);
+  impl_->write(name, {first_row}, values);
 }
 void ArrayFile::write(const std::string& name, std::int64_t first_row,
                       std::span<const std::uint8_t> values) {
-  impl_->write(name, first_row, values);
+  impl_->write(name, {first_row}, values);
+}
+void ArrayFile::write(const std::string& name, const std::vector<std::int64_t>& leading,
+                      std::span<const float> values) {
+  impl_->write(name, leading, values);
+}
+void ArrayFile::write(const std::string& name, const std::vector<std::int64_t>& leading,
+                      std::span<const std::int64_t> values) {
+  impl_->write(name, leading, values);
 }
 
 void ArrayFile::attribute(const std::string& name, const std::string& text) {

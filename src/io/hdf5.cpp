@@ -46,15 +46,18 @@ Handle file_access() {
   return access;
 }
 
-void for_rows(const Handle& dataset, hsize_t first, hsize_t count,
+void for_rows(const Handle& dataset, const Extents& leading, hsize_t count,
               const std::function<void(hid_t memory, hid_t file)>& transfer) {
   const Handle file = own(H5Dget_space(dataset.get()), H5Sclose, "HDF5 dataspace");
   const Extents extents = extents_of(dataset);
-  require(!extents.empty() && first + count <= extents[0], "rows lie inside the dataset");
+  require(!leading.empty() && leading.size() <= extents.size(), "rows are named by coordinates");
   Extents start(extents.size(), 0);
   Extents size = extents;
-  start[0] = first;
-  size[0] = count;
+  for (std::size_t d = 0; d < leading.size(); ++d) {
+    start[d] = leading[d];
+    size[d] = d + 1 < leading.size() ? 1 : count;
+    require(start[d] + size[d] <= extents[d], "rows lie inside the dataset");
+  }
   check(
       H5Sselect_hyperslab(file.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr),
       "HDF5 row selection");
@@ -190,15 +193,20 @@ Extents extents_of(const Handle& dataset) {
 void read_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, void* out,
                hid_t transfer) {
   const auto lock = lock_library();
-  for_rows(dataset, first, count, [&](hid_t memory, hid_t file) {
+  for_rows(dataset, {first}, count, [&](hid_t memory, hid_t file) {
     check(H5Dread(dataset.get(), type, memory, file, transfer, out), "HDF5 read");
   });
 }
 
 void write_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, const void* data) {
+  write_rows(dataset, type, Extents{first}, count, data);
+}
+
+void write_rows(const Handle& dataset, hid_t type, const Extents& leading, hsize_t count,
+                const void* data) {
   if (count == 0) return;
   const auto lock = lock_library();
-  for_rows(dataset, first, count, [&](hid_t memory, hid_t file) {
+  for_rows(dataset, leading, count, [&](hid_t memory, hid_t file) {
     check(H5Dwrite(dataset.get(), type, memory, file, H5P_DEFAULT, data), "HDF5 write");
   });
 }

@@ -106,6 +106,9 @@ Handle create_dataset(const Handle& location, const std::string& name, hid_t typ
 void read_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, void* out,
                hid_t transfer = H5P_DEFAULT);
 void write_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, const void* data);
+/// Rows [leading.back(), + count) of the part that the coordinates before it select.
+void write_rows(const Handle& dataset, hid_t type, const Extents& leading, hsize_t count,
+                const void* data);
 
 template <class T>
 Handle write_dataset(const Handle& location, const std::string& name, std::span<const T> values,

@@ -26,6 +26,12 @@ class ArrayFile {
   void write(const std::string& name, std::int64_t first_row, std::span<const float> values);
   void write(const std::string& name, std::int64_t first_row, std::span<const std::int64_t> values);
   void write(const std::string& name, std::int64_t first_row, std::span<const std::uint8_t> values);
+  /// Rows [leading.back(), ...) of the part that the coordinates before it select: with leading =
+  /// {s, v, i} the elements (s, v, i, ...), (s, v, i + 1, ...) and so on.
+  void write(const std::string& name, const std::vector<std::int64_t>& leading,
+             std::span<const float> values);
+  void write(const std::string& name, const std::vector<std::int64_t>& leading,
+             std::span<const std::int64_t> values);
   void attribute(const std::string& name, const std::string& text);
   void attribute(const std::string& name, std::int64_t value);
   void finish();

@@ -1,0 +1,140 @@
+// The training views as the program makes them: a picture to look at or a file to audit.
+
+#include <sched.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iostream>
+#include <optional>
+
+#include "command.hpp"
+#include "preview.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/core/options.hpp"
+#include "simclr/train/pretrain_config.hpp"
+
+namespace simclr {
+namespace {
+
+struct PreviewConfig {
+  PretrainConfig pretrain;
+  std::filesystem::path output;
+  std::optional<std::string> steps;
+  std::int64_t samples = 18;
+};
+
+struct StepRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;  ///< excluded
+};
+
+StepRange parse_steps(const std::string& text) {
+  StepRange range;
+  const char* last = text.data() + text.size();
+  const auto [colon, first_error] = std::from_chars(text.data(), last, range.begin);
+  const bool first_ok = first_error == std::errc() && colon != last && *colon == ':';
+  const auto [rest, second_error] = std::from_chars(first_ok ? colon + 1 : last, last, range.end);
+  if (!first_ok || second_error != std::errc() || rest != last || range.begin < 0 ||
+      range.end <= range.begin) {
+    refuse("option --steps: '{}' is not accepted; allowed: A:B with 0 <= A < B (B excluded)", text);
+  }
+  return range;
+}
+
+/// Refuses everything that can be seen without the data.
+void validate(const PreviewConfig& config) {
+  if (config.pretrain.data.empty()) refuse("option --data is missing: a directory of shards");
+  if (config.output.empty()) {
+    refuse("option --output is missing: FILE.png for a picture, FILE.h5 with --steps to audit");
+  }
+  const std::string kind = config.output.extension().string();
+  if (kind != ".png" && kind != ".h5") {
+    refuse("option --output: '{}' is not accepted; allowed: a name ending in .png or .h5",
+           config.output.string());
+  }
+  if (kind == ".h5" && !config.steps) {
+    refuse("option --steps is missing: which batches {} is to hold, e.g. --steps 0:5",
+           config.output.string());
+  }
+  if (kind == ".png" && config.steps) {
+    refuse("option --steps goes with an --output ending in .h5, not with '{}'",
+           config.output.string());
+  }
+  if (config.samples < 1 || config.samples > 300) {
+    refuse("option --samples: {} is not accepted; allowed: 1 to 300", config.samples);
+  }
+  const auto directory = config.output.parent_path();
+  if (!directory.empty() && !std::filesystem::is_directory(directory)) {
+    refuse("option --output: there is no directory '{}'", directory.string());
+  }
+}
+
+int count_threads(const PretrainConfig& config) {
+  if (config.loader_threads > 0) return config.loader_threads;
+  if (config.threads > 0) return config.threads;
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  return sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
+}
+
+LoaderConfig loader_config(const PretrainConfig& config) {
+  LoaderConfig loader;
+  loader.augmentation = config.augmentation();
+  loader.seed = config.seed;
+  loader.shuffle = config.shuffle;
+  loader.batch_size = config.batch_size;
+  loader.threads = count_threads(config);
+  return loader;
+}
+
+void write_picture(const PreviewConfig& config, SampleStore& store) {
+  LoaderConfig loader = loader_config(config.pretrain);
+  loader.augmentation.mean.reset();  // to be looked at in true colours
+  loader.augmentation.std.reset();
+  loader.batch_size = std::min(loader.batch_size, store.info().samples);
+  write_view_grid(config.output, store, loader, config.samples);
+  log::info("wrote {}: each group is a stored image and its two views", config.output.string());
+}
+
+void write_audit(const PreviewConfig& config, SampleStore& store) {
+  const StepRange range = parse_steps(*config.steps);
+  validate_data(config.pretrain, store.info());
+  LoaderConfig loader = loader_config(config.pretrain);
+  loader.first_step = range.begin;
+  loader.end_step = range.end;
+  write_view_audit(config.output, store, loader);
+  log::info("wrote {}: the views of steps {} to {}, {} samples each", config.output.string(),
+            range.begin, range.end - 1, loader.batch_size);
+}
+
+}  // namespace
+
+int run_preview(Invocation& invocation) {
+  PreviewConfig config;
+  Options options("preview", "training views as the program makes them, to look at or to audit",
+                  {"pretrain", "preview"});
+  options.group("preview")
+      .add("output", config.output, "FILE.png: a picture; FILE.h5 (with --steps): the views")
+      .add("steps", config.steps, "A:B, batches to write, counted from 0, end excluded")
+      .add("samples", config.samples, "how many samples the picture shows");
+  declare_pretrain_options(options, config.pretrain);
+  if (!options.parse(invocation.arguments)) return 0;
+  config.pretrain.validate();
+  validate(config);
+  if (config.steps) parse_steps(*config.steps);
+  // Views do not depend on the ranks: one makes them all.
+  if (invocation.world.rank() != 0) return 0;
+  const auto alone = make_self_communicator();
+  // Few samples are needed: they are read one by one, without loading the whole set.
+  const auto store = open_sample_store(config.pretrain.data, CacheMode::none, *alone,
+                                       count_threads(config.pretrain));
+  if (config.steps) {
+    write_audit(config, *store);
+  } else {
+    write_picture(config, *store);
+  }
+  return 0;
+}
+
+}  // namespace simclr

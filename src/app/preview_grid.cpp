@@ -1,0 +1,106 @@
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <vector>
+
+#include "preview.hpp"
+#include "simclr/data/augmentation_parameters.hpp"
+#include "simclr/io/png_writer.hpp"
+
+namespace simclr {
+namespace {
+
+/// Pixels of the picture.
+constexpr int kSmallestCell = 96;  // small images are enlarged by whole factors to at least this
+constexpr int kGap = 6;            // within a group
+constexpr int kGroupGap = 22;
+constexpr int kGroupsPerRow = 3;
+constexpr std::uint8_t kBackground = 228;
+
+struct Layout {
+  int scale = 1;
+  int cell = 0;
+  int group_width = 0;
+  int columns = 0;
+  int rows = 0;
+
+  Layout(int image_size, int groups)
+      : scale((kSmallestCell + image_size - 1) / image_size),
+        cell(image_size * scale),
+        group_width(3 * cell + 2 * kGap),
+        columns(std::min(kGroupsPerRow, groups)),
+        rows((groups + columns - 1) / columns) {}
+
+  [[nodiscard]] int left(int group) const {
+    return kGroupGap + group % columns * (group_width + kGroupGap);
+  }
+  [[nodiscard]] int top(int group) const {
+    return kGroupGap + group / columns * (cell + kGroupGap);
+  }
+  [[nodiscard]] Image canvas() const {
+    Image image;
+    image.width = left(columns - 1) + group_width + kGroupGap;
+    image.height = kGroupGap + rows * (cell + kGroupGap);
+    image.pixels.assign(
+        static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3,
+        kBackground);
+    return image;
+  }
+};
+
+/// view: f32 (side, side, 3) in [0, 1]; every pixel becomes scale x scale pixels.
+void paint(Image& canvas, int top, int left, std::span<const float> view, int side, int scale) {
+  for (int y = 0; y < side * scale; ++y) {
+    for (int x = 0; x < side * scale; ++x) {
+      const float* from = view.data() + (std::ptrdiff_t{y / scale} * side + x / scale) * 3;
+      std::uint8_t* to =
+          canvas.pixels.data() + (std::ptrdiff_t{top + y} * canvas.width + left + x) * 3;
+      for (int c = 0; c < 3; ++c) {
+        to[c] = static_cast<std::uint8_t>(std::lround(std::clamp(from[c], 0.0F, 1.0F) * 255.0F));
+      }
+    }
+  }
+}
+
+ViewParameters central_square(const ImageRef& image) {
+  const int side = std::min(image.height, image.width);
+  ViewParameters parameters;
+  parameters.crop = {(image.height - side) / 2, (image.width - side) / 2, side, side};
+  return parameters;
+}
+
+}  // namespace
+
+void write_view_grid(const std::filesystem::path& path, SampleStore& store,
+                     const LoaderConfig& loader, std::int64_t groups) {
+  Sampler sampler(store.info().samples, loader.shuffle, loader.seed, loader.batch_size);
+  std::vector<std::int64_t> samples = sampler.batch(0);
+  samples.resize(static_cast<std::size_t>(std::min<std::int64_t>(groups, loader.batch_size)));
+  const std::vector<StoredImage> stored = store.fetch(samples, 0);
+
+  AugmentationConfig framing = loader.augmentation;
+  framing.crop = true;  // the parameters' box counts
+  Augmenter original(framing);
+  Augmenter augmenter(loader.augmentation);
+  ImageDecoder decoder;
+  const int side = loader.augmentation.image_size;
+  const Layout layout(side, static_cast<int>(samples.size()));
+  Image canvas = layout.canvas();
+  std::vector<float> view(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const ImageRef image = decoder.decode(stored[i]);
+    const auto group = static_cast<int>(i);
+    int left = layout.left(group);
+    original.render(image, central_square(image), view);
+    paint(canvas, layout.top(group), left, view, side, layout.scale);
+    for (std::uint32_t v = 0; v < 2; ++v) {
+      left += layout.cell + kGap;
+      const ViewKey key{.seed = loader.seed, .epoch = 0, .sample = samples[i], .view = v};
+      augmenter.render(image, key, view);
+      paint(canvas, layout.top(group), left, view, side, layout.scale);
+    }
+  }
+  write_png(path, canvas);
+}
+
+}  // namespace simclr
