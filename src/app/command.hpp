@@ -38,6 +38,7 @@ std::span<const Command> benchmarks();
 int run_bench(Invocation& invocation);
 int run_bench_op(Invocation& invocation);
 int run_bench_loss(Invocation& invocation);
+int run_bench_step(Invocation& invocation);
 int run_bench_augment(Invocation& invocation);
 int run_preview(Invocation& invocation);
 int run_export(Invocation& invocation);

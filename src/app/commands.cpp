@@ -20,6 +20,7 @@ const std::array kCommands{
 
 // One line a benchmark: {"op", "...", uses_mpi, run_bench_op}.
 const std::vector<Command> kBenchmarks{
+    Command{"step", "the whole training step, with pretrain's options", true, run_bench_step},
     Command{"op", "every op of a training step", false, run_bench_op},
     Command{"loss", "NT-Xent, forward and backward", false, run_bench_loss},
     Command{"augment", "views a second on one core, op by op", false, run_bench_augment},

@@ -13,9 +13,9 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/data/loader.hpp"
+#include "simclr/train/system_info.hpp"
 #include "simclr/train/trainer.hpp"
 #include "stop_signal.hpp"
-#include "system_info.hpp"
 
 namespace simclr {
 namespace {
@@ -115,42 +115,39 @@ class Records {
   Clock::time_point interval_start_ = Clock::now();
 };
 
-struct Outcome {
-  std::int64_t step = 0;
-  std::string stopped_by;  ///< empty: the end was reached
-};
-
 /// SimCLR's Algorithm 1. For each global batch of N images: two augmented views of each (the
 /// loader); h = f(x), z = g(h) of all 2N views, NT-Xent over the global batch, its gradient, and
-/// the update of f and g (the trainer).
-Outcome train(const PretrainConfig& config, const Span& span,
-              const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
-              Trainer& trainer, Communicator& world) {
+/// the update of f and g (the trainer). `state.step` counts updates. Returns what stopped it, or
+/// "".
+std::string train(const PretrainConfig& config, const Span& span,
+                  const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
+                  Trainer& trainer, Communicator& world, RunState& state) {
   Checkpointer checkpointer(config, span.steps_per_epoch, world);
   Records records(config, span, world.rank() == 0);
   const auto save = [&](std::int64_t step) {
     const auto start = Clock::now();
     checkpointer.write(trainer, step);
+    if (world.rank() == 0) write_state(config.run_dir, state);
     records.add_checkpoint_seconds(std::chrono::duration<double>(Clock::now() - start).count());
   };
 
   if (span.first == 0 && checkpointer.due_at(0)) save(0);
-  Outcome outcome{span.first, {}};
-  while (outcome.step < span.end && outcome.stopped_by.empty()) {
+  std::string stopped_by;
+  while (state.step < span.end && stopped_by.empty()) {
     const ViewBatch& batch = loader.next();
-    const bool traced = config.trace_ops && outcome.step == span.first;
-    const StepResult result = traced ? trainer.step_traced(batch.views, outcome.step)
-                                     : trainer.step(batch.views, outcome.step);
-    ++outcome.step;
-    records.add(outcome.step, result, loader.take_stall_seconds());
+    const bool traced = config.trace_ops && state.step == span.first;
+    const StepResult result = traced ? trainer.step_traced(batch.views, state.step)
+                                     : trainer.step(batch.views, state.step);
+    ++state.step;
+    records.add(state.step, result, loader.take_stall_seconds());
 
     const Decision decision = agree(world, checkpointer, deadline);
-    if (decision.stop) outcome.stopped_by = decision.reason;
-    if (decision.checkpoint || checkpointer.due_at(outcome.step)) save(outcome.step);
+    stopped_by = decision.reason;
+    if (decision.checkpoint || checkpointer.due_at(state.step)) save(state.step);
   }
   records.finish();
-  if (outcome.step > span.first) save(outcome.step);
-  return outcome;
+  if (state.step > span.first) save(state.step);
+  return state.step < span.end ? stopped_by : "";
 }
 
 std::int64_t steps_per_epoch(const PretrainConfig& config, const ShardSetInfo& data) {
@@ -244,11 +241,10 @@ int pretrain(const PretrainConfig& config, const BuildInfo& build, Communicator&
 
   try {
     TrainingLoader loader(*store, loader_config(config, span, threads, world));
-    const Outcome outcome = train(config, span, deadline, loader, trainer, world);
-    const bool stopped = !outcome.stopped_by.empty() && outcome.step < span.end;
+    const std::string stopped_by = train(config, span, deadline, loader, trainer, world, state);
+    const bool stopped = !stopped_by.empty();
     state.status = stopped ? RunStatus::stopped_early : RunStatus::finished;
-    state.step = outcome.step;
-    state.reason = stopped            ? outcome.stopped_by
+    state.reason = stopped            ? stopped_by
                    : span.end < total ? "--max-steps reached"
                                       : "all epochs done";
     on_root(world, [&] { write_state(run->path(), state); });

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include "simclr/core/log.hpp"
@@ -18,13 +20,23 @@ std::string duration_text(double seconds) {
   return fmt::format("{}m{:02}s", s / 60, s % 60);
 }
 
+/// mpirun gives every rank a pseudo-terminal: what counts then is where mpirun itself writes to.
+bool output_is_watched() {
+  if (isatty(STDOUT_FILENO) == 0) return false;
+  if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) return true;
+  std::error_code error;
+  const auto launcher_output =
+      std::filesystem::read_symlink(fmt::format("/proc/{}/fd/1", getppid()), error).string();
+  return launcher_output.starts_with("/dev/pts/") || launcher_output.starts_with("/dev/tty");
+}
+
 }  // namespace
 
 Progress::Progress(std::int64_t first_step, std::int64_t end_step, std::int64_t steps_per_epoch)
     : first_step_(first_step),
       end_step_(end_step),
       steps_per_epoch_(steps_per_epoch),
-      terminal_(isatty(STDOUT_FILENO) != 0) {}
+      terminal_(output_is_watched()) {}
 
 void Progress::show(const MetricsRow& row, bool logged) {
   using Clock = std::chrono::steady_clock;

@@ -1,4 +1,4 @@
-#include "system_info.hpp"
+#include "simclr/train/system_info.hpp"
 
 #include <fmt/format.h>
 #include <sched.h>

@@ -1,0 +1,151 @@
+// Times the whole training step on synthetic views: what pretrain does but for data and files.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "command.hpp"
+#include "machine_limits.hpp"
+#include "op_table.hpp"
+#include "simclr/core/random.hpp"
+#include "simclr/train/system_info.hpp"
+#include "simclr/train/trainer.hpp"
+
+namespace simclr {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+struct BenchStepOptions {
+  int repeats = 10;
+  int warmup_steps = 2;
+  bool json = false;
+};
+
+struct StepTimes {
+  std::vector<double> step, forward, backward, update;
+};
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+std::vector<float> random_views(const Program& program) {
+  std::vector<float> views(
+      static_cast<std::size_t>(program.info(program.at("views")).shape.elements()));
+  PhiloxStream stream(1, RandomPurpose::kCrop, 0, 0);
+  for (float& pixel : views) pixel = stream.uniform();
+  return views;
+}
+
+StepTimes time_steps(Trainer& trainer, const BenchStepOptions& options, Communicator& world) {
+  const std::vector<float> views = random_views(trainer.executor().program());
+  StepTimes times;
+  for (int i = 0; i < options.warmup_steps + options.repeats; ++i) {
+    world.barrier();
+    const auto start = Clock::now();
+    const StepResult result = trainer.step(views, 0);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    if (i < options.warmup_steps) continue;
+    times.step.push_back(seconds);
+    times.forward.push_back(result.seconds_forward);
+    times.backward.push_back(result.seconds_backward);
+    times.update.push_back(result.seconds_update);
+  }
+  return times;
+}
+
+Json result_json(const Trainer& trainer, const StepTimes& times, const MemoryReport& memory,
+                 const MachineLimits& limits, int ranks) {
+  const double seconds = median(times.step);
+  const auto views = static_cast<double>(trainer.views_per_rank());
+  return {{"views_per_second", views * ranks / seconds},
+          {"steps_per_second", 1 / seconds},
+          {"seconds_step", seconds},
+          {"seconds_forward", median(times.forward)},
+          {"seconds_backward", median(times.backward)},
+          {"seconds_update", median(times.update)},
+          {"ranks", ranks},
+          {"threads", limits.threads},
+          {"saved_activation_bytes_per_view",
+           static_cast<double>(memory.saved_activation_bytes) / views},
+          {"arena_bytes", memory.arena_bytes},
+          {"parameter_bytes", memory.parameter_bytes},
+          {"workspace_bytes", memory.workspace_bytes},
+          {"machine_f32_gflops", limits.f32_gflops},
+          {"machine_bf16_gflops", limits.bf16_gflops ? Json(*limits.bf16_gflops) : Json()},
+          {"machine_copy_gbytes_per_second", limits.copy_gbytes_per_second}};
+}
+
+void print_summary(const Json& result, const MemoryReport& memory) {
+  constexpr double kMegabyte = 1e6;
+  const auto milliseconds = [&](const char* key) { return result.at(key).get<double>() * 1e3; };
+  fmt::print(
+      "{:.2f} views/s, {:.3f} steps/s; a step {:.1f} ms = forward {:.1f} + backward {:.1f} + "
+      "check and update {:.1f} (medians)\n",
+      result.at("views_per_second").get<double>(), result.at("steps_per_second").get<double>(),
+      milliseconds("seconds_step"), milliseconds("seconds_forward"),
+      milliseconds("seconds_backward"), milliseconds("seconds_update"));
+  fmt::print(
+      "memory a rank: saved activations {:.2f} MB a view, arena {:.1f} MB (live peak {:.1f} MB "
+      "at {}), parameters and optimiser {:.1f} MB, workspace {:.1f} MB\n",
+      result.at("saved_activation_bytes_per_view").get<double>() / kMegabyte,
+      static_cast<double>(memory.arena_bytes) / kMegabyte,
+      static_cast<double>(memory.live_peak_bytes) / kMegabyte, memory.peak_op,
+      static_cast<double>(memory.parameter_bytes) / kMegabyte,
+      static_cast<double>(memory.workspace_bytes) / kMegabyte);
+}
+
+}  // namespace
+
+int run_bench_step(Invocation& invocation) {
+  PretrainConfig config;
+  config.batch_size = 32;
+  BenchStepOptions bench;
+  Options options("bench step", "Time of the whole training step on synthetic views.",
+                  {"pretrain", "bench"});
+  options.group("measurement")
+      .add("repeats", bench.repeats, "timed steps; medians over them are reported")
+      .add("warmup-steps", bench.warmup_steps, "steps before those")
+      .flag("json", bench.json, "one line of JSON instead of the tables");
+  declare_pretrain_options(options, config);
+  if (!options.parse(invocation.arguments)) return 0;
+  if (bench.repeats < 1)
+    refuse("option --repeats: {} is not accepted; allowed: 1 or more", bench.repeats);
+  if (bench.warmup_steps < 0) refuse("option --warmup-steps: {} is negative", bench.warmup_steps);
+  config.validate();
+  validate_device(config);
+
+  Communicator& world = invocation.world;
+  const int threads = config.threads > 0 ? config.threads : default_threads(world);
+  const MachineLimits limits = measure_machine_limits(threads);
+  // A schedule of one step after the warm-up: a learning rate as in training.
+  config.warmup_epochs = 0;
+  Trainer trainer(config, 1, threads, world);
+  const MemoryReport memory = trainer.executor().memory();
+  const StepTimes times = time_steps(trainer, bench, world);
+  const Json result = result_json(trainer, times, memory, limits, world.size());
+  if (world.rank() == 0) {
+    if (bench.json) {
+      fmt::print("{}\n", result.dump());
+      return 0;
+    }
+    fmt::print("{}\n", limits.text());
+    print_summary(result, memory);
+  }
+  if (bench.json || world.size() > 1) return 0;
+  print_op_table(trainer.executor(), limits,
+                 {.repeats = bench.repeats,
+                  .bf16 = config.precision == Precision::bf16,
+                  .views = static_cast<double>(trainer.views_per_rank())});
+  return 0;
+}
+
+}  // namespace simclr
