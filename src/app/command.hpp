@@ -36,6 +36,7 @@ std::span<const Command> benchmarks();
 
 // One declaration a command; each is defined in its own cmd_*.cpp or bench_*.cpp.
 int run_bench(Invocation& invocation);
+int run_bench_loader(Invocation& invocation);
 int run_bench_op(Invocation& invocation);
 int run_bench_loss(Invocation& invocation);
 int run_bench_step(Invocation& invocation);

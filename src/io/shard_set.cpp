@@ -92,8 +92,12 @@ struct ShardSet::Impl {
     return static_cast<std::size_t>(next - info.first_sample.begin()) - 1;
   }
 
+  [[nodiscard]] std::uint64_t image_bytes() const { return shards.front().byte_offset(1); }
+
   /// Position in the concatenation at which sample `sample` (or the end, for N) begins.
   [[nodiscard]] std::uint64_t byte_position(std::int64_t sample) const {
+    // Images of one size need no search: this is called for every sample of every batch.
+    if (info.fixed_size) return static_cast<std::uint64_t>(sample) * image_bytes();
     if (sample == info.samples) return first_byte.back();
     const std::size_t s = shard_of(sample);
     const ShardDescription& shard = shards[s];
@@ -148,22 +152,34 @@ ShardSet::~ShardSet() = default;
 const ShardSetInfo& ShardSet::info() const { return impl_->info; }
 const std::vector<std::int64_t>& ShardSet::labels() const { return impl_->labels; }
 
+std::optional<ShardSet::FilePosition> ShardSet::file_position(std::int64_t sample) const {
+  const std::size_t s = impl_->shard_of(sample);
+  const ShardDescription& shard = impl_->shards[s];
+  if (!shard.file_offset) return std::nullopt;
+  return FilePosition{shard.path,
+                      *shard.file_offset + shard.byte_offset(sample - impl_->info.first_sample[s])};
+}
+
+std::uint64_t ShardSet::first_stored_byte(std::size_t shard) const {
+  return impl_->shards.at(shard).byte_offset(0);
+}
+
 std::uint64_t ShardSet::stored_bytes(std::int64_t first, std::int64_t count) const {
   return impl_->byte_position(first + count) - impl_->byte_position(first);
 }
 
 ShardSet::Extent ShardSet::extent(std::int64_t sample) const {
   const std::uint64_t begin = impl_->byte_position(sample);
-  Extent extent{begin, 0, impl_->info.height, impl_->info.width};
+  if (impl_->info.fixed_size) {
+    require(sample >= 0 && sample < impl_->info.samples, "the sample is in the data set");
+    return {begin, impl_->image_bytes(), impl_->info.height, impl_->info.width};
+  }
   const std::size_t s = impl_->shard_of(sample);
   const ShardDescription& shard = impl_->shards[s];
   const std::int64_t row = sample - impl_->info.first_sample[s];
-  extent.bytes = shard.byte_offset(row + 1) - shard.byte_offset(row);
-  if (!shard.fixed_size) {
-    extent.height = shard.sizes[static_cast<std::size_t>(2 * row)];
-    extent.width = shard.sizes[static_cast<std::size_t>(2 * row + 1)];
-  }
-  return extent;
+  return {begin, shard.byte_offset(row + 1) - shard.byte_offset(row),
+          shard.sizes[static_cast<std::size_t>(2 * row)],
+          shard.sizes[static_cast<std::size_t>(2 * row + 1)]};
 }
 
 void ShardSet::read(std::int64_t first, std::int64_t count, std::span<std::byte> out) const {

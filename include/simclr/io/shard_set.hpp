@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -50,6 +51,14 @@ class ShardSet {
     int width = 0;
   };
   [[nodiscard]] Extent extent(std::int64_t sample) const;
+  /// Where in its file a sample lies; nothing when its dataset is chunked or compressed.
+  struct FilePosition {
+    std::filesystem::path file;
+    std::uint64_t offset = 0;
+  };
+  [[nodiscard]] std::optional<FilePosition> file_position(std::int64_t sample) const;
+  /// Where a shard's first sample begins in its `bytes` (0 unless a foreign file skips some).
+  [[nodiscard]] std::uint64_t first_stored_byte(std::size_t shard) const;
   /// Labels of the whole set; empty when unlabelled.
   [[nodiscard]] const std::vector<std::int64_t>& labels() const;
 

@@ -1,0 +1,278 @@
+// Rates of reading, page cache to batch buffer, beside a plain pread of the same bytes: both into
+// memory that has been used before, taking turns, so that a neighbour's load meets both.
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "command.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/options.hpp"
+#include "simclr/data/loader.hpp"
+#include "simclr/io/parallel_read.hpp"
+#include "simclr/io/shard_writer.hpp"
+
+namespace simclr {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kBlockBytes = std::uint64_t{32} << 20;
+
+struct BenchOptions {
+  fs::path data;
+  std::int64_t samples = 4096;
+  int side = 224;
+  std::int64_t batch_size = 256;
+  int threads = 1;
+  int repeats = 7;
+  bool json = false;
+};
+
+/// Synthetic shards that go away at the end.
+class SyntheticShards {
+ public:
+  explicit SyntheticShards(const BenchOptions& options) {
+    std::string name = (fs::temp_directory_path() / "simclr-bench-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) fail("cannot create {}", name);
+    path_ = name;
+    constexpr std::int64_t kShards = 2;
+    const auto bytes = static_cast<std::size_t>(options.side) * options.side * 3;
+    std::vector<std::byte> pixels(bytes);
+    for (std::int64_t s = 0; s < kShards; ++s) {
+      const std::int64_t count =
+          options.samples * (s + 1) / kShards - options.samples * s / kShards;
+      ShardWriter writer(path_ / shard_file_name("bench", s, kShards),
+                         {.name = "bench",
+                          .samples = count,
+                          .fixed_size = ShardSpec::Size{options.side, options.side}});
+      for (std::int64_t i = 0; i < count; ++i) {
+        std::fill(pixels.begin(), pixels.end(), static_cast<std::byte>(i));
+        writer.append(pixels, options.side, options.side, 0);
+      }
+      writer.complete();
+      writer.publish();
+    }
+  }
+  SyntheticShards(const SyntheticShards&) = delete;
+  SyntheticShards& operator=(const SyntheticShards&) = delete;
+  ~SyntheticShards() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  [[nodiscard]] const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+/// The yardstick: pread and nothing else.
+class PlainReader {
+ public:
+  explicit PlainReader(const ShardSet& set) {
+    for (const fs::path& shard : set.info().shards) {
+      const int descriptor = ::open(shard.c_str(), O_RDONLY | O_CLOEXEC);
+      if (descriptor < 0) fail("{}: cannot be opened", shard.string());
+      files_[shard] = descriptor;
+    }
+  }
+  PlainReader(const PlainReader&) = delete;
+  PlainReader& operator=(const PlainReader&) = delete;
+  ~PlainReader() {
+    for (const auto& [path, descriptor] : files_) ::close(descriptor);
+  }
+
+  struct Request {
+    int descriptor = -1;
+    std::uint64_t offset = 0, bytes = 0;
+  };
+  [[nodiscard]] Request request(const ShardSet& set, std::int64_t first, std::int64_t count) const {
+    const auto position = set.file_position(first);
+    if (!position) refuse("bench loader: the data set is chunked or compressed; pack it");
+    return {files_.at(position->file), position->offset, set.stored_bytes(first, count)};
+  }
+  static void read(const std::vector<Request>& requests, std::byte* out) {
+    for (const Request& r : requests) {
+      for (std::uint64_t done = 0; done < r.bytes;) {
+        const ssize_t got =
+            ::pread(r.descriptor, out + done, r.bytes - done, static_cast<off_t>(r.offset + done));
+        if (got <= 0) fail("pread failed");
+        done += static_cast<std::uint64_t>(got);
+      }
+      out += r.bytes;
+    }
+  }
+
+ private:
+  std::map<fs::path, int> files_;
+};
+
+double seconds_of(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+struct Row {
+  std::string what;
+  std::uint64_t bytes = 0;
+  double ours_seconds = 0, plain_seconds = 0;
+};
+
+/// Ours and the yardstick in turns; the best of each counts, as disturbances only add time.
+Row measure(std::string what, std::uint64_t bytes, int repeats, const std::function<void()>& ours,
+            const std::function<void()>& plain) {
+  Row row{std::move(what), bytes, 1e30, 1e30};
+  ours();
+  plain();
+  for (int i = 0; i < repeats; ++i) {
+    row.ours_seconds = std::min(row.ours_seconds, seconds_of(ours));
+    row.plain_seconds = std::min(row.plain_seconds, seconds_of(plain));
+  }
+  return row;
+}
+
+class LoaderBench {
+ public:
+  LoaderBench(const fs::path& directory, const BenchOptions& options, Communicator& world)
+      : options_(options),
+        world_(world),
+        store_(open_sample_store(directory, CacheMode::none, world, options.threads)),
+        set_(directory),
+        plain_(set_),
+        buffer_(set_.stored_bytes(0, set_.info().samples)),
+        plain_buffer_(buffer_.size()) {}
+
+  std::vector<Row> run() {
+    std::vector<Row> rows;
+    rows.push_back(fill(ParallelRead::direct));
+    rows.push_back(fill(ParallelRead::independent));
+    rows.push_back(fill(ParallelRead::collective));
+    rows.push_back(batches(Shuffle::off, "batches in stored order"));
+    rows.push_back(batches(Shuffle::block, "batches, --shuffle block"));
+    rows.push_back(batches(Shuffle::full, "batches, --shuffle full"));
+    return rows;
+  }
+
+ private:
+  Row fill(ParallelRead method) {
+    const std::int64_t samples = set_.info().samples;
+    std::vector<PlainReader::Request> requests;
+    const auto per_block =
+        std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockBytes / set_.stored_bytes(0, 1)));
+    for (std::size_t s = 0; s < set_.info().shards.size(); ++s) {
+      const std::int64_t end =
+          s + 1 < set_.info().shards.size() ? set_.info().first_sample[s + 1] : samples;
+      for (std::int64_t i = set_.info().first_sample[s]; i < end; i += per_block) {
+        requests.push_back(plain_.request(set_, i, std::min(per_block, end - i)));
+      }
+    }
+    return measure(
+        fmt::format("whole set, {}", name_of(method)), buffer_.size(), options_.repeats,
+        [&] { read_in_parallel(set_, world_, method, 0, samples, buffer_); },
+        [&] { PlainReader::read(requests, plain_buffer_.data()); });
+  }
+
+  /// One epoch through the streaming store, against preads of the same samples in the same order
+  /// (of whole batches in stored order, where that is possible).
+  Row batches(Shuffle shuffle, std::string what) {
+    Sampler sampler(set_.info().samples, shuffle, 1, options_.batch_size);
+    std::vector<std::vector<std::int64_t>> samples;
+    std::vector<std::vector<PlainReader::Request>> requests;
+    std::uint64_t bytes = 0;
+    for (std::int64_t step = 0; step < sampler.steps_per_epoch(); ++step) {
+      samples.push_back(sampler.batch(step));
+      requests.emplace_back();
+      for (const std::int64_t sample : samples.back()) {
+        const auto request = plain_.request(set_, sample, 1);
+        bytes += request.bytes;
+        auto& batch = requests.back();
+        const bool follows = !batch.empty() && batch.back().descriptor == request.descriptor &&
+                             batch.back().offset + batch.back().bytes == request.offset;
+        if (follows) {
+          batch.back().bytes += request.bytes;
+        } else {
+          batch.push_back(request);
+        }
+      }
+    }
+    return measure(
+        std::move(what), bytes, options_.repeats,
+        [&] {
+          for (std::size_t b = 0; b < samples.size(); ++b) {
+            store_->fetch(samples[b], static_cast<int>(b % 2));
+          }
+        },
+        [&] {
+          for (std::size_t b = 0; b < samples.size(); ++b) {
+            const std::size_t half = plain_buffer_.size() / 2;
+            PlainReader::read(requests[b], plain_buffer_.data() + b % 2 * half);
+          }
+        });
+  }
+
+  const BenchOptions& options_;
+  Communicator& world_;
+  std::unique_ptr<SampleStore> store_;
+  ShardSet set_;
+  PlainReader plain_;
+  std::vector<std::byte> buffer_, plain_buffer_;
+};
+
+void print(const std::vector<Row>& rows, const BenchOptions& options) {
+  nlohmann::json json = nlohmann::json::array();
+  std::string table = fmt::format("{:<34} {:>10} {:>10} {:>8}\n", "page cache to memory, one rank",
+                                  "GB/s", "pread GB/s", "ratio");
+  for (const Row& row : rows) {
+    const double ours = static_cast<double>(row.bytes) * 1e-9 / row.ours_seconds;
+    const double plain = static_cast<double>(row.bytes) * 1e-9 / row.plain_seconds;
+    table += fmt::format("{:<34} {:>10.2f} {:>10.2f} {:>7.1f} %\n", row.what, ours, plain,
+                         100 * ours / plain);
+    json.push_back({{"what", row.what},
+                    {"bytes", row.bytes},
+                    {"gigabytes_per_second", ours},
+                    {"pread_gigabytes_per_second", plain},
+                    {"ratio", ours / plain}});
+  }
+  std::cout << (options.json ? nlohmann::json{{"results", json}}.dump() + "\n" : table);
+}
+
+}  // namespace
+
+int run_bench_loader(Invocation& invocation) {
+  BenchOptions bench;
+  Options options("bench loader",
+                  "page cache to batch buffer, beside a plain pread of the same bytes",
+                  {"bench loader"});
+  options.add("data", bench.data, "shard set to read; by default one is made and removed")
+      .add("samples", bench.samples, "of the set that is made")
+      .add("image-size", bench.side, "of the set that is made")
+      .add("batch-size", bench.batch_size, "samples fetched at once")
+      .add("threads", bench.threads, "threads that read batches")
+      .add("repeats", bench.repeats, "repeats, of which the best counts")
+      .flag("json", bench.json, "print one JSON object instead of a table");
+  if (!options.parse(invocation.arguments)) return 0;
+  if (bench.samples < 2) refuse("--samples {}: must be at least 2", bench.samples);
+  if (bench.side < 1) refuse("--image-size {}: must be positive", bench.side);
+  if (bench.repeats < 1) refuse("--repeats {}: must be at least 1", bench.repeats);
+  if (invocation.world.size() > 1)
+    refuse("bench loader measures one rank; start it without mpirun");
+
+  std::optional<SyntheticShards> made;
+  if (bench.data.empty()) bench.data = made.emplace(bench).path();
+  print(LoaderBench(bench.data, bench, invocation.world).run(), bench);
+  return 0;
+}
+
+}  // namespace simclr

@@ -1,0 +1,113 @@
+// The node store and reading over MPI-IO, on several ranks: every rank sees every stored byte.
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <numeric>
+#include <optional>
+
+#include "eval/temporary_directory.hpp"
+#include "simclr/comm/session.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/data/loader.hpp"
+#include "simclr/io/parallel_read.hpp"
+#include "toy_shards.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr std::int64_t kSamples = 103;
+
+/// One directory for all ranks, filled by the first and removed once all are done with it.
+class SharedShards {
+ public:
+  SharedShards(Communicator& world, ToyKind kind) : world_(world) {
+    if (world.rank() == 0) {
+      directory_.emplace();
+      write_toy_shards(directory_->path(), kind, kSamples, 3);
+    }
+    path_ = broadcast_text(world, directory_ ? directory_->path().string() : "");
+  }
+  SharedShards(const SharedShards&) = delete;
+  SharedShards& operator=(const SharedShards&) = delete;
+  ~SharedShards() { world_.barrier(); }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  Communicator& world_;
+  std::optional<TemporaryDirectory> directory_;
+  std::filesystem::path path_;
+};
+
+class OnRanks : public testing::TestWithParam<ToyKind> {
+ protected:
+  std::unique_ptr<Communicator> world_ = make_world_communicator();
+};
+INSTANTIATE_TEST_SUITE_P(Kinds, OnRanks,
+                         testing::Values(ToyKind::fixed, ToyKind::variable, ToyKind::jpeg));
+
+TEST_P(OnRanks, TheNodeStoreHoldsWhatTheShardsHold) {
+  const SharedShards shards(*world_, GetParam());
+  const auto node = open_sample_store(shards.path(), CacheMode::node, *world_, 2);
+  const auto stream = open_sample_store(shards.path(), CacheMode::none, *world_, 1);
+  std::vector<std::int64_t> all(kSamples);
+  std::iota(all.begin(), all.end(), std::int64_t{0});
+  const auto cached = node->fetch(all, 0);
+  const auto stored = stream->fetch(all, 0);
+  for (std::size_t i = 0; i < cached.size(); ++i) {
+    EXPECT_EQ(cached[i].height, stored[i].height);
+    EXPECT_EQ(cached[i].width, stored[i].width);
+    ASSERT_EQ(cached[i].bytes.size(), stored[i].bytes.size());
+    EXPECT_TRUE(std::equal(cached[i].bytes.begin(), cached[i].bytes.end(), stored[i].bytes.begin()))
+        << "sample " << i << " on rank " << world_->rank();
+  }
+  const ReadStatistics cost = node->take_read_statistics();
+  const auto total = static_cast<double>(ShardSet(shards.path()).stored_bytes(0, kSamples));
+  EXPECT_NEAR(static_cast<double>(cost.bytes), total / world_->size(), 0.1 * total)
+      << "the ranks of a node share the reading";
+}
+
+TEST_P(OnRanks, EveryWayOfReadingGivesTheSameBytes) {
+  const SharedShards shards(*world_, GetParam());
+  const ShardSet set(shards.path());
+  // Different ranges on every rank, across shards; nothing at all on the last of several.
+  const std::int64_t rank = world_->rank();
+  const bool idle = world_->size() > 1 && rank == world_->size() - 1;
+  const std::int64_t first = 5 * rank;
+  const std::int64_t count = idle ? 0 : kSamples - 7 - first;
+  std::vector<std::byte> expected(set.stored_bytes(first, count));
+  set.read(first, count, expected);
+  for (const auto method :
+       {ParallelRead::direct, ParallelRead::independent, ParallelRead::collective}) {
+    std::vector<std::byte> bytes(expected.size(), std::byte{0xEE});
+    read_in_parallel(set, *world_, method, first, count, bytes);
+    EXPECT_EQ(bytes, expected) << name_of(method) << " on rank " << rank;
+  }
+}
+
+TEST_P(OnRanks, ViewsOfTheRanksAreThoseOfOneRank) {
+  const SharedShards shards(*world_, GetParam());
+  const auto store = open_sample_store(shards.path(), CacheMode::automatic, *world_, 1);
+  LoaderConfig config;
+  config.augmentation.image_size = 8;
+  config.batch_size = 8;
+  config.end_step = 3;
+  config.seed = 2;
+  TrainingLoader whole(*store, config);
+  config.rank = world_->rank();
+  config.world_size = world_->size();
+  TrainingLoader part(*store, config);
+  const std::size_t n = 8 / static_cast<std::size_t>(world_->size());
+  for (int step = 0; step < 3; ++step) {
+    const ViewBatch& all = whole.next();
+    const ViewBatch& mine = part.next();
+    for (std::size_t row = 0; row < 2 * n; ++row) {
+      const std::size_t global = row / n * 8 + static_cast<std::size_t>(config.rank) * n + row % n;
+      const auto* a = mine.views.data() + row * 192;
+      EXPECT_TRUE(std::equal(a, a + 192, all.views.data() + global * 192));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace simclr
