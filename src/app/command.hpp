@@ -42,9 +42,12 @@ int run_bench_loss(Invocation& invocation);
 int run_bench_step(Invocation& invocation);
 int run_bench_augment(Invocation& invocation);
 int run_preview(Invocation& invocation);
+int run_embed(Invocation& invocation);
 int run_export(Invocation& invocation);
 int run_inspect(Invocation& invocation);
 int run_pack(Invocation& invocation);
 int run_pretrain(Invocation& invocation);
+int run_knn(Invocation& invocation);
+int run_linear_eval(Invocation& invocation);
 
 }  // namespace simclr

@@ -15,6 +15,10 @@ const std::array kCommands{
             run_preview},
     Command{"bench", "benchmarks of the program's parts, with the machine's limits beside them",
             true, run_bench},
+    Command{"linear-eval", "accuracy of a linear classifier on a checkpoint's features", true,
+            run_linear_eval},
+    Command{"knn", "nearest-neighbour accuracy of a checkpoint's features", true, run_knn},
+    Command{"embed", "features of a data set -> HDF5", true, run_embed},
     Command{"export", "checkpoint -> .safetensors with torchvision's names", false, run_export},
 };
 

@@ -151,14 +151,19 @@ std::vector<double> class_scores(std::vector<Vote> candidates, const KnnConfig& 
 
 }  // namespace
 
+void validate(const KnnConfig& config, std::int64_t bank_rows) {
+  if (config.neighbours < 1 || config.neighbours > bank_rows) {
+    refuse("option --neighbours: {}: allowed are 1 to the number of training samples, {}",
+           config.neighbours, bank_rows);
+  }
+  if (!(config.temperature > 0)) {
+    refuse("option --temperature: {}: must be positive", config.temperature);
+  }
+}
+
 Accuracy knn_accuracy(const LabelledFeatures& bank, const LabelledFeatures& test,
                       const KnnConfig& config, Backend& backend, Communicator& world) {
-  const std::int64_t bank_total = sum_over_ranks(world, bank.rows());
-  if (config.neighbours < 1 || config.neighbours > bank_total) {
-    refuse("k = {} neighbours: allowed are 1 to the number of training samples, {}",
-           config.neighbours, bank_total);
-  }
-  if (!(config.temperature > 0)) refuse("temperature = {}: must be positive", config.temperature);
+  validate(config, sum_over_ranks(world, bank.rows()));
   const LabelledFeatures queries = gather_rows(world, test);
   auto nearest = nearest_in_bank(normalised_rows(bank), bank.rows(), normalised_rows(queries),
                                  queries.rows(), bank.channels, config.neighbours, backend);

@@ -133,6 +133,16 @@ Accuracy measure(BlockClassifier& classifier, const LabelledFeatures& test, Comm
 
 }  // namespace
 
+void validate(const LinearCachedConfig& config) {
+  if (!(config.l2 >= 0)) refuse("option --l2: {}: must not be negative", config.l2);
+  if (config.max_iterations < 1) {
+    refuse("option --max-iterations: {}: must be at least 1", config.max_iterations);
+  }
+  if (!(config.tolerance > 0)) {
+    refuse("option --tolerance: {}: must be positive", config.tolerance);
+  }
+}
+
 LinearCachedResult linear_cached(LabelledFeatures train, LabelledFeatures test,
                                  const LinearCachedConfig& config, Backend& backend,
                                  Communicator& world) {
@@ -143,11 +153,12 @@ LinearCachedResult linear_cached(LabelledFeatures train, LabelledFeatures test,
   const std::int64_t rows =
       std::clamp(std::max(train.rows(), test.rows()), std::int64_t{1}, kBlock);
   BlockClassifier classifier(rows, train.channels, config.classes, backend);
-  LogisticObjective objective(classifier, train, config.l2, world);
+  const auto classes = static_cast<double>(config.classes);
+  LogisticObjective objective(classifier, train, config.l2 / classes, world);
   const auto size = static_cast<std::size_t>(classifier.program().parameter_elements);
   const LbfgsResult fit = minimise_lbfgs(
       std::ref(objective), std::vector<double>(size),
-      {.max_iterations = config.max_iterations, .gradient_tolerance = config.gradient_tolerance});
+      {.max_iterations = config.max_iterations, .gradient_tolerance = config.tolerance / classes});
   classifier.set_parameters(fit.point);
   return {measure(classifier, test, world), fit.objective, fit.gradient_maximum, fit.iterations,
           fit.converged};

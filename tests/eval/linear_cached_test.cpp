@@ -121,7 +121,7 @@ TEST_F(LinearCached, FindsTheOptimum) {
   const auto test = clustered_features(500, 12, 6, 2);
   constexpr double kL2 = 0.01;
   const Reference expected = by_gradient_descent(train, test, 6, kL2);
-  const auto found = measure(train, test, {.classes = 6, .l2 = kL2, .gradient_tolerance = 1e-5});
+  const auto found = measure(train, test, {.classes = 6, .l2 = 6 * kL2, .tolerance = 6e-5});
   EXPECT_TRUE(found.converged);
   EXPECT_LE(std::abs(found.train_loss - expected.loss), 1e-6 * expected.loss);
   EXPECT_LE(std::abs(found.test.top1 - expected.top1), 1.5 / 500);

@@ -15,10 +15,13 @@ struct KnnConfig {
   std::int64_t classes = 0;
 };
 
+/// RefusedError naming the option: k beyond the bank's rows, T not positive.
+void validate(const KnnConfig& config, std::int64_t bank_rows);
+
 /// Accuracy on `test` of the vote of each sample's k nearest rows of `bank` in cosine similarity s,
 /// each with weight exp(s/T). Equal similarities: the earlier row is nearer; equal votes: the
 /// lower class wins. Every rank holds a part of both; memory per rank is its bank, the whole test
-/// matrix, and k entries a test sample. Refused when k exceeds the bank. Collective.
+/// matrix, and k entries a test sample. Collective.
 Accuracy knn_accuracy(const LabelledFeatures& bank, const LabelledFeatures& test,
                       const KnnConfig& config, Backend& backend, Communicator& world);
 

@@ -10,9 +10,11 @@ namespace simclr {
 
 struct LinearCachedConfig {
   std::int64_t classes = 0;
-  double l2 = 1e-4;  ///< penalty l2/2 |W|^2 beside the mean cross-entropy; the bias goes free
-  int max_iterations = 500;
-  double gradient_tolerance = 1e-4;  ///< the largest component at which the fit counts as converged
+  /// Penalty l2/(2K) |W|^2 beside the mean cross-entropy; the bias goes free. Over the K classes
+  /// because so does the curvature of the cross-entropy: one value serves 10 classes and 1000.
+  double l2 = 0.01;
+  int max_iterations = 1000;
+  double tolerance = 1e-4;  ///< converged when no component of the gradient exceeds tolerance/K
 };
 
 struct LinearCachedResult {
@@ -23,8 +25,11 @@ struct LinearCachedResult {
   bool converged = false;
 };
 
+/// RefusedError naming the option that no fit can use.
+void validate(const LinearCachedConfig& config);
+
 /// Fits W, b on `train` and measures them on `test`:
-///   minimise  mean_i CE(softmax(W x_i + b), y_i) + l2/2 |W|^2,   x = (h - mean) / deviation,
+///   minimise  mean_i CE(softmax(W x_i + b), y_i) + l2/(2K) |W|^2,   x = (h - mean) / deviation,
 /// mean and deviation per channel over the training features, so that neither the scale of h nor
 /// that of its channels matters and one l2 serves every encoder. The problem is strictly convex in
 /// W; L-BFGS from zero finds its one solution, whatever the number of ranks, to rounding.

@@ -1,0 +1,65 @@
+#pragma once
+// A checkpoint's encoder, ready to be put into programs that do not train it.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "simclr/backend/executor.hpp"
+#include "simclr/data/evaluation_loader.hpp"
+#include "simclr/eval/features.hpp"
+#include "simclr/io/checkpoint.hpp"
+#include "simclr/train/model_description.hpp"
+
+namespace simclr {
+
+/// Opened by all ranks alike (collective); throws Error when they found different checkpoints,
+/// RefusedError when there is none that verifies.
+class FrozenEncoder {
+ public:
+  FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world);
+
+  [[nodiscard]] const ModelDescription& model() const { return model_; }
+  [[nodiscard]] const std::filesystem::path& file() const { return found_.file.path; }
+  [[nodiscard]] std::int64_t step() const { return found_.checkpoint.step; }
+  [[nodiscard]] const std::string& checksum() const { return found_.checkpoint.checksum; }
+
+  /// Puts the checkpoint's weights and running statistics into a program of this encoder.
+  /// Parameters of a classifier start at zero. RefusedError naming a tensor that does not fit.
+  void load_into(Executor& executor) const;
+
+ private:
+  FoundCheckpoint found_;
+  ModelDescription model_;
+};
+
+/// XXH3 of the encoder's weights and running statistics as an executor holds them.
+std::string encoder_hash(const Executor& executor);
+
+struct ExtractionConfig {
+  std::int64_t batch_size = 64;  ///< images a rank encodes at a time
+  DType activations = DType::f32;
+  bool with_head = false;  ///< also z
+  int threads = 1;         ///< that prepare images
+};
+
+/// Features of the evaluation images of this rank's part of a data set.
+struct ExtractedFeatures {
+  LabelledFeatures h;             ///< labels are empty when the set is unlabelled
+  std::int64_t first_sample = 0;  ///< global index of row 0
+  std::int64_t embedding = 0;     ///< D; 0 without head
+  std::vector<float> z;           ///< f32 (rows, D)
+};
+
+/// The encoder in inference mode over the whole set, each rank a contiguous part (collective).
+/// Throws Error when a feature is not finite.
+ExtractedFeatures extract_features(const FrozenEncoder& encoder, SampleStore& store,
+                                   const ExtractionConfig& config, Backend& backend,
+                                   Communicator& world);
+
+/// How this encoder's evaluation images are made.
+EvaluationLoaderConfig evaluation_images(const ModelDescription& model, std::int64_t batch_size,
+                                         int threads, const Communicator& world);
+
+}  // namespace simclr

@@ -1,0 +1,38 @@
+#include <filesystem>
+
+#include "command.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/eval/embed.hpp"
+#include "simclr/eval/evaluation_job.hpp"
+
+namespace simclr {
+
+int run_embed(Invocation& invocation) {
+  EvaluationConfig config;
+  std::filesystem::path data;
+  std::filesystem::path output;
+  bool with_z = false;
+  Options options("embed", "features of a data set -> HDF5", {"embed"});
+  options.group("data and result")
+      .add("data", data, "shards; labels are copied where there are any")
+      .add("output", output, "HDF5 file to write: h, sample_index, [z], [labels]")
+      .flag("with-z", with_z, "also the projection head's output z");
+  declare_encoder_options(options, config);
+  if (!options.parse(invocation.arguments)) return 0;
+  if (data.empty()) refuse("option --data: name a directory of shards");
+  if (output.empty()) refuse("option --output: name the file to write");
+  if (const auto parent = std::filesystem::absolute(output).parent_path();
+      !std::filesystem::is_directory(parent)) {
+    refuse("option --output: {}: no such directory", parent.string());
+  }
+  const ShardSet refused_if_bad(data);
+
+  EncoderJob job(config, invocation.world);
+  const auto features = job.features(data, with_z);
+  write_features(output, features, job.encoder(), invocation.world);
+  log::info("features of step {} written to {}", job.encoder().step(), output.string());
+  return 0;
+}
+
+}  // namespace simclr

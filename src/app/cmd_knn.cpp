@@ -1,0 +1,27 @@
+#include "command.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/eval/evaluation_job.hpp"
+#include "simclr/eval/knn.hpp"
+
+namespace simclr {
+
+int run_knn(Invocation& invocation) {
+  EvaluationConfig config;
+  KnnConfig knn;
+  Options options("knn", "nearest-neighbour accuracy of a checkpoint's features", {"knn"});
+  options.group("neighbours")
+      .add("neighbours", knn.neighbours, "k: how many training samples vote")
+      .add("temperature", knn.temperature, "T: a vote weighs exp(cosine / T)");
+  declare_evaluation_options(options, config);
+  if (!options.parse(invocation.arguments)) return 0;
+
+  EvaluationJob job(config, "knn", invocation.world);
+  knn.classes = job.classes();
+  validate(knn, job.train_samples());
+  const auto train = job.features(config.train_data, false);
+  const auto test = job.features(config.test_data, false);
+  job.report(knn_accuracy(train.h, test.h, knn, job.backend(), invocation.world), options, "");
+  return 0;
+}
+
+}  // namespace simclr

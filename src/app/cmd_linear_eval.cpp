@@ -1,0 +1,124 @@
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "command.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/eval/evaluation_job.hpp"
+#include "simclr/eval/linear_augmented.hpp"
+#include "simclr/eval/linear_cached.hpp"
+
+namespace simclr {
+namespace {
+
+enum class Protocol : std::uint8_t { cached, augmented };
+
+struct LinearOptions {
+  Protocol protocol = Protocol::cached;
+  LinearCachedConfig cached;
+  // Augmented: unset ones follow the paper, by the kind of encoder.
+  std::optional<std::int64_t> epochs, batch_size;
+  double learning_rate = 0.1;
+  std::uint64_t seed = 1;
+};
+
+void declare(Options& options, LinearOptions& linear) {
+  options.group("protocol")
+      .choice<Protocol>(
+          "protocol", linear.protocol,
+          {{"cached", Protocol::cached}, {"augmented", Protocol::augmented}},
+          "cached: logistic regression on features of plain images; augmented: the paper's, SGD on "
+          "cropped and flipped images");
+  options.group("cached")
+      .add("l2", linear.cached.l2, "penalty l2/(2K) |W|^2 for K classes, on standardised features")
+      .add("max-iterations", linear.cached.max_iterations, "of L-BFGS")
+      .add("tolerance", linear.cached.tolerance,
+           "largest gradient component, times K, that counts as converged");
+  options.group("augmented")
+      .add("epochs", linear.epochs, "by default 90; 100 with the CIFAR stem")
+      .add("batch-size", linear.batch_size, "global; by default 4096; 512 with the CIFAR stem")
+      .add("learning-rate", linear.learning_rate, "at a batch of 256; scaled linearly")
+      .add("seed", linear.seed, "of shuffling, crops and flips");
+}
+
+/// An option of one protocol given with the other would be ignored: a misunderstanding.
+void refuse_options_of_the_other(const Options& options, Protocol protocol) {
+  const bool cached = protocol == Protocol::cached;
+  const auto refuse_given = [&](std::initializer_list<const char*> names) {
+    for (const char* name : names) {
+      if (options.given(name)) {
+        refuse("option --{}: belongs to --protocol {}", name, cached ? "augmented" : "cached");
+      }
+    }
+  };
+  if (cached) refuse_given({"epochs", "batch-size", "learning-rate", "seed"});
+  if (!cached) refuse_given({"l2", "max-iterations", "tolerance"});
+}
+
+void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const Options& options,
+                Communicator& world) {
+  EvaluationJob job(config, "linear-cached", world);
+  linear.classes = job.classes();
+  validate(linear);
+  auto train = job.features(config.train_data, false);
+  auto test = job.features(config.test_data, false);
+  const auto result =
+      linear_cached(std::move(train.h), std::move(test.h), linear, job.backend(), world);
+  if (!result.converged && world.rank() == 0) {
+    log::warning("the fit stopped after {} iterations with a gradient of {:.1e}, above {:.1e}",
+                 result.iterations, result.gradient_maximum,
+                 linear.tolerance / static_cast<double>(linear.classes));
+  }
+  job.report(
+      result.test, options,
+      fmt::format(R"({{"train_loss": {}, "iterations": {}, "gradient_maximum": {},)"
+                  R"( "converged": {}}})",
+                  result.train_loss, result.iterations, result.gradient_maximum, result.converged));
+}
+
+void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
+                   const Options& options, Communicator& world) {
+  EvaluationJob job(config, "linear-augmented", world);
+  const bool small_images = job.encoder().model().encoder.stem == Stem::cifar;
+  const LinearAugmentedConfig augmented{
+      .classes = job.classes(),
+      .batch_size = linear.batch_size.value_or(small_images ? 512 : 4096),
+      .epochs = linear.epochs.value_or(small_images ? 100 : 90),
+      .learning_rate = linear.learning_rate,
+      .seed = linear.seed,
+      .activations = job.activations(),
+      .threads = job.threads()};
+  validate(augmented, job.train_samples(), world.size());
+  const auto train = job.open(config.train_data);
+  const auto test = job.open(config.test_data);
+  const auto result =
+      linear_augmented(job.encoder(), *train, *test, augmented, job.backend(), world);
+  job.report(result.test, options,
+             fmt::format(R"({{"train_loss": {}, "steps": {}, "epochs": {}, "batch_size": {},)"
+                         R"( "encoder_hash_before": "{}", "encoder_hash_after": "{}"}})",
+                         result.train_loss, result.steps, augmented.epochs, augmented.batch_size,
+                         result.encoder_hash_before, result.encoder_hash_after));
+}
+
+}  // namespace
+
+int run_linear_eval(Invocation& invocation) {
+  EvaluationConfig config;
+  LinearOptions linear;
+  Options options("linear-eval", "accuracy of a linear classifier on a checkpoint's features",
+                  {"linear-eval"});
+  declare(options, linear);
+  declare_evaluation_options(options, config);
+  if (!options.parse(invocation.arguments)) return 0;
+  refuse_options_of_the_other(options, linear.protocol);
+  if (linear.protocol == Protocol::cached) {
+    run_cached(config, linear.cached, options, invocation.world);
+  } else {
+    run_augmented(config, linear, options, invocation.world);
+  }
+  return 0;
+}
+
+}  // namespace simclr

@@ -1,0 +1,182 @@
+#include "simclr/eval/evaluation_job.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "simclr/comm/session.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/io/atomic_file.hpp"
+
+namespace simclr {
+namespace fs = std::filesystem;
+namespace {
+
+/// Refuses a shard set that cannot serve as labelled data.
+ShardSet open_labelled(const fs::path& directory, const char* option) {
+  if (directory.empty()) refuse("option --{}: name a directory of shards", option);
+  ShardSet set(directory);
+  if (!set.info().labelled) {
+    refuse("--{} {}: has no labels; evaluation needs labelled data", option, directory.string());
+  }
+  const auto& labels = set.labels();
+  if (const auto lowest = *std::min_element(labels.begin(), labels.end()); lowest < 0) {
+    refuse("--{} {}: holds label {}; labels count from 0", option, directory.string(), lowest);
+  }
+  return set;
+}
+
+/// RUN of RUN/checkpoints/step-0000000100.h5.
+fs::path default_output(const FrozenEncoder& encoder, const std::string& name) {
+  const fs::path directory = fs::absolute(encoder.file()).parent_path();
+  if (directory.filename() != "checkpoints") {
+    refuse("{}: lies in no run directory: name the result's file with --output",
+           encoder.file().string());
+  }
+  return directory.parent_path() / "eval" / (name + ".json");
+}
+
+nlohmann::ordered_json options_json(const Options& options) {
+  nlohmann::ordered_json object = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : options.values()) object[name] = value;
+  return object;
+}
+
+/// The cores this process may run on, shared among the node's ranks.
+int default_threads(Communicator& world) {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  const int count = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  return std::max(1, count / node_place(world).ranks);
+}
+
+void validate(const EvaluationConfig& config) {
+  PretrainConfig device;
+  device.device = config.device;
+  device.precision = config.precision;
+  device.allow_slow_bf16 = config.allow_slow_bf16;
+  validate_device(device);
+  if (config.checkpoint.empty()) {
+    refuse("option --checkpoint: name a checkpoint or a run directory");
+  }
+  if (config.feature_batch < 1) {
+    refuse("option --feature-batch: {}: must be at least 1", config.feature_batch);
+  }
+  if (config.threads < 0) refuse("option --threads: {}: must be at least 0", config.threads);
+}
+
+const EvaluationConfig& validated(const EvaluationConfig& config) {
+  validate(config);
+  return config;
+}
+
+}  // namespace
+
+void declare_encoder_options(Options& options, EvaluationConfig& config) {
+  options.group("checkpoint")
+      .add("checkpoint", config.checkpoint,
+           "a checkpoint, or a run directory: its newest valid one");
+  options.group("device")
+      .choice<DeviceChoice>("device", config.device,
+                            {{"auto", DeviceChoice::automatic},
+                             {"cpu", DeviceChoice::cpu},
+                             {"cuda", DeviceChoice::cuda}},
+                            "where to compute")
+      .choice<Precision>(
+          "precision", config.precision,
+          {{"fp32", Precision::fp32}, {"bf16", Precision::bf16}, {"fp16", Precision::fp16}},
+          "of the encoder's activations")
+      .flag("allow-slow-bf16", config.allow_slow_bf16, "bf16 also where the CPU has to emulate it")
+      .add("threads", config.threads, "compute threads a rank; 0: the cores it may use")
+      .add("feature-batch", config.feature_batch, "images a rank encodes at a time")
+      .choice<CacheMode>(
+          "cache", config.cache,
+          {{"auto", CacheMode::automatic}, {"node", CacheMode::node}, {"none", CacheMode::none}},
+          "where pixels wait: node: in its shared memory; none: in the files");
+}
+
+void declare_evaluation_options(Options& options, EvaluationConfig& config) {
+  declare_encoder_options(options, config);
+  options.group("data and result")
+      .add("train-data", config.train_data, "labelled shards to learn from")
+      .add("test-data", config.test_data, "labelled shards to measure on")
+      .add("output", config.output, "the result's file; by default RUN/eval/NAME.json")
+      .add("name", config.name, "NAME; by default PROTOCOL-step-STEP");
+}
+
+EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
+    : config_(validated(config)),
+      world_(&world),
+      encoder_(config.checkpoint, world),
+      threads_(config.threads > 0 ? config.threads : default_threads(world)),
+      backend_(make_cpu_backend(threads_)) {}
+
+DType EncoderJob::activations() const {
+  return config_.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
+std::unique_ptr<SampleStore> EncoderJob::open(const fs::path& data) {
+  return open_sample_store(data, config_.cache, *world_, threads_);
+}
+
+ExtractedFeatures EncoderJob::features(const fs::path& data, bool with_head) {
+  const auto store = open(data);
+  log::info("features of {} samples of {}", store->info().samples, data.string());
+  return extract_features(encoder_, *store,
+                          {.batch_size = config_.feature_batch,
+                           .activations = activations(),
+                           .with_head = with_head,
+                           .threads = threads_},
+                          *backend_, *world_);
+}
+
+EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protocol,
+                             Communicator& world)
+    : EncoderJob(config, world), protocol_(std::move(protocol)), world_(&world) {
+  const ShardSet train = open_labelled(config.train_data, "train-data");
+  const ShardSet test = open_labelled(config.test_data, "test-data");
+  classes_ = train.info().classes;
+  if (test.info().classes > classes_) {
+    refuse("--test-data {}: has {} classes, the training data has {}", config.test_data.string(),
+           test.info().classes, classes_);
+  }
+  train_name_ = train.info().name;
+  test_name_ = test.info().name;
+  train_samples_ = train.info().samples;
+  const std::string name =
+      config.name.value_or(fmt::format("{}-step-{:010}", protocol_, encoder().step()));
+  output_ = config.output ? *config.output : default_output(encoder(), name);
+}
+
+void EvaluationJob::report(const Accuracy& accuracy, const Options& options,
+                           const std::string& details) const {
+  if (world_->rank() != 0) return;
+  nlohmann::ordered_json result{
+      {"protocol", protocol_},
+      {"top1", accuracy.top1},
+      {"top5", accuracy.top5},
+      {"samples", accuracy.samples},
+      {"classes", classes_},
+      {"train_samples", train_samples_},
+      {"train_data", train_name_},
+      {"test_data", test_name_},
+      {"checkpoint", encoder().file().filename().string()},
+      {"checkpoint_hash", encoder().checksum()},
+      {"step", encoder().step()},
+      {"ranks", world_->size()},
+  };
+  if (!details.empty()) result.update(nlohmann::ordered_json::parse(details));
+  result["options"] = options_json(options);
+  if (output_.has_parent_path()) fs::create_directories(output_.parent_path());
+  AtomicFile file(output_);
+  file.write(result.dump(2) + "\n");
+  file.commit();
+  log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples; {} ({})", protocol_,
+            100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples,
+            encoder().file().filename().string(), output_.string());
+}
+
+}  // namespace simclr

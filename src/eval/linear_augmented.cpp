@@ -1,0 +1,176 @@
+#include "simclr/eval/linear_augmented.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <utility>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr std::int32_t kPadding = -1;  // label of rows that count nowhere
+
+OptimizerSpec probe_optimizer() {
+  return {.kind = OptimizerKind::sgd, .momentum = 0.9F, .weight_decay = 0, .nesterov = true};
+}
+
+/// Sums over samples: cross-entropy, top-1 hits, top-5 hits, samples.
+using ClassSums = std::array<double, 4>;
+
+/// The program of record_linear_probe on this rank's part of each batch.
+class Probe {
+ public:
+  Probe(const FrozenEncoder& encoder, const LinearAugmentedConfig& config, Backend& backend,
+        Communicator& world)
+      : world_(world.duplicate()),
+        gradient_lane_(world.duplicate()),
+        local_batch_(config.batch_size / world.size()),
+        executor_(record_linear_probe({.features = {.encoder = encoder.model().encoder,
+                                                    .batch = local_batch_,
+                                                    .image_size = encoder.model().image_size,
+                                                    .activations = config.activations},
+                                       .classes = config.classes,
+                                       .global_batch = config.batch_size,
+                                       .optimizer = probe_optimizer(),
+                                       .world_size = world.size()}),
+                  backend, {.world = world_.get(), .gradient_lane = gradient_lane_.get()}),
+        labels_(static_cast<std::size_t>(local_batch_)) {
+    encoder.load_into(executor_);
+  }
+
+  [[nodiscard]] const Executor& executor() const { return executor_; }
+  [[nodiscard]] std::int64_t local_batch() const { return local_batch_; }
+
+  ClassSums train(const ViewBatch& batch, const std::array<float, 4>& control) {
+    upload(batch.views, batch.labels);
+    executor_.upload(program().at("control"), const_buffer_span(std::span<const float>(control)));
+    executor_.run(0, program().ops.size());
+    return sums();
+  }
+
+  ClassSums measure(const EvaluationBatch& batch) {
+    upload(batch.images, batch.labels);
+    executor_.run_forward();
+    return sums();
+  }
+
+ private:
+  [[nodiscard]] const Program& program() const { return executor_.program(); }
+
+  void upload(const std::vector<float>& images, const std::vector<std::int32_t>& labels) {
+    const auto rest = std::copy(labels.begin(), labels.end(), labels_.begin());
+    std::fill(rest, labels_.end(), kPadding);
+    executor_.upload(program().at("views"), const_buffer_span(std::span(images)));
+    executor_.upload(program().at("labels"),
+                     const_buffer_span(std::span<const std::int32_t>(labels_)));
+  }
+
+  [[nodiscard]] ClassSums sums() const {
+    ClassSums result{};
+    executor_.download(program().at("class_sums"), buffer_span(std::span<double>(result)));
+    return result;
+  }
+
+  std::unique_ptr<Communicator> world_, gradient_lane_;
+  std::int64_t local_batch_;
+  Executor executor_;
+  std::vector<std::int32_t> labels_;
+};
+
+void add(ClassSums& to, const ClassSums& from) {
+  for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
+}
+
+LoaderConfig training_images(const FrozenEncoder& encoder, const LinearAugmentedConfig& config,
+                             std::int64_t steps, const Communicator& world) {
+  const ModelDescription& model = encoder.model();
+  return {.augmentation = {.crop = true,
+                           .flip = true,
+                           .color = false,
+                           .gray = false,
+                           .blur = false,
+                           .image_size = static_cast<int>(model.image_size),
+                           .mean = model.mean,
+                           .std = model.std},
+          .seed = config.seed,
+          .batch_size = config.batch_size,
+          .views_per_sample = 1,
+          .rank = world.rank(),
+          .world_size = world.size(),
+          .threads = config.threads,
+          .end_step = steps};
+}
+
+/// Returns the mean loss of the last epoch.
+double train_probe(Probe& probe, TrainingLoader& loader, const Schedule& schedule,
+                   std::int64_t steps_per_epoch) {
+  ClassSums epoch{};
+  for (std::int64_t step = 0; step < schedule.total_steps; ++step) {
+    if (step % steps_per_epoch == 0) epoch = {};
+    add(epoch, probe.train(loader.next(), schedule.control(step, probe_optimizer())));
+    if (!std::isfinite(epoch[0])) {
+      fail("the classifier's loss is not finite at step {}: lower --learning-rate", step);
+    }
+    if ((step + 1) % steps_per_epoch == 0) {
+      log::info("linear-augmented: epoch {} of {}, loss {:.4f}, train top-1 {:.2f} %",
+                (step + 1) / steps_per_epoch, schedule.total_steps / steps_per_epoch,
+                epoch[0] / epoch[3], 100 * epoch[1] / epoch[3]);
+    }
+  }
+  return epoch[0] / epoch[3];
+}
+
+Accuracy measure_probe(Probe& probe, EvaluationLoader& loader) {
+  ClassSums sums{};
+  while (const EvaluationBatch* batch = loader.next()) add(sums, probe.measure(*batch));
+  return {sums[1] / sums[3], sums[2] / sums[3], static_cast<std::int64_t>(sums[3])};
+}
+
+}  // namespace
+
+void validate(const LinearAugmentedConfig& config, std::int64_t train_samples, int ranks) {
+  if (config.batch_size < 1 || config.batch_size > train_samples) {
+    refuse("option --batch-size: {}: allowed are 1 to the number of training samples, {}",
+           config.batch_size, train_samples);
+  }
+  if (config.batch_size % ranks != 0) {
+    refuse("option --batch-size: {}: must be divisible by the {} ranks", config.batch_size, ranks);
+  }
+  if (config.epochs < 1) refuse("option --epochs: {}: must be at least 1", config.epochs);
+  if (!(config.learning_rate > 0)) {
+    refuse("option --learning-rate: {}: must be positive", config.learning_rate);
+  }
+}
+
+LinearAugmentedResult linear_augmented(const FrozenEncoder& encoder, SampleStore& train,
+                                       SampleStore& test, const LinearAugmentedConfig& config,
+                                       Backend& backend, Communicator& world) {
+  validate(config, train.info().samples, world.size());
+  const std::int64_t steps_per_epoch = train.info().samples / config.batch_size;
+  const Schedule schedule{.peak = scaled_learning_rate(
+                              config.learning_rate, LearningRateScaling::linear, config.batch_size),
+                          .warmup_steps = 0,
+                          .total_steps = steps_per_epoch * config.epochs};
+  Probe probe(encoder, config, backend, world);
+  LinearAugmentedResult result{.steps = schedule.total_steps};
+  result.encoder_hash_before = encoder_hash(probe.executor());
+  {
+    TrainingLoader loader(train, training_images(encoder, config, schedule.total_steps, world));
+    result.train_loss = train_probe(probe, loader, schedule, steps_per_epoch);
+  }
+  EvaluationLoader loader(
+      test, evaluation_images(encoder.model(), probe.local_batch(), config.threads, world));
+  result.test = measure_probe(probe, loader);
+  result.encoder_hash_after = encoder_hash(probe.executor());
+  if (result.encoder_hash_after != result.encoder_hash_before) {
+    fail("the frozen encoder changed during linear evaluation: hash {} before, {} after",
+         result.encoder_hash_before, result.encoder_hash_after);
+  }
+  return result;
+}
+
+}  // namespace simclr

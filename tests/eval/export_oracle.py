@@ -1,0 +1,109 @@
+"""Exported weights in torchvision's models (float64) against `embed`."""
+
+import json
+import os
+import sys
+import tempfile
+
+import h5py
+import numpy as np
+import torch
+import torchvision
+
+from program import Program, check, model, striped_images
+
+
+def read_safetensors(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + length])
+    metadata = header.pop("__metadata__")
+    tensors = {}
+    for name, entry in header.items():
+        check(entry["dtype"] == "F32", f"{name} is {entry['dtype']}")
+        begin, end = entry["data_offsets"]
+        values = np.frombuffer(data[8 + length + begin:8 + length + end], np.float32)
+        tensors[name] = torch.from_numpy(values.reshape(entry["shape"]).copy())
+    return metadata, tensors
+
+
+def torch_encoder(description, tensors):
+    """torchvision's model with these weights; everything but the classifier must be there."""
+    encoder = getattr(torchvision.models, description["encoder"])()
+    if description["stem"] == "cifar":
+        encoder.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        encoder.maxpool = torch.nn.Identity()
+    missing, unexpected = encoder.load_state_dict(tensors, strict=False)
+    check(set(missing) == {"fc.weight", "fc.bias"}, f"missing {missing}")
+    check(all(name.startswith("projection_head.") for name in unexpected),
+          f"unexpected {unexpected}")
+    encoder.fc = torch.nn.Identity()
+    return encoder.eval()
+
+
+def torch_head(tensors, layers, h):
+    z = h
+    for i in range(layers):
+        prefix = f"projection_head.{i}."
+        z = torch.nn.functional.linear(z, tensors[prefix + "linear.weight"])
+        z = torch.nn.functional.batch_norm(
+            z, tensors[prefix + "bn.running_mean"], tensors[prefix + "bn.running_var"],
+            tensors[prefix + "bn.weight"], tensors.get(prefix + "bn.bias"), eps=1e-5)
+        z = z if i + 1 == layers else torch.relu(z)
+    check("projection_head.%d.bn.bias" % (layers - 1) not in tensors, "the last BN has a beta")
+    return z
+
+
+def compare(name, found, expected):
+    """To 1e-5 of their norm, and to 2e-3 of what tells the images apart."""
+    check(found.shape == expected.shape, f"{name}: shape {found.shape}, not {expected.shape}")
+    distance = np.linalg.norm(found - expected)
+    error = distance / np.linalg.norm(expected)
+    error_between = distance / np.linalg.norm(expected - expected.mean(0))
+    print(f"{name}: relative difference {error:.1e}, of what tells images apart {error_between:.1e}")
+    check(error <= 1e-5 and error_between <= 2e-3, f"{name} differs by {error}, {error_between}")
+
+
+def run_case(program, description, images):
+    program.make_checkpoint("checkpoint.h5", description)
+    program.run("export", "checkpoint.h5", "--output", "weights.safetensors")
+    program.write_shards("images", images)
+    program.run("embed", "--checkpoint", "checkpoint.h5", "--data", "images", "--output",
+                "features.h5", "--with-z", "--feature-batch", "4")
+    metadata, tensors = read_safetensors(os.path.join(program.directory, "weights.safetensors"))
+    check(metadata["encoder"] == description["encoder"], "metadata names another encoder")
+
+    x = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    if description["mean"]:
+        x = torchvision.transforms.functional.normalize(x, description["mean"], description["std"])
+    if images.shape[1] > 32:  # short side to S*256/224, then the centre
+        size = description["image_size"]
+        x = torchvision.transforms.functional.resize(
+            x, round(size * 256 / 224), torchvision.transforms.InterpolationMode.BICUBIC,
+            antialias=True).clamp(0, 1)
+        x = torchvision.transforms.functional.center_crop(x, size)
+    with torch.no_grad():
+        tensors = {name: tensor.double() for name, tensor in tensors.items()}
+        h = torch_encoder(description, tensors).double()(x.double())
+        z = torch_head(tensors, description["head_layers"], h)
+    with h5py.File(os.path.join(program.directory, "features.h5"), "r") as file:
+        compare("h of " + description["encoder"], file["h"][:], h.numpy())
+        compare("z of " + description["encoder"], file["z"][:], z.numpy())
+        check("labels" not in file, "unlabelled images got labels")
+        check((file["sample_index"][:] == np.arange(len(images))).all(), "sample_index")
+
+
+def main():
+    torch.set_num_threads(2)
+    with tempfile.TemporaryDirectory() as directory:
+        program = Program(sys.argv[1], directory)
+        small, _ = striped_images(6, 32, 4, 1)
+        run_case(program, model(width=1, image_size=32, mean=[0.5, 0.4, 0.3], std=[0.2, 0.25, 0.3]),
+                 small)
+        large, _ = striped_images(6, 80, 4, 2)
+        run_case(program, model(encoder="resnet50", width=1, stem="imagenet", image_size=64,
+                                head_layers=3), large)
+
+
+main()

@@ -1,0 +1,140 @@
+"""The evaluation commands from outside: results, ranks, refusals."""
+
+import os
+import sys
+import tempfile
+
+import h5py
+import numpy as np
+
+from program import Program, check, model, striped_images
+
+CLASSES = 6
+TRAIN, TEST = 210, 90
+SETS = ["--train-data", "train", "--test-data", "test"]
+
+
+def close(found, expected, tolerance, what):
+    check(abs(found - expected) <= tolerance, f"{what}: {found}, not {expected}")
+
+
+def knn_by_hand(train, train_labels, test, test_labels, k, temperature):
+    unit = [x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+            for x in (test, train)]
+    similarity = unit[0] @ unit[1].T
+    nearest = np.argsort(-similarity, axis=1)[:, :k]
+    votes = np.zeros((len(test), CLASSES))
+    for j in range(k):
+        rows = np.arange(len(test))
+        np.add.at(votes, (rows, train_labels[nearest[:, j]]),
+                  np.exp(similarity[rows, nearest[:, j]] / temperature))
+    return np.mean(votes.argmax(1) == test_labels)
+
+
+def check_knn(program):
+    by_hand = knn_by_hand(*features(program, "train"), *features(program, "test"), 20, 0.07)
+    for ranks in (0, 2):
+        program.run("knn", "--checkpoint", "run", *SETS, "--neighbours", 20, "--temperature", 0.07,
+                    "--name", f"knn{ranks}", ranks=ranks)
+        result = program.result(f"run/eval/knn{ranks}.json")
+        check(result["protocol"] == "knn" and result["samples"] == TEST, f"{result}")
+        close(result["top1"], by_hand, 1.5 / TEST, f"knn on {ranks} ranks")
+        check(result["top5"] >= result["top1"], "top5 below top1")
+        check(result["checkpoint"] == "step-0000000000.h5", "checkpoint's name")
+        check(len(result["checkpoint_hash"]) == 16, "checkpoint's hash")
+
+
+def features(program, name):
+    program.run("embed", "--checkpoint", "run", "--data", name, "--output", f"{name}.h5")
+    with h5py.File(os.path.join(program.directory, f"{name}.h5"), "r") as file:
+        return file["h"][:], file["labels"][:]
+
+
+def check_embed_on_ranks(program):
+    alone, labels = features(program, "test")
+    program.run("embed", "--checkpoint", "run", "--data", "test", "--output", "two.h5", ranks=2)
+    with h5py.File(os.path.join(program.directory, "two.h5"), "r") as file:
+        check(np.allclose(file["h"][:], alone, rtol=1e-6, atol=1e-7), "h depends on the ranks")
+        check((file["labels"][:] == labels).all(), "labels depend on the ranks")
+        check((file["sample_index"][:] == np.arange(TEST)).all(), "sample_index")
+
+
+def check_linear_cached(program):
+    results = []
+    for ranks in (0, 2):
+        out, _ = program.run("linear-eval", "--checkpoint", "run", *SETS, ranks=ranks)
+        check("linear-cached: top-1" in out.splitlines()[-1], f"last line: {out}")
+        results.append(program.result("run/eval/linear-cached-step-0000000000.json"))
+        check(results[-1]["protocol"] == "linear-cached" and results[-1]["converged"], "converged")
+    close(results[0]["top1"], results[1]["top1"], 1.5 / TEST, "top-1 on 1 and 2 ranks")
+    close(results[0]["train_loss"], results[1]["train_loss"], 1e-4, "loss on 1 and 2 ranks")
+    check(results[0]["top1"] > 0.8, f"top-1 {results[0]['top1']} is chance")
+
+
+def check_linear_augmented(program):
+    results = []
+    for ranks in (0, 2):
+        program.run("linear-eval", "--checkpoint", "run", *SETS, "--protocol", "augmented",
+                    "--epochs", 10, "--batch-size", 30, "--learning-rate", 20, "--output",
+                    f"augmented{ranks}.json", ranks=ranks)
+        results.append(program.result(f"augmented{ranks}.json"))
+        check(results[-1]["protocol"] == "linear-augmented", "protocol")
+        check(results[-1]["steps"] == 10 * (TRAIN // 30), "steps")
+        check(results[-1]["encoder_hash_before"] == results[-1]["encoder_hash_after"], "hash")
+    check(results[0]["encoder_hash_before"] == results[1]["encoder_hash_before"], "hash by rank")
+    close(results[0]["train_loss"], results[1]["train_loss"], 1e-3 * results[0]["train_loss"],
+          "loss on 1 and 2 ranks")
+    check(results[0]["top1"] > 0.5, f"top-1 {results[0]['top1']} is chance")
+
+
+def check_refusals(program):
+    images, labels = striped_images(12, 16, CLASSES, 3)
+    program.write_shards("unlabelled", images)
+    program.write_shards("many-classes", images, labels + CLASSES)
+    program.write_shards("negative", images, labels - 1)
+    program.make_checkpoint("loose.h5", model())
+    run = ["--checkpoint", "run"]
+    cases = [
+        ("unlabelled", ["knn", *run, "--train-data", "unlabelled", "--test-data", "test"]),
+        ("unlabelled", ["linear-eval", *run, "--train-data", "train", "--test-data", "unlabelled"]),
+        ("many-classes", ["knn", *run, "--train-data", "train", "--test-data", "many-classes"]),
+        ("negative", ["knn", *run, "--train-data", "negative", "--test-data", "test"]),
+        ("--test-data", ["knn", *run, "--train-data", "train"]),
+        ("--checkpoint", ["knn", *SETS]),
+        ("absent", ["knn", "--checkpoint", "absent", *SETS]),
+        ("--output", ["knn", "--checkpoint", "loose.h5", *SETS]),
+        ("--neighbours", ["knn", *run, *SETS, "--neighbours", TRAIN + 1]),
+        ("--temperature", ["knn", *run, *SETS, "--temperature", 0]),
+        ("--l2", ["linear-eval", *run, *SETS, "--l2", -1]),
+        ("--epochs", ["linear-eval", *run, *SETS, "--epochs", 5]),
+        ("--l2", ["linear-eval", *run, *SETS, "--protocol", "augmented", "--l2", 1]),
+        ("--batch-size", ["linear-eval", *run, *SETS, "--protocol", "augmented"]),
+        ("--device", ["knn", *run, *SETS, "--device", "cuda"]),
+        ("neighbours", ["knn", *run, *SETS, "--neighbors", 3]),
+        ("--output", ["embed", *run, "--data", "test"]),
+        ("nowhere", ["embed", *run, "--data", "test", "--output", "nowhere/features.h5"]),
+        ("text.h5", ["export", "text.h5"]),
+        (".safetensors", ["export", "run", "--output", "weights.bin"]),
+    ]
+    with open(os.path.join(program.directory, "text.h5"), "w", encoding="utf-8") as file:
+        file.write("no checkpoint")
+    before = sorted(os.listdir(program.directory))
+    for culprit, command in cases:
+        _, err = program.run(*command, code=2)
+        check(len(err.splitlines()) == 1 and culprit in err, f"{command}: {err}")
+    check(sorted(os.listdir(program.directory)) == before, "a refusal wrote something")
+    _, err = program.run("linear-eval", *run, *SETS, "--protocol", "augmented", "--batch-size", 15,
+                         ranks=2, code=2)
+    check(sum("--batch-size" in line for line in err.splitlines()) == 1, f"{err}")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as directory:
+        program = Program(sys.argv[1], directory)
+        program.write_shards("train", *striped_images(TRAIN, 16, CLASSES, 1))
+        program.write_shards("test", *striped_images(TEST, 16, CLASSES, 2))
+        program.make_checkpoint("run/checkpoints/step-0000000000.h5", model())
+        globals()[f"check_{sys.argv[2]}"](program)
+
+
+main()

@@ -1,0 +1,76 @@
+"""What the tests of the evaluation commands share: data sets, checkpoints, running the program."""
+
+import json
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+
+
+def model(**changes):
+    """A small encoder; see model_description.hpp."""
+    description = dict(encoder="resnet18", width=0.125, stem="cifar",
+                       projection_shortcut_everywhere=False, head="nonlinear", head_layers=2,
+                       head_hidden=0, embedding_dim=32, image_size=16, mean=None, std=None)
+    return {**description, **changes}
+
+
+class Program:
+    """The built program and the maker of checkpoints, run in a directory."""
+
+    def __init__(self, build, directory):
+        self.build = build
+        self.directory = directory
+
+    def make_checkpoint(self, path, description):
+        full = os.path.join(self.directory, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        subprocess.run([f"{self.build}/tests/make_checkpoint", full, json.dumps(description)],
+                       check=True)
+        return path
+
+    def run(self, *arguments, ranks=0, code=0):
+        """Runs a command and returns (stdout, stderr); ranks = 0: without a launcher."""
+        launcher = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks else []
+        command = [*launcher, f"{self.build}/simclr", *map(str, arguments)]
+        done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True,
+                              timeout=200, check=False)
+        if done.returncode != code:
+            sys.exit(f"{' '.join(command)}\nexit code {done.returncode}, not {code}\n"
+                     f"{done.stdout}{done.stderr}")
+        return done.stdout, done.stderr
+
+    def result(self, path):
+        with open(os.path.join(self.directory, path), encoding="utf-8") as file:
+            return json.load(file)
+
+    def write_shards(self, name, images, labels=None):
+        """A foreign shard set: only what h5py users would write."""
+        directory = os.path.join(self.directory, name)
+        os.makedirs(directory, exist_ok=True)
+        with h5py.File(os.path.join(directory, f"{name}-00000-of-00001.h5"), "w") as file:
+            file["images"] = images
+            if labels is not None:
+                file["labels"] = np.asarray(labels, np.int64)
+
+
+def striped_images(count, size, classes, seed):
+    """Noisy images whose stripes' direction and colour depend on the class."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, count)
+    y, x = np.mgrid[0:size, 0:size] / size
+    angle = np.pi * labels / classes
+    phase = random.uniform(0, 2 * np.pi, count)
+    wave = np.sin(12 * (np.cos(angle)[:, None, None] * x + np.sin(angle)[:, None, None] * y)
+                  + phase[:, None, None])
+    tint = 0.5 + 0.5 * np.cos(2 * np.pi * (labels[:, None] / classes + np.arange(3) / 3))
+    images = 40 + 40 * wave[..., None] + 150 * tint[:, None, None, :] \
+        + random.normal(0, 25, (count, size, size, 3))
+    return np.clip(images, 0, 255).astype(np.uint8), labels
+
+
+def check(condition, message):
+    if not condition:
+        sys.exit(f"FAILED: {message}")
