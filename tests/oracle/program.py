@@ -44,9 +44,9 @@ class Case:
 
 
 _BASIC = Case("basic", "resnet18", 0.25, "cifar", 28, "fashion", "crop,flip,color,gray", 2, 0.5, 0.5,
-              1e-6, 1.0)
+              1e-6, 8.0)
 _BOTTLENECK = Case("bottleneck", "resnet50", 0.25, "imagenet", 64, "patterns",
-                   "crop,flip,color,gray,blur", 3, 0.1, 1.0, 1e-4, 0.3)
+                   "crop,flip,color,gray,blur", 3, 0.1, 1.0, 1e-4, 4.0)
 CASES = {case.name: case for case in (
     _BASIC,
     dataclasses.replace(_BASIC, name="basic-3-layer-head", head_layers=3),
