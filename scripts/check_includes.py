@@ -83,10 +83,13 @@ def check(root):
                 if folder not in FOLDERS:
                     yield f"{path.relative_to(root)}: unknown folder {folder!r}"
                 yield from check_file(path, root, used_by)
+    for path in (root / "tests").rglob("*.?pp"):
+        for _, header in INCLUDE.findall(path.read_text(encoding="utf-8")):
+            used_by.setdefault(header, set()).add("a test")
     for path in sorted((root / "include").rglob("*.hpp")):
         header = str(path.relative_to(root / "include"))
         if not used_by.get(header, set()) - {header.split("/")[1]}:
-            yield f"include/{header}: no other folder includes it: it belongs beside its source"
+            yield f"include/{header}: no other folder and no test includes it: it belongs beside its source"
 
 
 def main():

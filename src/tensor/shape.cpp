@@ -11,7 +11,8 @@
 
 namespace simclr {
 
-Shape::Shape(std::initializer_list<std::int64_t> extents) : rank_(static_cast<int>(extents.size())) {
+Shape::Shape(std::initializer_list<std::int64_t> extents)
+    : rank_(static_cast<int>(extents.size())) {
   require(extents.size() <= extents_.size(), "a shape has at most four dimensions");
   std::copy(extents.begin(), extents.end(), extents_.begin());
 }

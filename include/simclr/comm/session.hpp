@@ -26,8 +26,9 @@ class MpiSession {
 /// A duplicate of MPI_COMM_WORLD. Needs a live MpiSession.
 std::unique_ptr<Communicator> make_world_communicator();
 
-/// A failing rank's question before it gives up: do all the others fail as well? True when every rank
-/// asks within `seconds` (and always without MPI); disturbs no communication that is under way.
+/// A failing rank's question before it gives up: do all the others fail as well? True when every
+/// rank asks within `seconds` (and always without MPI); disturbs no communication that is under
+/// way.
 bool all_ranks_arrive(double seconds);
 
 /// Ends every rank of the job at once with this exit code.
