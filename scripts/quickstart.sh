@@ -55,7 +55,7 @@ for state in untrained trained; do
 done
 
 say "done"
-top1() { "$python" -c 'import json, sys; print("%.2f" % json.load(open(sys.argv[1]))["top1"])' "$1"; }
+top1() { "$python" -c 'import json, sys; print("%.2f" % (100 * json.load(open(sys.argv[1]))["top1"]))' "$1"; }
 echo "top-1 on 10,000 test images, %"
 printf '%-14s %10s %10s\n' "" untrained trained
 printf '%-14s %10s %10s\n' linear-cached "$(top1 "$out/linear-untrained.json")" "$(top1 "$out/linear-trained.json")"
