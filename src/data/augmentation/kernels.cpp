@@ -69,22 +69,6 @@ void render(const ViewJob& job, const Workspace& work, float* out) {
   if (kernel.radius > 0) blur_columns(rows, kernel, row_floats, side, out);
 }
 
-/// Chains of multiply-adds, enough of them to hide their latency.
-constexpr int kProbeChains = 12;
-
-float probe(std::int64_t rounds) {
-  Lanes sums[kProbeChains];
-  for (int i = 0; i < kProbeChains; ++i) sums[i] = iota() + static_cast<float>(i);
-  const Lanes factor = Lanes{} + 0.999F;
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    for (Lanes& sum : sums) sum = sum * factor + factor;
-  }
-  Lanes total{};
-  for (const Lanes& sum : sums) total += sum;
-  return total[0];
-}
-
-extern const Kernels kKernels{SIMCLR_ISA_NAME, kLanes, render, probe,
-                              std::int64_t{2} * kProbeChains* kLanes};
+extern const Kernels kKernels{SIMCLR_ISA_NAME, kLanes, render};
 
 }  // namespace simclr::augment::SIMCLR_LANES_NAMESPACE

@@ -59,10 +59,6 @@ struct Kernels {
   const char* name;  ///< of the instruction set
   int lanes;
   RenderFunction render;
-  /// Does `rounds` * probe_flops floating point operations and nothing else, with the vectors that
-  /// render uses: the machine's limit, for benchmarks.
-  float (*probe)(std::int64_t rounds);
-  std::int64_t probe_flops;  ///< of one round
 };
 
 /// The fastest kernels first; only those that this processor runs. Never empty.

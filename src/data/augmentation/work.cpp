@@ -2,11 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <ctime>
-#include <vector>
 
-#include "simclr/core/check.hpp"
 #include "simclr/data/augmentation_pixels.hpp"
 #include "view_job.hpp"
 
@@ -50,26 +46,7 @@ double blur_flops(const AugmentationConfig& config, const ViewParameters& view) 
   return 2.0 * 2.0 * 3.0 * taps * config.image_size * config.image_size;
 }
 
-/// Best rate of `work` units a call over about `seconds`.
-template <class Call>
-double best_rate(double seconds, double work, Call call) {
-  const double end = thread_seconds() + seconds;
-  double best = 0;
-  do {
-    const double start = thread_seconds();
-    call();
-    best = std::max(best, work / (thread_seconds() - start));
-  } while (thread_seconds() < end);
-  return best;
-}
-
 }  // namespace
-
-double thread_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 AugmentationWork count_view_work(const AugmentationConfig& config, const ViewParameters& view) {
   const double pixels = double(config.image_size) * config.image_size;
@@ -78,21 +55,6 @@ AugmentationWork count_view_work(const AugmentationConfig& config, const ViewPar
           .bytes = 3.0 * view.crop.height * view.crop.width + 3.0 * sizeof(float) * pixels};
 }
 
-AugmentationLimits measure_augmentation_limits(double seconds) {
-  const augment::Kernels& kernels = *augment::available_kernels().first;
-  constexpr std::int64_t kRounds = 100000;
-  float sink = 0;
-  const double flops = best_rate(seconds / 2, double(kRounds) * double(kernels.probe_flops),
-                                 [&] { sink += kernels.probe(kRounds); });
-  constexpr std::size_t kCopyBytes = std::size_t{128} << 20;
-  const std::vector<char> source(kCopyBytes, 1);
-  std::vector<char> target(kCopyBytes, 2);
-  const double bytes = best_rate(seconds / 2, 2.0 * kCopyBytes, [&] {
-    std::memcpy(target.data(), source.data(), kCopyBytes);
-    sink += static_cast<float>(target[kCopyBytes / 2]);
-  });
-  require(std::isfinite(sink), "the probes compute finite values");
-  return {.kernels = kernels.name, .flops_per_second = flops, .bytes_per_second = bytes};
-}
+std::string augmentation_kernels() { return augment::available_kernels().first->name; }
 
 }  // namespace simclr
