@@ -17,7 +17,8 @@ struct BnCase {
 
   [[nodiscard]] std::int64_t channels() const { return shape[-1]; }
   [[nodiscard]] double count() const {
-    return static_cast<double>(shape.elements() / channels() / groups.groups);
+    const std::int64_t elements = shape.elements() / channels() / groups.groups;
+    return static_cast<double>(elements);
   }
 };
 

@@ -93,7 +93,7 @@ void accumulate_row(const float* s, std::int64_t count, float inverse_temperatur
     row.sum *= factor;
     row.largest = static_cast<double>(found);
   }
-  const float largest = static_cast<float>(row.largest);
+  const auto largest = static_cast<float>(row.largest);
   const float left_out = -__builtin_huge_valf();
   VecF sum{};
   VecF weighted{};

@@ -13,8 +13,8 @@ void lars_norms(const float* w, const float* g, std::int64_t count, float decay,
   double of_g = 0;
 #pragma omp simd reduction(+ : of_w, of_g)
   for (std::int64_t i = 0; i < count; ++i) {
-    const double wi = static_cast<double>(w[i]);
-    const double gi = static_cast<double>(optimizer_math::decayed(w[i], g[i], decay));
+    const auto wi = static_cast<double>(w[i]);
+    const auto gi = static_cast<double>(optimizer_math::decayed(w[i], g[i], decay));
     of_w += wi * wi;
     of_g += gi * gi;
   }
