@@ -45,31 +45,24 @@ inline std::size_t partial_bytes(const Tiles& tiles) {
 }
 
 /// sums (G,2,C) = the tiles' partial sums added in the order of runs; the second row times
-/// factor(group, channel).
+/// factor(group, channel). A few thousand additions: not worth a second parallel region.
 template <class Factor>
 void combine_partials(const Tiles& tiles, const double* partials, GroupRows<double> sums,
                       std::int64_t groups, Factor&& factor) {
-  const std::int64_t blocks = tiles.layout.blocks();
-  for_each_index(blocks, tiles.threads, [&](std::int64_t block) {
-    const std::int64_t begin = block * kBlock;
-    const std::int64_t end = std::min(begin + kBlock, sums.channels);
-    for (std::int64_t group = 0; group < groups; ++group) {
-      std::fill(sums.first(group) + begin, sums.first(group) + end, 0.0);
-      std::fill(sums.second(group) + begin, sums.second(group) + end, 0.0);
+  const std::int64_t channels = sums.channels;
+  std::fill_n(sums.data, groups * 2 * channels, 0.0);
+  for (const ImageRun& run : tiles.runs) {
+    for (std::int64_t begin = 0; begin < channels; begin += kBlock, partials += kPartial) {
+      const std::int64_t count = std::min(kBlock, channels - begin);
+      double* first = sums.first(run.group) + begin;
+      double* second = sums.second(run.group) + begin;
+      for (std::int64_t c = 0; c < count; ++c) first[c] += partials[c];
+      for (std::int64_t c = 0; c < count; ++c) second[c] += partials[kBlock + c];
     }
-    for (std::size_t run = 0; run < tiles.runs.size(); ++run) {
-      const double* partial =
-          partials + (static_cast<std::int64_t>(run) * blocks + block) * kPartial;
-      const std::int64_t group = tiles.runs[run].group;
-      for (std::int64_t c = begin; c < end; ++c) {
-        sums.first(group)[c] += partial[c - begin];
-        sums.second(group)[c] += partial[kBlock + c - begin];
-      }
-    }
-    for (std::int64_t group = 0; group < groups; ++group) {
-      for (std::int64_t c = begin; c < end; ++c) sums.second(group)[c] *= factor(group, c);
-    }
-  });
+  }
+  for (std::int64_t group = 0; group < groups; ++group) {
+    for (std::int64_t c = 0; c < channels; ++c) sums.second(group)[c] *= factor(group, c);
+  }
 }
 
 }  // namespace simclr::cpu
