@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "aligned_buffer.hpp"
+#include "pixels.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/augmentation_parameters.hpp"
-#include "simclr/data/augmentation_pixels.hpp"
 #include "view_job.hpp"
 
 namespace simclr {

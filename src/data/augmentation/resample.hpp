@@ -4,7 +4,7 @@
 // every load and store is contiguous, whatever the scale.
 
 #include "lanes.hpp"
-#include "simclr/data/augmentation_pixels.hpp"
+#include "pixels.hpp"
 #include "view_job.hpp"
 
 namespace simclr::augment::SIMCLR_LANES_NAMESPACE {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "simclr/data/augmentation_pixels.hpp"
+#include "pixels.hpp"
 #include "view_job.hpp"
 
 namespace simclr {
@@ -12,7 +12,7 @@ namespace {
 
 using augment::Axis;
 
-// Operations a pixel of three channels, counted in augmentation_pixels.hpp.
+// Operations a pixel of three channels, counted in pixels.hpp.
 constexpr double kLumaFlops = 5;
 constexpr double kClampFlops = 6;
 constexpr double kBrightnessFlops = 3 + kClampFlops;

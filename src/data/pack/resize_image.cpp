@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "simclr/data/augmentation_pixels.hpp"
+#include "../augmentation/pixels.hpp"
 
 namespace simclr {
 namespace {
