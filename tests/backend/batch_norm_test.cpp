@@ -38,7 +38,8 @@ std::vector<double> statistics(std::span<const float> y, int threads) {
   const auto backend = make_cpu_backend(threads);
   Executor executor(r.finish(), *backend, {});
   executor.upload(input, const_buffer_span(y));
-  executor.set_flat(Storage::running, std::vector<float>(kChannels, 1.0F));
+  executor.set_flat(Storage::running,
+                    std::vector<float>(executor.flat(Storage::running).size(), 1.0F));
   executor.run(0, 1);
   std::vector<double> sums(2 * kChannels, std::nan(""));
   executor.download(stats, buffer_span(std::span(sums)));
