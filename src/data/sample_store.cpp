@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
-#include <numeric>
 #include <utility>
 
 #include "memory_budget.hpp"
@@ -43,7 +42,7 @@ class ShardStore : public SampleStore {
  protected:
   [[nodiscard]] StoredImage stored_image(const ShardSet::Extent& extent,
                                          const std::byte* at) const {
-    return {{at, extent.bytes}, extent.height, extent.width, set_.info().encoding};
+    return {std::span(at, extent.bytes), extent.height, extent.width, set_.info().encoding};
   }
 
   ShardSet set_;
@@ -119,32 +118,30 @@ class StreamingStore : public ShardStore {
 
   std::vector<StoredImage> fetch(const std::vector<std::int64_t>& samples, int slot) override {
     const auto start = Clock::now();
-    std::vector<std::size_t> order(samples.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::sort(order.begin(), order.end(),
-              [&](std::size_t a, std::size_t b) { return samples[a] < samples[b]; });
+    std::vector<Wanted> wanted(samples.size());
+    for (std::size_t i = 0; i < samples.size(); ++i) wanted[i] = {samples[i], i, 0};
+    std::sort(wanted.begin(), wanted.end(),
+              [](const Wanted& a, const Wanted& b) { return a.sample < b.sample; });
 
-    std::vector<std::uint64_t> position(samples.size());
-    std::vector<ShardSet::Extent> extents(samples.size());
+    std::vector<StoredImage> images(samples.size());
     std::uint64_t bytes = 0;
-    for (const std::size_t i : order) {
-      extents[i] = set_.extent(samples[i]);
-      position[i] = bytes;
-      bytes += extents[i].bytes;
+    for (Wanted& one : wanted) {
+      const ShardSet::Extent extent = set_.extent(one.sample);
+      one.position = bytes;
+      bytes += extent.bytes;
+      images[one.index] = stored_image(extent, nullptr);
     }
     std::byte* memory = reserve(slot, bytes);
-    parallel_ranges(readers_, static_cast<std::int64_t>(order.size()),
-                    [&](std::int64_t first, std::int64_t last) {
-                      read_sorted(samples,
-                                  std::span(order).subspan(static_cast<std::size_t>(first),
-                                                           static_cast<std::size_t>(last - first)),
-                                  position, memory);
-                    });
-    std::vector<StoredImage> images;
-    images.reserve(samples.size());
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-      images.push_back(stored_image(extents[i], memory + position[i]));
+    for (const Wanted& one : wanted) {
+      StoredImage& image = images[one.index];
+      image.bytes = {memory + one.position, image.bytes.size()};
     }
+    parallel_ranges(readers_, static_cast<std::int64_t>(wanted.size()),
+                    [&](std::int64_t first, std::int64_t last) {
+                      read_sorted(std::span(wanted).subspan(static_cast<std::size_t>(first),
+                                                            static_cast<std::size_t>(last - first)),
+                                  memory);
+                    });
     statistics_.seconds += seconds_since(start);
     statistics_.bytes += bytes;
     return images;
@@ -165,6 +162,12 @@ class StreamingStore : public ShardStore {
   }
 
  private:
+  /// A sample, its place in the request, and where its bytes go.
+  struct Wanted {
+    std::int64_t sample = 0;
+    std::size_t index = 0;
+    std::uint64_t position = 0;
+  };
   struct Memory {
     std::unique_ptr<std::byte[]> bytes;
     std::uint64_t capacity = 0;
@@ -179,14 +182,13 @@ class StreamingStore : public ShardStore {
     return memory.bytes.get();
   }
 
-  void read_sorted(const std::vector<std::int64_t>& samples, std::span<const std::size_t> order,
-                   const std::vector<std::uint64_t>& position, std::byte* memory) const {
-    for (std::size_t begin = 0; begin < order.size();) {
+  void read_sorted(std::span<const Wanted> wanted, std::byte* memory) const {
+    for (std::size_t begin = 0; begin < wanted.size();) {
       std::size_t end = begin + 1;
-      while (end < order.size() && samples[order[end]] == samples[order[end - 1]] + 1) ++end;
+      while (end < wanted.size() && wanted[end].sample == wanted[end - 1].sample + 1) ++end;
       const auto count = static_cast<std::int64_t>(end - begin);
-      const std::int64_t first = samples[order[begin]];
-      set_.read(first, count, {memory + position[order[begin]], set_.stored_bytes(first, count)});
+      const std::int64_t first = wanted[begin].sample;
+      set_.read(first, count, {memory + wanted[begin].position, set_.stored_bytes(first, count)});
       begin = end;
     }
   }
