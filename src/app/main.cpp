@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <iostream>
 #include <optional>
 #include <thread>
@@ -107,6 +108,8 @@ int run_program(int argc, char** argv) {
 }  // namespace simclr
 
 int main(int argc, char** argv) {
+  // Writing beyond a file size limit is then an error to report, not the end of the process.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return simclr::run_program(argc, argv);
   } catch (const simclr::RefusedError& error) {

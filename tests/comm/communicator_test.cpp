@@ -1,0 +1,137 @@
+#include "simclr/comm/communicator.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "simclr/comm/session.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+class CommunicatorTest : public testing::Test {
+ protected:
+  std::unique_ptr<Communicator> world = make_world_communicator();
+  int rank = world->rank();
+  int size = world->size();
+};
+
+TEST_F(CommunicatorTest, ReducesEveryTypeAndOperation) {
+  std::vector<float> f{static_cast<float>(rank + 1), 2};
+  world->all_reduce(buffer_span(std::span(f)), Reduction::sum);
+  EXPECT_EQ(f[0], static_cast<float>(size * (size + 1) / 2));
+  EXPECT_EQ(f[1], static_cast<float>(2 * size));
+
+  double d = rank;
+  world->all_reduce({&d, 1, DType::f64}, Reduction::mean);
+  EXPECT_DOUBLE_EQ(d, (size - 1) / 2.0);
+
+  std::int32_t most = rank;
+  std::int32_t least = rank;
+  world->all_reduce({&most, 1, DType::i32}, Reduction::max);
+  world->all_reduce({&least, 1, DType::i32}, Reduction::min);
+  EXPECT_EQ(most, size - 1);
+  EXPECT_EQ(least, 0);
+}
+
+TEST_F(CommunicatorTest, GathersInRankOrderAndBroadcasts) {
+  const std::vector<float> own{static_cast<float>(rank), static_cast<float>(10 * rank)};
+  std::vector<float> all(own.size() * static_cast<std::size_t>(size), kNaN);
+  world->all_gather(const_buffer_span(std::span(own)), buffer_span(std::span(all)));
+  for (int r = 0; r < size; ++r) {
+    EXPECT_EQ(all[static_cast<std::size_t>(2 * r)], static_cast<float>(r));
+    EXPECT_EQ(all[static_cast<std::size_t>(2 * r + 1)], static_cast<float>(10 * r));
+  }
+  const int last = size - 1;
+  float value = rank == last ? 3.5F : kNaN;
+  world->broadcast({&value, 1, DType::f32}, last);
+  EXPECT_EQ(value, 3.5F);
+}
+
+TEST_F(CommunicatorTest, BackgroundSumsFinishByWaiting) {
+  const auto lane = world->duplicate();
+  std::vector<float> first(100000, static_cast<float>(rank));
+  std::vector<float> second(7, 1.0F);
+  lane->start_all_reduce(buffer_span(std::span(first)));
+  lane->progress();
+  lane->start_all_reduce(buffer_span(std::span(second)));
+  // Another lane is free to be used meanwhile.
+  EXPECT_FALSE(any_rank(*world, false));
+  lane->progress();
+  lane->wait_for_all();
+  const auto expected = static_cast<float>(size * (size - 1) / 2);
+  EXPECT_EQ(std::count(first.begin(), first.end(), expected), 100000);
+  EXPECT_EQ(std::count(second.begin(), second.end(), static_cast<float>(size)), 7);
+}
+
+TEST_F(CommunicatorTest, SplitsByColour) {
+  const auto pair = world->split(rank / 2);
+  EXPECT_EQ(pair->rank(), rank % 2);
+  EXPECT_EQ(pair->size(), std::min(2, size - rank / 2 * 2));
+  std::int32_t sum = rank;
+  pair->all_reduce({&sum, 1, DType::i32}, Reduction::sum);
+  EXPECT_EQ(sum, pair->size() == 1 ? rank : 4 * (rank / 2) + 1);
+}
+
+TEST_F(CommunicatorTest, ControlPlaneTellsEveryRankTheSame) {
+  EXPECT_TRUE(any_rank(*world, rank == size - 1));
+  EXPECT_EQ(broadcast_text(*world, rank == 0 ? "from the root" : "ignored"), "from the root");
+  const std::string own(static_cast<std::size_t>(3 * rank), 'x');
+  const std::vector<std::string> all = gather_texts(*world, own);
+  ASSERT_EQ(all.size(), static_cast<std::size_t>(size));
+  for (int r = 0; r < size; ++r) {
+    EXPECT_EQ(all[static_cast<std::size_t>(r)].size(), static_cast<std::size_t>(3 * r));
+  }
+}
+
+TEST_F(CommunicatorTest, WhatTheRootThrowsIsThrownEverywhere) {
+  int runs = 0;
+  on_root(*world, [&] { ++runs; });
+  EXPECT_EQ(runs, rank == 0 ? 1 : 0);
+  EXPECT_THROW(on_root(*world, [] { refuse("not this"); }), RefusedError);
+  try {
+    on_root(*world, [] { fail("disk full"); });
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const RefusedError&) {
+    ADD_FAILURE() << "a failure is no refusal";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "disk full");
+  }
+}
+
+TEST_F(CommunicatorTest, ANodesRanksSeeTheSameMemory) {
+  NodeSharedMemory memory(*world, 1000);
+  EXPECT_EQ(memory.place().ranks, node_place(*world).ranks);
+  EXPECT_EQ(memory.place().ranks, size);  // the test runs on one node
+  const std::span<std::byte> bytes = memory.bytes();
+  ASSERT_EQ(bytes.size(), 1000U);
+  bytes[static_cast<std::size_t>(rank)] = static_cast<std::byte>(rank + 1);
+  memory.synchronise();
+  for (int r = 0; r < size; ++r) {
+    EXPECT_EQ(std::to_integer<int>(bytes[static_cast<std::size_t>(r)]), r + 1);
+  }
+}
+
+TEST_F(CommunicatorTest, AllRanksArriveWhenAllAsk) { EXPECT_TRUE(all_ranks_arrive(30)); }
+
+TEST(SelfCommunicatorTest, EveryOperationIsTheIdentity) {
+  const auto self = make_self_communicator();
+  std::vector<float> values{1, 2, 3};
+  self->all_reduce(buffer_span(std::span(values)), Reduction::sum);
+  self->start_all_reduce(buffer_span(std::span(values)));
+  self->wait_for_all();
+  self->broadcast(buffer_span(std::span(values)), 0);
+  std::vector<float> all(3, kNaN);
+  self->all_gather(const_buffer_span(std::span<const float>(values)), buffer_span(std::span(all)));
+  EXPECT_EQ(all, (std::vector<float>{1, 2, 3}));
+  EXPECT_EQ(self->duplicate()->size(), 1);
+  NodeSharedMemory memory(*self, 16);
+  EXPECT_EQ(memory.bytes().size(), 16U);
+}
+
+}  // namespace
+}  // namespace simclr
