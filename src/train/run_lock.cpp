@@ -27,15 +27,17 @@ std::string read_text(const fs::path& file) {
 }
 
 /// Clock ticks since boot at which the process started: tells it from a later one of the same
-/// number. Empty when there is no such process.
+/// number. Empty when no such process lives.
 std::string process_start(pid_t pid) {
   const std::string stat = read_text(fmt::format("/proc/{}/stat", pid));
   const std::size_t name_end = stat.rfind(')');
   if (name_end == std::string::npos) return "";
   std::istringstream fields(stat.substr(name_end + 1));
-  constexpr int kStartTimeField = 20;  // field 22 of proc(5), counted from the one after the name
   std::string field;
-  for (int i = 0; i < kStartTimeField; ++i) fields >> field;
+  fields >> field;
+  if (field == "Z" || field == "X") return "";  // dead, but its parent has not noticed yet
+  constexpr int kFromStateToStartTime = 19;     // fields 3 and 22 of proc(5)
+  for (int i = 0; i < kFromStateToStartTime; ++i) fields >> field;
   return field;
 }
 
