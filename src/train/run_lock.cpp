@@ -1,6 +1,5 @@
 #include "run_lock.hpp"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>

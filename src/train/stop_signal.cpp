@@ -1,9 +1,8 @@
 #include "stop_signal.hpp"
 
-#include <signal.h>
-
 #include <atomic>
 #include <charconv>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 
