@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iostream>
@@ -125,10 +126,9 @@ void Trainer::name_offender(const std::string& what, std::int64_t step) {
   control_.all_reduce({&earliest, 1, DType::i32}, Reduction::min);
   const std::vector<std::string> all =
       gather_texts(control_, first_op == earliest ? found : std::string());
-  std::string culprit = "running the step again op by op shows none";
-  for (auto text = all.rbegin(); text != all.rend(); ++text) {
-    if (!text->empty()) culprit = *text;
-  }
+  const auto named = std::ranges::find_if(all, [](const std::string& t) { return !t.empty(); });
+  const std::string culprit =
+      named != all.end() ? *named : "running the step again op by op shows none";
   fail(
       "step {}: the {} is not finite; first offending op: {}; parameters are as before the step; "
       "lower --learning-rate, lengthen --warmup-epochs or check the data",
