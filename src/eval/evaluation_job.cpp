@@ -1,15 +1,13 @@
 #include "simclr/eval/evaluation_job.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/train/system_info.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -43,14 +41,6 @@ nlohmann::ordered_json options_json(const Options& options) {
   nlohmann::ordered_json object = nlohmann::ordered_json::object();
   for (const auto& [name, value] : options.values()) object[name] = value;
   return object;
-}
-
-/// The cores this process may run on, shared among the node's ranks.
-int default_threads(Communicator& world) {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  const int count = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
-  return std::max(1, count / node_place(world).ranks);
 }
 
 void validate(const EvaluationConfig& config) {

@@ -38,6 +38,7 @@ SafeTensor exported(const NamedTensor& tensor) {
     return {tensor.name, {shape[0], shape[3], shape[1], shape[2]}, channels_first(tensor)};
   }
   std::vector<std::int64_t> extents;
+  extents.reserve(static_cast<std::size_t>(shape.rank()));
   for (int d = 0; d < shape.rank(); ++d) extents.push_back(shape[d]);
   return {tensor.name, std::move(extents), tensor.values};
 }

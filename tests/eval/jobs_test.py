@@ -87,6 +87,24 @@ def check_linear_augmented(program):
     check(results[0]["top1"] > 0.5, f"top-1 {results[0]['top1']} is chance")
 
 
+def check_trained_run(program):
+    """The way of a user: pretrain, then the same evaluation of the first and the last checkpoint."""
+    program.run("pretrain", "--data", "train", "--run-dir", "trained", "--encoder", "resnet18",
+                "--width", 0.125, "--stem", "cifar", "--image-size", 16, "--embedding-dim", 32,
+                "--batch-size", 30, "--epochs", 12, "--warmup-epochs", 1, "--learning-rate", 2,
+                "--temperature", 0.5, "--augment", "crop,flip,color", "--checkpoint-steps", 0,
+                ranks=2)
+    top1 = {}
+    for checkpoint in ("trained/checkpoints/step-0000000000.h5", "trained"):
+        program.run("linear-eval", "--checkpoint", checkpoint, *SETS, "--protocol", "augmented",
+                    "--epochs", 10, "--batch-size", 30, "--learning-rate", 1)
+    for step in (0, 12 * (TRAIN // 30)):
+        result = program.result(f"trained/eval/linear-augmented-step-{step:010}.json")
+        check(result["step"] == step, f"step {result['step']}, not {step}")
+        top1[step] = result["top1"]
+    check(top1[84] > top1[0] + 0.2, f"top-1 by step: {top1}")
+
+
 def check_refusals(program):
     images, labels = striped_images(12, 16, CLASSES, 3)
     program.write_shards("unlabelled", images)
