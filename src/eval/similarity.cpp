@@ -35,7 +35,6 @@ BlockSimilarity::BlockSimilarity(std::int64_t queries, std::int64_t bank, std::i
                                  Backend& backend)
     : queries_(queries),
       bank_(bank),
-      channels_(channels),
       executor_(record_product(queries, bank, channels), backend, {}),
       // The one parameter starts its flat buffer, which may end in padding.
       bank_rows_(static_cast<std::size_t>(executor_.program().parameter_elements)),

@@ -22,7 +22,7 @@ class BlockSimilarity {
   std::span<const float> compare(std::span<const float> rows);
 
  private:
-  std::int64_t queries_, bank_, channels_;
+  std::int64_t queries_, bank_;
   Executor executor_;
   std::vector<float> bank_rows_, query_rows_, similarities_;
 };
