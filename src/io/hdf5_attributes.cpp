@@ -50,6 +50,7 @@ std::vector<std::string> read_variable_texts(const OpenAttribute& attribute) {
   // Reading in the attribute's own character set: HDF5 converts none.
   check(H5Aread(attribute.handle.get(), attribute.type.get(), texts.data()), attribute.what);
   std::vector<std::string> result;
+  result.reserve(texts.size());
   for (const char* text : texts) result.emplace_back(text != nullptr ? text : "");
   check(H5Dvlen_reclaim(attribute.type.get(), attribute.space.get(), H5P_DEFAULT, texts.data()),
         attribute.what);
@@ -61,6 +62,7 @@ std::vector<std::string> read_fixed_texts(const OpenAttribute& attribute) {
   std::vector<char> bytes(attribute.count * length);
   check(H5Aread(attribute.handle.get(), attribute.type.get(), bytes.data()), attribute.what);
   std::vector<std::string> result;
+  result.reserve(attribute.count);
   for (std::size_t i = 0; i < attribute.count; ++i) {
     const char* text = bytes.data() + i * length;
     result.emplace_back(text, ::strnlen(text, length));

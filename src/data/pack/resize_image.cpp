@@ -24,8 +24,8 @@ std::vector<Taps> make_taps(int in, int out) {
   for (int o = 0; o < out; ++o) {
     Taps& taps = all[static_cast<std::size_t>(o)];
     const double center = scale * (o + 0.5);
-    taps.first = std::max(0, static_cast<int>(center - support + 0.5));
-    const int end = std::min(in, static_cast<int>(center + support + 0.5));
+    taps.first = std::max(0, static_cast<int>(std::floor(center - support + 0.5)));
+    const int end = std::min(in, static_cast<int>(std::floor(center + support + 0.5)));
     double sum = 0;
     for (int i = taps.first; i < end; ++i) {
       taps.weights.push_back(cubic_filter(static_cast<float>((i - center + 0.5) / stretch)));
