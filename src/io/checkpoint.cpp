@@ -187,7 +187,7 @@ std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint
       digest.add(section.group, tensor, checksum);
     }
   }
-  const std::string checksum = digest.hex();
+  std::string checksum = digest.hex();
   write_attributes(image, checkpoint, checksum);
   write_order(image, checkpoint);
 
