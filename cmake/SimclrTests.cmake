@@ -13,7 +13,9 @@ set(SIMCLR_MPI_ENVIRONMENT
   OMPI_MCA_rmaps_base_oversubscribe=1
   OMPI_MCA_btl_vader_single_copy_mechanism=none
   OMPI_MCA_mpi_yield_when_idle=1
-  OMPI_MCA_hwloc_base_binding_policy=none)
+  OMPI_MCA_hwloc_base_binding_policy=none
+  # Tests share the cores: threads that wait must not spin.
+  OMP_WAIT_POLICY=passive)
 set(SIMCLR_SANITIZER_ENVIRONMENT
   # Open MPI and its plug-ins keep memory until the process ends: leaks are not looked for.
   ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1

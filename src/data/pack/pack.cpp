@@ -182,7 +182,8 @@ class Packer {
         source_->labels().empty() ? 0 : source_->labels()[static_cast<std::size_t>(sample)];
     std::vector<std::byte> file;
     naming(sample, [&] { file = load(sample, image); });
-    const auto bytes = file.empty() ? std::as_bytes(std::span(image.pixels)) : std::span<const std::byte>(file);
+    const auto bytes =
+        file.empty() ? std::as_bytes(std::span(image.pixels)) : std::span<const std::byte>(file);
     writer.append(bytes, image.height, image.width, label);
   }
 
