@@ -27,13 +27,13 @@ function(simclr_set_test_properties name labels processors timeout)
     ENVIRONMENT "${SIMCLR_MPI_ENVIRONMENT};${SIMCLR_SANITIZER_ENVIRONMENT}")
 endfunction()
 
-# simclr_test(<name> SOURCES ... [DEPENDS ...] [LABELS unit ...] [RANKS 1 2 4] [OWN_MAIN] [TIMEOUT s])
+# simclr_test(<name> SOURCES ... [DEPENDS ...] [LABELS unit ...] [RANKS 1 2 4] [TIMEOUT s])
 #
 # One GoogleTest program. Without RANKS every test case becomes a ctest test of its own. With RANKS
-# the whole program is registered once for each number of ranks, as <name>.ranks<n>, and must bring
-# its own main (OWN_MAIN) that starts MPI and returns the maximum of all ranks' results.
+# the whole program is registered once for each number of ranks, as <name>.ranks<n>, with a main that
+# starts MPI and returns the maximum of all ranks' results.
 function(simclr_test name)
-  cmake_parse_arguments(ARG "OWN_MAIN" "TIMEOUT" "SOURCES;DEPENDS;LABELS;RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LABELS;RANKS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -44,7 +44,10 @@ function(simclr_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE simclr_options ${ARG_DEPENDS} GTest::gtest)
-  if(NOT ARG_OWN_MAIN)
+  if(ARG_RANKS)
+    target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/mpi_main.cpp)
+    target_link_libraries(${name} PRIVATE simclr_comm)
+  else()
     target_link_libraries(${name} PRIVATE GTest::gtest_main)
   endif()
   target_compile_definitions(${name} PRIVATE SIMCLR_PYTHON="${SIMCLR_PYTHON}"
