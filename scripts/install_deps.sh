@@ -39,7 +39,6 @@ demo=(
 )
 tests=(
   "libgtest-dev: GoogleTest"
-  "libbenchmark-dev: Google Benchmark"
   "dataset-fashion-mnist: real images for end-to-end tests"
   "python3: drives end-to-end tests"
   "python3-numpy: reads what the program wrote"
@@ -52,6 +51,7 @@ tests=(
 dev=(
   "clang-format: one layout for all code"
   "clang-tidy-16: static checks (14 does not know std::source_location)"
+  "libomp-16-dev: the omp.h that clang-tidy-16 reads"
   "shellcheck: checks of shell scripts"
   "ccache: faster rebuilds"
 )

@@ -71,6 +71,7 @@ class Options {
   Options& choice(const std::string& name, Enum& target,
                   std::vector<std::pair<std::string, Enum>> choices, const std::string& help) {
     std::vector<std::string> names;
+    names.reserve(choices.size());
     for (const auto& c : choices) names.push_back(c.first);
     declare({name, help + " (" + join(names) + ")", Kind::value,
              [&target, choices, names](const std::string& text) {

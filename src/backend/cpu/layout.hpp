@@ -42,13 +42,9 @@ struct Layout {
 
   /// Where element (n, pixel, c) is stored.
   [[nodiscard]] std::int64_t index(std::int64_t n, std::int64_t pixel, std::int64_t c) const {
-    switch (kind) {
-      case Kind::planar:
-        return (n * channels + c) * pixels() + pixel;
-      case Kind::blocked:
-        return ((n * blocks() + c / kBlock) * pixels() + pixel) * kBlock + c % kBlock;
-      case Kind::canonical:
-        break;
+    if (kind == Kind::planar) return (n * channels + c) * pixels() + pixel;
+    if (kind == Kind::blocked) {
+      return ((n * blocks() + c / kBlock) * pixels() + pixel) * kBlock + c % kBlock;
     }
     return (n * pixels() + pixel) * channels + c;
   }
