@@ -205,6 +205,7 @@ bool Options::given(const std::string& name) const {
 
 std::vector<std::pair<std::string, std::string>> Options::values() const {
   std::vector<std::pair<std::string, std::string>> all;
+  all.reserve(options_.size());
   for (const Option& o : options_) all.emplace_back(o.name, o.get());
   return all;
 }
