@@ -81,6 +81,7 @@ Options::Option* Options::find(const std::string& name) {
 
 std::vector<std::string> Options::names() const {
   std::vector<std::string> all;
+  all.reserve(options_.size());
   for (const Option& o : options_) all.push_back(o.name);
   return all;
 }

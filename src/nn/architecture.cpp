@@ -48,6 +48,7 @@ std::int64_t EncoderSpec::feature_channels() const {
 
 std::vector<std::string> known_encoders() {
   std::vector<std::string> names;
+  names.reserve(nn::kArchitectures.size());
   for (const auto& known : nn::kArchitectures)
     names.push_back(fmt::format("resnet{}", known.depth));
   return names;
