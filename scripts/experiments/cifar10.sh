@@ -40,7 +40,7 @@ pretrain fp32
 start="$out/run-bf16/checkpoints/step-0000000000.h5"
 if [ ! -f "$out/pytorch.h5" ]; then
   "$python" scripts/pytorch/pretrain.py --config "$config" --data "$out/train" --start "$start" \
-    --precision bf16 --output "$out/pytorch.h5" | tee "$out/pytorch.jsonl"
+    --precision fp32 --output "$out/pytorch.h5" | tee "$out/pytorch.jsonl"
 fi
 
 evaluate untrained "$start"
