@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 class CheckpointTest : public testing::Test {
  protected:
   fs::path write(std::int64_t step) const {
-    const fs::path file = checkpoint_path(directory, step);
+    fs::path file = checkpoint_path(directory, step);
     write_checkpoint(file, example(step));
     return file;
   }

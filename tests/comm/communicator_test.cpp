@@ -23,7 +23,8 @@ class CommunicatorTest : public testing::Test {
 TEST_F(CommunicatorTest, ReducesEveryTypeAndOperation) {
   std::vector<float> f{static_cast<float>(rank + 1), 2};
   world->all_reduce(buffer_span(std::span(f)), Reduction::sum);
-  EXPECT_EQ(f[0], static_cast<float>(size * (size + 1) / 2));
+  const int sum_of_ranks_from_one = size * (size + 1) / 2;
+  EXPECT_EQ(f[0], static_cast<float>(sum_of_ranks_from_one));
   EXPECT_EQ(f[1], static_cast<float>(2 * size));
 
   double d = rank;
@@ -63,7 +64,8 @@ TEST_F(CommunicatorTest, BackgroundSumsFinishByWaiting) {
   EXPECT_FALSE(any_rank(*world, false));
   lane->progress();
   lane->wait_for_all();
-  const auto expected = static_cast<float>(size * (size - 1) / 2);
+  const int sum_of_ranks = size * (size - 1) / 2;
+  const auto expected = static_cast<float>(sum_of_ranks);
   EXPECT_EQ(std::count(first.begin(), first.end(), expected), 100000);
   EXPECT_EQ(std::count(second.begin(), second.end(), static_cast<float>(size)), 7);
 }
