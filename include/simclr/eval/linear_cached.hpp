@@ -12,9 +12,9 @@ struct LinearCachedConfig {
   std::int64_t classes = 0;
   /// Penalty l2/(2K) |W|^2 beside the mean cross-entropy; the bias goes free. Over the K classes
   /// because so does the curvature of the cross-entropy: one value serves 10 classes and 1000.
-  double l2 = 1e-4;
+  double l2 = 1e-3;
   int max_iterations = 1000;
-  double tolerance = 1e-4;  ///< converged when no component of the gradient exceeds tolerance/K
+  double tolerance = 1e-3;  ///< converged when no component of the gradient exceeds tolerance/K
 };
 
 struct LinearCachedResult {
