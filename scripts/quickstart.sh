@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh clone on Debian 12 to a trained and evaluated encoder: installs, builds, packs
 # Fashion-MNIST, pretrains on two ranks without labels, and compares with the untrained encoder.
-# Takes about ten minutes on two CPU cores; needs no GPU.
+# Takes about a quarter of an hour on two CPU cores, most of it compiling and training; needs no GPU.
 #   scripts/quickstart.sh [OUTPUT_DIR]     (default: out/quickstart)
 set -euo pipefail
 cd "$(dirname "$0")/.."
