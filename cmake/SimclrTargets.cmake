@@ -2,11 +2,15 @@
 
 add_library(simclr_options INTERFACE)
 target_compile_features(simclr_options INTERFACE cxx_std_20)
-target_compile_options(simclr_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
-                                                -Wno-missing-field-initializers)
+set(warnings -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers)
 if(SIMCLR_WERROR)
-  target_compile_options(simclr_options INTERFACE -Werror)
+  list(APPEND warnings -Werror)
+  set(cuda_warnings --Werror=all-warnings)
 endif()
+list(JOIN warnings "," cuda_host_warnings)
+target_compile_options(simclr_options INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${cuda_host_warnings};${cuda_warnings}>")
 if(SIMCLR_SANITIZE)
   # GCC 12 takes the instrumentation of std::regex for uses of uninitialised memory.
   target_compile_options(simclr_options INTERFACE -fsanitize=${SIMCLR_SANITIZE}

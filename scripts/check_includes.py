@@ -11,14 +11,15 @@ from pathlib import Path
 # Folder -> folders whose public headers (include/simclr/<folder>/) it may include.
 FOLDERS = {
     "core": set(),
+    "augment": {"core"},
     "tensor": {"core"},
     "comm": {"core", "tensor"},
     "program": {"core", "tensor", "comm"},
-    "backend": {"core", "tensor", "comm", "program"},
+    "backend": {"core", "augment", "tensor", "comm", "program"},
     "optim": {"core", "tensor", "program"},
     "nn": {"core", "tensor", "program", "optim"},
     "io": {"core", "tensor", "comm"},
-    "data": {"core", "tensor", "comm", "io"},
+    "data": {"core", "augment", "tensor", "comm", "io"},
 }
 FOLDERS["train"] = set(FOLDERS)
 FOLDERS["eval"] = set(FOLDERS)
@@ -29,7 +30,7 @@ LIBRARIES = {
     "MPI": (re.compile(r"^mpi\.h$"), ("comm", "io")),
     "HDF5": (re.compile(r"^(hdf5|H5\w*|hdf5_hl)\.h$"), ("io",)),
     "oneDNN": (re.compile(r"^(oneapi/dnnl/|dnnl)"), ("backend/cpu",)),
-    "CUDA": (re.compile(r"^(cuda|cudnn|cublas|nccl|cub/|curand|nvtx)"), ("backend/cuda",)),
+    "CUDA": (re.compile(r"^(cuda\.|cuda_|cudnn|cublas|nccl|cub/|curand|nvtx)"), ("backend/cuda",)),
     "ProgramOptions": (re.compile(r"^boost/program_options"), ("core",)),
 }
 

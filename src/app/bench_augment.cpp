@@ -11,11 +11,11 @@
 
 #include "command.hpp"
 #include "machine_limits.hpp"
+#include "simclr/augment/augmentation.hpp"
+#include "simclr/augment/augmentation_work.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/core/random.hpp"
-#include "simclr/data/augmentation.hpp"
-#include "simclr/data/augmentation_work.hpp"
 
 namespace simclr {
 namespace {

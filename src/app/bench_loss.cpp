@@ -12,6 +12,7 @@
 #include "command.hpp"
 #include "machine_limits.hpp"
 #include "simclr/backend/executor.hpp"
+#include "simclr/backend/registry.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/program/recorder.hpp"
 

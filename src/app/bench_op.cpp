@@ -9,6 +9,7 @@
 #include "machine_limits.hpp"
 #include "op_table.hpp"
 #include "simclr/backend/executor.hpp"
+#include "simclr/backend/registry.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/nn/model.hpp"
 
@@ -81,7 +82,7 @@ void fill_inputs(Executor& executor) {
     pixel = static_cast<float>(state >> 8) * 0x1p-24F;
   }
   executor.upload(views, const_buffer_span(std::span<const float>(pixels)));
-  const std::vector<float> control{1e-4F, 1, 1, 0};
+  const std::vector<float> control{1e-4F, 1, 1, 1};
   executor.upload(program.at("control"), const_buffer_span(std::span<const float>(control)));
 }
 

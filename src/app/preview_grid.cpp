@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "preview.hpp"
-#include "simclr/data/augmentation_parameters.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/io/png_writer.hpp"
 
 namespace simclr {

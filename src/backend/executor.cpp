@@ -11,7 +11,7 @@ namespace simclr {
 namespace {
 
 bool has_values(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16;
+  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16 || dtype == DType::f16;
 }
 
 TensorTrace trace_of(std::span<const float> values) {

@@ -20,6 +20,7 @@ MPI_Datatype mpi_type(DType dtype) {
     case DType::i32:
       return MPI_INT32_T;
     case DType::bf16:
+    case DType::f16:
     case DType::u8:
       break;
   }

@@ -1,4 +1,5 @@
 #include "simclr/eval/evaluation_job.hpp"
+#include "simclr/backend/registry.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

@@ -50,9 +50,10 @@ void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options) {
   if (many) recorder.emit(AllReduce{sums, RankGroup::world, Reduction::sum});
   const TensorId lse_all = gathered(lse, {views * options.world_size});
 
-  recorder.on_backward([=, temperature = options.temperature, rank = options.rank](Recorder& r) {
+  recorder.on_backward([=, control = options.control, temperature = options.temperature,
+                        rank = options.rank](Recorder& r) {
     const TensorId du = r.tensor("d.u", shape, DType::f32);
-    r.emit(NtXentBackward{u, u_all, lse, lse_all, du, temperature, rank});
+    r.emit(NtXentBackward{u, u_all, lse, lse_all, control, du, temperature, rank});
     r.emit(L2NormalizeBackward{u, inverse_norm, du, r.contribute(z)});
   });
 }

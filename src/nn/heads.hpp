@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "batch_norm.hpp"
 #include "simclr/nn/model.hpp"
 
@@ -13,6 +15,7 @@ struct NtXentOptions {
   float temperature = 0.1F;
   int rank = 0;
   int world_size = 1;
+  std::optional<TensorId> control;  ///< its loss scale multiplies the gradient
 };
 /// The contrastive loss over the global batch; publishes "loss_sums" f64 (3) and starts the
 /// backward pass at z.

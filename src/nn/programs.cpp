@@ -35,13 +35,20 @@ Program record_pretraining(const PretrainingSpec& spec) {
   const TensorId h =
       nn::resnet(recorder, spec.encoder, context, x, {.recompute_blocks = spec.recompute_blocks});
   const TensorId z = nn::projection_head(recorder, spec.head, context, h);
-  nn::nt_xent(recorder, z, {spec.temperature, spec.rank, spec.world_size});
+  const TensorId control = record_control(recorder);
+  nn::nt_xent(recorder, z,
+              {.temperature = spec.temperature,
+               .rank = spec.rank,
+               .world_size = spec.world_size,
+               .control = control});
 
   // Without global statistics the ranks' running statistics differ: average them every step, so
   // that the state that is checkpointed and hashed is the same on all ranks.
   const bool merge_running = spec.batch_norm.ranks_per_group < spec.world_size;
   Program program = recorder.finish([&](Recorder& r) {
-    record_update(r, spec.optimizer);
+    const TensorId verdict = r.named("verdict", {2}, DType::i32, Storage::output);
+    r.emit(CheckFinite{r.named_tensor("loss_sums"), r.flat(Storage::gradients), verdict});
+    record_update(r, spec.optimizer, control, verdict);
     if (merge_running) {
       r.emit(AllReduce{r.flat(Storage::running), RankGroup::world, Reduction::mean});
     }
@@ -66,7 +73,9 @@ Program record_linear_probe(const ProbeSpec& spec) {
                  {.classes = spec.classes,
                   .gradient_scale = 1.0F / static_cast<float>(spec.global_batch),
                   .world_size = spec.world_size});
-  Program program = recorder.finish([&](Recorder& r) { record_update(r, spec.optimizer); });
+  const TensorId control = record_control(recorder);
+  Program program =
+      recorder.finish([&](Recorder& r) { record_update(r, spec.optimizer, control); });
   if (spec.world_size > 1) insert_gradient_buckets(program, 0);
   return program;
 }

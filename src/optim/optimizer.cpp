@@ -2,17 +2,22 @@
 
 namespace simclr {
 
-void record_update(Recorder& recorder, const OptimizerSpec& spec) {
+TensorId record_control(Recorder& recorder) {
+  return recorder.named("control", {4}, DType::f32, Storage::control);
+}
+
+void record_update(Recorder& recorder, const OptimizerSpec& spec, TensorId control,
+                   std::optional<TensorId> verdict) {
   const TensorId parameters = recorder.flat(Storage::parameters);
   const TensorId gradients = recorder.flat(Storage::gradients);
   const TensorId momentum = recorder.flat(Storage::momentum);
-  const TensorId control = recorder.named("control", {4}, DType::f32, Storage::control);
   switch (spec.kind) {
     case OptimizerKind::lars:
       recorder.emit(LarsUpdate{.parameters = parameters,
                                .gradients = gradients,
                                .momentum = momentum,
                                .control = control,
+                               .verdict = verdict,
                                .segments = recorder.segments(),
                                .momentum_factor = spec.momentum,
                                .weight_decay = spec.weight_decay});
@@ -22,6 +27,7 @@ void record_update(Recorder& recorder, const OptimizerSpec& spec) {
                               .gradients = gradients,
                               .momentum = momentum,
                               .control = control,
+                              .verdict = verdict,
                               .segments = recorder.segments(),
                               .momentum_factor = spec.momentum,
                               .weight_decay = spec.weight_decay,
@@ -33,6 +39,7 @@ void record_update(Recorder& recorder, const OptimizerSpec& spec) {
                                 .momentum = momentum,
                                 .second_moment = recorder.flat(Storage::second_moment),
                                 .control = control,
+                                .verdict = verdict,
                                 .segments = recorder.segments(),
                                 .beta1 = spec.momentum,
                                 .beta2 = spec.beta2,

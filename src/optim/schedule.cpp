@@ -21,7 +21,7 @@ std::array<float, 4> Schedule::control(std::int64_t step, const OptimizerSpec& s
     return beta > 0 ? static_cast<float>(1.0 / (1.0 - std::pow(beta, updates))) : 1.0F;
   };
   return {static_cast<float>(learning_rate(step)), correction(spec.momentum),
-          correction(spec.beta2), 0.0F};
+          correction(spec.beta2), 1.0F};
 }
 
 double scaled_learning_rate(double base, LearningRateScaling scaling, std::int64_t batch_size) {

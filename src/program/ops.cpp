@@ -61,6 +61,7 @@ std::string_view verb(const Op& op) {
                         [](const AllGather&) { return "all_gather"; },
                         [](const ReduceGradients&) { return "reduce_gradients"; },
                         [](const WaitForGradients&) { return "wait_for_gradients"; },
+                        [](const CheckFinite&) { return "check_finite"; },
                         [](const LarsUpdate&) { return "lars_update"; },
                         [](const SgdUpdate&) { return "sgd_update"; },
                         [](const AdamwUpdate&) { return "adamw_update"; },

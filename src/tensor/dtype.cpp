@@ -12,6 +12,7 @@ std::size_t size_in_bytes(DType dtype) {
     case DType::f64:
       return 8;
     case DType::bf16:
+    case DType::f16:
       return 2;
     case DType::u8:
       return 1;
@@ -27,6 +28,8 @@ std::string_view name_of(DType dtype) {
       return "f64";
     case DType::bf16:
       return "bf16";
+    case DType::f16:
+      return "f16";
     case DType::i32:
       return "i32";
     case DType::u8:

@@ -1,4 +1,5 @@
 #include "simclr/train/pretrain_config.hpp"
+#include "simclr/backend/registry.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,5 @@
 #include "simclr/train/trainer.hpp"
+#include "simclr/backend/registry.hpp"
 
 #include <fmt/format.h>
 

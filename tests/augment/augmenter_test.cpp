@@ -10,11 +10,11 @@
 #include <thread>
 #include <vector>
 
-#include "../../src/data/augmentation/pixels.hpp"
-#include "../../src/data/augmentation/view_job.hpp"
+#include "../../src/augment/view_job.hpp"
+#include "simclr/augment/augmentation.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
+#include "simclr/augment/pixels.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/data/augmentation.hpp"
-#include "simclr/data/augmentation_parameters.hpp"
 
 namespace simclr {
 namespace {

@@ -22,10 +22,10 @@
 #include <string>
 #include <vector>
 
-#include "../../src/data/augmentation/view_job.hpp"
+#include "../../src/augment/view_job.hpp"
+#include "simclr/augment/augmentation.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/data/augmentation.hpp"
-#include "simclr/data/augmentation_parameters.hpp"
 
 namespace {
 

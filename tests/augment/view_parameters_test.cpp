@@ -1,7 +1,7 @@
 // The distributions that views are drawn from, each against its definition. Seeds are fixed, so the
 // bounds (a chance of about 1e-6 each for a correct sampler) either hold or do not.
 
-#include "simclr/data/augmentation_parameters.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
 
 #include <gtest/gtest.h>
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "backend/cpu/layout.hpp"
+#include "simclr/backend/registry.hpp"
 #include "simclr/core/bf16.hpp"
 
 namespace simclr::testing {
@@ -32,12 +33,18 @@ void check_padding(const TensorInfo& tensor, std::span<const std::byte> stored) 
   }
 }
 
+std::string why_skip(DType activations) {
+  const bool slow = activations == DType::bf16 && !cpu_has_native_bf16();
+  return slow ? "this CPU has no native bf16 arithmetic" : "";
+}
+
 }  // namespace
 
 const std::vector<BackendUnderTest>& backends_under_test() {
   static const std::vector<BackendUnderTest> all{{.name = "cpu",
                                                   .make = [] { return make_cpu_backend(kThreads); },
-                                                  .has_bf16 = cpu_has_native_bf16,
+                                                  .activations = {DType::f32, DType::bf16},
+                                                  .why_skip = why_skip,
                                                   .check_stored = check_padding}};
   return all;
 }

@@ -13,7 +13,9 @@ namespace simclr::testing {
 struct BackendUnderTest {
   std::string name;
   std::unique_ptr<Backend> (*make)();
-  bool (*has_bf16)();
+  std::vector<DType> activations;  ///< types that cases of mixed precision are tested in
+  /// Why tests with this type of activations cannot run on this machine, or "".
+  std::string (*why_skip)(DType activations);
   /// Adds a test failure where stored memory breaks the backend's own rules (padding).
   void (*check_stored)(const TensorInfo& tensor, std::span<const std::byte> stored);
 };

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "simclr/backend/executor.hpp"
+#include "simclr/backend/registry.hpp"
 #include "simclr/program/recorder.hpp"
 
 namespace simclr {

@@ -38,7 +38,7 @@ Fill embeddings(const LossCase& loss, std::int64_t first_row) {
 }
 
 struct LossTensors {
-  TensorId u, u_all, lse, lse_all, sums, all_sums, du;
+  TensorId u, u_all, lse, lse_all, sums, all_sums, control, du;
 };
 LossTensors loss_tensors(const LossCase& loss, CaseBuilder& b) {
   const std::int64_t all = loss.views * loss.ranks;
@@ -48,8 +48,10 @@ LossTensors loss_tensors(const LossCase& loss, CaseBuilder& b) {
                       .lse_all = b.tensor("lse_all", {all}, DType::f32),
                       .sums = b.tensor("sums", {3}, DType::f64, Storage::output),
                       .all_sums = b.tensor("all_sums", {3}, DType::f64, Storage::output),
+                      .control = b.tensor("control", {4}, DType::f32, Storage::control),
                       .du = b.tensor("du", {loss.views, loss.dimensions}, DType::f32)};
   b.fill(t.u_all, embeddings(loss, 0)).fill(t.u, embeddings(loss, loss.rank * loss.views));
+  b.fill(t.control, [](std::int64_t i, double) { return i == 3 ? 4.0 : 0.0; });  // loss scale
   return t;
 }
 
@@ -90,6 +92,7 @@ OpCase backward(const LossCase& loss) {
                         .u_all = t.u_all,
                         .lse = t.lse,
                         .lse_all = t.lse_all,
+                        .control = t.control,
                         .du = t.du,
                         .temperature = loss.temperature,
                         .rank = loss.rank});

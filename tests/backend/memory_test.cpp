@@ -14,6 +14,10 @@ namespace {
 
 class StoredTensors : public ::testing::TestWithParam<std::size_t> {
  protected:
+  void SetUp() override {
+    const std::string reason = under_test().why_skip(DType::f32);
+    if (!reason.empty()) GTEST_SKIP() << reason;
+  }
   [[nodiscard]] const BackendUnderTest& under_test() const {
     return backends_under_test()[GetParam()];
   }

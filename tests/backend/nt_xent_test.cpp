@@ -9,6 +9,7 @@
 
 #include "reference/run.hpp"
 #include "simclr/backend/executor.hpp"
+#include "simclr/backend/registry.hpp"
 #include "simclr/program/recorder.hpp"
 
 namespace simclr {
@@ -33,7 +34,7 @@ std::pair<Program, LossTensors> loss_program(std::int64_t views, std::int64_t al
                       .sums = r.tensor("sums", {3}, DType::f64, Storage::output),
                       .du = r.tensor("du", {views, dimensions}, DType::f32, Storage::output)};
   r.emit(NtXentForward{t.u, t.u_all, t.lse, t.sums, temperature, rank});
-  r.emit(NtXentBackward{t.u, t.u_all, t.lse, t.lse_all, t.du, temperature, rank});
+  r.emit(NtXentBackward{t.u, t.u_all, t.lse, t.lse_all, {}, t.du, temperature, rank});
   return {r.finish(), t};
 }
 

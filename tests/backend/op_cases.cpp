@@ -5,6 +5,7 @@
 #include <set>
 
 #include "simclr/core/bf16.hpp"
+#include "simclr/core/f16.hpp"
 
 namespace simclr::testing {
 
@@ -53,6 +54,8 @@ Tolerance default_tolerance(DType dtype) {
   switch (dtype) {
     case DType::bf16:
       return {.relative = 0x1p-8, .absolute = 1e-3};
+    case DType::f16:
+      return {.relative = 0x1p-10, .absolute = 2e-4};
     case DType::f32:
     case DType::f64:
       return {.relative = 5e-6, .absolute = 5e-6};
@@ -98,6 +101,8 @@ double rounded_to(DType dtype, double value) {
   switch (dtype) {
     case DType::bf16:
       return to_float(to_bf16(static_cast<float>(value)));
+    case DType::f16:
+      return to_float(to_f16(static_cast<float>(value)));
     case DType::f32:
       return static_cast<float>(value);
     default:

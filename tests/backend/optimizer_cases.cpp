@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "backend/op_cases.hpp"
 
 namespace simclr::testing {
@@ -31,33 +33,47 @@ Buffers buffers(CaseBuilder& b) {
   return t;
 }
 
-OpCase lars() {
+/// The verdict that an update reads, made by CheckFinite.
+enum class Verdict { none, finite, not_finite };
+
+std::optional<TensorId> verdict_tensor(CaseBuilder& b, Verdict verdict) {
+  if (verdict == Verdict::none) return {};
+  const TensorId id = b.tensor("verdict", {2}, DType::i32, Storage::output);
+  b.fill(id, [=](std::int64_t i, double) {
+    return verdict == Verdict::not_finite && i == 1 ? 1.0 : 0.0;
+  });
+  return id;
+}
+
+OpCase lars(Verdict verdict = Verdict::none) {
   CaseBuilder b(DType::f32);
   const Buffers t = buffers(b);
   b.emit(LarsUpdate{.parameters = t.w,
                     .gradients = t.g,
                     .momentum = t.m,
                     .control = t.control,
+                    .verdict = verdict_tensor(b, verdict),
                     .segments = segments(),
                     .weight_decay = 0.25F,
                     .trust_coefficient = 0.5F});
   return b.build();
 }
 
-OpCase sgd(bool nesterov) {
+OpCase sgd(bool nesterov, Verdict verdict = Verdict::none) {
   CaseBuilder b(DType::f32);
   const Buffers t = buffers(b);
   b.emit(SgdUpdate{.parameters = t.w,
                    .gradients = t.g,
                    .momentum = t.m,
                    .control = t.control,
+                   .verdict = verdict_tensor(b, verdict),
                    .segments = segments(),
                    .weight_decay = 0.25F,
                    .nesterov = nesterov});
   return b.build();
 }
 
-OpCase adamw() {
+OpCase adamw(Verdict verdict = Verdict::none) {
   CaseBuilder b(DType::f32);
   const Buffers t = buffers(b);
   b.emit(AdamwUpdate{.parameters = t.w,
@@ -65,18 +81,42 @@ OpCase adamw() {
                      .momentum = t.m,
                      .second_moment = t.v,
                      .control = t.control,
+                     .verdict = verdict_tensor(b, verdict),
                      .segments = segments(),
                      .weight_decay = 0.25F});
+  return b.build();
+}
+
+/// One value of the loss sums, or of the gradients, is what is given.
+OpCase check_finite(double of_loss, double of_gradients) {
+  CaseBuilder b(DType::f32);
+  const TensorId sums = b.tensor("sums", {3}, DType::f64, Storage::output);
+  const TensorId g = b.gradient("g", {kElements});
+  const TensorId verdict = b.tensor("verdict", {2}, DType::i32, Storage::output);
+  b.fill(sums, [=](std::int64_t i, double random) { return i == 2 ? of_loss : random; });
+  b.fill(g,
+         [=](std::int64_t i, double random) { return i == kElements - 1 ? of_gradients : random; });
+  b.emit(CheckFinite{.loss_sums = sums, .gradients = g, .verdict = verdict});
   return b.build();
 }
 
 }  // namespace
 
 std::vector<CaseEntry> optimizer_cases() {
-  return {{.name = "lars_update", .make = [](DType) { return lars(); }},
-          {.name = "sgd_update", .make = [](DType) { return sgd(false); }},
-          {.name = "sgd_update_nesterov", .make = [](DType) { return sgd(true); }},
-          {.name = "adamw_update", .make = [](DType) { return adamw(); }}};
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  return {
+      {.name = "lars_update", .make = [](DType) { return lars(); }},
+      {.name = "lars_update_allowed", .make = [](DType) { return lars(Verdict::finite); }},
+      {.name = "lars_update_skipped", .make = [](DType) { return lars(Verdict::not_finite); }},
+      {.name = "sgd_update", .make = [](DType) { return sgd(false); }},
+      {.name = "sgd_update_nesterov", .make = [](DType) { return sgd(true); }},
+      {.name = "sgd_update_skipped", .make = [](DType) { return sgd(false, Verdict::not_finite); }},
+      {.name = "adamw_update", .make = [](DType) { return adamw(); }},
+      {.name = "adamw_update_skipped", .make = [](DType) { return adamw(Verdict::not_finite); }},
+      {.name = "check_finite", .make = [](DType) { return check_finite(1, 1); }},
+      {.name = "check_finite_loss", .make = [](DType) { return check_finite(kNan, 1); }},
+      {.name = "check_finite_gradient", .make = [](DType) { return check_finite(1, -kInfinity); }}};
 }
 
 }  // namespace simclr::testing

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "simclr/backend/executor.hpp"
+#include "simclr/backend/registry.hpp"
 #include "simclr/optim/optimizer.hpp"
 
 namespace simclr {
@@ -23,7 +24,8 @@ struct Training {
     r.parameter("w", {2}, {}, true);
     r.parameter("b", {3}, {}, false);
     for (const Parameter& p : r.parameters()) (void)r.parameter_gradient(p.value);
-    Program program = r.finish([&](Recorder& recorder) { record_update(recorder, spec); });
+    Program program = r.finish(
+        [&](Recorder& recorder) { record_update(recorder, spec, record_control(recorder)); });
     const auto elements = static_cast<std::size_t>(program.parameter_elements);
     for (const Parameter& p : program.parameters) offsets.push_back(program.info(p.value).offset);
     executor = std::make_unique<Executor>(std::move(program), *backend, Communicators{});

@@ -106,9 +106,8 @@ class Parity : public ::testing::TestWithParam<Parameter> {};
 TEST_P(Parity, EqualsReference) {
   const auto [backend_index, case_index, activation] = GetParam();
   const BackendUnderTest& under_test = backends_under_test()[backend_index];
-  if (activation == DType::bf16 && !under_test.has_bf16()) {
-    GTEST_SKIP() << under_test.name << " has no native bf16 here";
-  }
+  const std::string reason = under_test.why_skip(activation);
+  if (!reason.empty()) GTEST_SKIP() << reason;
   const OpCase test = op_cases()[case_index].make(activation);
   ReferenceMemory wanted(test.program);
   prepare_inputs(test, wanted);
@@ -132,8 +131,10 @@ std::vector<Parameter> parameters() {
   std::vector<Parameter> all;
   for (std::size_t b = 0; b < backends_under_test().size(); ++b) {
     for (std::size_t c = 0; c < op_cases().size(); ++c) {
-      all.emplace_back(b, c, DType::f32);
-      if (op_cases()[c].mixed_precision) all.emplace_back(b, c, DType::bf16);
+      for (const DType activation : backends_under_test()[b].activations) {
+        if (activation != DType::f32 && !op_cases()[c].mixed_precision) continue;
+        all.emplace_back(b, c, activation);
+      }
     }
   }
   return all;

@@ -1,4 +1,5 @@
 #include "simclr/eval/knn.hpp"
+#include "simclr/backend/registry.hpp"
 
 #include <gtest/gtest.h>
 

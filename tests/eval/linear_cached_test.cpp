@@ -1,4 +1,5 @@
 #include "simclr/eval/linear_cached.hpp"
+#include "simclr/backend/registry.hpp"
 
 #include <gtest/gtest.h>
 

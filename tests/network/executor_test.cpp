@@ -1,6 +1,7 @@
 // Whole training steps on the CPU backend: what must not change their result.
 
 #include <gtest/gtest.h>
+#include "simclr/backend/registry.hpp"
 
 #include <cmath>
 

@@ -2,6 +2,7 @@
 // inputs at every op, so an error is its own op's and nothing that came before.
 
 #include <gtest/gtest.h>
+#include "simclr/backend/registry.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "simclr/backend/registry.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/comm/session.hpp"
 #include "step.hpp"

@@ -44,7 +44,7 @@ inline void set_state(Executor& executor) {
   const TensorId views = program.at("views");
   const auto pixels = fixed_views(program.info(views).shape.elements());
   executor.upload(views, const_buffer_span(std::span<const float>(pixels)));
-  const std::vector<float> control = {0.1F, 1, 1, 0};
+  const std::vector<float> control = {0.1F, 1, 1, 1};
   executor.upload(program.at("control"), const_buffer_span(std::span<const float>(control)));
 }
 

@@ -82,7 +82,8 @@ void reference(const NtXentBackward& op, Memory<T>& memory) {
   const auto all = memory[op.u_all];
   const auto du = memory[op.du];
   const std::int64_t views = u.extent(0);
-  const T scale(1.0 / (static_cast<double>(all.extent(0)) * op.temperature));
+  const T loss_scale = op.control ? memory[*op.control](3) : T(1);
+  const T scale = loss_scale / T(static_cast<double>(all.extent(0)) * op.temperature);
   for (std::int64_t i = 0; i < views; ++i) {
     std::vector<T> q(static_cast<std::size_t>(all.extent(0)), T(0));
     for (std::int64_t j = 0; j < all.extent(0); ++j) {

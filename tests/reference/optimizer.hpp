@@ -1,6 +1,7 @@
 #pragma once
 // Optimiser updates, parameter by parameter.
 
+#include <algorithm>
 #include <cmath>
 
 #include "reference/memory.hpp"
@@ -14,6 +15,24 @@ void for_each_element(const ParameterSegment& segment, float weight_decay, Visit
   for (std::int64_t i = segment.offset; i < segment.offset + segment.count; ++i) visit(i, decay);
 }
 
+/// The verdict forbids the update.
+template <class T>
+bool is_skipped(std::optional<TensorId> verdict, Memory<T>& memory) {
+  return verdict && (real_part(memory[*verdict](0)) != 0 || real_part(memory[*verdict](1)) != 0);
+}
+
+template <class T>
+void reference(const CheckFinite& op, Memory<T>& memory) {
+  const auto any_not_finite = [&](TensorId id) {
+    const auto values = memory[id].flat();
+    return T(std::ranges::all_of(values, [](const T& v) { return std::isfinite(real_part(v)); })
+                 ? 0.0
+                 : 1.0);
+  };
+  memory[op.verdict](0) = any_not_finite(op.loss_sums);
+  memory[op.verdict](1) = any_not_finite(op.gradients);
+}
+
 template <class T>
 void reference(const LarsUpdate& op, Memory<T>& memory) {
   using std::sqrt;
@@ -21,18 +40,21 @@ void reference(const LarsUpdate& op, Memory<T>& memory) {
   const auto g = memory[op.gradients];
   const auto v = memory[op.momentum];
   const T learning_rate = memory[op.control](0);
+  const T loss_scale = memory[op.control](3);
+  if (is_skipped(op.verdict, memory)) return;
   for (const ParameterSegment& segment : op.segments) {
     T of_w(0);
     T of_g(0);
     for_each_element(segment, op.weight_decay, [&](auto i, double decay) {
-      const T gradient = g(i) + T(decay) * w(i);
+      const T gradient = g(i) / loss_scale + T(decay) * w(i);
       of_w += w(i) * w(i);
       of_g += gradient * gradient;
     });
     const bool scaled = segment.regularised && real_part(of_w) > 0 && real_part(of_g) > 0;
     const T trust = scaled ? T(op.trust_coefficient) * sqrt(of_w) / sqrt(of_g) : T(1);
     for_each_element(segment, op.weight_decay, [&](auto i, double decay) {
-      v(i) = T(op.momentum_factor) * v(i) + learning_rate * trust * (g(i) + T(decay) * w(i));
+      v(i) = T(op.momentum_factor) * v(i) +
+             learning_rate * trust * (g(i) / loss_scale + T(decay) * w(i));
       w(i) -= v(i);
     });
   }
@@ -43,9 +65,10 @@ void reference(const SgdUpdate& op, Memory<T>& memory) {
   const auto w = memory[op.parameters];
   const auto v = memory[op.momentum];
   const T momentum(op.momentum_factor);
+  if (is_skipped(op.verdict, memory)) return;
   for (const ParameterSegment& segment : op.segments)
     for_each_element(segment, op.weight_decay, [&](auto i, double decay) {
-      const T gradient = memory[op.gradients](i) + T(decay) * w(i);
+      const T gradient = memory[op.gradients](i) / memory[op.control](3) + T(decay) * w(i);
       v(i) = momentum * v(i) + gradient;
       w(i) -= memory[op.control](0) * (op.nesterov ? gradient + momentum * v(i) : v(i));
     });
@@ -61,11 +84,13 @@ void reference(const AdamwUpdate& op, Memory<T>& memory) {
   const auto control = memory[op.control];
   const T beta1(op.beta1);
   const T beta2(op.beta2);
+  if (is_skipped(op.verdict, memory)) return;
   for (const ParameterSegment& segment : op.segments)
     for_each_element(segment, op.weight_decay, [&](auto i, double decay) {
+      const T gradient = g(i) / control(3);
       w(i) -= control(0) * T(decay) * w(i);
-      m(i) = beta1 * m(i) + (T(1) - beta1) * g(i);
-      v(i) = beta2 * v(i) + (T(1) - beta2) * g(i) * g(i);
+      m(i) = beta1 * m(i) + (T(1) - beta1) * gradient;
+      v(i) = beta2 * v(i) + (T(1) - beta2) * gradient * gradient;
       w(i) -= control(0) * m(i) * control(1) / (sqrt(v(i) * control(2)) + T(op.epsilon));
     });
 }

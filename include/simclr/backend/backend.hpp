@@ -3,13 +3,17 @@
 // the prepared steps.
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "simclr/backend/input_stage.hpp"
 #include "simclr/comm/communicator.hpp"
+#include "simclr/core/check.hpp"
 #include "simclr/program/program.hpp"
 #include "simclr/tensor/span.hpp"
 
@@ -28,14 +32,16 @@ class Step {
   [[nodiscard]] virtual bool capturable() const { return true; }
 };
 
-/// Runs ranges of steps; ranges must be the same from call to call where a device captures them.
+/// Runs ranges of steps. A device may capture a range when it meets it again: the fewer different
+/// ranges, the better.
 class Runner {
  public:
   Runner() = default;
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
   virtual ~Runner() = default;
-  /// Steps [begin, end) in order; returns when their results can be downloaded.
+  /// Steps [begin, end) in order. On a device this enqueues them; what is downloaded, uploaded or
+  /// run later on the same backend comes after them.
   virtual void run(std::size_t begin, std::size_t end) = 0;
 };
 
@@ -53,6 +59,14 @@ class Buffer {
   std::size_t bytes_ = 0;
 };
 
+/// The device has less memory than is asked for.
+class OutOfDeviceMemory : public Error {
+ public:
+  OutOfDeviceMemory(std::size_t asked, std::size_t free, const std::string& message)
+      : Error(message), asked_bytes(asked), free_bytes(free) {}
+  std::size_t asked_bytes, free_bytes;
+};
+
 /// What a step binds to: addresses, scratch memory, communicators.
 struct Bindings {
   const Program* program = nullptr;
@@ -63,6 +77,12 @@ struct Bindings {
   Communicator* gradient_lane = nullptr;  ///< communication lane: gradient buckets only
 };
 
+/// What a communicator of a backend is for. Each lane has its own, so that messages never mix.
+enum class Lane : std::uint8_t {
+  compute,    ///< between ops, on the critical path
+  gradients,  ///< gradient buckets, beside the ops
+};
+
 class Backend {
  public:
   Backend() = default;
@@ -71,6 +91,12 @@ class Backend {
   virtual ~Backend() = default;
 
   [[nodiscard]] virtual std::string_view name() const = 0;
+  /// One line for people: the processor or the GPU, its memory, its driver.
+  [[nodiscard]] virtual std::string description() const = 0;
+  /// Whether activations may be of this type.
+  [[nodiscard]] virtual bool supports(DType activations) const = 0;
+  /// The communicator that ops of this lane use over the ranks of `ranks` (collective).
+  virtual std::unique_ptr<Communicator> make_communicator(Communicator& ranks, Lane lane) = 0;
 
   // Before planning.
   [[nodiscard]] virtual std::size_t storage_bytes(const TensorInfo& tensor) const = 0;
@@ -78,10 +104,16 @@ class Backend {
 
   // Memory. The host side is always the canonical layout, in the tensor's dtype or in f32.
   virtual Buffer allocate(std::size_t bytes) = 0;
+  /// Host memory from which copies to the device are fastest.
+  virtual Buffer allocate_host(std::size_t bytes) = 0;
   /// Every element of the range becomes NaN: what is read before it was written is seen.
   virtual void poison(std::span<std::byte> memory) = 0;
   virtual void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) = 0;
   virtual void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) = 0;
+
+  /// Whether input stages render stored images; else the host renders.
+  [[nodiscard]] virtual bool renders_views() const = 0;
+  virtual std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec) = 0;
 
   /// Whether every one of `count` f32 values (a flat buffer's) is finite.
   [[nodiscard]] virtual bool all_finite(const std::byte* values, std::size_t count) = 0;
@@ -89,11 +121,5 @@ class Backend {
   virtual std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) = 0;
   virtual std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps) = 0;
 };
-
-/// The CPU backend with this many threads (0: all that the process may use).
-std::unique_ptr<Backend> make_cpu_backend(int threads);
-
-/// Whether the CPU has native bf16 arithmetic (avx512_bf16 or better).
-bool cpu_has_native_bf16();
 
 }  // namespace simclr

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "simclr/augment/augmentation.hpp"
 #include "simclr/comm/communicator.hpp"
-#include "simclr/data/augmentation.hpp"
 #include "simclr/data/sampler.hpp"
 #include "simclr/io/shard_set.hpp"
 

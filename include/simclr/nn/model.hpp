@@ -60,7 +60,8 @@ struct PretrainingSpec {
 
 /// One training step. Named tensors: "views" f32 (V,H,W,3) input; "control" f32 (4); "h" f32 (V,C);
 /// "z" f32 (V,D); "loss_sums" f64 (3), summed over all ranks (divide by 2N: loss, contrastive
-/// top-1, entropy). View v of local sample i is row v*n + i.
+/// top-1, entropy); "verdict" i32 (2) of CheckFinite: where it is not 0 nothing was updated. View v
+/// of local sample i is row v*n + i.
 Program record_pretraining(const PretrainingSpec& spec);
 
 struct FeatureSpec {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "simclr/program/recorder.hpp"
@@ -19,9 +20,12 @@ struct OptimizerSpec {
   float beta2 = 0.999F;   ///< adamw only; beta1 is `momentum`
 };
 
-/// Emits the update of `parameters` (all of the program's when it trains all of them).
-/// Reads the named tensor "control".
-void record_update(Recorder& recorder, const OptimizerSpec& spec);
+/// The named tensor "control" f32 (4) that the host writes before every step: Schedule::control.
+TensorId record_control(Recorder& recorder);
+
+/// Emits the update of all trained parameters; with a verdict (CheckFinite) it may change nothing.
+void record_update(Recorder& recorder, const OptimizerSpec& spec, TensorId control,
+                   std::optional<TensorId> verdict = {});
 
 enum class LearningRateScaling : std::uint8_t { linear, sqrt, none };
 
@@ -32,7 +36,7 @@ struct Schedule {
   std::int64_t total_steps = 1;   ///< S
 
   [[nodiscard]] double learning_rate(std::int64_t step) const;
-  /// The values of the "control" tensor for this step (0-based).
+  /// The values of the "control" tensor for this step (0-based), with a loss scale of 1.
   [[nodiscard]] std::array<float, 4> control(std::int64_t step, const OptimizerSpec& spec) const;
 };
 

@@ -177,9 +177,12 @@ struct NtXentForward {
   float temperature = 0.1F;
   int rank = 0;
 };
-/// du (V,D) = 1/(2N*T) * [ sum_j (P_ij + P_ji) u_j - 2 u_partner ], 2N = R*V.
+/// du (V,D) = S/(2N*T) * [ sum_j (P_ij + P_ji) u_j - 2 u_partner ], 2N = R*V. S is the loss scale,
+/// element 3 of `control`; 1 without it.
 struct NtXentBackward {
-  TensorId u, u_all, lse, lse_all, du;
+  TensorId u, u_all, lse, lse_all;
+  std::optional<TensorId> control;
+  TensorId du;
   float temperature = 0.1F;
   int rank = 0;
 };
@@ -191,8 +194,7 @@ struct SoftmaxCrossEntropy {
   float gradient_scale = 1;
 };
 
-// ---- communication
-// --------------------------------------------------------------------------------
+// ---- communication ------------------------------------------------------------------------------
 
 enum class RankGroup : std::uint8_t { world, bn_group };
 
@@ -217,8 +219,7 @@ struct WaitForGradients {
   TensorId gradients;
 };
 
-// ---- optimisers over the flat buffers
-// ---------------------------------------------------------------
+// ---- optimisers over the flat buffers -----------------------------------------------------------
 
 /// One parameter's slice of the flat buffers.
 struct ParameterSegment {
@@ -226,12 +227,19 @@ struct ParameterSegment {
   std::int64_t count = 0;
   bool regularised = true;  ///< weights; false for BN parameters and biases: no decay, trust 1
 };
+/// verdict i32 (2) = 1 where any loss sum (element 0) or any gradient (element 1) is infinite or
+/// NaN, else 0.
+struct CheckFinite {
+  TensorId loss_sums, gradients, verdict;
+};
 /// All update ops read `control` f32 (4) = (learning rate, AdamW bias corrections 1/(1-b1^t),
-/// 1/(1-b2^t), unused).
+/// 1/(1-b2^t), loss scale S); grad is the gradient buffer divided by S. With a `verdict` that is
+/// not all 0 they change nothing.
 /// LARS (SIMCLR reference code's form): g = grad + wd*w; trust = trust_coefficient*|w|/|g| (1 if
 /// either norm is 0); v = m*v + lr*trust*g; w -= v. Unregularised: wd = 0, trust = 1.
 struct LarsUpdate {
   TensorId parameters, gradients, momentum, control;
+  std::optional<TensorId> verdict;
   std::vector<ParameterSegment> segments;
   float momentum_factor = 0.9F;
   float weight_decay = 1e-6F;
@@ -240,6 +248,7 @@ struct LarsUpdate {
 /// v = m*v + g, w -= lr*v (Nesterov: w -= lr*(g + m*v)), g = grad + wd*w where regularised.
 struct SgdUpdate {
   TensorId parameters, gradients, momentum, control;
+  std::optional<TensorId> verdict;
   std::vector<ParameterSegment> segments;
   float momentum_factor = 0.9F;
   float weight_decay = 0;
@@ -248,6 +257,7 @@ struct SgdUpdate {
 /// Decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW.
 struct AdamwUpdate {
   TensorId parameters, gradients, momentum, second_moment, control;
+  std::optional<TensorId> verdict;
   std::vector<ParameterSegment> segments;
   float beta1 = 0.9F;
   float beta2 = 0.999F;
@@ -255,13 +265,13 @@ struct AdamwUpdate {
   float weight_decay = 0.01F;
 };
 
-using Op =
-    std::variant<PackInput, ConvForward, ConvBackwardData, ConvBackwardWeights, BnStatistics,
-                 BnFinalize, BnInference, BnApply, BnBackwardReduce, BnBackwardApply, MaxPool,
-                 MaxPoolBackward, GlobalAvgPool, GlobalAvgPoolBackward, AddInto, MatMul,
-                 MatMulBackwardData, MatMulBackwardWeights, Relu, ReluBackward, L2Normalize,
-                 L2NormalizeBackward, NtXentForward, NtXentBackward, SoftmaxCrossEntropy, AllReduce,
-                 AllGather, ReduceGradients, WaitForGradients, LarsUpdate, SgdUpdate, AdamwUpdate>;
+using Op = std::variant<PackInput, ConvForward, ConvBackwardData, ConvBackwardWeights, BnStatistics,
+                        BnFinalize, BnInference, BnApply, BnBackwardReduce, BnBackwardApply,
+                        MaxPool, MaxPoolBackward, GlobalAvgPool, GlobalAvgPoolBackward, AddInto,
+                        MatMul, MatMulBackwardData, MatMulBackwardWeights, Relu, ReluBackward,
+                        L2Normalize, L2NormalizeBackward, NtXentForward, NtXentBackward,
+                        SoftmaxCrossEntropy, AllReduce, AllGather, ReduceGradients,
+                        WaitForGradients, CheckFinite, LarsUpdate, SgdUpdate, AdamwUpdate>;
 
 /// What an op touches. A tensor that is updated in place stands in both lists.
 struct Access {

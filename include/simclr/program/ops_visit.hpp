@@ -108,7 +108,8 @@ void fields(NtXentForward& o, V& v) {
 }
 template <class V>
 void fields(NtXentBackward& o, V& v) {
-  v.read(o.u), v.read(o.u_all), v.read(o.lse), v.read(o.lse_all), v.write(o.du);
+  v.read(o.u), v.read(o.u_all), v.read(o.lse), v.read(o.lse_all), v.read(o.control);
+  v.write(o.du);
 }
 template <class V>
 void fields(SoftmaxCrossEntropy& o, V& v) {
@@ -131,17 +132,23 @@ void fields(WaitForGradients& o, V& v) {
   v.update(o.gradients);
 }
 template <class V>
+void fields(CheckFinite& o, V& v) {
+  v.read(o.loss_sums), v.read(o.gradients), v.write(o.verdict);
+}
+template <class V>
 void fields(LarsUpdate& o, V& v) {
   v.update(o.parameters), v.read(o.gradients), v.update(o.momentum), v.read(o.control);
+  v.read(o.verdict);
 }
 template <class V>
 void fields(SgdUpdate& o, V& v) {
   v.update(o.parameters), v.read(o.gradients), v.update(o.momentum), v.read(o.control);
+  v.read(o.verdict);
 }
 template <class V>
 void fields(AdamwUpdate& o, V& v) {
   v.update(o.parameters), v.read(o.gradients), v.update(o.momentum), v.update(o.second_moment);
-  v.read(o.control);
+  v.read(o.control), v.read(o.verdict);
 }
 
 template <class Map>

@@ -21,6 +21,7 @@ class Recorder {
   /// A tensor the host looks up by name: Program::named.
   TensorId named(std::string name, Shape shape, DType dtype, Storage storage);
   void publish(std::string name, TensorId id);
+  [[nodiscard]] TensorId named_tensor(const std::string& name) const { return program_.at(name); }
   TensorId parameter(std::string name, Shape shape, InitialValue initial, bool regularised);
   TensorId running(std::string name, std::int64_t channels, float initial);
   /// The whole flat buffer as one tensor (one per storage kind).

@@ -5,10 +5,11 @@
 #include <string_view>
 
 #include "simclr/core/bf16.hpp"
+#include "simclr/core/f16.hpp"
 
 namespace simclr {
 
-enum class DType : std::uint8_t { f32, f64, bf16, i32, u8 };
+enum class DType : std::uint8_t { f32, f64, bf16, f16, i32, u8 };
 
 std::size_t size_in_bytes(DType dtype);
 std::string_view name_of(DType dtype);
@@ -26,6 +27,10 @@ struct dtype_of_impl<double> {
 template <>
 struct dtype_of_impl<bf16> {
   static constexpr DType value = DType::bf16;
+};
+template <>
+struct dtype_of_impl<f16> {
+  static constexpr DType value = DType::f16;
 };
 template <>
 struct dtype_of_impl<std::int32_t> {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "simclr/augment/augmentation.hpp"
 #include "simclr/core/options.hpp"
-#include "simclr/data/augmentation.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/data/sampler.hpp"
 #include "simclr/nn/model.hpp"

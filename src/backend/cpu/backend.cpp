@@ -1,12 +1,15 @@
+#include <fmt/format.h>
 #include <omp.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <variant>
 
+#include "input_stage.hpp"
 #include "memory.hpp"
 #include "onednn.hpp"
 #include "runner.hpp"
+#include "simclr/backend/registry.hpp"
 #include "steps.hpp"
 
 namespace simclr {
@@ -18,6 +21,15 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
 
   [[nodiscard]] std::string_view name() const override { return "cpu"; }
+  [[nodiscard]] std::string description() const override {
+    return fmt::format("CPU, {} threads", threads_);
+  }
+  [[nodiscard]] bool supports(DType activations) const override {
+    return activations == DType::f32 || activations == DType::bf16;
+  }
+  std::unique_ptr<Communicator> make_communicator(Communicator& ranks, Lane /*lane*/) override {
+    return ranks.duplicate();
+  }
 
   [[nodiscard]] std::size_t storage_bytes(const TensorInfo& tensor) const override {
     return cpu::layout_of(tensor).stored_bytes();
@@ -30,6 +42,7 @@ class CpuBackend final : public Backend {
   }
 
   Buffer allocate(std::size_t bytes) override { return cpu::allocate(bytes); }
+  Buffer allocate_host(std::size_t bytes) override { return cpu::allocate(bytes); }
   void poison(std::span<std::byte> memory) override {
     std::memset(memory.data(), 0xFF, memory.size());  // a NaN in every floating-point type
   }
@@ -38,6 +51,11 @@ class CpuBackend final : public Backend {
   }
   void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) override {
     cpu::download(tensor, device, host);
+  }
+
+  [[nodiscard]] bool renders_views() const override { return false; }
+  std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec) override {
+    return cpu::make_input_stage(spec);
   }
 
   [[nodiscard]] bool all_finite(const std::byte* values, std::size_t count) override {

@@ -1,6 +1,6 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
-#include "simclr/backend/backend.hpp"
+#include "simclr/backend/registry.hpp"
 
 namespace simclr {
 

@@ -122,6 +122,7 @@ struct BackwardOperands {
   float* du = nullptr;
   float* blocks = nullptr;  // scratch
   double inverse_temperature = 1;
+  const float* control = nullptr;  // or null
 };
 
 // du = scale * Q u_all with Q_ij = P_ij + P_ji - 2 [j is i's partner], Q_ii = 0.
@@ -154,8 +155,9 @@ void backward_rows(const SimilarityTiling& tiling, const BackwardOperands& o, st
               .c = du,
               .ldc = tiling.stride});
   }
+  const double loss_scale = o.control != nullptr ? double{o.control[3]} : 1.0;
   const auto scale =
-      static_cast<float>(o.inverse_temperature / static_cast<double>(tiling.columns));
+      static_cast<float>(loss_scale * o.inverse_temperature / static_cast<double>(tiling.columns));
   for (std::int64_t d = 0; d < count * tiling.stride; ++d) du[d] *= scale;
 }
 
@@ -174,7 +176,8 @@ StepPointer prepare_step(const NtXentBackward& op, const StepContext& context) {
                                   .lse_all = context.tensor(op.lse_all).as<float>(),
                                   .du = context.tensor(op.du).as<float>(),
                                   .blocks = reinterpret_cast<float*>(context.workspace().data()),
-                                  .inverse_temperature = 1 / double{op.temperature}};
+                                  .inverse_temperature = 1 / double{op.temperature},
+                                  .control = context.values<float>(op.control)};
   return make_step([=] {
     for_each_row_block(tiling, operands.blocks,
                        [&](std::int64_t first, std::int64_t count, float* block) {

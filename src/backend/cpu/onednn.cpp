@@ -14,6 +14,7 @@ dnnl::memory::data_type data_type_of(DType dtype) {
       return dnnl::memory::data_type::s32;
     case DType::u8:
       return dnnl::memory::data_type::u8;
+    case DType::f16:
     case DType::f64:
       break;
   }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "memory.hpp"
 #include "tiles.hpp"
 
 namespace simclr::cpu {
@@ -30,6 +31,24 @@ std::vector<Chunk> split(const std::vector<ParameterSegment>& segments) {
   return chunks;
 }
 
+/// What all updates ask of the host before they run.
+struct Gate {
+  const float* control = nullptr;
+  const std::int32_t* verdict = nullptr;  // or null
+
+  [[nodiscard]] bool closed() const {
+    return verdict != nullptr && (verdict[0] != 0 || verdict[1] != 0);
+  }
+  [[nodiscard]] float learning_rate() const { return control[0]; }
+  [[nodiscard]] float gradient_factor() const { return 1.0F / control[3]; }
+};
+
+template <class AnyUpdate>
+Gate gate_of(const AnyUpdate& op, const StepContext& context) {
+  return {.control = context.tensor(op.control).template as<float>(),
+          .verdict = context.values<std::int32_t>(op.verdict)};
+}
+
 template <class Visit>
 void for_each_chunk(const std::vector<Chunk>& chunks, int threads, Visit&& visit) {
   for_each_index(static_cast<std::int64_t>(chunks.size()), threads,
@@ -44,18 +63,20 @@ class LarsStep final : public Step {
         w_(context.tensor(op.parameters).as<float>()),
         g_(context.tensor(op.gradients).as<float>()),
         v_(context.tensor(op.momentum).as<float>()),
-        control_(context.tensor(op.control).as<float>()),
+        gate_(gate_of(op, context)),
         chunks_(split(op.segments)),
         norms_(chunks_.size()),
         rates_(op.segments.size()) {}
 
   void run() override {
-    find_norms();
+    if (gate_.closed()) return;
+    const float gradient_factor = gate_.gradient_factor();
+    find_norms(gradient_factor);
     find_rates();
     for_each_chunk(chunks_, threads_, [&](const Chunk& chunk) {
       kernels::table().optimizer.lars(w_ + chunk.begin, g_ + chunk.begin, v_ + chunk.begin,
-                                      chunk.count, rates_[chunk.segment], op_.momentum_factor,
-                                      decay_of(chunk.segment));
+                                      chunk.count, gradient_factor, rates_[chunk.segment],
+                                      op_.momentum_factor, decay_of(chunk.segment));
     });
   }
 
@@ -64,19 +85,20 @@ class LarsStep final : public Step {
     return op_.segments[segment].regularised ? op_.weight_decay : 0.0F;
   }
 
-  void find_norms() {
+  void find_norms(float gradient_factor) {
     for_each_index(static_cast<std::int64_t>(chunks_.size()), threads_, [&](std::int64_t i) {
       const auto index = static_cast<std::size_t>(i);
       const Chunk& chunk = chunks_[index];
       if (!op_.segments[chunk.segment].regularised) return;
       kernels::table().optimizer.lars_norms(w_ + chunk.begin, g_ + chunk.begin, chunk.count,
-                                            op_.weight_decay, norms_[index].data());
+                                            gradient_factor, op_.weight_decay,
+                                            norms_[index].data());
     });
   }
 
   // rate = learning rate * trust ratio, 1 for what is not regularised or has a zero norm.
   void find_rates() {
-    const float learning_rate = control_[0];
+    const float learning_rate = gate_.learning_rate();
     std::size_t i = 0;
     for (std::size_t s = 0; s < rates_.size(); ++s) {
       double of_w = 0;
@@ -96,13 +118,26 @@ class LarsStep final : public Step {
   float* w_;
   const float* g_;
   float* v_;
-  const float* control_;
+  Gate gate_;
   std::vector<Chunk> chunks_;
   std::vector<std::array<double, 2>> norms_;  // per chunk
   std::vector<float> rates_;                  // per segment
 };
 
 }  // namespace
+
+StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
+  const auto count = static_cast<std::size_t>(context.info(op.gradients).shape.elements());
+  return make_step([count, sums = context.tensor(op.loss_sums).as<double>(),
+                    loss_sums = context.info(op.loss_sums).shape.elements(),
+                    gradients = context.tensor(op.gradients).data,
+                    verdict = context.tensor(op.verdict).as<std::int32_t>()] {
+    const bool finite_loss =
+        std::all_of(sums, sums + loss_sums, [](double sum) { return std::isfinite(sum); });
+    verdict[0] = finite_loss ? 0 : 1;
+    verdict[1] = all_finite(gradients, count) ? 0 : 1;
+  });
+}
 
 StepPointer prepare_step(const LarsUpdate& op, const StepContext& context) {
   return std::make_unique<LarsStep>(op, context);
@@ -112,11 +147,12 @@ StepPointer prepare_step(const SgdUpdate& op, const StepContext& context) {
   return make_step([op, chunks = split(op.segments), threads = context.threads,
                     w = context.tensor(op.parameters).as<float>(),
                     g = context.tensor(op.gradients).as<float>(),
-                    v = context.tensor(op.momentum).as<float>(),
-                    control = context.tensor(op.control).as<float>()] {
+                    v = context.tensor(op.momentum).as<float>(), gate = gate_of(op, context)] {
+    if (gate.closed()) return;
     for_each_chunk(chunks, threads, [&](const Chunk& c) {
       const float decay = op.segments[c.segment].regularised ? op.weight_decay : 0.0F;
-      kernels::table().optimizer.sgd(w + c.begin, g + c.begin, v + c.begin, c.count, control[0],
+      kernels::table().optimizer.sgd(w + c.begin, g + c.begin, v + c.begin, c.count,
+                                     gate.gradient_factor(), gate.learning_rate(),
                                      op.momentum_factor, decay, op.nesterov);
     });
   });
@@ -127,18 +163,19 @@ StepPointer prepare_step(const AdamwUpdate& op, const StepContext& context) {
                     w = context.tensor(op.parameters).as<float>(),
                     g = context.tensor(op.gradients).as<float>(),
                     m = context.tensor(op.momentum).as<float>(),
-                    v = context.tensor(op.second_moment).as<float>(),
-                    control = context.tensor(op.control).as<float>()] {
+                    v = context.tensor(op.second_moment).as<float>(), gate = gate_of(op, context)] {
+    if (gate.closed()) return;
     for_each_chunk(chunks, threads, [&](const Chunk& c) {
       const bool regularised = op.segments[c.segment].regularised;
       kernels::table().optimizer.adamw(w + c.begin, g + c.begin, m + c.begin, v + c.begin, c.count,
-                                       {.learning_rate = control[0],
+                                       {.gradient = gate.gradient_factor(),
+                                        .learning_rate = gate.learning_rate(),
                                         .beta1 = op.beta1,
                                         .beta2 = op.beta2,
                                         .epsilon = op.epsilon,
                                         .weight_decay = regularised ? op.weight_decay : 0.0F,
-                                        .correction1 = control[1],
-                                        .correction2 = control[2]});
+                                        .correction1 = gate.control[1],
+                                        .correction2 = gate.control[2]});
     });
   });
 }

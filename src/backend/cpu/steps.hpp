@@ -57,6 +57,11 @@ struct StepContext {
   [[nodiscard]] std::optional<TensorView> tensor(std::optional<TensorId> id) const {
     return id ? std::optional(tensor(*id)) : std::nullopt;
   }
+  /// The elements of an optional tensor; null without it.
+  template <class T>
+  [[nodiscard]] T* values(std::optional<TensorId> id) const {
+    return id ? tensor(*id).as<T>() : nullptr;
+  }
   [[nodiscard]] SizingContext sizing() const {
     return {.program = *bindings.program, .threads = threads, .onednn = onednn};
   }
@@ -109,6 +114,7 @@ StepPointer prepare_step(const AllReduce& op, const StepContext& context);
 StepPointer prepare_step(const AllGather& op, const StepContext& context);
 StepPointer prepare_step(const ReduceGradients& op, const StepContext& context);
 StepPointer prepare_step(const WaitForGradients& op, const StepContext& context);
+StepPointer prepare_step(const CheckFinite& op, const StepContext& context);
 StepPointer prepare_step(const LarsUpdate& op, const StepContext& context);
 StepPointer prepare_step(const SgdUpdate& op, const StepContext& context);
 StepPointer prepare_step(const AdamwUpdate& op, const StepContext& context);

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "../augmentation/pixels.hpp"
+#include "simclr/augment/pixels.hpp"
 
 namespace simclr {
 namespace {

@@ -123,19 +123,21 @@ struct LossKernels {
 // -----------------------------------------------------------
 
 struct AdamwFactors {
+  float gradient = 1;  ///< what gradients are multiplied by, first
   float learning_rate = 0, beta1 = 0, beta2 = 0, epsilon = 0, weight_decay = 0;
   float correction1 = 1, correction2 = 1;  ///< 1/(1-beta^t)
 };
 
 struct OptimizerKernels {
+  // Gradients are multiplied by `gradient_factor` (1 / loss scale) first.
   /// norms (2) = |w|^2 and |g + decay*w|^2 of the chunk.
-  void (*lars_norms)(const float* w, const float* g, std::int64_t count, float decay,
-                     double* norms) = nullptr;
+  void (*lars_norms)(const float* w, const float* g, std::int64_t count, float gradient_factor,
+                     float decay, double* norms) = nullptr;
   /// `rate` is learning rate times trust ratio.
-  void (*lars)(float* w, const float* g, float* v, std::int64_t count, float rate, float momentum,
-               float decay) = nullptr;
-  void (*sgd)(float* w, const float* g, float* v, std::int64_t count, float rate, float momentum,
-              float decay, bool nesterov) = nullptr;
+  void (*lars)(float* w, const float* g, float* v, std::int64_t count, float gradient_factor,
+               float rate, float momentum, float decay) = nullptr;
+  void (*sgd)(float* w, const float* g, float* v, std::int64_t count, float gradient_factor,
+              float rate, float momentum, float decay, bool nesterov) = nullptr;
   void (*adamw)(float* w, const float* g, float* m, float* v, std::int64_t count,
                 const AdamwFactors& factors) = nullptr;
 };

@@ -3,7 +3,7 @@
 // horizontal pass runs on strips and the vertical one on rows, so that every tap is a whole vector.
 
 #include "lanes.hpp"
-#include "pixels.hpp"
+#include "simclr/augment/pixels.hpp"
 #include "view_job.hpp"
 
 namespace simclr::augment::SIMCLR_LANES_NAMESPACE {

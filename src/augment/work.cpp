@@ -1,9 +1,9 @@
-#include "simclr/data/augmentation_work.hpp"
+#include "simclr/augment/augmentation_work.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-#include "pixels.hpp"
+#include "simclr/augment/pixels.hpp"
 #include "view_job.hpp"
 
 namespace simclr {

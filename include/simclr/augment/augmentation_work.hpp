@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "simclr/data/augmentation.hpp"
-#include "simclr/data/augmentation_parameters.hpp"
+#include "simclr/augment/augmentation.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
 
 namespace simclr {
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "simclr/data/augmentation_parameters.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
 
 namespace simclr::augment {
 

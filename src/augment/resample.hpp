@@ -4,7 +4,7 @@
 // every load and store is contiguous, whatever the scale.
 
 #include "lanes.hpp"
-#include "pixels.hpp"
+#include "simclr/augment/pixels.hpp"
 #include "view_job.hpp"
 
 namespace simclr::augment::SIMCLR_LANES_NAMESPACE {

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <cstdint>
 
+#include "simclr/augment/augmentation.hpp"
 #include "simclr/core/host_device.hpp"
 #include "simclr/core/random.hpp"
-#include "simclr/data/augmentation.hpp"
 
 namespace simclr {
 

@@ -1,4 +1,4 @@
-#include "simclr/data/augmentation.hpp"
+#include "simclr/augment/augmentation.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "aligned_buffer.hpp"
-#include "pixels.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
+#include "simclr/augment/pixels.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/data/augmentation_parameters.hpp"
 #include "view_job.hpp"
 
 namespace simclr {

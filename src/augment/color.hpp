@@ -3,7 +3,7 @@
 // the view as the ops before it left it, so the four ops run in two sweeps, cut before contrast.
 
 #include "lanes.hpp"
-#include "pixels.hpp"
+#include "simclr/augment/pixels.hpp"
 #include "view_job.hpp"
 
 namespace simclr::augment::SIMCLR_LANES_NAMESPACE {

@@ -1,0 +1,97 @@
+#include <fmt/format.h>
+
+#include <variant>
+
+#include "availability.hpp"
+#include "communication.hpp"
+#include "device.hpp"
+#include "input_stage.hpp"
+#include "kernels/finite.hpp"
+#include "memory.hpp"
+#include "runner.hpp"
+#include "steps.hpp"
+
+namespace simclr {
+
+namespace {
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const CudaOptions& options) : device_(options) {}
+
+  [[nodiscard]] std::string_view name() const override { return "cuda"; }
+  [[nodiscard]] std::string description() const override {
+    constexpr double kGigabyte = 1e9;
+    const cuda::DeviceProperties& p = device_.properties();
+    return fmt::format("{}, device {}, compute capability {}.{}, {:.0f} GB, driver {}.{}", p.name,
+                       p.index, p.compute_major, p.compute_minor,
+                       static_cast<double>(p.memory_bytes) / kGigabyte, p.driver_version / 1000,
+                       p.driver_version % 1000 / 10);
+  }
+  [[nodiscard]] bool supports(DType activations) const override {
+    return activations == DType::f32 || activations == DType::bf16 || activations == DType::f16;
+  }
+  std::unique_ptr<Communicator> make_communicator(Communicator& ranks, Lane lane) override {
+    return cuda::make_communicator(ranks, lane, device_);
+  }
+
+  [[nodiscard]] std::size_t storage_bytes(const TensorInfo& tensor) const override {
+    return cuda::layout_of(tensor).stored_bytes();
+  }
+  [[nodiscard]] std::size_t workspace_bytes(const Program& program, const Op& op) override {
+    const cuda::SizingContext context{.program = program, .device = device_};
+    return std::visit([&](const auto& o) { return cuda::workspace_of(o, context); }, op);
+  }
+
+  Buffer allocate(std::size_t bytes) override {
+    Buffer memory = cuda::allocate_device(bytes);
+    std::byte* data = memory.data();
+    return {data, bytes, [this, held = std::make_shared<Buffer>(std::move(memory))](std::byte* at) {
+              device_.shadows().forget(at);
+            }};
+  }
+  Buffer allocate_host(std::size_t bytes) override { return cuda::allocate_pinned(bytes); }
+  void poison(std::span<std::byte> memory) override {
+    if (memory.empty()) return;
+    // A NaN in every floating-point type.
+    cuda::check(cudaMemsetAsync(memory.data(), 0xFF, memory.size(), stream()), "fill with NaN");
+  }
+  void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
+    cuda::upload(tensor, device, host, stream());
+    if (tensor.storage == Storage::parameters) {
+      device_.shadows().refresh(device, cuda::layout_of(tensor).stored_bytes(), stream());
+    }
+  }
+  void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) override {
+    cuda::download(tensor, device, host, stream());
+  }
+  [[nodiscard]] bool renders_views() const override { return true; }
+  std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec) override {
+    return cuda::make_input_stage(spec, device_);
+  }
+
+  [[nodiscard]] bool all_finite(const std::byte* values, std::size_t count) override {
+    return cuda::all_finite(reinterpret_cast<const float*>(values), count, stream());
+  }
+
+  std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) override {
+    const cuda::StepContext context{.bindings = bindings, .device = device_};
+    return std::visit([&](const auto& o) { return cuda::prepare_step(o, context); }, op);
+  }
+  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps) override {
+    return cuda::make_runner(std::move(steps), device_);
+  }
+
+ private:
+  [[nodiscard]] cudaStream_t stream() { return device_.lanes().compute.get(); }
+
+  cuda::Device device_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> cuda::make_backend(const CudaOptions& options) {
+  return std::make_unique<CudaBackend>(options);
+}
+
+}  // namespace simclr

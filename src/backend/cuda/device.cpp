@@ -1,0 +1,82 @@
+#include "device.hpp"
+
+#include "availability.hpp"
+#include "convolution_plan.hpp"
+#include "libraries.hpp"
+
+namespace simclr::cuda {
+
+namespace {
+
+constexpr int kOldestCapability = 8;
+
+DeviceProperties properties_of(int index) {
+  cudaDeviceProp found{};
+  check(cudaGetDeviceProperties(&found, index), "ask for the device's properties");
+  DeviceProperties properties{.name = found.name,
+                              .index = index,
+                              .compute_major = found.major,
+                              .compute_minor = found.minor,
+                              .multiprocessors = found.multiProcessorCount,
+                              .memory_bytes = found.totalGlobalMem};
+  check(cudaDriverGetVersion(&properties.driver_version), "ask for the driver's version");
+  return properties;
+}
+
+/// Rank i of a node takes device i of those it may see.
+int choose_device(const CudaOptions& options) {
+  int devices = 0;
+  check(cudaGetDeviceCount(&devices), "count the devices");
+  if (options.local_ranks > devices && devices > 1 && !options.share_device) {
+    refuse(
+        "{} ranks on a node that shows {} GPUs: start one rank a GPU, or give --share-device to "
+        "put "
+        "several ranks on one",
+        options.local_ranks, devices);
+  }
+  return options.local_rank % devices;
+}
+
+}  // namespace
+
+std::string why_no_device() {
+  int devices = 0;
+  const cudaError_t status = cudaGetDeviceCount(&devices);
+  if (status == cudaErrorInsufficientDriver) {
+    (void)cudaGetLastError();
+    int driver = 0;
+    int runtime = 0;
+    (void)cudaDriverGetVersion(&driver);
+    (void)cudaRuntimeGetVersion(&runtime);
+    if (driver == 0) return "no CUDA driver is installed on this machine";
+    return fmt::format(
+        "the driver supports CUDA {}.{}, this program needs {}.{}: update the driver",
+        driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+  }
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0)) {
+    (void)cudaGetLastError();
+    return "no CUDA device is visible (see nvidia-smi and CUDA_VISIBLE_DEVICES)";
+  }
+  if (status != cudaSuccess) {
+    (void)cudaGetLastError();
+    return fmt::format("CUDA cannot be used: {}", cudaGetErrorString(status));
+  }
+  return "";
+}
+
+Device::Device(const CudaOptions& options) : options_(options) {
+  const int index = choose_device(options);
+  check(cudaSetDevice(index), "choose a device");
+  properties_ = properties_of(index);
+  if (properties_.compute_major < kOldestCapability) {
+    refuse("device {} ({}) has compute capability {}.{}: 8.0 (A100) or newer is needed", index,
+           properties_.name, properties_.compute_major, properties_.compute_minor);
+  }
+  lanes_ = std::make_unique<Lanes>();
+  libraries_ = std::make_unique<Libraries>(lanes_->compute.get());
+  convolution_plans_ = std::make_unique<ConvolutionPlans>(*this);
+}
+
+Device::~Device() = default;
+
+}  // namespace simclr::cuda

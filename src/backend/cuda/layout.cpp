@@ -1,0 +1,45 @@
+#include "layout.hpp"
+
+namespace simclr::cuda {
+
+namespace {
+
+constexpr std::int64_t kImageChannels = 3;
+
+std::int64_t stored_channels(const TensorInfo& tensor, std::int64_t channels) {
+  const bool activation_type = tensor.dtype == DType::f32 || tensor.dtype == DType::bf16 ||
+                               tensor.dtype == DType::f16 || tensor.dtype == DType::u8;
+  const int rank = tensor.shape.rank();
+  if (is_flat(tensor.storage) || tensor.storage == Storage::control || !activation_type ||
+      (rank != 2 && rank != 4)) {
+    return channels;
+  }
+  if (rank == 4 && channels == kImageChannels) {
+    return tensor.storage == Storage::arena ? kImageChannelsStored : channels;
+  }
+  return (channels + kChannelMultiple - 1) / kChannelMultiple * kChannelMultiple;
+}
+
+}  // namespace
+
+Layout layout_of(const TensorInfo& tensor) {
+  Layout layout{.dtype = tensor.dtype};
+  switch (tensor.shape.rank()) {
+    case 4:
+      layout.images = tensor.shape[0];
+      layout.height = tensor.shape[1];
+      layout.width = tensor.shape[2];
+      layout.channels = tensor.shape[3];
+      break;
+    case 2:
+      layout.images = tensor.shape[0];
+      layout.channels = tensor.shape[1];
+      break;
+    default:
+      layout.channels = tensor.shape.elements();
+  }
+  layout.stride = stored_channels(tensor, layout.channels);
+  return layout;
+}
+
+}  // namespace simclr::cuda

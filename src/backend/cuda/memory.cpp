@@ -1,0 +1,151 @@
+#include "memory.hpp"
+
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#include "layout.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr::cuda {
+
+namespace {
+
+constexpr double kMegabyte = 1e6;
+
+template <class To, class From>
+To convert(From value) {
+  if constexpr (std::is_same_v<To, From>) {
+    return value;
+  } else if constexpr (std::is_same_v<From, bf16> || std::is_same_v<From, f16>) {
+    return convert<To>(to_float(value));
+  } else if constexpr (std::is_same_v<To, bf16>) {
+    return to_bf16(static_cast<float>(value));
+  } else if constexpr (std::is_same_v<To, f16>) {
+    return to_f16(static_cast<float>(value));
+  } else {
+    return static_cast<To>(value);
+  }
+}
+
+/// Calls f with a value of the C++ type of `dtype`.
+template <class F>
+void with_type(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::bf16:
+      return f(bf16{});
+    case DType::f16:
+      return f(f16{});
+    case DType::i32:
+      return f(std::int32_t{});
+    case DType::u8:
+      return f(std::uint8_t{});
+  }
+}
+
+template <class Stored, class Host>
+void store(const Layout& layout, Stored* stored, const Host* host) {
+  for (std::int64_t row = 0; row < layout.rows(); ++row) {
+    Stored* to = stored + row * layout.stride;
+    for (std::int64_t c = 0; c < layout.channels; ++c) {
+      to[c] = convert<Stored>(host[row * layout.channels + c]);
+    }
+    for (std::int64_t c = layout.channels; c < layout.stride; ++c) to[c] = Stored{};
+  }
+}
+
+template <class Stored, class Host>
+void load(const Layout& layout, const Stored* stored, Host* host) {
+  for (std::int64_t row = 0; row < layout.rows(); ++row) {
+    for (std::int64_t c = 0; c < layout.channels; ++c) {
+      host[row * layout.channels + c] = convert<Host>(stored[row * layout.stride + c]);
+    }
+  }
+}
+
+void check_host(const TensorInfo& tensor, std::size_t count, DType dtype) {
+  if (count != static_cast<std::size_t>(tensor.shape.elements()) ||
+      (dtype != tensor.dtype && dtype != DType::f32)) {
+    fail("tensor {} {} of type {} does not match host memory of {} elements of type {}",
+         tensor.name, tensor.shape.text(), name_of(tensor.dtype), count, name_of(dtype));
+  }
+}
+
+void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  check(cudaMemcpyAsync(to, from, bytes, kind, stream), "copy to or from the device");
+  check(cudaStreamSynchronize(stream), "wait for a copy");
+}
+
+}  // namespace
+
+Buffer allocate_device(std::size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+  if (status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    std::size_t free = 0;
+    std::size_t total = 0;
+    check(cudaMemGetInfo(&free, &total), "ask for free device memory");
+    throw OutOfDeviceMemory(
+        bytes, free,
+        fmt::format("out of device memory: {:.1f} MB are asked for, {:.1f} MB of "
+                    "{:.1f} MB are free",
+                    static_cast<double>(bytes) / kMegabyte, static_cast<double>(free) / kMegabyte,
+                    static_cast<double>(total) / kMegabyte));
+  }
+  check(status, "allocate device memory");
+  return {static_cast<std::byte*>(memory), bytes, [](std::byte* data) { cudaFree(data); }};
+}
+
+Buffer allocate_pinned(std::size_t bytes) {
+  void* memory = nullptr;
+  check(cudaHostAlloc(&memory, bytes > 0 ? bytes : 1, cudaHostAllocDefault),
+        "allocate page-locked host memory");
+  return {static_cast<std::byte*>(memory), bytes, [](std::byte* data) { cudaFreeHost(data); }};
+}
+
+void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host,
+            cudaStream_t stream) {
+  check_host(tensor, host.count, host.dtype);
+  const Layout layout = layout_of(tensor);
+  if (!layout.padded() && host.dtype == layout.dtype) {
+    copy(device, host.data, host.bytes(), cudaMemcpyHostToDevice, stream);
+    return;
+  }
+  std::vector<std::byte> stored(layout.stored_bytes());
+  with_type(layout.dtype, [&]<class Stored>(Stored) {
+    auto* to = reinterpret_cast<Stored*>(stored.data());
+    if (host.dtype == layout.dtype) {
+      store(layout, to, static_cast<const Stored*>(host.data));
+    } else {
+      store(layout, to, static_cast<const float*>(host.data));
+    }
+  });
+  copy(device, stored.data(), stored.size(), cudaMemcpyHostToDevice, stream);
+}
+
+void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host,
+              cudaStream_t stream) {
+  check_host(tensor, host.count, host.dtype);
+  const Layout layout = layout_of(tensor);
+  if (!layout.padded() && host.dtype == layout.dtype) {
+    copy(host.data, device, host.bytes(), cudaMemcpyDeviceToHost, stream);
+    return;
+  }
+  std::vector<std::byte> stored(layout.stored_bytes());
+  copy(stored.data(), device, stored.size(), cudaMemcpyDeviceToHost, stream);
+  with_type(layout.dtype, [&]<class Stored>(Stored) {
+    const auto* from = reinterpret_cast<const Stored*>(stored.data());
+    if (host.dtype == layout.dtype) {
+      load(layout, from, static_cast<Stored*>(host.data));
+    } else {
+      load(layout, from, static_cast<float*>(host.data));
+    }
+  });
+}
+
+}  // namespace simclr::cuda

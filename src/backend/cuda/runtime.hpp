@@ -1,0 +1,75 @@
+#pragma once
+// Owners of the CUDA runtime's handles, and its errors as ours.
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <source_location>
+#include <string_view>
+#include <utility>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr::cuda {
+
+/// Throws Error naming the call, what CUDA says of it and our line.
+inline void check(cudaError_t status, std::string_view call,
+                  std::source_location where = std::source_location::current()) {
+  if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // errors that can be recovered from must not fail the next call
+  fail("{}: {} ({}, {}:{})", call, cudaGetErrorString(status), cudaGetErrorName(status),
+       where.file_name(), where.line());
+}
+
+/// A stream that does not wait for the default stream.
+class Stream {
+ public:
+  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "create a stream"); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream() { cudaStreamDestroy(stream_); }
+
+  [[nodiscard]] cudaStream_t get() const { return stream_; }
+  void synchronise() const { check(cudaStreamSynchronize(stream_), "wait for a stream"); }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+/// A point in a stream: record() marks it, other streams and the host wait for it.
+class Event {
+ public:
+  enum class Timing : bool { off, on };
+  explicit Event(Timing timing = Timing::off) {
+    const unsigned flags = timing == Timing::on ? cudaEventDefault : cudaEventDisableTiming;
+    check(cudaEventCreateWithFlags(&event_, flags), "create an event");
+  }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { cudaEventDestroy(event_); }
+
+  [[nodiscard]] cudaEvent_t get() const { return event_; }
+  void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "record an event"); }
+  /// What is enqueued on `stream` from now on runs after the recorded point.
+  void make_wait(cudaStream_t stream) const {
+    check(cudaStreamWaitEvent(stream, event_, 0), "wait for an event on a stream");
+  }
+  void synchronise() const { check(cudaEventSynchronize(event_), "wait for an event"); }
+  /// Milliseconds from `earlier` to this event; both were recorded with Timing::on and have passed.
+  [[nodiscard]] float milliseconds_since(const Event& earlier) const {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "time between events");
+    return milliseconds;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+/// The streams of a backend. Ops run in program order on `compute`; gradient buckets are summed on
+/// `gradients` beside it (communication.cpp has the order); `copy` brings the next batch.
+struct Lanes {
+  Stream compute, gradients, copy;
+};
+
+}  // namespace simclr::cuda

@@ -1,0 +1,371 @@
+#include "emulation.hpp"
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <exception>
+#include <map>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "device_memory.hpp"
+#include "simclr/core/bf16.hpp"
+#include "simclr/core/f16.hpp"
+#include "streams.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace emulation {
+namespace {
+
+constexpr unsigned kWarp = 32;
+constexpr unsigned kMostThreads = 1024;
+constexpr std::size_t kStackBytes = std::size_t{64} << 10;
+constexpr std::size_t kSharedBytesGranted = std::size_t{48} << 10;
+constexpr std::size_t kSharedBytesOptIn = 227UL << 10;
+
+enum class State : std::uint8_t { ready, at_block_barrier, at_warp_barrier, finished };
+
+struct Fibre {
+  ucontext_t context{};
+  ThreadPlace place;
+  State state = State::ready;
+  unsigned linear = 0;  // index in the block
+  unsigned waited_mask = 0;
+  Words given{};
+  void* fake_stack = nullptr;  // AddressSanitizer's
+};
+
+/// The block that is running; kernels do not nest and blocks run one after the other.
+class Block {
+ public:
+  Block(const Launch& launch, Dimensions index, std::vector<std::byte>& stacks,
+        std::span<std::byte> shared)
+      : launch_(launch), stacks_(stacks), shared_(shared) {
+    const Dimensions size = launch.block;
+    fibres_.resize(std::size_t{size.x} * size.y * size.z);
+    unsigned linear = 0;
+    for (Fibre& fibre : fibres_) {
+      fibre.linear = linear;
+      fibre.place = {
+          .thread_index = {linear % size.x, linear / size.x % size.y, linear / size.x / size.y},
+          .block_index = index,
+          .block_dimensions = size,
+          .grid_dimensions = launch.grid};
+      ++linear;
+    }
+  }
+
+  void run();
+  void wait(State barrier, unsigned mask);
+  [[nodiscard]] Fibre& current() { return *current_; }
+  [[nodiscard]] Fibre* lane_of_warp(unsigned lane) {
+    const std::size_t index = current_->linear / kWarp * kWarp + lane;
+    return index < fibres_.size() ? &fibres_[index] : nullptr;
+  }
+  [[nodiscard]] void* shared() const { return shared_.data(); }
+
+ private:
+  static void enter();
+  void resume(Fibre& fibre);
+  void yield(bool finished);
+  bool release_block();
+  bool release_warps();
+  [[noreturn]] void report_deadlock() const;
+
+  const Launch& launch_;
+  std::vector<std::byte>& stacks_;
+  std::span<std::byte> shared_;
+  std::vector<Fibre> fibres_;
+  Fibre* current_ = nullptr;
+  ucontext_t scheduler_{};
+  std::exception_ptr error_;
+  void* scheduler_fake_stack_ = nullptr;
+  const void* scheduler_stack_ = nullptr;
+  std::size_t scheduler_stack_bytes_ = 0;
+};
+
+thread_local Block* running = nullptr;
+
+void Block::enter() {
+  Block& block = *running;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_stack_, &block.scheduler_stack_bytes_);
+#endif
+  try {
+    block.launch_.body();
+  } catch (...) {
+    block.error_ = std::current_exception();
+  }
+  block.current_->state = State::finished;
+  block.yield(true);
+}
+
+void Block::resume(Fibre& fibre) {
+  current_ = &fibre;
+  [[maybe_unused]] const std::byte* stack = stacks_.data() + fibre.linear * kStackBytes;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(&scheduler_fake_stack_, stack, kStackBytes);
+#endif
+  swapcontext(&scheduler_, &fibre.context);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
+#endif
+  current_ = nullptr;
+}
+
+void Block::yield([[maybe_unused]] bool finished) {
+  Fibre& fibre = *current_;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(finished ? nullptr : &fibre.fake_stack, scheduler_stack_,
+                                 scheduler_stack_bytes_);
+#endif
+  swapcontext(&fibre.context, &scheduler_);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(fibre.fake_stack, &scheduler_stack_, &scheduler_stack_bytes_);
+#endif
+}
+
+void Block::wait(State barrier, unsigned mask) {
+  current_->state = barrier;
+  current_->waited_mask = mask;
+  yield(false);
+}
+
+/// A block barrier opens when every thread that has not finished waits at it.
+bool Block::release_block() {
+  for (const Fibre& fibre : fibres_) {
+    if (fibre.state != State::at_block_barrier && fibre.state != State::finished) return false;
+  }
+  bool any = false;
+  for (Fibre& fibre : fibres_) {
+    if (fibre.state != State::at_block_barrier) continue;
+    fibre.state = State::ready;
+    any = true;
+  }
+  return any;
+}
+
+/// A warp barrier opens when all lanes of the mask wait with the same mask.
+bool Block::release_warps() {
+  bool any = false;
+  for (std::size_t first = 0; first < fibres_.size(); first += kWarp) {
+    const std::size_t lanes = std::min<std::size_t>(kWarp, fibres_.size() - first);
+    for (std::size_t i = 0; i < lanes; ++i) {
+      if (fibres_[first + i].state != State::at_warp_barrier) continue;
+      const unsigned mask = fibres_[first + i].waited_mask;
+      const auto waits = [&](std::size_t lane) {
+        const Fibre& other = fibres_[first + lane];
+        return other.state == State::at_warp_barrier && other.waited_mask == mask;
+      };
+      bool all = (mask >> i & 1U) != 0;
+      for (std::size_t lane = 0; lane < kWarp; ++lane) {
+        if ((mask >> lane & 1U) != 0 && (lane >= lanes || !waits(lane))) all = false;
+      }
+      if (!all) continue;
+      for (std::size_t lane = 0; lane < lanes; ++lane) {
+        if ((mask >> lane & 1U) != 0) fibres_[first + lane].state = State::ready;
+      }
+      any = true;
+    }
+  }
+  return any;
+}
+
+void Block::report_deadlock() const {
+  std::string text = "a kernel hangs: threads wait for others that never come;";
+  for (const Fibre& fibre : fibres_) {
+    if (fibre.state == State::finished || text.size() > 300) continue;
+    text +=
+        " thread " + std::to_string(fibre.linear) +
+        (fibre.state == State::at_block_barrier ? " at a block barrier," : " at a warp barrier,");
+  }
+  throw std::logic_error(text);
+}
+
+void Block::run() {
+  running = this;
+  for (Fibre& fibre : fibres_) {
+    getcontext(&fibre.context);
+    fibre.context.uc_stack.ss_sp = stacks_.data() + fibre.linear * kStackBytes;
+    fibre.context.uc_stack.ss_size = kStackBytes;
+    fibre.context.uc_link = nullptr;
+    makecontext(&fibre.context, &Block::enter, 0);
+  }
+  while (true) {
+    bool ran = false;
+    for (Fibre& fibre : fibres_) {
+      if (fibre.state != State::ready) continue;
+      resume(fibre);
+      ran = true;
+      if (error_) break;
+    }
+    if (error_) break;
+    if (ran) {
+      release_warps();
+      release_block();
+      continue;
+    }
+    if (release_warps() || release_block()) continue;
+    const bool done = std::ranges::all_of(
+        fibres_, [](const Fibre& fibre) { return fibre.state == State::finished; });
+    if (done) break;
+    running = nullptr;
+    report_deadlock();
+  }
+  running = nullptr;
+  if (error_) std::rethrow_exception(error_);
+}
+
+Block& running_block() {
+  if (running == nullptr) throw std::logic_error("device code runs outside a kernel");
+  return *running;
+}
+
+std::map<const void*, std::size_t>& granted_shared() {
+  static std::map<const void*, std::size_t> granted;
+  return granted;
+}
+
+bool is_launchable(const Launch& launch) {
+  const auto within = [](unsigned value, unsigned most) { return value >= 1 && value <= most; };
+  const auto found = granted_shared().find(launch.kernel);
+  const std::size_t granted = found != granted_shared().end() ? found->second : kSharedBytesGranted;
+  const std::uint64_t threads = std::uint64_t{launch.block.x} * launch.block.y * launch.block.z;
+  return within(launch.grid.x, 0x7FFFFFFF) && within(launch.grid.y, 65535) &&
+         within(launch.grid.z, 65535) && within(launch.block.x, 1024) &&
+         within(launch.block.y, 1024) && within(launch.block.z, 64) && threads <= kMostThreads &&
+         launch.shared_bytes <= std::min(granted, kSharedBytesOptIn);
+}
+
+void run_grid(const Launch& launch) {
+  static thread_local std::vector<std::byte> stacks;
+  const std::size_t threads = std::size_t{launch.block.x} * launch.block.y * launch.block.z;
+  if (stacks.size() < threads * kStackBytes) stacks.resize(threads * kStackBytes);
+  std::vector<std::byte> shared(launch.shared_bytes + 16);
+  void* start = shared.data();
+  std::size_t space = shared.size();
+  std::align(16, launch.shared_bytes, start, space);
+  const DeviceMemoryIsOpen open;
+  for (unsigned z = 0; z < launch.grid.z; ++z) {
+    for (unsigned y = 0; y < launch.grid.y; ++y) {
+      for (unsigned x = 0; x < launch.grid.x; ++x) {
+        std::memset(start, 0xFF, launch.shared_bytes);
+        Block(launch, {x, y, z}, stacks, {static_cast<std::byte*>(start), launch.shared_bytes})
+            .run();
+      }
+    }
+  }
+}
+
+float half_to_float(HalfType type, std::uint32_t pair, int which) {
+  const auto bits = static_cast<std::uint16_t>(which == 0 ? pair & 0xFFFFU : pair >> 16);
+  return type == HalfType::bf16 ? simclr::to_float(simclr::bf16{bits})
+                                : simclr::to_float(simclr::f16{bits});
+}
+
+/// Every lane's `mine`, in every lane.
+template <class T>
+std::array<T, kWarp> gather_warp(const T& mine) {
+  std::array<T, kWarp> all{};
+  for (unsigned source = 0; source < kWarp; ++source) {
+    all[source] = exchange(0xFFFFFFFFU, mine, static_cast<int>(source));
+  }
+  return all;
+}
+
+}  // namespace
+
+const ThreadPlace& current_thread() { return running_block().current().place; }
+int lane() { return static_cast<int>(running_block().current().linear % kWarp); }
+void synchronise_block() { running_block().wait(State::at_block_barrier, 0); }
+void synchronise_warp(unsigned mask) { running_block().wait(State::at_warp_barrier, mask); }
+void* dynamic_shared_memory() { return running_block().shared(); }
+
+Words exchange_words(unsigned mask, const Words& given, int source) {
+  Block& block = running_block();
+  block.current().given = given;
+  synchronise_warp(mask);
+  const Fibre* from = block.lane_of_warp(static_cast<unsigned>(source));
+  if (from == nullptr || (mask >> source & 1U) == 0) {
+    throw std::logic_error("a shuffle reads a lane that is not in its mask");
+  }
+  const Words taken = from->given;
+  synchronise_warp(mask);
+  return taken;
+}
+
+unsigned ballot(unsigned mask, bool predicate) {
+  Block& block = running_block();
+  block.current().given[0] = predicate ? 1 : 0;
+  synchronise_warp(mask);
+  unsigned votes = 0;
+  for (unsigned i = 0; i < kWarp; ++i) {
+    if ((mask >> i & 1U) == 0) continue;
+    votes |= static_cast<unsigned>(block.lane_of_warp(i)->given[0] & 1U) << i;
+  }
+  synchronise_warp(mask);
+  return votes;
+}
+
+int launch(Launch launch, Stream* stream) {
+  constexpr int kInvalidConfiguration = 9;
+  if (!is_launchable(launch)) return kInvalidConfiguration;
+  enqueue(stream, [launch = std::move(launch)] { run_grid(launch); });
+  return 0;
+}
+
+void grant_shared_memory(const void* kernel, std::size_t bytes) {
+  granted_shared()[kernel] = bytes;
+}
+
+void mma_m16n8k16(HalfType type, float (&d)[4], const std::uint32_t (&a)[4],
+                  const std::uint32_t (&b)[2], const float (&c)[4]) {
+  const auto all_a = gather_warp(std::to_array(a));
+  const auto all_b = gather_warp(std::to_array(b));
+  const auto a_at = [&](int row, int column) {
+    const auto lane_of = static_cast<std::size_t>(row % 8 * 4 + column % 8 / 2);
+    const auto part = static_cast<std::size_t>(row / 8 + column / 8 * 2);
+    return half_to_float(type, all_a[lane_of][part], column % 2);
+  };
+  const auto b_at = [&](int row, int column) {
+    const auto lane_of = static_cast<std::size_t>(column * 4 + row % 8 / 2);
+    return half_to_float(type, all_b[lane_of][static_cast<std::size_t>(row / 8)], row % 2);
+  };
+  const int group = lane() / 4;
+  const int member = lane() % 4;
+  for (int i = 0; i < 4; ++i) {
+    const int row = group + i / 2 * 8;
+    const int column = 2 * member + i % 2;
+    double sum = c[i];
+    for (int k = 0; k < 16; ++k) sum += double{a_at(row, k)} * double{b_at(k, column)};
+    d[i] = static_cast<float>(sum);
+  }
+}
+
+void load_matrices_x4(std::uint32_t (&result)[4], const void* row, bool transposed) {
+  const auto rows = gather_warp(row);
+  const auto element = [&](int matrix, int r, int column) {
+    std::uint16_t bits = 0;
+    const auto* start =
+        static_cast<const std::byte*>(rows[static_cast<std::size_t>(matrix * 8 + r)]);
+    std::memcpy(&bits, start + column * 2, sizeof bits);
+    return bits;
+  };
+  const int r = lane() / 4;
+  const int column = lane() % 4 * 2;
+  for (int matrix = 0; matrix < 4; ++matrix) {
+    const std::uint16_t low = transposed ? element(matrix, column, r) : element(matrix, r, column);
+    const std::uint16_t high =
+        transposed ? element(matrix, column + 1, r) : element(matrix, r, column + 1);
+    result[matrix] = static_cast<std::uint32_t>(low) | static_cast<std::uint32_t>(high) << 16;
+  }
+  synchronise_warp(0xFFFFFFFFU);
+}
+
+}  // namespace emulation

@@ -1,0 +1,168 @@
+// Convolutions as nested loops, in the place of cuDNN.
+
+#include "convolution_plan.hpp"
+
+#include <fmt/format.h>
+
+#include "device.hpp"
+#include "device_memory.hpp"
+#include "dispatch.hpp"
+#include "streams.hpp"
+
+namespace simclr::cuda {
+
+namespace {
+
+template <class T>
+double value(const void* from, std::int64_t index) {
+  const T stored = static_cast<const T*>(from)[index];
+  if constexpr (std::is_same_v<T, float>) {
+    return stored;
+  } else {
+    return to_float(stored);
+  }
+}
+template <class T>
+void set(void* to, std::int64_t index, double result) {
+  const auto rounded = static_cast<float>(result);
+  if constexpr (std::is_same_v<T, float>) {
+    static_cast<T*>(to)[index] = rounded;
+  } else if constexpr (std::is_same_v<T, bf16>) {
+    static_cast<T*>(to)[index] = to_bf16(rounded);
+  } else {
+    static_cast<T*>(to)[index] = to_f16(rounded);
+  }
+}
+
+class Loops final : public ConvolutionPlan {
+ public:
+  explicit Loops(const ConvolutionShape& shape) : shape_(shape) {}
+  [[nodiscard]] std::size_t workspace_bytes() const override { return 64; }
+  [[nodiscard]] std::string choice() const override { return "loops"; }
+
+  void run(const ConvolutionOperands& o, std::span<std::byte> workspace,
+           cudaStream_t stream) override {
+    require(workspace.size() >= workspace_bytes(), "a convolution has the workspace it asked for");
+    emulation::enqueue(stream, [this, o] {
+      const emulation::DeviceMemoryIsOpen open;
+      with_activation_type(shape_.dtype, [&]<class T>(T) {
+        switch (shape_.kind) {
+          case ConvolutionKind::forward:
+            return forward<T>(o);
+          case ConvolutionKind::backward_data:
+            return backward_data<T>(o);
+          case ConvolutionKind::backward_weights:
+            return shape_.gradient_dtype == DType::f32 ? backward_weights<T, float>(o)
+                                                       : backward_weights<T, T>(o);
+        }
+      });
+    });
+  }
+
+ private:
+  /// visit(x pixel or -1, y pixel, filter position) for every tap of every output pixel of an
+  /// image.
+  template <class Visit>
+  void for_each_tap(Visit&& visit) const {
+    const ConvolutionShape& s = shape_;
+    for (std::int64_t n = 0; n < s.images; ++n) {
+      for (std::int64_t p = 0; p < s.out_height; ++p) {
+        for (std::int64_t q = 0; q < s.out_width; ++q) {
+          for (int r = 0; r < s.kernel; ++r) {
+            for (int t = 0; t < s.kernel; ++t) {
+              const std::int64_t i = p * s.stride - s.padding + r;
+              const std::int64_t j = q * s.stride - s.padding + t;
+              if (i < 0 || i >= s.height || j < 0 || j >= s.width) continue;
+              visit((n * s.height + i) * s.width + j, (n * s.out_height + p) * s.out_width + q,
+                    r * s.kernel + t);
+            }
+          }
+        }
+      }
+    }
+  }
+  [[nodiscard]] std::int64_t filter_index(std::int64_t k, int tap, std::int64_t c) const {
+    return (k * shape_.kernel * shape_.kernel + tap) * shape_.in_channels + c;
+  }
+
+  template <class T>
+  void forward(const ConvolutionOperands& o) const {
+    const ConvolutionShape& s = shape_;
+    std::vector<double> y(
+        static_cast<std::size_t>(s.images * s.out_height * s.out_width * s.out_channels));
+    for_each_tap([&](std::int64_t from, std::int64_t to, int tap) {
+      for (std::int64_t k = 0; k < s.out_channels; ++k) {
+        double& sum = y[static_cast<std::size_t>(to * s.out_channels + k)];
+        for (std::int64_t c = 0; c < s.in_channels; ++c) {
+          sum += value<T>(o.x, from * s.in_channels + c) * value<T>(o.w, filter_index(k, tap, c));
+        }
+      }
+    });
+    for (std::size_t i = 0; i < y.size(); ++i) set<T>(o.y, static_cast<std::int64_t>(i), y[i]);
+  }
+
+  template <class T>
+  void backward_data(const ConvolutionOperands& o) const {
+    const ConvolutionShape& s = shape_;
+    std::vector<double> x(static_cast<std::size_t>(s.images * s.height * s.width * s.in_channels));
+    for_each_tap([&](std::int64_t to, std::int64_t from, int tap) {
+      for (std::int64_t k = 0; k < s.out_channels; ++k) {
+        const double dy = value<T>(o.y, from * s.out_channels + k);
+        for (std::int64_t c = 0; c < s.in_channels; ++c) {
+          x[static_cast<std::size_t>(to * s.in_channels + c)] +=
+              dy * value<T>(o.w, filter_index(k, tap, c));
+        }
+      }
+    });
+    for (std::size_t i = 0; i < x.size(); ++i) set<T>(o.x, static_cast<std::int64_t>(i), x[i]);
+  }
+
+  template <class T, class Gradient>
+  void backward_weights(const ConvolutionOperands& o) const {
+    const ConvolutionShape& s = shape_;
+    std::vector<double> w(
+        static_cast<std::size_t>(s.out_channels * s.kernel * s.kernel * s.in_channels));
+    for_each_tap([&](std::int64_t x, std::int64_t y, int tap) {
+      for (std::int64_t k = 0; k < s.out_channels; ++k) {
+        const double dy = value<T>(o.y, y * s.out_channels + k);
+        for (std::int64_t c = 0; c < s.in_channels; ++c) {
+          w[static_cast<std::size_t>(filter_index(k, tap, c))] +=
+              dy * value<T>(o.x, x * s.in_channels + c);
+        }
+      }
+    });
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      set<Gradient>(o.w, static_cast<std::int64_t>(i), w[i]);
+    }
+  }
+
+  ConvolutionShape shape_;
+};
+
+}  // namespace
+
+struct ConvolutionPlans::Impl {
+  std::map<ConvolutionShape, std::unique_ptr<Loops>> plans;
+};
+
+ConvolutionPlans::ConvolutionPlans(Device& /*device*/) : impl_(std::make_unique<Impl>()) {}
+ConvolutionPlans::~ConvolutionPlans() = default;
+
+ConvolutionPlan* ConvolutionPlans::find_or_choose(const ConvolutionShape& shape) {
+  auto& plan = impl_->plans[shape];
+  if (!plan) plan = std::make_unique<Loops>(shape);
+  return plan.get();
+}
+std::map<std::string, std::string> ConvolutionPlans::choices() const {
+  std::map<std::string, std::string> all;
+  for (const auto& [shape, plan] : impl_->plans) all[shape.text()] = plan->choice();
+  return all;
+}
+void ConvolutionPlans::prefer(const std::map<std::string, std::string>& /*choices*/) {}
+
+std::string ConvolutionShape::text() const {
+  return fmt::format("{} {} {}x{}x{}x{} -> {}, {}x{} / {}", static_cast<int>(kind), name_of(dtype),
+                     images, height, width, in_channels, out_channels, kernel, kernel, stride);
+}
+
+}  // namespace simclr::cuda
