@@ -39,7 +39,6 @@ __global__ void __launch_bounds__(256)
                     std::uint8_t* __restrict__ argmax) {
   const unsigned item = blockIdx.x * blockDim.x + threadIdx.x;
   if (item >= items) return;
-  constexpr int kUnroll = kKernel > 0 ? kKernel : 1;
   const int kernel = kKernel > 0 ? kKernel : shape.kernel;
   const Place at = place_of<T>(item, shape.out_height, shape.out_width, shape.channels);
   const int top = at.row * shape.stride - shape.padding;
@@ -50,9 +49,9 @@ __global__ void __launch_bounds__(256)
   int positions[kPackSize<T>];
 #pragma unroll
   for (int i = 0; i < kPackSize<T>; ++i) positions[i] = -1;
-#pragma unroll kUnroll
+#pragma unroll(kKernel > 0 ? kKernel : 1)
   for (int r = 0; r < kernel; ++r) {
-#pragma unroll kUnroll
+#pragma unroll(kKernel > 0 ? kKernel : 1)
     for (int s = 0; s < kernel; ++s) {
       const int row = top + r;
       const int column = left + s;
