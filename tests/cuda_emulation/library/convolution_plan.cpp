@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <string_view>
+
 #include "device.hpp"
 #include "device_memory.hpp"
 #include "dispatch.hpp"
@@ -139,6 +142,15 @@ class Loops final : public ConvolutionPlan {
   ConvolutionShape shape_;
 };
 
+/// SIMCLR_EMULATED_PLANS: "narrow_gradients" (dw in the activations' type only), "none", or unset.
+bool has_plan(const ConvolutionShape& shape) {
+  const char* text = std::getenv("SIMCLR_EMULATED_PLANS");
+  const std::string_view plans = text != nullptr ? text : "all";
+  const bool widens =
+      shape.kind == ConvolutionKind::backward_weights && shape.gradient_dtype != shape.dtype;
+  return plans != "none" && (plans != "narrow_gradients" || !widens);
+}
+
 }  // namespace
 
 struct ConvolutionPlans::Impl {
@@ -149,6 +161,7 @@ ConvolutionPlans::ConvolutionPlans(Device& /*device*/) : impl_(std::make_unique<
 ConvolutionPlans::~ConvolutionPlans() = default;
 
 ConvolutionPlan* ConvolutionPlans::find_or_choose(const ConvolutionShape& shape) {
+  if (!has_plan(shape)) return nullptr;
   auto& plan = impl_->plans[shape];
   if (!plan) plan = std::make_unique<Loops>(shape);
   return plan.get();
