@@ -19,24 +19,6 @@ StepPointer prepare_step(const ConvBackwardData&, const StepContext&) {
 StepPointer prepare_step(const ConvBackwardWeights&, const StepContext&) {
   fail("ConvBackwardWeights has no CUDA kernel yet");
 }
-StepPointer prepare_step(const BnStatistics&, const StepContext&) {
-  fail("BnStatistics has no CUDA kernel yet");
-}
-StepPointer prepare_step(const BnFinalize&, const StepContext&) {
-  fail("BnFinalize has no CUDA kernel yet");
-}
-StepPointer prepare_step(const BnInference&, const StepContext&) {
-  fail("BnInference has no CUDA kernel yet");
-}
-StepPointer prepare_step(const BnApply&, const StepContext&) {
-  fail("BnApply has no CUDA kernel yet");
-}
-StepPointer prepare_step(const BnBackwardReduce&, const StepContext&) {
-  fail("BnBackwardReduce has no CUDA kernel yet");
-}
-StepPointer prepare_step(const BnBackwardApply&, const StepContext&) {
-  fail("BnBackwardApply has no CUDA kernel yet");
-}
 StepPointer prepare_step(const MaxPool&, const StepContext&) {
   fail("MaxPool has no CUDA kernel yet");
 }
@@ -108,8 +90,6 @@ StepPointer prepare_step(const AdamwUpdate&, const StepContext&) {
 std::size_t workspace_of(const ConvForward&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const ConvBackwardData&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const ConvBackwardWeights&, const SizingContext&) { return 0; }
-std::size_t workspace_of(const BnStatistics&, const SizingContext&) { return 0; }
-std::size_t workspace_of(const BnBackwardReduce&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const MatMul&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const MatMulBackwardData&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const MatMulBackwardWeights&, const SizingContext&) { return 0; }

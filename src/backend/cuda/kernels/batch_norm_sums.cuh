@@ -1,0 +1,52 @@
+#pragma once
+// Two sums per channel over the rows of a chunk.
+//
+// Precision. With u = 2^-24, a thread adds at most kMostRowsSummed = 128 rows in f32, in batches of
+// at most four that are summed first, so a term takes part in no more than 4 + 32 roundings where
+// rows come in fours (4 + 64 in pairs): |error| <= 68 u = 4e-6 of the sum of the terms' magnitudes
+// at the very worst, and about u = 6e-8 as roundings of either sign come out. All that follows, over
+// a block's threads, chunks and ranks, is added in f64, so the bound holds for any number of rows:
+// 512 x 112 x 112 rows of a channel add some 5e4 independent thread sums, whose errors average out
+// further. The shift (running mean, mean) keeps the terms near the spread of the values, so the
+// variance is not a difference of large numbers.
+
+#include "row_tiles.cuh"
+
+namespace simclr::cuda {
+
+/// Of the thread's channels.
+template <class T>
+struct ThreadSums {
+  float first[kPackSize<T>] = {};
+  float second[kPackSize<T>] = {};
+};
+
+/// partials (all chunks, 2, C): the threads' sums added in f64 in the order of their rows. All
+/// threads of the block call it.
+template <class T>
+__device__ __forceinline__ void store_partials(const RowTiles& tiles, const ThreadTile& tile,
+                                               const ThreadSums<T>& sums,
+                                               double* __restrict__ partials) {
+  alignas(16) __shared__ float of_threads[kMostTileThreads * 2 * kPackSize<T>];
+  const int width = tiles.lanes * kPackSize<T>;  // channels of the slice
+  float* own = of_threads + static_cast<int>(threadIdx.y) * 2 * width +
+               static_cast<int>(threadIdx.x) * kPackSize<T>;
+#pragma unroll
+  for (int i = 0; i < kPackSize<T>; ++i) {
+    own[i] = sums.first[i];
+    own[width + i] = sums.second[i];
+  }
+  __syncthreads();
+  const int threads = static_cast<int>(blockDim.x * blockDim.y);
+  for (int column = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x); column < 2 * width;
+       column += threads) {
+    const int which = column / width;
+    const int channel = tile.slice_channel + column % width;
+    if (channel >= tiles.channels) continue;
+    double sum = 0;
+    for (int row = 0; row < tiles.row_lanes; ++row) sum += of_threads[row * 2 * width + column];
+    partials[(tile.chunk * 2 + which) * tiles.channels + channel] = sum;
+  }
+}
+
+}  // namespace simclr::cuda
