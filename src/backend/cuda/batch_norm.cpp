@@ -1,7 +1,7 @@
 // Batch normalisation, forward: statistics, finalisation, application.
 
-#include "dispatch.hpp"
 #include "kernels/batch_norm.hpp"
+#include "dispatch.hpp"
 #include "row_tiles.hpp"
 #include "steps.hpp"
 
@@ -26,19 +26,18 @@ StepPointer prepare_step(const BnStatistics& op, const StepContext& context) {
 }
 
 StepPointer prepare_step(const BnFinalize& op, const StepContext& context) {
-  const BnFinalizeOperands operands{
-      .channels = static_cast<int>(context.layout(op.gamma).channels),
-      .groups = op.groups,
-      .count = op.count,
-      .epsilon = op.epsilon,
-      .momentum = op.momentum,
-      .stats = context.tensor(op.stats).as<double>(),
-      .gamma = context.tensor(op.gamma).as<float>(),
-      .beta = context.values<float>(op.beta),
-      .running_mean = context.tensor(op.running_mean).as<float>(),
-      .running_var = context.tensor(op.running_var).as<float>(),
-      .affine = context.tensor(op.affine).as<float>(),
-      .saved = context.tensor(op.saved).as<float>()};
+  const BnFinalizeOperands operands{.channels = static_cast<int>(context.layout(op.gamma).channels),
+                                    .groups = op.groups,
+                                    .count = op.count,
+                                    .epsilon = op.epsilon,
+                                    .momentum = op.momentum,
+                                    .stats = context.tensor(op.stats).as<double>(),
+                                    .gamma = context.tensor(op.gamma).as<float>(),
+                                    .beta = context.values<float>(op.beta),
+                                    .running_mean = context.tensor(op.running_mean).as<float>(),
+                                    .running_var = context.tensor(op.running_var).as<float>(),
+                                    .affine = context.tensor(op.affine).as<float>(),
+                                    .saved = context.tensor(op.saved).as<float>()};
   return make_step([=, stream = context.stream()] { bn_finalize(operands, stream); });
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/batch_norm.hpp"
 #include "launch.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/tensor/dtype.hpp"

@@ -16,12 +16,7 @@
 
 namespace simclr::cuda {
 
-/// Widest slices, in lanes of 16 bytes: one line of memory where sums are made.
-inline constexpr int kMostSumLanes = 8;
-inline constexpr int kMostElementLanes = 32;
-/// Rows that one thread adds up in f32. See batch_norm_sums.cuh.
-inline constexpr int kMostRowsSummed = 128;
-
+/// What a stage of partial sums needs.
 inline std::size_t bn_partial_bytes(const RowTiles& tiles) {
   return static_cast<std::size_t>(tiles.all_chunks()) * 2 *
          static_cast<std::size_t>(tiles.channels) * sizeof(double);

@@ -1,5 +1,7 @@
 // Batch normalisation: scale, shift, residual and ReLU in one pass.
 
+#include <limits>
+
 #include "batch_norm.hpp"
 #include "row_tiles.cuh"
 
@@ -24,7 +26,7 @@ __global__ void __launch_bounds__(kMostTileThreads, 3)
   const int first = tile.group * 2 * tiles.channels;
   const int second = first + tiles.channels;
   // z = scale*y + (residual_scale*residual + (shift + residual_shift))
-  table.fill(tiles, tile, [&](int channel, float (&of)[kVectors]) {
+  table.fill(tiles, tile, [&](int channel, float(&of)[kVectors]) {
     of[0] = affine[first + channel];
     of[1] = affine[second + channel];
     if constexpr (kHasAffine) {

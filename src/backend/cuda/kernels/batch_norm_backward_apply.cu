@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kMostTileThreads, 2)
   const ThreadTile tile = thread_tile<T>(tiles);
   const int first = tile.group * 2 * tiles.channels;
   const int second = first + tiles.channels;
-  table.fill(tiles, tile, [&](int channel, float (&of)[kVectors]) {
+  table.fill(tiles, tile, [&](int channel, float(&of)[kVectors]) {
     const double istd = operands.saved[second + channel];
     const double scale = operands.gamma[channel] * istd;
     const double over_count = scale * operands.inverse_count;

@@ -11,7 +11,7 @@ namespace {
 enum class Mask { none, affine, output };
 
 template <class T, Mask mask, bool kHasOther>
-__global__ void __launch_bounds__(kMostTileThreads, 3)
+__global__ void __launch_bounds__(kMostTileThreads, 2)
     reduce_kernel(RowTiles tiles, T* dz, const T* __restrict__ dz_other, const T* __restrict__ z,
                   const T* __restrict__ y, BnReduceOperands operands) {
   constexpr bool kReadsOutput = mask == Mask::output;
@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kMostTileThreads, 3)
   __shared__ SliceTable<T, kVectors, kMostSumLanes> table;
   const ThreadTile tile = thread_tile<T>(tiles);
   const int first = tile.group * 2 * tiles.channels;
-  table.fill(tiles, tile, [&](int channel, float (&of)[kVectors]) {
+  table.fill(tiles, tile, [&](int channel, float(&of)[kVectors]) {
     of[0] = operands.saved[first + channel];
     if constexpr (mask == Mask::affine) {
       of[1] = operands.affine[first + channel];

@@ -1,5 +1,6 @@
 // Batch normalisation: sums of the forward pass, and the second stage of all its sums.
 
+#include <algorithm>
 #include <bit>
 
 #include "batch_norm.hpp"
@@ -10,12 +11,12 @@ namespace simclr::cuda {
 namespace {
 
 template <class T>
-__global__ void __launch_bounds__(kMostTileThreads, 4)
+__global__ void __launch_bounds__(kMostTileThreads, 3)
     statistics_kernel(RowTiles tiles, const T* __restrict__ y, const float* __restrict__ shift,
                       double* __restrict__ partials) {
   __shared__ SliceTable<T, 1, kMostSumLanes> table;
   const ThreadTile tile = thread_tile<T>(tiles);
-  table.fill(tiles, tile, [&](int channel, float (&of)[1]) { of[0] = shift[channel]; });
+  table.fill(tiles, tile, [&](int channel, float(&of)[1]) { of[0] = shift[channel]; });
   float shifts[kPackSize<T>];
   table.read(0, shifts);
 
@@ -106,9 +107,8 @@ void bn_add_partials(const RowTiles& tiles, const double* partials, const BnTota
   const auto chunks = static_cast<unsigned>(tiles.chunks_of_group());
   const unsigned adders = std::min<unsigned>(std::bit_ceil(ceil_div(chunks, 8U)), kMostAdders);
   const auto blocks = static_cast<unsigned>(ceil_div(2 * tiles.channels, kColumns));
-  launch(add_partials_kernel,
-         {.grid = dim3(blocks), .block = dim3(kColumns, std::max(adders, 4U))}, stream, tiles,
-         partials, totals);
+  launch(add_partials_kernel, {.grid = dim3(blocks), .block = dim3(kColumns, std::max(adders, 4U))},
+         stream, tiles, partials, totals);
 }
 
 }  // namespace simclr::cuda

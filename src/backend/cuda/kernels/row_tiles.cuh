@@ -14,9 +14,9 @@ namespace simclr::cuda {
 
 /// Slices next to each other are the fastest index: blocks that run together read whole rows.
 inline LaunchShape launch_shape(const RowTiles& tiles) {
-  return {.grid = dim3(static_cast<unsigned>(tiles.all_chunks() * tiles.slices)),
-          .block =
-              dim3(static_cast<unsigned>(tiles.lanes), static_cast<unsigned>(tiles.row_lanes))};
+  return {
+      .grid = dim3(static_cast<unsigned>(tiles.all_chunks() * tiles.slices)),
+      .block = dim3(static_cast<unsigned>(tiles.lanes), static_cast<unsigned>(tiles.row_lanes))};
 }
 
 struct ThreadTile {
@@ -102,6 +102,7 @@ struct SliceTable {
                                        Compute&& compute) {
     const int width = tiles.lanes * kPackSize<T>;
     const int threads = static_cast<int>(blockDim.x * blockDim.y);
+#pragma unroll 1
     for (int c = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x); c < width;
          c += threads) {
       float of_channel[kVectors] = {};

@@ -7,6 +7,12 @@
 namespace simclr::cuda {
 
 inline constexpr int kMostTileThreads = 256;
+/// Widest slices, in lanes of 16 bytes, of kernels that sum (one line of memory) and of those that
+/// write elements.
+inline constexpr int kMostSumLanes = 8;
+inline constexpr int kMostElementLanes = 32;
+/// Rows that one thread adds up in f32; batch_norm_sums.cuh has what this means for precision.
+inline constexpr int kMostRowsSummed = 128;
 
 /// Rows stand in runs of equal length, one group each: run r is of group r % groups, so group 0 of
 /// the first views is followed by group 1 of the first views, and so on. A tile is a chunk of one
