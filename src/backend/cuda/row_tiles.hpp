@@ -7,7 +7,7 @@
 namespace simclr::cuda {
 
 /// For kernels that sum over rows: slices of one line of memory and tall chunks, so that partial
-/// sums are few (under 2 % of what is read).
+/// sums are few.
 RowTiles tiles_for_sums(const Layout& layout, const BnGroups& groups);
 /// For kernels that write what they read: wide slices, chunks just tall enough to pay for a slice's
 /// coefficients.
