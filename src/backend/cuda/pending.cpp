@@ -6,23 +6,20 @@
 
 namespace simclr::cuda {
 
-StepPointer prepare_step(const BnStatistics&, const StepContext&) {
-  fail("BnStatistics has no CUDA kernel yet");
 }
-StepPointer prepare_step(const BnFinalize&, const StepContext&) {
-  fail("BnFinalize has no CUDA kernel yet");
 }
-StepPointer prepare_step(const BnInference&, const StepContext&) {
-  fail("BnInference has no CUDA kernel yet");
 }
-StepPointer prepare_step(const BnApply&, const StepContext&) {
-  fail("BnApply has no CUDA kernel yet");
 }
-StepPointer prepare_step(const BnBackwardReduce&, const StepContext&) {
-  fail("BnBackwardReduce has no CUDA kernel yet");
 }
-StepPointer prepare_step(const BnBackwardApply&, const StepContext&) {
-  fail("BnBackwardApply has no CUDA kernel yet");
+}
+}
+}
+}
+}
+}
+}
+}
+}
 }
 StepPointer prepare_step(const MatMul&, const StepContext&) {
   fail("MatMul has no CUDA kernel yet");
@@ -32,6 +29,7 @@ StepPointer prepare_step(const MatMulBackwardData&, const StepContext&) {
 }
 StepPointer prepare_step(const MatMulBackwardWeights&, const StepContext&) {
   fail("MatMulBackwardWeights has no CUDA kernel yet");
+}
 }
 StepPointer prepare_step(const L2Normalize&, const StepContext&) {
   fail("L2Normalize has no CUDA kernel yet");
@@ -60,9 +58,11 @@ StepPointer prepare_step(const ReduceGradients&, const StepContext&) {
 StepPointer prepare_step(const WaitForGradients&, const StepContext&) {
   fail("WaitForGradients has no CUDA kernel yet");
 }
+}
+}
+}
+}
 
-std::size_t workspace_of(const BnStatistics&, const SizingContext&) { return 0; }
-std::size_t workspace_of(const BnBackwardReduce&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const MatMul&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const MatMulBackwardData&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const MatMulBackwardWeights&, const SizingContext&) { return 0; }

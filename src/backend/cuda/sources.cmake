@@ -2,6 +2,11 @@
 # tests/cuda_emulation, with other files in the place of `library` (cuDNN, cuBLASLt, NCCL).
 set(kernels_dir ${CMAKE_CURRENT_LIST_DIR}/kernels)
 set(SIMCLR_CUDA_KERNELS
+  ${kernels_dir}/batch_norm_apply.cu
+  ${kernels_dir}/batch_norm_backward_apply.cu
+  ${kernels_dir}/batch_norm_backward_reduce.cu
+  ${kernels_dir}/batch_norm_finalize.cu
+  ${kernels_dir}/batch_norm_statistics.cu
   ${kernels_dir}/convert.cu
   ${kernels_dir}/elementwise.cu
   ${kernels_dir}/filter.cu
@@ -10,6 +15,8 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/pool.cu)
 set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/batch_norm.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/batch_norm_backward.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution.cpp
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp
   ${CMAKE_CURRENT_LIST_DIR}/elementwise.cpp
@@ -18,6 +25,7 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/optimizer.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pending.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pool.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/row_tiles.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp)
 set(SIMCLR_CUDA_LIBRARY_SOURCES)
