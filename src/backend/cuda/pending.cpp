@@ -6,21 +6,6 @@
 
 namespace simclr::cuda {
 
-}
-}
-}
-}
-}
-}
-}
-}
-}
-}
-}
-}
-}
-}
-}
 StepPointer prepare_step(const MatMul&, const StepContext&) {
   fail("MatMul has no CUDA kernel yet");
 }
@@ -29,7 +14,6 @@ StepPointer prepare_step(const MatMulBackwardData&, const StepContext&) {
 }
 StepPointer prepare_step(const MatMulBackwardWeights&, const StepContext&) {
   fail("MatMulBackwardWeights has no CUDA kernel yet");
-}
 }
 StepPointer prepare_step(const L2Normalize&, const StepContext&) {
   fail("L2Normalize has no CUDA kernel yet");
@@ -57,10 +41,6 @@ StepPointer prepare_step(const ReduceGradients&, const StepContext&) {
 }
 StepPointer prepare_step(const WaitForGradients&, const StepContext&) {
   fail("WaitForGradients has no CUDA kernel yet");
-}
-}
-}
-}
 }
 
 std::size_t workspace_of(const MatMul&, const SizingContext&) { return 0; }
