@@ -1,7 +1,6 @@
 // Verbs without kernels yet.
 
 #include "communication.hpp"
-#include "input_stage.hpp"
 #include "kernels/finite.hpp"
 #include "steps.hpp"
 
@@ -119,9 +118,6 @@ std::size_t workspace_of(const SoftmaxCrossEntropy&, const SizingContext&) { ret
 std::size_t workspace_of(const CheckFinite&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const LarsUpdate&, const SizingContext&) { return 0; }
 
-std::unique_ptr<InputStage> make_input_stage(const InputStageSpec&, Device&) {
-  fail("no input stage yet");
-}
 std::unique_ptr<Communicator> make_communicator(Communicator&, Lane, Device&) {
   fail("no communicator yet");
 }
