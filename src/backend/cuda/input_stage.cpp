@@ -2,6 +2,7 @@
 
 #include "layout.hpp"
 #include "memory.hpp"
+#include "rendering_stage.hpp"
 
 namespace simclr::cuda {
 
@@ -52,6 +53,7 @@ class HostViewStage final : public InputStage {
 }  // namespace
 
 std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec, Device& device) {
+  if (spec.rendering) return make_rendering_stage(spec, device);
   return std::make_unique<HostViewStage>(spec, device);
 }
 

@@ -2,7 +2,8 @@
 # tests/cuda_emulation, with other files in the place of `library` (cuDNN, cuBLASLt, NCCL).
 set(kernels_dir ${CMAKE_CURRENT_LIST_DIR}/kernels)
 set(SIMCLR_CUDA_KERNELS
-  ${kernels_dir}/convert.cu)
+  ${kernels_dir}/convert.cu
+  ${kernels_dir}/render_views.cu)
 set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp
@@ -10,6 +11,7 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
   ${CMAKE_CURRENT_LIST_DIR}/memory.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pending.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/rendering_stage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp)
 set(SIMCLR_CUDA_LIBRARY_SOURCES)
