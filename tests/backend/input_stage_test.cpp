@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "backend/backends.hpp"
+#include "simclr/backend/host_memory.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr::testing {
@@ -65,6 +66,15 @@ TEST_P(HostViews, StayUntilTheNextCommit) {
   EXPECT_EQ(received(), first);
   stage_->commit();
   EXPECT_EQ(received(), second);
+}
+
+TEST_P(HostViews, ComeFromTheBackendsHostMemory) {
+  HostMemory memory(*backend_);
+  std::pmr::vector<float> views(&memory);
+  for (const float value : batch(3)) views.push_back(value);  // grows through several blocks
+  stage_->stage({.views = views});
+  stage_->commit();
+  EXPECT_EQ(received(), batch(3));
 }
 
 TEST_P(HostViews, AreRefusedInAnotherNumber) {
