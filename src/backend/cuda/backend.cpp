@@ -50,7 +50,11 @@ class CudaBackend final : public Backend {
               device_.shadows().forget(at);
             }};
   }
-  Buffer allocate_host(std::size_t bytes) override { return cuda::allocate_pinned(bytes); }
+  Buffer allocate_host(std::size_t bytes) override {
+    // Loader threads call this too; without a device of their own they would wake the first one.
+    cuda::check(cudaSetDevice(device_.properties().index), "choose the device");
+    return cuda::allocate_pinned(bytes);
+  }
   void poison(std::span<std::byte> memory) override {
     if (memory.empty()) return;
     // A NaN in every floating-point type.

@@ -1,7 +1,6 @@
 // Verbs without kernels yet.
 
 #include "communication.hpp"
-#include "input_stage.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {
@@ -50,9 +49,6 @@ std::size_t workspace_of(const NtXentForward&, const SizingContext&) { return 0;
 std::size_t workspace_of(const NtXentBackward&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const SoftmaxCrossEntropy&, const SizingContext&) { return 0; }
 
-std::unique_ptr<InputStage> make_input_stage(const InputStageSpec&, Device&) {
-  fail("no input stage yet");
-}
 std::unique_ptr<Communicator> make_communicator(Communicator&, Lane, Device&) {
   fail("no communicator yet");
 }

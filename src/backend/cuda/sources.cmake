@@ -12,7 +12,8 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/filter.cu
   ${kernels_dir}/finite.cu
   ${kernels_dir}/optimizer.cu
-  ${kernels_dir}/pool.cu)
+  ${kernels_dir}/pool.cu
+  ${kernels_dir}/render_views.cu)
 set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
   ${CMAKE_CURRENT_LIST_DIR}/batch_norm.cpp
@@ -20,11 +21,13 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/convolution.cpp
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp
   ${CMAKE_CURRENT_LIST_DIR}/elementwise.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/input_stage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
   ${CMAKE_CURRENT_LIST_DIR}/memory.cpp
   ${CMAKE_CURRENT_LIST_DIR}/optimizer.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pending.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pool.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/rendering_stage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/row_tiles.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp)
