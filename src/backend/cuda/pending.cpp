@@ -52,15 +52,6 @@ StepPointer prepare_step(const GlobalAvgPoolBackward&, const StepContext&) {
 StepPointer prepare_step(const AddInto&, const StepContext&) {
   fail("AddInto has no CUDA kernel yet");
 }
-StepPointer prepare_step(const MatMul&, const StepContext&) {
-  fail("MatMul has no CUDA kernel yet");
-}
-StepPointer prepare_step(const MatMulBackwardData&, const StepContext&) {
-  fail("MatMulBackwardData has no CUDA kernel yet");
-}
-StepPointer prepare_step(const MatMulBackwardWeights&, const StepContext&) {
-  fail("MatMulBackwardWeights has no CUDA kernel yet");
-}
 StepPointer prepare_step(const Relu&, const StepContext&) { fail("Relu has no CUDA kernel yet"); }
 StepPointer prepare_step(const ReluBackward&, const StepContext&) {
   fail("ReluBackward has no CUDA kernel yet");
@@ -110,9 +101,6 @@ std::size_t workspace_of(const ConvBackwardData&, const SizingContext&) { return
 std::size_t workspace_of(const ConvBackwardWeights&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const BnStatistics&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const BnBackwardReduce&, const SizingContext&) { return 0; }
-std::size_t workspace_of(const MatMul&, const SizingContext&) { return 0; }
-std::size_t workspace_of(const MatMulBackwardData&, const SizingContext&) { return 0; }
-std::size_t workspace_of(const MatMulBackwardWeights&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const NtXentForward&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const NtXentBackward&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const SoftmaxCrossEntropy&, const SizingContext&) { return 0; }

@@ -2,8 +2,6 @@
 
 #include "convolution_plan.hpp"
 
-#include <fmt/format.h>
-
 #include "device.hpp"
 #include "device_memory.hpp"
 #include "dispatch.hpp"
@@ -159,10 +157,5 @@ std::map<std::string, std::string> ConvolutionPlans::choices() const {
   return all;
 }
 void ConvolutionPlans::prefer(const std::map<std::string, std::string>& /*choices*/) {}
-
-std::string ConvolutionShape::text() const {
-  return fmt::format("{} {} {}x{}x{}x{} -> {}, {}x{} / {}", static_cast<int>(kind), name_of(dtype),
-                     images, height, width, in_channels, out_channels, kernel, kernel, stride);
-}
 
 }  // namespace simclr::cuda
