@@ -20,10 +20,14 @@ cudnnDataType_t data_type_of(DType dtype) {
   fail("convolutions cannot be in {}", name_of(dtype));
 }
 
+/// A virtual tensor passes from operation to operation and is nowhere in memory.
+enum class Kind : bool { in_memory, is_virtual };
+
 /// Packed with channels last. cuDNN counts dimensions as (N,C,H,W) whatever the strides say; a
 /// filter (K,R,S,C) is (K,C,R,S) to it.
-Descriptor tensor(std::int64_t id, DType dtype, std::int64_t count, std::int64_t height,
-                  std::int64_t width, std::int64_t channels) {
+Descriptor tensor(std::int64_t id, DType dtype, const std::array<std::int64_t, 4>& shape,
+                  Kind kind = Kind::in_memory) {
+  const auto [count, height, width, channels] = shape;
   const std::array<std::int64_t, 4> dimensions{count, channels, height, width};
   const std::array<std::int64_t, 4> strides{height * width * channels, 1, width * channels,
                                             channels};
@@ -33,12 +37,29 @@ Descriptor tensor(std::int64_t id, DType dtype, std::int64_t count, std::int64_t
       .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, kAlignmentBytes)
       .set_all<std::int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS, dimensions)
       .set_all<std::int64_t>(CUDNN_ATTR_TENSOR_STRIDES, strides)
+      .set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, kind == Kind::is_virtual)
       .finalize();
   return tensor;
 }
 
-DType filter_dtype(const ConvolutionShape& shape) {
-  return shape.kind == ConvolutionKind::backward_weights ? shape.gradient_dtype : shape.dtype;
+bool widens_gradient(const ConvolutionShape& shape) {
+  return shape.kind == ConvolutionKind::backward_weights && shape.gradient_dtype != shape.dtype;
+}
+
+/// x, w and y in the order of their ids; last, where there is one, the gradient before its copy.
+std::vector<Descriptor> tensors(const ConvolutionShape& s) {
+  constexpr std::int64_t kIdOfSums = 4;
+  const bool is_gradient = s.kind == ConvolutionKind::backward_weights;
+  const std::array<std::int64_t, 4> filter{s.out_channels, s.kernel, s.kernel, s.in_channels};
+  std::vector<Descriptor> tensors;
+  tensors.push_back(tensor(kOperandIds[0], s.dtype, {s.images, s.height, s.width, s.in_channels}));
+  tensors.push_back(tensor(kOperandIds[1], is_gradient ? s.gradient_dtype : s.dtype, filter));
+  tensors.push_back(
+      tensor(kOperandIds[2], s.dtype, {s.images, s.out_height, s.out_width, s.out_channels}));
+  if (widens_gradient(s)) {
+    tensors.push_back(tensor(kIdOfSums, DType::f32, filter, Kind::is_virtual));
+  }
+  return tensors;
 }
 
 /// Sums in f32 whatever the operands' type.
@@ -95,8 +116,8 @@ OperationNames names_of(ConvolutionKind kind) {
   fail("no such kind of convolution");
 }
 
-Descriptor operation(ConvolutionKind kind, const Descriptor& convolution, const Descriptor& x,
-                     const Descriptor& w, const Descriptor& y) {
+Descriptor convolve(ConvolutionKind kind, const Descriptor& convolution, const Descriptor& x,
+                    const Descriptor& w, const Descriptor& y) {
   const OperationNames names = names_of(kind);
   Descriptor operation(names.operation);
   operation.set(names.convolution, convolution)
@@ -109,26 +130,46 @@ Descriptor operation(ConvolutionKind kind, const Descriptor& convolution, const 
   return operation;
 }
 
-Descriptor graph_of(const Descriptor& operation, cudnnHandle_t handle) {
-  Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation)
-      .set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, handle)
+Descriptor copy() {
+  Descriptor copy(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+  copy.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_POINTWISE_IDENTITY)
+      .set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT)
       .finalize();
+  return copy;
+}
+
+std::vector<Descriptor> operations(const ConvolutionShape& shape, const Descriptor& convolution,
+                                   const Descriptor& copy, std::span<const Descriptor> tensors) {
+  std::vector<Descriptor> operations;
+  const Descriptor& sums = widens_gradient(shape) ? tensors[3] : tensors[1];
+  operations.push_back(convolve(shape.kind, convolution, tensors[0], sums, tensors[2]));
+  if (widens_gradient(shape)) {
+    operations.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)
+        .set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, copy)
+        .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, sums)
+        .set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, tensors[1])
+        .finalize();
+  }
+  return operations;
+}
+
+Descriptor graph_of(std::span<const Descriptor> operations, const Target& target) {
+  Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+  graph.set_all(CUDNN_ATTR_OPERATIONGRAPH_OPS, operations);
+  if (target.handle != nullptr) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, target.handle);
+  graph.finalize();
   return graph;
 }
 
 }  // namespace
 
-ConvolutionGraph::ConvolutionGraph(const ConvolutionShape& shape, cudnnHandle_t handle)
+ConvolutionGraph::ConvolutionGraph(const ConvolutionShape& shape, const Target& target)
     : shape_(shape),
-      x_(tensor(kOperandIds[0], shape.dtype, shape.images, shape.height, shape.width,
-                shape.in_channels)),
-      w_(tensor(kOperandIds[1], filter_dtype(shape), shape.out_channels, shape.kernel, shape.kernel,
-                shape.in_channels)),
-      y_(tensor(kOperandIds[2], shape.dtype, shape.images, shape.out_height, shape.out_width,
-                shape.out_channels)),
+      target_(target),
+      tensors_(tensors(shape)),
       convolution_(convolution(shape)),
-      operation_(operation(shape.kind, convolution_, x_, w_, y_)),
-      graph_(graph_of(operation_, handle)) {}
+      copy_(copy()),
+      operations_(operations(shape, convolution_, copy_, tensors_)),
+      graph_(graph_of(operations_, target)) {}
 
 }  // namespace simclr::cuda::cudnn

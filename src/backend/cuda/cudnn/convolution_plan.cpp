@@ -34,13 +34,13 @@ struct ConvolutionPlans::Impl {
     const auto parsed = EngineChoice::parse(choice);
     if (!parsed) fail("\"{}\" names no engine of cuDNN", choice);
     return std::make_unique<cudnn::EnginePlan>(graph, cudnn::make_engine_config(*graph, *parsed),
-                                               device.libraries().handles());
+                                               &device.libraries().handles());
   }
 
   std::unique_ptr<cudnn::EnginePlan> choose(const ConvolutionShape& shape,
                                             const std::string& name) {
-    const auto graph =
-        std::make_shared<const cudnn::ConvolutionGraph>(shape, device.libraries().handles().cudnn);
+    const auto graph = std::make_shared<const cudnn::ConvolutionGraph>(
+        shape, cudnn::Target{.handle = device.libraries().handles().cudnn});
     if (const auto found = preferred.find(name); found != preferred.end()) {
       try {
         return make(graph, found->second);

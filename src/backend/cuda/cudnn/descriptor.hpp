@@ -19,6 +19,8 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
     return CUDNN_TYPE_INT64;
   } else if constexpr (std::is_same_v<T, float>) {
     return CUDNN_TYPE_FLOAT;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return CUDNN_TYPE_BOOLEAN;
   } else if constexpr (std::is_same_v<T, void*>) {
     return CUDNN_TYPE_VOID_PTR;
   } else if constexpr (std::is_same_v<T, cudnnHandle_t>) {
@@ -27,6 +29,8 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
     return CUDNN_TYPE_DATA_TYPE;
   } else if constexpr (std::is_same_v<T, cudnnConvolutionMode_t>) {
     return CUDNN_TYPE_CONVOLUTION_MODE;
+  } else if constexpr (std::is_same_v<T, cudnnPointwiseMode_t>) {
+    return CUDNN_TYPE_POINTWISE_MODE;
   } else if constexpr (std::is_same_v<T, cudnnBackendHeurMode_t>) {
     return CUDNN_TYPE_HEUR_MODE;
   } else if constexpr (std::is_same_v<T, cudnnBackendKnobType_t>) {

@@ -69,8 +69,11 @@ std::vector<Descriptor> ask_heuristics(const ConvolutionGraph& graph, cudnnBacke
   try {
     Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.graph())
-        .set(CUDNN_ATTR_ENGINEHEUR_MODE, mode)
-        .finalize();
+        .set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
+    if (graph.target().properties != nullptr) {
+      heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *graph.target().properties);
+    }
+    heuristics.finalize();
     return heuristics.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                       CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
                                       heuristics.count_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS));
@@ -101,8 +104,11 @@ std::vector<EngineConfig> propose_engine_configs(const ConvolutionGraph& graph) 
 EngineConfig make_engine_config(const ConvolutionGraph& graph, const EngineChoice& choice) {
   Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph.graph())
-      .set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, choice.engine)
-      .finalize();
+      .set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, choice.engine);
+  if (graph.target().properties != nullptr) {
+    engine.set(CUDNN_ATTR_ENGINE_DEVICEPROP, *graph.target().properties);
+  }
+  engine.finalize();
   const std::string_view reason = why_not_admitted(engine, graph.shape());
   if (!reason.empty()) throw CudnnError(fmt::format("{} {}", choice.text(), reason));
 

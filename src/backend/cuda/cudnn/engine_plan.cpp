@@ -7,14 +7,14 @@
 namespace simclr::cuda::cudnn {
 
 EnginePlan::EnginePlan(std::shared_ptr<const ConvolutionGraph> graph, EngineConfig config,
-                       Libraries::Handles& handles)
+                       Libraries::Handles* handles)
     : graph_(std::move(graph)),
       config_(std::move(config)),
       handles_(handles),
       plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
-  plan_.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handles.cudnn)
-      .set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config_.descriptor)
-      .finalize();
+  plan_.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config_.descriptor);
+  if (handles_ != nullptr) plan_.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handles_->cudnn);
+  plan_.finalize();
   const auto bytes = plan_.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
   if (bytes < 0 || static_cast<std::size_t>(bytes) > kWorkspaceLimitBytes) {
     throw CudnnError(fmt::format("{} asks for {} bytes of scratch memory", choice(), bytes));
@@ -36,9 +36,10 @@ const Descriptor& EnginePlan::pack_of(const Addresses& addresses) {
 void EnginePlan::run(const ConvolutionOperands& operands, std::span<std::byte> workspace,
                      cudaStream_t stream) {
   require(workspace.size() >= workspace_bytes_, "a convolution has the workspace it asked for");
-  handles_.use_stream(stream);
+  require(handles_ != nullptr, "a plan that runs has handles");
+  handles_->use_stream(stream);
   const Descriptor& pack = pack_of({operands.x, operands.w, operands.y, workspace.data()});
-  const cudnnStatus_t status = cudnnBackendExecute(handles_.cudnn, plan_.get(), pack.get());
+  const cudnnStatus_t status = cudnnBackendExecute(handles_->cudnn, plan_.get(), pack.get());
   if (status != CUDNN_STATUS_SUCCESS) {
     check(status, fmt::format("{} on {}", graph_->shape().text(), choice()));
   }
