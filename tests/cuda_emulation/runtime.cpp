@@ -138,6 +138,18 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
   return cudaSuccess;
 }
 
+cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width,
+                              std::size_t height, cudaStream_t stream) {
+  if (width > pitch) return cudaErrorInvalidValue;
+  emulation::enqueue(stream, [=] {
+    const DeviceMemoryIsOpen open;
+    for (std::size_t row = 0; row < height; ++row) {
+      std::memset(static_cast<std::byte*>(to) + row * pitch, value, width);
+    }
+  });
+  return cudaSuccess;
+}
+
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
   *stream = new emulation::Stream;
   streams.insert(*stream);
