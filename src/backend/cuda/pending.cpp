@@ -1,6 +1,5 @@
 // Verbs without kernels yet.
 
-#include "communication.hpp"
 #include "input_stage.hpp"
 #include "kernels/finite.hpp"
 #include "steps.hpp"
@@ -80,18 +79,6 @@ StepPointer prepare_step(const NtXentBackward&, const StepContext&) {
 StepPointer prepare_step(const SoftmaxCrossEntropy&, const StepContext&) {
   fail("SoftmaxCrossEntropy has no CUDA kernel yet");
 }
-StepPointer prepare_step(const AllReduce&, const StepContext&) {
-  fail("AllReduce has no CUDA kernel yet");
-}
-StepPointer prepare_step(const AllGather&, const StepContext&) {
-  fail("AllGather has no CUDA kernel yet");
-}
-StepPointer prepare_step(const ReduceGradients&, const StepContext&) {
-  fail("ReduceGradients has no CUDA kernel yet");
-}
-StepPointer prepare_step(const WaitForGradients&, const StepContext&) {
-  fail("WaitForGradients has no CUDA kernel yet");
-}
 StepPointer prepare_step(const CheckFinite&, const StepContext&) {
   fail("CheckFinite has no CUDA kernel yet");
 }
@@ -121,9 +108,6 @@ std::size_t workspace_of(const LarsUpdate&, const SizingContext&) { return 0; }
 
 std::unique_ptr<InputStage> make_input_stage(const InputStageSpec&, Device&) {
   fail("no input stage yet");
-}
-std::unique_ptr<Communicator> make_communicator(Communicator&, Lane, Device&) {
-  fail("no communicator yet");
 }
 bool all_finite(const float*, std::size_t, cudaStream_t) { fail("all_finite has no kernel yet"); }
 

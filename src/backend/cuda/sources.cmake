@@ -5,10 +5,15 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/convert.cu)
 set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/communication.cpp
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp
   ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
   ${CMAKE_CURRENT_LIST_DIR}/memory.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pending.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp)
-set(SIMCLR_CUDA_LIBRARY_SOURCES)
+  ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/staged_communicator.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/transport.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/watch.cpp)
+set(SIMCLR_CUDA_LIBRARY_SOURCES
+  ${CMAKE_CURRENT_LIST_DIR}/nccl_communicator.cpp)
