@@ -220,6 +220,11 @@ TEST_P(Communication, RunsAgainAsItRanOnce) {
       executor.run(3, ops);
     });
     EXPECT_EQ(in_parts, wanted) << time;
+    const auto half_single = run_from_the_start([&] {
+      for (std::size_t op = 0; op < 5; ++op) executor.run(op, op + 1);
+      executor.run(5, ops);
+    });
+    EXPECT_EQ(half_single, wanted) << time;
   }
   for (std::size_t i = 0; i < kCount; ++i) {
     // Bucket 0 was rank 0's values on all ranks, bucket 1 the last rank's, the rest stays.
