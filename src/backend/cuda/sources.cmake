@@ -19,6 +19,7 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
   ${CMAKE_CURRENT_LIST_DIR}/batch_norm.cpp
   ${CMAKE_CURRENT_LIST_DIR}/batch_norm_backward.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/communication.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution_shape.cpp
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp
@@ -35,7 +36,10 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/rendering_stage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/row_tiles.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/staged_communicator.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/transport.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/watch.cpp)
 set(SIMCLR_CUDA_LIBRARY_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/cublaslt/matrix_product.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/convolution_graph.cpp
@@ -45,4 +49,5 @@ set(SIMCLR_CUDA_LIBRARY_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/engine_configs.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/engine_plan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/measure.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/libraries.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/libraries.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/nccl_communicator.cpp)

@@ -4,8 +4,9 @@
 // be checked without a device. Streams execute at once and in order, graphs record and replay.
 //
 // What it can show: results, out-of-bounds accesses (guard pages, AddressSanitizer), host code that
-// reads device memory, divergent barriers, launches that a device would refuse. What it cannot:
-// data races between threads or streams, speed, anything of the libraries (cuDNN, cuBLASLt, NCCL).
+// reads device memory, divergent barriers, launches that a device would refuse. What it cannot: data
+// races between threads or streams, speed, anything of the libraries (cuDNN, cuBLASLt; of NCCL only
+// what include/nccl.h says).
 
 #include <algorithm>
 #include <bit>
@@ -175,6 +176,9 @@ enum cudaError_t {
   cudaErrorNoDevice = 100,
   cudaErrorInsufficientDriver = 35,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureUnjoined = 904,
+  cudaErrorStreamCaptureIsolation = 905,
 };
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
@@ -202,7 +206,11 @@ enum cudaStreamCaptureMode {
   cudaStreamCaptureModeThreadLocal,
   cudaStreamCaptureModeRelaxed
 };
-enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
+enum cudaStreamCaptureStatus {
+  cudaStreamCaptureStatusNone,
+  cudaStreamCaptureStatusActive,
+  cudaStreamCaptureStatusInvalidated
+};
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 
 struct cudaDeviceProp {
