@@ -10,9 +10,9 @@
 #include <fstream>
 #include <thread>
 
-#include "eval/temporary_directory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/evaluation_loader.hpp"
+#include "support/temporary_directory.hpp"
 #include "toy_shards.hpp"
 
 namespace simclr {
