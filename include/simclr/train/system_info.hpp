@@ -15,7 +15,8 @@ std::string job_id();
 std::string cpu_model();
 
 /// Compute threads for this rank: the cores it may run on, divided by the ranks that may run on the
-/// same ones. At least 1. Collective.
+/// same ones. At least 1. Rank 0 warns when the launcher leaves cores of a host to nobody.
+/// Collective.
 int default_threads(Communicator& world);
 
 }  // namespace simclr
