@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/core/host_name.hpp"
 
 namespace simclr {
 
-std::string host_name();
 /// SLURM_JOB_ID, PBS_JOBID or LSB_JOBID; empty outside a batch job.
 std::string job_id();
 /// "Intel(R) Xeon(R) ...".
