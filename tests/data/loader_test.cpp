@@ -12,9 +12,9 @@
 #include <memory_resource>
 #include <thread>
 
-#include "eval/temporary_directory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/evaluation_loader.hpp"
+#include "support/temporary_directory.hpp"
 #include "toy_shards.hpp"
 
 namespace simclr {
