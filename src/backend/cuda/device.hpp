@@ -65,6 +65,7 @@ class Device {
   [[nodiscard]] Lanes& lanes() { return *lanes_; }
   [[nodiscard]] Libraries& libraries() { return *libraries_; }
   [[nodiscard]] ConvolutionPlans& convolution_plans() { return *convolution_plans_; }
+  [[nodiscard]] const ConvolutionPlans& convolution_plans() const { return *convolution_plans_; }
   [[nodiscard]] WeightShadows& shadows() { return shadows_; }
 
  private:
