@@ -138,9 +138,10 @@ void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, 
 int run_bench_loss(Invocation& invocation) {
   BenchConfig config;
   if (!parse(config, invocation.arguments)) return 0;
-  const auto backend = make_backend(config.device, invocation.world);
-  const MachineLimits limits =
-      measure_limits(*backend, compute_threads(config.device, invocation.world));
+  const int threads = compute_threads(config.device, invocation.world);
+  const auto backend = make_backend(config.device, threads, invocation.world);
+  report_device(config.device, *backend);
+  const MachineLimits limits = measure_limits(*backend, threads);
   const double gemm = matrix_product_gflops(*backend, config.repeats);
   fmt::print("{}\nmatrix product 2048 x 2048 x 2048, f32: {:.1f} GFLOP/s\n", limits.text(), gemm);
   fmt::print("NT-Xent, {} dimensions, T = {}\n", config.embedding_dim, config.temperature);

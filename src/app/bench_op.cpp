@@ -85,12 +85,13 @@ void fill_inputs(Executor& executor) {
 int run_bench_op(Invocation& invocation) {
   BenchConfig config;
   if (!parse(config, invocation.arguments)) return 0;
-  const auto backend = make_backend(config.device, invocation.world);
+  const int threads = compute_threads(config.device, invocation.world);
+  const auto backend = make_backend(config.device, threads, invocation.world);
+  report_device(config.device, *backend);
   const DType activations = activation_type(resolve_precision(config.device, *backend));
   Executor executor(record(config, activations), *backend, {});
   fill_inputs(executor);
-  const MachineLimits limits =
-      measure_limits(*backend, compute_threads(config.device, invocation.world));
+  const MachineLimits limits = measure_limits(*backend, threads);
   fmt::print("{}\n{} {} at {}, {} views, {}\n", limits.text(), config.encoder,
              config.stem == Stem::cifar ? "CIFAR stem" : "ImageNet stem", config.image_size,
              config.views, name_of(activations));

@@ -138,9 +138,11 @@ int run_bench_step(Invocation& invocation) {
 
   Communicator& world = invocation.world;
   config.validate_ranks(world.size());
-  const auto backend = make_backend(config.device, world);
+  const int threads = compute_threads(config.device, world);
+  const auto backend = make_backend(config.device, threads, world);
   config.device.precision = resolve_precision(config.device, *backend);
-  const MachineLimits limits = measure_limits(*backend, compute_threads(config.device, world));
+  const MachineLimits limits = measure_limits(*backend, threads);
+  if (!bench.json) report_device(config.device, *backend);
   // A schedule of one step after the warm-up: a learning rate as in training.
   config.warmup_epochs = 0;
   Trainer trainer(config, 1, *backend, world);

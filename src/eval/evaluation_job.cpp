@@ -88,10 +88,11 @@ EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
       world_(&world),
       encoder_(config.checkpoint, world),
       threads_(compute_threads(config.device, world)),
-      backend_(make_backend(config.device, world)),
+      backend_(make_backend(config.device, threads_, world)),
       activations_(activation_type(resolve_precision(config.device, *backend_))) {}
 
 std::unique_ptr<SampleStore> EncoderJob::open(const fs::path& data) {
+  if (!std::exchange(begun_, true)) report_device(config_.device, *backend_);
   return open_sample_store(data, config_.cache, *world_, threads_);
 }
 

@@ -39,7 +39,6 @@ bool use_cuda(const DeviceOptions& device, Communicator& world) {
   const std::string why_not = why_no_cuda_anywhere(world);
   if (why_not.empty()) return true;
   if (device.choice == DeviceChoice::cuda) refuse("option --device: cuda: {}", why_not);
-  log::info("--device auto: computing on the CPU: {}", why_not);
   return false;
 }
 
@@ -97,8 +96,9 @@ int compute_threads(const DeviceOptions& device, Communicator& world) {
   return device.threads > 0 ? device.threads : default_threads(world);
 }
 
-std::unique_ptr<Backend> make_backend(const DeviceOptions& device, Communicator& world) {
-  if (!use_cuda(device, world)) return make_cpu_backend(compute_threads(device, world));
+std::unique_ptr<Backend> make_backend(const DeviceOptions& device, int threads,
+                                      Communicator& world) {
+  if (!use_cuda(device, world)) return make_cpu_backend(threads);
   const NodePlace place = node_place(world);
   return make_cuda_backend({.local_rank = place.rank,
                             .local_ranks = place.ranks,
@@ -107,6 +107,13 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& device, Communicator&
                             .allow_tf32 = device.allow_tf32,
                             .timeout_seconds = device.timeout_seconds,
                             .plan_cache = plan_cache_file(device)});
+}
+
+void report_device(const DeviceOptions& device, const Backend& backend) {
+  if (device.choice != DeviceChoice::automatic || backend.name() != "cpu") return;
+  const std::string why_not = why_no_cuda();
+  log::info("--device auto: computing on the CPU: {}",
+            why_not.empty() ? "another rank has no GPU" : why_not);
 }
 
 Precision resolve_precision(const DeviceOptions& device, const Backend& backend) {

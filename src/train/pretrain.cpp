@@ -250,7 +250,8 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
   validate_all(asked, world);
   std::optional<SystemClock::time_point> deadline;
   if (asked.stop_before_minutes) deadline = job_deadline(*asked.stop_before_minutes);
-  const auto backend = make_backend(asked.device, world);
+  const int threads = compute_threads(asked.device, world);
+  const auto backend = make_backend(asked.device, threads, world);
   (void)resolve_precision(asked.device, *backend);
 
   std::optional<RunDirectory> run;
@@ -259,7 +260,6 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
   PretrainConfig config = asked;
   config.device.precision = run_precision(asked.device, root_run, *backend, world);
   const std::optional<Environment> earlier = take_over_environment(root_run, *backend);
-  const int threads = compute_threads(config.device, world);
   const auto store = open_sample_store(config.data, config.cache, world, threads);
 
   Span span{.first = first_step(root_run, world),
@@ -276,6 +276,7 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
   });
   const Environment environment = describe_environment(build, *backend, threads, world, earlier);
   write_environment(config.run_dir, environment, *backend, world);
+  report_device(config.device, *backend);
   report_changes(earlier, environment);
   describe_run(trainer, *store, span, *backend, world);
   if (span.first >= span.end) span.end = span.first;

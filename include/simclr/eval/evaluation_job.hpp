@@ -49,6 +49,7 @@ class EncoderJob {
   int threads_;
   std::unique_ptr<Backend> backend_;
   DType activations_;
+  bool begun_ = false;
 };
 
 /// An evaluation of an encoder with a labelled training and test set.

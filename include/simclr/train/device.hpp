@@ -45,10 +45,14 @@ void validate(const DeviceOptions& device);
 /// Compute threads of this rank. Collective.
 int compute_threads(const DeviceOptions& device, Communicator& world);
 
-/// The same kind of backend on all ranks. `automatic` is CUDA where every rank has a device, else
-/// the CPU, and the log says why. Throws RefusedError on every rank where CUDA is asked for and one
-/// rank has no device. Collective.
-std::unique_ptr<Backend> make_backend(const DeviceOptions& device, Communicator& world);
+/// The same kind of backend on all ranks: `automatic` is CUDA where every rank has a GPU, else the
+/// CPU with `threads` threads. Throws RefusedError on every rank where CUDA is asked for and one of
+/// them has none. Collective.
+std::unique_ptr<Backend> make_backend(const DeviceOptions& device, int threads,
+                                      Communicator& world);
+
+/// Says in the log when `automatic` has come to the CPU, and why; for when work begins.
+void report_device(const DeviceOptions& device, const Backend& backend);
 
 /// What `device.precision` means on this backend; never automatic. Refuses fp16 on the CPU, and
 /// bf16 where the CPU would emulate it.
