@@ -70,7 +70,7 @@ void validate(const PreviewConfig& config) {
 
 int count_threads(const PretrainConfig& config) {
   if (config.loader_threads > 0) return config.loader_threads;
-  if (config.threads > 0) return config.threads;
+  if (config.device.threads > 0) return config.device.threads;
   cpu_set_t cores;
   CPU_ZERO(&cores);
   return sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;

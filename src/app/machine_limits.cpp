@@ -111,6 +111,7 @@ double copy_rate(int threads) {
 
 MachineLimits measure_machine_limits(int threads) {
   MachineLimits limits{.threads = threads > 0 ? threads : omp_get_num_procs()};
+  limits.machine = fmt::format("this machine, {} threads", limits.threads);
   if (__builtin_cpu_supports("avx512f")) {
     limits.f32_gflops = rate_of(multiply_add_512, 2 * 16, limits.threads);
   } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
@@ -126,10 +127,10 @@ MachineLimits measure_machine_limits(int threads) {
 }
 
 std::string MachineLimits::text() const {
-  return fmt::format(
-      "limits of this machine, {} threads: f32 {:.0f} GFLOP/s, bf16 {}, copy {:.1f} GB/s", threads,
-      f32_gflops, bf16_gflops ? fmt::format("{:.0f} GFLOP/s", *bf16_gflops) : "not native",
-      copy_gbytes_per_second);
+  return fmt::format("limits of {}: f32 {:.0f} GFLOP/s, bf16 {}, copy {:.1f} GB/s", machine,
+                     f32_gflops,
+                     bf16_gflops ? fmt::format("{:.0f} GFLOP/s", *bf16_gflops) : "not native",
+                     copy_gbytes_per_second);
 }
 
 }  // namespace simclr

@@ -55,6 +55,8 @@ class RunDirectory {
   [[nodiscard]] std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   /// Where training goes on; empty for a new run.
   [[nodiscard]] const std::optional<FoundCheckpoint>& resumed() const { return resumed_; }
+  /// In which the run that is gone on with began; empty for a new one.
+  [[nodiscard]] std::optional<Precision> precision() const { return precision_; }
   [[nodiscard]] int restarts() const { return restarts_; }
 
   /// Writes config.cfg, creates what is missing and sets later checkpoints aside: the run begins.
@@ -65,6 +67,7 @@ class RunDirectory {
   NewDirectory directory_;
   std::unique_ptr<RunLock> lock_;
   std::optional<FoundCheckpoint> resumed_;
+  std::optional<Precision> precision_;
   int restarts_ = 0;
 };
 

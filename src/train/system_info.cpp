@@ -1,4 +1,4 @@
-#include "simclr/train/system_info.hpp"
+#include "system_info.hpp"
 
 #include <fmt/format.h>
 #include <sched.h>
@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <fstream>
 
 #include "core_usage.hpp"
 #include "simclr/core/log.hpp"
@@ -44,14 +43,6 @@ std::string job_id() {
     if (const char* value = std::getenv(variable)) return value;
   }
   return "";
-}
-
-std::string cpu_model() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
 }
 
 int default_threads(Communicator& world) {

@@ -4,9 +4,11 @@
 
 #include "availability.hpp"
 #include "communication.hpp"
+#include "convolution_plan.hpp"
 #include "device.hpp"
 #include "input_stage.hpp"
 #include "kernels/finite.hpp"
+#include "libraries.hpp"
 #include "memory.hpp"
 #include "runner.hpp"
 #include "steps.hpp"
@@ -28,6 +30,8 @@ class CudaBackend final : public Backend {
                        static_cast<double>(p.memory_bytes) / kGigabyte, p.driver_version / 1000,
                        p.driver_version % 1000 / 10);
   }
+  [[nodiscard]] std::string model() const override { return device_.properties().name; }
+  [[nodiscard]] std::string libraries() const override { return cuda::Libraries::versions(); }
   [[nodiscard]] bool supports(DType activations) const override {
     return activations == DType::f32 || activations == DType::bf16 || activations == DType::f16;
   }
@@ -86,6 +90,15 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
                                       std::vector<std::string> names) override {
     return cuda::make_runner(std::move(steps), std::move(names), device_);
+  }
+  [[nodiscard]] bool runs_ahead() const override { return true; }
+  void wait() override { device_.lanes().compute.synchronise(); }
+
+  [[nodiscard]] std::map<std::string, std::string> plans() const override {
+    return device_.convolution_plans().choices();
+  }
+  void prefer_plans(const std::map<std::string, std::string>& plans) override {
+    device_.convolution_plans().prefer(plans);
   }
 
  private:

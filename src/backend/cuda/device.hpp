@@ -77,6 +77,7 @@ class Device {
   void wait(cudaStream_t stream) { watch_.wait(stream); }
   [[nodiscard]] Libraries& libraries() { return *libraries_; }
   [[nodiscard]] ConvolutionPlans& convolution_plans() { return *convolution_plans_; }
+  [[nodiscard]] const ConvolutionPlans& convolution_plans() const { return *convolution_plans_; }
   [[nodiscard]] WeightShadows& shadows() { return shadows_; }
 
  private:
