@@ -33,20 +33,6 @@ TensorTrace trace_of(std::span<const float> values) {
   return trace;
 }
 
-constexpr double kMegabyte = 1e6;
-
-Buffer allocate(Backend& backend, std::size_t bytes, std::string_view what) {
-  try {
-    return backend.allocate(bytes);
-  } catch (const OutOfDeviceMemory& error) {
-    throw OutOfDeviceMemory(
-        error.asked_bytes, error.free_bytes,
-        fmt::format("out of device memory: {} need {:.1f} MB, {:.1f} MB are free", what,
-                    static_cast<double>(error.asked_bytes) / kMegabyte,
-                    static_cast<double>(error.free_bytes) / kMegabyte));
-  }
-}
-
 }  // namespace
 
 Executor::Executor(Program program, Backend& backend, Communicators communicators,
@@ -54,14 +40,14 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
     : program_(std::move(program)), backend_(&backend) {
   const auto storage_bytes = [&](const TensorInfo& info) { return backend.storage_bytes(info); };
   plan_ = plan_arena(program_, storage_bytes, options.keep);
-  arena_ = allocate(backend, plan_.arena_bytes, "the activations");
+  arena_ = backend.allocate(plan_.arena_bytes);
   if (options.poison_arena) backend.poison({arena_.data(), arena_.bytes()});
 
   std::size_t workspace_bytes = 0;
   for (const Op& op : program_.ops) {
     workspace_bytes = std::max(workspace_bytes, backend.workspace_bytes(program_, op));
   }
-  workspace_ = allocate(backend, workspace_bytes, "the scratch buffers of the ops");
+  workspace_ = backend.allocate(workspace_bytes);
 
   for (std::size_t t = 0; t < program_.tensors.size(); ++t) {
     const TensorInfo& info = program_.tensors[t];
@@ -69,13 +55,12 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
       const TensorInfo whole = flat_info(info.storage);
       auto& buffer = flat_[info.storage];
       if (buffer.data() == nullptr) {
-        buffer = allocate(backend, backend.storage_bytes(whole), "parameters and their like");
+        buffer = backend.allocate(backend.storage_bytes(whole));
         set_flat(info.storage,
                  std::vector<float>(static_cast<std::size_t>(whole.shape.elements())));
       }
     } else if (info.storage != Storage::arena) {
-      own_[TensorId{static_cast<std::int32_t>(t)}] =
-          allocate(backend, plan_.bytes[t], "the values of '" + info.name + "'");
+      own_[TensorId{static_cast<std::int32_t>(t)}] = backend.allocate(plan_.bytes[t]);
     }
   }
 

@@ -17,9 +17,6 @@
 namespace simclr {
 namespace {
 
-/// Of free device memory, for what is not counted: library handles, plans, staging buffers.
-constexpr double kUsableShare = 0.9;
-
 class Stopwatch {
  public:
   /// Seconds since the last call.
@@ -83,22 +80,9 @@ Trainer::Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Bac
 }
 
 std::unique_ptr<Executor> Trainer::make_executor() const {
-  try {
-    return std::make_unique<Executor>(
-        record_pretraining(spec_), backend_,
-        Communicators{world_.get(), bn_group_.get(), gradient_lane_.get()});
-  } catch (const OutOfDeviceMemory& error) {
-    // Activations grow with the batch and are nearly all of it.
-    const double share =
-        static_cast<double>(error.free_bytes) / static_cast<double>(error.asked_bytes);
-    const auto fits = static_cast<std::int64_t>(std::min(share, 1.0) * kUsableShare *
-                                                static_cast<double>(spec_.local_samples));
-    fail(
-        "{}, with {} images a rank; about {} would fit: lower --batch-size, use more ranks, {}or "
-        "a 16-bit --precision",
-        error.what(), spec_.local_samples, fits,
-        spec_.recompute_blocks ? "" : "--recompute blocks ");
-  }
+  return std::make_unique<Executor>(
+      record_pretraining(spec_), backend_,
+      Communicators{world_.get(), bn_group_.get(), gradient_lane_.get()});
 }
 
 void Trainer::stage(const InputBatch& batch) { input_->stage(batch); }
