@@ -14,6 +14,8 @@ set(SIMCLR_MPI_ENVIRONMENT
   OMPI_MCA_btl_vader_single_copy_mechanism=none
   OMPI_MCA_mpi_yield_when_idle=1
   OMPI_MCA_hwloc_base_binding_policy=none
+  # One rank without a launcher needs no daemon beside it; starting one takes longer than most tests.
+  OMPI_MCA_ess_singleton_isolated=1
   # Tests share the cores: threads that wait must not spin.
   OMP_WAIT_POLICY=passive)
 set(SIMCLR_SANITIZER_ENVIRONMENT

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "command.hpp"
+#include "output_file.hpp"
 #include "preview.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
@@ -64,10 +65,7 @@ void validate(const PreviewConfig& config) {
   if (config.samples < 1 || config.samples > 300) {
     refuse("option --samples: {} is not accepted; allowed: 1 to 300", config.samples);
   }
-  const auto directory = config.output.parent_path();
-  if (!directory.empty() && !std::filesystem::is_directory(directory)) {
-    refuse("option --output: there is no directory '{}'", directory.string());
-  }
+  require_directory_of(config.output);
 }
 
 int count_threads(const PretrainConfig& config) {

@@ -138,17 +138,26 @@ void write_state(const fs::path& directory, const RunState& state) {
   file.commit();
 }
 
-RunDirectory::RunDirectory(const PretrainConfig& config) : path_(config.run_dir) {
+NewDirectory::NewDirectory(const fs::path& directory) {
+  for (fs::path at = fs::absolute(directory).lexically_normal();
+       !fs::exists(at) && at != at.parent_path(); at = at.parent_path()) {
+    made_.push_back(at);
+  }
   std::error_code error;
-  const bool is_new = !fs::exists(path_);
-  if (is_new && config.resume != "auto" && config.resume != "none") {
-    require_same_run(open_checkpoint(config.resume).checkpoint.configuration, config.resume,
-                     config);
+  fs::create_directories(directory, error);
+  if (!fs::is_directory(directory)) {
+    refuse("option --run-dir: cannot create the directory {}: {}", directory.string(),
+           error ? error.message() : "a file of this name is in the way");
   }
-  fs::create_directories(path_, error);
-  if (!fs::is_directory(path_)) {
-    refuse("option --run-dir: cannot create the directory {}: {}", path_.string(), error.message());
-  }
+}
+
+NewDirectory::~NewDirectory() {
+  std::error_code not_empty;
+  for (const fs::path& directory : made_) fs::remove(directory, not_empty);
+}
+
+RunDirectory::RunDirectory(const PretrainConfig& config)
+    : path_(config.run_dir), directory_(config.run_dir) {
   lock_ = std::make_unique<RunLock>(path_);
   const bool is_restart = holds_a_run(path_);
   Start start = find_start(config);
@@ -157,7 +166,8 @@ RunDirectory::RunDirectory(const PretrainConfig& config) : path_(config.run_dir)
   if (is_restart) restarts_ = earlier_restarts(path_) + 1;
 }
 
-void RunDirectory::begin(const PretrainConfig& config) const {
+void RunDirectory::begin(const PretrainConfig& config) {
+  directory_.keep();
   fs::create_directories(checkpoints());
   remove_unfinished_checkpoints(checkpoints());
   const std::int64_t start = resumed_ ? resumed_->checkpoint.step : -1;

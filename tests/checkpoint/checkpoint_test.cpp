@@ -7,8 +7,8 @@
 #include <fstream>
 #include <numeric>
 
-#include "eval/temporary_directory.hpp"
 #include "simclr/core/check.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace simclr {
 namespace {

@@ -124,7 +124,9 @@ class Backend {
   [[nodiscard]] virtual bool all_finite(const std::byte* values, std::size_t count) = 0;
 
   virtual std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) = 0;
-  virtual std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps) = 0;
+  /// `names`, one for each step, are for people: profilers and messages.
+  virtual std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
+                                              std::vector<std::string> names) = 0;
 
   /// Whether Runner::run returns before the work is done.
   [[nodiscard]] virtual bool runs_ahead() const = 0;

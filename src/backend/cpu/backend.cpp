@@ -81,7 +81,8 @@ class CpuBackend final : public Backend {
     return std::visit([&](const auto& o) { return cpu::prepare_step(o, context); }, op);
   }
 
-  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps) override {
+  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
+                                      std::vector<std::string> /*names*/) override {
     return cpu::make_runner(std::move(steps), threads_, pending_);
   }
   [[nodiscard]] bool runs_ahead() const override { return false; }
