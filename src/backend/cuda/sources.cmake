@@ -7,7 +7,8 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/filter.cu
   ${kernels_dir}/finite.cu
   ${kernels_dir}/optimizer.cu
-  ${kernels_dir}/pool.cu)
+  ${kernels_dir}/pool.cu
+  ${kernels_dir}/top_k.cu)
 set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution.cpp
@@ -19,5 +20,6 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/pending.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pool.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/top_k.cpp)
 set(SIMCLR_CUDA_LIBRARY_SOURCES)
