@@ -2,7 +2,6 @@
 
 #include "convolution_plan.hpp"
 
-#include <fmt/format.h>
 
 #include <cstdlib>
 #include <string_view>
@@ -172,10 +171,5 @@ std::map<std::string, std::string> ConvolutionPlans::choices() const {
   return all;
 }
 void ConvolutionPlans::prefer(const std::map<std::string, std::string>& /*choices*/) {}
-
-std::string ConvolutionShape::text() const {
-  return fmt::format("{} {} {}x{}x{}x{} -> {}, {}x{} / {}", static_cast<int>(kind), name_of(dtype),
-                     images, height, width, in_channels, out_channels, kernel, kernel, stride);
-}
 
 }  // namespace simclr::cuda
