@@ -65,21 +65,6 @@ StepPointer prepare_step(const Relu&, const StepContext&) { fail("Relu has no CU
 StepPointer prepare_step(const ReluBackward&, const StepContext&) {
   fail("ReluBackward has no CUDA kernel yet");
 }
-StepPointer prepare_step(const L2Normalize&, const StepContext&) {
-  fail("L2Normalize has no CUDA kernel yet");
-}
-StepPointer prepare_step(const L2NormalizeBackward&, const StepContext&) {
-  fail("L2NormalizeBackward has no CUDA kernel yet");
-}
-StepPointer prepare_step(const NtXentForward&, const StepContext&) {
-  fail("NtXentForward has no CUDA kernel yet");
-}
-StepPointer prepare_step(const NtXentBackward&, const StepContext&) {
-  fail("NtXentBackward has no CUDA kernel yet");
-}
-StepPointer prepare_step(const SoftmaxCrossEntropy&, const StepContext&) {
-  fail("SoftmaxCrossEntropy has no CUDA kernel yet");
-}
 StepPointer prepare_step(const AllReduce&, const StepContext&) {
   fail("AllReduce has no CUDA kernel yet");
 }
@@ -113,9 +98,6 @@ std::size_t workspace_of(const BnBackwardReduce&, const SizingContext&) { return
 std::size_t workspace_of(const MatMul&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const MatMulBackwardData&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const MatMulBackwardWeights&, const SizingContext&) { return 0; }
-std::size_t workspace_of(const NtXentForward&, const SizingContext&) { return 0; }
-std::size_t workspace_of(const NtXentBackward&, const SizingContext&) { return 0; }
-std::size_t workspace_of(const SoftmaxCrossEntropy&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const CheckFinite&, const SizingContext&) { return 0; }
 std::size_t workspace_of(const LarsUpdate&, const SizingContext&) { return 0; }
 
