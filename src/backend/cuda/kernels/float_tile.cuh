@@ -40,7 +40,7 @@ __device__ __forceinline__ void load_operand(const float (&row)[kFloatPitch], in
 /// sums += a^T b.
 __device__ __forceinline__ void multiply_slice(const FloatSlice& a, const FloatSlice& b,
                                                FloatSums& sums) {
-#pragma unroll
+#pragma unroll 4  // of all 8, the gradient's registers do not suffice
   for (int k = 0; k < kSliceDepth; ++k) {
     float of_a[8];
     float of_b[8];

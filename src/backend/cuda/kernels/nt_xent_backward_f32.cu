@@ -16,6 +16,7 @@ namespace {
 struct GradientShared {
   FloatSlices slices;
   float weights[kFloatTile][kFloatPitch];
+  float lse[kFloatTile];  ///< of the block's rows
 };
 
 /// s becomes P_ij + P_ji - 2 [j is i's partner], 0 for j = i.
@@ -33,9 +34,8 @@ __device__ __forceinline__ void pair_weights(const SimilarityShape& shape, const
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       const int down = spread(0, i);
-      const float own = row + down < shape.rows ? lse[row + down] : 0;
       const float x = s[i][j] * inverse_temperature;
-      float weight = expf(x - own) + expf(x - other);
+      float weight = expf(x - lse[tile_row() * 4 + down]) + expf(x - other);
       if (is_partner(shape, column + right, distance + right - down)) weight -= 2;
       s[i][j] = distance + right == down || !is_column ? 0 : weight;
     }
@@ -102,13 +102,17 @@ __global__ void __launch_bounds__(kFloatThreads)
   const int split = static_cast<int>(blockIdx.z);
   const float* rows = u + std::int64_t{first_row} * shape.stride;
   const ColumnRange columns = columns_of_split(shape, split);
+  if (threadIdx.x < kFloatTile) {
+    const int row = first_row + static_cast<int>(threadIdx.x);
+    shared.lse[threadIdx.x] = row < shape.rows ? lse[row] : 0;
+  }
   FloatSums gradients{};
   for (int first = columns.first; first < columns.last; first += kFloatTile) {
     const float* embeddings = u_all + std::int64_t{first} * shape.stride;
     FloatSums s;
     similarity_tile(rows, shape.rows - first_row, embeddings, shape.columns - first, shape.stride,
                     shared.slices, s);
-    pair_weights(shape, lse, lse_all, inverse_temperature, first_row, first, s);
+    pair_weights(shape, shared.lse, lse_all, inverse_temperature, first_row, first, s);
     store_weights(s, shared.weights);
     accumulate_gradients(embeddings, shape.columns - first, shape.stride, first_depth, shared,
                          gradients);
