@@ -14,6 +14,8 @@ set(SIMCLR_MPI_ENVIRONMENT
   OMPI_MCA_btl_vader_single_copy_mechanism=none
   OMPI_MCA_mpi_yield_when_idle=1
   OMPI_MCA_hwloc_base_binding_policy=none
+  # One rank without a launcher needs no daemon beside it; starting one takes longer than most tests.
+  OMPI_MCA_ess_singleton_isolated=1
   # Tests share the cores: threads that wait must not spin.
   OMP_WAIT_POLICY=passive)
 set(SIMCLR_SANITIZER_ENVIRONMENT
@@ -22,9 +24,13 @@ set(SIMCLR_SANITIZER_ENVIRONMENT
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1)
 
 function(simclr_set_test_properties name labels processors timeout)
+  set(environment ${SIMCLR_MPI_ENVIRONMENT} ${SIMCLR_SANITIZER_ENVIRONMENT})
+  if(NOT cuda IN_LIST labels)
+    list(APPEND environment CUDA_VISIBLE_DEVICES=)  # --device auto is then the CPU everywhere
+  endif()
   set_tests_properties(${name} PROPERTIES
     LABELS "${labels}" PROCESSORS ${processors} TIMEOUT ${timeout} SKIP_RETURN_CODE 77
-    ENVIRONMENT "${SIMCLR_MPI_ENVIRONMENT};${SIMCLR_SANITIZER_ENVIRONMENT}")
+    ENVIRONMENT "${environment}")
 endfunction()
 
 # simclr_test(<name> SOURCES ... [DEPENDS ...] [LABELS unit ...] [RANKS 1 2 4] [TIMEOUT s])

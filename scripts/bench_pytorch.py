@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Times one SimCLR training step in PyTorch: forward, NT-Xent, backward, LARS, on views that are ready.
 
-The counterpart of `simclr bench step`; scripts/bench_step.py runs the two side by side.
+channels_last, automatic mixed precision; eager, compiled, or captured in a CUDA graph. With --augment the views
+are made within the step, on the same device. The counterpart of `simclr bench step`; scripts/bench_step.py runs the two side by side.
 On Debian use /usr/bin/python3, the interpreter that python3-torch belongs to.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "pytorch"))
 
 import torch  # noqa: E402
+from gpu_augment import two_views  # noqa: E402
 from simclr_torch import BLOCKS, Lars, SimClr, nt_xent  # noqa: E402
 
 
@@ -28,9 +30,12 @@ def parse_arguments():
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=8, help="images; a step sees twice as many views")
     parser.add_argument("--temperature", type=float, default=0.1)
-    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
+    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--compile", action="store_true", help="torch.compile (PyTorch 2 or newer)")
+    parser.add_argument("--mode", default="eager", choices=["eager", "compile", "graph"],
+                        help="compile: torch.compile (PyTorch 2); graph: the step as one CUDA graph")
+    parser.add_argument("--augment", action="store_true", help="make the views in the step, from stored images")
+    parser.add_argument("--stored-size", type=int, default=0, help="side of those; 0: 256/224 of the image size")
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
     parser.add_argument("--warmup", type=int, default=2, help="steps before timing starts")
     parser.add_argument("--repeats", type=int, default=5, help="timed steps; the median is reported")
@@ -38,29 +43,62 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def make_views(options, device):
+    """A function that gives the step its views."""
+    size, count = options.image_size, options.batch_size
+    if not options.augment:
+        views = torch.rand(2 * count, 3, size, size, device=device)
+        views = views.contiguous(memory_format=torch.channels_last)
+        return lambda: views
+    side = options.stored_size or (size if size <= 32 else round(size * 256 / 224))
+    stored = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, device=device)
+    cifar = options.stem == "cifar"
+    make = torch.compile(two_views) if options.mode == "compile" else two_views
+    return lambda: make(stored, size, 0.5 if cifar else 1.0, not cifar).contiguous(
+        memory_format=torch.channels_last)
+
+
 def make_step(options):
     device = torch.device(options.device)
     model = SimClr(options.encoder, options.width, options.stem == "cifar", options.head_layers)
     model = model.to(device).to(memory_format=torch.channels_last).train()
     optimizer = Lars(model.parameters())
-    forward = torch.compile(model) if options.compile else model
-    size = options.image_size
-    views = torch.rand(2 * options.batch_size, 3, size, size, device=device)
-    views = views.contiguous(memory_format=torch.channels_last)
-    precision = contextlib.nullcontext
-    if options.precision == "bf16":
-        precision = lambda: torch.autocast(options.device, torch.bfloat16)  # noqa: E731
+    forward = torch.compile(model) if options.mode == "compile" else model
+    views = make_views(options, device)
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.precision)
+    # fp16 would also need a gradient scaler: left out, in PyTorch's favour.
+    precision = contextlib.nullcontext if kind is None else lambda: torch.autocast(options.device, kind)
 
     def step():
         optimizer.zero_grad()
+        inputs = views()
         with precision():
-            _, z = forward(views)
+            _, z = forward(inputs)
         loss = nt_xent(z.float(), options.temperature)
         loss.backward()
         optimizer.step(0.1)
         return loss
 
-    return step
+    return capture(step, options.warmup) if options.mode == "graph" else step
+
+
+def capture(step, warmup):
+    """The step as one CUDA graph, after some ordinary ones on a side stream."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(max(warmup, 3)):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+
+    def replay():
+        graph.replay()
+        return loss
+
+    return replay
 
 
 def wait(options):
@@ -70,6 +108,8 @@ def wait(options):
 
 def main():
     options = parse_arguments()
+    if options.mode == "graph" and options.device != "cuda":
+        sys.exit("bench_pytorch: --mode graph needs --device cuda")
     torch.manual_seed(0)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -92,7 +132,7 @@ def main():
         "framework": "pytorch", "version": torch.__version__, "encoder": options.encoder,
         "width": options.width, "stem": options.stem, "image_size": options.image_size,
         "batch_size": options.batch_size, "precision": options.precision, "device": options.device,
-        "compiled": options.compile, "threads": torch.get_num_threads(),
+        "mode": options.mode, "augment": options.augment, "threads": torch.get_num_threads(),
         "seconds_per_step": median, "seconds_fastest": min(seconds),
         "views_per_second": 2 * options.batch_size / median,
     }
@@ -100,7 +140,7 @@ def main():
         print(json.dumps(result))
     else:
         print(f"PyTorch {torch.__version__}, {options.encoder} width {options.width:g}, "
-              f"{2 * options.batch_size} views of {options.image_size} px, {options.precision}: "
+              f"{2 * options.batch_size} views of {options.image_size} px, {options.precision}, {options.mode}: "
               f"{median:.4f} s a step, {result['views_per_second']:.1f} views/s")
 
 

@@ -2,7 +2,8 @@
 """Times the training step of simclr and of PyTorch alternately, on one machine, and prints the ratios.
 
 The neighbours of a shared machine come and go: the two take turns within every round, a ratio is taken
-within each round, and the median round is reported beside the slowest and the fastest.
+within each round, and the median round is reported beside the slowest and the fastest. On a GPU PyTorch runs eager,
+compiled and as a CUDA graph: the best of these rows is the yardstick.
 """
 
 import argparse
@@ -15,11 +16,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# name: encoder, stem, image size, images a step (twice as many views)
+# name: encoder, stem, image size, images a step (twice as many views) on a CPU and on a GPU
 SHAPES = {
-    "R18-CIFAR": ("resnet18", "cifar", 32, 32),
-    "R50-224": ("resnet50", "imagenet", 224, 8),
+    "R18-CIFAR": ("resnet18", "cifar", 32, {"cpu": 32, "cuda": 1024}),
+    "R50-224": ("resnet50", "imagenet", 224, {"cpu": 8, "cuda": 256}),
 }
+MODES = {"cpu": ["eager"], "cuda": ["eager", "compile", "graph"]}
 
 
 def run_json(command):
@@ -30,24 +32,26 @@ def run_json(command):
 
 
 def shape_options(shape, precision, options):
-    encoder, stem, size, batch = SHAPES[shape]
+    encoder, stem, size, batches = SHAPES[shape]
+    batch = options.batch_size or batches[options.device]
     return ["--encoder", encoder, "--stem", stem, "--image-size", str(size), "--batch-size", str(batch),
             "--precision", precision, "--threads", str(options.threads), "--device", options.device,
             "--repeats", str(options.repeats), "--json"]
 
 
 def measure(shape, precision, options):
-    """[(views/s of simclr, [views/s of each PyTorch])] by round, and the PyTorch versions."""
+    """[(views/s of simclr, [views/s of each PyTorch])] by round, and what those PyTorch runs are."""
     shared = shape_options(shape, precision, options)
     ours = [options.simclr, "bench", "step", *shared]
-    theirs = [[python, str(ROOT / "scripts" / "bench_pytorch.py"), *shared] for python in options.python]
-    rounds, versions = [], []
+    theirs = [[python, str(ROOT / "scripts" / "bench_pytorch.py"), *shared, "--mode", mode]
+              for python in options.python for mode in MODES[options.device]]
+    rounds, names = [], []
     for _ in range(options.rounds):
         ours_rate = run_json(ours)["views_per_second"]
         results = [run_json(command) for command in theirs]
-        versions = [result["version"] for result in results]
+        names = [f"{result['version']} {result['mode']}" for result in results]
         rounds.append((ours_rate, [result["views_per_second"] for result in results]))
-    return rounds, versions
+    return rounds, names
 
 
 def main():
@@ -57,6 +61,7 @@ def main():
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--precisions", default="bf16,fp32")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--batch-size", type=int, default=0, help="images a step, instead of each shape's own")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5, help="timed steps of each run")
@@ -69,12 +74,12 @@ def main():
     print("|---|---|---|---|---|", flush=True)
     for shape in options.shapes.split(","):
         for precision in options.precisions.split(","):
-            rounds, versions = measure(shape, precision, options)
+            rounds, names = measure(shape, precision, options)
             ours = statistics.median(r[0] for r in rounds)
-            for which, version in enumerate(versions):
+            for which, name in enumerate(names):
                 theirs = statistics.median(r[1][which] for r in rounds)
                 ratios = [r[0] / r[1][which] for r in rounds]
-                print(f"| {shape} | {precision} | {ours:.1f} | {theirs:.1f} ({version}) | "
+                print(f"| {shape} | {precision} | {ours:.1f} | {theirs:.1f} ({name}) | "
                       f"{statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) |", flush=True)
 
 

@@ -125,17 +125,21 @@ class Lars:
 
     @torch.no_grad()
     def step(self, rate):
-        for parameter, velocity in zip(self.parameters, self.velocity):
-            gradient = parameter.grad
-            if parameter.dim() > 1:
-                gradient = gradient.add(parameter, alpha=self.weight_decay)
-                weight_norm, gradient_norm = parameter.norm(), gradient.norm()
-                trust = torch.where((weight_norm > 0) & (gradient_norm > 0),
-                                    self.eta * weight_norm / gradient_norm,
-                                    torch.ones_like(weight_norm))
-                gradient = gradient * trust
-            velocity.mul_(self.momentum).add_(gradient, alpha=rate)
-            parameter.sub_(velocity)
+        """All parameters at once by PyTorch's multi-tensor operations: one launch for many tensors."""
+        matrices = [p for p in self.parameters if p.dim() > 1]
+        decayed = torch._foreach_add([p.grad for p in matrices], matrices, alpha=self.weight_decay)
+        trusted = iter(torch._foreach_mul(decayed, self._trust_ratios(matrices, decayed)))
+        gradients = [next(trusted) if p.dim() > 1 else p.grad for p in self.parameters]
+        torch._foreach_mul_(self.velocity, self.momentum)
+        torch._foreach_add_(self.velocity, gradients, alpha=rate)
+        torch._foreach_sub_(self.parameters, self.velocity)
+
+    def _trust_ratios(self, weights, gradients):
+        of_weights = torch.stack(torch._foreach_norm(weights))
+        of_gradients = torch.stack(torch._foreach_norm(gradients))
+        trust = torch.where((of_weights > 0) & (of_gradients > 0), self.eta * of_weights / of_gradients,
+                            torch.ones_like(of_weights))
+        return list(trust.unbind())
 
     def zero_grad(self):
         for parameter in self.parameters:

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "bench_report.hpp"
 #include "command.hpp"
 #include "machine_limits.hpp"
 #include "simclr/augment/augmentation.hpp"
@@ -154,8 +155,11 @@ int run_bench_augment(Invocation& invocation) {
   const MachineLimits limits = measure_machine_limits(1);
   const double flops_per_second = limits.f32_gflops * 1e9;
   const double bytes_per_second = limits.copy_gbytes_per_second * 1e9;
-  nlohmann::json rows = nlohmann::json::array();
-  std::string table = fmt::format(
+  BenchReport report;
+  report.facts = {{"kernels", augmentation_kernels()},
+                  {"flops_per_second", flops_per_second},
+                  {"copied_bytes_per_second", bytes_per_second}};
+  report.table = fmt::format(
       "augmentation on one core; {} kernels; limits of this core: {:.0f} GFLOP/s multiply-add, "
       "{:.1f} GB/s copied\n{:>4}  {:<26} {:>9} {:>10} {:>12} {:>10}\n",
       augmentation_kernels(), limits.f32_gflops, limits.copy_gbytes_per_second, "side", "ops",
@@ -164,21 +168,12 @@ int run_bench_augment(Invocation& invocation) {
     const Result result = measure(setting, bench);
     const double arithmetic = result.work.flops / flops_per_second;
     const double memory = result.work.bytes / bytes_per_second;
-    table += fmt::format("{:>4}  {:<26} {:>9.1f} {:>10.0f} {:>9.1f} us {:>7.1f} us\n",
-                         setting.config.image_size, setting.ops, result.seconds_per_view * 1e6,
-                         1 / result.seconds_per_view, arithmetic * 1e6, memory * 1e6);
-    rows.push_back(to_json(setting, result, arithmetic, memory));
+    report.add(fmt::format("{:>4}  {:<26} {:>9.1f} {:>10.0f} {:>9.1f} us {:>7.1f} us",
+                           setting.config.image_size, setting.ops, result.seconds_per_view * 1e6,
+                           1 / result.seconds_per_view, arithmetic * 1e6, memory * 1e6),
+               to_json(setting, result, arithmetic, memory));
   }
-  if (bench.json) {
-    std::cout << nlohmann::json{{"kernels", augmentation_kernels()},
-                                {"flops_per_second", flops_per_second},
-                                {"copied_bytes_per_second", bytes_per_second},
-                                {"results", rows}}
-                     .dump()
-              << '\n';
-  } else {
-    std::cout << table;
-  }
+  std::cout << report.text(bench.json);
   return 0;
 }
 

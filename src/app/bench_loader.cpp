@@ -16,6 +16,7 @@
 #include <optional>
 #include <vector>
 
+#include "bench_report.hpp"
 #include "command.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/options.hpp"
@@ -231,21 +232,21 @@ class LoaderBench {
 };
 
 void print(const std::vector<Row>& rows, const BenchOptions& options) {
-  nlohmann::json json = nlohmann::json::array();
-  std::string table = fmt::format("{:<34} {:>10} {:>10} {:>8}\n", "page cache to memory, one rank",
-                                  "GB/s", "pread GB/s", "ratio");
+  BenchReport report;
+  report.table = fmt::format("{:<34} {:>10} {:>10} {:>8}\n", "page cache to memory, one rank",
+                             "GB/s", "pread GB/s", "ratio");
   for (const Row& row : rows) {
     const double ours = static_cast<double>(row.bytes) * 1e-9 / row.ours_seconds;
     const double plain = static_cast<double>(row.bytes) * 1e-9 / row.plain_seconds;
-    table += fmt::format("{:<34} {:>10.2f} {:>10.2f} {:>7.1f} %\n", row.what, ours, plain,
-                         100 * ours / plain);
-    json.push_back({{"what", row.what},
-                    {"bytes", row.bytes},
-                    {"gigabytes_per_second", ours},
-                    {"pread_gigabytes_per_second", plain},
-                    {"ratio", ours / plain}});
+    report.add(fmt::format("{:<34} {:>10.2f} {:>10.2f} {:>7.1f} %", row.what, ours, plain,
+                           100 * ours / plain),
+               {{"what", row.what},
+                {"bytes", row.bytes},
+                {"gigabytes_per_second", ours},
+                {"pread_gigabytes_per_second", plain},
+                {"ratio", ours / plain}});
   }
-  std::cout << (options.json ? nlohmann::json{{"results", json}}.dump() + "\n" : table);
+  std::cout << report.text(options.json);
 }
 
 }  // namespace

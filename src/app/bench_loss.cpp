@@ -6,15 +6,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <functional>
 #include <vector>
 
 #include "command.hpp"
 #include "machine_limits.hpp"
+#include "pseudo_random.hpp"
 #include "simclr/backend/executor.hpp"
-#include "simclr/backend/registry.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/program/recorder.hpp"
+#include "simclr/train/device.hpp"
 
 namespace simclr {
 
@@ -24,7 +24,7 @@ struct BenchConfig {
   std::vector<std::int64_t> views = {512, 2048, 8192, 16384};
   std::int64_t embedding_dim = 128;
   float temperature = 0.1F;
-  int threads = 0;
+  DeviceOptions device;
   int repeats = 3;
 };
 
@@ -35,8 +35,9 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
       .add("views", config.views, "global batches to time, in views: twice the samples")
       .add("embedding-dim", config.embedding_dim, "dimensions of an embedding")
       .add("temperature", config.temperature, "of the softmax");
+  options.group("device");
+  declare_device_options(options, config.device);
   options.group("measurement")
-      .add("threads", config.threads, "0: the cores this process may use")
       .add("repeats", config.repeats, "the median of so many runs is reported");
   if (!options.parse(arguments)) return false;
   for (const std::int64_t views : config.views) {
@@ -47,17 +48,18 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
     refuse("--temperature {}: give a number above 0", config.temperature);
   }
   if (config.repeats < 1) refuse("--repeats {}: give at least 1", config.repeats);
-  if (config.threads < 0) refuse("--threads {}: give 0 or more", config.threads);
+  validate(config.device);
   return true;
 }
 
 /// Median seconds.
-double time_of(int repeats, const std::function<void()>& run) {
+double time_of(int repeats, Executor& executor, std::size_t begin, std::size_t end) {
   using Clock = std::chrono::steady_clock;
   std::vector<double> seconds;
   for (int i = 0; i < repeats; ++i) {
     const auto start = Clock::now();
-    run();
+    executor.run(begin, end);
+    executor.wait();
     seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
   }
   std::ranges::sort(seconds);
@@ -69,17 +71,6 @@ double peak_megabytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) * 1024e-6;
-}
-
-/// Values in (-1, 1), always the same.
-std::vector<float> pseudo_random(std::int64_t count) {
-  std::vector<float> values(static_cast<std::size_t>(count));
-  std::uint32_t state = 1;
-  for (float& value : values) {
-    state = state * 1664525U + 1013904223U;
-    value = static_cast<float>(state >> 8) * 0x1p-23F - 1;
-  }
-  return values;
 }
 
 /// A 2048 x 2048 x 2048 product as the backend does it, GFLOP/s.
@@ -95,7 +86,7 @@ double matrix_product_gflops(Backend& backend, int repeats) {
   executor.upload(x, const_buffer_span(std::span(values)));
   executor.set_flat(Storage::parameters, values);
   executor.run(0, 1);
-  const double seconds = time_of(repeats, [&] { executor.run(0, 1); });
+  const double seconds = time_of(repeats, executor, 0, 1);
   return 2.0 * kSize * kSize * kSize / seconds * 1e-9;
 }
 
@@ -125,10 +116,11 @@ void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, 
   executor.run(0, 1);
   const double before = peak_megabytes();
   executor.run(1, 3);
+  executor.wait();
   const double grown = peak_megabytes() - before;
 
-  const double forward = time_of(config.repeats, [&] { executor.run(1, 2); });
-  const double backward = time_of(config.repeats, [&] { executor.run(2, 3); });
+  const double forward = time_of(config.repeats, executor, 1, 2);
+  const double backward = time_of(config.repeats, executor, 2, 3);
   // One product of views x views x dimensions forward, two backward.
   const double product = 2.0 * static_cast<double>(views) * static_cast<double>(views) *
                          static_cast<double>(config.embedding_dim) * 1e-9;
@@ -146,8 +138,10 @@ void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, 
 int run_bench_loss(Invocation& invocation) {
   BenchConfig config;
   if (!parse(config, invocation.arguments)) return 0;
-  const auto backend = make_cpu_backend(config.threads);
-  const MachineLimits limits = measure_machine_limits(config.threads);
+  const int threads = compute_threads(config.device, invocation.world);
+  const auto backend = make_backend(config.device, threads, invocation.world);
+  report_device(config.device, *backend);
+  const MachineLimits limits = measure_limits(*backend, threads);
   const double gemm = matrix_product_gflops(*backend, config.repeats);
   fmt::print("{}\nmatrix product 2048 x 2048 x 2048, f32: {:.1f} GFLOP/s\n", limits.text(), gemm);
   fmt::print("NT-Xent, {} dimensions, T = {}\n", config.embedding_dim, config.temperature);

@@ -9,9 +9,9 @@
 #include "machine_limits.hpp"
 #include "op_table.hpp"
 #include "simclr/backend/executor.hpp"
-#include "simclr/backend/registry.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/nn/model.hpp"
+#include "simclr/train/device.hpp"
 
 namespace simclr {
 
@@ -23,11 +23,9 @@ struct BenchConfig {
   Stem stem = Stem::imagenet;
   std::int64_t image_size = 224;
   std::int64_t views = 16;
-  DType precision = DType::f32;
-  int threads = 0;
+  DeviceOptions device;
   int repeats = 5;
   bool by_shape = false;
-  bool allow_slow_bf16 = false;
 };
 
 bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
@@ -39,12 +37,11 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
       .choice("stem", config.stem, {{"imagenet", Stem::imagenet}, {"cifar", Stem::cifar}},
               "first layers of the encoder")
       .add("image-size", config.image_size, "pixels")
-      .add("views", config.views, "views in a step: twice the samples")
-      .choice("precision", config.precision, {{"fp32", DType::f32}, {"bf16", DType::bf16}},
-              "type of the activations")
-      .flag("allow-slow-bf16", config.allow_slow_bf16, "emulate bf16 where the CPU has none");
+      .add("views", config.views, "views in a step: twice the samples");
+  options.group("device");
+  declare_device_options(options, config.device);
+  declare_precision_options(options, config.device);
   options.group("measurement")
-      .add("threads", config.threads, "0: the cores this process may use")
       .add("repeats", config.repeats, "steps; an op's time is its median over them")
       .flag("by-shape", config.by_shape, "one line for each kind and shape, not for each kind");
   if (!options.parse(arguments)) return false;
@@ -52,21 +49,18 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
     refuse("--views {}: give an even number of at least 4", config.views);
   }
   if (config.repeats < 1) refuse("--repeats {}: give at least 1", config.repeats);
-  if (config.threads < 0) refuse("--threads {}: give 0 or more", config.threads);
+  validate(config.device);
   if (config.image_size < 8) refuse("--image-size {}: give at least 8", config.image_size);
-  if (config.precision == DType::bf16 && !cpu_has_native_bf16() && !config.allow_slow_bf16) {
-    refuse("--precision bf16: this CPU has no native bf16; use fp32 or add --allow-slow-bf16");
-  }
   return true;
 }
 
-Program record(const BenchConfig& config) {
+Program record(const BenchConfig& config, DType activations) {
   PretrainingSpec spec;
   spec.encoder = {
       .depth = parse_encoder_depth(config.encoder), .width = config.width, .stem = config.stem};
   spec.local_samples = config.views / 2;
   spec.image_size = config.image_size;
-  spec.activations = config.precision;
+  spec.activations = activations;
   return record_pretraining(spec);
 }
 
@@ -91,17 +85,21 @@ void fill_inputs(Executor& executor) {
 int run_bench_op(Invocation& invocation) {
   BenchConfig config;
   if (!parse(config, invocation.arguments)) return 0;
-  const auto backend = make_cpu_backend(config.threads);
-  Executor executor(record(config), *backend, {});
+  const int threads = compute_threads(config.device, invocation.world);
+  const auto backend = make_backend(config.device, threads, invocation.world);
+  report_device(config.device, *backend);
+  const DType activations = activation_type(resolve_precision(config.device, *backend));
+  Executor executor(record(config, activations), *backend, {});
   fill_inputs(executor);
-  const MachineLimits limits = measure_machine_limits(config.threads);
+  const MachineLimits limits = measure_limits(*backend, threads);
   fmt::print("{}\n{} {} at {}, {} views, {}\n", limits.text(), config.encoder,
              config.stem == Stem::cifar ? "CIFAR stem" : "ImageNet stem", config.image_size,
-             config.views, config.precision == DType::bf16 ? "bf16" : "fp32");
+             config.views, name_of(activations));
   print_op_table(executor, limits,
                  {.repeats = config.repeats,
                   .by_shape = config.by_shape,
-                  .bf16 = config.precision == DType::bf16,
+                  .bf16 = activations != DType::f32,
+                  .runs = backend->runs_ahead() ? kRunsOnGpu : 1,
                   .views = static_cast<double>(config.views)});
   return 0;
 }

@@ -4,15 +4,15 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "command.hpp"
 #include "machine_limits.hpp"
 #include "op_table.hpp"
 #include "simclr/core/random.hpp"
-#include "simclr/train/system_info.hpp"
+#include "simclr/train/device.hpp"
 #include "simclr/train/trainer.hpp"
 
 namespace simclr {
@@ -28,14 +28,16 @@ struct BenchStepOptions {
 };
 
 struct StepTimes {
-  std::vector<double> step, forward, backward, update;
+  std::vector<double> step, forward, backward, update;  // the last three on the CPU only
 };
 
-double median(std::vector<double> values) {
+std::optional<double> median_if_any(std::vector<double> values) {
+  if (values.empty()) return {};
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
 }
+double median(const std::vector<double>& values) { return *median_if_any(values); }
 
 std::vector<float> random_views(const Program& program) {
   std::vector<float> views(
@@ -48,16 +50,20 @@ std::vector<float> random_views(const Program& program) {
 StepTimes time_steps(Trainer& trainer, const BenchStepOptions& options, Communicator& world) {
   const std::vector<float> views = random_views(trainer.executor().program());
   StepTimes times;
+  trainer.stage({.views = views});
   for (int i = 0; i < options.warmup_steps + options.repeats; ++i) {
     world.barrier();
     const auto start = Clock::now();
-    const StepResult result = trainer.step(views, 0);
+    trainer.start_step(0);
+    trainer.stage({.views = views});
+    const StepResult result = trainer.finish_step();
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     if (i < options.warmup_steps) continue;
     times.step.push_back(seconds);
-    times.forward.push_back(result.seconds_forward);
-    times.backward.push_back(result.seconds_backward);
-    times.update.push_back(result.seconds_update);
+    if (!result.phases) continue;
+    times.forward.push_back(result.phases->forward);
+    times.backward.push_back(result.phases->backward);
+    times.update.push_back(result.phases->update);
   }
   return times;
 }
@@ -66,13 +72,18 @@ Json result_json(const Trainer& trainer, const StepTimes& times, const MemoryRep
                  const MachineLimits& limits, int ranks) {
   const double seconds = median(times.step);
   const auto views = static_cast<double>(trainer.views_per_rank());
+  const auto phase = [](const std::vector<double>& values) {
+    const std::optional<double> middle = median_if_any(values);
+    return middle ? Json(*middle) : Json();
+  };
   return {{"views_per_second", views * ranks / seconds},
           {"steps_per_second", 1 / seconds},
           {"seconds_step", seconds},
-          {"seconds_forward", median(times.forward)},
-          {"seconds_backward", median(times.backward)},
-          {"seconds_update", median(times.update)},
+          {"seconds_forward", phase(times.forward)},
+          {"seconds_backward", phase(times.backward)},
+          {"seconds_update", phase(times.update)},
           {"ranks", ranks},
+          {"machine", limits.machine},
           {"threads", limits.threads},
           {"saved_activation_bytes_per_view",
            static_cast<double>(memory.saved_activation_bytes) / views},
@@ -87,12 +98,15 @@ Json result_json(const Trainer& trainer, const StepTimes& times, const MemoryRep
 void print_summary(const Json& result, const MemoryReport& memory) {
   constexpr double kMegabyte = 1e6;
   const auto milliseconds = [&](const char* key) { return result.at(key).get<double>() * 1e3; };
-  fmt::print(
-      "{:.2f} views/s, {:.3f} steps/s; a step {:.1f} ms = forward {:.1f} + backward {:.1f} + "
-      "check and update {:.1f} (medians)\n",
-      result.at("views_per_second").get<double>(), result.at("steps_per_second").get<double>(),
-      milliseconds("seconds_step"), milliseconds("seconds_forward"),
-      milliseconds("seconds_backward"), milliseconds("seconds_update"));
+  const bool has_phases = !result.at("seconds_forward").is_null();
+  fmt::print("{:.2f} views/s, {:.3f} steps/s; a step {:.2f} ms{} (medians)\n",
+             result.at("views_per_second").get<double>(),
+             result.at("steps_per_second").get<double>(), milliseconds("seconds_step"),
+             has_phases
+                 ? fmt::format(" = forward {:.1f} + backward {:.1f} + check and update {:.1f}",
+                               milliseconds("seconds_forward"), milliseconds("seconds_backward"),
+                               milliseconds("seconds_update"))
+                 : "");
   fmt::print(
       "memory a rank: saved activations {:.2f} MB a view, arena {:.1f} MB (live peak {:.1f} MB "
       "at {}), parameters and optimiser {:.1f} MB, workspace {:.1f} MB\n",
@@ -121,14 +135,17 @@ int run_bench_step(Invocation& invocation) {
     refuse("option --repeats: {} is not accepted; allowed: 1 or more", bench.repeats);
   if (bench.warmup_steps < 0) refuse("option --warmup-steps: {} is negative", bench.warmup_steps);
   config.validate();
-  validate_device(config);
 
   Communicator& world = invocation.world;
-  const int threads = config.threads > 0 ? config.threads : default_threads(world);
-  const MachineLimits limits = measure_machine_limits(threads);
+  config.validate_ranks(world.size());
+  const int threads = compute_threads(config.device, world);
+  const auto backend = make_backend(config.device, threads, world);
+  config.device.precision = resolve_precision(config.device, *backend);
+  const MachineLimits limits = measure_limits(*backend, threads);
+  if (!bench.json) report_device(config.device, *backend);
   // A schedule of one step after the warm-up: a learning rate as in training.
   config.warmup_epochs = 0;
-  Trainer trainer(config, 1, threads, world);
+  Trainer trainer(config, 1, *backend, world);
   const MemoryReport memory = trainer.executor().memory();
   const StepTimes times = time_steps(trainer, bench, world);
   const Json result = result_json(trainer, times, memory, limits, world.size());
@@ -143,7 +160,8 @@ int run_bench_step(Invocation& invocation) {
   if (bench.json || world.size() > 1) return 0;
   print_op_table(trainer.executor(), limits,
                  {.repeats = bench.repeats,
-                  .bf16 = config.precision == Precision::bf16,
+                  .bf16 = config.device.precision != Precision::fp32,
+                  .runs = backend->runs_ahead() ? kRunsOnGpu : 1,
                   .views = static_cast<double>(trainer.views_per_rank())});
   return 0;
 }

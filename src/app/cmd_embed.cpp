@@ -1,6 +1,7 @@
 #include <filesystem>
 
 #include "command.hpp"
+#include "output_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/eval/embed.hpp"
@@ -22,10 +23,7 @@ int run_embed(Invocation& invocation) {
   if (!options.parse(invocation.arguments)) return 0;
   if (data.empty()) refuse("option --data: name a directory of shards");
   if (output.empty()) refuse("option --output: name the file to write");
-  if (const auto parent = std::filesystem::absolute(output).parent_path();
-      !std::filesystem::is_directory(parent)) {
-    refuse("option --output: {}: no such directory", parent.string());
-  }
+  require_directory_of(output);
   const ShardSet refused_if_bad(data);
 
   EncoderJob job(config, invocation.world);

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "command.hpp"
+#include "output_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
@@ -20,8 +21,10 @@ int run_export(Invocation& invocation) {
   if (!options.parse(invocation.arguments)) return 0;
   if (checkpoint.empty()) refuse("export: name a checkpoint or a run directory");
   if (output && output->extension() != ".safetensors") {
-    refuse("--output {}: the name must end in .safetensors", output->string());
+    refuse("option --output: '{}' is not accepted; allowed: a name ending in .safetensors",
+           output->string());
   }
+  if (output) require_directory_of(*output);
   const FoundCheckpoint found = open_checkpoint(checkpoint);
   const std::filesystem::path source = found.file.path;
   std::filesystem::path target = output.value_or(source);

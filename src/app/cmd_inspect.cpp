@@ -88,6 +88,9 @@ int inspect_checkpoint(const fs::path& path, bool verify) {
          checkpoint.parameters.size());
     line("running", "{} in {} tensors", elements(checkpoint.running), checkpoint.running.size());
     line("momentum", "{} in {} tensors", elements(checkpoint.momentum), checkpoint.momentum.size());
+    if (const auto& scaling = checkpoint.loss_scaling) {
+      line("loss scale", "{}, {} steps skipped", scaling->scale, scaling->skipped_steps);
+    }
     line("checksum", "{} (verified)", checkpoint.checksum);
     std::cout << "\n" << checkpoint.configuration;
     return 0;

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "command.hpp"
+#include "output_file.hpp"
 #include "preview.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
@@ -64,15 +65,12 @@ void validate(const PreviewConfig& config) {
   if (config.samples < 1 || config.samples > 300) {
     refuse("option --samples: {} is not accepted; allowed: 1 to 300", config.samples);
   }
-  const auto directory = config.output.parent_path();
-  if (!directory.empty() && !std::filesystem::is_directory(directory)) {
-    refuse("option --output: there is no directory '{}'", directory.string());
-  }
+  require_directory_of(config.output);
 }
 
 int count_threads(const PretrainConfig& config) {
   if (config.loader_threads > 0) return config.loader_threads;
-  if (config.threads > 0) return config.threads;
+  if (config.device.threads > 0) return config.device.threads;
   cpu_set_t cores;
   CPU_ZERO(&cores);
   return sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;

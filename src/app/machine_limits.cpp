@@ -19,76 +19,53 @@ constexpr int kRepeats = 5;
 constexpr int kChains = 12;  // independent sums: enough to hide the latency of two FMA units
 constexpr std::int64_t kIterations = 2'000'000;
 
-/// One register of sums is advanced kChains * kIterations times; returns a number that keeps the
+/// Advances one register of sums kChains * kIterations times; returns a number that keeps the
 /// compiler from dropping the work.
 using Kernel = float (*)();
 
-__attribute__((target("avx512f"))) float multiply_add_512() {
-  __m512 sums[kChains];
-  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(0.1F * static_cast<float>(i));
-  const __m512 x = _mm512_set1_ps(0.999F);
-  const __m512 y = _mm512_set1_ps(1e-9F);
-  for (std::int64_t k = 0; k < kIterations; ++k) {
-#pragma GCC unroll 12
-    for (auto& sum : sums) sum = _mm512_fmadd_ps(sum, x, y);
-  }
+/// As many floats as a register of the instruction set holds.
+template <int kFloats>
+using Floats [[gnu::vector_size(kFloats * sizeof(float))]] = float;
+
+template <class Register>
+[[gnu::always_inline]] inline void start(Register (&sums)[kChains]) {
+  for (int i = 0; i < kChains; ++i) sums[i] = Register{} + 0.1F * static_cast<float>(i);
+}
+template <class Register>
+[[gnu::always_inline]] inline float total_of(const Register (&sums)[kChains]) {
   float total = 0;
-  for (const auto& sum : sums) {
-    float lanes[16];
-    _mm512_storeu_ps(lanes, sum);
-    total += lanes[0];
-  }
+  for (const Register& sum : sums) total += sum[0];
   return total;
 }
 
+/// Always inlined: the instruction set is the caller's.
+template <class Register>
+[[gnu::always_inline]] inline float multiply_add() {
+  Register sums[kChains];
+  start(sums);
+  const Register x = Register{} + 0.999F;
+  const Register y = Register{} + 1e-9F;
+  for (std::int64_t k = 0; k < kIterations; ++k) {
+#pragma GCC unroll 12
+    for (Register& sum : sums) sum = sum * x + y;
+  }
+  return total_of(sums);
+}
+
+__attribute__((target("avx512f"))) float multiply_add_512() { return multiply_add<Floats<16>>(); }
+__attribute__((target("avx2,fma"))) float multiply_add_256() { return multiply_add<Floats<8>>(); }
+float multiply_add_128() { return multiply_add<Floats<4>>(); }
+
 __attribute__((target("avx512f,avx512bf16"))) float dot_bf16_512() {
-  __m512 sums[kChains];
-  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(0.1F * static_cast<float>(i));
+  Floats<16> sums[kChains];
+  start(sums);
   const auto x = reinterpret_cast<__m512bh>(_mm512_set1_epi32(0x3F803F80));  // 1, 1
   const auto y = reinterpret_cast<__m512bh>(_mm512_set1_epi32(0x30003000));  // about 5e-10
   for (std::int64_t k = 0; k < kIterations; ++k) {
 #pragma GCC unroll 12
     for (auto& sum : sums) sum = _mm512_dpbf16_ps(sum, x, y);
   }
-  float total = 0;
-  for (const auto& sum : sums) {
-    float lanes[16];
-    _mm512_storeu_ps(lanes, sum);
-    total += lanes[0];
-  }
-  return total;
-}
-
-__attribute__((target("avx2,fma"))) float multiply_add_256() {
-  __m256 sums[kChains];
-  for (int i = 0; i < kChains; ++i) sums[i] = _mm256_set1_ps(0.1F * static_cast<float>(i));
-  const __m256 x = _mm256_set1_ps(0.999F);
-  const __m256 y = _mm256_set1_ps(1e-9F);
-  for (std::int64_t k = 0; k < kIterations; ++k) {
-#pragma GCC unroll 12
-    for (auto& sum : sums) sum = _mm256_fmadd_ps(sum, x, y);
-  }
-  float total = 0;
-  for (const auto& sum : sums) {
-    float lanes[8];
-    _mm256_storeu_ps(lanes, sum);
-    total += lanes[0];
-  }
-  return total;
-}
-
-float multiply_add_128() {
-  __m128 sums[kChains];
-  for (int i = 0; i < kChains; ++i) sums[i] = _mm_set1_ps(0.1F * static_cast<float>(i));
-  const __m128 x = _mm_set1_ps(0.999F);
-  const __m128 y = _mm_set1_ps(1e-9F);
-  for (std::int64_t k = 0; k < kIterations; ++k) {
-#pragma GCC unroll 12
-    for (auto& sum : sums) sum = _mm_add_ps(_mm_mul_ps(sum, x), y);
-  }
-  float total = 0;
-  for (const auto& sum : sums) total += _mm_cvtss_f32(sum);
-  return total;
+  return total_of(sums);
 }
 
 double seconds_since(Clock::time_point start) {
@@ -134,6 +111,7 @@ double copy_rate(int threads) {
 
 MachineLimits measure_machine_limits(int threads) {
   MachineLimits limits{.threads = threads > 0 ? threads : omp_get_num_procs()};
+  limits.machine = fmt::format("this machine, {} threads", limits.threads);
   if (__builtin_cpu_supports("avx512f")) {
     limits.f32_gflops = rate_of(multiply_add_512, 2 * 16, limits.threads);
   } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
@@ -149,10 +127,10 @@ MachineLimits measure_machine_limits(int threads) {
 }
 
 std::string MachineLimits::text() const {
-  return fmt::format(
-      "limits of this machine, {} threads: f32 {:.0f} GFLOP/s, bf16 {}, copy {:.1f} GB/s", threads,
-      f32_gflops, bf16_gflops ? fmt::format("{:.0f} GFLOP/s", *bf16_gflops) : "not native",
-      copy_gbytes_per_second);
+  return fmt::format("limits of {}: f32 {:.0f} GFLOP/s, bf16 {}, copy {:.1f} GB/s", machine,
+                     f32_gflops,
+                     bf16_gflops ? fmt::format("{:.0f} GFLOP/s", *bf16_gflops) : "not native",
+                     copy_gbytes_per_second);
 }
 
 }  // namespace simclr

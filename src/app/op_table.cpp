@@ -16,15 +16,18 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 /// Median seconds of every op.
-std::vector<double> time_ops(Executor& executor, int repeats) {
+std::vector<double> time_ops(Executor& executor, const OpTableOptions& options) {
   const std::size_t count = executor.program().ops.size();
   std::vector<std::vector<double>> seconds(count);
-  executor.run(0, count);
-  for (int repeat = 0; repeat < repeats; ++repeat) {
+  executor.run_all();
+  executor.wait();
+  for (int repeat = 0; repeat < options.repeats; ++repeat) {
     for (std::size_t op = 0; op < count; ++op) {
       const auto start = Clock::now();
-      executor.run(op, op + 1);
-      seconds[op].push_back(std::chrono::duration<double>(Clock::now() - start).count());
+      for (int run = 0; run < options.runs; ++run) executor.run(op, op + 1);
+      executor.wait();
+      const std::chrono::duration<double> passed = Clock::now() - start;
+      seconds[op].push_back(passed.count() / options.runs);
     }
   }
   std::vector<double> medians;
@@ -93,7 +96,7 @@ void print(const std::map<std::string, Line>& lines, double views) {
 
 void print_op_table(Executor& executor, const MachineLimits& limits,
                     const OpTableOptions& options) {
-  const auto seconds = time_ops(executor, options.repeats);
+  const auto seconds = time_ops(executor, options);
   print(summarise(executor.program(), seconds, limits, options), options.views);
 }
 

@@ -8,16 +8,11 @@
 #include "aligned_buffer.hpp"
 #include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/augment/pixels.hpp"
+#include "simclr/augment/view_geometry.hpp"
 #include "simclr/core/check.hpp"
 #include "view_job.hpp"
 
 namespace simclr {
-
-int augment::count_taps(const Axis& axis, Interpolation interpolation) {
-  const double stretch = std::max(1.0, static_cast<double>(axis.in) / axis.out);
-  const double support = (interpolation == Interpolation::bicubic ? 2.0 : 1.0) * stretch;
-  return std::min(axis.in, static_cast<int>(std::ceil(2 * support)));
-}
 
 namespace {
 
@@ -42,20 +37,6 @@ void check_config(const AugmentationConfig& config) {
   if (config.std && !std::ranges::all_of(*config.std, [](float std) { return std > 0; })) {
     refuse("std must be positive in every channel");
   }
-}
-
-/// Short side to `target` pixels, the long side in proportion (truncated, as torchvision), and of
-/// that the central side x side pixels.
-std::pair<Axis, Axis> resize_and_center(const ImageRef& image, int target, int side) {
-  const auto axis = [&](int length) {
-    const int short_side = std::min(image.height, image.width);
-    const int out = static_cast<int>(std::int64_t{target} * length / short_side);
-    return Axis{.in = length,
-                .out = out,
-                .first = static_cast<int>(std::rint((out - side) / 2.0)),
-                .count = side};
-  };
-  return {axis(image.height), axis(image.width)};
 }
 
 int round_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
@@ -133,23 +114,14 @@ void Augmenter::render(const ImageRef& image, const ViewKey& key, std::span<floa
 void Augmenter::render(const ImageRef& image, const ViewParameters& parameters,
                        std::span<float> out) {
   const AugmentationConfig& config = impl_->config;
-  const int side = config.image_size;
-  const CropBox& crop = parameters.crop;
-  require(crop.top >= 0 && crop.left >= 0 && crop.height > 0 && crop.width > 0 &&
-              crop.top + crop.height <= image.height && crop.left + crop.width <= image.width,
-          "crop lies inside the image");
+  const augment::ViewGeometry geometry =
+      augment::view_geometry(config, image.height, image.width, parameters);
   augment::ViewJob job;
-  job.row_bytes = std::ptrdiff_t{image.width} * 3;
-  job.pixels = image.pixels + crop.top * job.row_bytes + std::ptrdiff_t{crop.left} * 3;
-  job.resample = crop.height != side || crop.width != side;
-  if (config.crop || !job.resample) {
-    job.rows = {.in = crop.height, .out = side, .count = side};
-    job.columns = {.in = crop.width, .out = side, .count = side};
-  } else {
-    const int target = static_cast<int>(std::lround(side * 256.0 / 224.0));
-    std::tie(job.rows, job.columns) = resize_and_center(image, target, side);
-  }
-  job.columns.mirrored = parameters.flip;
+  job.pixels = image.pixels + geometry.first_byte;
+  job.row_bytes = geometry.row_bytes;
+  job.rows = geometry.rows;
+  job.columns = geometry.columns;
+  job.resample = geometry.resample;
   job.interpolation = config.interpolation;
   job.additive_brightness = config.additive_brightness;
   job.parameters = parameters;
@@ -168,8 +140,7 @@ void Augmenter::render_evaluation(const ImageRef& image, std::span<float> out) {
     job.resample = false;
     job.rows = job.columns = {.in = side, .out = side, .count = side};
   } else {
-    const int target = static_cast<int>(std::lround(side * 256.0 / 224.0));
-    std::tie(job.rows, job.columns) = resize_and_center(image, target, side);
+    std::tie(job.rows, job.columns) = augment::evaluation_axes(image.height, image.width, side);
   }
   impl_->run(job, out);
 }

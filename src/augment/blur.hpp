@@ -10,27 +10,18 @@ namespace simclr::augment::SIMCLR_LANES_NAMESPACE {
 
 inline constexpr int kMaxBlurRadius = 256;
 
-/// weight[t], t = 0 .. 2 * radius. Taps below float's resolution are left out: they cannot change
-/// the sum, and most kernels are far wider than their sigma needs.
+/// weight[t], t = 0 .. 2 * radius.
 struct BlurKernel {
   int radius = 0;
   float weight[2 * kMaxBlurRadius + 1] = {};
 };
 
 inline void make_blur_kernel(int largest_radius, float sigma, BlurKernel& kernel) {
-  constexpr float kNegligible = 1e-8F;
-  const auto density = [sigma](int distance) {
-    const float ratio = static_cast<float>(distance) / sigma;
-    return __builtin_expf(-0.5F * ratio * ratio);
-  };
-  kernel.radius = 0;
+  kernel.radius = blur_radius(largest_radius, sigma);
   float sum = 1.0F;
-  while (kernel.radius < largest_radius && density(kernel.radius + 1) > kNegligible) {
-    ++kernel.radius;
-    sum += 2.0F * density(kernel.radius);
-  }
+  for (int i = 1; i <= kernel.radius; ++i) sum += 2.0F * gaussian(i, sigma);
   for (int t = 0; t <= 2 * kernel.radius; ++t) {
-    kernel.weight[t] = density(t - kernel.radius) / sum;
+    kernel.weight[t] = gaussian(t - kernel.radius, sigma) / sum;
   }
 }
 

@@ -6,21 +6,12 @@
 #include <cstdint>
 
 #include "simclr/augment/augmentation_parameters.hpp"
+#include "simclr/augment/view_geometry.hpp"
 
 namespace simclr::augment {
 
 /// Most lanes of any instruction set's vectors; buffers are aligned and padded for it.
 inline constexpr int kMaxLanes = 16;
-
-/// One axis of a separable resampling: outputs [first, first + count) of a signal of `in` samples
-/// that is resized to `out` samples.
-struct Axis {
-  int in = 0;
-  int out = 0;
-  int first = 0;
-  int count = 0;
-  bool mirrored = false;  ///< outputs in reverse order
-};
 
 /// Filter taps of an axis. Output i is the sum over t of weight[t * stride + i] * input[start[i] +
 /// t].
@@ -67,8 +58,5 @@ struct KernelList {
   int count;
 };
 KernelList available_kernels();
-
-/// Taps that any output of the axis needs: pixels whose centres lie within the filter's support.
-int count_taps(const Axis& axis, Interpolation interpolation);
 
 }  // namespace simclr::augment

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "memory_shortage.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {
@@ -12,6 +13,27 @@ namespace {
 
 bool has_values(DType dtype) {
   return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16 || dtype == DType::f16;
+}
+
+std::string name_of_flat(Storage storage) {
+  switch (storage) {
+    case Storage::parameters:
+      return "the parameters";
+    case Storage::gradients:
+      return "the gradients";
+    case Storage::momentum:
+      return "the momentum";
+    case Storage::second_moment:
+      return "the second moments";
+    case Storage::running:
+      return "the running statistics";
+    case Storage::arena:
+    case Storage::input:
+    case Storage::control:
+    case Storage::output:
+      break;
+  }
+  fail("not a flat buffer");
 }
 
 TensorTrace trace_of(std::span<const float> values) {
@@ -40,14 +62,27 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
     : program_(std::move(program)), backend_(&backend) {
   const auto storage_bytes = [&](const TensorInfo& info) { return backend.storage_bytes(info); };
   plan_ = plan_arena(program_, storage_bytes, options.keep);
-  arena_ = backend.allocate(plan_.arena_bytes);
-  if (options.poison_arena) backend.poison({arena_.data(), arena_.bytes()});
-
   std::size_t workspace_bytes = 0;
   for (const Op& op : program_.ops) {
     workspace_bytes = std::max(workspace_bytes, backend.workspace_bytes(program_, op));
   }
-  workspace_ = backend.allocate(workspace_bytes);
+  std::size_t held_bytes = 0;
+  MemoryDemand demand{.program = program_,
+                      .plan = plan_,
+                      .workspace_bytes = workspace_bytes,
+                      .ranks = communicators.world != nullptr ? communicators.world->size() : 1};
+  const auto allocate = [&](std::size_t bytes, const std::string& what) {
+    try {
+      Buffer memory = backend.allocate(bytes);
+      held_bytes += bytes;
+      return memory;
+    } catch (const OutOfDeviceMemory& error) {
+      throw explain_shortage(error, what, held_bytes, demand);
+    }
+  };
+  arena_ = allocate(plan_.arena_bytes, "the arena of the activations");
+  if (options.poison_arena) backend.poison({arena_.data(), arena_.bytes()});
+  workspace_ = allocate(workspace_bytes, "the scratch memory of the ops");
 
   for (std::size_t t = 0; t < program_.tensors.size(); ++t) {
     const TensorInfo& info = program_.tensors[t];
@@ -55,12 +90,13 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
       const TensorInfo whole = flat_info(info.storage);
       auto& buffer = flat_[info.storage];
       if (buffer.data() == nullptr) {
-        buffer = backend.allocate(backend.storage_bytes(whole));
+        buffer = allocate(backend.storage_bytes(whole), name_of_flat(info.storage));
         set_flat(info.storage,
                  std::vector<float>(static_cast<std::size_t>(whole.shape.elements())));
       }
     } else if (info.storage != Storage::arena) {
-      own_[TensorId{static_cast<std::int32_t>(t)}] = backend.allocate(plan_.bytes[t]);
+      own_[TensorId{static_cast<std::int32_t>(t)}] =
+          allocate(plan_.bytes[t], "the tensor " + info.name);
     }
   }
 
@@ -72,8 +108,18 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
                           .gradient_lane = communicators.gradient_lane};
   std::vector<std::unique_ptr<Step>> steps;
   steps.reserve(program_.ops.size());
-  for (const Op& op : program_.ops) steps.push_back(backend.prepare(op, bindings));
-  runner_ = backend.make_runner(std::move(steps));
+  std::vector<std::string> names;
+  names.reserve(program_.ops.size());
+  for (std::size_t op = 0; op < program_.ops.size(); ++op) {
+    names.push_back(describe(program_, op));
+    try {
+      steps.push_back(backend.prepare(program_.ops[op], bindings));
+    } catch (const OutOfDeviceMemory& error) {
+      demand.other_bytes = error.asked_bytes;
+      throw explain_shortage(error, names.back(), held_bytes, demand);
+    }
+  }
+  runner_ = backend.make_runner(std::move(steps), std::move(names));
 }
 
 MemoryReport Executor::memory() const { return report_memory(program_, plan_, workspace_.bytes()); }

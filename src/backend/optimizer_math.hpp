@@ -6,6 +6,14 @@
 
 namespace simclr::optimizer_math {
 
+SIMCLR_HD_INLINE float square_root(float x) {
+#ifdef __CUDA_ARCH__
+  return __fsqrt_rn(x);
+#else
+  return __builtin_sqrtf(x);
+#endif
+}
+
 /// The gradient with L2 decay.
 SIMCLR_HD_INLINE float decayed(float w, float g, float decay) { return g + decay * w; }
 
@@ -28,7 +36,7 @@ SIMCLR_HD_INLINE void adamw(float& w, float g, float& m, float& v, float rate, f
                             float correction2) {
   m = beta1 * m + (1 - beta1) * g;
   v = beta2 * v + (1 - beta2) * g * g;
-  const float denominator = __builtin_sqrtf(v * correction2) + epsilon;
+  const float denominator = square_root(v * correction2) + epsilon;
   w = w - rate * decay * w - rate * correction1 * m / denominator;
 }
 

@@ -2,11 +2,12 @@
 
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include <array>
 #include <memory>
 #include <string>
+#include <utility>
+
+#include "simclr/core/host_name.hpp"
 
 namespace simclr::log {
 namespace {
@@ -20,31 +21,23 @@ Identity& identity() {
   return instance;
 }
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown-host";
+spdlog::logger make_logger(spdlog::sink_ptr sink, const char* pattern) {
+  spdlog::logger logger("", std::move(sink));
+  logger.set_pattern(pattern);
+  logger.flush_on(spdlog::level::info);
+  return logger;
 }
 
 spdlog::logger& out() {
-  static const auto logger = [] {
-    auto created =
-        std::make_shared<spdlog::logger>("out", std::make_shared<spdlog::sinks::stdout_sink_mt>());
-    created->set_pattern("[%H:%M:%S] %v");
-    created->flush_on(spdlog::level::info);
-    return created;
-  }();
-  return *logger;
+  static spdlog::logger logger =
+      make_logger(std::make_shared<spdlog::sinks::stdout_sink_mt>(), "[%H:%M:%S] %v");
+  return logger;
 }
 
 spdlog::logger& err() {
-  static const auto logger = [] {
-    auto created =
-        std::make_shared<spdlog::logger>("err", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    created->set_pattern("%v");
-    created->flush_on(spdlog::level::info);
-    return created;
-  }();
-  return *logger;
+  static spdlog::logger logger =
+      make_logger(std::make_shared<spdlog::sinks::stderr_sink_mt>(), "%v");
+  return logger;
 }
 
 std::string rank_prefix() {

@@ -24,8 +24,10 @@ const std::vector<std::string>& known_sections() {
 /// May stand above the first section although this command does not know them.
 const std::vector<std::string>& common_options() {
   static const std::vector<std::string> names{
-      "data",  "eval-data", "train-data", "test-data", "run-dir",        "checkpoint",
-      "cache", "device",    "threads",    "precision", "allow-slow-bf16"};
+      "data",       "eval-data",   "train-data",      "test-data",
+      "run-dir",    "checkpoint",  "cache",           "device",
+      "threads",    "precision",   "allow-slow-bf16", "allow-tf32",
+      "plan-cache", "collectives", "share-device",    "timeout-seconds"};
   return names;
 }
 

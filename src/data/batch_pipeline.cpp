@@ -93,7 +93,8 @@ void BatchPipeline::fetch_window(std::int64_t first, std::int64_t count, int slo
     window.push_back({batch, slot, plan_.samples(batch), {}, 0, 0});
     all.insert(all.end(), window.back().samples.begin(), window.back().samples.end());
   }
-  const std::vector<StoredImage> images = store_.fetch(all, slot);
+  const std::vector<StoredImage> images =
+      plan_.fetch ? store_.fetch(all, slot) : std::vector<StoredImage>(all.size());
   auto image = images.begin();
   for (FetchedBatch& batch : window) {
     const auto end = image + static_cast<std::ptrdiff_t>(batch.samples.size());
@@ -116,7 +117,7 @@ BatchPipeline::Claim BatchPipeline::claim_rows() {
     if (candidate.batch >= released_ + kBuffers) break;
     if (candidate.batch == announced_) {
       plan_.prepare(candidate.batch, static_cast<int>(candidate.batch % kBuffers),
-                    candidate.samples);
+                    candidate.samples, candidate.images);
       ++announced_;
       if (candidate.samples.empty()) {
         complete(candidate);

@@ -44,8 +44,8 @@ struct EvaluationLoader::Impl {
             .batch_samples = config.batch_size,
             .threads = config.threads,
             .samples = [this](std::int64_t batch) { return samples_of(batch); },
-            .prepare = [this](std::int64_t batch, int buffer,
-                              const auto& samples) { announce(batch, buffer, samples); },
+            .prepare = [this](std::int64_t batch, int buffer, const auto& samples,
+                              const auto&) { announce(batch, buffer, samples); },
             .make_render = [this] { return make_render(); }};
   }
 

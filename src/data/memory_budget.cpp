@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "cgroup_memory.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {
@@ -27,6 +28,8 @@ std::uint64_t available_memory_bytes() {
 
 MemoryBudget measure_memory_budget(bool shared) {
   MemoryBudget budget{available_memory_bytes(), "available memory"};
+  const auto job_bytes = cgroup_memory_bytes();
+  if (job_bytes && *job_bytes < budget.bytes) budget = {*job_bytes, "memory limit (control group)"};
   struct statvfs status {};
   if (shared && ::statvfs(kSharedMemory, &status) == 0) {
     const std::uint64_t free_bytes = std::uint64_t{status.f_bavail} * status.f_frsize;

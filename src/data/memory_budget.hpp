@@ -7,11 +7,11 @@
 
 namespace simclr {
 
-/// Memory of this node that a cache may take: what the kernel calls available and, when several
-/// ranks share it, what the shared-memory file system has left.
+/// Memory of this node that a cache may take: what the kernel calls available, what the job's limit
+/// leaves and, when several ranks share it, what the shared-memory file system has left.
 struct MemoryBudget {
   std::uint64_t bytes = 0;
-  std::string limited_by;  ///< "available memory" or "/dev/shm"
+  std::string limited_by;  ///< "available memory", "memory limit (control group)" or "/dev/shm"
 };
 MemoryBudget measure_memory_budget(bool shared);
 

@@ -5,6 +5,7 @@
 
 #include "memory_budget.hpp"
 #include "parallel.hpp"
+#include "resident_images.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
@@ -202,6 +203,7 @@ std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& dire
                                                CacheMode mode, Communicator& world, int threads) {
   ShardSet set(directory);
   if (mode == CacheMode::none) return std::make_unique<StreamingStore>(std::move(set), threads);
+  if (mode == CacheMode::device) require_resident(set.info());
   const std::uint64_t bytes = set.stored_bytes(0, set.info().samples);
   const MemoryBudget budget = measure_memory_budget(world.size() > 1);
   if (any_rank(world, !fits(bytes, budget))) {

@@ -1,6 +1,8 @@
 #include <array>
+#include <cstring>
 
 #include "batch_pipeline.hpp"
+#include "resident_images.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
 
@@ -15,14 +17,19 @@ struct TrainingLoader::Impl {
       refuse("--batch-size {}: not divisible by the {} ranks", config.batch_size,
              config.world_size);
     }
-    const std::int64_t rows = local_samples() * config.views_per_sample;
+    if (config.contents == BatchContents::samples) require_resident(store.info());
+    require(store.info().samples <= kMaxAugmentedSamples, "sample indices fit the counters");
     for (ViewBatch& batch : batches) {
-      batch.views.resize(static_cast<std::size_t>(rows) * view_elements());
+      if (config.contents == BatchContents::views) batch.views.resize(rows() * view_elements());
+      if (config.contents != BatchContents::views) batch.parameters.resize(rows());
     }
     pipeline = std::make_unique<BatchPipeline>(store, plan());
   }
 
   [[nodiscard]] std::int64_t local_samples() const { return config.batch_size / config.world_size; }
+  [[nodiscard]] std::size_t rows() const {
+    return static_cast<std::size_t>(local_samples() * config.views_per_sample);
+  }
   [[nodiscard]] std::size_t view_elements() const {
     const auto side = static_cast<std::size_t>(config.augmentation.image_size);
     return side * side * 3;
@@ -33,9 +40,13 @@ struct TrainingLoader::Impl {
             .end = std::max(config.first_step, config.end_step),
             .batch_samples = local_samples(),
             .threads = config.threads,
+            .fetch = config.contents != BatchContents::samples,
             .samples = [this](std::int64_t step) { return local_part(step); },
-            .prepare = [this](std::int64_t step, int buffer,
-                              const auto& samples) { announce(step, buffer, samples); },
+            .prepare =
+                [this](std::int64_t step, int buffer, const auto& samples, const auto& images) {
+                  announce(step, buffer, samples);
+                  if (config.contents == BatchContents::images) place_images(buffer, images);
+                },
             .make_render = [this] { return make_render(); }};
   }
 
@@ -46,7 +57,7 @@ struct TrainingLoader::Impl {
   }
 
   void announce(std::int64_t step, int buffer, const std::vector<std::int64_t>& samples) {
-    ViewBatch& batch = batches[static_cast<std::size_t>(buffer)];
+    ViewBatch& batch = buffer_of(buffer);
     batch.step = step;
     batch.epoch = sampler.epoch_of(step);
     batch.sample_index = samples;
@@ -58,28 +69,89 @@ struct TrainingLoader::Impl {
     }
   }
 
+  /// Where each image of the batch will lie.
+  void place_images(int buffer, const std::vector<StoredImage>& stored) {
+    ViewBatch& batch = buffer_of(buffer);
+    std::size_t bytes = 0;
+    for (const StoredImage& image : stored) bytes += pixel_bytes(image);
+    if (bytes > batch.pixels.capacity()) {
+      batch.pixels.clear();  // not worth keeping
+      batch.pixels.reserve(store.info().fixed_size ? bytes : bytes + bytes / 4);
+    }
+    batch.pixels.resize(bytes);
+    batch.images.clear();
+    const std::uint8_t* at = batch.pixels.data();
+    for (const StoredImage& image : stored) {
+      batch.images.push_back({at, image.height, image.width});
+      at += pixel_bytes(image);
+    }
+  }
+  static std::size_t pixel_bytes(const StoredImage& image) {
+    return std::size_t{3} * static_cast<std::size_t>(image.height) *
+           static_cast<std::size_t>(image.width);
+  }
+
+  ViewBatch& buffer_of(int buffer) { return batches[static_cast<std::size_t>(buffer)]; }
+  [[nodiscard]] std::size_t row_of(const BatchPipeline::Item& item, int view) const {
+    return static_cast<std::size_t>(view * local_samples()) + item.row;
+  }
+  [[nodiscard]] ViewKey key_of(const BatchPipeline::Item& item, int view) const {
+    return {.seed = config.seed,
+            .epoch = static_cast<std::uint32_t>(sampler.epoch_of(item.batch)),
+            .sample = item.sample,
+            .view = static_cast<std::uint32_t>(view)};
+  }
+
   BatchPipeline::Render make_render() {
+    switch (config.contents) {
+      case BatchContents::views:
+        return render_views();
+      case BatchContents::images:
+        return copy_images();
+      case BatchContents::samples:
+        break;
+    }
+    return [this](const BatchPipeline::Item& item) {
+      sample_parameters(item, store.info().height, store.info().width);
+    };
+  }
+
+  BatchPipeline::Render render_views() {
     auto augmenter = std::make_shared<Augmenter>(config.augmentation);
     auto decoder = std::make_shared<ImageDecoder>();
     return [this, augmenter, decoder](const BatchPipeline::Item& item) {
       const ImageRef image = decoder->decode(item.image);
-      auto& views = batches[static_cast<std::size_t>(item.buffer)].views;
+      const std::span<float> views = buffer_of(item.buffer).views;
       for (int view = 0; view < config.views_per_sample; ++view) {
-        const std::size_t row = static_cast<std::size_t>(view * local_samples()) + item.row;
-        augmenter->render(image,
-                          {.seed = config.seed,
-                           .epoch = static_cast<std::uint32_t>(sampler.epoch_of(item.batch)),
-                           .sample = item.sample,
-                           .view = static_cast<std::uint32_t>(view)},
-                          std::span(views).subspan(row * view_elements(), view_elements()));
+        augmenter->render(image, key_of(item, view),
+                          views.subspan(row_of(item, view) * view_elements(), view_elements()));
       }
     };
+  }
+
+  BatchPipeline::Render copy_images() {
+    auto decoder = std::make_shared<ImageDecoder>();
+    return [this, decoder](const BatchPipeline::Item& item) {
+      const ImageRef image = decoder->decode(item.image);
+      ViewBatch& batch = buffer_of(item.buffer);
+      const std::ptrdiff_t at = batch.images[item.row].pixels - batch.pixels.data();
+      std::memcpy(batch.pixels.data() + at, image.pixels, pixel_bytes(item.image));
+      sample_parameters(item, image.height, image.width);
+    };
+  }
+
+  void sample_parameters(const BatchPipeline::Item& item, int height, int width) {
+    for (int view = 0; view < config.views_per_sample; ++view) {
+      buffer_of(item.buffer).parameters[row_of(item, view)] =
+          sample_view_parameters(config.augmentation, key_of(item, view), height, width);
+    }
   }
 
   SampleStore& store;
   LoaderConfig config;
   Sampler sampler;  // batch() is called by the reading thread only
-  std::array<ViewBatch, BatchPipeline::kBuffers> batches;
+  std::array<ViewBatch, BatchPipeline::kBuffers> batches{ViewBatch(config.memory),
+                                                         ViewBatch(config.memory)};
   std::unique_ptr<BatchPipeline> pipeline;  // last: its threads use all of the above
 };
 

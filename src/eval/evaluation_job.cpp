@@ -1,5 +1,4 @@
 #include "simclr/eval/evaluation_job.hpp"
-#include "simclr/backend/registry.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -8,7 +7,6 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
-#include "simclr/train/system_info.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -45,18 +43,13 @@ nlohmann::ordered_json options_json(const Options& options) {
 }
 
 void validate(const EvaluationConfig& config) {
-  PretrainConfig device;
-  device.device = config.device;
-  device.precision = config.precision;
-  device.allow_slow_bf16 = config.allow_slow_bf16;
-  validate_device(device);
+  validate(config.device);
   if (config.checkpoint.empty()) {
     refuse("option --checkpoint: name a checkpoint or a run directory");
   }
   if (config.feature_batch < 1) {
     refuse("option --feature-batch: {}: must be at least 1", config.feature_batch);
   }
-  if (config.threads < 0) refuse("option --threads: {}: must be at least 0", config.threads);
 }
 
 const EvaluationConfig& validated(const EvaluationConfig& config) {
@@ -70,19 +63,11 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
   options.group("checkpoint")
       .add("checkpoint", config.checkpoint,
            "a checkpoint, or a run directory: its newest valid one");
-  options.group("device")
-      .choice<DeviceChoice>("device", config.device,
-                            {{"auto", DeviceChoice::automatic},
-                             {"cpu", DeviceChoice::cpu},
-                             {"cuda", DeviceChoice::cuda}},
-                            "where to compute")
-      .choice<Precision>(
-          "precision", config.precision,
-          {{"fp32", Precision::fp32}, {"bf16", Precision::bf16}, {"fp16", Precision::fp16}},
-          "of the encoder's activations")
-      .flag("allow-slow-bf16", config.allow_slow_bf16, "bf16 also where the CPU has to emulate it")
-      .add("threads", config.threads, "compute threads a rank; 0: the cores it may use")
-      .add("feature-batch", config.feature_batch, "images a rank encodes at a time")
+  options.group("device");
+  declare_device_options(options, config.device);
+  declare_precision_options(options, config.device);
+  declare_rank_options(options, config.device);
+  options.add("feature-batch", config.feature_batch, "images a rank encodes at a time")
       .choice<CacheMode>(
           "cache", config.cache,
           {{"auto", CacheMode::automatic}, {"node", CacheMode::node}, {"none", CacheMode::none}},
@@ -102,14 +87,12 @@ EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
     : config_(validated(config)),
       world_(&world),
       encoder_(config.checkpoint, world),
-      threads_(config.threads > 0 ? config.threads : default_threads(world)),
-      backend_(make_cpu_backend(threads_)) {}
-
-DType EncoderJob::activations() const {
-  return config_.precision == Precision::bf16 ? DType::bf16 : DType::f32;
-}
+      threads_(compute_threads(config.device, world)),
+      backend_(make_backend(config.device, threads_, world)),
+      activations_(activation_type(resolve_precision(config.device, *backend_))) {}
 
 std::unique_ptr<SampleStore> EncoderJob::open(const fs::path& data) {
+  if (!std::exchange(begun_, true)) report_device(config_.device, *backend_);
   return open_sample_store(data, config_.cache, *world_, threads_);
 }
 

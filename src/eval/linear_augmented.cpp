@@ -26,8 +26,8 @@ class Probe {
  public:
   Probe(const FrozenEncoder& encoder, const LinearAugmentedConfig& config, Backend& backend,
         Communicator& world)
-      : world_(world.duplicate()),
-        gradient_lane_(world.duplicate()),
+      : world_(backend.make_communicator(world, Lane::compute)),
+        gradient_lane_(backend.make_communicator(world, Lane::gradients)),
         local_batch_(config.batch_size / world.size()),
         executor_(record_linear_probe({.features = {.encoder = encoder.model().encoder,
                                                     .batch = local_batch_,

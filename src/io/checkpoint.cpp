@@ -1,5 +1,7 @@
 #include "simclr/io/checkpoint.hpp"
 
+#include <fmt/ranges.h>
+
 #include <array>
 
 #include "hdf5.hpp"
@@ -24,6 +26,11 @@ constexpr std::array kSections{
     Section{"optimizer/second_moment", &Checkpoint::second_moment},
 };
 
+std::array<std::uint64_t, 3> words(const LossScaling& scaling) {
+  const auto word = [](std::int64_t value) { return static_cast<std::uint64_t>(value); };
+  return {word(scaling.scale), word(scaling.good_steps), word(scaling.skipped_steps)};
+}
+
 std::string tensor_checksum(const NamedTensor& tensor) {
   return to_hex(hash64(std::as_bytes(std::span(tensor.values))));
 }
@@ -33,7 +40,10 @@ class Digest {
  public:
   explicit Digest(const Checkpoint& c)
       : text_(fmt::format("{} {}\nstep {}\nepoch {}\nseed {}\n{}\n{}\n", kFormat, kVersion, c.step,
-                          c.epoch, c.seed, c.configuration, c.model)) {}
+                          c.epoch, c.seed, c.configuration, c.model)) {
+    if (!c.loss_scaling) return;
+    text_ += fmt::format("loss scaling {}\n", fmt::join(words(*c.loss_scaling), " "));
+  }
   void add(const char* group, const NamedTensor& tensor, const std::string& checksum) {
     text_ += fmt::format("{}/{} {} {}\n", group, tensor.name, tensor.shape.text(), checksum);
   }
@@ -99,6 +109,10 @@ void write_attributes(const h5::Handle& file, const Checkpoint& c, const std::st
   h5::write_attribute(file, "seed", std::span(&c.seed, 1));
   h5::write_attribute(file, "configuration", c.configuration);
   h5::write_attribute(file, "model", c.model);
+  if (c.loss_scaling) {
+    const std::array<std::uint64_t, 3> scaling = words(*c.loss_scaling);
+    h5::write_attribute(file, "loss_scaling", std::span(scaling));
+  }
   h5::write_attribute(file, "checksum", checksum);
 }
 
@@ -131,6 +145,14 @@ T present(std::optional<T> value, const char* attribute) {
   return *std::move(value);
 }
 
+std::optional<LossScaling> read_loss_scaling(const h5::Handle& file) {
+  const std::vector<std::uint64_t> words = h5::read_words(file, "loss_scaling");
+  if (words.empty()) return {};
+  if (words.size() != 3) fail("its attribute 'loss_scaling' has {} numbers, not 3", words.size());
+  const auto number = [&](std::size_t i) { return static_cast<std::int64_t>(words[i]); };
+  return LossScaling{number(0), number(1), number(2)};
+}
+
 Checkpoint read_verified(const h5::Handle& file) {
   if (h5::read_text(file, "format") != kFormat) fail("it is not of the format {}", kFormat);
   const std::int64_t version = present(h5::read_integer(file, "version"), "version");
@@ -144,6 +166,7 @@ Checkpoint read_verified(const h5::Handle& file) {
   c.seed = seed.front();
   c.configuration = present(h5::read_text(file, "configuration"), "configuration");
   c.model = present(h5::read_text(file, "model"), "model");
+  c.loss_scaling = read_loss_scaling(file);
   c.checksum = present(h5::read_text(file, "checksum"), "checksum");
 
   Digest digest(c);

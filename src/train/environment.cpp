@@ -1,35 +1,124 @@
 #include "environment.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "simclr/comm/session.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/checkpoint.hpp"
-#include "simclr/train/system_info.hpp"
+#include "system_info.hpp"
 
 namespace simclr {
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
+namespace {
 
-void write_environment(const std::filesystem::path& directory, const BuildInfo& build,
-                       const std::string& device, int threads, Communicator& world) {
+constexpr const char* kFile = "environment.json";
+
+Environment parse(const Json& json) {
+  Environment e;
+  e.build = {json.at("version"), json.at("git_commit"), json.at("compiler")};
+  e.ranks = static_cast<int>(json.at("ranks").size());
+  const Json& root = json.at("ranks").at(0);
+  e.threads = root.at("threads");
+  e.device = root.at("device");
+  e.model = root.at("model");
+  e.libraries = json.at("libraries").at("compute");
+  if (const auto plans = json.find("convolution_plans"); plans != json.end()) {
+    e.plans.model = plans->at("model");
+    e.plans.libraries = plans->at("libraries");
+    plans->at("choices").get_to(e.plans.choices);
+  }
+  return e;
+}
+
+std::string program(const BuildInfo& build) { return build.version + " " + build.git_commit; }
+
+/// Problems that both have planned, differently.
+std::int64_t differing_plans(const Environment::Plans& a, const Environment::Plans& b) {
+  return std::ranges::count_if(a.choices, [&](const auto& plan) {
+    const auto other = b.choices.find(plan.first);
+    return other != b.choices.end() && other->second != plan.second;
+  });
+}
+
+}  // namespace
+
+Environment describe_environment(const BuildInfo& build, const Backend& backend, int threads,
+                                 Communicator& world, const std::optional<Environment>& earlier) {
+  Environment e{.build = build,
+                .ranks = world.size(),
+                .threads = threads,
+                .device = std::string(backend.name()),
+                .model = backend.model(),
+                .libraries = backend.libraries()};
+  e.plans = {.model = e.model, .libraries = e.libraries, .choices = backend.plans()};
+  if (e.plans.choices.empty() && earlier) e.plans = earlier->plans;
+  return e;
+}
+
+std::optional<Environment> environment_of(const fs::path& checkpoint) {
+  std::ifstream in(fs::absolute(checkpoint).parent_path().parent_path() / kFile);
+  if (!in) return {};
+  try {
+    return parse(Json::parse(in));
+  } catch (const nlohmann::json::exception&) {  // of an older program, or not ours
+    return {};
+  }
+}
+
+std::string what_changed(const Environment& from, const Environment& to) {
+  std::vector<std::string> changes;
+  const auto compare = [&](const char* what, const auto& before, const auto& after) {
+    if (before != after) changes.push_back(fmt::format("{} {} -> {}", what, before, after));
+  };
+  compare("program", program(from.build), program(to.build));
+  compare("compiler", from.build.compiler, to.build.compiler);
+  compare("ranks", from.ranks, to.ranks);
+  compare("threads", from.threads, to.threads);
+  compare("device", from.device, to.device);
+  compare("model", from.model, to.model);
+  compare("libraries", from.libraries, to.libraries);
+  if (const std::int64_t plans = differing_plans(from.plans, to.plans); plans > 0) {
+    changes.push_back(fmt::format("{} convolution plans", plans));
+  }
+  return fmt::format("{}", fmt::join(changes, ", "));
+}
+
+bool plans_fit(const Environment::Plans& plans, const Backend& backend) {
+  return plans.model == backend.model() && plans.libraries == backend.libraries();
+}
+
+void write_environment(const fs::path& directory, const Environment& e, const Backend& backend,
+                       Communicator& world) {
   const Json own{{"rank", world.rank()},
                  {"host", host_name()},
-                 {"device", device},
-                 {"model", cpu_model()},
-                 {"threads", threads}};
+                 {"device", backend.name()},
+                 {"model", backend.model()},
+                 {"description", backend.description()},
+                 {"threads", e.threads}};
   const std::vector<std::string> all = gather_texts(world, own.dump());
   on_root(world, [&] {
     Json ranks = Json::array();
     for (const std::string& text : all) ranks.push_back(Json::parse(text));
-    const Json environment{
-        {"version", build.version},
-        {"git_commit", build.git_commit},
-        {"compiler", build.compiler},
-        {"libraries", {{"mpi", mpi_library_version()}, {"hdf5", hdf5_version()}}},
+    Json json{
+        {"version", e.build.version},
+        {"git_commit", e.build.git_commit},
+        {"compiler", e.build.compiler},
+        {"libraries",
+         {{"mpi", mpi_library_version()}, {"hdf5", hdf5_version()}, {"compute", e.libraries}}},
         {"job", job_id()},
         {"ranks", ranks}};
-    AtomicFile file(directory / "environment.json");
-    file.write(environment.dump(2) + "\n");
+    if (!e.plans.choices.empty()) {
+      json["convolution_plans"] = {
+          {"model", e.plans.model}, {"libraries", e.plans.libraries}, {"choices", e.plans.choices}};
+    }
+    AtomicFile file(directory / kFile);
+    file.write(json.dump(2) + "\n");
     file.commit();
   });
 }

@@ -1,16 +1,46 @@
 #pragma once
+// environment.json: what a run computes on and with, for people and for the run's next start.
 
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
 
+#include "simclr/backend/backend.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/train/pretrain.hpp"
 
 namespace simclr {
 
-/// Writes DIRECTORY/environment.json on rank 0: build, libraries, and each rank's host and device.
-/// Collective.
-void write_environment(const std::filesystem::path& directory, const BuildInfo& build,
-                       const std::string& device, int threads, Communicator& world);
+/// What decides, beside the run's configuration and state, over the bits of its results.
+struct Environment {
+  BuildInfo build;
+  int ranks = 1, threads = 1;
+  std::string device, model, libraries;  ///< Backend::name, model, libraries
+  /// Backend::plans, and the device and libraries they were measured with. They stay with the run
+  /// while it goes on where there is nothing to plan.
+  struct Plans {
+    std::string model, libraries;
+    std::map<std::string, std::string> choices;
+  } plans;
+};
+
+/// That of this start, as rank 0 sees it; `earlier` is the one it goes on from.
+Environment describe_environment(const BuildInfo& build, const Backend& backend, int threads,
+                                 Communicator& world, const std::optional<Environment>& earlier);
+
+/// The environment of the run that a checkpoint lies in (RUN/checkpoints/step-....h5); empty where
+/// it has none that can be read.
+std::optional<Environment> environment_of(const std::filesystem::path& checkpoint);
+
+/// What differs, "device cpu -> cuda, ranks 1 -> 2"; "" when results go on bit for bit.
+std::string what_changed(const Environment& from, const Environment& to);
+
+/// Whether plans measured there are good here.
+bool plans_fit(const Environment::Plans& plans, const Backend& backend);
+
+/// Writes DIRECTORY/environment.json on rank 0, with each rank's host and device. Collective.
+void write_environment(const std::filesystem::path& directory, const Environment& environment,
+                       const Backend& backend, Communicator& world);
 
 }  // namespace simclr

@@ -36,19 +36,25 @@ MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) : file_(f
 }
 
 void MetricsFile::append(const MetricsRow& row) {
-  const Json json{{"step", row.step},
-                  {"epoch", row.epoch},
-                  {"loss", row.loss},
-                  {"contrastive_top1", row.contrastive_top1},
-                  {"entropy", row.entropy},
-                  {"learning_rate", row.learning_rate},
-                  {"images_per_second", row.images_per_second},
-                  {"seconds_step", row.seconds_step},
-                  {"seconds_data", row.seconds_data},
-                  {"seconds_forward", row.seconds_forward},
-                  {"seconds_backward", row.seconds_backward},
-                  {"seconds_update", row.seconds_update},
-                  {"seconds_checkpoint", row.seconds_checkpoint}};
+  Json json{{"step", row.step},
+            {"epoch", row.epoch},
+            {"loss", row.loss},
+            {"contrastive_top1", row.contrastive_top1},
+            {"entropy", row.entropy},
+            {"learning_rate", row.learning_rate},
+            {"images_per_second", row.images_per_second},
+            {"seconds_step", row.seconds_step},
+            {"seconds_data", row.seconds_data},
+            {"seconds_checkpoint", row.seconds_checkpoint}};
+  if (row.phases) {
+    json["seconds_forward"] = row.phases->forward;
+    json["seconds_backward"] = row.phases->backward;
+    json["seconds_update"] = row.phases->update;
+  }
+  if (row.loss_scaling) {
+    json["loss_scale"] = row.loss_scaling->scale;
+    json["skipped_steps"] = row.loss_scaling->skipped_steps;
+  }
   out_ << json.dump() << '\n' << std::flush;
   if (!out_) fail("cannot write {}: is the disk full?", file_.string());
 }

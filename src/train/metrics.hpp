@@ -3,7 +3,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+
+#include "simclr/train/trainer.hpp"
 
 namespace simclr {
 
@@ -14,8 +17,9 @@ struct MetricsRow {
   double loss = 0;        ///< the paper's L, of this step
   double contrastive_top1 = 0, entropy = 0, learning_rate = 0;
   double images_per_second = 0;
-  double seconds_step = 0, seconds_data = 0, seconds_forward = 0, seconds_backward = 0;
-  double seconds_update = 0, seconds_checkpoint = 0;
+  double seconds_step = 0, seconds_data = 0, seconds_checkpoint = 0;
+  std::optional<PhaseSeconds> phases;       ///< seconds_forward, ...; left out where unset
+  std::optional<LossScaling> loss_scaling;  ///< loss_scale, skipped_steps; left out where unset
 };
 
 /// metrics.jsonl, written by rank 0. Numbers are written so that they read back exactly.

@@ -13,7 +13,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/data/loader.hpp"
-#include "simclr/train/system_info.hpp"
+#include "system_info.hpp"
 #include "simclr/train/trainer.hpp"
 #include "stop_signal.hpp"
 
@@ -65,9 +65,11 @@ class Records {
   void add(std::int64_t step, const StepResult& result, double seconds_data) {
     ++steps_;
     sums_.seconds_data += seconds_data;
-    sums_.seconds_forward += result.seconds_forward;
-    sums_.seconds_backward += result.seconds_backward;
-    sums_.seconds_update += result.seconds_update;
+    if (result.phases) {
+      phases_.forward += result.phases->forward;
+      phases_.backward += result.phases->backward;
+      phases_.update += result.phases->update;
+    }
     const bool logged =
         step % config_.log_every == 0 || step == span_.first + 1 || step == span_.end;
     if (!metrics_) return;
@@ -86,22 +88,23 @@ class Records {
     const auto n = static_cast<double>(steps_);
     const double seconds =
         std::chrono::duration<double>(Clock::now() - interval_start_).count() / n;
-    return {.step = step,
-            .epoch = static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch),
-            .loss = result.loss,
-            .contrastive_top1 = result.contrastive_top1,
-            .entropy = result.entropy,
-            .learning_rate = result.learning_rate,
-            .images_per_second = static_cast<double>(config_.batch_size) / seconds,
-            .seconds_step = seconds,
-            .seconds_data = sums_.seconds_data / n,
-            .seconds_forward = sums_.seconds_forward / n,
-            .seconds_backward = sums_.seconds_backward / n,
-            .seconds_update = sums_.seconds_update / n,
-            .seconds_checkpoint = sums_.seconds_checkpoint / n};
+    MetricsRow row{.step = step,
+                   .epoch = static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch),
+                   .loss = result.loss,
+                   .contrastive_top1 = result.contrastive_top1,
+                   .entropy = result.entropy,
+                   .learning_rate = result.learning_rate,
+                   .images_per_second = static_cast<double>(config_.batch_size) / seconds,
+                   .seconds_step = seconds,
+                   .seconds_data = sums_.seconds_data / n,
+                   .seconds_checkpoint = sums_.seconds_checkpoint / n,
+                   .loss_scaling = result.loss_scaling};
+    if (result.phases) row.phases = {phases_.forward / n, phases_.backward / n, phases_.update / n};
+    return row;
   }
   void start_interval() {
     sums_ = {};
+    phases_ = {};
     steps_ = 0;
     interval_start_ = Clock::now();
   }
@@ -111,14 +114,15 @@ class Records {
   std::optional<MetricsFile> metrics_;
   std::optional<Progress> progress_;
   MetricsRow sums_;
+  PhaseSeconds phases_;
   std::int64_t steps_ = 0;
   Clock::time_point interval_start_ = Clock::now();
 };
 
 /// SimCLR's Algorithm 1. For each global batch of N images: two augmented views of each (the
 /// loader); h = f(x), z = g(h) of all 2N views, NT-Xent over the global batch, its gradient, and
-/// the update of f and g (the trainer). `state.step` counts updates. Returns what stopped it, or
-/// "".
+/// the update of f and g (the trainer). The next batch is brought over while a step computes.
+/// `state.step` counts steps. Returns what stopped it, or "".
 std::string train(const PretrainConfig& config, const Span& span,
                   const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
                   Trainer& trainer, Communicator& world, RunState& state) {
@@ -131,13 +135,18 @@ std::string train(const PretrainConfig& config, const Span& span,
     records.add_checkpoint_seconds(std::chrono::duration<double>(Clock::now() - start).count());
   };
 
+  const auto stage_batch = [&](std::int64_t step) {
+    if (step < span.end) trainer.stage({.views = loader.next().views});
+  };
+
   if (span.first == 0 && checkpointer.due_at(0)) save(0);
   std::string stopped_by;
+  stage_batch(state.step);
   while (state.step < span.end && stopped_by.empty()) {
-    const ViewBatch& batch = loader.next();
     const bool traced = config.trace_ops && state.step == span.first;
-    const StepResult result = traced ? trainer.step_traced(batch.views, state.step)
-                                     : trainer.step(batch.views, state.step);
+    trainer.start_step(state.step, traced ? TraceOps::on : TraceOps::off);
+    stage_batch(state.step + 1);
+    const StepResult result = trainer.finish_step();
     ++state.step;
     records.add(state.step, result, loader.take_stall_seconds());
 
@@ -157,8 +166,7 @@ std::int64_t steps_per_epoch(const PretrainConfig& config, const ShardSetInfo& d
 /// Refuses whatever can be refused before anything is written or read in bulk.
 void validate_all(const PretrainConfig& config, Communicator& world) {
   config.validate();
-  validate_device(config);
-  (void)config.program_spec(world.rank(), world.size());
+  config.validate_ranks(world.size());
   if (config.data.empty()) refuse("option --data is missing: the directory of the training shards");
   if (config.run_dir.empty()) refuse("option --run-dir is missing: where this run's files go");
   on_root(world, [&] { validate_data(config, ShardSet(config.data).info()); });
@@ -192,14 +200,40 @@ void restore(Trainer& trainer, const RunDirectory* run, std::int64_t step, Commu
   log::info("resuming from {} at step {}", origin, step);
 }
 
-void describe_run(const Trainer& trainer, const SampleStore& store, const Span& span, int threads,
-                  const MemoryReport& memory, Communicator& world) {
+/// The precision of the run that is gone on with, wherever it began; of a new one, what is asked
+/// for. Agreed by all ranks.
+Precision run_precision(const DeviceOptions& device, const RunDirectory* run,
+                        const Backend& backend, Communicator& world) {
+  DeviceOptions agreed = device;
+  if (run != nullptr) agreed.precision = run->precision().value_or(device.precision);
+  world.broadcast({&agreed.precision, sizeof(agreed.precision), DType::u8}, 0);
+  return resolve_precision(agreed, backend);
+}
+
+/// Where the run that is gone on with was, on rank 0; its plans are taken over where they fit.
+std::optional<Environment> take_over_environment(const RunDirectory* run, Backend& backend) {
+  if (run == nullptr || !run->resumed()) return {};
+  std::optional<Environment> earlier = environment_of(run->resumed()->file.path);
+  if (earlier && plans_fit(earlier->plans, backend)) backend.prefer_plans(earlier->plans.choices);
+  return earlier;
+}
+
+void report_changes(const std::optional<Environment>& earlier, const Environment& now) {
+  if (!earlier) return;
+  const std::string changes = what_changed(*earlier, now);
+  if (changes.empty()) return;
+  log::info("since the start before: {}: the run goes on, but not bit for bit", changes);
+}
+
+void describe_run(const Trainer& trainer, const SampleStore& store, const Span& span,
+                  const Backend& backend, Communicator& world) {
   constexpr double kMegabyte = 1e6;
+  const MemoryReport memory = trainer.executor().memory();
   const auto per_view = static_cast<double>(memory.saved_activation_bytes) /
                         static_cast<double>(trainer.views_per_rank());
   log::info("data: {}", store.description());
-  log::info("{} rank{} x {} threads on {}; steps {} to {}, {} an epoch", world.size(),
-            world.size() == 1 ? "" : "s", threads, trainer.backend_name(), span.first, span.end,
+  log::info("{} rank{} on {}; steps {} to {}, {} an epoch", world.size(),
+            world.size() == 1 ? "" : "s", backend.description(), span.first, span.end,
             span.steps_per_epoch);
   log::info(
       "memory a rank: activations {:.1f} MB ({:.2f} MB saved a view), parameters and optimiser "
@@ -211,23 +245,28 @@ void describe_run(const Trainer& trainer, const SampleStore& store, const Span& 
 
 }  // namespace
 
-int pretrain(const PretrainConfig& config, const BuildInfo& build, Communicator& world) {
+int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& world) {
   install_stop_signals();
-  validate_all(config, world);
+  validate_all(asked, world);
   std::optional<SystemClock::time_point> deadline;
-  if (config.stop_before_minutes) deadline = job_deadline(*config.stop_before_minutes);
+  if (asked.stop_before_minutes) deadline = job_deadline(*asked.stop_before_minutes);
+  const int threads = compute_threads(asked.device, world);
+  const auto backend = make_backend(asked.device, threads, world);
+  (void)resolve_precision(asked.device, *backend);
 
   std::optional<RunDirectory> run;
-  on_root(world, [&] { run.emplace(config); });
+  on_root(world, [&] { run.emplace(asked); });
   const RunDirectory* root_run = run ? &*run : nullptr;
-  const int threads = config.threads > 0 ? config.threads : default_threads(world);
+  PretrainConfig config = asked;
+  config.device.precision = run_precision(asked.device, root_run, *backend, world);
+  const std::optional<Environment> earlier = take_over_environment(root_run, *backend);
   const auto store = open_sample_store(config.data, config.cache, world, threads);
 
   Span span{.first = first_step(root_run, world),
             .steps_per_epoch = steps_per_epoch(config, store->info())};
   const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
   span.end = std::min(total, config.max_steps.value_or(total));
-  Trainer trainer(config, span.steps_per_epoch, threads, world);
+  Trainer trainer(config, span.steps_per_epoch, *backend, world);
   restore(trainer, root_run, span.first, world);
 
   RunState state{.step = span.first, .restarts = run ? run->restarts() : 0};
@@ -235,8 +274,11 @@ int pretrain(const PretrainConfig& config, const BuildInfo& build, Communicator&
     run->begin(config);
     write_state(run->path(), state);
   });
-  write_environment(config.run_dir, build, std::string(trainer.backend_name()), threads, world);
-  describe_run(trainer, *store, span, threads, trainer.executor().memory(), world);
+  const Environment environment = describe_environment(build, *backend, threads, world, earlier);
+  write_environment(config.run_dir, environment, *backend, world);
+  report_device(config.device, *backend);
+  report_changes(earlier, environment);
+  describe_run(trainer, *store, span, *backend, world);
   if (span.first >= span.end) span.end = span.first;
 
   try {

@@ -1,11 +1,9 @@
 #include "simclr/train/pretrain_config.hpp"
-#include "simclr/backend/registry.hpp"
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 
-#include "simclr/backend/backend.hpp"
 #include "simclr/core/names.hpp"
 
 namespace simclr {
@@ -55,7 +53,7 @@ void validate_augmentation(const PretrainConfig& c) {
 void validate_run(const PretrainConfig& c) {
   require_positive("epochs", c.epochs);
   if (c.max_steps) require_at_least<std::int64_t>("max-steps", *c.max_steps, 0);
-  require_at_least("threads", c.threads, 0);
+  simclr::validate(c.device);
   require_at_least("loader-threads", c.loader_threads, 0);
   require_positive("log-every", c.log_every);
   require_at_least<std::int64_t>("checkpoint-every-epochs", c.checkpoint_every_epochs, 0);
@@ -113,6 +111,11 @@ void PretrainConfig::validate() const {
   validate_augmentation(*this);
   const Augmenter refuses_what_it_cannot_render(augmentation());
   validate_run(*this);
+}
+
+void PretrainConfig::validate_ranks(int world_size) const {
+  (void)samples_per_rank(*this, world_size);
+  (void)batch_norm_spec(world_size);
 }
 
 EncoderSpec PretrainConfig::encoder_spec() const {
@@ -200,7 +203,7 @@ PretrainingSpec PretrainConfig::program_spec(int rank, int world_size) const {
   spec.local_samples = samples_per_rank(*this, world_size);
   spec.image_size = image_size;
   spec.temperature = static_cast<float>(temperature);
-  spec.activations = precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  spec.activations = activation_type(device.precision);
   spec.recompute_blocks = recompute == Recompute::blocks;
   spec.rank = rank;
   spec.world_size = world_size;
@@ -211,20 +214,6 @@ void validate_data(const PretrainConfig& config, const ShardSetInfo& data) {
   if (config.batch_size > data.samples) {
     refuse("option --batch-size: {} is more than the {} images of {}", config.batch_size,
            data.samples, config.data.string());
-  }
-}
-
-void validate_device(const PretrainConfig& config) {
-  if (config.device == DeviceChoice::cuda) {
-    refuse("option --device: cuda: this build has no CUDA backend; use --device cpu");
-  }
-  if (config.precision == Precision::fp16) {
-    refuse("option --precision: fp16 needs a GPU; on the CPU use fp32 or bf16");
-  }
-  if (config.precision == Precision::bf16 && !config.allow_slow_bf16 && !cpu_has_native_bf16()) {
-    refuse(
-        "option --precision: bf16: this CPU has no native bf16 (avx512_bf16) and would emulate it "
-        "slowly; use fp32, or --allow-slow-bf16 to insist");
   }
 }
 

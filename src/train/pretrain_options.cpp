@@ -78,19 +78,11 @@ void declare_training(Options& o, PretrainConfig& c) {
 }
 
 void declare_run(Options& o, PretrainConfig& c) {
-  o.group("device")
-      .choice<DeviceChoice>("device", c.device,
-                            {{"auto", DeviceChoice::automatic},
-                             {"cpu", DeviceChoice::cpu},
-                             {"cuda", DeviceChoice::cuda}},
-                            "where to compute")
-      .choice<Precision>(
-          "precision", c.precision,
-          {{"fp32", Precision::fp32}, {"bf16", Precision::bf16}, {"fp16", Precision::fp16}},
-          "of the activations")
-      .flag("allow-slow-bf16", c.allow_slow_bf16, "bf16 also where the CPU has to emulate it")
-      .add("threads", c.threads, "compute threads a rank; 0: the cores it may use")
-      .add("loader-threads", c.loader_threads, "threads a rank that make views; 0: as threads")
+  o.group("device");
+  declare_device_options(o, c.device);
+  declare_precision_options(o, c.device);
+  declare_rank_options(o, c.device);
+  o.add("loader-threads", c.loader_threads, "threads a rank that make views; 0: as --threads")
       .choice<Recompute>("recompute", c.recompute,
                          {{"none", Recompute::none}, {"blocks", Recompute::blocks}},
                          "trade time for memory; exact");
@@ -117,12 +109,27 @@ void declare_pretrain_options(Options& options, PretrainConfig& config) {
 }
 
 bool may_change_on_resume(const std::string& option) {
-  static constexpr std::array kMayChange{
-      "max-steps",      "threads",   "loader-threads",   "cache",
-      "device",         "recompute", "log-every",        "checkpoint-every-epochs",
-      "keep",           "resume",    "run-dir",          "checkpoint-every-minutes",
-      "eval-data",      "trace-ops", "checkpoint-steps", "stop-before-minutes",
-      "allow-slow-bf16"};
+  static constexpr std::array kMayChange{"max-steps",
+                                         "threads",
+                                         "loader-threads",
+                                         "cache",
+                                         "device",
+                                         "recompute",
+                                         "log-every",
+                                         "checkpoint-every-epochs",
+                                         "keep",
+                                         "resume",
+                                         "run-dir",
+                                         "checkpoint-every-minutes",
+                                         "eval-data",
+                                         "trace-ops",
+                                         "checkpoint-steps",
+                                         "stop-before-minutes",
+                                         "allow-slow-bf16",
+                                         "collectives",
+                                         "share-device",
+                                         "plan-cache",
+                                         "timeout-seconds"};
   return std::find(kMayChange.begin(), kMayChange.end(), option) != kMayChange.end();
 }
 

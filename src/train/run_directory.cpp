@@ -3,6 +3,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
@@ -18,6 +19,9 @@ using Values = std::vector<std::pair<std::string, std::string>>;
 PretrainConfig with_absolute_paths(PretrainConfig config) {
   for (fs::path* path : {&config.data, &config.eval_data, &config.run_dir}) {
     if (!path->empty()) *path = fs::absolute(*path).lexically_normal();
+  }
+  if (auto& cache = config.device.plan_cache; cache && *cache != "none") {
+    cache = fs::absolute(*cache).lexically_normal();
   }
   return config;
 }
@@ -36,13 +40,17 @@ std::string read_text(const fs::path& file) {
   return text.str();
 }
 
-/// Refuses what differs between the run as it is and the configuration it is to go on with.
-void require_same_run(const std::string& earlier_text, const std::string& origin,
-                      const PretrainConfig& config) {
+/// Refuses what differs between the run as it is and the configuration it is to go on with. Returns
+/// the run's precision, which an automatic one follows on any device.
+Precision require_same_run(const std::string& earlier_text, const std::string& origin,
+                           const PretrainConfig& config) {
   PretrainConfig earlier;
   Options earlier_options = declared(earlier);
   earlier_options.parse_text(earlier_text, origin);
   PretrainConfig now = with_absolute_paths(config);
+  if (now.device.precision == Precision::automatic) {
+    now.device.precision = earlier.device.precision;
+  }
   const Values then_values = earlier_options.values();
   const Values now_values = declared(now).values();
   for (std::size_t i = 0; i < now_values.size(); ++i) {
@@ -53,6 +61,7 @@ void require_same_run(const std::string& earlier_text, const std::string& origin
         "use the old value or another --run-dir",
         name, then_values[i].second, origin, value);
   }
+  return earlier.device.precision;
 }
 
 bool holds_a_run(const fs::path& directory) {
@@ -60,7 +69,12 @@ bool holds_a_run(const fs::path& directory) {
          !list_checkpoints(directory / "checkpoints").empty();
 }
 
-std::optional<FoundCheckpoint> find_start(const PretrainConfig& config) {
+struct Start {
+  std::optional<FoundCheckpoint> checkpoint;
+  std::optional<Precision> precision;
+};
+
+Start find_start(const PretrainConfig& config) {
   const fs::path checkpoints = config.run_dir / "checkpoints";
   if (config.resume == "none") {
     if (holds_a_run(config.run_dir)) {
@@ -72,11 +86,18 @@ std::optional<FoundCheckpoint> find_start(const PretrainConfig& config) {
     return {};
   }
   const fs::path stored = config.run_dir / "config.cfg";
-  if (fs::exists(stored)) require_same_run(read_text(stored), stored.string(), config);
-  if (config.resume == "auto") return newest_valid_checkpoint(checkpoints);
-  FoundCheckpoint found = open_checkpoint(config.resume);
-  require_same_run(found.checkpoint.configuration, found.file.path.string(), config);
-  return found;
+  Start start;
+  if (fs::exists(stored)) {
+    start.precision = require_same_run(read_text(stored), stored.string(), config);
+  }
+  if (config.resume == "auto") {
+    start.checkpoint = newest_valid_checkpoint(checkpoints);
+    return start;
+  }
+  start.checkpoint = open_checkpoint(config.resume);
+  start.precision = require_same_run(start.checkpoint->checkpoint.configuration,
+                                     start.checkpoint->file.path.string(), config);
+  return start;
 }
 
 int earlier_restarts(const fs::path& directory) {
@@ -117,24 +138,36 @@ void write_state(const fs::path& directory, const RunState& state) {
   file.commit();
 }
 
-RunDirectory::RunDirectory(const PretrainConfig& config) : path_(config.run_dir) {
+NewDirectory::NewDirectory(const fs::path& directory) {
+  for (fs::path at = fs::absolute(directory).lexically_normal();
+       !fs::exists(at) && at != at.parent_path(); at = at.parent_path()) {
+    made_.push_back(at);
+  }
   std::error_code error;
-  const bool is_new = !fs::exists(path_);
-  if (is_new && config.resume != "auto" && config.resume != "none") {
-    require_same_run(open_checkpoint(config.resume).checkpoint.configuration, config.resume,
-                     config);
+  fs::create_directories(directory, error);
+  if (!fs::is_directory(directory)) {
+    refuse("option --run-dir: cannot create the directory {}: {}", directory.string(),
+           error ? error.message() : "a file of this name is in the way");
   }
-  fs::create_directories(path_, error);
-  if (!fs::is_directory(path_)) {
-    refuse("option --run-dir: cannot create the directory {}: {}", path_.string(), error.message());
-  }
+}
+
+NewDirectory::~NewDirectory() {
+  std::error_code not_empty;
+  for (const fs::path& directory : made_) fs::remove(directory, not_empty);
+}
+
+RunDirectory::RunDirectory(const PretrainConfig& config)
+    : path_(config.run_dir), directory_(config.run_dir) {
   lock_ = std::make_unique<RunLock>(path_);
   const bool is_restart = holds_a_run(path_);
-  resumed_ = find_start(config);
+  Start start = find_start(config);
+  resumed_ = std::move(start.checkpoint);
+  precision_ = start.precision;
   if (is_restart) restarts_ = earlier_restarts(path_) + 1;
 }
 
-void RunDirectory::begin(const PretrainConfig& config) const {
+void RunDirectory::begin(const PretrainConfig& config) {
+  directory_.keep();
   fs::create_directories(checkpoints());
   remove_unfinished_checkpoints(checkpoints());
   const std::int64_t start = resumed_ ? resumed_->checkpoint.step : -1;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "run_lock.hpp"
 #include "simclr/io/checkpoint.hpp"
@@ -27,6 +28,21 @@ struct RunState {
 };
 void write_state(const std::filesystem::path& directory, const RunState& state);
 
+/// A directory and its parents, made where they are missing. What was made goes away again with the
+/// object, unless it is kept: a run that is refused leaves nothing behind.
+class NewDirectory {
+ public:
+  /// RefusedError when the directory cannot be made.
+  explicit NewDirectory(const std::filesystem::path& directory);
+  NewDirectory(const NewDirectory&) = delete;
+  NewDirectory& operator=(const NewDirectory&) = delete;
+  ~NewDirectory();
+  void keep() { made_.clear(); }
+
+ private:
+  std::vector<std::filesystem::path> made_;  // the deepest first
+};
+
 /// A run's directory, held by rank 0 for as long as it trains.
 class RunDirectory {
  public:
@@ -39,15 +55,19 @@ class RunDirectory {
   [[nodiscard]] std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   /// Where training goes on; empty for a new run.
   [[nodiscard]] const std::optional<FoundCheckpoint>& resumed() const { return resumed_; }
+  /// In which the run that is gone on with began; empty for a new one.
+  [[nodiscard]] std::optional<Precision> precision() const { return precision_; }
   [[nodiscard]] int restarts() const { return restarts_; }
 
   /// Writes config.cfg, creates what is missing and sets later checkpoints aside: the run begins.
-  void begin(const PretrainConfig& config) const;
+  void begin(const PretrainConfig& config);
 
  private:
   std::filesystem::path path_;
+  NewDirectory directory_;
   std::unique_ptr<RunLock> lock_;
   std::optional<FoundCheckpoint> resumed_;
+  std::optional<Precision> precision_;
   int restarts_ = 0;
 };
 

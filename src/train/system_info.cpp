@@ -1,4 +1,4 @@
-#include "simclr/train/system_info.hpp"
+#include "system_info.hpp"
 
 #include <fmt/format.h>
 #include <sched.h>
@@ -7,38 +7,36 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <fstream>
+
+#include "core_usage.hpp"
+#include "simclr/core/log.hpp"
 
 namespace simclr {
 namespace {
 
-/// "host 0101": the cores this process may use, lowest first.
-std::string host_and_cores() {
+constexpr std::array kLaunchedRank{"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+
+CoreSet cores_of_process(pid_t process) {
+  CoreSet cores;
   cpu_set_t set;
   CPU_ZERO(&set);
-  std::string text = host_name() + " ";
-  const bool known = sched_getaffinity(0, sizeof(set), &set) == 0;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    text += known && CPU_ISSET(core, &set) ? '1' : '0';
-  }
-  return text;
+  if (sched_getaffinity(process, sizeof(set), &set) != 0) return cores;
+  for (std::size_t core = 0; core < cores.size(); ++core) cores[core] = CPU_ISSET(core, &set);
+  return cores;
 }
 
-bool share_a_core(const std::string& a, const std::string& b) {
-  const std::size_t name = a.find(' ');
-  if (a.size() != b.size() || a.compare(0, name, b, 0, name) != 0) return false;
-  for (std::size_t i = name + 1; i < a.size(); ++i) {
-    if (a[i] == '1' && b[i] == '1') return true;
-  }
-  return false;
+/// The launcher's own cores, on every host the parent of its ranks; Slurm's daemon there has all of
+/// the node's, so that the job's share counts. 0 without a launcher.
+int cores_of_job() {
+  const bool launched = std::any_of(kLaunchedRank.begin(), kLaunchedRank.end(),
+                                    [](const char* name) { return std::getenv(name) != nullptr; });
+  if (!launched) return 0;
+  const auto cores = static_cast<int>(cores_of_process(::getppid()).count());
+  const char* share = std::getenv("SLURM_CPUS_ON_NODE");
+  return share == nullptr ? cores : std::min(cores, std::atoi(share));
 }
 
 }  // namespace
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown-host";
-}
 
 std::string job_id() {
   for (const char* variable : {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"}) {
@@ -47,23 +45,15 @@ std::string job_id() {
   return "";
 }
 
-std::string cpu_model() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
-}
-
 int default_threads(Communicator& world) {
-  const std::string own = host_and_cores();
-  const std::vector<std::string> all = gather_texts(world, own);
-  const auto cores =
-      std::count(own.begin() + static_cast<std::ptrdiff_t>(own.find(' ')), own.end(), '1');
-  const auto sharers = std::count_if(
-      all.begin(), all.end(), [&](const std::string& other) { return share_a_core(own, other); });
-  return static_cast<int>(
-      std::max<std::ptrdiff_t>(1, cores / std::max<std::ptrdiff_t>(1, sharers)));
+  const RankCores own{host_name(), cores_of_process(0), cores_of_job()};
+  std::vector<RankCores> ranks;
+  for (const std::string& text : gather_texts(world, to_text(own))) {
+    ranks.push_back(parse_rank_cores(text));
+  }
+  const std::string warning = idle_cores_warning(ranks);
+  if (world.rank() == 0 && !warning.empty()) log::warning("{}", warning);
+  return threads_of(ranks, world.rank());
 }
 
 }  // namespace simclr

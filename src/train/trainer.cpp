@@ -1,19 +1,24 @@
 #include "simclr/train/trainer.hpp"
-#include "simclr/backend/registry.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <iostream>
 #include <limits>
+#include <nlohmann/json.hpp>
 
+#include "loss_scale.hpp"
 #include "simclr/core/check.hpp"
 #include "training_state.hpp"
 
 namespace simclr {
 namespace {
+
+/// Of free device memory, for what is not counted: library handles, plans, staging buffers.
+constexpr double kUsableShare = 0.9;
 
 class Stopwatch {
  public:
@@ -42,77 +47,107 @@ void heal_running_statistics(Executor& executor) {
   executor.set_flat(Storage::running, running);
 }
 
+/// Rank 0's plans, on every rank.
+std::map<std::string, std::string> broadcast_plans(const std::map<std::string, std::string>& own,
+                                                   Communicator& world) {
+  const std::string text = broadcast_text(world, nlohmann::json(own).dump());
+  return nlohmann::json::parse(text).get<std::map<std::string, std::string>>();
+}
+
 }  // namespace
 
-Trainer::Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, int threads,
-                 Communicator& world)
+Trainer::Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Backend& backend,
+                 Communicator& world, InputStageSpec input)
     : spec_(config.program_spec(world.rank(), world.size())),
       schedule_(config.schedule(steps_per_epoch)),
       control_(world),
-      world_(world.duplicate()),
-      bn_group_(world.split(world.rank() / spec_.batch_norm.ranks_per_group)),
-      gradient_lane_(world.duplicate()),
-      backend_(make_cpu_backend(threads)) {
-  const Communicators communicators{world_.get(), bn_group_.get(), gradient_lane_.get()};
-  executor_ = std::make_unique<Executor>(record_pretraining(spec_), *backend_, communicators);
+      backend_(backend),
+      bn_ranks_(world.split(world.rank() / spec_.batch_norm.ranks_per_group)),
+      world_(backend.make_communicator(world, Lane::compute)),
+      bn_group_(backend.make_communicator(*bn_ranks_, Lane::compute)),
+      gradient_lane_(backend.make_communicator(world, Lane::gradients)) {
+  if (config.device.precision == Precision::fp16) loss_scaling_.emplace();
+  // Rank 0 plans first and the others follow: the same algorithms, and bits, on every rank.
+  if (world.rank() == 0) executor_ = make_executor();
+  backend.prefer_plans(broadcast_plans(backend.plans(), world));
+  if (world.rank() != 0) executor_ = make_executor();
+
   const Program& program = executor_->program();
   executor_->set_flat(Storage::parameters, initial_parameters(program, config.seed));
   executor_->set_flat(Storage::running, initial_running_statistics(program));
+  const TensorId views = program.at("views");
+  input.tensor = program.info(views);
+  input.address = executor_->address(views);
+  input.samples = spec_.local_samples;
+  input_ = backend.make_input_stage(input);
 }
 
-void Trainer::upload(std::span<const float> views, std::int64_t step) {
-  const Program& program = executor_->program();
-  executor_->upload(program.at("views"), const_buffer_span(views));
-  const std::array<float, 4> control = schedule_.control(step, spec_.optimizer);
-  executor_->upload(program.at("control"), const_buffer_span(std::span<const float>(control)));
+std::unique_ptr<Executor> Trainer::make_executor() const {
+  return std::make_unique<Executor>(
+      record_pretraining(spec_), backend_,
+      Communicators{world_.get(), bn_group_.get(), gradient_lane_.get()});
 }
 
-StepResult Trainer::read_losses(std::int64_t step) const {
+void Trainer::stage(const InputBatch& batch) { input_->stage(batch); }
+
+void Trainer::start_step(std::int64_t step, TraceOps trace) {
+  step_ = step;
+  phases_.reset();
+  input_->commit();
+  write_control(step);
+  if (trace == TraceOps::on) {
+    executor_->run_traced(0, executor_->program().ops.size(), [&](const TensorTrace& line) {
+      if (control_.rank() == 0) std::cout << trace_line(line) << '\n';
+    });
+  } else if (backend_.runs_ahead()) {
+    executor_->run_all();
+  } else {
+    Stopwatch watch;
+    executor_->run_forward();
+    const double forward = watch.lap();
+    executor_->run_backward();
+    const double backward = watch.lap();
+    executor_->run_update();
+    phases_ = {.forward = forward, .backward = backward, .update = watch.lap()};
+  }
+}
+
+StepResult Trainer::finish_step() {
+  StepResult result = read_losses();
+  std::array<std::int32_t, 2> verdict{};
+  executor_->download(executor_->program().at("verdict"),
+                      buffer_span(std::span<std::int32_t>(verdict)));
+  // Loss and gradients are sums over all ranks: every rank comes to the same verdict.
+  const bool loss_is_finite = verdict[0] == 0;
+  const bool gradient_is_finite = verdict[1] == 0;
+  if (!loss_is_finite) name_offender("loss");
+  if (!gradient_is_finite && !(loss_scaling_ && may_be_too_large(*loss_scaling_))) {
+    name_offender("gradient");
+  }
+  if (loss_scaling_) loss_scaling_ = after_step(*loss_scaling_, gradient_is_finite);
+  result.loss_scaling = loss_scaling_;
+  return result;
+}
+
+void Trainer::write_control(std::int64_t step) {
+  std::array<float, 4> control = schedule_.control(step, spec_.optimizer);
+  if (loss_scaling_) control[3] = static_cast<float>(loss_scaling_->scale);
+  executor_->upload(executor_->program().at("control"),
+                    const_buffer_span(std::span<const float>(control)));
+}
+
+StepResult Trainer::read_losses() const {
   std::array<double, 3> sums{};
   executor_->download(executor_->program().at("loss_sums"), buffer_span(std::span<double>(sums)));
   const auto views = static_cast<double>(views_per_rank() * spec_.world_size);
-  StepResult result;
-  result.loss = sums[0] / views;
-  result.contrastive_top1 = sums[1] / views;
-  result.entropy = sums[2] / views;
-  result.learning_rate = schedule_.learning_rate(step);
-  return result;
+  return {.loss = sums[0] / views,
+          .contrastive_top1 = sums[1] / views,
+          .entropy = sums[2] / views,
+          .learning_rate = schedule_.learning_rate(step_),
+          .phases = phases_};
 }
 
-StepResult Trainer::step(std::span<const float> views, std::int64_t step) {
-  Stopwatch watch;
-  upload(views, step);
-  executor_->run_forward();
-  StepResult result = read_losses(step);
-  result.seconds_forward = watch.lap();
-  executor_->run_backward();
-  result.seconds_backward = watch.lap();
-  require_finite(result, step);
-  executor_->run_update();
-  result.seconds_update = watch.lap();
-  return result;
-}
-
-StepResult Trainer::step_traced(std::span<const float> views, std::int64_t step) {
-  const auto print = [&](const TensorTrace& trace) {
-    if (control_.rank() == 0) std::cout << trace_line(trace) << '\n';
-  };
-  upload(views, step);
-  const Program& program = executor_->program();
-  executor_->run_traced(0, program.update_begin, print);
-  const StepResult result = read_losses(step);
-  require_finite(result, step);
-  executor_->run_traced(program.update_begin, program.ops.size(), print);
-  return result;
-}
-
-void Trainer::require_finite(const StepResult& result, std::int64_t step) {
-  // Loss and gradients are sums over all ranks: every rank comes to the same verdict.
-  if (!std::isfinite(result.loss)) name_offender("loss", step);
-  if (!executor_->all_finite(Storage::gradients)) name_offender("gradient", step);
-}
-
-void Trainer::name_offender(const std::string& what, std::int64_t step) {
+void Trainer::name_offender(const std::string& what) {
   heal_running_statistics(*executor_);
   std::int32_t first_op = std::numeric_limits<std::int32_t>::max();
   std::string found;
@@ -133,7 +168,7 @@ void Trainer::name_offender(const std::string& what, std::int64_t step) {
   fail(
       "step {}: the {} is not finite; first offending op: {}; parameters are as before the step; "
       "lower --learning-rate, lengthen --warmup-epochs or check the data",
-      step + 1, what, culprit);
+      step_ + 1, what, culprit);
 }
 
 Checkpoint Trainer::state() const {
@@ -143,11 +178,16 @@ Checkpoint Trainer::state() const {
            storage == Storage::parameters ? "parameters" : "running statistics");
     }
   }
-  return collect_state(*executor_);
+  Checkpoint checkpoint = collect_state(*executor_);
+  checkpoint.loss_scaling = loss_scaling_;
+  return checkpoint;
 }
 
 void Trainer::restore(const Checkpoint* checkpoint, const std::string& origin) {
   restore_state(*executor_, checkpoint, origin, control_);
+  if (!loss_scaling_) return;
+  if (checkpoint != nullptr) loss_scaling_ = checkpoint->loss_scaling.value_or(LossScaling{});
+  control_.broadcast({&*loss_scaling_, sizeof(LossScaling), DType::u8}, 0);
 }
 
 }  // namespace simclr

@@ -4,7 +4,7 @@
 
 #include <fstream>
 
-#include "eval/temporary_directory.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace simclr {
 namespace {

@@ -49,4 +49,10 @@ const std::vector<BackendUnderTest>& backends_under_test() {
   return all;
 }
 
+const std::vector<RanksUnderTest>& ranks_under_test() {
+  static const std::vector<RanksUnderTest> all{
+      {.name = "cpu", .make = [](const NodePlace&) { return make_cpu_backend(kThreads); }}};
+  return all;
+}
+
 }  // namespace simclr::testing

@@ -7,8 +7,15 @@
 #include <vector>
 
 #include "simclr/backend/backend.hpp"
+#include "simclr/comm/session.hpp"
 
 namespace simclr::testing {
+
+/// One way in which the ranks of a backend communicate.
+struct RanksUnderTest {
+  std::string name;
+  std::unique_ptr<Backend> (*make)(const NodePlace& place);
+};
 
 struct BackendUnderTest {
   std::string name;
@@ -20,5 +27,6 @@ struct BackendUnderTest {
   void (*check_stored)(const TensorInfo& tensor, std::span<const std::byte> stored);
 };
 const std::vector<BackendUnderTest>& backends_under_test();
+const std::vector<RanksUnderTest>& ranks_under_test();
 
 }  // namespace simclr::testing

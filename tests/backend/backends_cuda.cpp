@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "backend/backends.hpp"
@@ -32,6 +33,21 @@ void check_padding(const TensorInfo& tensor, std::span<const std::byte> stored) 
   }
 }
 
+/// Ranks have a device each where there are enough; else they share one.
+std::unique_ptr<Backend> make_rank(const NodePlace& place, Collectives collectives) {
+  return make_cuda_backend({.local_rank = place.rank,
+                            .local_ranks = place.ranks,
+                            .share_device = true,
+                            .collectives = collectives});
+}
+
+std::unique_ptr<Backend> make_nccl_rank(const NodePlace& place) {
+  setenv("SIMCLR_EMULATED_DEVICES", "4", 0);
+  // NCCL connects ranks on one device only if it takes them for ranks on different hosts.
+  setenv("NCCL_HOSTID", ("test-host-" + std::to_string(place.rank)).c_str(), 0);
+  return make_rank(place, Collectives::nccl);
+}
+
 }  // namespace
 
 const std::vector<BackendUnderTest>& backends_under_test() {
@@ -41,6 +57,14 @@ const std::vector<BackendUnderTest>& backends_under_test() {
        .activations = {DType::f32, DType::bf16, DType::f16},
        .why_skip = [](DType) { return why_no_cuda(); },
        .check_stored = check_padding}};
+  return all;
+}
+
+const std::vector<RanksUnderTest>& ranks_under_test() {
+  static const std::vector<RanksUnderTest> all{
+      {.name = "cuda_nccl", .make = make_nccl_rank},
+      {.name = "cuda_mpi",
+       .make = [](const NodePlace& place) { return make_rank(place, Collectives::mpi); }}};
   return all;
 }
 

@@ -52,6 +52,13 @@ const std::vector<BnCase>& variants() {
        .groups = {2, 2},
        .residual = true,
        .second_contribution = true},
+      // More channels and more rows than one block of threads takes.
+      {.name = "wide", .shape = {8, 3, 3, 280}, .groups = {2, 4}},
+      {.name = "wide_and_long",
+       .shape = {8, 11, 13, 72},
+       .groups = {2, 4},
+       .residual = true,
+       .second_contribution = true},
   };
   return all;
 }

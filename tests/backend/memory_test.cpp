@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 
 #include "backend/backends.hpp"
 #include "simclr/core/bf16.hpp"
@@ -103,6 +104,26 @@ TEST_P(StoredTensors, PoisonIsNanInEveryType) {
     std::vector<float> received(6);
     backend->download(tensor, memory.data(), buffer_span(std::span(received)));
     for (const float value : received) EXPECT_TRUE(std::isnan(value)) << name_of(dtype);
+  }
+}
+
+TEST_P(StoredTensors, SayWhetherTheyAreFinite) {
+  const auto backend = under_test().make();
+  for (const std::int64_t count : {1, 6, 4097, 1'200'003}) {
+    const TensorInfo tensor{.name = "t", .shape = {count}, .storage = Storage::gradients};
+    const Buffer memory = backend->allocate(backend->storage_bytes(tensor));
+    std::vector<float> values = numbers(count);
+    const auto is_finite_with = [&](std::int64_t at, float value) {
+      float& one = values[static_cast<std::size_t>(at)];
+      const float kept = std::exchange(one, value);
+      backend->upload(tensor, memory.data(), const_buffer_span(std::span<const float>(values)));
+      one = kept;
+      return backend->all_finite(memory.data(), values.size());
+    };
+    EXPECT_TRUE(is_finite_with(0, -3e38F)) << count;
+    EXPECT_FALSE(is_finite_with(0, NAN)) << count;
+    EXPECT_FALSE(is_finite_with(count - 1, -INFINITY)) << count;
+    EXPECT_FALSE(is_finite_with(count / 2, INFINITY)) << count;
   }
 }
 

@@ -51,7 +51,7 @@ class OpOnBackend {
                             .workspace = {workspace_.data(), workspace_.bytes()}};
     std::vector<std::unique_ptr<Step>> steps;
     steps.push_back(backend_->prepare(test_->op(), bindings));
-    backend_->make_runner(std::move(steps))->run(0, 1);
+    backend_->make_runner(std::move(steps), {"the op"})->run(0, 1);
   }
 
   [[nodiscard]] std::vector<float> values(TensorId id) {

@@ -7,8 +7,8 @@
 #include <fstream>
 #include <numeric>
 
-#include "eval/temporary_directory.hpp"
 #include "simclr/core/check.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace simclr {
 namespace {
@@ -84,7 +84,18 @@ TEST_F(CheckpointTest, ReadsBackWhatWasWrittenInOrder) {
   expect_equal(read.running, written.running);
   expect_equal(read.momentum, written.momentum);
   EXPECT_TRUE(read.second_moment.empty());
+  EXPECT_FALSE(read.loss_scaling);
   EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(CheckpointTest, KeepsWhereLossScalingStands) {
+  Checkpoint written = example(5);
+  const std::string without = write_checkpoint(checkpoint_path(directory, 4), written);
+  written.loss_scaling = {.scale = 32768, .good_steps = 1999, .skipped_steps = 3};
+  const fs::path file = checkpoint_path(directory, 5);
+  const std::string with = write_checkpoint(file, written);
+  EXPECT_NE(with, without);
+  EXPECT_EQ(read_checkpoint(file).loss_scaling, written.loss_scaling);
 }
 
 TEST_F(CheckpointTest, EqualContentsGiveEqualBytes) {

@@ -65,5 +65,69 @@ TEST(Configs, RecipesDifferWhereThePapersDo) {
   EXPECT_EQ(cifar.temperature, 0.5);
 }
 
+/// The options that users' scripts rely on, with values that they may give.
+TEST(Configs, EveryDocumentedOptionIsTaken) {
+  const std::vector<std::string> arguments{"--data=shards",
+                                           "--eval-data=shards",
+                                           "--image-size=32",
+                                           "--cache=auto",
+                                           "--shuffle=on",
+                                           "--encoder=resnet50",
+                                           "--width=1",
+                                           "--stem=auto",
+                                           "--head=nonlinear",
+                                           "--head-layers=2",
+                                           "--head-width=0",
+                                           "--embedding-dim=128",
+                                           "--batch-size=64",
+                                           "--bn-group=16",
+                                           "--loss=nt-xent",
+                                           "--temperature=0.1",
+                                           "--augment=crop,flip",
+                                           "--color-strength=0.5",
+                                           "--optimizer=lars",
+                                           "--interpolation=bicubic",
+                                           "--learning-rate=0.3",
+                                           "--lr-scaling=sqrt",
+                                           "--warmup-epochs=0.5",
+                                           "--weight-decay=1e-6",
+                                           "--momentum=0.9",
+                                           "--epochs=10",
+                                           "--max-steps=5",
+                                           "--device=cpu",
+                                           "--precision=fp32",
+                                           "--threads=2",
+                                           "--run-dir=run",
+                                           "--seed=3",
+                                           "--log-every=1",
+                                           "--keep=2",
+                                           "--checkpoint-every-epochs=1",
+                                           "--checkpoint-every-minutes=5",
+                                           "--checkpoint-steps=0,5",
+                                           "--resume=auto",
+                                           "--stop-before-minutes=5",
+                                           "--recompute=blocks"};
+  PretrainConfig config;
+  Options options("pretrain", "", {"pretrain"});
+  declare_pretrain_options(options, config);
+  ASSERT_TRUE(options.parse(arguments));
+  config.validate();
+  EXPECT_EQ(config.shuffle, Shuffle::full);
+  EXPECT_EQ(config.checkpoint_steps, (std::vector<std::int64_t>{0, 5}));
+
+  const auto parsed = [](const std::string& argument) {
+    PretrainConfig other;
+    Options again("pretrain", "", {"pretrain"});
+    declare_pretrain_options(again, other);
+    EXPECT_TRUE(again.parse({argument})) << argument;
+    return other;
+  };
+  EXPECT_EQ(parsed("--shuffle=full").shuffle, Shuffle::full);
+  EXPECT_EQ(parsed("--shuffle=block").shuffle, Shuffle::block);
+  EXPECT_EQ(parsed("--shuffle=off").shuffle, Shuffle::off);
+  EXPECT_EQ(parsed("--cache=node").cache, CacheMode::node);
+  EXPECT_EQ(parsed("--cache=none").cache, CacheMode::none);
+}
+
 }  // namespace
 }  // namespace simclr

@@ -8,11 +8,13 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <map>
+#include <memory_resource>
 #include <thread>
 
-#include "eval/temporary_directory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/evaluation_loader.hpp"
+#include "support/temporary_directory.hpp"
 #include "toy_shards.hpp"
 
 namespace simclr {
@@ -123,6 +125,113 @@ TEST_P(Loading, ViewsAreTheAugmentersOwn) {
       EXPECT_TRUE(std::equal(expected.begin(), expected.end(), row));
     }
   }
+}
+
+/// What the batch's views are, rendered from its own images and parameters.
+std::vector<float> render(const AugmentationConfig& augmentation, const ViewBatch& batch,
+                          std::span<const ImageRef> images) {
+  Augmenter augmenter(augmentation);
+  std::vector<float> views(batch.parameters.size() * 192, NAN);
+  for (std::size_t v = 0; v < batch.parameters.size(); ++v) {
+    augmenter.render(images[v % images.size()], batch.parameters[v],
+                     std::span(views).subspan(v * 192, 192));
+  }
+  return views;
+}
+
+TEST_P(Loading, ImagesAndParametersMakeTheSameViews) {
+  const auto rendered = load(*store_, config());
+  LoaderConfig stored = config();
+  stored.contents = BatchContents::images;
+  stored.threads = 3;
+  TrainingLoader loader(*store_, stored);
+  for (const ViewBatch& expected : rendered) {
+    const ViewBatch& batch = loader.next();
+    EXPECT_EQ(batch.step, expected.step);
+    EXPECT_EQ(batch.epoch, expected.epoch);
+    EXPECT_EQ(batch.sample_index, expected.sample_index);
+    EXPECT_EQ(batch.labels, expected.labels);
+    EXPECT_TRUE(batch.views.empty());
+    ASSERT_EQ(batch.images.size(), 12u);
+    ASSERT_EQ(batch.parameters.size(), 24u);
+    const std::vector<float> views = render(config().augmentation, batch, batch.images);
+    EXPECT_TRUE(std::ranges::equal(views, expected.views)) << "step " << batch.step;
+  }
+}
+
+TEST_P(Loading, ImagesLieBackToBackInTheMemoryGiven) {
+  class Counting final : public std::pmr::memory_resource {
+   public:
+    [[nodiscard]] bool holds(const std::uint8_t* at) const {
+      return std::ranges::any_of(blocks_, [at](const auto& block) {
+        return block.first <= at && at < block.first + block.second;
+      });
+    }
+
+   private:
+    void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+      void* data = std::pmr::new_delete_resource()->allocate(bytes, alignment);
+      blocks_[static_cast<std::uint8_t*>(data)] = bytes;
+      return data;
+    }
+    void do_deallocate(void* data, std::size_t bytes, std::size_t alignment) override {
+      blocks_.erase(static_cast<std::uint8_t*>(data));
+      std::pmr::new_delete_resource()->deallocate(data, bytes, alignment);
+    }
+    [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override {
+      return this == &other;
+    }
+    std::map<const std::uint8_t*, std::size_t> blocks_;
+  };
+  Counting memory;
+  LoaderConfig stored = config();
+  stored.memory = &memory;
+  stored.end_step = 3;
+  {
+    TrainingLoader loader(*store_, stored);
+    EXPECT_TRUE(memory.holds(reinterpret_cast<const std::uint8_t*>(loader.next().views.data())));
+  }
+  stored.contents = BatchContents::images;
+  TrainingLoader loader(*store_, stored);
+  for (int step = 0; step < 3; ++step) {
+    const ViewBatch& batch = loader.next();
+    const std::uint8_t* at = batch.images.front().pixels;
+    for (const ImageRef& image : batch.images) {
+      EXPECT_EQ(image.pixels, at);
+      at += std::ptrdiff_t{3} * image.height * image.width;
+    }
+    EXPECT_TRUE(memory.holds(batch.images.front().pixels));
+    EXPECT_TRUE(memory.holds(at - 1));
+  }
+}
+
+TEST_P(Loading, SamplesAndParametersMakeTheSameViewsOfAResidentSet) {
+  LoaderConfig named = config();
+  named.contents = BatchContents::samples;
+  if (GetParam().kind != ToyKind::fixed) {
+    EXPECT_THROW(TrainingLoader(*store_, named), RefusedError);
+    EXPECT_THROW(resident_images(*store_), RefusedError);
+    EXPECT_THROW(open(CacheMode::device), RefusedError);
+    return;
+  }
+  const auto rendered = load(*store_, config());
+  const auto resident_store = open(CacheMode::device);
+  const std::vector<ImageRef> resident = resident_images(*resident_store);
+  ASSERT_EQ(resident.size(), static_cast<std::size_t>(kSamples));
+  store_->take_read_statistics();
+  TrainingLoader loader(*store_, named);
+  for (const ViewBatch& expected : rendered) {
+    const ViewBatch& batch = loader.next();
+    EXPECT_EQ(batch.sample_index, expected.sample_index);
+    EXPECT_TRUE(batch.images.empty());
+    std::vector<ImageRef> images;
+    for (const std::int64_t sample : batch.sample_index) {
+      images.push_back(resident[static_cast<std::size_t>(sample)]);
+    }
+    const std::vector<float> views = render(config().augmentation, batch, images);
+    EXPECT_TRUE(std::ranges::equal(views, expected.views)) << "step " << batch.step;
+  }
+  EXPECT_EQ(store_->take_read_statistics().bytes, 0u);
 }
 
 TEST_P(Loading, SameBitsForAnyThreadsAndCache) {

@@ -6,11 +6,11 @@
 #include <numeric>
 #include <optional>
 
-#include "eval/temporary_directory.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/io/parallel_read.hpp"
+#include "support/temporary_directory.hpp"
 #include "toy_shards.hpp"
 
 namespace simclr {

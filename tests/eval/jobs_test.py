@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -105,12 +106,18 @@ def check_trained_run(program):
     check(top1[84] > top1[0] + 0.2, f"top-1 by step: {top1}")
 
 
+def all_files(directory):
+    return {path: path.is_file() and path.stat().st_mtime_ns for path in Path(directory).rglob("*")}
+
+
 def check_refusals(program):
     images, labels = striped_images(12, 16, CLASSES, 3)
     program.write_shards("unlabelled", images)
     program.write_shards("many-classes", images, labels + CLASSES)
     program.write_shards("negative", images, labels - 1)
     program.make_checkpoint("loose.h5", model())
+    program.make_checkpoint("deeper.h5", model(), says=model(encoder="resnet34"))
+    program.make_checkpoint("wider.h5", model(), says=model(width=0.25))
     run = ["--checkpoint", "run"]
     cases = [
         ("unlabelled", ["knn", *run, "--train-data", "unlabelled", "--test-data", "test"]),
@@ -121,6 +128,8 @@ def check_refusals(program):
         ("--checkpoint", ["knn", *SETS]),
         ("absent", ["knn", "--checkpoint", "absent", *SETS]),
         ("--output", ["knn", "--checkpoint", "loose.h5", *SETS]),
+        ("deeper.h5: holds no", ["knn", "--checkpoint", "deeper.h5", *SETS, "--output", "x.json", "--neighbours", 9]),
+        ("wider.h5", ["embed", "--checkpoint", "wider.h5", "--data", "test", "--output", "features.h5"]),
         ("--neighbours", ["knn", *run, *SETS, "--neighbours", TRAIN + 1]),
         ("--temperature", ["knn", *run, *SETS, "--temperature", 0]),
         ("--l2", ["linear-eval", *run, *SETS, "--l2", -1]),
@@ -133,14 +142,16 @@ def check_refusals(program):
         ("nowhere", ["embed", *run, "--data", "test", "--output", "nowhere/features.h5"]),
         ("text.h5", ["export", "text.h5"]),
         (".safetensors", ["export", "run", "--output", "weights.bin"]),
+        ("nowhere", ["export", "run", "--output", "nowhere/weights.safetensors"]),
     ]
     with open(os.path.join(program.directory, "text.h5"), "w", encoding="utf-8") as file:
         file.write("no checkpoint")
-    before = sorted(os.listdir(program.directory))
+    before = all_files(program.directory)
     for culprit, command in cases:
         _, err = program.run(*command, code=2)
         check(len(err.splitlines()) == 1 and culprit in err, f"{command}: {err}")
-    check(sorted(os.listdir(program.directory)) == before, "a refusal wrote something")
+        check(err.startswith("simclr: error: "), f"{command}: {err}")
+        check(all_files(program.directory) == before, f"{command} wrote something")
     _, err = program.run("linear-eval", *run, *SETS, "--protocol", "augmented", "--batch-size", 15,
                          ranks=2, code=2)
     check(sum("--batch-size" in line for line in err.splitlines()) == 1, f"{err}")

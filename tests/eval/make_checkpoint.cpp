@@ -1,15 +1,18 @@
-// make_checkpoint FILE MODEL_JSON: a synthetic checkpoint, for tests that drive the program.
+// make_checkpoint FILE MODEL_JSON [SAYS_JSON]: a synthetic checkpoint, for tests that drive the
+// program. SAYS_JSON is what it says about its model instead of the truth.
 
 #include <iostream>
 
 #include "eval/synthetic_checkpoint.hpp"
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::cerr << "usage: make_checkpoint FILE MODEL_JSON\n";
+  if (argc != 3 && argc != 4) {
+    std::cerr << "usage: make_checkpoint FILE MODEL_JSON [SAYS_JSON]\n";
     return 2;
   }
   const auto model = simclr::parse_model_description(argv[2], "command line");
-  simclr::write_checkpoint(argv[1], simclr::synthetic_checkpoint(model, 1));
+  simclr::Checkpoint checkpoint = simclr::synthetic_checkpoint(model, 1);
+  if (argc == 4) checkpoint.model = argv[3];
+  simclr::write_checkpoint(argv[1], checkpoint);
   return 0;
 }

@@ -24,11 +24,12 @@ class Program:
         self.build = build
         self.directory = directory
 
-    def make_checkpoint(self, path, description):
+    def make_checkpoint(self, path, description, says=None):
+        """Of the model described; `says`: what the checkpoint says it is, if that is another."""
         full = os.path.join(self.directory, path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
-        subprocess.run([f"{self.build}/tests/make_checkpoint", full, json.dumps(description)],
-                       check=True)
+        texts = [json.dumps(text) for text in (description, says) if text]
+        subprocess.run([f"{self.build}/tests/make_checkpoint", full, *texts], check=True)
         return path
 
     def run(self, *arguments, ranks=0, code=0):

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "eval/temporary_directory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace simclr {
 namespace {

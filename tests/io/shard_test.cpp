@@ -6,11 +6,11 @@
 #include <fstream>
 #include <numeric>
 
-#include "eval/temporary_directory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "simclr/io/shard_verify.hpp"
 #include "simclr/io/shard_writer.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace simclr {
 namespace {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include "simclr/backend/registry.hpp"
 
+#include <array>
 #include <cmath>
 
 #include "step.hpp"
@@ -65,6 +66,39 @@ TEST(Step, RecomputingBlocksIsExact) {
     spec.recompute_blocks = true;
     expect_identical(stored, run(spec, {.poison_arena = true}));
   }
+}
+
+TEST(Step, ScalingTheLossByAPowerOfTwoIsExact) {
+  for (const OptimizerKind optimizer :
+       {OptimizerKind::lars, OptimizerKind::sgd, OptimizerKind::adamw}) {
+    for (PretrainingSpec spec : networks()) {
+      if (spec.activations != DType::f32) continue;
+      spec.optimizer.kind = optimizer;
+      const auto backend = make_cpu_backend(1);
+      Executor plain(record_pretraining(spec), *backend, {});
+      Executor scaled(record_pretraining(spec), *backend, {});
+      StepResult expected = run_step(plain);
+      const StepResult result = run_step(scaled, 1024);
+      for (float& gradient : expected.gradients) gradient *= 1024;
+      expect_identical(result, expected);
+      EXPECT_EQ(scaled.flat(Storage::momentum), plain.flat(Storage::momentum));
+    }
+  }
+}
+
+TEST(Step, AGradientThatIsNotFiniteChangesNoParameter) {
+  PretrainingSpec spec = test::small_spec();
+  const auto backend = make_cpu_backend(1);
+  Executor executor(record_pretraining(spec), *backend, {});
+  const StepResult result = run_step(executor, INFINITY);
+  EXPECT_TRUE(std::isfinite(result.loss_sums[0]));
+  EXPECT_FALSE(executor.all_finite(Storage::gradients));
+  std::array<std::int32_t, 2> verdict{};
+  executor.download(executor.program().at("verdict"),
+                    buffer_span(std::span<std::int32_t>(verdict)));
+  EXPECT_EQ(verdict, (std::array<std::int32_t, 2>{0, 1}));
+  EXPECT_EQ(result.parameters, test::lively_parameters(executor.program()));
+  EXPECT_EQ(executor.flat(Storage::momentum), std::vector<float>(result.parameters.size()));
 }
 
 TEST(Step, LossOfAnUntrainedNetworkIsAboutThatOfRandomEmbeddings) {

@@ -32,6 +32,7 @@ void set_inputs(const Program& program, reference::Memory<T>& memory) {
   }
   const TensorId views = program.at("views");
   copy(views, test::fixed_views(program.info(views).shape.elements()), 0);
+  copy(program.at("control"), {0.1F, 1, 1, 1}, 0);
 }
 
 std::vector<double> random_direction(std::size_t count, std::uint32_t index) {

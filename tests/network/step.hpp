@@ -37,19 +37,19 @@ inline std::vector<float> lively_parameters(const Program& program) {
   return flat;
 }
 
-inline void set_state(Executor& executor) {
+inline void set_state(Executor& executor, float loss_scale = 1) {
   const Program& program = executor.program();
   executor.set_flat(Storage::parameters, lively_parameters(program));
   executor.set_flat(Storage::running, initial_running_statistics(program));
   const TensorId views = program.at("views");
   const auto pixels = fixed_views(program.info(views).shape.elements());
   executor.upload(views, const_buffer_span(std::span<const float>(pixels)));
-  const std::vector<float> control = {0.1F, 1, 1, 1};
+  const std::vector<float> control = {0.1F, 1, 1, loss_scale};
   executor.upload(program.at("control"), const_buffer_span(std::span<const float>(control)));
 }
 
-inline StepResult run_step(Executor& executor) {
-  set_state(executor);
+inline StepResult run_step(Executor& executor, float loss_scale = 1) {
+  set_state(executor, loss_scale);
   executor.run_forward();
   executor.run_backward();
   StepResult result;

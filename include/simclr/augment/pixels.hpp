@@ -12,17 +12,39 @@ struct Rgb {
   T r, g, b;
 };
 
+// In kernels the next four are an instruction each, or part of the one before.
 template <class T>
 SIMCLR_HD_INLINE T smaller(T a, T b) {
+#ifdef __CUDA_ARCH__
+  return fminf(a, b);
+#else
   return a < b ? a : b;
+#endif
 }
 template <class T>
 SIMCLR_HD_INLINE T larger(T a, T b) {
+#ifdef __CUDA_ARCH__
+  return fmaxf(a, b);
+#else
   return a > b ? a : b;
+#endif
 }
 template <class T>
 SIMCLR_HD_INLINE T clamp01(T x) {
+#ifdef __CUDA_ARCH__
+  return __saturatef(x);
+#else
   return smaller(larger(x, T{}), T{} + 1.0F);
+#endif
+}
+/// 1 / x, to two units in the last place.
+template <class T>
+SIMCLR_HD_INLINE T reciprocal(T x) {
+#ifdef __CUDA_ARCH__
+  return __fdividef(1.0F, x);
+#else
+  return 1.0F / x;
+#endif
 }
 template <class T>
 SIMCLR_HD_INLINE T absolute(T x) {
@@ -72,8 +94,8 @@ SIMCLR_HD_INLINE Rgb<T> adjust_hue(Rgb<T> p, float shift) {
   const T zero{};
   const T value = larger(larger(p.r, p.g), p.b);
   const T chroma = value - smaller(smaller(p.r, p.g), p.b);
-  const T inverse =
-      1.0F / (chroma > 0.0F ? chroma : zero + 1.0F);  // gray has no angle: any will do
+  // Gray has no angle: any will do.
+  const T inverse = reciprocal(chroma > 0.0F ? chroma : zero + 1.0F);
   const T red = (p.g - p.b) * inverse;
   const T green = (p.b - p.r) * inverse + 2.0F;
   const T blue = (p.r - p.g) * inverse + 4.0F;
@@ -105,6 +127,23 @@ SIMCLR_HD_INLINE T triangle_filter(T x) {
 SIMCLR_HD_INLINE int blur_kernel_size(int image_size) {
   const int tenth = image_size / 10;
   return tenth % 2 == 0 ? tenth + 1 : tenth;
+}
+/// The blur's weight at this distance from the centre, which has 1.
+SIMCLR_HD_INLINE float gaussian(int distance, float sigma) {
+  const float ratio = static_cast<float>(distance) / sigma;
+#ifdef __CUDA_ARCH__
+  return expf(-0.5F * ratio * ratio);
+#else
+  return __builtin_expf(-0.5F * ratio * ratio);
+#endif
+}
+/// As far as the blur reaches: taps below float's resolution are left out, because they cannot
+/// change the sum and most kernels are far wider than their sigma needs.
+SIMCLR_HD_INLINE int blur_radius(int largest_radius, float sigma) {
+  constexpr float kNegligible = 1e-8F;
+  int radius = 0;
+  while (radius < largest_radius && gaussian(radius + 1, sigma) > kNegligible) ++radius;
+  return radius;
 }
 /// Index of a pixel mirrored into [0, count) without repeating the edge; -count < index < 2*count
 /// - 1.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -93,6 +94,10 @@ class Backend {
   [[nodiscard]] virtual std::string_view name() const = 0;
   /// One line for people: the processor or the GPU, its memory, its driver.
   [[nodiscard]] virtual std::string description() const = 0;
+  /// The processor's or the GPU's product name.
+  [[nodiscard]] virtual std::string model() const = 0;
+  /// The libraries that compute, with their versions.
+  [[nodiscard]] virtual std::string libraries() const = 0;
   /// Whether activations may be of this type.
   [[nodiscard]] virtual bool supports(DType activations) const = 0;
   /// The communicator that ops of this lane use over the ranks of `ranks` (collective).
@@ -119,7 +124,20 @@ class Backend {
   [[nodiscard]] virtual bool all_finite(const std::byte* values, std::size_t count) = 0;
 
   virtual std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) = 0;
-  virtual std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps) = 0;
+  /// `names`, one for each step, are for people: profilers and messages.
+  virtual std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
+                                              std::vector<std::string> names) = 0;
+
+  /// Whether Runner::run returns before the work is done.
+  [[nodiscard]] virtual bool runs_ahead() const = 0;
+  /// Returns when everything that was run is done.
+  virtual void wait() = 0;
+
+  /// Problem -> algorithm, wherever this backend has chosen among several by measuring; empty where
+  /// it never does. The same plans on the same device give the same bits.
+  [[nodiscard]] virtual std::map<std::string, std::string> plans() const { return {}; }
+  /// Plans to take, where they can be, by what is prepared from now on.
+  virtual void prefer_plans(const std::map<std::string, std::string>& /*plans*/) {}
 };
 
 }  // namespace simclr

@@ -35,6 +35,7 @@ struct TensorTrace {
 
 class Executor {
  public:
+  /// Throws OutOfDeviceMemory naming what did not fit.
   Executor(Program program, Backend& backend, Communicators communicators,
            const ExecutorOptions& options = {});
 
@@ -42,6 +43,8 @@ class Executor {
   [[nodiscard]] const ArenaPlan& plan() const { return plan_; }
   [[nodiscard]] MemoryReport memory() const;
 
+  /// Where the backend keeps a tensor: for input stages.
+  [[nodiscard]] std::byte* address(TensorId tensor) const;
   void upload(TensorId tensor, ConstBufferSpan host);
   void download(TensorId tensor, BufferSpan host) const;
   /// The tensor in canonical layout as f32 (f64 for f64 tensors is rounded).
@@ -56,13 +59,15 @@ class Executor {
   void run_backward() { run(program_.backward_begin, program_.update_begin); }
   void run_update() { run(program_.update_begin, program_.ops.size()); }
   void run(std::size_t begin, std::size_t end);
+  void run_all() { run(0, program_.ops.size()); }
+  /// Returns when everything that was run is done.
+  void wait() { backend_->wait(); }
 
   /// Runs [begin, end) op by op and reports every written tensor.
   void run_traced(std::size_t begin, std::size_t end,
                   const std::function<void(const TensorTrace&)>& report);
 
  private:
-  [[nodiscard]] std::byte* address(TensorId tensor) const;
   [[nodiscard]] TensorInfo flat_info(Storage storage) const;
 
   Program program_;

@@ -20,13 +20,13 @@ bool cpu_has_native_bf16();
 enum class Collectives : std::uint8_t {
   automatic,  ///< nccl, or mpi where several ranks share a device
   nccl,       ///< device to device
-  mpi,        ///< through host memory; the one way for several ranks on one device
+  mpi,        ///< through host memory; the ordinary way for several ranks on one device
 };
 
 struct CudaOptions {
   int local_rank = 0;   ///< among the ranks of this node: rank i takes device i of those it sees
   int local_ranks = 1;  ///< of this node
-  bool share_device = false;  ///< several ranks on one device are allowed
+  bool share_device = false;  ///< several ranks on one device are allowed (so they are with mpi)
   Collectives collectives = Collectives::automatic;
   bool allow_tf32 = false;           ///< fp32 products in TF32 (10-bit mantissa)
   double timeout_seconds = 600;      ///< after which a collective is given up, naming it
@@ -37,7 +37,7 @@ struct CudaOptions {
 std::string why_no_cuda();
 
 /// The backend on this rank's GPU. Throws RefusedError with why_no_cuda() where there is none, and
-/// where several ranks would share a device without share_device.
+/// where a node has more ranks than several visible devices without leave to share them.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 
 }  // namespace simclr

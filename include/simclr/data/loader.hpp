@@ -4,18 +4,25 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <memory_resource>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "simclr/augment/augmentation.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/data/sampler.hpp"
 #include "simclr/io/shard_set.hpp"
 
 namespace simclr {
 
-enum class CacheMode : std::uint8_t { automatic, node, none };
+enum class CacheMode : std::uint8_t {
+  automatic,
+  node,
+  none,
+  device,  ///< as `node`, for a copy in the device's memory (resident_images)
+};
 
 /// One sample as it is stored: raw pixels (height, width, 3), or an encoded image.
 struct StoredImage {
@@ -71,13 +78,30 @@ class ImageDecoder {
 std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory,
                                                CacheMode mode, Communicator& world, int threads);
 
+/// Every image of the store in order, to be copied to a device; valid until the store's slot 0 is
+/// fetched into again. Throws RefusedError unless the set is raw images of one size.
+std::vector<ImageRef> resident_images(SampleStore& store);
+
+/// What a batch carries: whatever it is, the views are the same.
+enum class BatchContents : std::uint8_t {
+  views,    ///< views rendered on the host
+  images,   ///< stored pixels and the views' parameters, for a device that renders
+  samples,  ///< the views' parameters alone, for a device that holds the images
+};
+
 struct ViewBatch {
+  explicit ViewBatch(std::pmr::memory_resource* memory = std::pmr::get_default_resource())
+      : views(memory), pixels(memory) {}
+
   std::int64_t step = 0;  ///< 0-based
   std::int64_t epoch = 0;
   std::vector<std::int64_t> sample_index;  ///< n, this rank's part of the global batch
   std::vector<std::int32_t> labels;        ///< n, or empty
   /// f32 (V*n, S, S, 3): view v of sample i at row v*n + i, V = views per sample.
-  std::vector<float> views;
+  std::pmr::vector<float> views;
+  std::vector<ViewParameters> parameters;  ///< V*n, in the order of the views
+  std::vector<ImageRef> images;            ///< n, back to back in `pixels`
+  std::pmr::vector<std::uint8_t> pixels;
 };
 
 struct LoaderConfig {
@@ -91,9 +115,13 @@ struct LoaderConfig {
   int threads = 1;
   std::int64_t first_step = 0;
   std::int64_t end_step = 0;
+  BatchContents contents = BatchContents::views;
+  /// Where views and pixels lie: page-locked memory is copied to a device fastest.
+  std::pmr::memory_resource* memory = std::pmr::get_default_resource();
 };
 
 /// Keeps the next batches ready (double buffering). Errors of its threads are rethrown by next().
+/// Refuses BatchContents::samples for a set whose images are not raw and of one size.
 class TrainingLoader {
  public:
   TrainingLoader(SampleStore& store, const LoaderConfig& config);

@@ -20,10 +20,8 @@ struct EvaluationConfig {
   std::optional<std::string> name;              ///< default: PROTOCOL-step-0000000100
   std::int64_t feature_batch = 64;              ///< images a rank encodes at a time
   CacheMode cache = CacheMode::automatic;
-  DeviceChoice device = DeviceChoice::automatic;
-  Precision precision = Precision::fp32;
-  bool allow_slow_bf16 = false;
-  int threads = 0;  ///< 0: the cores this rank may use
+  /// In fp32 wherever it runs, unless asked otherwise: a result then depends on no device.
+  DeviceOptions device{.precision = Precision::fp32};
 };
 
 /// --checkpoint, --device, --precision, ...: what every job on a checkpoint takes.
@@ -40,7 +38,7 @@ class EncoderJob {
   [[nodiscard]] const FrozenEncoder& encoder() const { return encoder_; }
   [[nodiscard]] Backend& backend() { return *backend_; }
   [[nodiscard]] int threads() const { return threads_; }
-  [[nodiscard]] DType activations() const;
+  [[nodiscard]] DType activations() const { return activations_; }
   std::unique_ptr<SampleStore> open(const std::filesystem::path& data);
   ExtractedFeatures features(const std::filesystem::path& data, bool with_head);
 
@@ -50,6 +48,8 @@ class EncoderJob {
   FrozenEncoder encoder_;
   int threads_;
   std::unique_ptr<Backend> backend_;
+  DType activations_;
+  bool begun_ = false;
 };
 
 /// An evaluation of an encoder with a labelled training and test set.

@@ -5,7 +5,8 @@
 //   /optimizer/momentum/NAME, /optimizer/second_moment/NAME     f32, shaped like the parameter
 //   attributes of a dataset: checksum (XXH3 of its bytes)
 //   attributes of the file: format, version, step, epoch, seed, configuration, model, checksum (of
-//   all names, checksums and the other attributes)
+//   all names, checksums and the other attributes); of a run in fp16 also loss_scaling (scale, good
+//   steps, skipped steps)
 
 #include <cstdint>
 #include <filesystem>
@@ -24,12 +25,21 @@ struct NamedTensor {
   std::vector<float> values;
 };
 
+/// Where a run with dynamic loss scaling (fp16) stands.
+struct LossScaling {
+  std::int64_t scale = std::int64_t{1} << 16;  ///< of the next step; a power of two
+  std::int64_t good_steps = 0;                 ///< since the scale last changed
+  std::int64_t skipped_steps = 0;              ///< in all: steps without an update
+  bool operator==(const LossScaling&) const = default;
+};
+
 struct Checkpoint {
   std::int64_t step = 0;   ///< updates done; the next batch is number `step` (from 0)
   std::int64_t epoch = 0;  ///< the epoch that next batch belongs to
   std::uint64_t seed = 0;
   std::string configuration;  ///< effective configuration, loadable with --config
   std::string model;          ///< JSON, see train/model_description.hpp
+  std::optional<LossScaling> loss_scaling;
   std::vector<NamedTensor> parameters, running, momentum, second_moment;
   std::string checksum;  ///< hexadecimal, of the whole; filled by reading and writing
 };

@@ -13,13 +13,12 @@
 #include "simclr/data/sampler.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/optim/optimizer.hpp"
+#include "simclr/train/device.hpp"
 #include "simclr/train/model_description.hpp"
 
 namespace simclr {
 
 enum class StemChoice : std::uint8_t { automatic, imagenet, cifar };
-enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
-enum class Precision : std::uint8_t { fp32, bf16, fp16 };
 enum class LossKind : std::uint8_t { nt_xent };
 enum class Recompute : std::uint8_t { none, blocks };
 
@@ -58,11 +57,8 @@ struct PretrainConfig {
   std::int64_t epochs = 100;
   std::optional<std::int64_t> max_steps;
   // device
-  DeviceChoice device = DeviceChoice::automatic;
-  Precision precision = Precision::fp32;
-  bool allow_slow_bf16 = false;
-  int threads = 0;         ///< 0: the cores this rank may use
-  int loader_threads = 0;  ///< 0: as many as threads
+  DeviceOptions device;
+  int loader_threads = 0;  ///< 0: as many as compute threads
   Recompute recompute = Recompute::none;
   // run
   std::filesystem::path run_dir;
@@ -78,13 +74,16 @@ struct PretrainConfig {
 
   /// Refuses values that are wrong whatever the data and the ranks; names option, value, remedy.
   void validate() const;
+  /// Refuses batches and BN groups that cannot be spread over this many ranks.
+  void validate_ranks(int world_size) const;
 
   [[nodiscard]] EncoderSpec encoder_spec() const;
   [[nodiscard]] ModelDescription model() const;
   [[nodiscard]] AugmentationConfig augmentation() const;
   [[nodiscard]] OptimizerSpec optimizer_spec() const;
   [[nodiscard]] Schedule schedule(std::int64_t steps_per_epoch) const;
-  /// The training program of one rank. Refuses what does not fit the number of ranks.
+  /// The training program of one rank; the precision is resolved. Refuses what does not fit the
+  /// number of ranks.
   [[nodiscard]] PretrainingSpec program_spec(int rank, int world_size) const;
   /// BN groups on `world_size` ranks. Refuses group sizes that fit neither way.
   [[nodiscard]] BatchNormSpec batch_norm_spec(int world_size) const;
@@ -95,9 +94,6 @@ void declare_pretrain_options(Options& options, PretrainConfig& config);
 
 /// Refuses batches that the data cannot fill.
 void validate_data(const PretrainConfig& config, const ShardSetInfo& data);
-
-/// Refuses what this build or CPU cannot run (CUDA, fp16, bf16 without native support).
-void validate_device(const PretrainConfig& config);
 
 /// Whether a run that exists may go on with another value of this option.
 bool may_change_on_resume(const std::string& option);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <fstream>
 #include <variant>
 
 #include "input_stage.hpp"
@@ -16,6 +17,14 @@ namespace simclr {
 
 namespace {
 
+std::string processor_name() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
@@ -24,6 +33,8 @@ class CpuBackend final : public Backend {
   [[nodiscard]] std::string description() const override {
     return fmt::format("CPU, {} threads", threads_);
   }
+  [[nodiscard]] std::string model() const override { return processor_name(); }
+  [[nodiscard]] std::string libraries() const override { return cpu::OneDnn::version(); }
   [[nodiscard]] bool supports(DType activations) const override {
     return activations == DType::f32 || activations == DType::bf16;
   }
@@ -70,9 +81,12 @@ class CpuBackend final : public Backend {
     return std::visit([&](const auto& o) { return cpu::prepare_step(o, context); }, op);
   }
 
-  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps) override {
+  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
+                                      std::vector<std::string> /*names*/) override {
     return cpu::make_runner(std::move(steps), threads_, pending_);
   }
+  [[nodiscard]] bool runs_ahead() const override { return false; }
+  void wait() override {}
 
  private:
   int threads_;

@@ -1,8 +1,15 @@
 #include "onednn.hpp"
 
+#include <fmt/format.h>
+
 #include "simclr/core/check.hpp"
 
 namespace simclr::cpu {
+
+std::string OneDnn::version() {
+  const dnnl_version_t* v = dnnl_version();
+  return fmt::format("oneDNN {}.{}.{}", v->major, v->minor, v->patch);
+}
 
 dnnl::memory::data_type data_type_of(DType dtype) {
   switch (dtype) {

@@ -2,6 +2,7 @@
 // oneDNN's engine and stream, and our layouts in its words. oneDNN appears only in this folder.
 
 #include <oneapi/dnnl/dnnl.hpp>
+#include <string>
 
 #include "layout.hpp"
 
@@ -13,6 +14,8 @@ class OneDnn {
   [[nodiscard]] const dnnl::engine& engine() const { return engine_; }
   /// In order and synchronous: execute() returns when the work is done.
   [[nodiscard]] dnnl::stream& stream() { return stream_; }
+  /// "oneDNN 2.6.3".
+  [[nodiscard]] static std::string version();
 
  private:
   dnnl::engine engine_;

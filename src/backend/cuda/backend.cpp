@@ -4,9 +4,11 @@
 
 #include "availability.hpp"
 #include "communication.hpp"
+#include "convolution_plan.hpp"
 #include "device.hpp"
 #include "input_stage.hpp"
 #include "kernels/finite.hpp"
+#include "libraries.hpp"
 #include "memory.hpp"
 #include "runner.hpp"
 #include "steps.hpp"
@@ -28,6 +30,8 @@ class CudaBackend final : public Backend {
                        static_cast<double>(p.memory_bytes) / kGigabyte, p.driver_version / 1000,
                        p.driver_version % 1000 / 10);
   }
+  [[nodiscard]] std::string model() const override { return device_.properties().name; }
+  [[nodiscard]] std::string libraries() const override { return cuda::Libraries::versions(); }
   [[nodiscard]] bool supports(DType activations) const override {
     return activations == DType::f32 || activations == DType::bf16 || activations == DType::f16;
   }
@@ -50,20 +54,24 @@ class CudaBackend final : public Backend {
               device_.shadows().forget(at);
             }};
   }
-  Buffer allocate_host(std::size_t bytes) override { return cuda::allocate_pinned(bytes); }
+  Buffer allocate_host(std::size_t bytes) override {
+    // Loader threads call this too; without a device of their own they would wake the first one.
+    cuda::check(cudaSetDevice(device_.properties().index), "choose the device");
+    return cuda::allocate_pinned(bytes);
+  }
   void poison(std::span<std::byte> memory) override {
     if (memory.empty()) return;
     // A NaN in every floating-point type.
     cuda::check(cudaMemsetAsync(memory.data(), 0xFF, memory.size(), stream()), "fill with NaN");
   }
   void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
-    cuda::upload(tensor, device, host, stream());
+    cuda::upload(tensor, device, host, device_);
     if (tensor.storage == Storage::parameters) {
       device_.shadows().refresh(device, cuda::layout_of(tensor).stored_bytes(), stream());
     }
   }
   void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) override {
-    cuda::download(tensor, device, host, stream());
+    cuda::download(tensor, device, host, device_);
   }
   [[nodiscard]] bool renders_views() const override { return true; }
   std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec) override {
@@ -71,6 +79,7 @@ class CudaBackend final : public Backend {
   }
 
   [[nodiscard]] bool all_finite(const std::byte* values, std::size_t count) override {
+    device_.wait(stream());
     return cuda::all_finite(reinterpret_cast<const float*>(values), count, stream());
   }
 
@@ -78,8 +87,18 @@ class CudaBackend final : public Backend {
     const cuda::StepContext context{.bindings = bindings, .device = device_};
     return std::visit([&](const auto& o) { return cuda::prepare_step(o, context); }, op);
   }
-  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps) override {
-    return cuda::make_runner(std::move(steps), device_);
+  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
+                                      std::vector<std::string> names) override {
+    return cuda::make_runner(std::move(steps), std::move(names), device_);
+  }
+  [[nodiscard]] bool runs_ahead() const override { return true; }
+  void wait() override { device_.lanes().compute.synchronise(); }
+
+  [[nodiscard]] std::map<std::string, std::string> plans() const override {
+    return device_.convolution_plans().choices();
+  }
+  void prefer_plans(const std::map<std::string, std::string>& plans) override {
+    device_.convolution_plans().prefer(plans);
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "device.hpp"
 
+#include <cstdlib>
+
 #include "availability.hpp"
 #include "convolution_plan.hpp"
 #include "libraries.hpp"
@@ -23,21 +25,26 @@ DeviceProperties properties_of(int index) {
   return properties;
 }
 
-/// Rank i of a node takes device i of those it may see.
-int choose_device(const CudaOptions& options) {
+int visible_devices() {
   int devices = 0;
   check(cudaGetDeviceCount(&devices), "count the devices");
-  if (options.local_ranks > devices && devices > 1 && !options.share_device) {
-    refuse(
-        "{} ranks on a node that shows {} GPUs: start one rank a GPU, or give --share-device to "
-        "put "
-        "several ranks on one",
-        options.local_ranks, devices);
-  }
-  return options.local_rank % devices;
+  return devices;
 }
 
 }  // namespace
+
+int choose_device(const CudaOptions& options, int visible) {
+  const bool may_share = options.share_device || options.collectives == Collectives::mpi;
+  if (options.local_ranks > visible && visible > 1 && !may_share) {
+    const char* shown = std::getenv("CUDA_VISIBLE_DEVICES");
+    refuse(
+        "{} ranks on a node, and this one sees {} GPUs{}: start one rank a GPU, or give "
+        "--share-device to put several ranks on one",
+        options.local_ranks, visible,
+        shown != nullptr ? fmt::format(" (CUDA_VISIBLE_DEVICES={})", shown) : "");
+  }
+  return options.local_rank % visible;
+}
 
 std::string why_no_device() {
   int devices = 0;
@@ -64,8 +71,8 @@ std::string why_no_device() {
   return "";
 }
 
-Device::Device(const CudaOptions& options) : options_(options) {
-  const int index = choose_device(options);
+Device::Device(const CudaOptions& options) : options_(options), watch_(options.timeout_seconds) {
+  const int index = choose_device(options, visible_devices());
   check(cudaSetDevice(index), "choose a device");
   properties_ = properties_of(index);
   if (properties_.compute_major < kOldestCapability) {

@@ -8,11 +8,17 @@
 
 #include "runtime.hpp"
 #include "simclr/backend/registry.hpp"
+#include "watch.hpp"
 
 namespace simclr::cuda {
 
 class Libraries;         // cuDNN and cuBLASLt handles; libraries.hpp
 class ConvolutionPlans;  // chosen algorithms; convolution_plan.hpp
+
+/// Which of the `visible` devices a rank takes: rank i of a node takes device i; several ranks take
+/// one only where that is asked for, or where each rank is shown a single device, which may be its
+/// own (make_communicator knows once the ranks can talk). Throws RefusedError.
+int choose_device(const CudaOptions& options, int visible);
 
 /// What a device is, as far as kernels and people care.
 struct DeviceProperties {
@@ -63,12 +69,20 @@ class Device {
   [[nodiscard]] const DeviceProperties& properties() const { return properties_; }
   [[nodiscard]] const CudaOptions& options() const { return options_; }
   [[nodiscard]] Lanes& lanes() { return *lanes_; }
+  [[nodiscard]] cudaStream_t stream(Lane lane) const {
+    return (lane == Lane::compute ? lanes_->compute : lanes_->gradients).get();
+  }
+  [[nodiscard]] Watch& watch() { return watch_; }
+  /// Until all that is enqueued on `stream` has run; how the host waits where ops may communicate.
+  void wait(cudaStream_t stream) { watch_.wait(stream); }
   [[nodiscard]] Libraries& libraries() { return *libraries_; }
   [[nodiscard]] ConvolutionPlans& convolution_plans() { return *convolution_plans_; }
+  [[nodiscard]] const ConvolutionPlans& convolution_plans() const { return *convolution_plans_; }
   [[nodiscard]] WeightShadows& shadows() { return shadows_; }
 
  private:
   CudaOptions options_;
+  Watch watch_;
   DeviceProperties properties_;
   std::unique_ptr<Lanes> lanes_;
   std::unique_ptr<Libraries> libraries_;

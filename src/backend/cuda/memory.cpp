@@ -75,9 +75,12 @@ void check_host(const TensorInfo& tensor, std::size_t count, DType dtype) {
   }
 }
 
-void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, Device& device) {
+  const cudaStream_t stream = device.stream(Lane::compute);
+  // A copy from pageable memory blocks inside the runtime, where nobody looks after communicators.
+  device.wait(stream);
   check(cudaMemcpyAsync(to, from, bytes, kind, stream), "copy to or from the device");
-  check(cudaStreamSynchronize(stream), "wait for a copy");
+  device.wait(stream);
 }
 
 }  // namespace
@@ -108,42 +111,40 @@ Buffer allocate_pinned(std::size_t bytes) {
   return {static_cast<std::byte*>(memory), bytes, [](std::byte* data) { cudaFreeHost(data); }};
 }
 
-void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host,
-            cudaStream_t stream) {
+void upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Device& device) {
   check_host(tensor, host.count, host.dtype);
   const Layout layout = layout_of(tensor);
   if (!layout.padded() && host.dtype == layout.dtype) {
-    copy(device, host.data, host.bytes(), cudaMemcpyHostToDevice, stream);
+    copy(to, host.data, host.bytes(), cudaMemcpyHostToDevice, device);
     return;
   }
   std::vector<std::byte> stored(layout.stored_bytes());
   with_type(layout.dtype, [&]<class Stored>(Stored) {
-    auto* to = reinterpret_cast<Stored*>(stored.data());
+    auto* values = reinterpret_cast<Stored*>(stored.data());
     if (host.dtype == layout.dtype) {
-      store(layout, to, static_cast<const Stored*>(host.data));
+      store(layout, values, static_cast<const Stored*>(host.data));
     } else {
-      store(layout, to, static_cast<const float*>(host.data));
+      store(layout, values, static_cast<const float*>(host.data));
     }
   });
-  copy(device, stored.data(), stored.size(), cudaMemcpyHostToDevice, stream);
+  copy(to, stored.data(), stored.size(), cudaMemcpyHostToDevice, device);
 }
 
-void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host,
-              cudaStream_t stream) {
+void download(const TensorInfo& tensor, const std::byte* from, BufferSpan host, Device& device) {
   check_host(tensor, host.count, host.dtype);
   const Layout layout = layout_of(tensor);
   if (!layout.padded() && host.dtype == layout.dtype) {
-    copy(host.data, device, host.bytes(), cudaMemcpyDeviceToHost, stream);
+    copy(host.data, from, host.bytes(), cudaMemcpyDeviceToHost, device);
     return;
   }
   std::vector<std::byte> stored(layout.stored_bytes());
-  copy(stored.data(), device, stored.size(), cudaMemcpyDeviceToHost, stream);
+  copy(stored.data(), from, stored.size(), cudaMemcpyDeviceToHost, device);
   with_type(layout.dtype, [&]<class Stored>(Stored) {
-    const auto* from = reinterpret_cast<const Stored*>(stored.data());
+    const auto* values = reinterpret_cast<const Stored*>(stored.data());
     if (host.dtype == layout.dtype) {
-      load(layout, from, static_cast<Stored*>(host.data));
+      load(layout, values, static_cast<Stored*>(host.data));
     } else {
-      load(layout, from, static_cast<float*>(host.data));
+      load(layout, values, static_cast<float*>(host.data));
     }
   });
 }

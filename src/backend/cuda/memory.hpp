@@ -1,7 +1,7 @@
 #pragma once
 // Device memory, and the way between the host's canonical layout and ours.
 
-#include "runtime.hpp"
+#include "device.hpp"
 #include "simclr/backend/backend.hpp"
 
 namespace simclr::cuda {
@@ -12,10 +12,10 @@ Buffer allocate_device(std::size_t bytes);
 /// Page-locked host memory.
 Buffer allocate_pinned(std::size_t bytes);
 
-/// `host` is the whole tensor, canonical, in the tensor's dtype or in f32. Both wait for `stream`:
-/// upload until the host memory may be used again, download until it is filled.
-void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host, cudaStream_t stream);
-void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host,
-              cudaStream_t stream);
+/// `host` is the whole tensor, canonical, in the tensor's dtype or in f32. Both come after what is
+/// enqueued on the compute lane and wait for it: upload until the host memory may be used again,
+/// download until it is filled.
+void upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Device& device);
+void download(const TensorInfo& tensor, const std::byte* from, BufferSpan host, Device& device);
 
 }  // namespace simclr::cuda

@@ -1,26 +1,127 @@
+// A range of steps runs one by one the first time, when libraries load and connect what they need;
+// is captured the second time; and is replayed from then on. Maximal runs of capturable steps
+// become graphs, the others run between them. Single steps are never captured: they are for
+// looking at.
+
 #include "runner.hpp"
+
+#include <nvtx3/nvToolsExt.h>
+
+#include <map>
+#include <utility>
+
+#include "graph.hpp"
 
 namespace simclr::cuda {
 
 namespace {
 
+/// A named range on the profiler's time line.
+class Marked {
+ public:
+  explicit Marked(const std::string& name) { nvtxRangePushA(name.c_str()); }
+  Marked(const Marked&) = delete;
+  Marked& operator=(const Marked&) = delete;
+  ~Marked() { nvtxRangePop(); }
+};
+
+/// Steps [begin, end): a graph, or one step that cannot be part of one.
+struct Segment {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::string name;
+  GraphExec graph;
+};
+
+/// What is known of a range that was asked for.
+struct Range {
+  bool ran = false;
+  std::vector<Segment> segments;  ///< once captured
+};
+
 class CudaRunner final : public Runner {
  public:
-  explicit CudaRunner(std::vector<std::unique_ptr<Step>> steps) : steps_(std::move(steps)) {}
+  CudaRunner(std::vector<std::unique_ptr<Step>> steps, std::vector<std::string> names,
+             Device& device)
+      : steps_(std::move(steps)), names_(std::move(names)), device_(device) {
+    require(names_.size() == steps_.size(), "each step has a name");
+  }
 
   void run(std::size_t begin, std::size_t end) override {
     require(begin <= end && end <= steps_.size(), "steps to run exist");
-    for (std::size_t i = begin; i < end; ++i) steps_[i]->run();
+    Range& range = ranges_[{begin, end}];
+    if (end - begin <= 1 || !range.ran) {
+      for (std::size_t i = begin; i < end; ++i) run_step(i);
+      range.ran = true;
+    } else if (range.segments.empty()) {
+      range.segments = capture_and_run(begin, end);
+    } else {
+      for (const Segment& segment : range.segments) run_segment(segment);
+    }
   }
 
  private:
+  void run_step(std::size_t i) {
+    const Marked mark(names_[i]);
+    steps_[i]->run();
+  }
+  void run_segment(const Segment& segment) {
+    if (!segment.graph) return run_step(segment.begin);
+    const Marked mark(segment.name);
+    // Buckets that were summed outside a graph (communication.cpp has the order).
+    gradients_done_.record(device_.stream(Lane::gradients));
+    gradients_done_.make_wait(device_.stream(Lane::compute));
+    device_.watch().enqueued(segment.name);
+    check(cudaGraphLaunch(segment.graph.get(), device_.stream(Lane::compute)), "launch a graph");
+  }
+
+  /// A step between graphs may need their results: each part runs as soon as it is captured.
+  std::vector<Segment> capture_and_run(std::size_t begin, std::size_t end) {
+    std::vector<Segment> segments;
+    while (begin < end) {
+      std::size_t next = begin;
+      while (next < end && steps_[next]->capturable()) ++next;
+      Segment segment{.begin = begin, .end = next > begin ? next : begin + 1};
+      if (next > begin) capture(segment);
+      run_segment(segment);
+      begin = segment.end;
+      segments.push_back(std::move(segment));
+    }
+    return segments;
+  }
+
+  void capture(Segment& segment) {
+    const cudaStream_t compute = device_.stream(Lane::compute);
+    Capture capture(compute);
+    for (std::size_t i = segment.begin; i < segment.end; ++i) {
+      try {
+        steps_[i]->run();
+        require(is_captured(compute), "the capture goes on");
+      } catch (const std::exception& error) {
+        fail("step {} ({}) cannot be captured in a CUDA graph: {}", i, names_[i], error.what());
+      }
+    }
+    if (is_captured(device_.stream(Lane::gradients))) {
+      gradients_done_.record(device_.stream(Lane::gradients));
+      gradients_done_.make_wait(compute);
+    }
+    segment.name = fmt::format("the graph of steps {} to {} ({} ... {})", segment.begin,
+                               segment.end - 1, names_[segment.begin], names_[segment.end - 1]);
+    segment.graph = capture.finish();
+  }
+
   std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<std::string> names_;
+  Device& device_;
+  Event gradients_done_;
+  std::map<std::pair<std::size_t, std::size_t>, Range> ranges_;
 };
 
 }  // namespace
 
-std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps, Device& /*device*/) {
-  return std::make_unique<CudaRunner>(std::move(steps));
+std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
+                                    std::vector<std::string> names, Device& device) {
+  return std::make_unique<CudaRunner>(std::move(steps), std::move(names), device);
 }
 
 }  // namespace simclr::cuda

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "device.hpp"
@@ -8,7 +9,8 @@
 
 namespace simclr::cuda {
 
-/// Runs steps on the device's compute lane.
-std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps, Device& device);
+/// Runs steps on the device's compute lane, from graphs where a range comes again.
+std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
+                                    std::vector<std::string> names, Device& device);
 
 }  // namespace simclr::cuda

@@ -1,11 +1,12 @@
 #pragma once
-// The part of the CUDA runtime and language that src/backend/cuda uses, on the host: the same kernels
-// run thread by thread on the CPU, where their indexing, barriers, shuffles and bounds can be
-// checked without a device. Streams execute at once and in order, graphs record and replay.
+// The part of the CUDA runtime and language that src/backend/cuda uses, on the host: the same
+// kernels run thread by thread on the CPU, where their indexing, barriers, shuffles and bounds can
+// be checked without a device. Streams execute at once and in order, graphs record and replay.
 //
 // What it can show: results, out-of-bounds accesses (guard pages, AddressSanitizer), host code that
 // reads device memory, divergent barriers, launches that a device would refuse. What it cannot: data
-// races between threads or streams, speed, anything of the libraries (cuDNN, cuBLASLt, NCCL).
+// races between threads or streams, speed, anything of the libraries (cuDNN, cuBLASLt; of NCCL only
+// what include/nccl.h says).
 
 #include <algorithm>
 #include <bit>
@@ -64,11 +65,11 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 // ---- what a thread sees -------------------------------------------------------------------------
 
 namespace emulation {
-template <Dimensions ThreadPlace::* place, unsigned Dimensions::* axis>
+template <Dimensions ThreadPlace::*place, unsigned Dimensions::*axis>
 struct Coordinate {
   operator unsigned() const { return current_thread().*place.*axis; }
 };
-template <Dimensions ThreadPlace::* place>
+template <Dimensions ThreadPlace::*place>
 struct Coordinates {
   Coordinate<place, &Dimensions::x> x;
   Coordinate<place, &Dimensions::y> y;
@@ -132,8 +133,21 @@ inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1.0F) : 0.0F; }
 inline float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
 inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+  const std::uint64_t bytes = static_cast<std::uint64_t>(high) << 32 | low;
+  unsigned result = 0;
+  for (unsigned i = 0; i < 4; ++i) {
+    result |= static_cast<unsigned>(bytes >> (selector >> 4 * i & 7U) * 8 & 0xFFU) << 8 * i;
+  }
+  return result;
+}
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>((static_cast<std::uint64_t>(high) << 32 | low) >> (shift & 31U));
+}
 inline int __popc(unsigned bits) { return std::popcount(bits); }
-inline int __ffs(int bits) { return bits == 0 ? 0 : std::countr_zero(static_cast<unsigned>(bits)) + 1; }
+inline int __ffs(int bits) {
+  return bits == 0 ? 0 : std::countr_zero(static_cast<unsigned>(bits)) + 1;
+}
 template <class T>
 T __ldg(const T* from) {
   return *from;
@@ -162,6 +176,9 @@ enum cudaError_t {
   cudaErrorNoDevice = 100,
   cudaErrorInsufficientDriver = 35,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureUnjoined = 904,
+  cudaErrorStreamCaptureIsolation = 905,
 };
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
@@ -189,7 +206,11 @@ enum cudaStreamCaptureMode {
   cudaStreamCaptureModeThreadLocal,
   cudaStreamCaptureModeRelaxed
 };
-enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
+enum cudaStreamCaptureStatus {
+  cudaStreamCaptureStatusNone,
+  cudaStreamCaptureStatusActive,
+  cudaStreamCaptureStatusInvalidated
+};
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 
 struct cudaDeviceProp {
@@ -223,6 +244,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
                             cudaStream_t stream);
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream);
+cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width,
+                              std::size_t height, cudaStream_t stream);
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
@@ -256,11 +279,11 @@ template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
   const std::tuple<Parameters...> bound(static_cast<Parameters>(arguments)...);
-  return static_cast<cudaError_t>(emulation::launch(
-      {.grid = {config->gridDim.x, config->gridDim.y, config->gridDim.z},
-       .block = {config->blockDim.x, config->blockDim.y, config->blockDim.z},
-       .shared_bytes = config->dynamicSmemBytes,
-       .kernel = reinterpret_cast<const void*>(kernel),
-       .body = [kernel, bound] { std::apply(kernel, bound); }},
-      config->stream));
+  return static_cast<cudaError_t>(
+      emulation::launch({.grid = {config->gridDim.x, config->gridDim.y, config->gridDim.z},
+                         .block = {config->blockDim.x, config->blockDim.y, config->blockDim.z},
+                         .shared_bytes = config->dynamicSmemBytes,
+                         .kernel = reinterpret_cast<const void*>(kernel),
+                         .body = [kernel, bound] { std::apply(kernel, bound); }},
+                        config->stream));
 }

@@ -2,7 +2,9 @@
 
 #include "convolution_plan.hpp"
 
-#include <fmt/format.h>
+
+#include <cstdlib>
+#include <string_view>
 
 #include "device.hpp"
 #include "device_memory.hpp"
@@ -139,6 +141,15 @@ class Loops final : public ConvolutionPlan {
   ConvolutionShape shape_;
 };
 
+/// SIMCLR_EMULATED_PLANS: "narrow_gradients" (dw in the activations' type only), "none", or unset.
+bool has_plan(const ConvolutionShape& shape) {
+  const char* text = std::getenv("SIMCLR_EMULATED_PLANS");
+  const std::string_view plans = text != nullptr ? text : "all";
+  const bool widens =
+      shape.kind == ConvolutionKind::backward_weights && shape.gradient_dtype != shape.dtype;
+  return plans != "none" && (plans != "narrow_gradients" || !widens);
+}
+
 }  // namespace
 
 struct ConvolutionPlans::Impl {
@@ -149,6 +160,7 @@ ConvolutionPlans::ConvolutionPlans(Device& /*device*/) : impl_(std::make_unique<
 ConvolutionPlans::~ConvolutionPlans() = default;
 
 ConvolutionPlan* ConvolutionPlans::find_or_choose(const ConvolutionShape& shape) {
+  if (!has_plan(shape)) return nullptr;
   auto& plan = impl_->plans[shape];
   if (!plan) plan = std::make_unique<Loops>(shape);
   return plan.get();
@@ -159,10 +171,5 @@ std::map<std::string, std::string> ConvolutionPlans::choices() const {
   return all;
 }
 void ConvolutionPlans::prefer(const std::map<std::string, std::string>& /*choices*/) {}
-
-std::string ConvolutionShape::text() const {
-  return fmt::format("{} {} {}x{}x{}x{} -> {}, {}x{} / {}", static_cast<int>(kind), name_of(dtype),
-                     images, height, width, in_channels, out_channels, kernel, kernel, stride);
-}
 
 }  // namespace simclr::cuda

@@ -5,17 +5,16 @@
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/core/host_name.hpp"
 
 namespace simclr {
 
-std::string host_name();
 /// SLURM_JOB_ID, PBS_JOBID or LSB_JOBID; empty outside a batch job.
 std::string job_id();
-/// "Intel(R) Xeon(R) ...".
-std::string cpu_model();
 
 /// Compute threads for this rank: the cores it may run on, divided by the ranks that may run on the
-/// same ones. At least 1. Collective.
+/// same ones. At least 1. Rank 0 warns when the launcher leaves cores of a host to nobody.
+/// Collective.
 int default_threads(Communicator& world);
 
 }  // namespace simclr

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace simclr {
+
+/// What a benchmark prints: a table to look at, or the same as one JSON object.
+struct BenchReport {
+  std::string table;                                ///< headings, then a line a row
+  nlohmann::json rows = nlohmann::json::array();    ///< "results"
+  nlohmann::json facts = nlohmann::json::object();  ///< what stands beside them
+
+  void add(const std::string& line, nlohmann::json row) {
+    table += line + "\n";
+    rows.push_back(std::move(row));
+  }
+  [[nodiscard]] std::string text(bool as_json) const {
+    if (!as_json) return table;
+    nlohmann::json object = facts;
+    object["results"] = rows;
+    return object.dump() + "\n";
+  }
+};
+
+}  // namespace simclr

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <filesystem>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+
+/// Refuses an --output whose directory is not there, before the work of which it is to hold the
+/// result.
+inline void require_directory_of(const std::filesystem::path& output) {
+  const auto directory = std::filesystem::absolute(output).parent_path();
+  if (!std::filesystem::is_directory(directory)) {
+    refuse("option --output: '{}' is not accepted; there is no directory '{}'", output.string(),
+           directory.string());
+  }
+}
+
+}  // namespace simclr

@@ -1,0 +1,70 @@
+// Batch normalisation, forward: statistics, finalisation, application.
+
+#include "kernels/batch_norm.hpp"
+#include "dispatch.hpp"
+#include "row_tiles.hpp"
+#include "steps.hpp"
+
+namespace simclr::cuda {
+
+std::size_t workspace_of(const BnStatistics& op, const SizingContext& context) {
+  return bn_partial_bytes(tiles_for_sums(context.layout(op.y), op.groups));
+}
+
+StepPointer prepare_step(const BnStatistics& op, const StepContext& context) {
+  const TensorView y = context.tensor(op.y);
+  const RowTiles tiles = tiles_for_sums(y.layout, op.groups);
+  const auto* shift = context.tensor(op.running_mean).as<float>();
+  auto* partials = reinterpret_cast<double*>(context.workspace().data());
+  const BnTotals totals{.sums = context.tensor(op.stats).as<double>()};
+  return with_activation_type(y.layout.dtype, [&]<class T>(T) {
+    return make_step([=, y = y.as<T>(), stream = context.stream()] {
+      bn_statistics<T>(tiles, y, shift, partials, stream);
+      bn_add_partials(tiles, partials, totals, stream);
+    });
+  });
+}
+
+StepPointer prepare_step(const BnFinalize& op, const StepContext& context) {
+  const BnFinalizeOperands operands{.channels = static_cast<int>(context.layout(op.gamma).channels),
+                                    .groups = op.groups,
+                                    .count = op.count,
+                                    .epsilon = op.epsilon,
+                                    .momentum = op.momentum,
+                                    .stats = context.tensor(op.stats).as<double>(),
+                                    .gamma = context.tensor(op.gamma).as<float>(),
+                                    .beta = context.values<float>(op.beta),
+                                    .running_mean = context.tensor(op.running_mean).as<float>(),
+                                    .running_var = context.tensor(op.running_var).as<float>(),
+                                    .affine = context.tensor(op.affine).as<float>(),
+                                    .saved = context.tensor(op.saved).as<float>()};
+  return make_step([=, stream = context.stream()] { bn_finalize(operands, stream); });
+}
+
+StepPointer prepare_step(const BnInference& op, const StepContext& context) {
+  const BnInferenceOperands operands{
+      .channels = static_cast<int>(context.layout(op.gamma).channels),
+      .epsilon = op.epsilon,
+      .gamma = context.tensor(op.gamma).as<float>(),
+      .beta = context.values<float>(op.beta),
+      .running_mean = context.tensor(op.running_mean).as<float>(),
+      .running_var = context.tensor(op.running_var).as<float>(),
+      .affine = context.tensor(op.affine).as<float>()};
+  return make_step([=, stream = context.stream()] { bn_inference(operands, stream); });
+}
+
+StepPointer prepare_step(const BnApply& op, const StepContext& context) {
+  const TensorView y = context.tensor(op.y);
+  const RowTiles tiles = tiles_for_elements(y.layout, op.groups);
+  const auto* affine = context.tensor(op.affine).as<float>();
+  const auto* residual_affine = context.values<float>(op.residual_affine);
+  return with_activation_type(y.layout.dtype, [&]<class T>(T) {
+    const auto* residual = context.values<T>(op.residual);
+    auto* z = context.tensor(op.z).as<T>();
+    return make_step([=, y = y.as<T>(), relu = op.relu, stream = context.stream()] {
+      bn_apply<T>(tiles, y, affine, residual, residual_affine, relu, z, stream);
+    });
+  });
+}
+
+}  // namespace simclr::cuda

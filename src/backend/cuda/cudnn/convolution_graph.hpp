@@ -1,0 +1,46 @@
+#pragma once
+// One convolution as an operation graph of cuDNN: what an engine is asked to compute.
+
+#include <array>
+#include <vector>
+
+#include "../convolution_plan.hpp"
+#include "descriptor.hpp"
+
+namespace simclr::cuda::cudnn {
+
+/// Operands' alignment that engines may count on, bytes: 16-byte accesses. Slices of the flat
+/// buffers and of their 16-bit shadows start at multiples of 32 bytes, arena tensors at 256.
+inline constexpr std::int64_t kAlignmentBytes = 16;
+
+/// By which variant packs tell the operands apart, in the order of ConvolutionOperands: x, w, y.
+inline constexpr std::array<std::int64_t, 3> kOperandIds{1, 2, 3};
+
+/// For which GPU: that of a handle, or (where there is none, in tests) one that a
+/// CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR describes.
+struct Target {
+  cudnnHandle_t handle = nullptr;
+  const Descriptor* properties = nullptr;
+};
+
+/// Engines write a filter's gradient in the operands' type. Where it is wanted in f32 from 16 bits,
+/// the graph ends with a copy of the (virtual) f32 sums, which cuDNN's run-time compiled engines
+/// fuse into the convolution.
+class ConvolutionGraph {
+ public:
+  ConvolutionGraph(const ConvolutionShape& shape, const Target& target);
+
+  [[nodiscard]] const ConvolutionShape& shape() const { return shape_; }
+  [[nodiscard]] const Target& target() const { return target_; }
+  [[nodiscard]] const Descriptor& graph() const { return graph_; }
+
+ private:
+  ConvolutionShape shape_;
+  Target target_;
+  std::vector<Descriptor> tensors_;
+  Descriptor convolution_, copy_;
+  std::vector<Descriptor> operations_;
+  Descriptor graph_;
+};
+
+}  // namespace simclr::cuda::cudnn

@@ -1,0 +1,86 @@
+#include "descriptor.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "descriptor_names.hpp"
+
+namespace simclr::cuda::cudnn {
+
+Descriptor::Descriptor(cudnnBackendDescriptorType_t type) : type_(type) {
+  const cudnnStatus_t status = cudnnBackendCreateDescriptor(type, &descriptor_);
+  if (status != CUDNN_STATUS_SUCCESS) check(status, fmt::format("create {}", name_of(type)));
+}
+
+Descriptor::~Descriptor() {
+  if (descriptor_ != nullptr) cudnnBackendDestroyDescriptor(descriptor_);
+}
+
+Descriptor& Descriptor::set(cudnnBackendAttributeName_t attribute, const Descriptor& value) {
+  return set_elements(attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &value.descriptor_);
+}
+
+Descriptor& Descriptor::set_all(cudnnBackendAttributeName_t attribute,
+                                std::span<const Descriptor> values) {
+  std::vector<cudnnBackendDescriptor_t> handles;
+  handles.reserve(values.size());
+  for (const Descriptor& value : values) handles.push_back(value.descriptor_);
+  return set_elements(attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, handles.size(), handles.data());
+}
+
+Descriptor& Descriptor::finalize() {
+  const cudnnStatus_t status = cudnnBackendFinalize(descriptor_);
+  if (status != CUDNN_STATUS_SUCCESS) check(status, fmt::format("finalize {}", name_of(type_)));
+  return *this;
+}
+
+std::vector<Descriptor> Descriptor::get_descriptors(cudnnBackendAttributeName_t attribute,
+                                                    cudnnBackendDescriptorType_t type,
+                                                    std::size_t most) const {
+  // cuDNN fills descriptors that exist.
+  std::vector<Descriptor> descriptors;
+  std::vector<cudnnBackendDescriptor_t> handles;
+  for (std::size_t i = 0; i < most; ++i) {
+    handles.push_back(descriptors.emplace_back(type).descriptor_);
+  }
+  const std::size_t count =
+      get_elements(attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, most, handles.data());
+  descriptors.erase(descriptors.begin() + static_cast<std::ptrdiff_t>(count), descriptors.end());
+  return descriptors;
+}
+
+std::size_t Descriptor::count_descriptors(cudnnBackendAttributeName_t attribute) const {
+  std::int64_t count = 0;
+  const cudnnStatus_t status = cudnnBackendGetAttribute(
+      descriptor_, attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr);
+  if (status != CUDNN_STATUS_SUCCESS) {
+    check(status, fmt::format("count {} of {}", name_of(attribute), name_of(type_)));
+  }
+  return static_cast<std::size_t>(std::max<std::int64_t>(count, 0));
+}
+
+Descriptor& Descriptor::set_elements(cudnnBackendAttributeName_t attribute,
+                                     cudnnBackendAttributeType_t type, std::size_t count,
+                                     const void* elements) {
+  const cudnnStatus_t status = cudnnBackendSetAttribute(descriptor_, attribute, type,
+                                                        static_cast<std::int64_t>(count), elements);
+  if (status != CUDNN_STATUS_SUCCESS) {
+    check(status, fmt::format("set {} of {}", name_of(attribute), name_of(type_)));
+  }
+  return *this;
+}
+
+std::size_t Descriptor::get_elements(cudnnBackendAttributeName_t attribute,
+                                     cudnnBackendAttributeType_t type, std::size_t most,
+                                     void* elements) const {
+  std::int64_t count = 0;  // of what there is, which may be more than is written
+  const cudnnStatus_t status = cudnnBackendGetAttribute(
+      descriptor_, attribute, type, static_cast<std::int64_t>(most), &count, elements);
+  if (status != CUDNN_STATUS_SUCCESS) {
+    check(status, fmt::format("get {} of {}", name_of(attribute), name_of(type_)));
+  }
+  return std::min(static_cast<std::size_t>(std::max<std::int64_t>(count, 0)), most);
+}
+
+}  // namespace simclr::cuda::cudnn

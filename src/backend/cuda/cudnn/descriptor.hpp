@@ -1,0 +1,103 @@
+#pragma once
+// Owner of a descriptor of cuDNN's graph API. A descriptor is created, its attributes are set, and
+// finalize() checks them and makes it usable by others.
+
+#include <cstdint>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "../library_handles.hpp"
+
+namespace simclr::cuda::cudnn {
+
+/// The tag by which cuDNN knows elements of type T (cudnn_graph.h: cudnnBackendAttributeType_t).
+template <class T>
+constexpr cudnnBackendAttributeType_t attribute_type() {
+  if constexpr (std::is_same_v<T, std::int64_t>) {
+    return CUDNN_TYPE_INT64;
+  } else if constexpr (std::is_same_v<T, float>) {
+    return CUDNN_TYPE_FLOAT;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return CUDNN_TYPE_BOOLEAN;
+  } else if constexpr (std::is_same_v<T, void*>) {
+    return CUDNN_TYPE_VOID_PTR;
+  } else if constexpr (std::is_same_v<T, cudnnHandle_t>) {
+    return CUDNN_TYPE_HANDLE;
+  } else if constexpr (std::is_same_v<T, cudnnDataType_t>) {
+    return CUDNN_TYPE_DATA_TYPE;
+  } else if constexpr (std::is_same_v<T, cudnnConvolutionMode_t>) {
+    return CUDNN_TYPE_CONVOLUTION_MODE;
+  } else if constexpr (std::is_same_v<T, cudnnPointwiseMode_t>) {
+    return CUDNN_TYPE_POINTWISE_MODE;
+  } else if constexpr (std::is_same_v<T, cudnnBackendHeurMode_t>) {
+    return CUDNN_TYPE_HEUR_MODE;
+  } else if constexpr (std::is_same_v<T, cudnnBackendKnobType_t>) {
+    return CUDNN_TYPE_KNOB_TYPE;
+  } else {
+    static_assert(std::is_same_v<T, cudnnBackendNumericalNote_t>);
+    return CUDNN_TYPE_NUMERICAL_NOTE;
+  }
+}
+
+/// Errors name the descriptor and the attribute.
+class Descriptor {
+ public:
+  explicit Descriptor(cudnnBackendDescriptorType_t type);
+  Descriptor(Descriptor&& other) noexcept
+      : type_(other.type_), descriptor_(std::exchange(other.descriptor_, nullptr)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(type_, other.type_);
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
+  ~Descriptor();
+
+  template <class T>
+  Descriptor& set(cudnnBackendAttributeName_t attribute, T value) {
+    return set_elements(attribute, attribute_type<T>(), 1, &value);
+  }
+  template <class T>
+  Descriptor& set_all(cudnnBackendAttributeName_t attribute, std::span<const T> values) {
+    return set_elements(attribute, attribute_type<T>(), values.size(), values.data());
+  }
+  /// cuDNN keeps what it needs of the other descriptors, which are finalized.
+  Descriptor& set(cudnnBackendAttributeName_t attribute, const Descriptor& value);
+  Descriptor& set_all(cudnnBackendAttributeName_t attribute, std::span<const Descriptor> values);
+  Descriptor& finalize();
+
+  template <class T>
+  [[nodiscard]] T get(cudnnBackendAttributeName_t attribute) const {
+    T value{};
+    get_elements(attribute, attribute_type<T>(), 1, &value);
+    return value;
+  }
+  /// As many as there are, `most` at most.
+  template <class T>
+  [[nodiscard]] std::vector<T> get_all(cudnnBackendAttributeName_t attribute,
+                                       std::size_t most) const {
+    std::vector<T> values(most);
+    values.resize(get_elements(attribute, attribute_type<T>(), most, values.data()));
+    return values;
+  }
+  [[nodiscard]] std::vector<Descriptor> get_descriptors(cudnnBackendAttributeName_t attribute,
+                                                        cudnnBackendDescriptorType_t type,
+                                                        std::size_t most) const;
+  /// How many descriptors there are to get.
+  [[nodiscard]] std::size_t count_descriptors(cudnnBackendAttributeName_t attribute) const;
+
+  [[nodiscard]] cudnnBackendDescriptor_t get() const { return descriptor_; }
+
+ private:
+  Descriptor& set_elements(cudnnBackendAttributeName_t attribute, cudnnBackendAttributeType_t type,
+                           std::size_t count, const void* elements);
+  /// The number of elements written.
+  std::size_t get_elements(cudnnBackendAttributeName_t attribute, cudnnBackendAttributeType_t type,
+                           std::size_t most, void* elements) const;
+
+  cudnnBackendDescriptorType_t type_;
+  cudnnBackendDescriptor_t descriptor_ = nullptr;
+};
+
+}  // namespace simclr::cuda::cudnn

@@ -1,0 +1,120 @@
+#include "elementwise.hpp"
+
+#include "../launch.hpp"
+#include "element.cuh"
+
+namespace simclr::cuda {
+
+namespace {
+
+struct Sum {
+  __device__ float operator()(float a, float b) const { return a + b; }
+};
+struct PositivePart {
+  __device__ float operator()(float y) const { return y > 0 ? y : 0.0F; }
+};
+struct WherePositive {
+  __device__ float operator()(float dz, float z) const { return z > 0 ? dz : 0.0F; }
+};
+
+template <class T, class F, class... Packs>
+__device__ __forceinline__ Pack<T> map_packs(const F& f, const Packs&... packs) {
+  Pack<T> result;
+#pragma unroll
+  for (int i = 0; i < kPackSize<T>; ++i) result.values[i] = narrow<T>(f(widen(packs.values[i])...));
+  return result;
+}
+
+/// to[i] = f(from[i]...), computed in f32; `to` may be one of `from`.
+template <class F, class T, class... Inputs>
+__global__ void __launch_bounds__(256)
+    map_kernel(F f, T* to, std::int64_t count, const Inputs*... from) {
+  const std::int64_t first = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kPackSize<T>;
+  if (first + kPackSize<T> <= count) {
+    store_pack(to + first, map_packs<T>(f, load_pack(from + first)...));
+  } else {
+    for (std::int64_t i = first; i < count; ++i) to[i] = narrow<T>(f(widen(from[i])...));
+  }
+}
+
+template <class F, class T, class... Inputs>
+void map(F f, cudaStream_t stream, std::int64_t count, T* to, const Inputs*... from) {
+  launch(map_kernel<F, T, Inputs...>, one_thread_each(ceil_div<std::int64_t>(count, kPackSize<T>)),
+         stream, f, to, count, from...);
+}
+
+constexpr int kImageChannels = 3;
+constexpr int kStoredChannels = 4;
+/// Pixels of a thread: three 16-byte packs of f32.
+constexpr int kPixels = 4;
+
+template <class T>
+__global__ void __launch_bounds__(256)
+    pack_images_kernel(const float* __restrict__ views, T* __restrict__ x, std::int64_t pixels) {
+  const std::int64_t first = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kPixels;
+  if (first + kPixels > pixels) {
+    for (std::int64_t p = first; p < pixels; ++p) {
+      for (int c = 0; c < kImageChannels; ++c) {
+        x[p * kStoredChannels + c] = narrow<T>(views[p * kImageChannels + c]);
+      }
+      x[p * kStoredChannels + kImageChannels] = narrow<T>(0);
+    }
+    return;
+  }
+  float values[kPixels * kImageChannels];
+#pragma unroll
+  for (int part = 0; part < kPixels * kImageChannels; part += kPackSize<float>) {
+    const Pack<float> pack = load_pack(views + first * kImageChannels + part);
+#pragma unroll
+    for (int i = 0; i < kPackSize<float>; ++i) values[part + i] = pack.values[i];
+  }
+#pragma unroll
+  for (int part = 0; part < kPixels * kStoredChannels; part += kPackSize<T>) {
+    Pack<T> pack;
+#pragma unroll
+    for (int i = 0; i < kPackSize<T>; ++i) {
+      const int pixel = (part + i) / kStoredChannels;
+      const int c = (part + i) % kStoredChannels;
+      pack.values[i] =
+          narrow<T>(c < kImageChannels ? values[pixel * kImageChannels + c % kImageChannels] : 0);
+    }
+    store_pack(x + first * kStoredChannels + part, pack);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void add_into(const T* from, T* into, std::int64_t count, cudaStream_t stream) {
+  map(Sum{}, stream, count, into, static_cast<const T*>(into), from);
+}
+template void add_into(const float*, float*, std::int64_t, cudaStream_t);
+template void add_into(const bf16*, bf16*, std::int64_t, cudaStream_t);
+template void add_into(const f16*, f16*, std::int64_t, cudaStream_t);
+
+template <class T>
+void relu(const T* y, T* z, std::int64_t count, cudaStream_t stream) {
+  map(PositivePart{}, stream, count, z, y);
+}
+template void relu(const float*, float*, std::int64_t, cudaStream_t);
+template void relu(const bf16*, bf16*, std::int64_t, cudaStream_t);
+template void relu(const f16*, f16*, std::int64_t, cudaStream_t);
+
+template <class T>
+void relu_backward(const T* dz, const T* z, T* dy, std::int64_t count, cudaStream_t stream) {
+  map(WherePositive{}, stream, count, dy, dz, z);
+}
+template void relu_backward(const float*, const float*, float*, std::int64_t, cudaStream_t);
+template void relu_backward(const bf16*, const bf16*, bf16*, std::int64_t, cudaStream_t);
+template void relu_backward(const f16*, const f16*, f16*, std::int64_t, cudaStream_t);
+
+template <class T>
+void pack_images(const float* views, T* x, std::int64_t pixels, cudaStream_t stream) {
+  launch(pack_images_kernel<T>, one_thread_each(ceil_div<std::int64_t>(pixels, kPixels)), stream,
+         views, x, pixels);
+}
+template void pack_images(const float*, float*, std::int64_t, cudaStream_t);
+template void pack_images(const float*, bf16*, std::int64_t, cudaStream_t);
+template void pack_images(const float*, f16*, std::int64_t, cudaStream_t);
+
+}  // namespace simclr::cuda

@@ -1,0 +1,69 @@
+#include "finite.hpp"
+
+#include <algorithm>
+
+#include "../launch.hpp"
+#include "../memory.hpp"
+#include "element.cuh"
+
+namespace simclr::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr std::int64_t kMostBlocks = 1024;
+
+/// The difference of an infinite or NaN value with itself is NaN.
+template <class T>
+__device__ __forceinline__ bool is_not_finite(T value) {
+  return !(value - value == T{0});
+}
+
+/// flag = 1 where any value is not finite. All who find one write the same, so that who comes last
+/// does not matter.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    mark_not_finite_kernel(const T* __restrict__ values, std::int64_t count, std::int32_t* flag) {
+  const std::int64_t step = std::int64_t{gridDim.x} * kThreads * kPackSize<T>;
+  std::int64_t first = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * kPackSize<T>;
+  bool found = false;
+#pragma unroll 4
+  for (; first + kPackSize<T> <= count; first += step) {
+    const Pack<T> pack = load_pack(values + first);
+#pragma unroll
+    for (int i = 0; i < kPackSize<T>; ++i) found |= is_not_finite(pack.values[i]);
+  }
+  for (std::int64_t i = first; i < count; ++i) found |= is_not_finite(values[i]);
+  if (found) *flag = 1;
+}
+
+template <class T>
+void mark_not_finite(const T* values, std::int64_t count, std::int32_t* flag, cudaStream_t stream) {
+  const std::int64_t blocks = ceil_div<std::int64_t>(count, kThreads * kPackSize<T>);
+  const auto grid = static_cast<unsigned>(std::clamp<std::int64_t>(blocks, 1, kMostBlocks));
+  launch(mark_not_finite_kernel<T>, {.grid = dim3(grid), .block = dim3(kThreads)}, stream, values,
+         count, flag);
+}
+
+}  // namespace
+
+void check_finite(const double* loss_sums, std::int64_t loss_count, const float* gradients,
+                  std::int64_t gradient_count, std::int32_t* verdict, cudaStream_t stream) {
+  check(cudaMemsetAsync(verdict, 0, 2 * sizeof *verdict, stream), "clear a verdict");
+  mark_not_finite(loss_sums, loss_count, verdict, stream);
+  mark_not_finite(gradients, gradient_count, verdict + 1, stream);
+}
+
+bool all_finite(const float* values, std::size_t count, cudaStream_t stream) {
+  const Buffer memory = allocate_device(sizeof(std::int32_t));
+  auto* flag = reinterpret_cast<std::int32_t*>(memory.data());
+  check(cudaMemsetAsync(flag, 0, sizeof *flag, stream), "clear a flag");
+  mark_not_finite(values, static_cast<std::int64_t>(count), flag, stream);
+  std::int32_t answer = 1;
+  check(cudaMemcpyAsync(&answer, flag, sizeof answer, cudaMemcpyDeviceToHost, stream),
+        "copy a flag from the device");
+  check(cudaStreamSynchronize(stream), "wait for a flag");
+  return answer == 0;
+}
+
+}  // namespace simclr::cuda

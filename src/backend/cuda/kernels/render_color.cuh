@@ -1,0 +1,79 @@
+#pragma once
+// Colour jitter and grayscale of a pixel, and the exact sum of a view's luma that contrast needs.
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "render_views.hpp"
+#include "simclr/augment/pixels.hpp"
+
+namespace simclr::cuda {
+
+/// A view's colour ops, in registers.
+struct ColorOps {
+  float brightness, contrast, saturation, hue;
+  unsigned order;  ///< a byte an op, the first one lowest
+  bool additive_brightness, jitter, gray;
+
+  __device__ ColorOps(const ViewParameters& view, bool is_additive)
+      : brightness(view.brightness),
+        contrast(view.contrast),
+        saturation(view.saturation),
+        hue(view.hue),
+        order(0),
+        additive_brightness(is_additive),
+        jitter(view.jitter),
+        gray(view.gray) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) order |= static_cast<unsigned>(view.order[i]) << (8 * i);
+  }
+
+  [[nodiscard]] __device__ __forceinline__ ColorOp op(int position) const {
+    return static_cast<ColorOp>(order >> (8 * position) & 0xFFU);
+  }
+  [[nodiscard]] __device__ __forceinline__ Rgb<float> apply(ColorOp op, float mean_luma,
+                                                            Rgb<float> p) const {
+    switch (op) {
+      case ColorOp::brightness:
+        return additive_brightness ? add_brightness(p, brightness)
+                                   : adjust_brightness(p, brightness);
+      case ColorOp::contrast:
+        return adjust_contrast(p, mean_luma, contrast);
+      case ColorOp::saturation:
+        return adjust_saturation(p, saturation);
+      case ColorOp::hue:
+        return adjust_hue(p, hue);
+    }
+    return p;
+  }
+  /// The ops that come before contrast.
+  [[nodiscard]] __device__ __forceinline__ Rgb<float> before_contrast(Rgb<float> p) const {
+    for (int i = 0; i < 4 && op(i) != ColorOp::contrast; ++i) p = apply(op(i), 0, p);
+    return p;
+  }
+  [[nodiscard]] __device__ __forceinline__ Rgb<float> all(float mean_luma, Rgb<float> p) const {
+    if (jitter) {
+      for (int i = 0; i < 4; ++i) p = apply(op(i), mean_luma, p);
+    }
+    if (gray) {
+      const float value = luma(p);
+      p = {value, value, value};
+    }
+    return p;
+  }
+};
+
+/// Luma in units of 2^-23. Whole numbers add up to the same sum in any order, so that a view does
+/// not depend on how it was cut into tiles.
+__device__ __forceinline__ int whole_luma(Rgb<float> p) {
+  constexpr int kOne = 0x3F800000;
+  return __float_as_int(1.0F + luma(p)) - kOne;
+}
+__device__ __forceinline__ float mean_of_luma(std::int64_t sum, int side) {
+  constexpr double kUnits = 8388608.0;
+  return static_cast<float>(static_cast<double>(sum) /
+                            (kUnits * static_cast<double>(side) * static_cast<double>(side)));
+}
+
+}  // namespace simclr::cuda

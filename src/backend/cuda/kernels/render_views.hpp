@@ -1,0 +1,71 @@
+#pragma once
+// Training views from stored pixels: what the rendering kernels are given.
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "simclr/augment/augmentation.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
+#include "simclr/augment/view_geometry.hpp"
+
+namespace simclr::cuda {
+
+/// Rows that a block makes at once, a warp each.
+inline constexpr int kRowsAtOnce = 8;
+/// Adjacent outputs of the blur that a thread sums up.
+inline constexpr int kBlurOutputs = 4;
+/// Bytes after (and up to three before) stored pixels that kernels may read.
+inline constexpr std::size_t kPixelPadding = 16;
+
+/// One view to be rendered.
+struct ViewTask {
+  const std::uint8_t* pixels = nullptr;  ///< device: first pixel of the source window
+  std::int32_t row_bytes = 0;
+  std::int32_t row_taps = 1, column_taps = 1;
+  std::int32_t blur_radius = 0;  ///< 0: no blur
+  augment::Axis rows, columns;
+  bool resample = true;  ///< as in ViewGeometry
+  ViewParameters parameters;
+};
+
+/// Of a view of an image whose pixels lie at `pixels` in device memory.
+ViewTask make_view_task(const AugmentationConfig& config, const std::uint8_t* pixels, int height,
+                        int width, const ViewParameters& parameters);
+
+/// A view is cut into `tiles` tiles of whole columns; a block makes one of them from top to bottom.
+/// How it is cut changes no bit of a view.
+struct TilePlan {
+  int side = 0;
+  int tiles = 1;
+  int width = 0;           ///< of a tile, a multiple of kBlurOutputs; the last one may be narrower
+  int radius = 0;          ///< largest of any view
+  int row_taps = 1;        ///< most of any view
+  int column_taps = 1;     ///< most of any view
+  int source_columns = 0;  ///< most that a tile needs, of the stored image
+
+  /// Columns of the view that a tile looks at.
+  [[nodiscard]] SIMCLR_HD int columns() const { return width + 2 * radius; }
+};
+
+/// Throws RefusedError when a block of a device with so much shared memory cannot hold what the
+/// views need: images of more than some ten thousand columns.
+TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t shared_bytes_limit);
+
+struct RenderSettings {
+  bool bicubic = true;
+  bool additive_brightness = false;
+  float mean[3] = {0, 0, 0};
+  float inverse_std[3] = {1, 1, 1};
+};
+RenderSettings render_settings(const AugmentationConfig& config);
+
+/// tasks (views, device) -> out f32 (views, S, S, 3), device. luma_sums: device, (views,
+/// plan.tiles). One launch where a tile is a whole view, or no view is jittered; else two.
+void render_views(const ViewTask* tasks, std::int64_t views, bool jittered, const TilePlan& plan,
+                  const RenderSettings& settings, std::int64_t* luma_sums, float* out,
+                  cudaStream_t stream);
+
+}  // namespace simclr::cuda

@@ -1,0 +1,71 @@
+#include "libraries.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "library_handles.hpp"
+#include "runtime.hpp"
+
+namespace simclr::cuda {
+
+namespace {
+
+/// 91900 is 9.19.0.
+std::string dotted(std::size_t version) {
+  return fmt::format("{}.{}.{}", version / 10000, version % 10000 / 100, version % 100);
+}
+
+}  // namespace
+
+void check(cudnnStatus_t status, std::string_view call, std::source_location where) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  constexpr std::size_t kLongestMessage = 1024;
+  std::array<char, kLongestMessage> last{};
+  cudnnGetLastErrorString(last.data(), last.size());
+  std::string_view reason(last.data());
+  while (reason.ends_with('\n')) reason.remove_suffix(1);
+  throw CudnnError(fmt::format("{}: {}{}{} ({}:{})", call, cudnnGetErrorString(status),
+                               reason.empty() ? "" : ", ", reason, where.file_name(),
+                               where.line()));
+}
+
+void check(cublasStatus_t status, std::string_view call, std::source_location where) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  fail("{}: {} ({}, {}:{})", call, cublasLtGetStatusString(status), cublasLtGetStatusName(status),
+       where.file_name(), where.line());
+}
+
+Libraries::Handles::Handles(cudaStream_t stream) {
+  check(cudnnCreate(&cudnn), "start cuDNN");
+  try {
+    use_stream(stream);
+    check(cublasLtCreate(&cublaslt), "start cuBLASLt");
+  } catch (...) {
+    cudnnDestroy(cudnn);
+    throw;
+  }
+}
+
+Libraries::Handles::~Handles() {
+  cublasLtDestroy(cublaslt);
+  cudnnDestroy(cudnn);
+}
+
+void Libraries::Handles::use_stream(cudaStream_t stream) {
+  if (stream == cudnn_stream) return;
+  check(cudnnSetStream(cudnn, stream), "give cuDNN a stream");
+  cudnn_stream = stream;
+}
+
+Libraries::Libraries(cudaStream_t stream) : handles_(std::make_unique<Handles>(stream)) {}
+Libraries::~Libraries() = default;
+
+std::string Libraries::versions() {
+  int runtime = 0;
+  check(cudaRuntimeGetVersion(&runtime), "ask for the CUDA runtime's version");
+  return fmt::format("cuDNN {}, cuBLASLt {}, CUDA {}.{}", dotted(cudnnGetVersion()),
+                     dotted(cublasLtGetVersion()), runtime / 1000, runtime % 1000 / 10);
+}
+
+}  // namespace simclr::cuda

@@ -1,0 +1,44 @@
+#pragma once
+// What the files that call cuDNN and cuBLASLt share: the handles, and the libraries' errors as
+// ours.
+
+#include <cublasLt.h>
+#include <cudnn_graph.h>
+
+#include <source_location>
+#include <string>
+#include <string_view>
+
+#include "libraries.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr::cuda {
+
+/// cuDNN has refused a call; a candidate that fails so is passed over.
+class CudnnError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Throws CudnnError naming the call, what cuDNN says of it and our line.
+void check(cudnnStatus_t status, std::string_view call,
+           std::source_location where = std::source_location::current());
+/// Throws Error naming the call, what cuBLAS says of it and our line.
+void check(cublasStatus_t status, std::string_view call,
+           std::source_location where = std::source_location::current());
+
+struct Libraries::Handles {
+  explicit Handles(cudaStream_t stream);
+  Handles(const Handles&) = delete;
+  Handles& operator=(const Handles&) = delete;
+  ~Handles();
+
+  /// cuDNN enqueues on `stream` from now on.
+  void use_stream(cudaStream_t stream);
+
+  cudnnHandle_t cudnn = nullptr;
+  cublasLtHandle_t cublaslt = nullptr;
+  cudaStream_t cudnn_stream = nullptr;
+};
+
+}  // namespace simclr::cuda

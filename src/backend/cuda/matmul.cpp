@@ -1,0 +1,119 @@
+// Linear layers: f32 matrix products. Activations have padded rows, weights are packed.
+
+#include <memory>
+
+#include "kernels/column_sums.hpp"
+#include "matrix_product.hpp"
+#include "steps.hpp"
+
+namespace simclr::cuda {
+
+namespace {
+
+/// y (V,K) = x (V,C) w(K,C)^T [+ bias].
+MatrixProductShape shape_of(const MatMul& op, const SizingContext& context) {
+  const Layout x = context.layout(op.x);
+  const Layout y = context.layout(op.y);
+  return {.transpose_b = true,
+          .bias = op.bias.has_value(),
+          .m = y.images,
+          .n = y.channels,
+          .k = x.channels,
+          .lda = x.stride,
+          .ldb = x.channels,
+          .ldc = y.stride,
+          .allow_tf32 = context.device.options().allow_tf32};
+}
+
+/// dx (V,C) = dy (V,K) w (K,C).
+MatrixProductShape shape_of(const MatMulBackwardData& op, const SizingContext& context) {
+  const Layout dy = context.layout(op.dy);
+  const Layout dx = context.layout(op.dx);
+  return {.m = dx.images,
+          .n = dx.channels,
+          .k = dy.channels,
+          .lda = dy.stride,
+          .ldb = dx.channels,
+          .ldc = dx.stride,
+          .allow_tf32 = context.device.options().allow_tf32};
+}
+
+/// dw (K,C) = dy (V,K)^T x (V,C).
+MatrixProductShape shape_of(const MatMulBackwardWeights& op, const SizingContext& context) {
+  const Layout x = context.layout(op.x);
+  const Layout dy = context.layout(op.dy);
+  return {.transpose_a = true,
+          .m = dy.channels,
+          .n = x.channels,
+          .k = x.images,
+          .lda = dy.stride,
+          .ldb = x.stride,
+          .ldc = x.channels,
+          .allow_tf32 = context.device.options().allow_tf32};
+}
+
+template <class AnyOp>
+std::shared_ptr<MatrixProduct> product_of(const AnyOp& op, const SizingContext& context) {
+  return make_matrix_product(shape_of(op, context), context.device);
+}
+
+/// Zeros in the channels that pad each row: products write the real ones only.
+void clear_padding(float* rows, const Layout& layout, cudaStream_t stream) {
+  if (!layout.padded()) return;
+  check(cudaMemset2DAsync(rows + layout.channels,
+                          static_cast<std::size_t>(layout.stride) * sizeof(float), 0,
+                          static_cast<std::size_t>(layout.stride - layout.channels) * sizeof(float),
+                          static_cast<std::size_t>(layout.rows()), stream),
+        "clear padding");
+}
+
+}  // namespace
+
+StepPointer prepare_step(const MatMul& op, const StepContext& context) {
+  const auto* x = context.tensor(op.x).as<float>();
+  const auto* w = context.tensor(op.w).as<float>();
+  const float* bias = context.values<float>(op.bias);
+  auto* y = context.tensor(op.y).as<float>();
+  return make_step([=, product = product_of(op, context.sizing()), layout = context.layout(op.y),
+                    workspace = context.workspace(), stream = context.stream()] {
+    product->run(x, w, bias, y, workspace, stream);
+    clear_padding(y, layout, stream);
+  });
+}
+
+StepPointer prepare_step(const MatMulBackwardData& op, const StepContext& context) {
+  const auto* dy = context.tensor(op.dy).as<float>();
+  const auto* w = context.tensor(op.w).as<float>();
+  auto* dx = context.tensor(op.dx).as<float>();
+  return make_step([=, product = product_of(op, context.sizing()), layout = context.layout(op.dx),
+                    workspace = context.workspace(), stream = context.stream()] {
+    product->run(dy, w, nullptr, dx, workspace, stream);
+    clear_padding(dx, layout, stream);
+  });
+}
+
+StepPointer prepare_step(const MatMulBackwardWeights& op, const StepContext& context) {
+  const auto* x = context.tensor(op.x).as<float>();
+  const auto* dy = context.tensor(op.dy).as<float>();
+  auto* dw = context.tensor(op.dw).as<float>();
+  float* dbias = context.values<float>(op.dbias);
+  return make_step([=, product = product_of(op, context.sizing()), layout = context.layout(op.dy),
+                    workspace = context.workspace(), stream = context.stream()] {
+    product->run(dy, x, nullptr, dw, workspace, stream);
+    if (dbias != nullptr) {
+      column_sums(dy, dbias, layout.rows(), layout.channels, layout.stride, stream);
+    }
+  });
+}
+
+std::size_t workspace_of(const MatMul& op, const SizingContext& context) {
+  return product_of(op, context)->workspace_bytes();
+}
+std::size_t workspace_of(const MatMulBackwardData& op, const SizingContext& context) {
+  return product_of(op, context)->workspace_bytes();
+}
+std::size_t workspace_of(const MatMulBackwardWeights& op, const SizingContext& context) {
+  return product_of(op, context)->workspace_bytes();
+}
+
+}  // namespace simclr::cuda

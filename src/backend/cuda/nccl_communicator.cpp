@@ -1,0 +1,238 @@
+#include "nccl_communicator.hpp"
+
+#include <nccl.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "simclr/core/log.hpp"
+
+namespace simclr::cuda {
+
+namespace {
+
+constexpr auto kPatienceAtTheEnd = std::chrono::seconds(10);
+
+ncclDataType_t nccl_type(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return ncclFloat32;
+    case DType::f64:
+      return ncclFloat64;
+    case DType::bf16:
+      return ncclBfloat16;
+    case DType::f16:
+      return ncclFloat16;
+    case DType::i32:
+      return ncclInt32;
+    case DType::u8:
+      return ncclUint8;
+  }
+  fail("unknown type");
+}
+
+ncclRedOp_t nccl_operation(Reduction reduction, DType dtype) {
+  switch (reduction) {
+    case Reduction::sum:
+      return ncclSum;
+    case Reduction::mean:
+      if (dtype == DType::i32 || dtype == DType::u8) {
+        fail("the mean of {} over ranks is not supported", name_of(dtype));
+      }
+      return ncclAvg;
+    case Reduction::max:
+      return ncclMax;
+    case Reduction::min:
+      return ncclMin;
+  }
+  fail("unknown reduction");
+}
+
+/// Whether NCCL starts the kernels of different communicators in the order in which the host
+/// enqueues them (from 2.26 on, where NCCL_LAUNCH_ORDER_IMPLICIT asks for it). NCCL reads its
+/// environment once, so this comes before all other calls.
+bool launches_in_host_order() {
+  static const bool yes = [] {
+    constexpr const char* kVariable = "NCCL_LAUNCH_ORDER_IMPLICIT";
+    constexpr int kOldest = 22600;
+    setenv(kVariable, "1", 0);  // whoever has set it knows better
+    int version = 0;
+    return ncclGetVersion(&version) == ncclSuccess && version >= kOldest &&
+           std::string_view(std::getenv(kVariable)) != "0";
+  }();
+  return yes;
+}
+
+class NcclCommunicator final : public DeviceCommunicator, private Watched {
+ public:
+  NcclCommunicator(std::unique_ptr<Communicator> ranks, Lane lane, Device& device);
+  ~NcclCommunicator() override;
+
+  [[nodiscard]] int rank() const override { return ranks_->rank(); }
+  [[nodiscard]] int size() const override { return ranks_->size(); }
+  [[nodiscard]] cudaStream_t stream() const override { return stream_; }
+  [[nodiscard]] bool capturable() const override { return true; }
+
+  void barrier() override {
+    device_.wait(stream_);
+    ranks_->barrier();
+  }
+  void broadcast(BufferSpan buffer, int root) override {
+    enqueue(describe("broadcast", buffer), [&] {
+      return ncclBroadcast(buffer.data, buffer.data, buffer.bytes(), ncclUint8, root, comm_,
+                           stream_);
+    });
+  }
+  void all_reduce(BufferSpan buffer, Reduction reduction) override {
+    const ncclRedOp_t operation = nccl_operation(reduction, buffer.dtype);
+    enqueue(describe("all-reduce", buffer), [&] {
+      return ncclAllReduce(buffer.data, buffer.data, buffer.count, nccl_type(buffer.dtype),
+                           operation, comm_, stream_);
+    });
+  }
+  void all_gather(ConstBufferSpan send, BufferSpan receive) override {
+    require(receive.bytes() == send.bytes() * static_cast<std::size_t>(size()),
+            "all_gather receives one block of every rank");
+    enqueue(describe("all-gather", send), [&] {
+      return ncclAllGather(send.data, receive.data, send.bytes(), ncclUint8, comm_, stream_);
+    });
+  }
+
+  // The stream is the background: what is enqueued on it later finds the sum.
+  void start_all_reduce(BufferSpan buffer) override { all_reduce(buffer, Reduction::sum); }
+  void progress() override {}
+  void wait_for_all() override {}
+
+  std::unique_ptr<Communicator> duplicate() override {
+    return make_nccl_communicator(ranks_->duplicate(), lane_, device_);
+  }
+  std::unique_ptr<Communicator> split(int color) override {
+    const auto part = ranks_->split(color);
+    return make_communicator(*part, lane_, device_);
+  }
+
+ private:
+  [[nodiscard]] std::string failure() override;
+  void give_up() noexcept override {
+    if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
+  }
+
+  [[nodiscard]] std::string describe(std::string_view operation, ConstBufferSpan buffer) const {
+    return fmt::format("the {} of {} {} on the {} lane (rank {} of {})", operation, buffer.count,
+                       name_of(buffer.dtype), lane_ == Lane::compute ? "compute" : "gradients",
+                       rank(), size());
+  }
+  /// ncclInProgress while NCCL is still busy with the last call.
+  [[nodiscard]] ncclResult_t state() const;
+  template <class Call>
+  void perform(const std::string& operation, Call&& call);
+  template <class Call>
+  void enqueue(const std::string& operation, Call&& call) {
+    if (comm_ == nullptr) fail("{}: NCCL has been given up before", operation);
+    perform(operation, std::forward<Call>(call));
+  }
+  void set_up();
+  [[nodiscard]] bool finalised() const;
+
+  std::unique_ptr<Communicator> ranks_;
+  Lane lane_;
+  Device& device_;
+  cudaStream_t stream_ = nullptr;
+  ncclComm_t comm_ = nullptr;
+  int uncaught_ = std::uncaught_exceptions();
+};
+
+NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> ranks, Lane lane, Device& device)
+    : ranks_(std::move(ranks)), lane_(lane), device_(device) {
+  const bool overlap = !any_rank(*ranks_, !launches_in_host_order());
+  stream_ = device.stream(overlap ? lane : Lane::compute);
+  if (!overlap && lane == Lane::gradients) {
+    log::info("NCCL before 2.26, or NCCL_LAUNCH_ORDER_IMPLICIT=0: gradient sums do not overlap");
+  }
+  device_.watch().add(*this);
+  try {
+    set_up();
+  } catch (...) {
+    give_up();
+    device_.watch().remove(*this);
+    throw;
+  }
+}
+
+NcclCommunicator::~NcclCommunicator() {
+  // To finalise is collective: a rank that unwinds alone would wait for ranks that never come.
+  if (std::uncaught_exceptions() == uncaught_ && finalised()) {
+    ncclCommDestroy(std::exchange(comm_, nullptr));
+  }
+  give_up();
+  device_.watch().remove(*this);
+}
+
+void NcclCommunicator::set_up() {
+  ncclUniqueId id{};
+  on_root(*ranks_, [&] {
+    const ncclResult_t result = ncclGetUniqueId(&id);
+    if (result != ncclSuccess) fail("NCCL: {}", ncclGetLastError(nullptr));
+  });
+  ranks_->broadcast({&id, sizeof id, DType::u8}, 0);
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;  // the only way in which a call can be given up
+  perform(fmt::format("the setting up of rank {} of {}", rank(), size()),
+          [&] { return ncclCommInitRankConfig(&comm_, size(), id, rank(), &config); });
+}
+
+ncclResult_t NcclCommunicator::state() const {
+  ncclResult_t found = ncclSuccess;
+  const ncclResult_t asked = ncclCommGetAsyncError(comm_, &found);
+  return asked == ncclSuccess ? found : asked;
+}
+
+std::string NcclCommunicator::failure() {
+  if (comm_ == nullptr) return "NCCL has been given up before";
+  const ncclResult_t found = state();
+  if (found == ncclSuccess || found == ncclInProgress) return "";
+  return fmt::format("NCCL: {} ({})", ncclGetErrorString(found), ncclGetLastError(comm_));
+}
+
+/// A call may return before its kernel is enqueued; what follows on the stream must come after it.
+template <class Call>
+void NcclCommunicator::perform(const std::string& operation, Call&& call) {
+  device_.watch().enqueued(operation);
+  const ncclResult_t result = call();
+  if (result == ncclSuccess) return;
+  if (result != ncclInProgress) {
+    const std::string reason = ncclGetLastError(comm_);
+    give_up();
+    fail("{} failed: NCCL: {} ({})", operation, ncclGetErrorString(result), reason);
+  }
+  device_.watch().wait_until([this] { return state() != ncclInProgress; });
+  if (const std::string reason = failure(); !reason.empty()) {
+    give_up();
+    fail("{} failed: {}", operation, reason);
+  }
+}
+
+/// Waits for the other ranks to finish as well, but not for those that have failed.
+bool NcclCommunicator::finalised() const {
+  if (comm_ == nullptr) return false;
+  const ncclResult_t begun = ncclCommFinalize(comm_);
+  if (begun != ncclSuccess && begun != ncclInProgress) return false;
+  const auto deadline = std::chrono::steady_clock::now() + kPatienceAtTheEnd;
+  while (state() == ncclInProgress && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  return state() == ncclSuccess;
+}
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> ranks, Lane lane,
+                                                     Device& device) {
+  return std::make_unique<NcclCommunicator>(std::move(ranks), lane, device);
+}
+
+}  // namespace simclr::cuda

@@ -1,0 +1,139 @@
+// Parameter updates over the flat buffers and their 16-bit copies, and what forbids an update.
+
+#include "kernels/optimizer.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/finite.hpp"
+#include "memory.hpp"
+#include "steps.hpp"
+
+namespace simclr::cuda {
+
+namespace {
+
+struct Partition {
+  std::vector<UpdateChunk> chunks;
+  std::vector<UpdateSegment> segments;
+};
+
+Partition split(const std::vector<ParameterSegment>& segments) {
+  Partition all;
+  for (const ParameterSegment& segment : segments) {
+    const auto first = static_cast<std::int32_t>(all.chunks.size());
+    const std::int32_t regularised = segment.regularised ? 1 : 0;
+    const std::int64_t end = segment.offset + segment.count;
+    for (std::int64_t begin = segment.offset; begin < end; begin += kUpdateChunk) {
+      all.chunks.push_back({.begin = begin,
+                            .count = static_cast<std::int32_t>(std::min(kUpdateChunk, end - begin)),
+                            .segment = static_cast<std::int32_t>(all.segments.size()),
+                            .regularised = regularised});
+    }
+    all.segments.push_back({.first_chunk = first,
+                            .chunks = static_cast<std::int32_t>(all.chunks.size()) - first,
+                            .regularised = regularised});
+  }
+  return all;
+}
+
+/// A table in device memory that lives as long as the step that copies the pointer.
+template <class T>
+std::shared_ptr<Buffer> to_device(const std::vector<T>& table, cudaStream_t stream) {
+  const std::size_t bytes = table.size() * sizeof(T);
+  auto memory = std::make_shared<Buffer>(allocate_device(bytes));
+  check(cudaMemcpyAsync(memory->data(), table.data(), bytes, cudaMemcpyHostToDevice, stream),
+        "copy a table to the device");
+  check(cudaStreamSynchronize(stream), "wait for a table");
+  return memory;
+}
+
+/// An update and the memory of its chunks.
+struct BoundUpdate {
+  std::shared_ptr<Buffer> chunks;
+  Update update;
+};
+template <class AnyUpdate>
+BoundUpdate bind(const AnyUpdate& op, const Partition& partition, const StepContext& context) {
+  require(context.info(op.parameters).offset == 0, "an update names whole flat buffers");
+  auto chunks = to_device(partition.chunks, context.stream());
+  const auto* table = reinterpret_cast<const UpdateChunk*>(chunks->data());
+  return {.chunks = std::move(chunks),
+          .update = {.chunks = table,
+                     .chunk_count = static_cast<std::int64_t>(partition.chunks.size()),
+                     .parameters = context.tensor(op.parameters).template as<float>(),
+                     .gradients = context.tensor(op.gradients).template as<float>(),
+                     .momentum = context.tensor(op.momentum).template as<float>(),
+                     .control = context.tensor(op.control).template as<float>(),
+                     .verdict = context.values<std::int32_t>(op.verdict)}};
+}
+
+/// Calls f with the masters' 16-bit copy, or a null pointer to float. The copy is looked for when
+/// the step runs: the convolution that has it made may be prepared after the update.
+template <class F>
+void with_shadow(const WeightShadows& shadows, const Update& update, F&& f) {
+  const auto shadow = shadows.find(reinterpret_cast<std::byte*>(update.parameters));
+  if (shadow.data == nullptr) return f(static_cast<float*>(nullptr));
+  if (shadow.dtype == DType::bf16) return f(reinterpret_cast<bf16*>(shadow.data));
+  return f(reinterpret_cast<f16*>(shadow.data));
+}
+
+}  // namespace
+
+StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
+  return make_step([sums = context.tensor(op.loss_sums).as<double>(),
+                    sum_count = context.info(op.loss_sums).shape.elements(),
+                    gradients = context.tensor(op.gradients).as<float>(),
+                    count = context.info(op.gradients).shape.elements(),
+                    verdict = context.tensor(op.verdict).as<std::int32_t>(),
+                    stream = context.stream()] {
+    check_finite(sums, sum_count, gradients, count, verdict, stream);
+  });
+}
+
+std::size_t workspace_of(const LarsUpdate& op, const SizingContext& /*context*/) {
+  const Partition partition = split(op.segments);
+  return partition.chunks.size() * sizeof(LarsNorms) + partition.segments.size() * sizeof(float);
+}
+
+StepPointer prepare_step(const LarsUpdate& op, const StepContext& context) {
+  const Partition partition = split(op.segments);
+  auto segments = to_device(partition.segments, context.stream());
+  auto* norms = reinterpret_cast<LarsNorms*>(context.workspace().data());
+  const LarsScratch scratch{.segments = reinterpret_cast<const UpdateSegment*>(segments->data()),
+                            .segment_count = static_cast<std::int64_t>(partition.segments.size()),
+                            .norms = norms,
+                            .rates = reinterpret_cast<float*>(norms + partition.chunks.size())};
+  const LarsFactors factors{.momentum = op.momentum_factor,
+                            .weight_decay = op.weight_decay,
+                            .trust_coefficient = op.trust_coefficient};
+  return make_step([=, bound = bind(op, partition, context), held = std::move(segments),
+                    shadows = &context.device.shadows(), stream = context.stream()] {
+    with_shadow(*shadows, bound.update,
+                [&](auto* shadow) { lars_update(bound.update, scratch, factors, shadow, stream); });
+  });
+}
+
+StepPointer prepare_step(const SgdUpdate& op, const StepContext& context) {
+  const SgdFactors factors{
+      .momentum = op.momentum_factor, .weight_decay = op.weight_decay, .nesterov = op.nesterov};
+  return make_step([=, bound = bind(op, split(op.segments), context),
+                    shadows = &context.device.shadows(), stream = context.stream()] {
+    with_shadow(*shadows, bound.update,
+                [&](auto* shadow) { sgd_update(bound.update, factors, shadow, stream); });
+  });
+}
+
+StepPointer prepare_step(const AdamwUpdate& op, const StepContext& context) {
+  const AdamwFactors factors{
+      .beta1 = op.beta1, .beta2 = op.beta2, .epsilon = op.epsilon, .weight_decay = op.weight_decay};
+  return make_step([=, bound = bind(op, split(op.segments), context),
+                    second_moment = context.tensor(op.second_moment).as<float>(),
+                    shadows = &context.device.shadows(), stream = context.stream()] {
+    with_shadow(*shadows, bound.update, [&](auto* shadow) {
+      adamw_update(bound.update, factors, second_moment, shadow, stream);
+    });
+  });
+}
+
+}  // namespace simclr::cuda

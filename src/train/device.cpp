@@ -1,0 +1,148 @@
+#include "simclr/train/device.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "simclr/comm/session.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "system_info.hpp"
+
+namespace simclr {
+namespace fs = std::filesystem;
+namespace {
+
+/// What XDG's base directory specification calls the user's cache; empty where there is no home.
+fs::path user_cache() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && fs::path(cache).is_absolute()) return cache;
+  const char* home = std::getenv("HOME");
+  return home != nullptr && *home != '\0' ? fs::path(home) / ".cache" : fs::path();
+}
+
+fs::path plan_cache_file(const DeviceOptions& device) {
+  if (device.plan_cache) return *device.plan_cache == "none" ? fs::path() : *device.plan_cache;
+  const fs::path cache = user_cache();
+  return cache.empty() ? fs::path() : cache / "simclr" / "convolution-plans.json";
+}
+
+/// Why not every rank can use CUDA, as the first that cannot has it; "" where all can.
+std::string why_no_cuda_anywhere(Communicator& world) {
+  const std::vector<std::string> reasons = gather_texts(world, why_no_cuda());
+  const auto first = std::ranges::find_if(reasons, [](const auto& text) { return !text.empty(); });
+  return first == reasons.end() ? "" : *first;
+}
+
+bool use_cuda(const DeviceOptions& device, Communicator& world) {
+  if (device.choice == DeviceChoice::cpu) return false;
+  const std::string why_not = why_no_cuda_anywhere(world);
+  if (why_not.empty()) return true;
+  if (device.choice == DeviceChoice::cuda) refuse("option --device: cuda: {}", why_not);
+  return false;
+}
+
+}  // namespace
+
+void declare_device_options(Options& options, DeviceOptions& device) {
+  options
+      .choice<DeviceChoice>("device", device.choice,
+                            {{"auto", DeviceChoice::automatic},
+                             {"cpu", DeviceChoice::cpu},
+                             {"cuda", DeviceChoice::cuda}},
+                            "where to compute; auto: on a GPU if there is one")
+      .add("threads", device.threads, "compute threads a rank; 0: the cores it may use")
+      .flag("allow-tf32", device.allow_tf32,
+            "fp32 products on a GPU with 10 bits of mantissa: faster, not exact")
+      .add("plan-cache", device.plan_cache,
+           "file of measured convolution plans, or none; by default "
+           "~/.cache/simclr/convolution-plans.json");
+}
+
+void declare_precision_options(Options& options, DeviceOptions& device) {
+  options
+      .choice<Precision>("precision", device.precision,
+                         {{"auto", Precision::automatic},
+                          {"fp32", Precision::fp32},
+                          {"bf16", Precision::bf16},
+                          {"fp16", Precision::fp16}},
+                         "of the activations; auto: bf16 on a GPU, fp32 on the CPU")
+      .flag("allow-slow-bf16", device.allow_slow_bf16, "bf16 also where the CPU has to emulate it");
+}
+
+void declare_rank_options(Options& options, DeviceOptions& device) {
+  options
+      .choice<Collectives>("collectives", device.collectives,
+                           {{"auto", Collectives::automatic},
+                            {"nccl", Collectives::nccl},
+                            {"mpi", Collectives::mpi}},
+                           "between GPUs; auto: nccl, or mpi where ranks share a GPU")
+      .flag("share-device", device.share_device, "several ranks may use one GPU")
+      .add("timeout-seconds", device.timeout_seconds,
+           "after which ranks that do not answer are given up");
+}
+
+void validate(const DeviceOptions& device) {
+  if (device.threads < 0) {
+    refuse("option --threads: {} is not accepted; allowed: 0 or more", device.threads);
+  }
+  if (!(device.timeout_seconds > 0) || !std::isfinite(device.timeout_seconds)) {
+    refuse("option --timeout-seconds: {} is not accepted; allowed: above 0",
+           device.timeout_seconds);
+  }
+}
+
+int compute_threads(const DeviceOptions& device, Communicator& world) {
+  return device.threads > 0 ? device.threads : default_threads(world);
+}
+
+std::unique_ptr<Backend> make_backend(const DeviceOptions& device, int threads,
+                                      Communicator& world) {
+  if (!use_cuda(device, world)) return make_cpu_backend(threads);
+  const NodePlace place = node_place(world);
+  return make_cuda_backend({.local_rank = place.rank,
+                            .local_ranks = place.ranks,
+                            .share_device = device.share_device,
+                            .collectives = device.collectives,
+                            .allow_tf32 = device.allow_tf32,
+                            .timeout_seconds = device.timeout_seconds,
+                            .plan_cache = plan_cache_file(device)});
+}
+
+void report_device(const DeviceOptions& device, const Backend& backend) {
+  if (device.choice != DeviceChoice::automatic || backend.name() != "cpu") return;
+  const std::string why_not = why_no_cuda();
+  log::info("--device auto: computing on the CPU: {}",
+            why_not.empty() ? "another rank has no GPU" : why_not);
+}
+
+Precision resolve_precision(const DeviceOptions& device, const Backend& backend) {
+  const bool on_cpu = backend.name() == "cpu";
+  if (device.precision == Precision::automatic) return on_cpu ? Precision::fp32 : Precision::bf16;
+  if (!backend.supports(activation_type(device.precision))) {
+    refuse("option --precision: fp16 needs a GPU; on the CPU use fp32 or bf16");
+  }
+  if (on_cpu && device.precision == Precision::bf16 && !device.allow_slow_bf16 &&
+      !cpu_has_native_bf16()) {
+    refuse(
+        "option --precision: bf16: this CPU has no native bf16 (avx512_bf16) and would emulate it "
+        "slowly; use fp32, or --allow-slow-bf16 to insist");
+  }
+  return device.precision;
+}
+
+DType activation_type(Precision precision) {
+  switch (precision) {
+    case Precision::automatic:
+      break;
+    case Precision::fp32:
+      return DType::f32;
+    case Precision::bf16:
+      return DType::bf16;
+    case Precision::fp16:
+      return DType::f16;
+  }
+  fail("the precision is asked for before the device is known");
+}
+
+}  // namespace simclr

@@ -1,0 +1,92 @@
+// What becomes of a rank whose peers fail or fall silent.
+
+#include <cuda_runtime.h>
+#include <gtest/gtest.h>
+#include <nccl.h>
+
+#include <cstdlib>
+
+#include "communication.hpp"
+#include "memory.hpp"
+#include "simclr/comm/session.hpp"
+#include "streams.hpp"
+
+namespace simclr::cuda {
+namespace {
+
+constexpr double kTimeoutSeconds = 0.2;
+
+CudaOptions one_device_each(const NodePlace& place) {
+  setenv("SIMCLR_EMULATED_DEVICES", "2", 0);
+  return {.local_rank = place.rank,
+          .local_ranks = place.ranks,
+          .collectives = Collectives::nccl,
+          .timeout_seconds = kTimeoutSeconds};
+}
+
+class NcclFailure : public ::testing::Test {
+ protected:
+  ~NcclFailure() override {
+    emulation::fail_nccl(ncclSuccess);
+    emulation::hang_streams(false);
+  }
+
+  void reduce() { lane_->all_reduce({memory_.data(), 100, DType::f32}, Reduction::sum); }
+  static void expect_error(const std::function<void()>& work, std::vector<std::string> parts) {
+    try {
+      work();
+      ADD_FAILURE() << "no error";
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      for (const std::string& part : parts) {
+        EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
+      }
+    }
+  }
+
+  std::unique_ptr<Communicator> ranks_ = make_world_communicator();
+  Device device_{one_device_each(node_place(*ranks_))};
+  Buffer memory_ = allocate_device(100 * sizeof(float));
+  std::unique_ptr<Communicator> world_ = make_communicator(*ranks_, Lane::compute, device_);
+  std::unique_ptr<Communicator> lane_ = make_communicator(*ranks_, Lane::gradients, device_);
+};
+
+TEST_F(NcclFailure, IsNoticedByTheNextCall) {
+  reduce();
+  emulation::fail_nccl(ncclRemoteError);
+  expect_error([&] { reduce(); },
+               {"the all-reduce of 100 f32 on the gradients lane", "remote process exited"});
+  expect_error([&] { reduce(); }, {"given up before"});
+}
+
+TEST_F(NcclFailure, IsNoticedWhileTheHostWaits) {
+  reduce();
+  emulation::fail_nccl(ncclRemoteError);
+  emulation::hang_streams(true);
+  expect_error([&] { device_.wait(device_.stream(Lane::compute)); },
+               {"remote process exited", "the all-reduce of 100 f32 on the gradients lane"});
+  EXPECT_EQ(emulation::nccl_communicators(), 0);
+}
+
+TEST_F(NcclFailure, IsAssumedWhenNothingEnds) {
+  reduce();
+  emulation::hang_streams(true);
+  const TensorInfo info{.name = "t", .shape = {100}, .dtype = DType::f32};
+  std::vector<float> values(100);
+  expect_error(
+      [&] { download(info, memory_.data(), buffer_span(std::span(values)), device_); },
+      {"nothing has finished for 0.2 s", "the all-reduce of 100 f32 on the gradients lane"});
+  EXPECT_EQ(emulation::nccl_communicators(), 0);
+}
+
+TEST_F(NcclFailure, LeavesNothingBehindWithoutOne) {
+  reduce();
+  device_.wait(device_.stream(Lane::gradients));
+  EXPECT_EQ(emulation::nccl_communicators(), 2);
+  world_.reset();
+  lane_.reset();
+  EXPECT_EQ(emulation::nccl_communicators(), 0);
+}
+
+}  // namespace
+}  // namespace simclr::cuda

@@ -1,0 +1,183 @@
+"""The whole program with the CUDA backend on the emulated device, against the same program's CPU.
+
+usage: emulated_test.py SIMCLR_EMULATED MPIEXEC [unittest arguments]
+"""
+import gzip
+import json
+import os
+import subprocess
+import unittest
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from training_runs import IMAGES, MPIEXEC, SIMCLR, TrainingTest, main
+
+LABELS = IMAGES.with_name("t10k-labels-idx1-ubyte.gz")
+# Small: every thread of every block is run one after the other.
+TINY = {"image-size": 8, "batch-size": 8, "embedding-dim": 16, "device": "cuda", "plan-cache": "none"}
+LABELLED = {"train": (0, 48), "test": (48, 24)}  # first image, images
+CLASSES = 10
+
+
+def pack_labelled(directory, name):
+    first, count = LABELLED[name]
+    idx = directory / f"{name}-idx"
+    idx.mkdir()
+    for path, header, size in ((IMAGES, 16, 28 * 28), (LABELS, 8, 1)):
+        with gzip.open(path) as f:
+            head = f.read(header)
+            f.seek(header + first * size)
+            (idx / path.stem).write_bytes(head[:4] + count.to_bytes(4, "big") + head[8:] + f.read(count * size))
+    subprocess.run([SIMCLR, "pack", "--from", "idx", "--input", idx, "--split", "test", "--output",
+                    directory / name, "--shards", "1"], check=True, capture_output=True)
+    return directory / name
+
+
+class EmulatedTest(TrainingTest):
+    def train(self, run_dir, max_steps, ranks=1, **changed):
+        options = {**{name.replace("-", "_"): value for name, value in TINY.items()}, **changed}
+        return self.pretrain(ranks, run_dir=self.run_dir.parent / run_dir, max_steps=max_steps, **options)
+
+    def loss_of(self, run_dir):
+        return self.losses(self.run_dir.parent / run_dir)
+
+    def bytes_of(self, run_dir, step):
+        return self.checkpoint(step, self.run_dir.parent / run_dir).read_bytes()
+
+    # ---- pretraining ------------------------------------------------------------------------------
+
+    def test_run(self):
+        """In fp32 as on the CPU."""
+        self.train("gpu", 4, precision="fp32")
+        self.train("cpu", 4, device="cpu")
+        self.assert_close(self.loss_of("gpu")[:1], self.loss_of("cpu")[:1], 1e-5)
+        self.assert_close(self.loss_of("gpu"), self.loss_of("cpu"), 1e-3)
+        rows = self.rows(self.run_dir.parent / "gpu")
+        self.assertTrue(all(row["seconds_step"] > 0 for row in rows))
+        self.assertFalse([key for row in rows for key in row if key in ("seconds_forward", "loss_scale")])
+        environment = json.loads((self.run_dir.parent / "gpu" / "environment.json").read_text())
+        self.assertEqual(environment["ranks"][0]["device"], "cuda")
+        self.assertEqual(environment["ranks"][0]["model"], "emulated device")
+        self.assertIn("forward", " ".join(environment["convolution_plans"]["choices"]))
+
+    def test_restart(self):
+        """4 = 2 + 2 bit for bit, in the precision that auto means on a GPU."""
+        self.train("straight", 4)
+        self.train("restarted", 2)
+        done = self.train("restarted", 4)
+        self.assertNotIn("bit for bit", done.stdout)
+        self.assertEqual(self.bytes_of("straight", 4), self.bytes_of("restarted", 4))
+        self.assertEqual(self.loss_of("straight"), self.loss_of("restarted"))
+        config = (self.run_dir.parent / "straight" / "config.cfg").read_text()
+        self.assertIn("\nprecision = bf16\n", config)
+
+    def test_other_device(self):
+        """From the CPU to the GPU and back, in the precision that the run began in."""
+        self.train("cpu", 6, device="cpu")
+        self.train("both", 2, device="cpu")
+        done = self.train("both", 4, precision="auto")
+        self.assertIn("device cpu -> cuda", done.stdout)
+        done = self.train("both", 6, device="cpu")
+        self.assertIn("device cuda -> cpu", done.stdout)
+        self.assertIn("\nprecision = fp32\n", (self.run_dir.parent / "both" / "config.cfg").read_text())
+        environment = json.loads((self.run_dir.parent / "both" / "environment.json").read_text())
+        self.assertEqual(environment["convolution_plans"]["model"], "emulated device")
+        self.assert_close(self.loss_of("both"), self.loss_of("cpu"), 1e-3)
+
+    def test_ranks(self):
+        """Two ranks on one device, through host memory, as one rank."""
+        self.train("one", 3, precision="fp32")
+        self.train("two", 3, ranks=2, precision="fp32", collectives="mpi", share_device=True)
+        self.assert_close(self.loss_of("two")[:1], self.loss_of("one")[:1], 1e-6)
+        self.assert_close(self.loss_of("two"), self.loss_of("one"), 1e-3)
+
+    def test_fp16(self):
+        """The scaled loss gives the CPU's fp32 losses; its scale is part of a restart."""
+        self.train("fp32", 4, device="cpu")
+        self.train("fp16", 4, precision="fp16")
+        self.assert_close(self.loss_of("fp16"), self.loss_of("fp32"), 2e-2)
+        rows = self.rows(self.run_dir.parent / "fp16")
+        for row in rows:
+            self.assertEqual(row["loss_scale"] * 2 ** row["skipped_steps"], 65536)
+        self.train("restarted", 2, precision="fp16")
+        self.train("restarted", 4)
+        self.assertEqual(self.bytes_of("fp16", 4), self.bytes_of("restarted", 4))
+
+    def test_nan(self):
+        """The first offending op is named, also when the next batch is staged already."""
+        done = subprocess.run(
+            self.command(1, **{**TINY, "optimizer": "sgd", "learning_rate": 1e30, "warmup_epochs": 0,
+                               "checkpoint_steps": 0, "precision": "fp32"}),
+            capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, r"step 2: the loss is not finite; first offending op: '\w+ [\w.]+'")
+        self.assertEqual(os.listdir(self.run_dir / "checkpoints"), [self.checkpoint(0).name])
+
+    # ---- evaluation ---------------------------------------------------------------------------------
+
+    def evaluate(self, command, *options, device="cuda"):
+        """The result of an evaluation of the untrained encoder, or of `embed` (h)."""
+        if not hasattr(self, "labelled"):
+            self.labelled = {name: pack_labelled(self.run_dir.parent, name) for name in LABELLED}
+            self.train("run", 0, device="cpu", checkpoint_steps=0)
+            self.train("run", 1, device="cpu")
+        output = self.run_dir.parent / f"{command}-{device}.{'h5' if command == 'embed' else 'json'}"
+        data = (["--data", self.labelled["test"]] if command == "embed" else
+                ["--train-data", self.labelled["train"], "--test-data", self.labelled["test"]])
+        done = subprocess.run(
+            [SIMCLR, command, "--checkpoint", self.run_dir.parent / "run", *data, "--output", output,
+             "--device", device, "--threads", "1", "--feature-batch", "8", "--plan-cache", "none",
+             *map(str, options)], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        if command == "embed":
+            with h5py.File(output, "r") as file:
+                return file["h"][:]
+        return json.loads(output.read_text())
+
+    def assert_same_accuracy(self, command, *options):
+        gpu, cpu = (self.evaluate(command, *options, device=device) for device in ("cuda", "cpu"))
+        one_image = 1.5 / LABELLED["test"][1]
+        self.assertAlmostEqual(gpu["top1"], cpu["top1"], delta=one_image)
+        self.assertAlmostEqual(gpu["top5"], cpu["top5"], delta=one_image)
+        return gpu, cpu
+
+    def test_knn(self):
+        self.assert_same_accuracy("knn", "--neighbours", 5)
+
+    def test_linear_cached(self):
+        gpu, cpu = self.assert_same_accuracy("linear-eval")
+        self.assertAlmostEqual(gpu["train_loss"], cpu["train_loss"], delta=1e-3)
+
+    def test_linear_augmented(self):
+        gpu, cpu = self.assert_same_accuracy("linear-eval", "--protocol", "augmented", "--epochs", 1,
+                                             "--batch-size", 24)
+        self.assertAlmostEqual(gpu["train_loss"], cpu["train_loss"], delta=1e-3)
+        self.assertEqual(gpu["encoder_hash_before"], cpu["encoder_hash_before"])
+        self.assertEqual(gpu["encoder_hash_after"], gpu["encoder_hash_before"])
+
+    def test_embed(self):
+        np.testing.assert_allclose(self.evaluate("embed"), self.evaluate("embed", device="cpu"),
+                                   rtol=1e-3, atol=1e-4)
+
+    # ---- benchmarks -----------------------------------------------------------------------------------
+
+    def test_bench(self):
+        shared = ["--device", "cuda", "--plan-cache", "none", "--repeats", "1"]
+        small = ["--encoder", "resnet18", "--width", "0.125", "--stem", "cifar", "--image-size", "8"]
+        for command in (["op", *small, "--views", "4"], ["loss", "--views", "64", "--embedding-dim", "16"]):
+            done = subprocess.run([SIMCLR, "bench", *command, *shared], capture_output=True, text=True,
+                                  check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, "limits of emulated device")
+        done = subprocess.run([SIMCLR, "bench", "step", *small, "--batch-size", "2", "--json", *shared],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        result = json.loads(done.stdout)
+        self.assertGreater(result["views_per_second"], 0)
+        self.assertIsNone(result["seconds_forward"])
+
+
+if __name__ == "__main__":
+    main()

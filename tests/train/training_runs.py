@@ -1,0 +1,106 @@
+"""What the tests of `simclr pretrain` share: real images, a run directory, starting the program.
+
+A test program is started as: TEST.py SIMCLR MPIEXEC [unittest arguments]
+"""
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+SIMCLR, MPIEXEC = sys.argv[1:3]
+IMAGES = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
+SAMPLES = 96
+BATCH = 16  # six steps an epoch
+
+OPTIONS = {
+    "image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": BATCH,
+    "epochs": 4, "warmup-epochs": 0.5, "temperature": 0.5, "augment": "crop,flip,color",
+    "learning-rate": 0.1, "lr-scaling": "none", "log-every": 1, "checkpoint-every-epochs": 0,
+    "threads": 1, "loader-threads": 1,
+}
+
+
+def pack_real_images(directory):
+    """The first images of Fashion-MNIST, as an IDX file that `simclr pack` turns into shards."""
+    with gzip.open(IMAGES) as f:
+        head, pixels = f.read(16), f.read(SAMPLES * 28 * 28)
+    idx = directory / "idx"
+    idx.mkdir()
+    (idx / "few-images-idx3-ubyte").write_bytes(head[:4] + SAMPLES.to_bytes(4, "big") + head[8:] + pixels)
+    subprocess.run([SIMCLR, "pack", "--from", "idx", "--input", idx, "--images", idx / "few-images-idx3-ubyte",
+                    "--output", directory / "data", "--shards", "2"], check=True, capture_output=True)
+    return directory / "data"
+
+
+class TrainingTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.top = Path(tempfile.mkdtemp(prefix="simclr-pretrain-"))
+        cls.addClassCleanup(shutil.rmtree, cls.top)
+        cls.data = pack_real_images(cls.top)
+
+    def setUp(self):
+        self.run_dir = Path(tempfile.mkdtemp(dir=self.top)) / "run"
+
+    def command(self, ranks, run_dir=None, **changed):
+        options = {"data": self.data, "run-dir": self.run_dir if run_dir is None else run_dir, **OPTIONS}
+        options.update({name.replace("_", "-"): value for name, value in changed.items()})
+        launcher = [MPIEXEC, "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+        flags = [f"--{name}" for name, value in options.items() if value is True]
+        values = [f"--{name}={value}" for name, value in options.items() if value is not True]
+        return launcher + [SIMCLR, "pretrain", *flags, *values]
+
+    def pretrain(self, ranks=1, expect=0, run_dir=None, environment=None, **changed):
+        done = subprocess.run(self.command(ranks, run_dir, **changed), capture_output=True, text=True,
+                              env={**os.environ, **(environment or {})}, timeout=120, check=False)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done
+
+    def rows(self, run_dir=None):
+        text = ((run_dir or self.run_dir) / "metrics.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def losses(self, run_dir=None):
+        return [row["loss"] for row in self.rows(run_dir)]
+
+    def state(self):
+        return json.loads((self.run_dir / "state.json").read_text())
+
+    def checkpoint(self, step, run_dir=None):
+        return (run_dir or self.run_dir) / "checkpoints" / f"step-{step:010}.h5"
+
+    def wait_for_step(self, process, step):
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and process.poll() is None:
+            metrics = self.run_dir / "metrics.jsonl"
+            if metrics.exists() and len(metrics.read_text().splitlines()) >= step:
+                return
+            time.sleep(0.05)
+        self.fail(f"no step {step}: {process.communicate(timeout=5)}")
+
+    def start(self, ranks, **changed):
+        process = subprocess.Popen(self.command(ranks, **changed), text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.kill)
+        return process
+
+    def assert_close(self, a, b, relative):
+        self.assertEqual(len(a), len(b))
+        for x, y in zip(a, b):
+            self.assertTrue(abs(x - y) <= relative * abs(y), (a, b))
+
+
+def main():
+    if not IMAGES.exists():
+        print(f"skipped: {IMAGES} is missing (Debian package dataset-fashion-mnist)")
+        sys.exit(77)
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[3:]])
