@@ -7,8 +7,7 @@
 
 #include "checkpointer.hpp"
 #include "environment.hpp"
-#include "metrics.hpp"
-#include "progress.hpp"
+#include "records.hpp"
 #include "run_directory.hpp"
 #include "simclr/backend/host_memory.hpp"
 #include "simclr/core/check.hpp"
@@ -16,20 +15,12 @@
 #include "simclr/data/loader.hpp"
 #include "simclr/train/trainer.hpp"
 #include "stop_signal.hpp"
-#include "system_info.hpp"
 
 namespace simclr {
 namespace {
 
 using SystemClock = std::chrono::system_clock;
 using Clock = std::chrono::steady_clock;
-
-/// Where a run begins and ends, in updates.
-struct Span {
-  std::int64_t first = 0;
-  std::int64_t end = 0;
-  std::int64_t steps_per_epoch = 1;
-};
 
 /// What all ranks do after a step.
 struct Decision {
@@ -52,73 +43,6 @@ Decision agree(Communicator& control, const Checkpointer& checkpointer,
   }
   return decision;
 }
-
-/// Rank 0's records of the run; nothing on the other ranks.
-class Records {
- public:
-  Records(const PretrainConfig& config, const Span& span, bool is_root)
-      : config_(config), span_(span) {
-    if (!is_root) return;
-    metrics_.emplace(config.run_dir / "metrics.jsonl", span.first);
-    progress_.emplace(span.first, span.end, span.steps_per_epoch);
-  }
-
-  void add(std::int64_t step, const StepResult& result, double seconds_data) {
-    ++steps_;
-    sums_.seconds_data += seconds_data;
-    if (result.phases) {
-      phases_.forward += result.phases->forward;
-      phases_.backward += result.phases->backward;
-      phases_.update += result.phases->update;
-    }
-    const bool logged =
-        step % config_.log_every == 0 || step == span_.first + 1 || step == span_.end;
-    if (!metrics_) return;
-    const MetricsRow row = mean_row(step, result);
-    if (logged) metrics_->append(row);
-    progress_->show(row, logged);
-    if (logged) start_interval();
-  }
-  void add_checkpoint_seconds(double seconds) { sums_.seconds_checkpoint += seconds; }
-  void finish() {
-    if (progress_) progress_->finish();
-  }
-
- private:
-  MetricsRow mean_row(std::int64_t step, const StepResult& result) const {
-    const auto n = static_cast<double>(steps_);
-    const double seconds =
-        std::chrono::duration<double>(Clock::now() - interval_start_).count() / n;
-    MetricsRow row{.step = step,
-                   .epoch = static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch),
-                   .loss = result.loss,
-                   .contrastive_top1 = result.contrastive_top1,
-                   .entropy = result.entropy,
-                   .learning_rate = result.learning_rate,
-                   .images_per_second = static_cast<double>(config_.batch_size) / seconds,
-                   .seconds_step = seconds,
-                   .seconds_data = sums_.seconds_data / n,
-                   .seconds_checkpoint = sums_.seconds_checkpoint / n,
-                   .loss_scaling = result.loss_scaling};
-    if (result.phases) row.phases = {phases_.forward / n, phases_.backward / n, phases_.update / n};
-    return row;
-  }
-  void start_interval() {
-    sums_ = {};
-    phases_ = {};
-    steps_ = 0;
-    interval_start_ = Clock::now();
-  }
-
-  const PretrainConfig& config_;
-  Span span_;
-  std::optional<MetricsFile> metrics_;
-  std::optional<Progress> progress_;
-  MetricsRow sums_;
-  PhaseSeconds phases_;
-  std::int64_t steps_ = 0;
-  Clock::time_point interval_start_ = Clock::now();
-};
 
 /// SimCLR's Algorithm 1. For each global batch of N images: two augmented views of each (the
 /// loader); h = f(x), z = g(h) of all 2N views, NT-Xent over the global batch, its gradient, and

@@ -98,11 +98,14 @@ class EmulatedTest(TrainingTest):
         self.assert_close(self.loss_of("both"), self.loss_of("cpu"), 1e-3)
 
     def test_ranks(self):
-        """Two ranks on one device, through host memory, as one rank."""
+        """Two ranks as one: on one device through host memory, on two devices by NCCL."""
         self.train("one", 3, precision="fp32")
-        self.train("two", 3, ranks=2, precision="fp32", collectives="mpi", share_device=True)
-        self.assert_close(self.loss_of("two")[:1], self.loss_of("one")[:1], 1e-6)
-        self.assert_close(self.loss_of("two"), self.loss_of("one"), 1e-3)
+        self.train("shared", 3, ranks=2, precision="fp32", collectives="mpi", share_device=True)
+        self.train("nccl", 3, ranks=2, precision="fp32", collectives="nccl",
+                   environment={"SIMCLR_EMULATED_DEVICES": "2"})
+        for two in ("shared", "nccl"):
+            self.assert_close(self.loss_of(two)[:1], self.loss_of("one")[:1], 1e-6)
+            self.assert_close(self.loss_of(two), self.loss_of("one"), 1e-3)
 
     def test_fp16(self):
         """The first scale is too large for this network: steps are skipped until it fits."""

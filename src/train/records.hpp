@@ -1,0 +1,48 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "metrics.hpp"
+#include "progress.hpp"
+#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/trainer.hpp"
+
+namespace simclr {
+
+/// Where a run begins and ends, in updates.
+struct Span {
+  std::int64_t first = 0;
+  std::int64_t end = 0;
+  std::int64_t steps_per_epoch = 1;
+};
+
+/// Rank 0's records of a run, metrics.jsonl and progress; nothing on the other ranks.
+class Records {
+ public:
+  Records(const PretrainConfig& config, const Span& span, bool is_root);
+
+  /// After every step; `step` counts from 1.
+  void add(std::int64_t step, const StepResult& result, double seconds_data);
+  void add_checkpoint_seconds(double seconds) { sums_.seconds_checkpoint += seconds; }
+  void finish();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  [[nodiscard]] MetricsRow mean_row(std::int64_t step, const StepResult& result) const;
+  void start_interval();
+
+  const PretrainConfig& config_;
+  Span span_;
+  std::optional<MetricsFile> metrics_;
+  std::optional<Progress> progress_;
+  // Since the last row.
+  MetricsRow sums_;
+  PhaseSeconds phases_;
+  std::int64_t steps_ = 0;
+  Clock::time_point interval_start_ = Clock::now();
+};
+
+}  // namespace simclr
