@@ -198,6 +198,16 @@ struct SoftmaxCrossEntropy {
   float gradient_scale = 1;
 };
 
+// ---- nearest neighbours -------------------------------------------------------------------------
+
+/// best f32 (V,k), columns i32 (V,k) = the k largest of the first `valid` columns of each row of
+/// values f32 (V,B), largest first, equal ones in column order; NaN comes before all numbers.
+/// valid i32 (1) is cut to [0, B]; where it is less than k, the rest is -infinity and column -1.
+/// The CUDA backend takes k up to 1024.
+struct TopK {
+  TensorId values, valid, best, columns;
+};
+
 // ---- communication ------------------------------------------------------------------------------
 
 enum class RankGroup : std::uint8_t { world, bn_group };
@@ -274,7 +284,7 @@ using Op = std::variant<PackInput, ConvForward, ConvBackwardData, ConvBackwardWe
                         MaxPool, MaxPoolBackward, GlobalAvgPool, GlobalAvgPoolBackward, AddInto,
                         MatMul, MatMulBackwardData, MatMulBackwardWeights, Relu, ReluBackward,
                         L2Normalize, L2NormalizeBackward, NtXentForward, NtXentBackward,
-                        SoftmaxCrossEntropy, AllReduce, AllGather, ReduceGradients,
+                        SoftmaxCrossEntropy, TopK, AllReduce, AllGather, ReduceGradients,
                         WaitForGradients, CheckFinite, LarsUpdate, SgdUpdate, AdamwUpdate>;
 
 /// What an op touches. A tensor that is updated in place stands in both lists.

@@ -22,7 +22,8 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/optimizer.cu
   ${kernels_dir}/pool.cu
   ${kernels_dir}/render_views.cu
-  ${kernels_dir}/sum_terms.cu)
+  ${kernels_dir}/sum_terms.cu
+  ${kernels_dir}/top_k.cu)
 set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
   ${CMAKE_CURRENT_LIST_DIR}/batch_norm.cpp
@@ -48,6 +49,7 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp
   ${CMAKE_CURRENT_LIST_DIR}/staged_communicator.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/top_k.cpp
   ${CMAKE_CURRENT_LIST_DIR}/transport.cpp
   ${CMAKE_CURRENT_LIST_DIR}/watch.cpp)
 set(SIMCLR_CUDA_LIBRARY_SOURCES
