@@ -1,11 +1,11 @@
 #pragma once
-// The part of the CUDA runtime and language that src/backend/cuda uses, on the host: the same
-// kernels run thread by thread on the CPU, where their indexing, barriers, shuffles and bounds can
-// be checked without a device. Streams execute at once and in order, graphs record and replay.
+// The part of the CUDA runtime and language that src/backend/cuda uses, on the host: the same kernels
+// run thread by thread on the CPU, where their indexing, barriers, shuffles and bounds can be
+// checked without a device. Streams execute at once and in order, graphs record and replay.
 //
 // What it can show: results, out-of-bounds accesses (guard pages, AddressSanitizer), host code that
-// reads device memory, divergent barriers, launches that a device would refuse. What it cannot:
-// data races between threads or streams, speed, anything of the libraries (cuDNN, cuBLASLt, NCCL).
+// reads device memory, divergent barriers, launches that a device would refuse. What it cannot: data
+// races between threads or streams, speed, anything of the libraries (cuDNN, cuBLASLt, NCCL).
 
 #include <algorithm>
 #include <bit>
@@ -64,11 +64,11 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 // ---- what a thread sees -------------------------------------------------------------------------
 
 namespace emulation {
-template <Dimensions ThreadPlace::*place, unsigned Dimensions::*axis>
+template <Dimensions ThreadPlace::* place, unsigned Dimensions::* axis>
 struct Coordinate {
   operator unsigned() const { return current_thread().*place.*axis; }
 };
-template <Dimensions ThreadPlace::*place>
+template <Dimensions ThreadPlace::* place>
 struct Coordinates {
   Coordinate<place, &Dimensions::x> x;
   Coordinate<place, &Dimensions::y> y;
@@ -133,9 +133,7 @@ inline float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
 inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
 inline int __popc(unsigned bits) { return std::popcount(bits); }
-inline int __ffs(int bits) {
-  return bits == 0 ? 0 : std::countr_zero(static_cast<unsigned>(bits)) + 1;
-}
+inline int __ffs(int bits) { return bits == 0 ? 0 : std::countr_zero(static_cast<unsigned>(bits)) + 1; }
 template <class T>
 T __ldg(const T* from) {
   return *from;
@@ -260,11 +258,11 @@ template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
   const std::tuple<Parameters...> bound(static_cast<Parameters>(arguments)...);
-  return static_cast<cudaError_t>(
-      emulation::launch({.grid = {config->gridDim.x, config->gridDim.y, config->gridDim.z},
-                         .block = {config->blockDim.x, config->blockDim.y, config->blockDim.z},
-                         .shared_bytes = config->dynamicSmemBytes,
-                         .kernel = reinterpret_cast<const void*>(kernel),
-                         .body = [kernel, bound] { std::apply(kernel, bound); }},
-                        config->stream));
+  return static_cast<cudaError_t>(emulation::launch(
+      {.grid = {config->gridDim.x, config->gridDim.y, config->gridDim.z},
+       .block = {config->blockDim.x, config->blockDim.y, config->blockDim.z},
+       .shared_bytes = config->dynamicSmemBytes,
+       .kernel = reinterpret_cast<const void*>(kernel),
+       .body = [kernel, bound] { std::apply(kernel, bound); }},
+      config->stream));
 }
