@@ -176,6 +176,9 @@ struct NtXentForward {
   TensorId u, u_all, lse, sums;
   float temperature = 0.1F;
   int rank = 0;
+  /// The narrowest type in which embeddings may enter matrix units; sums, lse and sums of products
+  /// are f32 or wider. 16 bits: rows of u are unit vectors. A backend may keep to f32.
+  DType similarity = DType::f32;
 };
 /// du (V,D) = S/(2N*T) * [ sum_j (P_ij + P_ji) u_j - 2 u_partner ], 2N = R*V. S is the loss scale,
 /// element 3 of `control`; 1 without it.
@@ -185,6 +188,7 @@ struct NtXentBackward {
   TensorId du;
   float temperature = 0.1F;
   int rank = 0;
+  DType similarity = DType::f32;  ///< as NtXentForward's; the weights P enter in this type too
 };
 /// logits f32 (V,K), labels i32 (V); a label of -1 is padding and counts nowhere.
 /// dlogits = (softmax - onehot) * gradient_scale. sums f64 (4) = loss, top-1, top-5, samples.
