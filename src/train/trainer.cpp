@@ -17,9 +17,6 @@
 namespace simclr {
 namespace {
 
-/// Of free device memory, for what is not counted: library handles, plans, staging buffers.
-constexpr double kUsableShare = 0.9;
-
 class Stopwatch {
  public:
   /// Seconds since the last call.

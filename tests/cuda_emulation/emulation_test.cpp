@@ -3,6 +3,8 @@
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <functional>
 #include <numeric>
 #include <stdexcept>
 #include <vector>
@@ -102,6 +104,80 @@ TEST(Emulation, GraphsRecordAndReplay) {
   EXPECT_EQ(values.values(), (std::vector<float>{0, 1}));
   check(cudaGraphExecDestroy(exec), "");
   check(cudaGraphDestroy(graph), "");
+}
+
+/// What a capture of `work` on one stream, beside another, says at its end.
+cudaError_t end_of_capture(const std::function<void(const Stream&, const Stream&)>& work) {
+  const Stream origin;
+  const Stream other;
+  check(cudaStreamBeginCapture(origin.get(), cudaStreamCaptureModeThreadLocal), "");
+  work(origin, other);
+  cudaGraph_t graph = nullptr;
+  const cudaError_t status = cudaStreamEndCapture(origin.get(), &graph);
+  if (graph != nullptr) cudaGraphDestroy(graph);
+  EXPECT_EQ(status == cudaSuccess, graph != nullptr);
+  return status;
+}
+
+TEST(Emulation, CapturesWantForkedStreamsJoined) {
+  const OnDevice<float> values(std::vector<float>(2));
+  Event fork;
+  Event join;
+  const auto forked = [&](const Stream& origin, const Stream& other) {
+    fork.record(origin.get());
+    fork.make_wait(other.get());
+    launch(write_at, {}, other.get(), values.data(), 0);
+  };
+  EXPECT_EQ(end_of_capture(forked), cudaErrorStreamCaptureUnjoined);
+  EXPECT_EQ(end_of_capture([&](const Stream& origin, const Stream& other) {
+              forked(origin, other);
+              join.record(other.get());
+              join.make_wait(origin.get());
+            }),
+            cudaSuccess);
+  EXPECT_EQ(end_of_capture([&](const Stream& origin, const Stream& other) {
+              forked(origin, other);
+              join.record(other.get());
+              launch(write_at, {}, other.get(), values.data(), 1);
+              join.make_wait(origin.get());
+            }),
+            cudaErrorStreamCaptureUnjoined);
+}
+
+TEST(Emulation, CapturesStayByThemselves) {
+  EXPECT_EQ(end_of_capture([](const Stream& origin, const Stream& other) {
+              Event outside;
+              outside.record(other.get());
+              EXPECT_THROW(outside.make_wait(origin.get()), Error);
+            }),
+            cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(end_of_capture([](const Stream& origin, const Stream&) {
+              EXPECT_THROW(origin.synchronise(), Error);
+            }),
+            cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(end_of_capture([](const Stream&, const Stream&) {
+              EXPECT_THROW((void)allocate_device(16), Error);
+            }),
+            cudaErrorStreamCaptureInvalidated);
+}
+
+TEST(Emulation, LateStreamsWorkWhenTheyAreWaitedFor) {
+  const OnDevice<float> values(std::vector<float>(3));
+  setenv("SIMCLR_EMULATED_LATE_STREAMS", "all", 1);
+  const Stream first;
+  const Stream second;
+  unsetenv("SIMCLR_EMULATED_LATE_STREAMS");
+  Event written;
+  launch(write_at, {}, first.get(), values.data(), 0);
+  written.record(first.get());
+  launch(write_at, {}, first.get(), values.data(), 1);
+  written.make_wait(second.get());
+  launch(write_at, {}, second.get(), values.data(), 2);
+  EXPECT_EQ(values.values(), (std::vector<float>{0, 0, 0}));
+  second.synchronise();
+  EXPECT_EQ(values.values(), (std::vector<float>{1, 0, 1}));
+  first.synchronise();
+  EXPECT_EQ(values.values(), (std::vector<float>{1, 1, 1}));
 }
 
 // A row-major product by one warp, from fragments as PTX defines them.
