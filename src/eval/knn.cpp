@@ -20,35 +20,20 @@ struct Neighbour {
   float similarity = 0;
   std::int32_t row = 0;  // of this rank's bank
 };
-bool nearer(const Neighbour& a, const Neighbour& b) {
-  return a.similarity > b.similarity || (a.similarity == b.similarity && a.row < b.row);
+using Neighbours = std::vector<Neighbour>;  // nearest first, of equal ones the earlier row first
+
+/// Adds the nearest rows of a later block of the bank, which starts at `first_row`, and keeps k.
+void join(Neighbours& nearest, std::span<const float> similarities,
+          std::span<const std::int32_t> rows, std::int32_t first_row, std::size_t k) {
+  const auto earlier = std::ssize(nearest);
+  for (std::size_t j = 0; j < rows.size() && rows[j] >= 0; ++j) {
+    nearest.push_back({similarities[j], first_row + rows[j]});
+  }
+  std::inplace_merge(
+      nearest.begin(), nearest.begin() + earlier, nearest.end(),
+      [](const Neighbour& a, const Neighbour& b) { return a.similarity > b.similarity; });
+  if (nearest.size() > k) nearest.resize(k);
 }
-
-/// The k nearest rows seen so far: a heap whose front is the farthest of them.
-class NearestRows {
- public:
-  void offer(std::span<const float> similarities, std::int32_t first_row, std::size_t k) {
-    for (std::size_t i = 0; i < similarities.size(); ++i) {
-      const Neighbour candidate{similarities[i], first_row + static_cast<std::int32_t>(i)};
-      if (heap_.size() == k) {
-        if (!nearer(candidate, heap_.front())) continue;
-        std::pop_heap(heap_.begin(), heap_.end(), nearer);
-        heap_.back() = candidate;
-      } else {
-        heap_.push_back(candidate);
-      }
-      std::push_heap(heap_.begin(), heap_.end(), nearer);
-    }
-  }
-  /// Nearest first.
-  std::vector<Neighbour> take_sorted() {
-    std::sort_heap(heap_.begin(), heap_.end(), nearer);
-    return std::move(heap_);
-  }
-
- private:
-  std::vector<Neighbour> heap_;
-};
 
 /// Rows of unit length; a row of zeros stays zero.
 std::vector<float> normalised_rows(const LabelledFeatures& features) {
@@ -72,25 +57,26 @@ std::span<const float> rows_of(const std::vector<float>& values, std::int64_t fi
 }
 
 /// The k nearest of this rank's bank rows for every test row (fewer where the bank is smaller).
-std::vector<NearestRows> nearest_in_bank(const std::vector<float>& bank, std::int64_t bank_rows,
-                                         const std::vector<float>& test, std::int64_t test_rows,
-                                         std::int64_t channels, std::int64_t k, Backend& backend) {
-  std::vector<NearestRows> nearest(static_cast<std::size_t>(test_rows));
+std::vector<Neighbours> nearest_in_bank(const std::vector<float>& bank, std::int64_t bank_rows,
+                                        const std::vector<float>& test, std::int64_t test_rows,
+                                        std::int64_t channels, std::int64_t k, Backend& backend) {
+  std::vector<Neighbours> nearest(static_cast<std::size_t>(test_rows));
   if (bank_rows == 0) return nearest;
-  BlockSimilarity similarity(std::min(kQueryBlock, test_rows), std::min(kBankBlock, bank_rows),
-                             channels, backend);
-  for (std::int64_t b = 0; b < bank_rows; b += similarity.bank()) {
-    const std::int64_t bank_count = std::min(similarity.bank(), bank_rows - b);
-    similarity.set_bank(rows_of(bank, b, bank_count, channels));
-    for (std::int64_t q = 0; q < test_rows; q += similarity.queries()) {
-      const std::int64_t query_count = std::min(similarity.queries(), test_rows - q);
-      const auto block = similarity.compare(rows_of(test, q, query_count, channels));
+  const std::int64_t bank_block = std::min(kBankBlock, bank_rows);
+  const std::int64_t of_block = std::min(k, bank_block);
+  NearestInBlock search(std::min(kQueryBlock, test_rows), bank_block, channels, of_block, backend);
+  for (std::int64_t b = 0; b < bank_rows; b += search.bank()) {
+    search.set_bank(rows_of(bank, b, std::min(search.bank(), bank_rows - b), channels));
+    for (std::int64_t q = 0; q < test_rows; q += search.queries()) {
+      const std::int64_t query_count = std::min(search.queries(), test_rows - q);
+      const auto found = search.find(rows_of(test, q, query_count, channels));
 #pragma omp parallel for schedule(static)
       for (std::int64_t i = 0; i < query_count; ++i) {
-        nearest[static_cast<std::size_t>(q + i)].offer(
-            block.subspan(static_cast<std::size_t>(i * similarity.bank()),
-                          static_cast<std::size_t>(bank_count)),
-            static_cast<std::int32_t>(b), static_cast<std::size_t>(k));
+        const auto first = static_cast<std::size_t>(i * of_block);
+        const auto count = static_cast<std::size_t>(of_block);
+        join(nearest[static_cast<std::size_t>(q + i)], found.similarities.subspan(first, count),
+             found.rows.subspan(first, count), static_cast<std::int32_t>(b),
+             static_cast<std::size_t>(k));
       }
     }
   }
@@ -103,16 +89,16 @@ struct Vote {
 };
 
 /// All ranks' neighbours of test rows [first, first + count): (ranks, count, k), rank order.
-std::vector<Vote> gather_votes(std::vector<NearestRows>& nearest, std::size_t first,
+std::vector<Vote> gather_votes(const std::vector<Neighbours>& nearest, std::size_t first,
                                std::size_t count, const std::vector<std::int32_t>& labels,
                                std::size_t k, Communicator& world) {
   std::vector<float> similarities(count * k, Vote{}.similarity);
   std::vector<std::int32_t> voted(count * k, Vote{}.label);
   for (std::size_t i = 0; i < count; ++i) {
-    const auto sorted = nearest[first + i].take_sorted();
-    for (std::size_t j = 0; j < sorted.size(); ++j) {
-      similarities[i * k + j] = sorted[j].similarity;
-      voted[i * k + j] = labels[static_cast<std::size_t>(sorted[j].row)];
+    const Neighbours& found = nearest[first + i];
+    for (std::size_t j = 0; j < found.size(); ++j) {
+      similarities[i * k + j] = found[j].similarity;
+      voted[i * k + j] = labels[static_cast<std::size_t>(found[j].row)];
     }
   }
   const auto ranks = static_cast<std::size_t>(world.size());
@@ -165,8 +151,8 @@ Accuracy knn_accuracy(const LabelledFeatures& bank, const LabelledFeatures& test
                       const KnnConfig& config, Backend& backend, Communicator& world) {
   validate(config, sum_over_ranks(world, bank.rows()));
   const LabelledFeatures queries = gather_rows(world, test);
-  auto nearest = nearest_in_bank(normalised_rows(bank), bank.rows(), normalised_rows(queries),
-                                 queries.rows(), bank.channels, config.neighbours, backend);
+  const auto nearest = nearest_in_bank(normalised_rows(bank), bank.rows(), normalised_rows(queries),
+                                       queries.rows(), bank.channels, config.neighbours, backend);
 
   const auto k = static_cast<std::size_t>(config.neighbours);
   const auto ranks = static_cast<std::size_t>(world.size());

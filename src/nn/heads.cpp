@@ -46,14 +46,15 @@ void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options) {
   const TensorId sums = recorder.named("loss_sums", {3}, DType::f64, Storage::output);
   recorder.emit(L2Normalize{z, u, inverse_norm});
   const TensorId u_all = gathered(u, {views * options.world_size, shape[1]});
-  recorder.emit(NtXentForward{u, u_all, lse, sums, options.temperature, options.rank});
+  recorder.emit(
+      NtXentForward{u, u_all, lse, sums, options.temperature, options.rank, options.similarity});
   if (many) recorder.emit(AllReduce{sums, RankGroup::world, Reduction::sum});
   const TensorId lse_all = gathered(lse, {views * options.world_size});
 
-  recorder.on_backward([=, control = options.control, temperature = options.temperature,
-                        rank = options.rank](Recorder& r) {
+  recorder.on_backward([=](Recorder& r) {
     const TensorId du = r.tensor("d.u", shape, DType::f32);
-    r.emit(NtXentBackward{u, u_all, lse, lse_all, control, du, temperature, rank});
+    r.emit(NtXentBackward{u, u_all, lse, lse_all, options.control, du, options.temperature,
+                          options.rank, options.similarity});
     r.emit(L2NormalizeBackward{u, inverse_norm, du, r.contribute(z)});
   });
 }

@@ -15,6 +15,7 @@ struct NtXentOptions {
   float temperature = 0.1F;
   int rank = 0;
   int world_size = 1;
+  DType similarity = DType::f32;    ///< of embeddings in matrix units; ops.hpp has more
   std::optional<TensorId> control;  ///< its loss scale multiplies the gradient
 };
 /// The contrastive loss over the global batch; publishes "loss_sums" f64 (3) and starts the

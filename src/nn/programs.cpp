@@ -40,6 +40,7 @@ Program record_pretraining(const PretrainingSpec& spec) {
               {.temperature = spec.temperature,
                .rank = spec.rank,
                .world_size = spec.world_size,
+               .similarity = spec.activations,
                .control = control});
 
   // Without global statistics the ranks' running statistics differ: average them every step, so

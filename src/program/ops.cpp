@@ -57,6 +57,7 @@ std::string_view verb(const Op& op) {
                         [](const NtXentForward&) { return "nt_xent_forward"; },
                         [](const NtXentBackward&) { return "nt_xent_backward"; },
                         [](const SoftmaxCrossEntropy&) { return "softmax_cross_entropy"; },
+                        [](const TopK&) { return "top_k"; },
                         [](const AllReduce&) { return "all_reduce"; },
                         [](const AllGather&) { return "all_gather"; },
                         [](const ReduceGradients&) { return "reduce_gradients"; },

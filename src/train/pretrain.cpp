@@ -10,12 +10,13 @@
 #include "metrics.hpp"
 #include "progress.hpp"
 #include "run_directory.hpp"
+#include "simclr/backend/host_memory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/data/loader.hpp"
-#include "system_info.hpp"
 #include "simclr/train/trainer.hpp"
 #include "stop_signal.hpp"
+#include "system_info.hpp"
 
 namespace simclr {
 namespace {
@@ -136,7 +137,9 @@ std::string train(const PretrainConfig& config, const Span& span,
   };
 
   const auto stage_batch = [&](std::int64_t step) {
-    if (step < span.end) trainer.stage({.views = loader.next().views});
+    if (step >= span.end) return;
+    const ViewBatch& batch = loader.next();
+    trainer.stage({batch.views, batch.parameters, batch.images, batch.sample_index});
   };
 
   if (span.first == 0 && checkpointer.due_at(0)) save(0);
@@ -172,8 +175,27 @@ void validate_all(const PretrainConfig& config, Communicator& world) {
   on_root(world, [&] { validate_data(config, ShardSet(config.data).info()); });
 }
 
+/// Whoever renders the views, they are the same.
+BatchContents batch_contents(const PretrainConfig& config, const Backend& backend) {
+  const bool resident = config.cache == CacheMode::device;
+  if (!backend.renders_views()) {
+    if (resident) refuse("option --cache: device needs a GPU; on the CPU use node");
+    return BatchContents::views;
+  }
+  return resident ? BatchContents::samples : BatchContents::images;
+}
+
+/// Beside views rendered on the host.
+InputStageSpec expected_input(const PretrainConfig& config, BatchContents contents,
+                              const ShardSetInfo& data, std::span<const ImageRef> resident) {
+  if (contents == BatchContents::views) return {};
+  return {.rendering = config.augmentation(),
+          .most_image_bytes = std::int64_t{3} * data.height * data.width,
+          .resident = resident};
+}
+
 LoaderConfig loader_config(const PretrainConfig& config, const Span& span, int threads,
-                           Communicator& world) {
+                           BatchContents contents, HostMemory& memory, Communicator& world) {
   return {.augmentation = config.augmentation(),
           .seed = config.seed,
           .shuffle = config.shuffle,
@@ -182,7 +204,9 @@ LoaderConfig loader_config(const PretrainConfig& config, const Span& span, int t
           .world_size = world.size(),
           .threads = config.loader_threads > 0 ? config.loader_threads : threads,
           .first_step = span.first,
-          .end_step = span.end};
+          .end_step = span.end,
+          .contents = contents,
+          .memory = &memory};
 }
 
 /// The first update of this start, agreed by all ranks.
@@ -253,6 +277,7 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
   const int threads = compute_threads(asked.device, world);
   const auto backend = make_backend(asked.device, threads, world);
   (void)resolve_precision(asked.device, *backend);
+  const BatchContents contents = batch_contents(asked, *backend);
 
   std::optional<RunDirectory> run;
   on_root(world, [&] { run.emplace(asked); });
@@ -266,7 +291,10 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
             .steps_per_epoch = steps_per_epoch(config, store->info())};
   const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
   span.end = std::min(total, config.max_steps.value_or(total));
-  Trainer trainer(config, span.steps_per_epoch, *backend, world);
+  std::vector<ImageRef> resident;
+  if (contents == BatchContents::samples) resident = resident_images(*store);
+  Trainer trainer(config, span.steps_per_epoch, *backend, world,
+                  expected_input(config, contents, store->info(), resident));
   restore(trainer, root_run, span.first, world);
 
   RunState state{.step = span.first, .restarts = run ? run->restarts() : 0};
@@ -282,7 +310,8 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
   if (span.first >= span.end) span.end = span.first;
 
   try {
-    TrainingLoader loader(*store, loader_config(config, span, threads, world));
+    HostMemory memory(*backend);
+    TrainingLoader loader(*store, loader_config(config, span, threads, contents, memory, world));
     const std::string stopped_by = train(config, span, deadline, loader, trainer, world, state);
     const bool stopped = !stopped_by.empty();
     state.status = stopped ? RunStatus::stopped_early : RunStatus::finished;

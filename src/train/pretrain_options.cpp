@@ -11,10 +11,12 @@ void declare_model(Options& o, PretrainConfig& c) {
       .add("data", c.data, "training images: a directory of shards (simclr pack)")
       .add("eval-data", c.eval_data, "labelled images for evaluation jobs; not read by pretrain")
       .add("image-size", c.image_size, "side of the square views, pixels")
-      .choice<CacheMode>(
-          "cache", c.cache,
-          {{"auto", CacheMode::automatic}, {"node", CacheMode::node}, {"none", CacheMode::none}},
-          "where pixels are kept")
+      .choice<CacheMode>("cache", c.cache,
+                         {{"auto", CacheMode::automatic},
+                          {"node", CacheMode::node},
+                          {"none", CacheMode::none},
+                          {"device", CacheMode::device}},
+                         "where pixels are kept; device: a small set in the GPU's memory too")
       .choice<Shuffle>("shuffle", c.shuffle,
                        {{"full", Shuffle::full},
                         {"block", Shuffle::block},

@@ -23,17 +23,20 @@ const std::vector<LossCase>& losses() {
       {.views = 150, .dimensions = 20, .ranks = 7, .rank = 3, .temperature = 0.1F},
       {.views = 90, .dimensions = 32, .ranks = 6, .rank = 5, .temperature = 0.01F},
       {.views = 90, .dimensions = 32, .ranks = 6, .rank = 0, .temperature = 100},
+      {.views = 66, .dimensions = 200, .ranks = 2, .rank = 1, .temperature = 0.1F},
+      {.views = 10, .dimensions = 300, .ranks = 1, .rank = 0, .temperature = 0.5F},
   };
   return all;
 }
 
-/// Rows of about unit length, the same for u and for its block of u_all.
-Fill embeddings(const LossCase& loss, std::int64_t first_row) {
+/// Rows of at most about unit length, the same for u and for its block of u_all. The values are of
+/// the type in which they are multiplied: products are then exact, and errors those of the kernels.
+Fill embeddings(const LossCase& loss, DType similarity, std::int64_t first_row) {
   const double scale = std::sqrt(1.5 / static_cast<double>(loss.dimensions));
   return [=, begin = first_row * loss.dimensions](std::int64_t index, double) {
     const double phase = 12.9898 * static_cast<double>(begin + index + 1);
     const double hashed = std::sin(phase) * 43758.5453;
-    return scale * (2 * (hashed - std::floor(hashed)) - 1);
+    return rounded_to(similarity, scale * (2 * (hashed - std::floor(hashed)) - 1));
   };
 }
 
@@ -41,6 +44,7 @@ struct LossTensors {
   TensorId u, u_all, lse, lse_all, sums, all_sums, control, du;
 };
 LossTensors loss_tensors(const LossCase& loss, CaseBuilder& b) {
+  const DType similarity = b.activation();
   const std::int64_t all = loss.views * loss.ranks;
   const LossTensors t{.u = b.tensor("u", {loss.views, loss.dimensions}, DType::f32),
                       .u_all = b.tensor("u_all", {all, loss.dimensions}, DType::f32),
@@ -50,19 +54,25 @@ LossTensors loss_tensors(const LossCase& loss, CaseBuilder& b) {
                       .all_sums = b.tensor("all_sums", {3}, DType::f64, Storage::output),
                       .control = b.tensor("control", {4}, DType::f32, Storage::control),
                       .du = b.tensor("du", {loss.views, loss.dimensions}, DType::f32)};
-  b.fill(t.u_all, embeddings(loss, 0)).fill(t.u, embeddings(loss, loss.rank * loss.views));
+  b.fill(t.u_all, embeddings(loss, similarity, 0))
+      .fill(t.u, embeddings(loss, similarity, loss.rank * loss.views));
   b.fill(t.control, [](std::int64_t i, double) { return i == 3 ? 4.0 : 0.0; });  // loss scale
   return t;
 }
 
-// Similarities are f32, and what is exponentiated is 1/T times larger.
-Tolerance tolerance_at(float temperature) {
-  const double error = 5e-6 + 1e-6 / static_cast<double>(temperature);
+// Similarities are f32, and what is exponentiated is 1/T times larger. The gradient's weights enter
+// the second product in 16 bits, where they do: half a unit in the last place each, of which the
+// partner's weight (up to 2, as all others together) has the largest share.
+Tolerance gradient_tolerance(const LossCase& loss, DType similarity) {
+  const double rounding = similarity == DType::bf16  ? 0x1p-9
+                          : similarity == DType::f16 ? 0x1p-12
+                                                     : 0;
+  const double error = 5e-6 + 1e-6 / static_cast<double>(loss.temperature) + 2 * rounding;
   return {.relative = error, .absolute = error};
 }
 
-OpCase forward(const LossCase& loss) {
-  CaseBuilder b(DType::f32);
+OpCase forward(const LossCase& loss, DType similarity) {
+  CaseBuilder b(similarity);
   const LossTensors t = loss_tensors(loss, b);
   b.tolerance(t.sums, {.relative = 1e-6, .absolute = 1e-6});
   b.emit(NtXentForward{.u = t.u,
@@ -70,14 +80,15 @@ OpCase forward(const LossCase& loss) {
                        .lse = t.lse,
                        .sums = t.sums,
                        .temperature = loss.temperature,
-                       .rank = loss.rank});
+                       .rank = loss.rank,
+                       .similarity = similarity});
   return b.build();
 }
 
-OpCase backward(const LossCase& loss) {
-  CaseBuilder b(DType::f32);
+OpCase backward(const LossCase& loss, DType similarity) {
+  CaseBuilder b(similarity);
   const LossTensors t = loss_tensors(loss, b);
-  b.tolerance(t.du, tolerance_at(loss.temperature));
+  b.tolerance(t.du, gradient_tolerance(loss, similarity));
   const auto forward_of = [&](TensorId u, TensorId lse, TensorId sums, int rank) {
     b.emit(NtXentForward{.u = u,
                          .u_all = t.u_all,
@@ -95,7 +106,8 @@ OpCase backward(const LossCase& loss) {
                         .control = t.control,
                         .du = t.du,
                         .temperature = loss.temperature,
-                        .rank = loss.rank});
+                        .rank = loss.rank,
+                        .similarity = similarity});
   return b.build();
 }
 
@@ -192,11 +204,13 @@ std::vector<CaseEntry> loss_cases() {
   for (const LossCase& loss : losses()) {
     const std::string name = fmt::format("{}views_rank{}of{}_{}permille", loss.views, loss.rank,
                                          loss.ranks, std::lround(1000 * loss.temperature));
-    entries.push_back(
-        {.name = "nt_xent_forward_" + name, .make = [=](DType) { return forward(loss); }});
+    entries.push_back({.name = "nt_xent_forward_" + name,
+                       .make = [=](DType similarity) { return forward(loss, similarity); },
+                       .mixed_precision = true});
     if (loss.views * loss.ranks == 2) continue;  // one pair alone: the gradient is zero
-    entries.push_back(
-        {.name = "nt_xent_backward_" + name, .make = [=](DType) { return backward(loss); }});
+    entries.push_back({.name = "nt_xent_backward_" + name,
+                       .make = [=](DType similarity) { return backward(loss, similarity); },
+                       .mixed_precision = true});
   }
   entries.push_back({.name = "l2_normalize", .make = [](DType) { return normalize(false); }});
   entries.push_back({.name = "l2_normalize_zero", .make = [](DType) { return normalize_zero(); }});

@@ -1,4 +1,4 @@
-// NT-Xent on the CPU: what the table of op cases does not show.
+// NT-Xent: what the table of op cases does not show.
 
 #include <gtest/gtest.h>
 
@@ -7,25 +7,29 @@
 #include <numeric>
 #include <random>
 
+#include "backend/backends.hpp"
 #include "reference/run.hpp"
 #include "simclr/backend/executor.hpp"
-#include "simclr/backend/registry.hpp"
 #include "simclr/program/recorder.hpp"
 
-namespace simclr {
+namespace simclr::testing {
 namespace {
 
 using Rows = std::vector<std::vector<float>>;  // embeddings, a row a view
-
-constexpr int kThreads = 2;
 
 struct LossTensors {
   TensorId u, u_all, lse, lse_all, sums, du;
 };
 
+struct LossOptions {
+  float temperature = 0.1F;
+  DType similarity = DType::f32;
+};
+
 /// Both ops of one rank's loss; lse_all is an input as it comes from other ranks.
 std::pair<Program, LossTensors> loss_program(std::int64_t views, std::int64_t all,
-                                             std::int64_t dimensions, float temperature, int rank) {
+                                             std::int64_t dimensions, const LossOptions& options,
+                                             int rank) {
   Recorder r;
   const LossTensors t{.u = r.tensor("u", {views, dimensions}, DType::f32, Storage::input),
                       .u_all = r.tensor("u_all", {all, dimensions}, DType::f32, Storage::input),
@@ -33,8 +37,15 @@ std::pair<Program, LossTensors> loss_program(std::int64_t views, std::int64_t al
                       .lse_all = r.tensor("lse_all", {all}, DType::f32, Storage::input),
                       .sums = r.tensor("sums", {3}, DType::f64, Storage::output),
                       .du = r.tensor("du", {views, dimensions}, DType::f32, Storage::output)};
-  r.emit(NtXentForward{t.u, t.u_all, t.lse, t.sums, temperature, rank});
-  r.emit(NtXentBackward{t.u, t.u_all, t.lse, t.lse_all, {}, t.du, temperature, rank});
+  r.emit(NtXentForward{t.u, t.u_all, t.lse, t.sums, options.temperature, rank, options.similarity});
+  r.emit(NtXentBackward{.u = t.u,
+                        .u_all = t.u_all,
+                        .lse = t.lse,
+                        .lse_all = t.lse_all,
+                        .du = t.du,
+                        .temperature = options.temperature,
+                        .rank = rank,
+                        .similarity = options.similarity});
   return {r.finish(), t};
 }
 
@@ -50,21 +61,21 @@ struct LossResult {
 };
 
 /// The loss of all ranks: each on its own block of rows, lse exchanged by hand.
-std::vector<LossResult> run_ranks(const Rows& u, int ranks, float temperature) {
+std::vector<LossResult> run_ranks(Backend& backend, const Rows& u, int ranks,
+                                  const LossOptions& options) {
   const auto all = static_cast<std::int64_t>(u.size());
   const auto dimensions = static_cast<std::int64_t>(u.front().size());
   const std::int64_t views = all / ranks;
-  const auto backend = make_cpu_backend(kThreads);
   const std::vector<float> flat = flatten(u);
   std::vector<std::unique_ptr<Executor>> executors;
   std::vector<LossResult> results(static_cast<std::size_t>(ranks));
   std::vector<float> lse_all;
   LossTensors t;
   for (int rank = 0; rank < ranks; ++rank) {
-    auto [program, tensors] = loss_program(views, all, dimensions, temperature, rank);
+    auto [program, tensors] = loss_program(views, all, dimensions, options, rank);
     t = tensors;
     auto& executor =
-        *executors.emplace_back(std::make_unique<Executor>(program, *backend, Communicators{}));
+        *executors.emplace_back(std::make_unique<Executor>(program, backend, Communicators{}));
     const auto block = static_cast<std::size_t>(views * dimensions);
     executor.upload(t.u_all, const_buffer_span(std::span(flat)));
     executor.upload(t.u, const_buffer_span(std::span(flat).subspan(
@@ -83,7 +94,6 @@ std::vector<LossResult> run_ranks(const Rows& u, int ranks, float temperature) {
   }
   return results;
 }
-LossResult run_one(const Rows& u, float temperature) { return run_ranks(u, 1, temperature)[0]; }
 
 Rows random_rows(std::size_t views, std::size_t dimensions) {
   std::mt19937 random(7);
@@ -101,7 +111,7 @@ Rows random_rows(std::size_t views, std::size_t dimensions) {
 std::vector<double> reference_sums(const Rows& u, float temperature) {
   const auto views = static_cast<std::int64_t>(u.size());
   const auto [program, t] =
-      loss_program(views, views, static_cast<std::int64_t>(u[0].size()), temperature, 0);
+      loss_program(views, views, static_cast<std::int64_t>(u[0].size()), {temperature}, 0);
   reference::Memory<double> memory(program);
   const std::vector<float> flat = flatten(u);
   std::ranges::copy(flat, memory[t.u].flat().begin());
@@ -111,43 +121,66 @@ std::vector<double> reference_sums(const Rows& u, float temperature) {
   return {sums.begin(), sums.end()};
 }
 
-TEST(NtXent, IsTheLogarithmOfTheOthersForRandomEmbeddings) {
-  const LossResult result = run_one(random_rows(600, 128), 0.5F);
+class NtXent : public ::testing::TestWithParam<std::size_t> {
+ protected:
+  void SetUp() override {
+    const std::string reason = under_test().why_skip(DType::f32);
+    if (!reason.empty()) GTEST_SKIP() << reason;
+    backend_ = under_test().make();
+  }
+  [[nodiscard]] const BackendUnderTest& under_test() const {
+    return backends_under_test()[GetParam()];
+  }
+  Backend& backend() { return *backend_; }
+  LossResult run_one(const Rows& u, const LossOptions& options) {
+    return run_ranks(*backend_, u, 1, options)[0];
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+};
+
+TEST_P(NtXent, IsTheLogarithmOfTheOthersForRandomEmbeddings) {
+  const LossResult result = run_one(random_rows(600, 128), {0.5F});
   EXPECT_NEAR(result.sums[0] / 600, std::log(599.0), 0.05);
   EXPECT_NEAR(result.sums[2] / 600, std::log(599.0), 0.05);
   EXPECT_LT(result.sums[1] / 600, 0.02);
 }
 
-TEST(NtXent, IsExactForEqualEmbeddings) {
+TEST_P(NtXent, IsExactForEqualEmbeddings) {
   const Rows equal(48, random_rows(1, 32)[0]);
-  const LossResult result = run_one(equal, 0.1F);
-  EXPECT_NEAR(result.sums[0] / 48, std::log(47.0), 1e-6);
-  EXPECT_NEAR(result.sums[2] / 48, std::log(47.0), 1e-6);
-  EXPECT_EQ(result.sums[1], 48) << "no other view is nearer than the partner";
+  for (const DType similarity : under_test().activations) {
+    const LossResult result = run_one(equal, {0.1F, similarity});
+    EXPECT_NEAR(result.sums[0] / 48, std::log(47.0), 1e-6) << name_of(similarity);
+    EXPECT_NEAR(result.sums[2] / 48, std::log(47.0), 1e-6) << name_of(similarity);
+    EXPECT_EQ(result.sums[1], 48) << "no other view is nearer than the partner";
+  }
 }
 
-TEST(NtXent, VanishesForOnePairAlone) {
-  const LossResult result = run_one(random_rows(2, 16), 0.5F);
+TEST_P(NtXent, VanishesForOnePairAlone) {
+  const LossResult result = run_one(random_rows(2, 16), {0.5F});
   EXPECT_NEAR(result.sums[0], 0, 1e-6);
   EXPECT_EQ(result.sums[1], 2);
   for (const float value : result.du) EXPECT_LE(std::abs(value), 1e-6F);
 }
 
-TEST(NtXent, FindsThePartnerAmongOrthogonalOthers) {
+TEST_P(NtXent, FindsThePartnerAmongOrthogonalOthers) {
   constexpr std::size_t kSamples = 20;
   Rows u(2 * kSamples, std::vector<float>(kSamples));
   for (std::size_t i = 0; i < 2 * kSamples; ++i) u[i][i % kSamples] = 1;
-  const LossResult result = run_one(u, 0.25F);
   const double loss = std::log(std::exp(4.0) + 2 * kSamples - 2) - 4;
-  EXPECT_NEAR(result.sums[0] / (2 * kSamples), loss, 1e-6);
-  EXPECT_EQ(result.sums[1], 2 * kSamples);
+  for (const DType similarity : under_test().activations) {
+    const LossResult result = run_one(u, {0.25F, similarity});
+    EXPECT_NEAR(result.sums[0] / (2 * kSamples), loss, 1e-6) << name_of(similarity);
+    EXPECT_EQ(result.sums[1], 2 * kSamples) << name_of(similarity);
+  }
 }
 
-TEST(NtXent, IsAccurateAtAnyTemperature) {
+TEST_P(NtXent, IsAccurateAtAnyTemperature) {
   const Rows u = random_rows(700, 24);
   for (const auto& [temperature, tolerance] :
        {std::pair{0.01F, 1e-6}, std::pair{0.1F, 2e-7}, std::pair{100.0F, 2e-7}}) {
-    const LossResult result = run_one(u, temperature);
+    const LossResult result = run_one(u, {temperature});
     const std::vector<double> wanted = reference_sums(u, temperature);
     EXPECT_LE(std::abs(result.sums[0] / wanted[0] - 1), tolerance) << temperature;
     EXPECT_LE(std::abs(result.sums[2] / wanted[2] - 1), 10 * tolerance) << temperature;
@@ -157,7 +190,7 @@ TEST(NtXent, IsAccurateAtAnyTemperature) {
 
 // Samples [0, n) of four ranks, their first and second views rank by rank, against the same samples
 // on one rank with all first views in front of all second views.
-TEST(NtXent, DoesNotDependOnTheNumberOfRanks) {
+TEST_P(NtXent, DoesNotDependOnTheNumberOfRanks) {
   constexpr std::size_t kRanks = 4;
   constexpr std::size_t kLocal = 37;
   constexpr std::size_t kSamples = kRanks * kLocal;
@@ -170,8 +203,8 @@ TEST(NtXent, DoesNotDependOnTheNumberOfRanks) {
   for (std::size_t rank = 0; rank < kRanks; ++rank) {
     for (std::size_t i = 0; i < 2 * kLocal; ++i) blocks.push_back(whole[row_of(rank, i)]);
   }
-  const LossResult wanted = run_one(whole, 0.1F);
-  const std::vector<LossResult> got = run_ranks(blocks, kRanks, 0.1F);
+  const LossResult wanted = run_one(whole, {0.1F});
+  const std::vector<LossResult> got = run_ranks(backend(), blocks, kRanks, {0.1F});
   const float largest = *std::ranges::max_element(wanted.du);
   double loss = 0;
   double hits = 0;
@@ -190,23 +223,51 @@ TEST(NtXent, DoesNotDependOnTheNumberOfRanks) {
   EXPECT_EQ(hits, wanted.sums[1]);
 }
 
-TEST(NtXent, DoesNotHideNaN) {
+TEST_P(NtXent, DoesNotHideNaN) {
   Rows u = random_rows(100, 16);
   u[63][5] = std::numeric_limits<float>::quiet_NaN();
-  const LossResult result = run_one(u, 0.5F);
-  EXPECT_TRUE(std::isnan(result.sums[0]));
-  EXPECT_TRUE(std::isnan(result.du[0]));
+  for (const DType similarity : under_test().activations) {
+    const LossResult result = run_one(u, {0.5F, similarity});
+    EXPECT_TRUE(std::isnan(result.sums[0])) << name_of(similarity);
+    EXPECT_TRUE(std::isnan(result.du[0])) << name_of(similarity);
+  }
 }
 
-TEST(NtXent, NeverMaterialisesTheSimilarities) {
-  const auto backend = make_cpu_backend(16);
-  const auto [program, t] = loss_program(16384, 16384, 128, 0.1F, 0);
-  std::size_t bytes = 0;
-  for (const Op& op : program.ops) {
-    bytes = std::max(bytes, backend->workspace_bytes(program, op));
-  }
-  EXPECT_LT(bytes, std::size_t{64} << 20);
+double half_unit_in_the_last_place(DType dtype) {
+  return dtype == DType::bf16 ? 0x1p-9 : dtype == DType::f16 ? 0x1p-12 : 0x1p-24;
 }
+
+// Elements rounded in 16 bits shift a similarity by at most half a unit in the last place twice
+// over (and by far less where the shifts cancel), its exponential 1/T times as much.
+TEST_P(NtXent, ComesCloseIn16Bits) {
+  constexpr float kTemperature = 0.1F;
+  const Rows u = random_rows(140, 96);
+  const LossResult wanted = run_one(u, {kTemperature, DType::f32});
+  const float largest = *std::ranges::max_element(wanted.du);
+  for (const DType similarity : under_test().activations) {
+    const double error = 2 * half_unit_in_the_last_place(similarity) / double{kTemperature};
+    const LossResult got = run_one(u, {kTemperature, similarity});
+    EXPECT_NEAR(got.sums[0] / 140, wanted.sums[0] / 140, 0.5 * error) << name_of(similarity);
+    EXPECT_NEAR(got.sums[2] / 140, wanted.sums[2] / 140, 0.5 * error) << name_of(similarity);
+    for (std::size_t i = 0; i < got.du.size(); ++i) {
+      ASSERT_LE(std::abs(got.du[i] - wanted.du[i]), error * largest)
+          << name_of(similarity) << " " << i;
+    }
+  }
+}
+
+TEST_P(NtXent, NeverMaterialisesTheSimilarities) {
+  for (const DType similarity : under_test().activations) {
+    const auto [program, t] = loss_program(16384, 16384, 128, {0.1F, similarity}, 0);
+    for (const Op& op : program.ops) {
+      EXPECT_LE(backend().workspace_bytes(program, op), std::size_t{24} << 20) << verb(op);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, NtXent,
+                         ::testing::Range<std::size_t>(0, backends_under_test().size()),
+                         [](const auto& entry) { return backends_under_test()[entry.param].name; });
 
 }  // namespace
-}  // namespace simclr
+}  // namespace simclr::testing

@@ -147,6 +147,7 @@ const std::vector<CaseEntry>& op_cases() {
     append(all, elementwise_cases());
     append(all, loss_cases());
     append(all, optimizer_cases());
+    append(all, top_k_cases());
     return all;
   }();
   return table;

@@ -107,6 +107,7 @@ std::vector<CaseEntry> batch_norm_cases();
 std::vector<CaseEntry> elementwise_cases();
 std::vector<CaseEntry> loss_cases();
 std::vector<CaseEntry> optimizer_cases();
+std::vector<CaseEntry> top_k_cases();
 std::vector<GradientCase> convolution_gradient_cases();
 std::vector<GradientCase> matmul_gradient_cases();
 std::vector<GradientCase> batch_norm_gradient_cases();

@@ -247,10 +247,11 @@ void run_grid(const Launch& launch) {
   static thread_local std::vector<std::byte> stacks;
   const std::size_t threads = std::size_t{launch.block.x} * launch.block.y * launch.block.z;
   if (stacks.size() < threads * kStackBytes) stacks.resize(threads * kStackBytes);
-  std::vector<std::byte> shared(launch.shared_bytes + 16);
+  constexpr std::size_t kAlignment = 128;
+  std::vector<std::byte> shared(launch.shared_bytes + kAlignment);
   void* start = shared.data();
   std::size_t space = shared.size();
-  std::align(16, launch.shared_bytes, start, space);
+  std::align(kAlignment, launch.shared_bytes, start, space);
   const DeviceMemoryIsOpen open;
   for (unsigned z = 0; z < launch.grid.z; ++z) {
     for (unsigned y = 0; y < launch.grid.y; ++y) {
@@ -272,10 +273,16 @@ float half_to_float(HalfType type, std::uint32_t pair, int which) {
 /// Every lane's `mine`, in every lane.
 template <class T>
 std::array<T, kWarp> gather_warp(const T& mine) {
+  static_assert(sizeof(T) <= sizeof(Words));
+  constexpr unsigned kAllLanes = 0xFFFFFFFFU;
+  Block& block = running_block();
+  std::memcpy(block.current().given.data(), &mine, sizeof mine);
+  synchronise_warp(kAllLanes);
   std::array<T, kWarp> all{};
   for (unsigned source = 0; source < kWarp; ++source) {
-    all[source] = exchange(0xFFFFFFFFU, mine, static_cast<int>(source));
+    std::memcpy(&all[source], block.lane_of_warp(source)->given.data(), sizeof(T));
   }
+  synchronise_warp(kAllLanes);
   return all;
 }
 

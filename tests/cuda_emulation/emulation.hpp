@@ -38,7 +38,7 @@ T exchange(unsigned mask, T value, int source) {
   return value;
 }
 
-/// Dynamic shared memory of the block; NaN bytes at its start.
+/// Dynamic shared memory of the block, aligned to 128 bytes; NaN bytes at its start.
 void* dynamic_shared_memory();
 
 struct Launch {

@@ -10,6 +10,7 @@
 #include "reference/loss.hpp"
 #include "reference/matmul.hpp"
 #include "reference/optimizer.hpp"
+#include "reference/top_k.hpp"
 
 namespace simclr::reference {
 

@@ -35,7 +35,6 @@ struct TensorTrace {
 
 class Executor {
  public:
-  /// Throws OutOfDeviceMemory naming what did not fit.
   Executor(Program program, Backend& backend, Communicators communicators,
            const ExecutorOptions& options = {});
 

@@ -176,6 +176,9 @@ struct NtXentForward {
   TensorId u, u_all, lse, sums;
   float temperature = 0.1F;
   int rank = 0;
+  /// The narrowest type in which embeddings may enter matrix units; sums, lse and sums of products
+  /// are f32 or wider. 16 bits: rows of u are unit vectors. A backend may keep to f32.
+  DType similarity = DType::f32;
 };
 /// du (V,D) = S/(2N*T) * [ sum_j (P_ij + P_ji) u_j - 2 u_partner ], 2N = R*V. S is the loss scale,
 /// element 3 of `control`; 1 without it.
@@ -185,6 +188,7 @@ struct NtXentBackward {
   TensorId du;
   float temperature = 0.1F;
   int rank = 0;
+  DType similarity = DType::f32;  ///< as NtXentForward's; the weights P enter in this type too
 };
 /// logits f32 (V,K), labels i32 (V); a label of -1 is padding and counts nowhere.
 /// dlogits = (softmax - onehot) * gradient_scale. sums f64 (4) = loss, top-1, top-5, samples.
@@ -192,6 +196,16 @@ struct SoftmaxCrossEntropy {
   TensorId logits, labels, sums;
   std::optional<TensorId> dlogits;
   float gradient_scale = 1;
+};
+
+// ---- nearest neighbours -------------------------------------------------------------------------
+
+/// best f32 (V,k), columns i32 (V,k) = the k largest of the first `valid` columns of each row of
+/// values f32 (V,B), largest first, equal ones in column order; NaN comes before all numbers.
+/// valid i32 (1) is cut to [0, B]; where it is less than k, the rest is -infinity and column -1.
+/// The CUDA backend takes k up to 1024.
+struct TopK {
+  TensorId values, valid, best, columns;
 };
 
 // ---- communication ------------------------------------------------------------------------------
@@ -270,7 +284,7 @@ using Op = std::variant<PackInput, ConvForward, ConvBackwardData, ConvBackwardWe
                         MaxPool, MaxPoolBackward, GlobalAvgPool, GlobalAvgPoolBackward, AddInto,
                         MatMul, MatMulBackwardData, MatMulBackwardWeights, Relu, ReluBackward,
                         L2Normalize, L2NormalizeBackward, NtXentForward, NtXentBackward,
-                        SoftmaxCrossEntropy, AllReduce, AllGather, ReduceGradients,
+                        SoftmaxCrossEntropy, TopK, AllReduce, AllGather, ReduceGradients,
                         WaitForGradients, CheckFinite, LarsUpdate, SgdUpdate, AdamwUpdate>;
 
 /// What an op touches. A tensor that is updated in place stands in both lists.

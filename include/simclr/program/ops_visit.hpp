@@ -116,6 +116,10 @@ void fields(SoftmaxCrossEntropy& o, V& v) {
   v.read(o.logits), v.read(o.labels), v.write(o.sums), v.write(o.dlogits);
 }
 template <class V>
+void fields(TopK& o, V& v) {
+  v.read(o.values), v.read(o.valid), v.write(o.best), v.write(o.columns);
+}
+template <class V>
 void fields(AllReduce& o, V& v) {
   v.update(o.buffer);
 }

@@ -40,8 +40,7 @@ class Trainer {
  public:
   /// The schedule is that of `steps_per_epoch`. Parameters start from the configuration's seed, and
   /// its precision is resolved. `input` says what batches to expect beside rendered views: its
-  /// rendering, image sizes and resident data; the rest is filled in here. Throws Error saying what
-  /// did not fit into the device's memory and what would.
+  /// rendering, image sizes and resident data; the rest is filled in here.
   Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Backend& backend,
           Communicator& world, InputStageSpec input = {});
 

@@ -110,6 +110,7 @@ StepPointer prepare_step(const L2NormalizeBackward& op, const StepContext& conte
 StepPointer prepare_step(const NtXentForward& op, const StepContext& context);
 StepPointer prepare_step(const NtXentBackward& op, const StepContext& context);
 StepPointer prepare_step(const SoftmaxCrossEntropy& op, const StepContext& context);
+StepPointer prepare_step(const TopK& op, const StepContext& context);
 StepPointer prepare_step(const AllReduce& op, const StepContext& context);
 StepPointer prepare_step(const AllGather& op, const StepContext& context);
 StepPointer prepare_step(const ReduceGradients& op, const StepContext& context);
@@ -132,5 +133,6 @@ std::size_t workspace_of(const BnBackwardReduce& op, const SizingContext& contex
 std::size_t workspace_of(const NtXentForward& op, const SizingContext& context);
 std::size_t workspace_of(const NtXentBackward& op, const SizingContext& context);
 std::size_t workspace_of(const SoftmaxCrossEntropy& op, const SizingContext& context);
+std::size_t workspace_of(const TopK& op, const SizingContext& context);
 
 }  // namespace simclr::cpu

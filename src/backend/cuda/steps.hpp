@@ -108,6 +108,7 @@ StepPointer prepare_step(const L2NormalizeBackward& op, const StepContext& conte
 StepPointer prepare_step(const NtXentForward& op, const StepContext& context);
 StepPointer prepare_step(const NtXentBackward& op, const StepContext& context);
 StepPointer prepare_step(const SoftmaxCrossEntropy& op, const StepContext& context);
+StepPointer prepare_step(const TopK& op, const StepContext& context);
 StepPointer prepare_step(const AllReduce& op, const StepContext& context);
 StepPointer prepare_step(const AllGather& op, const StepContext& context);
 StepPointer prepare_step(const ReduceGradients& op, const StepContext& context);

@@ -85,6 +85,13 @@ inline constexpr int warpSize = 32;
 inline void __syncthreads() { emulation::synchronise_block(); }
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFU) { emulation::synchronise_warp(mask); }
 inline void __threadfence() {}
+/// Threads of a block take turns, so a plain sum is atomic.
+template <class T>
+T atomicAdd(T* sum, T value) {
+  const T before = *sum;
+  *sum = before + value;
+  return before;
+}
 
 template <class T>
 T __shfl_sync(unsigned mask, T value, int source, int width = 32) {

@@ -1,0 +1,85 @@
+#pragma once
+// NT-Xent over tiles of the similarity matrix, which never exists as a whole: launchers of its
+// kernels. Blocks own rows; where a rank has too few rows to fill a device, the columns are split
+// among several blocks as well, whose partial results are combined in a fixed order.
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace simclr::cuda {
+
+/// Rows are this rank's views, columns all views.
+struct SimilarityShape {
+  int rows = 0;
+  int columns = 0;
+  int first_row = 0;          ///< this rank's first view among all
+  int stride = 0;             ///< stored elements of an embedding in f32; a multiple of 8
+  int splits = 1;             ///< of the columns
+  int columns_per_split = 0;  ///< a multiple of 128; the last split may have fewer
+};
+
+/// Softmax over one split's columns k != i for row i. x = s/T is taken relative to a reference:
+/// 1/T (fixed maximum) or largest/T.
+struct alignas(16) RowPartial {
+  float largest = 0;   ///< similarity; -infinity in an empty split
+  float sum = 0;       ///< of exp(x - reference)
+  float weighted = 0;  ///< sum of exp(x - reference) * (x - reference)
+  float partner = 0;   ///< the partner's similarity; -infinity where another split has it
+};
+
+/// Depth that embeddings of `depth` dimensions are padded to in 16 bits: 64, 128 or 256; 0: too
+/// wide for the tensor-core kernels.
+int packed_depth(std::int64_t depth);
+/// Rows that a block owns.
+int rows_per_block(int packed_depth);
+inline constexpr int kFloatRowsPerBlock = 128;
+/// Rows of the packed embeddings: all views and zeros, so that no tile ends outside.
+inline std::int64_t packed_rows(const SimilarityShape& shape) {
+  return (std::int64_t{shape.columns} + 255) / 128 * 128;
+}
+
+/// packed (packed_rows, packed_depth) = u_all in T (bf16 or f16), padded by zeros. With `lse_all`
+/// also factors (packed_rows) = kWeightScale * exp(1/T - lse_all).
+template <class T>
+void pack_embeddings(const SimilarityShape& shape, const float* u_all, int packed_depth, T* packed,
+                     const float* lse_all, float inverse_temperature, float* factors,
+                     cudaStream_t stream);
+/// Weights of the backward pass are at most 2; so scaled, those that matter are normal f16 numbers.
+inline constexpr float kWeightScale = 1024;
+
+/// partials (splits, rows). Unit vectors (fixed maximum 1/T), T >= kLeastFixedTemperature.
+template <class T>
+void similarity_softmax(const SimilarityShape& shape, const T* packed, int packed_depth,
+                        float inverse_temperature, RowPartial* partials, cudaStream_t stream);
+inline constexpr float kLeastFixedTemperature = 0.025F;
+/// The same in f32 with an online maximum: embeddings of any length.
+void similarity_softmax(const SimilarityShape& shape, const float* u, const float* u_all,
+                        float inverse_temperature, RowPartial* partials, cudaStream_t stream);
+
+/// lse (rows); terms (term_blocks, 3) f64: sums of loss, top-1 hits and entropy over blocks of
+/// rows.
+void finish_rows(const SimilarityShape& shape, const RowPartial* partials, bool fixed_maximum,
+                 double inverse_temperature, float* lse, double* terms, cudaStream_t stream);
+int term_blocks(const SimilarityShape& shape);
+
+/// Where the gradient's parts go: split 0 to du (rows, stride), the others to (splits - 1, rows,
+/// stride).
+struct GradientParts {
+  float* du = nullptr;
+  float* others = nullptr;
+};
+/// Parts of kWeightScale * sum_j (P_ij + P_ji - 2 [j is i's partner]) u_j over j != i.
+template <class T>
+void similarity_gradient(const SimilarityShape& shape, const T* packed, const float* factors,
+                         int packed_depth, float inverse_temperature, const GradientParts& parts,
+                         cudaStream_t stream);
+/// The same without kWeightScale, in f32.
+void similarity_gradient(const SimilarityShape& shape, const float* u, const float* u_all,
+                         const float* lse, const float* lse_all, float inverse_temperature,
+                         const GradientParts& parts, cudaStream_t stream);
+/// du = factor * S * sum of the parts; S is control[3], or 1 without control.
+void sum_gradient_parts(const SimilarityShape& shape, const GradientParts& parts, double factor,
+                        const float* control, cudaStream_t stream);
+
+}  // namespace simclr::cuda

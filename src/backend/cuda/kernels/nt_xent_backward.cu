@@ -1,0 +1,206 @@
+// The gradient of NT-Xent on tensor cores: similarities, weights and the weights' product with the
+// embeddings, tile by tile. With E_ij = exp(x_ij - 1/T) and f_i = exp(1/T - lse_i), P_ij + P_ji =
+// E_ij (f_i + f_j): one exponential for both, as E is symmetric.
+
+#include <cuda_runtime.h>
+
+#include "../launch.hpp"
+#include "nt_xent.hpp"
+#include "similarity_tile.cuh"
+
+namespace simclr::cuda {
+
+namespace {
+
+constexpr float kLog2E = 1.44269504088896341F;
+constexpr int kChunk = 2;  // blocks of 8 columns: one k step of the second product
+
+template <int kDepth>
+using RowFactors = float[kRowTiles<kDepth>][2];
+/// du of the warp's rows.
+template <int kDepth>
+using RowGradients = float[kRowTiles<kDepth>][kDepth / 8][4];
+
+/// What a row's own column and its partner's weigh, in the place of the pair's P_ij + P_ji.
+__device__ __forceinline__ float special_weight(const SimilarityShape& shape, int column,
+                                                int distance, float weight) {
+  if (distance == 0) return 0;
+  return is_partner(shape, column, distance) ? weight - 2 * kWeightScale : weight;
+}
+
+/// The weights of a chunk, in T, as A operands: a D fragment of 16 columns is one.
+template <class T, int kDepth>
+__device__ __forceinline__ void pair_weights(const SimilarityShape& shape,
+                                             float (&s)[kRowTiles<kDepth>][kChunk][4],
+                                             const RowFactors<kDepth>& own,
+                                             const float2 (&others)[kChunk], float scale,
+                                             bool is_special, int first_row, int first_column,
+                                             std::uint32_t (&weights)[kRowTiles<kDepth>][4]) {
+#pragma unroll
+  for (int r = 0; r < kRowTiles<kDepth>; ++r) {
+#pragma unroll
+    for (int n = 0; n < kChunk; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float factor = own[r][i / 2] + (i % 2 == 0 ? others[n].x : others[n].y);
+        s[r][n][i] = exp2_fast(fmaf(s[r][n][i], scale, -scale)) * factor;
+      }
+    }
+  }
+  if (is_special) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int column = first_column + lane % 4 * 2;
+    const int distance = column - self_of(shape, first_row) - lane / 4;
+#pragma unroll
+    for (int r = 0; r < kRowTiles<kDepth>; ++r) {
+#pragma unroll
+      for (int n = 0; n < kChunk; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int right = n * 8 + i % 2;
+          const int down = r * 16 + i / 2 * 8;
+          s[r][n][i] = special_weight(shape, column + right, distance + right - down, s[r][n][i]);
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < kRowTiles<kDepth>; ++r) {
+#pragma unroll
+    for (int n = 0; n < kChunk; ++n) {
+      weights[r][2 * n] = pack_pair<T>(s[r][n][0], s[r][n][1]);
+      weights[r][2 * n + 1] = pack_pair<T>(s[r][n][2], s[r][n][3]);
+    }
+  }
+}
+
+/// The lane's addresses in a tile of B operands whose rows are the tile's columns: matrices are
+/// columns 0-7 and 8-15 at depth 0-7, columns 0-7 and 8-15 at depth 8-15.
+template <int kDepth>
+__device__ __forceinline__ LaneAddresses<kDepth> depth_addresses(SharedAddress tile) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  return {tile, lane % 16, lane / 16};
+}
+
+/// gradients += weights * embeddings of 16 columns of the tile from `column` on.
+template <class T, int kDepth>
+__device__ __forceinline__ void accumulate_gradients(
+    const std::uint32_t (&weights)[kRowTiles<kDepth>][4], const LaneAddresses<kDepth>& tile,
+    int column, RowGradients<kDepth>& gradients) {
+#pragma unroll
+  for (int d = 0; d < kDepth / 8; d += 2) {
+    std::uint32_t m[4];
+    load_matrices_transposed(m, tile.at(column, d / 2));
+    const std::uint32_t first[2] = {m[0], m[1]};
+    const std::uint32_t second[2] = {m[2], m[3]};
+#pragma unroll
+    for (int r = 0; r < kRowTiles<kDepth>; ++r) {
+      mma<T>(gradients[r][d], weights[r], first);
+      mma<T>(gradients[r][d + 1], weights[r], second);
+    }
+  }
+}
+
+template <class T, int kDepth>
+__device__ __forceinline__ void accumulate_tile(const SimilarityShape& shape,
+                                                const RowFragments<kDepth>& rows,
+                                                SharedAddress tile, const RowFactors<kDepth>& own,
+                                                const float* factors, int first_row,
+                                                int first_column, float scale,
+                                                RowGradients<kDepth>& gradients) {
+  const bool special = is_special(shape, first_row, kWarpRows<kDepth>, first_column, kTileColumns);
+  const int member = static_cast<int>(threadIdx.x) % 4;
+  const LaneAddresses<kDepth> columns = column_addresses<kDepth>(tile);
+  const LaneAddresses<kDepth> depths = depth_addresses<kDepth>(tile);
+#pragma unroll 1  // unrolled, the registers do not suffice
+  for (int column = 0; column < kTileColumns; column += 8 * kChunk) {
+    float2 others[kChunk];
+#pragma unroll
+    for (int n = 0; n < kChunk; ++n) {
+      others[n] =
+          *reinterpret_cast<const float2*>(factors + first_column + column + n * 8 + member * 2);
+    }
+    float s[kRowTiles<kDepth>][kChunk][4];
+    similarities<T, kDepth, kChunk>(rows, columns, column, s);
+    std::uint32_t weights[kRowTiles<kDepth>][4];
+    pair_weights<T, kDepth>(shape, s, own, others, scale, special, first_row, first_column + column,
+                            weights);
+    accumulate_gradients<T, kDepth>(weights, depths, column, gradients);
+  }
+}
+
+template <int kDepth>
+__device__ __forceinline__ void store_gradients(const SimilarityShape& shape,
+                                                const RowGradients<kDepth>& gradients,
+                                                int first_row, float* du) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int r = 0; r < kRowTiles<kDepth>; ++r) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = first_row + r * 16 + half * 8 + lane / 4;
+      if (row >= shape.rows) continue;
+#pragma unroll
+      for (int d = 0; d < kDepth / 8; ++d) {
+        if (d * 8 >= shape.stride) continue;
+        *reinterpret_cast<float2*>(du + std::int64_t{row} * shape.stride + d * 8 + lane % 4 * 2) =
+            make_float2(gradients[r][d][half * 2], gradients[r][d][half * 2 + 1]);
+      }
+    }
+  }
+}
+
+/// Block (x, y): rows from x * kBlockRows on, columns of split y.
+template <class T, int kDepth>
+__global__ void __launch_bounds__(kTileThreads, 2)
+    gradient_kernel(SimilarityShape shape, const T* __restrict__ packed,
+                    const float* __restrict__ factors, float scale, GradientParts parts) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int split = static_cast<int>(blockIdx.y);
+  const int first_row =
+      static_cast<int>(blockIdx.x) * kBlockRows<kDepth> + warp * kWarpRows<kDepth>;
+
+  RowFragments<kDepth> rows;
+  load_rows<kDepth>(packed, self_of(shape, first_row), rows);
+  RowFactors<kDepth> own;
+#pragma unroll
+  for (int r = 0; r < kRowTiles<kDepth>; ++r) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      own[r][half] = factors[self_of(shape, first_row) + r * 16 + half * 8 + lane / 4];
+    }
+  }
+  RowGradients<kDepth> gradients{};
+  TileStream<T, kDepth> tiles(packed, columns_of_split(shape, split));
+  while (tiles.next()) {
+    if (first_row >= shape.rows) continue;
+    accumulate_tile<T, kDepth>(shape, rows, tiles.tile(), own, factors, first_row, tiles.column(),
+                               scale, gradients);
+  }
+  const std::int64_t part = std::int64_t{shape.rows} * shape.stride;
+  store_gradients<kDepth>(shape, gradients, first_row,
+                          split == 0 ? parts.du : parts.others + (split - 1) * part);
+}
+
+}  // namespace
+
+template <class T>
+void similarity_gradient(const SimilarityShape& shape, const T* packed, const float* factors,
+                         int packed_depth, float inverse_temperature, const GradientParts& parts,
+                         cudaStream_t stream) {
+  with_packed_depth(packed_depth, [&]<int kDepth>(Depth<kDepth>) {
+    launch(gradient_kernel<T, kDepth>,
+           {.grid = dim3(static_cast<unsigned>(ceil_div(shape.rows, kBlockRows<kDepth>)),
+                         static_cast<unsigned>(shape.splits)),
+            .block = dim3(kTileThreads),
+            .shared_bytes = TileStream<T, kDepth>::kBytes},
+           stream, shape, packed, factors, kLog2E * inverse_temperature, parts);
+  });
+}
+template void similarity_gradient<bf16>(const SimilarityShape&, const bf16*, const float*, int,
+                                        float, const GradientParts&, cudaStream_t);
+template void similarity_gradient<f16>(const SimilarityShape&, const f16*, const float*, int, float,
+                                       const GradientParts&, cudaStream_t);
+
+}  // namespace simclr::cuda

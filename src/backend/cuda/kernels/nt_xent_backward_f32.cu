@@ -1,0 +1,152 @@
+// The gradient of NT-Xent in f32.
+
+#include <cuda_runtime.h>
+
+#include "../launch.hpp"
+#include "float_tile.cuh"
+#include "nt_xent.hpp"
+#include "shared.cuh"
+#include "similarity.cuh"
+
+namespace simclr::cuda {
+
+namespace {
+
+/// Weights of a tile, columns first: slices of 8 columns are operands of the second product.
+struct GradientShared {
+  FloatSlices slices;
+  float weights[kFloatTile][kFloatPitch];
+  float lse[kFloatTile];  ///< of the block's rows
+};
+
+/// s becomes P_ij + P_ji - 2 [j is i's partner], 0 for j = i.
+__device__ __forceinline__ void pair_weights(const SimilarityShape& shape, const float* lse,
+                                             const float* lse_all, float inverse_temperature,
+                                             int first_row, int first_column, FloatSums& s) {
+  const int row = first_row + tile_row() * 4;
+  const int column = first_column + tile_column() * 4;
+  const int distance = column - self_of(shape, row);
+#pragma unroll
+  for (int j = 0; j < 8; ++j) {
+    const int right = spread(0, j);
+    const bool is_column = column + right < shape.columns;
+    const float other = is_column ? lse_all[column + right] : 0;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int down = spread(0, i);
+      const float x = s[i][j] * inverse_temperature;
+      float weight = expf(x - lse[tile_row() * 4 + down]) + expf(x - other);
+      if (is_partner(shape, column + right, distance + right - down)) weight -= 2;
+      s[i][j] = distance + right == down || !is_column ? 0 : weight;
+    }
+  }
+}
+
+__device__ __forceinline__ void store_weights(const FloatSums& s,
+                                              float (&weights)[kFloatTile][kFloatPitch]) {
+#pragma unroll
+  for (int j = 0; j < 8; ++j) {
+    float* to = weights[spread(tile_column(), j)];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      Pack<float> pack;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) pack.values[i] = s[half * 4 + i][j];
+      store_pack(to + half * 64 + tile_row() * 4, pack);
+    }
+  }
+}
+
+/// Four elements of embedding threadIdx.x / 32 of a slice of 8; zeros for those that are not there.
+__device__ __forceinline__ Pack<float> fetch_embeddings(const float* embeddings, int count,
+                                                        int stride, int depth) {
+  const int row = static_cast<int>(threadIdx.x) / 32;
+  const int own = depth + static_cast<int>(threadIdx.x) % 32 * 4;
+  if (row >= count || own >= stride) return {};
+  return load_pack(embeddings + std::int64_t{row} * stride + own);
+}
+__device__ __forceinline__ void store_embeddings(FloatSlice& slice, const Pack<float>& pack) {
+  store_pack(slice[threadIdx.x / 32] + threadIdx.x % 32 * 4, pack);
+}
+
+/// gradients += weights * embeddings [depth, depth + 128) of the tile's columns. Ends with a
+/// barrier.
+__device__ __forceinline__ void accumulate_gradients(const float* embeddings, int count, int stride,
+                                                     int depth, GradientShared& shared,
+                                                     FloatSums& gradients) {
+  store_embeddings(shared.slices.b[0], fetch_embeddings(embeddings, count, stride, depth));
+  __syncthreads();
+  const int columns = min(count, kFloatTile);
+  int place = 0;
+  for (int column = 0; column < columns; column += kSliceDepth) {
+    const int next = column + kSliceDepth;
+    const Pack<float> pack =
+        fetch_embeddings(embeddings + std::int64_t{next} * stride, columns - next, stride, depth);
+    multiply_slice(reinterpret_cast<const FloatSlice&>(shared.weights[column]),
+                   shared.slices.b[place], gradients);
+    place ^= 1;
+    store_embeddings(shared.slices.b[place], pack);
+    __syncthreads();
+  }
+}
+
+/// Block (x, y, z): rows from x * kFloatTile and depth from y * kFloatTile on, columns of split z.
+__global__ void __launch_bounds__(kFloatThreads)
+    gradient_f32_kernel(SimilarityShape shape, const float* __restrict__ u,
+                        const float* __restrict__ u_all, const float* __restrict__ lse,
+                        const float* __restrict__ lse_all, float inverse_temperature,
+                        GradientParts parts) {
+  auto& shared = *dynamic_shared<GradientShared>();
+  const int first_row = static_cast<int>(blockIdx.x) * kFloatTile;
+  const int first_depth = static_cast<int>(blockIdx.y) * kFloatTile;
+  const int split = static_cast<int>(blockIdx.z);
+  const float* rows = u + std::int64_t{first_row} * shape.stride;
+  const ColumnRange columns = columns_of_split(shape, split);
+  if (threadIdx.x < kFloatTile) {
+    const int row = first_row + static_cast<int>(threadIdx.x);
+    shared.lse[threadIdx.x] = row < shape.rows ? lse[row] : 0;
+  }
+  FloatSums gradients{};
+  for (int first = columns.first; first < columns.last; first += kFloatTile) {
+    const float* embeddings = u_all + std::int64_t{first} * shape.stride;
+    FloatSums s;
+    similarity_tile(rows, shape.rows - first_row, embeddings, shape.columns - first, shape.stride,
+                    shared.slices, s);
+    pair_weights(shape, shared.lse, lse_all, inverse_temperature, first_row, first, s);
+    store_weights(s, shared.weights);
+    accumulate_gradients(embeddings, shape.columns - first, shape.stride, first_depth, shared,
+                         gradients);
+  }
+  const std::int64_t part = std::int64_t{shape.rows} * shape.stride;
+  float* du = split == 0 ? parts.du : parts.others + (split - 1) * part;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int row = first_row + spread(tile_row(), i);
+    if (row >= shape.rows) continue;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int depth = first_depth + spread(tile_column(), half * 4);
+      if (depth >= shape.stride) continue;
+      Pack<float> pack;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) pack.values[j] = gradients[i][half * 4 + j];
+      store_pack(du + std::int64_t{row} * shape.stride + depth, pack);
+    }
+  }
+}
+
+}  // namespace
+
+void similarity_gradient(const SimilarityShape& shape, const float* u, const float* u_all,
+                         const float* lse, const float* lse_all, float inverse_temperature,
+                         const GradientParts& parts, cudaStream_t stream) {
+  launch(gradient_f32_kernel,
+         {.grid = dim3(static_cast<unsigned>(ceil_div(shape.rows, kFloatTile)),
+                       static_cast<unsigned>(ceil_div(shape.stride, kFloatTile)),
+                       static_cast<unsigned>(shape.splits)),
+          .block = dim3(kFloatThreads),
+          .shared_bytes = sizeof(GradientShared)},
+         stream, shape, u, u_all, lse, lse_all, inverse_temperature, parts);
+}
+
+}  // namespace simclr::cuda

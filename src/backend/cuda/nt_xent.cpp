@@ -1,0 +1,195 @@
+// NT-Xent: embeddings enter tensor cores in 16 bits where the op allows it, and are multiplied in
+// f32 otherwise. Either way the similarity matrix exists a tile at a time.
+
+#include <algorithm>
+#include <limits>
+
+#include "dispatch.hpp"
+#include "kernels/nt_xent.hpp"
+#include "kernels/sum_terms.hpp"
+#include "launch.hpp"
+#include "steps.hpp"
+
+namespace simclr::cuda {
+
+namespace {
+
+constexpr int kTerms = 3;
+/// Columns come to splits in units of this.
+constexpr int kColumnUnit = 128;
+constexpr int kLeastUnitsPerSplit = 2;
+/// As many blocks as run at once on an H100 (132 multiprocessors, two or three blocks each), so far
+/// as a split of the columns can make them. Not the device's own number: sums are to be the same
+/// everywhere.
+constexpr int kBackwardBlocks = 264;
+constexpr int kForwardBlocks = 396;
+
+/// f32 (depth 0) or the type and depth that embeddings are packed to.
+struct Packing {
+  DType dtype = DType::f32;
+  int depth = 0;
+};
+
+template <class AnyOp>
+Packing choose_packing(const AnyOp& op, const SizingContext& context) {
+  const int depth = packed_depth(context.layout(op.u_all).channels);
+  const bool fits = depth > 0 && op.temperature >= kLeastFixedTemperature;
+  return op.similarity == DType::f32 || !fits ? Packing{}
+                                              : Packing{.dtype = op.similarity, .depth = depth};
+}
+
+template <class AnyOp>
+SimilarityShape similarity_shape(const AnyOp& op, const SizingContext& context, int blocks) {
+  const Layout u = context.layout(op.u);
+  const Layout u_all = context.layout(op.u_all);
+  require(
+      u.rows() % 2 == 0 && (op.rank + 1) * u.rows() <= u_all.rows() && u.channels == u_all.channels,
+      "this rank's embeddings are a block of all embeddings, two views a sample");
+  require(u_all.rows() <= std::numeric_limits<int>::max() / 2, "views are counted in 32 bits");
+  SimilarityShape shape{.rows = static_cast<int>(u.rows()),
+                        .columns = static_cast<int>(u_all.rows()),
+                        .first_row = static_cast<int>(op.rank * u.rows()),
+                        .stride = static_cast<int>(u.stride)};
+  const Packing packing = choose_packing(op, context);
+  const int rows_of_block = packing.depth > 0 ? rows_per_block(packing.depth) : kFloatRowsPerBlock;
+  const int units = ceil_div(shape.columns, kColumnUnit);
+  const int wanted = std::max(1, blocks / ceil_div(shape.rows, rows_of_block));
+  const int units_per_split = std::max(kLeastUnitsPerSplit, ceil_div(units, wanted));
+  shape.splits = ceil_div(units, units_per_split);
+  shape.columns_per_split = units_per_split * kColumnUnit;
+  return shape;
+}
+SimilarityShape shape_of(const NtXentForward& op, const SizingContext& context) {
+  return similarity_shape(op, context, kForwardBlocks);
+}
+SimilarityShape shape_of(const NtXentBackward& op, const SizingContext& context) {
+  return similarity_shape(op, context, kBackwardBlocks);
+}
+
+/// Hands out pieces of the workspace, one after the other; with null, counts them.
+class Pieces {
+ public:
+  explicit Pieces(std::byte* begin) : begin_(begin) {}
+  template <class T>
+  T* take(std::int64_t count) {
+    constexpr std::size_t kAlignment = 256;
+    T* piece = begin_ == nullptr ? nullptr : reinterpret_cast<T*>(begin_ + taken_);
+    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+    taken_ += ceil_div(bytes, kAlignment) * kAlignment;
+    return piece;
+  }
+  [[nodiscard]] std::size_t taken() const { return taken_; }
+
+ private:
+  std::byte* begin_;
+  std::size_t taken_ = 0;
+};
+
+std::byte* take_packed(const SimilarityShape& shape, const Packing& packing, Pieces& pieces) {
+  return pieces.take<std::byte>(packed_rows(shape) * packing.depth *
+                                static_cast<std::int64_t>(size_in_bytes(packing.dtype)));
+}
+
+struct ForwardScratch {
+  std::byte* packed = nullptr;
+  RowPartial* partials = nullptr;
+  double* terms = nullptr;
+};
+ForwardScratch forward_scratch(const SimilarityShape& shape, const Packing& packing,
+                               Pieces& pieces) {
+  return {.packed = take_packed(shape, packing, pieces),
+          .partials = pieces.take<RowPartial>(std::int64_t{shape.rows} * shape.splits),
+          .terms = pieces.take<double>(std::int64_t{term_blocks(shape)} * kTerms)};
+}
+
+struct BackwardScratch {
+  std::byte* packed = nullptr;
+  float* factors = nullptr;
+  float* other_parts = nullptr;
+};
+BackwardScratch backward_scratch(const SimilarityShape& shape, const Packing& packing,
+                                 Pieces& pieces) {
+  return {.packed = take_packed(shape, packing, pieces),
+          .factors = pieces.take<float>(packing.depth > 0 ? packed_rows(shape) : 0),
+          .other_parts =
+              pieces.take<float>(std::int64_t{shape.splits - 1} * shape.rows * shape.stride)};
+}
+
+/// Calls f(T{}) with the 16-bit type.
+template <class F>
+void with_half_type(DType dtype, F&& f) {
+  with_activation_type(dtype, [&]<class T>(T value) {
+    if constexpr (!std::is_same_v<T, float>) f(value);
+  });
+}
+
+}  // namespace
+
+std::size_t workspace_of(const NtXentForward& op, const SizingContext& context) {
+  Pieces pieces(nullptr);
+  forward_scratch(shape_of(op, context), choose_packing(op, context), pieces);
+  return pieces.taken();
+}
+
+std::size_t workspace_of(const NtXentBackward& op, const SizingContext& context) {
+  Pieces pieces(nullptr);
+  backward_scratch(shape_of(op, context), choose_packing(op, context), pieces);
+  return pieces.taken();
+}
+
+StepPointer prepare_step(const NtXentForward& op, const StepContext& context) {
+  const SimilarityShape shape = shape_of(op, context.sizing());
+  const Packing packing = choose_packing(op, context.sizing());
+  Pieces pieces(context.workspace().data());
+  const ForwardScratch scratch = forward_scratch(shape, packing, pieces);
+  const double inverse_temperature = 1 / double{op.temperature};
+  return make_step([=, u = context.tensor(op.u).as<float>(),
+                    u_all = context.tensor(op.u_all).as<float>(),
+                    lse = context.tensor(op.lse).as<float>(),
+                    sums = context.tensor(op.sums).as<double>(), stream = context.stream()] {
+    const auto inverse = static_cast<float>(inverse_temperature);
+    const bool packs = packing.depth > 0;
+    if (packs) {
+      with_half_type(packing.dtype, [&]<class T>(T) {
+        auto* packed = reinterpret_cast<T*>(scratch.packed);
+        pack_embeddings(shape, u_all, packing.depth, packed, nullptr, inverse, nullptr, stream);
+        similarity_softmax(shape, packed, packing.depth, inverse, scratch.partials, stream);
+      });
+    } else {
+      similarity_softmax(shape, u, u_all, inverse, scratch.partials, stream);
+    }
+    finish_rows(shape, scratch.partials, packs, inverse_temperature, lse, scratch.terms, stream);
+    sum_terms(scratch.terms, term_blocks(shape), kTerms, sums, stream);
+  });
+}
+
+StepPointer prepare_step(const NtXentBackward& op, const StepContext& context) {
+  const SimilarityShape shape = shape_of(op, context.sizing());
+  const Packing packing = choose_packing(op, context.sizing());
+  Pieces pieces(context.workspace().data());
+  const BackwardScratch scratch = backward_scratch(shape, packing, pieces);
+  const GradientParts parts{.du = context.tensor(op.du).as<float>(), .others = scratch.other_parts};
+  const double inverse_temperature = 1 / double{op.temperature};
+  const double factor = inverse_temperature / shape.columns;
+  return make_step([=, u = context.tensor(op.u).as<float>(),
+                    u_all = context.tensor(op.u_all).as<float>(),
+                    lse = context.tensor(op.lse).as<float>(),
+                    lse_all = context.tensor(op.lse_all).as<float>(),
+                    control = context.values<float>(op.control), stream = context.stream()] {
+    const auto inverse = static_cast<float>(inverse_temperature);
+    if (packing.depth > 0) {
+      with_half_type(packing.dtype, [&]<class T>(T) {
+        auto* packed = reinterpret_cast<T*>(scratch.packed);
+        pack_embeddings(shape, u_all, packing.depth, packed, lse_all, inverse, scratch.factors,
+                        stream);
+        similarity_gradient(shape, packed, scratch.factors, packing.depth, inverse, parts, stream);
+      });
+      sum_gradient_parts(shape, parts, factor / kWeightScale, control, stream);
+    } else {
+      similarity_gradient(shape, u, u_all, lse, lse_all, inverse, parts, stream);
+      sum_gradient_parts(shape, parts, factor, control, stream);
+    }
+  });
+}
+
+}  // namespace simclr::cuda
