@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <span>
 #include <utility>
 
 #include "simclr/core/check.hpp"
@@ -61,10 +62,10 @@ class Probe {
  private:
   [[nodiscard]] const Program& program() const { return executor_.program(); }
 
-  void upload(const std::vector<float>& images, const std::vector<std::int32_t>& labels) {
+  void upload(std::span<const float> images, const std::vector<std::int32_t>& labels) {
     const auto rest = std::copy(labels.begin(), labels.end(), labels_.begin());
     std::fill(rest, labels_.end(), kPadding);
-    executor_.upload(program().at("views"), const_buffer_span(std::span(images)));
+    executor_.upload(program().at("views"), const_buffer_span(images));
     executor_.upload(program().at("labels"),
                      const_buffer_span(std::span<const std::int32_t>(labels_)));
   }
