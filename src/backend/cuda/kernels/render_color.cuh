@@ -49,11 +49,13 @@ struct ColorOps {
   }
   /// The ops that come before contrast.
   [[nodiscard]] __device__ __forceinline__ Rgb<float> before_contrast(Rgb<float> p) const {
+#pragma unroll 1
     for (int i = 0; i < 4 && op(i) != ColorOp::contrast; ++i) p = apply(op(i), 0, p);
     return p;
   }
   [[nodiscard]] __device__ __forceinline__ Rgb<float> all(float mean_luma, Rgb<float> p) const {
     if (jitter) {
+#pragma unroll 1
       for (int i = 0; i < 4; ++i) p = apply(op(i), mean_luma, p);
     }
     if (gray) {

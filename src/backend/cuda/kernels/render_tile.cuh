@@ -69,54 +69,44 @@ struct Tile {
   }
 };
 
-/// Weights of an axis' outputs as PyTorch's antialiased interpolation has them (see resample.hpp of
-/// the CPU's kernels), before they are normalised.
-struct AxisFilter {
-  float scale, stretch, support;
-  int last_start;
-  bool bicubic;
+// Weights as PyTorch's antialiased interpolation has them (see resample.hpp of the CPU's kernels),
+// before they are normalised.
 
-  __device__ AxisFilter(const augment::Axis& axis, int taps, bool is_bicubic)
-      : scale(static_cast<float>(axis.in) / static_cast<float>(axis.out)),
-        stretch(larger(scale, 1.0F)),
-        support((is_bicubic ? 2.0F : 1.0F) * stretch),
-        last_start(axis.in - taps),
-        bicubic(is_bicubic) {}
-  [[nodiscard]] __device__ float center(int output) const {
-    return scale * (static_cast<float>(output) + 0.5F);
-  }
-  [[nodiscard]] __device__ int start(float center) const {
-    const int whole = static_cast<int>(larger(center - support + 0.5F, 0.0F));
-    return whole < last_start ? whole : last_start;
-  }
-  [[nodiscard]] __device__ float weight(int source, float center) const {
-    const float distance = (static_cast<float>(source) - center + 0.5F) / stretch;
-    return bicubic ? cubic_filter(distance) : triangle_filter(distance);
-  }
-};
+__device__ __forceinline__ float center_of(const TaskAxis& axis, int output) {
+  return axis.scale * (static_cast<float>(output) + 0.5F);
+}
+__device__ __forceinline__ int first_source_of(const TaskAxis& axis, float center) {
+  const int whole = static_cast<int>(larger(center - axis.support + 0.5F, 0.0F));
+  const int last = axis.axis.in - axis.taps;
+  return whole < last ? whole : last;
+}
+__device__ __forceinline__ float weight_of(const TaskAxis& axis, bool bicubic, int source,
+                                           float center) {
+  const float distance = (static_cast<float>(source) - center + 0.5F) * axis.inverse_stretch;
+  return bicubic ? cubic_filter(distance) : triangle_filter(distance);
+}
 
 /// The taps of the tile's columns. All threads call it; ends with a barrier.
 __device__ inline void prepare_columns(Tile& tile, bool bicubic) {
-  const augment::Axis& axis = tile.task.columns;
-  const int taps = tile.task.column_taps;
+  const TaskAxis axis = tile.task.columns;
+  const int taps = axis.taps;
   const int columns = tile.end - tile.first;
-  const AxisFilter filter(axis, taps, bicubic);
   std::int32_t* starts = tile.integers(tile.at.column_start);
   float* weights = tile.memory + tile.at.column_weight;
   for (int k = static_cast<int>(threadIdx.x); k < columns; k += kRenderThreads) {
     const int x = tile.first + k;
-    const int output = axis.first + (axis.mirrored ? axis.count - 1 - x : x);
+    const int output = axis.axis.first + (axis.axis.mirrored ? axis.axis.count - 1 - x : x);
     if (!tile.task.resample) {
       starts[k] = output;
       weights[k] = 1.0F;
       continue;
     }
-    const float center = filter.center(output);
-    const int start = filter.start(center);
+    const float center = center_of(axis, output);
+    const int start = first_source_of(axis, center);
     starts[k] = start;
     float sum = 0;
     for (int t = 0; t < taps; ++t) {
-      const float weight = filter.weight(start + t, center);
+      const float weight = weight_of(axis, bicubic, start + t, center);
       weights[t * columns + k] = weight;
       sum += weight;
     }
@@ -133,16 +123,15 @@ __device__ inline void prepare_columns(Tile& tile, bool bicubic) {
 
 /// The taps of row y, by one warp; returns its first source row. Ends with a warp barrier.
 __device__ inline int prepare_row(const Tile& tile, int y, bool bicubic, float* weights) {
-  const augment::Axis& axis = tile.task.rows;
+  const TaskAxis& axis = tile.task.rows;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  if (!tile.task.resample) return axis.first + y;
-  const int taps = tile.task.row_taps;
-  const AxisFilter filter(axis, taps, bicubic);
-  const float center = filter.center(axis.first + y);
-  const int start = filter.start(center);
+  if (!tile.task.resample) return axis.axis.first + y;
+  const int taps = axis.taps;
+  const float center = center_of(axis, axis.axis.first + y);
+  const int start = first_source_of(axis, center);
   float sum = 0;
   for (int t = lane; t < taps; t += kWarp) {
-    const float weight = filter.weight(start + t, center);
+    const float weight = weight_of(axis, bicubic, start + t, center);
     weights[t] = weight;
     sum += weight;
   }
@@ -156,8 +145,8 @@ __device__ inline int prepare_row(const Tile& tile, int y, bool bicubic, float* 
 __device__ __forceinline__ unsigned load_bytes(const std::uint8_t* from) {
   const auto address = reinterpret_cast<std::uintptr_t>(from);
   const auto* words = reinterpret_cast<const unsigned*>(address & ~std::uintptr_t{3});
-  const auto shift = static_cast<unsigned>(address & 3) * 8;
-  return __funnelshift_r(__ldg(words), __ldg(words + 1), shift);
+  // The shift is taken modulo 32: eight times the address' two lowest bits.
+  return __funnelshift_r(__ldg(words), __ldg(words + 1), static_cast<unsigned>(address) * 8);
 }
 /// Byte kIndex as a float: the low byte of 2^23 + byte, less 2^23.
 template <int kIndex>
@@ -173,12 +162,13 @@ __device__ inline void resample_vertically(const Tile& tile, int first_source, c
   const std::uint8_t* source = task.pixels + std::int64_t{first_source} * task.row_bytes +
                                std::int64_t{3} * tile.window_first;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int taps = task.rows.taps;
   for (int word = lane; word < tile.window_words; word += kWarp) {
     const std::uint8_t* from = source + std::int64_t{4} * word;
     float4 sum = {0, 0, 0, 0};
     if (task.resample) {
 #pragma unroll 4
-      for (int t = 0; t < task.row_taps; ++t, from += task.row_bytes) {
+      for (int t = 0; t < taps; ++t, from += task.row_bytes) {
         const unsigned bytes = load_bytes(from);
         const float weight = weights[t];
         sum.x += weight * byte_as_float<0>(bytes);
@@ -208,6 +198,7 @@ __device__ __forceinline__ void make_row(const Tile& tile, int y, bool bicubic, 
   __syncwarp();
 
   const int columns = tile.end - tile.first;
+  const int taps = tile.task.columns.taps;
   const std::int32_t* starts = tile.integers(tile.at.column_start);
   const float* weights = tile.memory + tile.at.column_weight;
   for (int k = lane; k < columns; k += kWarp) {
@@ -215,7 +206,7 @@ __device__ __forceinline__ void make_row(const Tile& tile, int y, bool bicubic, 
     const float* weight = weights + k;
     Rgb<float> sum = {0, 0, 0};
 #pragma unroll 4
-    for (int t = 0; t < tile.task.column_taps; ++t, source += 3, weight += columns) {
+    for (int t = 0; t < taps; ++t, source += 3, weight += columns) {
       sum.r += *weight * source[0];
       sum.g += *weight * source[1];
       sum.b += *weight * source[2];

@@ -133,18 +133,31 @@ void render_views(const ViewTask* tasks, std::int64_t views, bool jittered, cons
   launch(render_kernel, shape, stream, tasks, plan, settings, luma_sums, out);
 }
 
+namespace {
+
+TaskAxis task_axis(const augment::Axis& axis, Interpolation interpolation) {
+  TaskAxis task{.axis = axis, .taps = augment::count_taps(axis, interpolation)};
+  task.scale = static_cast<float>(axis.in) / static_cast<float>(axis.out);
+  const float stretch = std::max(task.scale, 1.0F);
+  task.inverse_stretch = 1.0F / stretch;
+  task.support = (interpolation == Interpolation::bicubic ? 2.0F : 1.0F) * stretch;
+  return task;
+}
+
+}  // namespace
+
 ViewTask make_view_task(const AugmentationConfig& config, const std::uint8_t* pixels, int height,
                         int width, const ViewParameters& parameters) {
   const augment::ViewGeometry geometry = augment::view_geometry(config, height, width, parameters);
   ViewTask task{.pixels = pixels + geometry.first_byte,
                 .row_bytes = static_cast<std::int32_t>(geometry.row_bytes),
-                .rows = geometry.rows,
-                .columns = geometry.columns,
+                .rows = {.axis = geometry.rows},
+                .columns = {.axis = geometry.columns},
                 .resample = geometry.resample,
                 .parameters = parameters};
   if (task.resample) {
-    task.row_taps = augment::count_taps(task.rows, config.interpolation);
-    task.column_taps = augment::count_taps(task.columns, config.interpolation);
+    task.rows = task_axis(geometry.rows, config.interpolation);
+    task.columns = task_axis(geometry.columns, config.interpolation);
   }
   if (parameters.blur) {
     task.blur_radius = blur_radius(blur_kernel_size(config.image_size) / 2, parameters.sigma);
@@ -159,8 +172,8 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
   TilePlan plan{.side = side};
   for (const ViewTask& task : tasks) {
     plan.radius = std::max(plan.radius, task.blur_radius);
-    plan.row_taps = std::max(plan.row_taps, task.row_taps);
-    plan.column_taps = std::max(plan.column_taps, task.column_taps);
+    plan.row_taps = std::max(plan.row_taps, task.rows.taps);
+    plan.column_taps = std::max(plan.column_taps, task.columns.taps);
   }
   std::size_t bytes = 0;
   for (int tiles = ceil_div(side, kWidestTile);; tiles *= 2) {
@@ -168,12 +181,12 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
     plan.tiles = ceil_div(side, plan.width);
     plan.source_columns = 0;
     for (const ViewTask& task : tasks) {
-      const augment::Axis& axis = task.columns;
+      const augment::Axis& axis = task.columns.axis;
       const int columns = std::min(plan.width + 2 * task.blur_radius, side);
-      const double scale = task.resample ? static_cast<double>(axis.in) / axis.out : 1.0;
+      const auto scale = static_cast<double>(task.columns.scale);
       // Starts are rounded down: their distance is that of the centres, or one more; another one
       // for the rounding of the centres themselves.
-      const int span = static_cast<int>((columns - 1) * scale) + 2 + task.column_taps;
+      const int span = static_cast<int>((columns - 1) * scale) + 2 + task.columns.taps;
       plan.source_columns = std::max(plan.source_columns, std::min(span, axis.in));
     }
     bytes = static_cast<std::size_t>(TileMemory(plan).words) * sizeof(float);
@@ -181,7 +194,7 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
   }
   if (bytes > shared_bytes_limit) {
     int longest = 0;
-    for (const ViewTask& task : tasks) longest = std::max(longest, task.columns.in);
+    for (const ViewTask& task : tasks) longest = std::max(longest, task.columns.axis.in);
     refuse(
         "views of {} pixels from {} columns of a stored image need {} bytes of the device's shared "
         "memory, which has {}; render on the host (--augment-on host) or store smaller images "

@@ -20,13 +20,21 @@ inline constexpr int kBlurOutputs = 4;
 /// Bytes after (and up to three before) stored pixels that kernels may read.
 inline constexpr std::size_t kPixelPadding = 16;
 
+/// An axis and its filter.
+struct TaskAxis {
+  augment::Axis axis;
+  std::int32_t taps = 1;
+  float scale = 1;            ///< source samples from an output to the next
+  float inverse_stretch = 1;  ///< of the filter, which widens when the image shrinks
+  float support = 0;          ///< source samples on either side of a centre
+};
+
 /// One view to be rendered.
 struct ViewTask {
   const std::uint8_t* pixels = nullptr;  ///< device: first pixel of the source window
   std::int32_t row_bytes = 0;
-  std::int32_t row_taps = 1, column_taps = 1;
   std::int32_t blur_radius = 0;  ///< 0: no blur
-  augment::Axis rows, columns;
+  TaskAxis rows, columns;
   bool resample = true;  ///< as in ViewGeometry
   ViewParameters parameters;
 };
