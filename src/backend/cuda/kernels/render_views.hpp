@@ -13,8 +13,9 @@
 
 namespace simclr::cuda {
 
-/// Rows that a block makes at once, a warp each.
-inline constexpr int kRowsAtOnce = 8;
+/// Rows that a block makes at once: eight warps, two neighbours each.
+inline constexpr int kRenderWarps = 8;
+inline constexpr int kRowsAtOnce = 2 * kRenderWarps;
 /// Adjacent outputs of the blur that a thread sums up.
 inline constexpr int kBlurOutputs = 4;
 /// Bytes after (and up to three before) stored pixels that kernels may read.
@@ -50,7 +51,7 @@ struct TilePlan {
   int tiles = 1;
   int width = 0;           ///< of a tile, a multiple of kBlurOutputs; the last one may be narrower
   int radius = 0;          ///< largest of any view
-  int row_taps = 1;        ///< most of any view
+  int row_span = 1;        ///< most source rows that two rows are made from
   int column_taps = 1;     ///< most of any view
   int source_columns = 0;  ///< most that a tile needs, of the stored image
 
