@@ -30,16 +30,19 @@ function(simclr_set_test_properties name labels processors timeout)
   endif()
   set_tests_properties(${name} PROPERTIES
     LABELS "${labels}" PROCESSORS ${processors} TIMEOUT ${timeout} SKIP_RETURN_CODE 77
+    COST ${timeout}  # what may take long starts first, so that nothing is left to wait for
     ENVIRONMENT "${environment}")
 endfunction()
 
-# simclr_test(<name> SOURCES ... [DEPENDS ...] [LABELS unit ...] [RANKS 1 2 4] [TIMEOUT s])
+# simclr_test(<name> SOURCES ... [DEPENDS ...] [LABELS unit ...] [RANKS 1 2 4] [SHARDS n] [TIMEOUT s])
 #
-# One GoogleTest program. Without RANKS every test case becomes a ctest test of its own. With RANKS
-# the whole program is registered once for each number of ranks, as <name>.ranks<n>, with a main that
-# starts MPI and returns the maximum of all ranks' results.
+# One GoogleTest program. Without RANKS every test case becomes a ctest test of its own, or, where
+# there are hundreds of short ones, n tests <name>.shard<i> share them: starting a program takes
+# longer than most cases. With RANKS the whole program is registered once for each number of ranks,
+# as <name>.ranks<n>, with a main that starts MPI and returns the maximum of all ranks' results.
+# Builds with sanitizers leave out what is not labelled asan.
 function(simclr_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LABELS;RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;SHARDS" "SOURCES;DEPENDS;LABELS;RANKS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -58,11 +61,23 @@ function(simclr_test name)
   endif()
   target_compile_definitions(${name} PRIVATE SIMCLR_PYTHON="${SIMCLR_PYTHON}"
                              SIMCLR_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  if(SIMCLR_SANITIZE AND NOT asan IN_LIST ARG_LABELS)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+    return()
+  endif()
   if(ARG_RANKS)
     foreach(ranks IN LISTS ARG_RANKS)
       add_test(NAME ${name}.ranks${ranks}
                COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe -n ${ranks} $<TARGET_FILE:${name}>)
       simclr_set_test_properties(${name}.ranks${ranks} "${ARG_LABELS}" ${ranks} ${ARG_TIMEOUT})
+    endforeach()
+  elseif(ARG_SHARDS)
+    foreach(shard RANGE 1 ${ARG_SHARDS})
+      add_test(NAME ${name}.shard${shard} COMMAND ${name})
+      simclr_set_test_properties(${name}.shard${shard} "${ARG_LABELS}" 1 ${ARG_TIMEOUT})
+      math(EXPR index "${shard} - 1")
+      set_property(TEST ${name}.shard${shard} APPEND PROPERTY
+                   ENVIRONMENT GTEST_TOTAL_SHARDS=${ARG_SHARDS} GTEST_SHARD_INDEX=${index})
     endforeach()
   else()
     gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST)

@@ -24,15 +24,17 @@ check() {
 cpp_files() { git ls-files --cached --others --exclude-standard -- '*.cpp' '*.hpp'; }
 shell_files() { git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run; }
 
-layout() { cpp_files | xargs clang-format --dry-run -Werror; }
+cuda_files() { git ls-files --cached --others --exclude-standard -- '*.cu' '*.cuh'; }
+layout() { { cpp_files; cuda_files; } | xargs clang-format --dry-run -Werror; }
 shells() { shell_files | xargs shellcheck; }
 pythons() {
   git ls-files --cached --others --exclude-standard -- '*.py' |
     xargs -n1 /usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])'
 }
 tidy() {
+  python3 scripts/tidy_commands.py "$build" "$build/tidy" || return 1
   cpp_files | grep '\.cpp$' |
-    xargs -P "$(nproc)" -n1 clang-tidy-16 -p "$build" --quiet 2>/dev/null
+    xargs -P "$(nproc)" -n1 clang-tidy-16 -p "$build/tidy" --quiet 2>/dev/null
 }
 
 check "clang-format" layout

@@ -95,7 +95,7 @@ def run_case(program, description, images):
 
 
 def main():
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as directory:
         program = Program(sys.argv[1], directory)
         small, _ = striped_images(6, 32, 4, 1)
