@@ -91,7 +91,7 @@ double matrix_product_gflops(Backend& backend, int repeats) {
 }
 
 /// Ops: normalise, loss forward, loss backward.
-Program record_loss(const BenchConfig& config, std::int64_t views) {
+Program record_loss(const BenchConfig& config, std::int64_t views, DType similarity) {
   const Shape shape{views, config.embedding_dim};
   Recorder r;
   const TensorId z = r.named("z", shape, DType::f32, Storage::input);
@@ -101,16 +101,26 @@ Program record_loss(const BenchConfig& config, std::int64_t views) {
   const TensorId sums = r.named("loss_sums", {3}, DType::f64, Storage::output);
   const TensorId du = r.tensor("du", shape, DType::f32);
   r.emit(L2Normalize{.z = z, .u = u, .inverse_norm = inverse_norm});
-  r.emit(NtXentForward{
-      .u = u, .u_all = u, .lse = lse, .sums = sums, .temperature = config.temperature});
-  r.emit(NtXentBackward{
-      .u = u, .u_all = u, .lse = lse, .lse_all = lse, .du = du, .temperature = config.temperature});
+  r.emit(NtXentForward{.u = u,
+                       .u_all = u,
+                       .lse = lse,
+                       .sums = sums,
+                       .temperature = config.temperature,
+                       .similarity = similarity});
+  r.emit(NtXentBackward{.u = u,
+                        .u_all = u,
+                        .lse = lse,
+                        .lse_all = lse,
+                        .du = du,
+                        .temperature = config.temperature,
+                        .similarity = similarity});
   return r.finish();
 }
 
-void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, double gemm) {
+void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, DType similarity,
+               double gemm) {
   // Every arena tensor is written (poisoned) first: what the process grows by is the loss's own.
-  Executor executor(record_loss(config, views), backend, {}, {.poison_arena = true});
+  Executor executor(record_loss(config, views, similarity), backend, {}, {.poison_arena = true});
   const std::vector<float> z = pseudo_random(views * config.embedding_dim);
   executor.upload(executor.program().at("z"), const_buffer_span(std::span(z)));
   executor.run(0, 1);
@@ -144,11 +154,14 @@ int run_bench_loss(Invocation& invocation) {
   const MachineLimits limits = measure_limits(*backend, threads);
   const double gemm = matrix_product_gflops(*backend, config.repeats);
   fmt::print("{}\nmatrix product 2048 x 2048 x 2048, f32: {:.1f} GFLOP/s\n", limits.text(), gemm);
-  fmt::print("NT-Xent, {} dimensions, T = {}\n", config.embedding_dim, config.temperature);
+  const DType similarity = activation_type(resolve_precision(config.device, *backend));
+  fmt::print("NT-Xent, {} dimensions, T = {}, {}\n", config.embedding_dim, config.temperature,
+             name_of(similarity));
   fmt::print("{:>7} {:>11} {:>11} {:>9} {:>9} {:>11} {:>11} {:>9} {:>9}\n", "views", "forward ms",
              "backward ms", "GFLOP/s", "of GEMM", "scratch MB", "grown MB", "loss", "ln(2N-1)");
   std::ranges::sort(config.views);
-  for (const std::int64_t views : config.views) time_loss(config, *backend, views, gemm);
+  for (const std::int64_t views : config.views)
+    time_loss(config, *backend, views, similarity, gemm);
   return 0;
 }
 

@@ -16,10 +16,10 @@ using Clock = std::chrono::steady_clock;
 constexpr int kRuns = 10;              // enqueued together, so that starting them costs nothing
 constexpr int kRepeats = 3;            // of which the best counts
 constexpr double kLongEnough = 10e-3;  // seconds of kRuns: greater problems are no faster
-constexpr std::int64_t kFirstRows = 1024;
-constexpr std::int64_t kFirstChannels = 64;
-constexpr int kLargestDoubling = 5;                         // 32768 x 2048 x 2048
-constexpr std::int64_t kFirstCopy = std::int64_t{1} << 20;  // elements
+constexpr std::int64_t kFirstRows = 512;
+constexpr std::int64_t kFirstChannels = 32;
+constexpr int kLargestDoubling = 6;                         // 32768 x 2048 x 2048
+constexpr std::int64_t kFirstCopy = std::int64_t{1} << 18;  // elements
 constexpr std::int64_t kLargestCopy = std::int64_t{1} << 28;
 
 /// Seconds of one run of a program of one op.

@@ -12,9 +12,10 @@
 namespace simclr {
 namespace {
 
-// Large enough for the matrix units, small enough for a block of similarities to stay near.
+// Large enough for the matrix units. The queries go to the device once for every block of the bank,
+// of which a block and its similarities must fit there.
 constexpr std::int64_t kQueryBlock = 512;
-constexpr std::int64_t kBankBlock = 4096;
+constexpr std::int64_t kBankBlock = 16384;
 
 struct Neighbour {
   float similarity = 0;

@@ -90,11 +90,29 @@ TEST_F(Knn, AgreesWithBruteForce) {
 }
 
 TEST_F(Knn, CoversBanksAndTestSetsOfSeveralBlocks) {
-  const auto bank = clustered_features(4500, 8, 3, 1);
-  const auto test = clustered_features(1100, 8, 3, 2);
+  const auto bank = clustered_features(16500, 8, 3, 1);
+  const auto test = clustered_features(520, 8, 3, 2);
   const KnnConfig config{50, 0.1, 3};
   EXPECT_LE(std::abs(measure(bank, test, config).top1 - brute_force(bank, test, config).top1),
-            2.5 / 1100);
+            1.5 / 520);
+}
+
+LabelledFeatures equal_features(std::size_t rows, std::int32_t label) {
+  LabelledFeatures features{8, std::vector<float>(rows * 8),
+                            std::vector<std::int32_t>(rows, label)};
+  for (std::size_t i = 0; i < features.values.size(); i += 8) features.values[i] = 2;
+  return features;
+}
+
+// All rows are equally near, and the first ten alone are of the right class.
+TEST_F(Knn, TakesTheEarlierOfEquallyNearRows) {
+  for (const std::size_t rows : {40, 16500}) {
+    LabelledFeatures bank = equal_features(rows, 0);
+    std::fill_n(bank.labels.begin(), 10, 1);
+    const LabelledFeatures test = equal_features(5, 1);
+    EXPECT_EQ(measure(bank, test, {19, 0.1, 2}).top1, 1) << rows;
+    EXPECT_EQ(measure(bank, test, {20, 0.1, 2}).top1, 0) << rows;  // ten to ten: the lower class
+  }
 }
 
 TEST_F(Knn, FindsTheSampleItself) {

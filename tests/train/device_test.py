@@ -30,6 +30,12 @@ class DeviceTest(TrainingTest):
         for name in ("step", "op", "loss"):
             self.refused("bench", name, "--device", "cuda")
 
+    def test_what_only_a_gpu_can_do_is_refused(self):
+        for option, value in (("cache", "device"), ("precision", "fp16")):
+            done = self.pretrain(expect=2, max_steps=1, **{option: value})
+            self.assertRegex(done.stderr, rf"^simclr: error: option --{option}: [^\n]+\n$")
+            self.assertFalse(self.run_dir.exists())
+
     def test_auto_computes_on_the_cpu_and_says_why(self):
         done = self.pretrain(max_steps=1)
         line = r"--device auto: computing on the CPU: .*(no CUDA backend|no CUDA device|driver)"

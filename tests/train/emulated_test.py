@@ -6,19 +6,17 @@ import gzip
 import json
 import os
 import subprocess
-import unittest
-from pathlib import Path
 
 import h5py
 import numpy as np
 
-from training_runs import IMAGES, MPIEXEC, SIMCLR, TrainingTest, main
+from training_runs import IMAGES, SIMCLR, TrainingTest, main
 
 LABELS = IMAGES.with_name("t10k-labels-idx1-ubyte.gz")
 # Small: every thread of every block is run one after the other.
 TINY = {"image-size": 8, "batch-size": 8, "embedding-dim": 16, "device": "cuda", "plan-cache": "none"}
+SMALL = ["--encoder", "resnet18", "--width", "0.125", "--stem", "cifar", "--image-size", "8"]
 LABELLED = {"train": (0, 48), "test": (48, 24)}  # first image, images
-CLASSES = 10
 
 
 def pack_labelled(directory, name):
@@ -46,6 +44,13 @@ class EmulatedTest(TrainingTest):
     def bytes_of(self, run_dir, step):
         return self.checkpoint(step, self.run_dir.parent / run_dir).read_bytes()
 
+    def parameters(self, run_dir, step):
+        with h5py.File(self.checkpoint(step, self.run_dir.parent / run_dir), "r") as file:
+            values = {}
+            file["parameters"].visititems(
+                lambda name, item: values.update({name: item[:].tobytes()}) if hasattr(item, "shape") else None)
+        return values
+
     # ---- pretraining ------------------------------------------------------------------------------
 
     def test_run(self):
@@ -61,6 +66,12 @@ class EmulatedTest(TrainingTest):
         self.assertEqual(environment["ranks"][0]["device"], "cuda")
         self.assertEqual(environment["ranks"][0]["model"], "emulated device")
         self.assertIn("forward", " ".join(environment["convolution_plans"]["choices"]))
+
+    def test_resident(self):
+        """A data set that stays on the device gives the same views."""
+        self.train("stored", 3, cache="node")
+        self.train("resident", 3, cache="device")
+        self.assertEqual(self.loss_of("resident"), self.loss_of("stored"))
 
     def test_restart(self):
         """4 = 2 + 2 bit for bit, in the precision that auto means on a GPU."""
@@ -94,16 +105,20 @@ class EmulatedTest(TrainingTest):
         self.assert_close(self.loss_of("two"), self.loss_of("one"), 1e-3)
 
     def test_fp16(self):
-        """The scaled loss gives the CPU's fp32 losses; its scale is part of a restart."""
-        self.train("fp32", 4, device="cpu")
-        self.train("fp16", 4, precision="fp16")
-        self.assert_close(self.loss_of("fp16"), self.loss_of("fp32"), 2e-2)
+        """The first scale is too large for this network: steps are skipped until it fits."""
+        self.train("fp32", 2, device="cpu")
+        self.train("fp16", 6, precision="fp16", checkpoint_steps="1,2,3,4,5")
+        self.assert_close(self.loss_of("fp16")[:2], self.loss_of("fp32"), 2e-2)
         rows = self.rows(self.run_dir.parent / "fp16")
-        for row in rows:
-            self.assertEqual(row["loss_scale"] * 2 ** row["skipped_steps"], 65536)
-        self.train("restarted", 2, precision="fp16")
-        self.train("restarted", 4)
-        self.assertEqual(self.bytes_of("fp16", 4), self.bytes_of("restarted", 4))
+        skipped = [0] + [row["skipped_steps"] for row in rows]
+        self.assertEqual([row["loss_scale"] for row in rows], [65536 >> count for count in skipped[1:]])
+        kept = [self.parameters("fp16", step) == self.parameters("fp16", step + 1) for step in range(1, 6)]
+        self.assertEqual(kept, [after > before for before, after in zip(skipped[1:], skipped[2:])])
+        self.assertTrue(any(kept) and not all(kept), skipped)
+
+        self.train("restarted", 3, precision="fp16")
+        self.train("restarted", 6, checkpoint_steps="1,2,3,4,5")
+        self.assertEqual(self.bytes_of("fp16", 6), self.bytes_of("restarted", 6))
 
     def test_nan(self):
         """The first offending op is named, also when the next batch is staged already."""
@@ -118,11 +133,10 @@ class EmulatedTest(TrainingTest):
     # ---- evaluation ---------------------------------------------------------------------------------
 
     def evaluate(self, command, *options, device="cuda"):
-        """The result of an evaluation of the untrained encoder, or of `embed` (h)."""
+        """The result of an evaluation of an encoder that the CPU has trained, or of `embed` (h)."""
         if not hasattr(self, "labelled"):
             self.labelled = {name: pack_labelled(self.run_dir.parent, name) for name in LABELLED}
-            self.train("run", 0, device="cpu", checkpoint_steps=0)
-            self.train("run", 1, device="cpu")
+            self.train("run", 6, device="cpu")
         output = self.run_dir.parent / f"{command}-{device}.{'h5' if command == 'embed' else 'json'}"
         data = (["--data", self.labelled["test"]] if command == "embed" else
                 ["--train-data", self.labelled["train"], "--test-data", self.labelled["test"]])
@@ -147,7 +161,7 @@ class EmulatedTest(TrainingTest):
         self.assert_same_accuracy("knn", "--neighbours", 5)
 
     def test_linear_cached(self):
-        gpu, cpu = self.assert_same_accuracy("linear-eval")
+        gpu, cpu = self.assert_same_accuracy("linear-eval", "--max-iterations", 10)
         self.assertAlmostEqual(gpu["train_loss"], cpu["train_loss"], delta=1e-3)
 
     def test_linear_augmented(self):
@@ -163,18 +177,21 @@ class EmulatedTest(TrainingTest):
 
     # ---- benchmarks -----------------------------------------------------------------------------------
 
-    def test_bench(self):
-        shared = ["--device", "cuda", "--plan-cache", "none", "--repeats", "1"]
-        small = ["--encoder", "resnet18", "--width", "0.125", "--stem", "cifar", "--image-size", "8"]
-        for command in (["op", *small, "--views", "4"], ["loss", "--views", "64", "--embedding-dim", "16"]):
-            done = subprocess.run([SIMCLR, "bench", *command, *shared], capture_output=True, text=True,
-                                  check=False)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertRegex(done.stdout, "limits of emulated device")
-        done = subprocess.run([SIMCLR, "bench", "step", *small, "--batch-size", "2", "--json", *shared],
-                              capture_output=True, text=True, check=False)
+    def bench(self, command, *options):
+        done = subprocess.run([SIMCLR, "bench", command, *options, "--device", "cuda", "--plan-cache", "none",
+                               "--repeats", "1"], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
-        result = json.loads(done.stdout)
+        return done.stdout
+
+    def test_bench_op(self):
+        self.assertRegex(self.bench("op", *SMALL, "--views", "4"), "limits of emulated device.*\n.*bf16")
+
+    def test_bench_loss(self):
+        self.assertRegex(self.bench("loss", "--views", "64", "--embedding-dim", "16"),
+                         "limits of emulated device")
+
+    def test_bench_step(self):
+        result = json.loads(self.bench("step", *SMALL, "--batch-size", "2", "--json"))
         self.assertGreater(result["views_per_second"], 0)
         self.assertIsNone(result["seconds_forward"])
 

@@ -176,8 +176,8 @@ struct NtXentForward {
   TensorId u, u_all, lse, sums;
   float temperature = 0.1F;
   int rank = 0;
-  /// The narrowest type in which embeddings may enter matrix units; sums, lse and sums of products
-  /// are f32 or wider. 16 bits: rows of u are unit vectors. A backend may keep to f32.
+  /// The narrowest type in which embeddings may enter matrix units; everything summed is f32 or
+  /// wider. With 16 bits the rows of u are unit vectors. A backend may keep to f32.
   DType similarity = DType::f32;
 };
 /// du (V,D) = S/(2N*T) * [ sum_j (P_ij + P_ji) u_j - 2 u_partner ], 2N = R*V. S is the loss scale,

@@ -25,7 +25,7 @@ enum class ConvolutionKind : std::uint8_t { forward, backward_data, backward_wei
 struct ConvolutionShape {
   ConvolutionKind kind = ConvolutionKind::forward;
   DType dtype = DType::f32;           ///< of activations and of the filter
-  DType gradient_dtype = DType::f32;  ///< of dw: f32, or `dtype`
+  DType gradient_dtype = DType::f32;  ///< of dw: f32, or `dtype`; matters to backward_weights only
   std::int64_t images = 1, height = 1, width = 1, in_channels = 1;
   std::int64_t out_height = 1, out_width = 1, out_channels = 1;
   int kernel = 1, stride = 1, padding = 0;
@@ -71,7 +71,10 @@ class ConvolutionPlans {
 
   /// shape.text() -> choice() of every plan that is in use, for environment.json and checkpoints.
   [[nodiscard]] std::map<std::string, std::string> choices() const;
-  /// Choices of the run that is resumed; they win over the cache and over measuring.
+  /// Choices of the run that is resumed, or of rank 0: they win over the cache and over measuring,
+  /// for shapes that are asked for from now on. Ranks measure alike but not the same: any mixture
+  /// is correct, but only ranks that all follow one stored map repeat a run bit for bit. One that
+  /// names an engine which is not to be had is a warning, and measured anew.
   void prefer(const std::map<std::string, std::string>& choices);
 
  private:

@@ -72,7 +72,7 @@ void clear_padding(float* rows, const Layout& layout, cudaStream_t stream) {
 StepPointer prepare_step(const MatMul& op, const StepContext& context) {
   const auto* x = context.tensor(op.x).as<float>();
   const auto* w = context.tensor(op.w).as<float>();
-  const float* bias = context.values<float>(op.bias);
+  const auto* bias = context.values<float>(op.bias);
   auto* y = context.tensor(op.y).as<float>();
   return make_step([=, product = product_of(op, context.sizing()), layout = context.layout(op.y),
                     workspace = context.workspace(), stream = context.stream()] {
@@ -96,7 +96,7 @@ StepPointer prepare_step(const MatMulBackwardWeights& op, const StepContext& con
   const auto* x = context.tensor(op.x).as<float>();
   const auto* dy = context.tensor(op.dy).as<float>();
   auto* dw = context.tensor(op.dw).as<float>();
-  float* dbias = context.values<float>(op.dbias);
+  auto* dbias = context.values<float>(op.dbias);
   return make_step([=, product = product_of(op, context.sizing()), layout = context.layout(op.dy),
                     workspace = context.workspace(), stream = context.stream()] {
     product->run(dy, x, nullptr, dw, workspace, stream);

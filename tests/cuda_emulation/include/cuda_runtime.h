@@ -4,9 +4,9 @@
 // be checked without a device. Streams execute at once and in order, graphs record and replay.
 //
 // What it can show: results, out-of-bounds accesses (guard pages, AddressSanitizer), host code that
-// reads device memory, divergent barriers, launches that a device would refuse. What it cannot: data
-// races between threads or streams, speed, anything of the libraries (cuDNN, cuBLASLt; of NCCL only
-// what include/nccl.h says).
+// reads device memory, divergent barriers, launches that a device would refuse. What it cannot:
+// data races between threads or streams, speed, anything of the libraries (cuDNN, cuBLASLt; of NCCL
+// only what include/nccl.h says).
 
 #include <algorithm>
 #include <bit>

@@ -22,8 +22,7 @@ __device__ inline void prepare_blur(const Tile& tile, int radius, float sigma) {
   for (int k = static_cast<int>(threadIdx.x); k < count; k += kRenderThreads) {
     const int distance = k - (kBlurOutputs - 1) - radius;
     const bool inside = -radius <= distance && distance <= radius;
-    const float weight = radius > 0 && inside ? gaussian(distance, sigma) / sum : 1.0F;
-    weights[k] = inside ? weight : 0.0F;
+    weights[k] = inside ? gaussian(distance, sigma) / sum : 0.0F;
   }
 }
 
@@ -33,9 +32,11 @@ __device__ inline void prepare_blur(const Tile& tile, int radius, float sigma) {
 template <class Read>
 __device__ __forceinline__ void blur_outputs(const float* weights, int radius,
                                              float (&sums)[kBlurOutputs], Read&& read) {
+  if (radius == 0) return read(0, sums);
 #pragma unroll
   for (float& sum : sums) sum = 0;
   float4 low = *reinterpret_cast<const float4*>(weights);
+#pragma unroll 2
   for (int t = 0; t < 2 * radius + kBlurOutputs; t += 4) {
     const float4 high = *reinterpret_cast<const float4*>(weights + t + 4);
     const float w[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
@@ -50,22 +51,24 @@ __device__ __forceinline__ void blur_outputs(const float* weights, int radius,
   }
 }
 
-/// Horizontal pass over the rows y .. y + 7 in `plain`, into the ring. Lanes are four rows of eight
-/// neighbours each: with an odd pitch no two of them meet in a bank.
+/// Horizontal pass over the kRowsAtOnce rows from y on in `plain`, into the ring. Lanes are four
+/// rows of eight neighbours each: with an odd pitch no two of them meet in a bank.
 __device__ inline void blur_rows(const Tile& tile, int y, int radius, int width) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const float* weights = tile.memory + tile.at.blur_weight;
   constexpr int kWarpColumns = 8 * kBlurOutputs;
-  const int units = ceil_div(width, kWarpColumns) * 2 * 3;
-  for (int unit = warp; unit < units; unit += kRowsAtOnce) {
+  constexpr int kWarpRows = 4;
+  constexpr int kRowGroups = kRowsAtOnce / kWarpRows;
+  const int units = ceil_div(width, kWarpColumns) * kRowGroups * 3;
+  for (int unit = warp; unit < units; unit += kRenderWarps) {
     const int channel = unit % 3;
-    const int row = unit / 3 % 2 * 4 + lane / 8;
-    const int x = unit / 6 * kWarpColumns + lane % 8 * kBlurOutputs;
+    const int row = unit / 3 % kRowGroups * kWarpRows + lane / 8;
+    const int x = unit / 3 / kRowGroups * kWarpColumns + lane % 8 * kBlurOutputs;
     if (x >= width || y + row >= tile.plan.side) continue;
     const float* source = tile.memory + tile.at.plain + row * tile.at.plain_pitch + 3 * x + channel;
     float sums[kBlurOutputs];
-    blur_outputs(weights, radius, sums, [&](int t, float(&values)[4]) {
+    blur_outputs(weights, radius, sums, [&](int t, float(&values)[kBlurOutputs]) {
 #pragma unroll
       for (int u = 0; u < 4; ++u) values[u] = source[3 * (t + u)];
     });
@@ -113,7 +116,7 @@ __device__ inline void write_rows(const Tile& tile, const RowsOut& rows, int rad
     for (; j >= floats; j -= floats) ++group;
     if (group >= rows.groups) break;
     float sums[kBlurOutputs];
-    blur_outputs(weights, radius, sums, [&](int t, float(&values)[4]) {
+    blur_outputs(weights, radius, sums, [&](int t, float(&values)[kBlurOutputs]) {
       const int4 at = *reinterpret_cast<const int4*>(offsets + group * kBlurOutputs + t);
       values[0] = ring[at.x + j];
       values[1] = ring[at.y + j];

@@ -1,11 +1,12 @@
 #pragma once
-// Colour jitter and grayscale of a pixel, and the exact sum of a view's luma that contrast needs.
+// Colour jitter and grayscale of two pixels at once (one choice of the op serves both), and the
+// exact sum of a view's luma that contrast needs.
 
 #include <cuda_runtime.h>
 
 #include <cstdint>
 
-#include "render_views.hpp"
+#include "render_tile.cuh"
 #include "simclr/augment/pixels.hpp"
 
 namespace simclr::cuda {
@@ -32,33 +33,39 @@ struct ColorOps {
   [[nodiscard]] __device__ __forceinline__ ColorOp op(int position) const {
     return static_cast<ColorOp>(order >> (8 * position) & 0xFFU);
   }
-  [[nodiscard]] __device__ __forceinline__ Rgb<float> apply(ColorOp op, float mean_luma,
-                                                            Rgb<float> p) const {
+  [[nodiscard]] __device__ __forceinline__ PixelPair apply(ColorOp op, float mean_luma,
+                                                           PixelPair p) const {
+    const auto both = [&](auto&& adjust) { return PixelPair{adjust(p.upper), adjust(p.lower)}; };
     switch (op) {
       case ColorOp::brightness:
-        return additive_brightness ? add_brightness(p, brightness)
-                                   : adjust_brightness(p, brightness);
+        return both([&](Rgb<float> pixel) {
+          return additive_brightness ? add_brightness(pixel, brightness)
+                                     : adjust_brightness(pixel, brightness);
+        });
       case ColorOp::contrast:
-        return adjust_contrast(p, mean_luma, contrast);
+        return both([&](Rgb<float> pixel) { return adjust_contrast(pixel, mean_luma, contrast); });
       case ColorOp::saturation:
-        return adjust_saturation(p, saturation);
+        return both([&](Rgb<float> pixel) { return adjust_saturation(pixel, saturation); });
       case ColorOp::hue:
-        return adjust_hue(p, hue);
+        return both([&](Rgb<float> pixel) { return adjust_hue(pixel, hue); });
     }
     return p;
   }
   /// The ops that come before contrast.
-  [[nodiscard]] __device__ __forceinline__ Rgb<float> before_contrast(Rgb<float> p) const {
+  [[nodiscard]] __device__ __forceinline__ PixelPair before_contrast(PixelPair p) const {
+#pragma unroll 1
     for (int i = 0; i < 4 && op(i) != ColorOp::contrast; ++i) p = apply(op(i), 0, p);
     return p;
   }
-  [[nodiscard]] __device__ __forceinline__ Rgb<float> all(float mean_luma, Rgb<float> p) const {
+  [[nodiscard]] __device__ __forceinline__ PixelPair all(float mean_luma, PixelPair p) const {
     if (jitter) {
+#pragma unroll 1
       for (int i = 0; i < 4; ++i) p = apply(op(i), mean_luma, p);
     }
     if (gray) {
-      const float value = luma(p);
-      p = {value, value, value};
+      const float upper = luma(p.upper);
+      const float lower = luma(p.lower);
+      p = {{upper, upper, upper}, {lower, lower, lower}};
     }
     return p;
   }

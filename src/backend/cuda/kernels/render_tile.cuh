@@ -1,7 +1,8 @@
 #pragma once
 // One block's part of a view: where it lies, its shared memory, and its rows from stored pixels to
-// resampled ones. Resampling is separable: a warp makes a row, first vertically from bytes into its
-// window of shared memory, then horizontally.
+// resampled ones. Resampling is separable: a warp makes two neighbouring rows, which share most of
+// their source rows, first vertically from bytes into its window of shared memory, then
+// horizontally.
 
 #include <cuda_runtime.h>
 
@@ -14,13 +15,13 @@
 
 namespace simclr::cuda {
 
-inline constexpr int kRenderThreads = kRowsAtOnce * kWarp;
+inline constexpr int kRenderThreads = kRenderWarps * kWarp;
 
 /// Offsets into a block's shared memory, in words of 4 bytes. What luma needs comes first.
 struct TileMemory {
   int column_start;   ///< (columns): first source column of an output, from the image's left
   int column_weight;  ///< (column_taps, columns)
-  int row_weight;     ///< (kRowsAtOnce, row_taps)
+  int row_weight;     ///< (kRenderWarps, row_span, 2): of both rows of a warp
   int window;         ///< (kRowsAtOnce, window_pitch): source columns, vertically resampled
   int plain;          ///< (kRowsAtOnce, plain_pitch): rows before the blur, with margins
   int ring;         ///< (ring_rows, ring_pitch): finished rows, or those between the blur's passes
@@ -40,7 +41,7 @@ struct TileMemory {
     column_start = 0;
     column_weight = column_start + round_up(plan.columns());
     row_weight = column_weight + round_up(plan.column_taps * plan.columns());
-    window = row_weight + round_up(kRowsAtOnce * plan.row_taps);
+    window = row_weight + round_up(kRenderWarps * plan.row_span * 2);
     plain = window + kRowsAtOnce * window_pitch;
     // The last thread of a row reads up to two pixels too many.
     ring = plain + (plan.radius > 0 ? round_up(kRowsAtOnce * plain_pitch + 6) : 0);
@@ -69,54 +70,44 @@ struct Tile {
   }
 };
 
-/// Weights of an axis' outputs as PyTorch's antialiased interpolation has them (see resample.hpp of
-/// the CPU's kernels), before they are normalised.
-struct AxisFilter {
-  float scale, stretch, support;
-  int last_start;
-  bool bicubic;
+// Weights as PyTorch's antialiased interpolation has them (see resample.hpp of the CPU's kernels),
+// before they are normalised.
 
-  __device__ AxisFilter(const augment::Axis& axis, int taps, bool is_bicubic)
-      : scale(static_cast<float>(axis.in) / static_cast<float>(axis.out)),
-        stretch(larger(scale, 1.0F)),
-        support((is_bicubic ? 2.0F : 1.0F) * stretch),
-        last_start(axis.in - taps),
-        bicubic(is_bicubic) {}
-  [[nodiscard]] __device__ float center(int output) const {
-    return scale * (static_cast<float>(output) + 0.5F);
-  }
-  [[nodiscard]] __device__ int start(float center) const {
-    const int whole = static_cast<int>(larger(center - support + 0.5F, 0.0F));
-    return whole < last_start ? whole : last_start;
-  }
-  [[nodiscard]] __device__ float weight(int source, float center) const {
-    const float distance = (static_cast<float>(source) - center + 0.5F) / stretch;
-    return bicubic ? cubic_filter(distance) : triangle_filter(distance);
-  }
-};
+__device__ __forceinline__ float center_of(const TaskAxis& axis, int output) {
+  return axis.scale * (static_cast<float>(output) + 0.5F);
+}
+__device__ __forceinline__ int first_source_of(const TaskAxis& axis, float center) {
+  const int whole = static_cast<int>(larger(center - axis.support + 0.5F, 0.0F));
+  const int last = axis.axis.in - axis.taps;
+  return whole < last ? whole : last;
+}
+__device__ __forceinline__ float weight_of(const TaskAxis& axis, bool bicubic, int source,
+                                           float center) {
+  const float distance = (static_cast<float>(source) - center + 0.5F) * axis.inverse_stretch;
+  return bicubic ? cubic_filter(distance) : triangle_filter(distance);
+}
 
 /// The taps of the tile's columns. All threads call it; ends with a barrier.
 __device__ inline void prepare_columns(Tile& tile, bool bicubic) {
-  const augment::Axis& axis = tile.task.columns;
-  const int taps = tile.task.column_taps;
+  const TaskAxis axis = tile.task.columns;
+  const int taps = axis.taps;
   const int columns = tile.end - tile.first;
-  const AxisFilter filter(axis, taps, bicubic);
   std::int32_t* starts = tile.integers(tile.at.column_start);
   float* weights = tile.memory + tile.at.column_weight;
   for (int k = static_cast<int>(threadIdx.x); k < columns; k += kRenderThreads) {
     const int x = tile.first + k;
-    const int output = axis.first + (axis.mirrored ? axis.count - 1 - x : x);
+    const int output = axis.axis.first + (axis.axis.mirrored ? axis.axis.count - 1 - x : x);
     if (!tile.task.resample) {
       starts[k] = output;
       weights[k] = 1.0F;
       continue;
     }
-    const float center = filter.center(output);
-    const int start = filter.start(center);
+    const float center = center_of(axis, output);
+    const int start = first_source_of(axis, center);
     starts[k] = start;
     float sum = 0;
     for (int t = 0; t < taps; ++t) {
-      const float weight = filter.weight(start + t, center);
+      const float weight = weight_of(axis, bicubic, start + t, center);
       weights[t * columns + k] = weight;
       sum += weight;
     }
@@ -131,33 +122,53 @@ __device__ inline void prepare_columns(Tile& tile, bool bicubic) {
   tile.window_words = ceil_div(3 * (window_end - tile.window_first), 4);
 }
 
-/// The taps of row y, by one warp; returns its first source row. Ends with a warp barrier.
-__device__ inline int prepare_row(const Tile& tile, int y, bool bicubic, float* weights) {
-  const augment::Axis& axis = tile.task.rows;
+/// The source rows of two neighbouring rows: [first, first + count).
+struct SourceRows {
+  int first, count;
+};
+
+/// The taps of rows y and y + 1 (the view's last row again, where it has no more), by one warp.
+/// weights: (count), one of each row. Ends with a warp barrier.
+__device__ inline SourceRows prepare_rows(const Tile& tile, int y, bool bicubic, float2* weights) {
+  const TaskAxis axis = tile.task.rows;
+  const bool resample = tile.task.resample;
+  const int output = axis.axis.first + y;
+  const int next_output = y + 1 < tile.plan.side ? output + 1 : output;
+  const float center = center_of(axis, output);
+  const float next_center = center_of(axis, next_output);
+  const int first = resample ? first_source_of(axis, center) : output;
+  const int shift = (resample ? first_source_of(axis, next_center) : next_output) - first;
+  const int count = shift + axis.taps;
+  const auto weight = [&](int t, float at) {
+    return resample ? weight_of(axis, bicubic, first + t, at) : 1.0F;
+  };
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  if (!tile.task.resample) return axis.first + y;
-  const int taps = tile.task.row_taps;
-  const AxisFilter filter(axis, taps, bicubic);
-  const float center = filter.center(axis.first + y);
-  const int start = filter.start(center);
   float sum = 0;
-  for (int t = lane; t < taps; t += kWarp) {
-    const float weight = filter.weight(start + t, center);
-    weights[t] = weight;
-    sum += weight;
+  float next_sum = 0;
+  for (int t = lane; t < count; t += kWarp) {
+    const float2 pair = {t < axis.taps ? weight(t, center) : 0.0F,
+                         t >= shift ? weight(t, next_center) : 0.0F};
+    weights[t] = pair;
+    sum += pair.x;
+    next_sum += pair.y;
   }
-  const float norm = (1.0F / 255.0F) / warp_sum(sum);
-  for (int t = lane; t < taps; t += kWarp) weights[t] *= norm;
+  if (resample) {
+    const float norm = (1.0F / 255.0F) / warp_sum(sum);
+    const float next_norm = (1.0F / 255.0F) / warp_sum(next_sum);
+    for (int t = lane; t < count; t += kWarp) {
+      weights[t] = {weights[t].x * norm, weights[t].y * next_norm};
+    }
+  }
   __syncwarp();
-  return start;
+  return {.first = first, .count = count};
 }
 
 /// Four bytes at any address, of which the aligned words around them may be read.
 __device__ __forceinline__ unsigned load_bytes(const std::uint8_t* from) {
   const auto address = reinterpret_cast<std::uintptr_t>(from);
   const auto* words = reinterpret_cast<const unsigned*>(address & ~std::uintptr_t{3});
-  const auto shift = static_cast<unsigned>(address & 3) * 8;
-  return __funnelshift_r(__ldg(words), __ldg(words + 1), shift);
+  // The shift is taken modulo 32: eight times the address' two lowest bits.
+  return __funnelshift_r(__ldg(words), __ldg(words + 1), static_cast<unsigned>(address) * 8);
 }
 /// Byte kIndex as a float: the low byte of 2^23 + byte, less 2^23.
 template <int kIndex>
@@ -166,63 +177,88 @@ __device__ __forceinline__ float byte_as_float(unsigned bytes) {
   return __uint_as_float(__byte_perm(bytes, kTwoTo23, 0x7440U + kIndex)) - 8388608.0F;
 }
 
-/// Row y of the source window, vertically resampled, values in [0, 1] (bicubic overshoots).
-__device__ inline void resample_vertically(const Tile& tile, int first_source, const float* weights,
-                                           float* window) {
+__device__ __forceinline__ void add_weighted(float4& sum, float weight, const float4& values) {
+  sum.x += weight * values.x;
+  sum.y += weight * values.y;
+  sum.z += weight * values.z;
+  sum.w += weight * values.w;
+}
+__device__ __forceinline__ void divide(float4& values, float by) {
+  values = {values.x / by, values.y / by, values.z / by, values.w / by};
+}
+
+/// Two rows of the window, values in [0, 1] (bicubic overshoots), one window_pitch apart.
+__device__ inline void resample_vertically(const Tile& tile, const SourceRows& rows,
+                                           const float2* weights, float* window) {
   const ViewTask& task = tile.task;
-  const std::uint8_t* source = task.pixels + std::int64_t{first_source} * task.row_bytes +
-                               std::int64_t{3} * tile.window_first;
+  const std::int32_t row_bytes = task.row_bytes;
+  const std::uint8_t* source =
+      task.pixels + std::int64_t{rows.first} * row_bytes + std::int64_t{3} * tile.window_first;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   for (int word = lane; word < tile.window_words; word += kWarp) {
     const std::uint8_t* from = source + std::int64_t{4} * word;
     float4 sum = {0, 0, 0, 0};
-    if (task.resample) {
+    float4 next_sum = {0, 0, 0, 0};
 #pragma unroll 4
-      for (int t = 0; t < task.row_taps; ++t, from += task.row_bytes) {
-        const unsigned bytes = load_bytes(from);
-        const float weight = weights[t];
-        sum.x += weight * byte_as_float<0>(bytes);
-        sum.y += weight * byte_as_float<1>(bytes);
-        sum.z += weight * byte_as_float<2>(bytes);
-        sum.w += weight * byte_as_float<3>(bytes);
-      }
-    } else {
+    for (int t = 0; t < rows.count; ++t, from += row_bytes) {
       const unsigned bytes = load_bytes(from);
-      sum = {byte_as_float<0>(bytes) / 255.0F, byte_as_float<1>(bytes) / 255.0F,
-             byte_as_float<2>(bytes) / 255.0F, byte_as_float<3>(bytes) / 255.0F};
+      const float4 values = {byte_as_float<0>(bytes), byte_as_float<1>(bytes),
+                             byte_as_float<2>(bytes), byte_as_float<3>(bytes)};
+      const float2 weight = weights[t];
+      add_weighted(sum, weight.x, values);
+      add_weighted(next_sum, weight.y, values);
     }
-    reinterpret_cast<float4*>(window)[word] = sum;
+    if (!task.resample) {  // the bytes themselves, to be divided as the host does
+      divide(sum, 255.0F);
+      divide(next_sum, 255.0F);
+    }
+    *reinterpret_cast<float4*>(window + 4 * word) = sum;
+    *reinterpret_cast<float4*>(window + tile.at.window_pitch + 4 * word) = next_sum;
   }
 }
 
-/// Row y of the tile: calls use(k, pixel) for column tile.first + k, pixel clamped to [0, 1]. By
-/// one warp, which works alone: the kernels' barriers are not its concern.
+/// One above the other.
+struct PixelPair {
+  Rgb<float> upper, lower;
+};
+
+/// Rows y and y + 1 of the tile: calls use(k, pixels) for column tile.first + k, pixels clamped to
+/// [0, 1]; beyond the view's last row, `lower` is that row's again. By one warp, which works alone:
+/// the block's barriers are not its concern.
 template <class Use>
-__device__ __forceinline__ void make_row(const Tile& tile, int y, bool bicubic, Use&& use) {
+__device__ __forceinline__ void make_rows(const Tile& tile, int y, bool bicubic, Use&& use) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  float* row_weights = tile.memory + tile.at.row_weight + warp * tile.plan.row_taps;
-  float* window = tile.memory + tile.at.window + warp * tile.at.window_pitch;
-  const int first_source = prepare_row(tile, y, bicubic, row_weights);
-  resample_vertically(tile, first_source, row_weights, window);
+  auto* row_weights =
+      reinterpret_cast<float2*>(tile.memory + tile.at.row_weight) + warp * tile.plan.row_span;
+  const int pitch = tile.at.window_pitch;
+  float* window = tile.memory + tile.at.window + 2 * warp * pitch;
+  const SourceRows rows = prepare_rows(tile, y, bicubic, row_weights);
+  resample_vertically(tile, rows, row_weights, window);
   __syncwarp();
 
   const int columns = tile.end - tile.first;
+  const int taps = tile.task.columns.taps;
   const std::int32_t* starts = tile.integers(tile.at.column_start);
   const float* weights = tile.memory + tile.at.column_weight;
   for (int k = lane; k < columns; k += kWarp) {
-    const float* source = window + 3 * (starts[k] - tile.window_first);
+    const float* upper = window + 3 * (starts[k] - tile.window_first);
+    const float* lower = upper + pitch;
     const float* weight = weights + k;
-    Rgb<float> sum = {0, 0, 0};
+    PixelPair sum = {{0, 0, 0}, {0, 0, 0}};
 #pragma unroll 4
-    for (int t = 0; t < tile.task.column_taps; ++t, source += 3, weight += columns) {
-      sum.r += *weight * source[0];
-      sum.g += *weight * source[1];
-      sum.b += *weight * source[2];
+    for (int t = 0; t < taps; ++t, upper += 3, lower += 3, weight += columns) {
+      const float w = *weight;
+      sum.upper.r += w * upper[0];
+      sum.upper.g += w * upper[1];
+      sum.upper.b += w * upper[2];
+      sum.lower.r += w * lower[0];
+      sum.lower.g += w * lower[1];
+      sum.lower.b += w * lower[2];
     }
-    use(k, clamp01(sum));
+    use(k, PixelPair{clamp01(sum.upper), clamp01(sum.lower)});
   }
-  __syncwarp();  // before the next row's window
+  __syncwarp();  // before the next rows' window
 }
 
 }  // namespace simclr::cuda

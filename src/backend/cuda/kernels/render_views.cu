@@ -17,9 +17,11 @@ namespace {
 __device__ std::int64_t sum_luma(const Tile& tile, const ColorOps& colors, bool bicubic) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   std::int64_t sum = 0;
-  for (int y = warp; y < tile.plan.side; y += kRowsAtOnce) {
-    make_row(tile, y, bicubic,
-             [&](int, Rgb<float> p) { sum += whole_luma(colors.before_contrast(p)); });
+  for (int y = 2 * warp; y < tile.plan.side; y += kRowsAtOnce) {
+    make_rows(tile, y, bicubic, [&](int, PixelPair p) {
+      p = colors.before_contrast(p);
+      sum += whole_luma(p.upper) + (y + 1 < tile.plan.side ? whole_luma(p.lower) : 0);
+    });
   }
   return sum;
 }
@@ -56,10 +58,10 @@ __device__ __forceinline__ void store_with_margins(float* row, int first, int co
   if (x < side - 1 && mirrored < first + columns) store(mirrored);
 }
 
-/// Block = tile of a view, made from top to bottom. Of eight rows:
-///   rows of the view (a warp each) | horizontal blur | vertical blur of what is complete, out
+/// Block = tile of a view, made from top to bottom. Of kRowsAtOnce rows:
+///   rows of the view (two a warp) | horizontal blur | vertical blur of what is complete, out
 /// with a barrier behind each.
-__global__ void __launch_bounds__(kRenderThreads, 3)
+__global__ void __launch_bounds__(kRenderThreads, 2)
     render_kernel(const ViewTask* __restrict__ tasks, TilePlan plan, RenderSettings settings,
                   const std::int64_t* __restrict__ luma_sums, float* __restrict__ out) {
   const int view = static_cast<int>(blockIdx.x) / plan.tiles;
@@ -73,8 +75,8 @@ __global__ void __launch_bounds__(kRenderThreads, 3)
   Tile tile{.task = task, .plan = plan, .at = at, .memory = dynamic_shared<float>()};
   tile.first = first > radius ? first - radius : 0;
   tile.end = first + width + radius < side ? first + width + radius : side;
-  prepare_blur(tile, radius, task.parameters.sigma);
   if (radius > 0) {
+    prepare_blur(tile, radius, task.parameters.sigma);
     for (int i = at.plain + static_cast<int>(threadIdx.x); i < at.ring; i += kRenderThreads) {
       tile.memory[i] = 0;
     }
@@ -95,16 +97,25 @@ __global__ void __launch_bounds__(kRenderThreads, 3)
 
   float* view_out = out + std::int64_t{view} * side * side * 3 + 3 * first;
   RowsOut rows(0, 0, side, radius);
+  // Where rows go first: with a blur to come, before it and with margins.
+  const int row_first = radius > 0 ? first - radius : first;
+  const auto row_at = [&](int y) {
+    return tile.memory + (radius > 0 ? at.plain + y % kRowsAtOnce * at.plain_pitch
+                                     : at.ring + y % at.ring_rows * at.ring_pitch);
+  };
   for (int y = 0; y < side; y += kRowsAtOnce) {
     const int made = y + kRowsAtOnce < side ? y + kRowsAtOnce : side;
     rows = RowsOut(rows.next + rows.groups * kBlurOutputs, made, side, radius);
     prepare_ring_rows(tile, rows, made, radius);
-    if (y + warp < side) {
-      float* row = radius > 0 ? tile.memory + at.plain + warp * at.plain_pitch
-                              : tile.memory + at.ring + (y + warp) % at.ring_rows * at.ring_pitch;
-      make_row(tile, y + warp, settings.bicubic, [&](int k, Rgb<float> p) {
-        store_with_margins(row, first - radius, width + 2 * radius, side, tile.first + k,
-                           colors.all(mean_luma, p));
+    const int mine = y + 2 * warp;
+    if (mine < side) {
+      float* upper = row_at(mine);
+      float* lower = mine + 1 < side ? row_at(mine + 1) : upper;
+      make_rows(tile, mine, settings.bicubic, [&](int k, PixelPair p) {
+        p = colors.all(mean_luma, p);
+        const int x = tile.first + k;
+        store_with_margins(upper, row_first, width + 2 * radius, side, x, p.upper);
+        store_with_margins(lower, row_first, width + 2 * radius, side, x, p.lower);
       });
     }
     __syncthreads();
@@ -133,18 +144,31 @@ void render_views(const ViewTask* tasks, std::int64_t views, bool jittered, cons
   launch(render_kernel, shape, stream, tasks, plan, settings, luma_sums, out);
 }
 
+namespace {
+
+TaskAxis task_axis(const augment::Axis& axis, Interpolation interpolation) {
+  TaskAxis task{.axis = axis, .taps = augment::count_taps(axis, interpolation)};
+  task.scale = static_cast<float>(axis.in) / static_cast<float>(axis.out);
+  const float stretch = std::max(task.scale, 1.0F);
+  task.inverse_stretch = 1.0F / stretch;
+  task.support = (interpolation == Interpolation::bicubic ? 2.0F : 1.0F) * stretch;
+  return task;
+}
+
+}  // namespace
+
 ViewTask make_view_task(const AugmentationConfig& config, const std::uint8_t* pixels, int height,
                         int width, const ViewParameters& parameters) {
   const augment::ViewGeometry geometry = augment::view_geometry(config, height, width, parameters);
   ViewTask task{.pixels = pixels + geometry.first_byte,
                 .row_bytes = static_cast<std::int32_t>(geometry.row_bytes),
-                .rows = geometry.rows,
-                .columns = geometry.columns,
+                .rows = {.axis = geometry.rows},
+                .columns = {.axis = geometry.columns},
                 .resample = geometry.resample,
                 .parameters = parameters};
   if (task.resample) {
-    task.row_taps = augment::count_taps(task.rows, config.interpolation);
-    task.column_taps = augment::count_taps(task.columns, config.interpolation);
+    task.rows = task_axis(geometry.rows, config.interpolation);
+    task.columns = task_axis(geometry.columns, config.interpolation);
   }
   if (parameters.blur) {
     task.blur_radius = blur_radius(blur_kernel_size(config.image_size) / 2, parameters.sigma);
@@ -159,21 +183,23 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
   TilePlan plan{.side = side};
   for (const ViewTask& task : tasks) {
     plan.radius = std::max(plan.radius, task.blur_radius);
-    plan.row_taps = std::max(plan.row_taps, task.row_taps);
-    plan.column_taps = std::max(plan.column_taps, task.column_taps);
+    // The next row's taps start so much later, or one more where starts are rounded.
+    const int shift = static_cast<int>(task.rows.scale) + 2;
+    plan.row_span = std::max(plan.row_span, task.rows.taps + shift);
+    plan.column_taps = std::max(plan.column_taps, task.columns.taps);
   }
   std::size_t bytes = 0;
-  for (int tiles = ceil_div(side, kWidestTile);; tiles *= 2) {
+  for (int tiles = ceil_div(side, kWidestTile);; ++tiles) {
     plan.width = ceil_div(ceil_div(side, tiles), kBlurOutputs) * kBlurOutputs;
     plan.tiles = ceil_div(side, plan.width);
     plan.source_columns = 0;
     for (const ViewTask& task : tasks) {
-      const augment::Axis& axis = task.columns;
+      const augment::Axis& axis = task.columns.axis;
       const int columns = std::min(plan.width + 2 * task.blur_radius, side);
-      const double scale = task.resample ? static_cast<double>(axis.in) / axis.out : 1.0;
+      const auto scale = static_cast<double>(task.columns.scale);
       // Starts are rounded down: their distance is that of the centres, or one more; another one
       // for the rounding of the centres themselves.
-      const int span = static_cast<int>((columns - 1) * scale) + 2 + task.column_taps;
+      const int span = static_cast<int>((columns - 1) * scale) + 2 + task.columns.taps;
       plan.source_columns = std::max(plan.source_columns, std::min(span, axis.in));
     }
     bytes = static_cast<std::size_t>(TileMemory(plan).words) * sizeof(float);
@@ -181,7 +207,7 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
   }
   if (bytes > shared_bytes_limit) {
     int longest = 0;
-    for (const ViewTask& task : tasks) longest = std::max(longest, task.columns.in);
+    for (const ViewTask& task : tasks) longest = std::max(longest, task.columns.axis.in);
     refuse(
         "views of {} pixels from {} columns of a stored image need {} bytes of the device's shared "
         "memory, which has {}; render on the host (--augment-on host) or store smaller images "

@@ -13,20 +13,29 @@
 
 namespace simclr::cuda {
 
-/// Rows that a block makes at once, a warp each.
-inline constexpr int kRowsAtOnce = 8;
+/// Rows that a block makes at once: eight warps, two neighbours each.
+inline constexpr int kRenderWarps = 8;
+inline constexpr int kRowsAtOnce = 2 * kRenderWarps;
 /// Adjacent outputs of the blur that a thread sums up.
 inline constexpr int kBlurOutputs = 4;
 /// Bytes after (and up to three before) stored pixels that kernels may read.
 inline constexpr std::size_t kPixelPadding = 16;
 
+/// An axis and its filter.
+struct TaskAxis {
+  augment::Axis axis;
+  std::int32_t taps = 1;
+  float scale = 1;            ///< source samples from an output to the next
+  float inverse_stretch = 1;  ///< of the filter, which widens when the image shrinks
+  float support = 0;          ///< source samples on either side of a centre
+};
+
 /// One view to be rendered.
 struct ViewTask {
   const std::uint8_t* pixels = nullptr;  ///< device: first pixel of the source window
   std::int32_t row_bytes = 0;
-  std::int32_t row_taps = 1, column_taps = 1;
   std::int32_t blur_radius = 0;  ///< 0: no blur
-  augment::Axis rows, columns;
+  TaskAxis rows, columns;
   bool resample = true;  ///< as in ViewGeometry
   ViewParameters parameters;
 };
@@ -42,7 +51,7 @@ struct TilePlan {
   int tiles = 1;
   int width = 0;           ///< of a tile, a multiple of kBlurOutputs; the last one may be narrower
   int radius = 0;          ///< largest of any view
-  int row_taps = 1;        ///< most of any view
+  int row_span = 1;        ///< most source rows that two rows are made from
   int column_taps = 1;     ///< most of any view
   int source_columns = 0;  ///< most that a tile needs, of the stored image
 

@@ -114,13 +114,17 @@ class TileStream {
  private:
   __device__ void fetch(int column, int stage) {
     if (column < last_) {
+      // A thread copies the same group of every kStep-th column. Its addresses follow from the
+      // first: held one by one, they would cost the registers that the sums need.
       constexpr int kGroups = kDepth / 8;
-      const SharedAddress to = shared_address(dynamic_shared<T>()) + stage * kTileBytes;
-      const T* from = packed_ + std::int64_t{column} * kDepth;
+      constexpr int kStep = kTileThreads / kGroups;
+      const int thread = static_cast<int>(threadIdx.x);
+      const SharedAddress to = shared_address(dynamic_shared<T>()) + stage * kTileBytes +
+                               swizzled<kDepth>(thread / kGroups, thread % kGroups);
+      const T* from = packed_ + std::int64_t{column} * kDepth + thread * 8;
 #pragma unroll
-      for (int i = 0; i < kTileColumns * kGroups / kTileThreads; ++i) {
-        const int index = i * kTileThreads + static_cast<int>(threadIdx.x);
-        copy_async(to + swizzled<kDepth>(index / kGroups, index % kGroups), from + index * 8);
+      for (int i = 0; i < kTileColumns; i += kStep) {
+        copy_async(flip_bits(to, i % 8 * 16) + i * kColumnBytes<kDepth>, from + i * kDepth);
       }
     }
     commit_copies();
