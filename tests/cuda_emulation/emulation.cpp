@@ -3,12 +3,16 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <deque>
 #include <exception>
 #include <map>
 #include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "device_memory.hpp"
@@ -31,6 +35,17 @@ constexpr std::size_t kSharedBytesOptIn = 227UL << 10;
 
 enum class State : std::uint8_t { ready, at_block_barrier, at_warp_barrier, finished };
 
+/// Copies that a thread has started and that may arrive as late as it waits for them.
+struct PendingCopies {
+  struct Copy {
+    void* to = nullptr;
+    const void* from = nullptr;
+    std::size_t bytes = 0;
+  };
+  std::vector<Copy> open;
+  std::deque<std::vector<Copy>> groups;
+};
+
 struct Fibre {
   ucontext_t context{};
   ThreadPlace place;
@@ -38,8 +53,19 @@ struct Fibre {
   unsigned linear = 0;  // index in the block
   unsigned waited_mask = 0;
   Words given{};
+  PendingCopies copies;
   void* fake_stack = nullptr;  // AddressSanitizer's
 };
+
+/// Blocks, warps and lanes run in any order on a device: forwards here, or backwards with
+/// SIMCLR_EMULATED_ORDER=backward.
+std::size_t in_order(std::size_t i, std::size_t count) {
+  static const bool backward = [] {
+    const char* text = std::getenv("SIMCLR_EMULATED_ORDER");
+    return text != nullptr && std::string_view(text) == "backward";
+  }();
+  return backward ? count - 1 - i : i;
+}
 
 /// The block that is running; kernels do not nest and blocks run one after the other.
 class Block {
@@ -75,7 +101,8 @@ class Block {
   void resume(Fibre& fibre);
   void yield(bool finished);
   bool release_block();
-  bool release_warps();
+  bool release_warp(std::size_t first);
+  bool run_warp(std::size_t first);
   [[noreturn]] void report_deadlock() const;
 
   const Launch& launch_;
@@ -151,30 +178,45 @@ bool Block::release_block() {
   return any;
 }
 
-/// A warp barrier opens when all lanes of the mask wait with the same mask.
-bool Block::release_warps() {
+/// A barrier of the warp that begins at `first` opens when all lanes of the mask wait with the same
+/// mask.
+bool Block::release_warp(std::size_t first) {
   bool any = false;
-  for (std::size_t first = 0; first < fibres_.size(); first += kWarp) {
-    const std::size_t lanes = std::min<std::size_t>(kWarp, fibres_.size() - first);
-    for (std::size_t i = 0; i < lanes; ++i) {
-      if (fibres_[first + i].state != State::at_warp_barrier) continue;
-      const unsigned mask = fibres_[first + i].waited_mask;
-      const auto waits = [&](std::size_t lane) {
-        const Fibre& other = fibres_[first + lane];
-        return other.state == State::at_warp_barrier && other.waited_mask == mask;
-      };
-      bool all = (mask >> i & 1U) != 0;
-      for (std::size_t lane = 0; lane < kWarp; ++lane) {
-        if ((mask >> lane & 1U) != 0 && (lane >= lanes || !waits(lane))) all = false;
-      }
-      if (!all) continue;
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        if ((mask >> lane & 1U) != 0) fibres_[first + lane].state = State::ready;
-      }
-      any = true;
+  const std::size_t lanes = std::min<std::size_t>(kWarp, fibres_.size() - first);
+  for (std::size_t i = 0; i < lanes; ++i) {
+    if (fibres_[first + i].state != State::at_warp_barrier) continue;
+    const unsigned mask = fibres_[first + i].waited_mask;
+    const auto waits = [&](std::size_t lane) {
+      const Fibre& other = fibres_[first + lane];
+      return other.state == State::at_warp_barrier && other.waited_mask == mask;
+    };
+    bool all = (mask >> i & 1U) != 0;
+    for (std::size_t lane = 0; lane < kWarp; ++lane) {
+      if ((mask >> lane & 1U) != 0 && (lane >= lanes || !waits(lane))) all = false;
     }
+    if (!all) continue;
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      if ((mask >> lane & 1U) != 0) fibres_[first + lane].state = State::ready;
+    }
+    any = true;
   }
   return any;
+}
+
+/// Runs a warp as far as it gets without the others, so that one that reads or writes before a
+/// barrier allows it is far ahead of them.
+bool Block::run_warp(std::size_t first) {
+  const std::size_t lanes = std::min<std::size_t>(kWarp, fibres_.size() - first);
+  bool ran = false;
+  do {
+    for (std::size_t i = 0; i < lanes && !error_; ++i) {
+      Fibre& fibre = fibres_[first + in_order(i, lanes)];
+      if (fibre.state != State::ready) continue;
+      resume(fibre);
+      ran = true;
+    }
+  } while (!error_ && release_warp(first));
+  return ran;
 }
 
 void Block::report_deadlock() const {
@@ -197,21 +239,14 @@ void Block::run() {
     fibre.context.uc_link = nullptr;
     makecontext(&fibre.context, &Block::enter, 0);
   }
+  const std::size_t warps = (fibres_.size() + kWarp - 1) / kWarp;
   while (true) {
     bool ran = false;
-    for (Fibre& fibre : fibres_) {
-      if (fibre.state != State::ready) continue;
-      resume(fibre);
-      ran = true;
-      if (error_) break;
+    for (std::size_t warp = 0; warp < warps && !error_; ++warp) {
+      ran = run_warp(in_order(warp, warps) * kWarp) || ran;
     }
     if (error_) break;
-    if (ran) {
-      release_warps();
-      release_block();
-      continue;
-    }
-    if (release_warps() || release_block()) continue;
+    if (release_block() || ran) continue;
     const bool done = std::ranges::all_of(
         fibres_, [](const Fibre& fibre) { return fibre.state == State::finished; });
     if (done) break;
@@ -253,14 +288,15 @@ void run_grid(const Launch& launch) {
   std::size_t space = shared.size();
   std::align(kAlignment, launch.shared_bytes, start, space);
   const DeviceMemoryIsOpen open;
-  for (unsigned z = 0; z < launch.grid.z; ++z) {
-    for (unsigned y = 0; y < launch.grid.y; ++y) {
-      for (unsigned x = 0; x < launch.grid.x; ++x) {
-        std::memset(start, 0xFF, launch.shared_bytes);
-        Block(launch, {x, y, z}, stacks, {static_cast<std::byte*>(start), launch.shared_bytes})
-            .run();
-      }
-    }
+  const Dimensions& grid = launch.grid;
+  const std::size_t blocks = std::size_t{grid.x} * grid.y * grid.z;
+  for (std::size_t i = 0; i < blocks; ++i) {
+    const std::size_t block = in_order(i, blocks);
+    const Dimensions index{static_cast<unsigned>(block % grid.x),
+                           static_cast<unsigned>(block / grid.x % grid.y),
+                           static_cast<unsigned>(block / grid.x / grid.y)};
+    std::memset(start, 0xFF, launch.shared_bytes);
+    Block(launch, index, stacks, {static_cast<std::byte*>(start), launch.shared_bytes}).run();
   }
 }
 
@@ -305,6 +341,27 @@ Words exchange_words(unsigned mask, const Words& given, int source) {
   const Words taken = from->given;
   synchronise_warp(mask);
   return taken;
+}
+
+void copy_async(void* to, const void* from, std::size_t bytes) {
+  static const bool late = std::getenv("SIMCLR_EMULATED_LATE_COPIES") != nullptr;
+  if (late) {
+    running_block().current().copies.open.push_back({to, from, bytes});
+  } else {
+    std::memcpy(to, from, bytes);
+  }
+}
+void commit_copies() {
+  PendingCopies& copies = running_block().current().copies;
+  copies.groups.push_back(std::exchange(copies.open, {}));
+}
+void wait_for_copies(std::size_t pending) {
+  PendingCopies& copies = running_block().current().copies;
+  for (; copies.groups.size() > pending; copies.groups.pop_front()) {
+    for (const PendingCopies::Copy& copy : copies.groups.front()) {
+      std::memcpy(copy.to, copy.from, copy.bytes);
+    }
+  }
 }
 
 unsigned ballot(unsigned mask, bool predicate) {

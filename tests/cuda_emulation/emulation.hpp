@@ -38,6 +38,12 @@ T exchange(unsigned mask, T value, int source) {
   return value;
 }
 
+/// Copies of a thread that arrive when they like: at once, or (SIMCLR_EMULATED_LATE_COPIES) when
+/// the thread waits for their group. As cp.async, cp.async.commit_group and cp.async.wait_group.
+void copy_async(void* to, const void* from, std::size_t bytes);
+void commit_copies();
+void wait_for_copies(std::size_t pending);
+
 /// Dynamic shared memory of the block, aligned to 128 bytes; NaN bytes at its start.
 void* dynamic_shared_memory();
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "../host_values.hpp"
 #include "layout.hpp"
 #include "simclr/core/check.hpp"
 
@@ -16,19 +17,6 @@ namespace {
 constexpr std::size_t kCacheLineBytes = 64;
 constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 
-template <class To, class From>
-To convert(From value) {
-  if constexpr (std::is_same_v<To, From>) {
-    return value;
-  } else if constexpr (std::is_same_v<From, bf16>) {
-    return convert<To>(to_float(value));
-  } else if constexpr (std::is_same_v<To, bf16>) {
-    return to_bf16(static_cast<float>(value));
-  } else {
-    return static_cast<To>(value);
-  }
-}
-
 template <class Stored, class Host>
 void store(const Layout& layout, Stored* device, const Host* host) {
   const std::int64_t channels = layout.channels;
@@ -38,7 +26,7 @@ void store(const Layout& layout, Stored* device, const Host* host) {
     for (std::int64_t p = 0; p < pixels; ++p) {
       const Host* from = host + (n * pixels + p) * channels;
       for (std::int64_t c = 0; c < channels; ++c) {
-        device[layout.index(n, p, c)] = convert<Stored>(from[c]);
+        device[layout.index(n, p, c)] = convert_value<Stored>(from[c]);
       }
       for (std::int64_t c = channels; c < layout.padded_channels(); ++c) {
         device[layout.index(n, p, c)] = Stored{};
@@ -56,37 +44,9 @@ void load(const Layout& layout, const Stored* device, Host* host) {
     for (std::int64_t p = 0; p < pixels; ++p) {
       Host* to = host + (n * pixels + p) * channels;
       for (std::int64_t c = 0; c < channels; ++c) {
-        to[c] = convert<Host>(device[layout.index(n, p, c)]);
+        to[c] = convert_value<Host>(device[layout.index(n, p, c)]);
       }
     }
-  }
-}
-
-/// Calls f with a value of the C++ type of `dtype`.
-template <class F>
-void with_type(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::bf16:
-      return f(bf16{});
-    case DType::f16:
-      break;  // stored by no tensor here: fp16 is refused on the CPU
-    case DType::i32:
-      return f(std::int32_t{});
-    case DType::u8:
-      return f(std::uint8_t{});
-  }
-  fail("the CPU backend stores no {}", name_of(dtype));
-}
-
-void check_host(const TensorInfo& tensor, std::size_t count, DType dtype) {
-  if (count != static_cast<std::size_t>(tensor.shape.elements()) ||
-      (dtype != tensor.dtype && dtype != DType::f32)) {
-    fail("tensor {} {} of type {} does not match host memory of {} elements of type {}",
-         tensor.name, tensor.shape.text(), name_of(tensor.dtype), count, name_of(dtype));
   }
 }
 

@@ -1,9 +1,9 @@
 #include "memory.hpp"
 
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
+#include "../host_values.hpp"
 #include "layout.hpp"
 #include "simclr/core/check.hpp"
 
@@ -13,46 +13,12 @@ namespace {
 
 constexpr double kMegabyte = 1e6;
 
-template <class To, class From>
-To convert(From value) {
-  if constexpr (std::is_same_v<To, From>) {
-    return value;
-  } else if constexpr (std::is_same_v<From, bf16> || std::is_same_v<From, f16>) {
-    return convert<To>(to_float(value));
-  } else if constexpr (std::is_same_v<To, bf16>) {
-    return to_bf16(static_cast<float>(value));
-  } else if constexpr (std::is_same_v<To, f16>) {
-    return to_f16(static_cast<float>(value));
-  } else {
-    return static_cast<To>(value);
-  }
-}
-
-/// Calls f with a value of the C++ type of `dtype`.
-template <class F>
-void with_type(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::bf16:
-      return f(bf16{});
-    case DType::f16:
-      return f(f16{});
-    case DType::i32:
-      return f(std::int32_t{});
-    case DType::u8:
-      return f(std::uint8_t{});
-  }
-}
-
 template <class Stored, class Host>
 void store(const Layout& layout, Stored* stored, const Host* host) {
   for (std::int64_t row = 0; row < layout.rows(); ++row) {
     Stored* to = stored + row * layout.stride;
     for (std::int64_t c = 0; c < layout.channels; ++c) {
-      to[c] = convert<Stored>(host[row * layout.channels + c]);
+      to[c] = convert_value<Stored>(host[row * layout.channels + c]);
     }
     for (std::int64_t c = layout.channels; c < layout.stride; ++c) to[c] = Stored{};
   }
@@ -62,16 +28,8 @@ template <class Stored, class Host>
 void load(const Layout& layout, const Stored* stored, Host* host) {
   for (std::int64_t row = 0; row < layout.rows(); ++row) {
     for (std::int64_t c = 0; c < layout.channels; ++c) {
-      host[row * layout.channels + c] = convert<Host>(stored[row * layout.stride + c]);
+      host[row * layout.channels + c] = convert_value<Host>(stored[row * layout.stride + c]);
     }
-  }
-}
-
-void check_host(const TensorInfo& tensor, std::size_t count, DType dtype) {
-  if (count != static_cast<std::size_t>(tensor.shape.elements()) ||
-      (dtype != tensor.dtype && dtype != DType::f32)) {
-    fail("tensor {} {} of type {} does not match host memory of {} elements of type {}",
-         tensor.name, tensor.shape.text(), name_of(tensor.dtype), count, name_of(dtype));
   }
 }
 

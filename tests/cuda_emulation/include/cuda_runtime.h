@@ -4,9 +4,11 @@
 // be checked without a device. Streams execute at once and in order, graphs record and replay.
 //
 // What it can show: results, out-of-bounds accesses (guard pages, AddressSanitizer), host code that
-// reads device memory, divergent barriers, launches that a device would refuse. What it cannot:
-// data races between threads or streams, speed, anything of the libraries (cuDNN, cuBLASLt; of NCCL
-// only what include/nccl.h says).
+// reads device memory, divergent barriers, launches that a device would refuse; and, where tests
+// run again with blocks, warps and lanes backwards, with late copies or with late streams
+// (SIMCLR_EMULATED_ORDER, _LATE_COPIES, _LATE_STREAMS), results that hang on a barrier or a wait
+// that is missing. What it cannot: races that need true concurrency, speed, anything of the
+// libraries (cuDNN, cuBLASLt; of NCCL only what include/nccl.h says).
 
 #include <algorithm>
 #include <bit>

@@ -133,21 +133,25 @@ __device__ __forceinline__ float exp2_fast(float x) {
 /// Starts a copy of 16 bytes from global to shared memory, past the registers.
 __device__ __forceinline__ void copy_async(SharedAddress shared, const void* global) {
 #ifdef SIMCLR_CUDA_EMULATION
-  std::memcpy(shared, global, 16);
+  emulation::copy_async(shared, global, 16);
 #else
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"(shared), "l"(global) : "memory");
 #endif
 }
 /// Closes a group of this thread's copies; empty groups count too.
 __device__ __forceinline__ void commit_copies() {
-#ifndef SIMCLR_CUDA_EMULATION
+#ifdef SIMCLR_CUDA_EMULATION
+  emulation::commit_copies();
+#else
   asm volatile("cp.async.commit_group;" ::: "memory");
 #endif
 }
 /// Waits for this thread's copies but those of the last `kPending` groups.
 template <int kPending>
 __device__ __forceinline__ void wait_for_copies() {
-#ifndef SIMCLR_CUDA_EMULATION
+#ifdef SIMCLR_CUDA_EMULATION
+  emulation::wait_for_copies(kPending);
+#else
   asm volatile("cp.async.wait_group %0;" : : "n"(kPending) : "memory");
 #endif
 }
