@@ -17,12 +17,14 @@ class OtherBackendTest : public test::OnBackend {
     spec.encoder = {.depth = 50, .stem = Stem::imagenet};
     spec.local_samples = 8;
     spec.image_size = 64;
+    int cpu_threads = 0;  // all
     if (testing::backends_under_test().front().name == "cuda_emulated") {
       spec.encoder.width = 0.125;
       spec.local_samples = 2;
       spec.image_size = 33;
+      cpu_threads = 1;
     }
-    test::BackendReference cpu(record_pretraining(spec), make_cpu_backend(0));
+    test::BackendReference cpu(record_pretraining(spec), make_cpu_backend(cpu_threads));
     spec.activations = activations;
     test::Lockstep(spec, backend(), cpu).run(tolerance);
   }
