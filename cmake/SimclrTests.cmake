@@ -93,6 +93,34 @@ endif()
   endif()
 endfunction()
 
+# simclr_cuda_backend_test(<name> SOURCES ... [DEPENDS ...] [LABELS unit ...] [RANKS 1 2 4] [SHARDS n])
+#
+# Tests that run on backends_under_test() (tests/backend/backends.hpp), with the CUDA backend: on a
+# device (<name>_cuda_device, label cuda; skipped where there is none), and on the emulated one
+# (<name>_cuda_emulated, label emulated), which is everywhere.
+function(simclr_cuda_backend_test name)
+  cmake_parse_arguments(ARG "" "SHARDS" "SOURCES;DEPENDS;LABELS;RANKS" ${ARGN})
+  set(targets emulated)
+  if(SIMCLR_HAS_CUDA)
+    list(APPEND targets device)
+  endif()
+  foreach(target IN LISTS targets)
+    if(target STREQUAL "device")
+      set(libraries simclr_backend_registry CUDA::cudart)
+      set(labels ${ARG_LABELS} cuda)
+    else()
+      set(libraries simclr_backend_registry_emulated simclr_cuda_emulation)
+      set(labels ${ARG_LABELS} emulated)
+    endif()
+    simclr_test(${name}_cuda_${target}
+      SOURCES ${ARG_SOURCES} ${PROJECT_SOURCE_DIR}/tests/backend/backends_cuda.cpp
+      DEPENDS ${ARG_DEPENDS} simclr_backend simclr_nn ${libraries} LABELS ${labels}
+      RANKS ${ARG_RANKS} SHARDS ${ARG_SHARDS})
+    target_include_directories(${name}_cuda_${target} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_compile_definitions(${name}_cuda_${target} PRIVATE SIMCLR_BACKEND_NAME="cuda_${target}")
+  endforeach()
+endfunction()
+
 # simclr_script_test(<name> COMMAND <program> <args>... [LABELS e2e ...] [PROCESSORS n] [TIMEOUT s])
 #
 # A test that drives the program from outside (Python or shell). Exit code 77 means skipped.

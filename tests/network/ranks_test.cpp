@@ -4,7 +4,8 @@
 
 #include <cmath>
 
-#include "simclr/backend/registry.hpp"
+#include "backend/backends.hpp"
+#include "on_backend.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/comm/session.hpp"
 #include "step.hpp"
@@ -32,20 +33,23 @@ struct Outcome {
   std::vector<float> gradients, parameters, running;
 };
 
-Outcome run(PretrainingSpec spec, Communicator& world, int bn_group_samples) {
-  const int ranks = world.size();
-  spec.rank = world.rank();
+Outcome run(PretrainingSpec spec, const testing::RanksUnderTest& under_test, Communicator& control,
+            int bn_group_samples) {
+  const int ranks = control.size();
+  spec.rank = control.rank();
   spec.world_size = ranks;
   spec.local_samples = kGlobalSamples / ranks;
   const int group = bn_group_samples > 0 ? bn_group_samples : static_cast<int>(kGlobalSamples);
   const auto local = static_cast<int>(spec.local_samples);
   spec.batch_norm.groups_per_rank = group < local ? local / group : 1;
   spec.batch_norm.ranks_per_group = group > local ? group / local : 1;
-  const auto bn_group = world.split(world.rank() / spec.batch_norm.ranks_per_group);
-  const auto gradient_lane = world.duplicate();
-  const auto backend = make_cpu_backend(1);
+  const auto bn_ranks = control.split(control.rank() / spec.batch_norm.ranks_per_group);
+  const auto backend = under_test.make(node_place(control));
+  const auto world = backend->make_communicator(control, Lane::compute);
+  const auto bn_group = backend->make_communicator(*bn_ranks, Lane::compute);
+  const auto gradient_lane = backend->make_communicator(control, Lane::gradients);
   Executor executor(record_pretraining(spec), *backend,
-                    {&world, bn_group.get(), gradient_lane.get()}, {.poison_arena = true});
+                    {world.get(), bn_group.get(), gradient_lane.get()}, {.poison_arena = true});
 
   test::set_state(executor);
   const std::int64_t view = spec.image_size * spec.image_size * 3;
@@ -76,51 +80,77 @@ double relative_difference(const std::vector<float>& a, const std::vector<float>
   return std::sqrt(difference / size);
 }
 
-void expect_as_on_one_rank(const PretrainingSpec& spec, int bn_group_samples = 0) {
-  const auto world = make_world_communicator();
-  const auto alone = make_self_communicator();
-  const Outcome expected = run(spec, *alone, bn_group_samples);
-  const Outcome outcome = run(spec, *world, bn_group_samples);
-  EXPECT_LE(std::abs(outcome.loss - expected.loss), 1e-6 * std::abs(expected.loss));
-  EXPECT_LE(relative_difference(outcome.gradients, expected.gradients), 1e-3);
-  EXPECT_LE(relative_difference(outcome.parameters, expected.parameters), 1e-5);
-  EXPECT_LE(relative_difference(outcome.running, expected.running), 1e-5);
+struct Bounds {
+  double loss = 1e-6;
+  double gradients = 1e-3;
+  double parameters = 1e-5;
+  double running = 1e-5;
+};
 
-  // The state is the same on every rank, to the bit.
-  std::vector<float> first = outcome.parameters;
-  first.insert(first.end(), outcome.running.begin(), outcome.running.end());
-  std::vector<float> mine = first;
-  world->broadcast(buffer_span(std::span(first)), 0);
-  EXPECT_EQ(mine, first);
-}
+class Ranks : public ::testing::TestWithParam<std::size_t> {
+ protected:
+  void SetUp() override {
+    const std::string reason = test::why_skip(DType::f32);
+    if (!reason.empty()) GTEST_SKIP() << reason;
+  }
 
-TEST(Ranks, AgreeWithOneRank) { expect_as_on_one_rank(test::small_spec()); }
+  static void expect_as_on_one_rank(const PretrainingSpec& spec, int bn_group_samples = 0,
+                                    const Bounds& bounds = {}) {
+    const testing::RanksUnderTest& under_test = testing::ranks_under_test()[GetParam()];
+    const auto world = make_world_communicator();
+    const Outcome outcome = run(spec, under_test, *world, bn_group_samples);
+    expect_the_same_everywhere(outcome, *world);
+    if (world->rank() != 0) return;
+    const auto alone = make_self_communicator();
+    const Outcome expected = run(spec, under_test, *alone, bn_group_samples);
+    EXPECT_LE(std::abs(outcome.loss - expected.loss), bounds.loss * std::abs(expected.loss));
+    EXPECT_LE(relative_difference(outcome.gradients, expected.gradients), bounds.gradients);
+    EXPECT_LE(relative_difference(outcome.parameters, expected.parameters), bounds.parameters);
+    EXPECT_LE(relative_difference(outcome.running, expected.running), bounds.running);
+  }
 
-TEST(Ranks, AgreeWithOneRankOnBottlenecksWithRecomputation) {
+ private:
+  /// To the bit.
+  static void expect_the_same_everywhere(const Outcome& outcome, Communicator& world) {
+    std::vector<float> first = outcome.parameters;
+    first.insert(first.end(), outcome.running.begin(), outcome.running.end());
+    first.push_back(static_cast<float>(outcome.loss));
+    const std::vector<float> mine = first;
+    world.broadcast(buffer_span(std::span(first)), 0);
+    EXPECT_EQ(mine, first);
+  }
+};
+
+TEST_P(Ranks, AgreeWithOneRank) { expect_as_on_one_rank(test::small_spec()); }
+
+TEST_P(Ranks, AgreeWithOneRankOnBottlenecksWithRecomputation) {
   PretrainingSpec spec = test::small_spec();
   spec.encoder = {.depth = 50, .width = 0.125, .stem = Stem::imagenet};
-  spec.image_size = 64;
+  spec.image_size = 33;
   spec.recompute_blocks = true;
   spec.bucket_bytes = 1 << 12;
   expect_as_on_one_rank(spec);
 }
 
 /// Groups of K samples are the same mathematics whether they lie within a rank or span ranks.
-TEST(Ranks, AgreeWithOneRankWithGroupedStatistics) {
+TEST_P(Ranks, AgreeWithOneRankWithGroupedStatistics) {
   for (const int samples : {2, 4}) expect_as_on_one_rank(test::small_spec(), samples);
 }
 
-TEST(Ranks, AgreeWithOneRankInBf16) {
-  if (!cpu_has_native_bf16()) GTEST_SKIP() << "this CPU has no native bf16 arithmetic";
+TEST_P(Ranks, AgreeWithOneRankInBf16) {
+  const std::string reason = test::why_skip(DType::bf16);
+  if (!reason.empty()) GTEST_SKIP() << reason;
   PretrainingSpec spec = test::small_spec();
   spec.activations = DType::bf16;
-  const auto world = make_world_communicator();
-  const auto alone = make_self_communicator();
-  const Outcome expected = run(spec, *alone, 0);
-  const Outcome outcome = run(spec, *world, 0);
-  EXPECT_LE(std::abs(outcome.loss - expected.loss), 1e-3 * std::abs(expected.loss));
-  EXPECT_LE(relative_difference(outcome.gradients, expected.gradients), 0.1);
+  expect_as_on_one_rank(spec, 0,
+                        {.loss = 1e-3, .gradients = 0.1, .parameters = 1e-2, .running = 1e-2});
 }
+
+INSTANTIATE_TEST_SUITE_P(Collectives, Ranks,
+                         ::testing::Range<std::size_t>(0, testing::ranks_under_test().size()),
+                         [](const auto& test) {
+                           return testing::ranks_under_test()[test.param].name;
+                         });
 
 }  // namespace
 }  // namespace simclr

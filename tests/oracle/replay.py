@@ -138,11 +138,12 @@ def main():
     parser.add_argument("--simclr", required=True, help="the program")
     parser.add_argument("--case", required=True, choices=sorted(CASES))
     parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where the program computes")
     options = parser.parse_args()
     torch.set_num_threads(1)  # another test has the other core
     case = CASES[options.case]
 
-    with Program(options.simclr, options.ranks) as program:
+    with Program(options.simclr, options.ranks, options.device) as program:
         images = make_images(program, case)
         states, metrics = program.pretrain(case, steps=STEPS)
         with h5py.File(program.preview(case, steps=f"0:{STEPS}")) as file:
@@ -154,7 +155,7 @@ def main():
         if sum(moved) < STEPS - 1:
             fail(f"{case.name}: only {sum(moved)} of {STEPS} steps moved the parameters")
         check_unaugmented(program, case, images)
-    print(f"{case.name} on {options.ranks} ranks: " +
+    print(f"{case.name} on {options.ranks} ranks, {options.device}: " +
           ", ".join(f"{what} {value:.2g}" for what, value in replay.worst.items()))
 
 

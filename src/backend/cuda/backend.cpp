@@ -92,7 +92,7 @@ class CudaBackend final : public Backend {
     return cuda::make_runner(std::move(steps), std::move(names), device_);
   }
   [[nodiscard]] bool runs_ahead() const override { return true; }
-  void wait() override { device_.lanes().compute.synchronise(); }
+  void wait() override { device_.wait(stream()); }
 
   [[nodiscard]] std::map<std::string, std::string> plans() const override {
     return device_.convolution_plans().choices();

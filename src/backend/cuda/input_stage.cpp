@@ -16,7 +16,7 @@ namespace {
 class HostViewStage final : public InputStage {
  public:
   HostViewStage(const InputStageSpec& spec, Device& device)
-      : lanes_(device.lanes()), tensor_(spec.tensor), address_(spec.address) {
+      : device_(device), lanes_(device.lanes()), tensor_(spec.tensor), address_(spec.address) {
     const Layout layout = layout_of(tensor_);
     require(layout.dtype == DType::f32 && !layout.padded(),
             "views are stored as the host has them");
@@ -39,10 +39,11 @@ class HostViewStage final : public InputStage {
                           lanes_.compute.get()),
           "move views into their tensor");
     moved_.record(lanes_.compute.get());
-    copied_.synchronise();  // from here on the host memory may change
+    device_.wait(lanes_.copy.get());  // from here on the host memory may change
   }
 
  private:
+  Device& device_;
   Lanes& lanes_;
   TensorInfo tensor_;
   std::byte* address_;

@@ -39,12 +39,13 @@ Partition split(const std::vector<ParameterSegment>& segments) {
 
 /// A table in device memory that lives as long as the step that copies the pointer.
 template <class T>
-std::shared_ptr<Buffer> to_device(const std::vector<T>& table, cudaStream_t stream) {
+std::shared_ptr<Buffer> to_device(const std::vector<T>& table, Device& device) {
+  const cudaStream_t stream = device.stream(Lane::compute);
   const std::size_t bytes = table.size() * sizeof(T);
   auto memory = std::make_shared<Buffer>(allocate_device(bytes));
   check(cudaMemcpyAsync(memory->data(), table.data(), bytes, cudaMemcpyHostToDevice, stream),
         "copy a table to the device");
-  check(cudaStreamSynchronize(stream), "wait for a table");
+  device.wait(stream);
   return memory;
 }
 
@@ -56,7 +57,7 @@ struct BoundUpdate {
 template <class AnyUpdate>
 BoundUpdate bind(const AnyUpdate& op, const Partition& partition, const StepContext& context) {
   require(context.info(op.parameters).offset == 0, "an update names whole flat buffers");
-  auto chunks = to_device(partition.chunks, context.stream());
+  auto chunks = to_device(partition.chunks, context.device);
   const auto* table = reinterpret_cast<const UpdateChunk*>(chunks->data());
   return {.chunks = std::move(chunks),
           .update = {.chunks = table,
@@ -98,7 +99,7 @@ std::size_t workspace_of(const LarsUpdate& op, const SizingContext& /*context*/)
 
 StepPointer prepare_step(const LarsUpdate& op, const StepContext& context) {
   const Partition partition = split(op.segments);
-  auto segments = to_device(partition.segments, context.stream());
+  auto segments = to_device(partition.segments, context.device);
   auto* norms = reinterpret_cast<LarsNorms*>(context.workspace().data());
   const LarsScratch scratch{.segments = reinterpret_cast<const UpdateSegment*>(segments->data()),
                             .segment_count = static_cast<std::int64_t>(partition.segments.size()),

@@ -85,7 +85,8 @@ class ResidentImages {
 class RenderingStage final : public InputStage {
  public:
   RenderingStage(const InputStageSpec& spec, Device& device)
-      : lanes_(device.lanes()),
+      : device_(device),
+        lanes_(device.lanes()),
         config_(*spec.rendering),
         settings_(render_settings(config_)),
         samples_(spec.samples),
@@ -137,7 +138,7 @@ class RenderingStage final : public InputStage {
     render_views(reinterpret_cast<const ViewTask*>(tasks_.data()), views_, jittered_, plan_,
                  settings_, reinterpret_cast<std::int64_t*>(luma_sums_.data()), out_, compute);
     rendered_.record(compute);
-    copied_.synchronise();  // from here on the host memory may change
+    device_.wait(lanes_.copy.get());  // from here on the host memory may change
   }
 
  private:
@@ -154,7 +155,7 @@ class RenderingStage final : public InputStage {
     }
     if (bytes + kPixelPadding <= pixels_.bytes()) return;
     const std::size_t most = most_image_bytes_ * images.size();
-    lanes_.compute.synchronise();  // the old memory may be in use
+    device_.wait(lanes_.compute.get());  // the old memory may be in use
     pixels_ = Buffer();
     pixels_ = allocate_device(std::min(bytes + bytes / 4, most) + kPixelPadding);
   }
@@ -174,11 +175,12 @@ class RenderingStage final : public InputStage {
     std::memcpy(host_tasks_.data(), tasks.data(), host_tasks_.bytes());
     const std::size_t sums = static_cast<std::size_t>(views_ * plan_.tiles) * sizeof(std::int64_t);
     if (luma_sums_.bytes() < sums) {
-      lanes_.compute.synchronise();
+      device_.wait(lanes_.compute.get());
       luma_sums_ = allocate_device(sums);
     }
   }
 
+  Device& device_;
   Lanes& lanes_;
   AugmentationConfig config_;
   RenderSettings settings_;

@@ -100,6 +100,7 @@ std::unique_ptr<EnginePlan> measure_engines(const std::shared_ptr<const Convolut
   for (const auto& plan : plans) {
     workspace_bytes = std::max(workspace_bytes, plan->workspace_bytes());
   }
+  device.wait(device.lanes().compute.get());  // what may depend on other ranks is not timed
   Bench bench(graph->shape(), workspace_bytes, device.lanes().compute.get());
   std::unique_ptr<EnginePlan> best;
   float least = std::numeric_limits<float>::infinity();
@@ -114,7 +115,7 @@ std::unique_ptr<EnginePlan> measure_engines(const std::shared_ptr<const Convolut
       log::warning("convolution {}: {} is passed over: {}", name, plan->choice(), error.what());
     }
   }
-  device.lanes().compute.synchronise();
+  device.wait(device.lanes().compute.get());
   if (!best) return nullptr;
   best->forget_addresses();
   log::info("convolution {}: {}, {:.3f} ms, the best of {}", name, best->choice(), least,
