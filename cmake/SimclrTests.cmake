@@ -93,31 +93,42 @@ endif()
   endif()
 endfunction()
 
-# simclr_cuda_backend_test(<name> SOURCES ... [DEPENDS ...] [LABELS unit ...] [RANKS 1 2 4] [SHARDS n])
+# simclr_backend_test(<name> SOURCES ... [ON cpu emulated device] [ASAN] [DEPENDS ...] [LABELS unit ...]
+#                     [RANKS 1 2 4] [SHARDS n])
 #
-# Tests that run on backends_under_test() (tests/backend/backends.hpp), with the CUDA backend: on a
-# device (<name>_cuda_device, label cuda; skipped where there is none), and on the emulated one
-# (<name>_cuda_emulated, label emulated), which is everywhere.
-function(simclr_cuda_backend_test name)
-  cmake_parse_arguments(ARG "" "SHARDS" "SOURCES;DEPENDS;LABELS;RANKS" ${ARGN})
-  set(targets emulated)
-  if(SIMCLR_HAS_CUDA)
-    list(APPEND targets device)
+# Tests that run on backends_under_test() (tests/backend/backends.hpp): one program for each backend,
+# whose sources are compiled once. <name> is the CPU's, <name>_cuda_emulated (label emulated) that of
+# the emulated device, which is everywhere, and <name>_cuda_device (label cuda) a GPU's; its cases are
+# skipped where there is none. ASAN: the CPU's also runs under sanitizers.
+function(simclr_backend_test name)
+  cmake_parse_arguments(ARG "ASAN" "SHARDS" "SOURCES;ON;DEPENDS;LABELS;RANKS" ${ARGN})
+  if(NOT ARG_ON)
+    set(ARG_ON cpu emulated device)
   endif()
-  foreach(target IN LISTS targets)
-    if(target STREQUAL "device")
-      set(libraries simclr_backend_registry CUDA::cudart)
+  if(NOT SIMCLR_HAS_CUDA)
+    list(REMOVE_ITEM ARG_ON device)
+  endif()
+  add_library(${name}_sources OBJECT EXCLUDE_FROM_ALL ${ARG_SOURCES})
+  target_include_directories(${name}_sources PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(${name}_sources PRIVATE simclr_options ${ARG_DEPENDS} simclr_backend simclr_nn
+                                                GTest::gtest)
+  foreach(backend IN LISTS ARG_ON)
+    set(program ${name}_cuda_${backend})
+    set(labels ${ARG_LABELS} emulated)
+    if(backend STREQUAL "cpu")
+      set(program ${name})
+      set(labels ${ARG_LABELS})
+      if(ARG_ASAN)
+        list(APPEND labels asan)
+      endif()
+    elseif(backend STREQUAL "device")
       set(labels ${ARG_LABELS} cuda)
-    else()
-      set(libraries simclr_backend_registry_emulated simclr_cuda_emulation)
-      set(labels ${ARG_LABELS} emulated)
     endif()
-    simclr_test(${name}_cuda_${target}
-      SOURCES ${ARG_SOURCES} ${PROJECT_SOURCE_DIR}/tests/backend/backends_cuda.cpp
-      DEPENDS ${ARG_DEPENDS} simclr_backend simclr_nn ${libraries} LABELS ${labels}
-      RANKS ${ARG_RANKS} SHARDS ${ARG_SHARDS})
-    target_include_directories(${name}_cuda_${target} PRIVATE ${PROJECT_SOURCE_DIR}/src)
-    target_compile_definitions(${name}_cuda_${target} PRIVATE SIMCLR_BACKEND_NAME="cuda_${target}")
+    simclr_test(${program} SOURCES $<TARGET_OBJECTS:${name}_sources>
+      DEPENDS ${ARG_DEPENDS} simclr_nn simclr_backends_${backend}
+      LABELS ${labels} RANKS ${ARG_RANKS} SHARDS ${ARG_SHARDS})
+    # A program of objects only has no language of its own.
+    set_target_properties(${program} PROPERTIES LINKER_LANGUAGE CXX)
   endforeach()
 endfunction()
 

@@ -259,7 +259,7 @@ for name in parity memory weights rendering input_stage nt_xent batch_norm_sums 
 done
 if [ "$target" = cuda_device ]; then test_step cudnn-engines cudnn_engines_test; fi
 test_step lockstep "network_test_$target" '--gtest_filter=LockstepTest.*'
-test_step other-backend "network_test_$target" '--gtest_filter=OtherBackendTest.*'
+test_step other-backend "other_backend_test_$target" '--gtest_filter=OtherBackendTest.*'
 test_step whole-steps "network_test_$target" '--gtest_filter=Step.*'
 
 few='*bn_statistics_vectors*:*bn_backward_apply_plain*:*max_pool_3x3*:*nt_xent*:*lars*:*l2_normalize*'
