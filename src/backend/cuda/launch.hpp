@@ -30,7 +30,7 @@ constexpr Integer ceil_div(Integer count, Integer divisor) {
 
 /// One thread an item in blocks of `threads`; items beyond the largest grid are not to be had.
 inline LaunchShape one_thread_each(std::int64_t items, unsigned threads = 256) {
-  const std::int64_t blocks = ceil_div<std::int64_t>(items > 0 ? items : 1, threads);
+  const auto blocks = ceil_div<std::int64_t>(items > 0 ? items : 1, threads);
   require(blocks <= std::numeric_limits<std::int32_t>::max(), "a grid holds all items");
   return {.grid = dim3(static_cast<unsigned>(blocks)), .block = dim3(threads)};
 }

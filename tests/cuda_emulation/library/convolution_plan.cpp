@@ -2,7 +2,6 @@
 
 #include "convolution_plan.hpp"
 
-
 #include <cstdlib>
 #include <string_view>
 
