@@ -22,7 +22,8 @@ class Images {
     const float frequency = stream.uniform(0.02F, 0.4F);
     for (int y = 0; y < height; ++y) {
       for (int i = 0; i < width * 3; ++i) {
-        const float phase = frequency * static_cast<float>(y + i / 3 * (1 + i % 3));
+        const int along = y + i / 3 * (1 + i % 3);
+        const float phase = frequency * static_cast<float>(along);
         const float wave = 128 + 120 * std::sin(phase) + stream.uniform(-60, 60);
         pixels_.push_back(static_cast<std::uint8_t>(std::clamp(wave, 0.0F, 255.0F)));
       }
@@ -124,7 +125,8 @@ class DeviceRendering : public ::testing::TestWithParam<std::size_t> {
 std::vector<float> render_on_host(const AugmentationConfig& config,
                                   const std::vector<ImageRef>& images,
                                   const std::vector<ViewParameters>& parameters) {
-  const auto elements = static_cast<std::size_t>(config.image_size * config.image_size * 3);
+  const auto side = static_cast<std::size_t>(config.image_size);
+  const std::size_t elements = side * side * 3;
   std::vector<float> views(elements * parameters.size(), NAN);
   Augmenter augmenter(config);
   for (std::size_t v = 0; v < parameters.size(); ++v) {
@@ -140,7 +142,7 @@ constexpr float kTolerance = 5e-6F;
 void expect_near(const std::vector<float>& got, const std::vector<float>& wanted, int side,
                  float tolerance) {
   ASSERT_EQ(got.size(), wanted.size());
-  const auto pixels = static_cast<std::size_t>(side * side);
+  const auto pixels = static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
   for (std::size_t i = 0; i < got.size(); ++i) {
     ASSERT_LE(std::abs(got[i] - wanted[i]), tolerance)
         << "side " << side << " view " << i / 3 / pixels << " row "
@@ -233,6 +235,7 @@ TEST_P(DeviceRendering, OfAResidentDataSetGivesTheSameBits) {
   for (const std::vector<std::int64_t>& samples :
        std::vector<std::vector<std::int64_t>>{{4, 0, 11}, {7, 7, 1}}) {
     std::vector<ImageRef> chosen;
+    chosen.reserve(samples.size());
     for (const std::int64_t sample : samples) {
       chosen.push_back(all[static_cast<std::size_t>(sample)]);
     }

@@ -16,8 +16,6 @@
 #include <vector>
 
 #include "device_memory.hpp"
-#include "simclr/core/bf16.hpp"
-#include "simclr/core/f16.hpp"
 #include "streams.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -27,7 +25,6 @@
 namespace emulation {
 namespace {
 
-constexpr unsigned kWarp = 32;
 constexpr unsigned kMostThreads = 1024;
 constexpr std::size_t kStackBytes = std::size_t{64} << 10;
 constexpr std::size_t kSharedBytesGranted = std::size_t{48} << 10;
@@ -112,9 +109,11 @@ class Block {
   Fibre* current_ = nullptr;
   ucontext_t scheduler_{};
   std::exception_ptr error_;
+#if defined(__SANITIZE_ADDRESS__)
   void* scheduler_fake_stack_ = nullptr;
   const void* scheduler_stack_ = nullptr;
   std::size_t scheduler_stack_bytes_ = 0;
+#endif
 };
 
 thread_local Block* running = nullptr;
@@ -300,28 +299,6 @@ void run_grid(const Launch& launch) {
   }
 }
 
-float half_to_float(HalfType type, std::uint32_t pair, int which) {
-  const auto bits = static_cast<std::uint16_t>(which == 0 ? pair & 0xFFFFU : pair >> 16);
-  return type == HalfType::bf16 ? simclr::to_float(simclr::bf16{bits})
-                                : simclr::to_float(simclr::f16{bits});
-}
-
-/// Every lane's `mine`, in every lane.
-template <class T>
-std::array<T, kWarp> gather_warp(const T& mine) {
-  static_assert(sizeof(T) <= sizeof(Words));
-  constexpr unsigned kAllLanes = 0xFFFFFFFFU;
-  Block& block = running_block();
-  std::memcpy(block.current().given.data(), &mine, sizeof mine);
-  synchronise_warp(kAllLanes);
-  std::array<T, kWarp> all{};
-  for (unsigned source = 0; source < kWarp; ++source) {
-    std::memcpy(&all[source], block.lane_of_warp(source)->given.data(), sizeof(T));
-  }
-  synchronise_warp(kAllLanes);
-  return all;
-}
-
 }  // namespace
 
 const ThreadPlace& current_thread() { return running_block().current().place; }
@@ -364,6 +341,19 @@ void wait_for_copies(std::size_t pending) {
   }
 }
 
+std::array<Words, kWarp> gather_words(const Words& given) {
+  constexpr unsigned kAllLanes = 0xFFFFFFFFU;
+  Block& block = running_block();
+  block.current().given = given;
+  synchronise_warp(kAllLanes);
+  std::array<Words, kWarp> all{};
+  for (unsigned source = 0; source < kWarp; ++source) {
+    all[source] = block.lane_of_warp(source)->given;
+  }
+  synchronise_warp(kAllLanes);
+  return all;
+}
+
 unsigned ballot(unsigned mask, bool predicate) {
   Block& block = running_block();
   block.current().given[0] = predicate ? 1 : 0;
@@ -386,50 +376,6 @@ int launch(Launch launch, Stream* stream) {
 
 void grant_shared_memory(const void* kernel, std::size_t bytes) {
   granted_shared()[kernel] = bytes;
-}
-
-void mma_m16n8k16(HalfType type, float (&d)[4], const std::uint32_t (&a)[4],
-                  const std::uint32_t (&b)[2], const float (&c)[4]) {
-  const auto all_a = gather_warp(std::to_array(a));
-  const auto all_b = gather_warp(std::to_array(b));
-  const auto a_at = [&](int row, int column) {
-    const auto lane_of = static_cast<std::size_t>(row % 8 * 4 + column % 8 / 2);
-    const auto part = static_cast<std::size_t>(row / 8 + column / 8 * 2);
-    return half_to_float(type, all_a[lane_of][part], column % 2);
-  };
-  const auto b_at = [&](int row, int column) {
-    const auto lane_of = static_cast<std::size_t>(column * 4 + row % 8 / 2);
-    return half_to_float(type, all_b[lane_of][static_cast<std::size_t>(row / 8)], row % 2);
-  };
-  const int group = lane() / 4;
-  const int member = lane() % 4;
-  for (int i = 0; i < 4; ++i) {
-    const int row = group + i / 2 * 8;
-    const int column = 2 * member + i % 2;
-    double sum = c[i];
-    for (int k = 0; k < 16; ++k) sum += double{a_at(row, k)} * double{b_at(k, column)};
-    d[i] = static_cast<float>(sum);
-  }
-}
-
-void load_matrices_x4(std::uint32_t (&result)[4], const void* row, bool transposed) {
-  const auto rows = gather_warp(row);
-  const auto element = [&](int matrix, int r, int column) {
-    std::uint16_t bits = 0;
-    const auto* start =
-        static_cast<const std::byte*>(rows[static_cast<std::size_t>(matrix * 8 + r)]);
-    std::memcpy(&bits, start + column * 2, sizeof bits);
-    return bits;
-  };
-  const int r = lane() / 4;
-  const int column = lane() % 4 * 2;
-  for (int matrix = 0; matrix < 4; ++matrix) {
-    const std::uint16_t low = transposed ? element(matrix, column, r) : element(matrix, r, column);
-    const std::uint16_t high =
-        transposed ? element(matrix, column + 1, r) : element(matrix, r, column + 1);
-    result[matrix] = static_cast<std::uint32_t>(low) | static_cast<std::uint32_t>(high) << 16;
-  }
-  synchronise_warp(0xFFFFFFFFU);
 }
 
 }  // namespace emulation

@@ -38,6 +38,10 @@ T exchange(unsigned mask, T value, int source) {
   return value;
 }
 
+/// What each lane gives, in every lane. The whole warp calls it.
+inline constexpr unsigned kWarp = 32;
+std::array<Words, kWarp> gather_words(const Words& given);
+
 /// Copies of a thread that arrive when they like: at once, or (SIMCLR_EMULATED_LATE_COPIES) when
 /// the thread waits for their group. As cp.async, cp.async.commit_group and cp.async.wait_group.
 void copy_async(void* to, const void* from, std::size_t bytes);

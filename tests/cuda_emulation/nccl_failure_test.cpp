@@ -32,7 +32,8 @@ class NcclFailure : public ::testing::Test {
   }
 
   void reduce() { lane_->all_reduce({memory_.data(), 100, DType::f32}, Reduction::sum); }
-  static void expect_error(const std::function<void()>& work, std::vector<std::string> parts) {
+  static void expect_error(const std::function<void()>& work,
+                           const std::vector<std::string>& parts) {
     try {
       work();
       ADD_FAILURE() << "no error";

@@ -161,6 +161,7 @@ TEST_F(PlanCacheFile, IsWholeAtEveryMomentOfConcurrentWriting) {
   constexpr int kStores = 50;
   PlanCache(file(), "a GPU").store("before", "engine 0");
   std::vector<std::jthread> writers;
+  writers.reserve(kWriters);
   for (int writer = 0; writer < kWriters; ++writer) {
     writers.emplace_back([&, writer] {
       PlanCache cache(file(), "GPU " + std::to_string(writer));

@@ -225,6 +225,7 @@ TEST_P(Loading, SamplesAndParametersMakeTheSameViewsOfAResidentSet) {
     EXPECT_EQ(batch.sample_index, expected.sample_index);
     EXPECT_TRUE(batch.images.empty());
     std::vector<ImageRef> images;
+    images.reserve(batch.sample_index.size());
     for (const std::int64_t sample : batch.sample_index) {
       images.push_back(resident[static_cast<std::size_t>(sample)]);
     }

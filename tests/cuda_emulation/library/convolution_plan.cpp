@@ -53,8 +53,8 @@ class Loops final : public ConvolutionPlan {
           case ConvolutionKind::backward_data:
             return backward_data<T>(o);
           case ConvolutionKind::backward_weights:
-            return shape_.gradient_dtype == DType::f32 ? backward_weights<T, float>(o)
-                                                       : backward_weights<T, T>(o);
+            if (shape_.gradient_dtype == DType::f32) return backward_weights<T, float>(o);
+            return backward_weights<T, T>(o);
         }
       });
     });
