@@ -81,7 +81,7 @@ fi
 if ! $quick; then
   leg "lint"
   lint_log="$(mktemp)"
-  scripts/lint.sh build | tee "$lint_log"
+  scripts/lint.sh | tee "$lint_log"
   read -r ok _ bad _ < <(tail -n1 "$lint_log")
   passed=$((passed + ${ok:-0}))
   failed=$((failed + ${bad:-1}))

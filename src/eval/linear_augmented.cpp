@@ -13,8 +13,6 @@
 namespace simclr {
 namespace {
 
-constexpr std::int32_t kPadding = -1;  // label of rows that count nowhere
-
 OptimizerSpec probe_optimizer() {
   return {.kind = OptimizerKind::sgd, .momentum = 0.9F, .weight_decay = 0, .nesterov = true};
 }
@@ -64,7 +62,7 @@ class Probe {
 
   void upload(std::span<const float> images, const std::vector<std::int32_t>& labels) {
     const auto rest = std::copy(labels.begin(), labels.end(), labels_.begin());
-    std::fill(rest, labels_.end(), kPadding);
+    std::fill(rest, labels_.end(), kPaddingLabel);
     executor_.upload(program().at("views"), const_buffer_span(images));
     executor_.upload(program().at("labels"),
                      const_buffer_span(std::span<const std::int32_t>(labels_)));

@@ -18,7 +18,6 @@ namespace simclr {
 namespace {
 
 constexpr std::int64_t kBlock = 2048;  // most rows a device sees at a time
-constexpr std::int32_t kPadding = -1;  // label of rows that count nowhere
 
 /// The classifier on this rank's rows, a block at a time, with parameters given by the caller.
 class BlockClassifier {
@@ -63,7 +62,8 @@ class BlockClassifier {
         std::span(part.labels)
             .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
     std::fill(std::copy(values.begin(), values.end(), values_.begin()), values_.end(), 0.0F);
-    std::fill(std::copy(labels.begin(), labels.end(), labels_.begin()), labels_.end(), kPadding);
+    std::fill(std::copy(labels.begin(), labels.end(), labels_.begin()), labels_.end(),
+              kPaddingLabel);
     executor_.upload(program().at("h"), const_buffer_span(std::span<const float>(values_)));
     executor_.upload(program().at("labels"),
                      const_buffer_span(std::span<const std::int32_t>(labels_)));

@@ -38,8 +38,9 @@ class Tiff {
 }  // namespace
 
 int exif_orientation(std::span<const std::uint8_t> exif) {
-  constexpr std::array<std::uint8_t, kExifPrefixBytes> kPrefix = {'E', 'x', 'i', 'f', 0, 0};
-  if (exif.size() < kExifPrefixBytes || !std::equal(kPrefix.begin(), kPrefix.end(), exif.begin())) {
+  constexpr std::array<std::uint8_t, kExifPrefixBytes> kExifPrefix = {'E', 'x', 'i', 'f', 0, 0};
+  if (exif.size() < kExifPrefixBytes ||
+      !std::equal(kExifPrefix.begin(), kExifPrefix.end(), exif.begin())) {
     return kUpright;
   }
   const Tiff tiff(exif.subspan(kExifPrefixBytes));

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-std::string read_text(const fs::path& file) {
+std::string content_of(const fs::path& file) {
   std::ifstream in(file);
   std::ostringstream text;
   text << in.rdbuf();
@@ -28,7 +28,7 @@ std::string read_text(const fs::path& file) {
 /// Clock ticks since boot at which the process started: tells it from a later one of the same
 /// number. Empty when no such process lives.
 std::string process_start(pid_t pid) {
-  const std::string stat = read_text(fmt::format("/proc/{}/stat", pid));
+  const std::string stat = content_of(fmt::format("/proc/{}/stat", pid));
   const std::size_t name_end = stat.rfind(')');
   if (name_end == std::string::npos) return "";
   std::istringstream fields(stat.substr(name_end + 1));
@@ -88,7 +88,7 @@ bool create_whole(const fs::path& file, const std::string& content) {
 void remove_stale(const fs::path& file, const std::string& stale) {
   const fs::path aside = fmt::format("{}.stale-{}", file.string(), ::getpid());
   if (::rename(file.c_str(), aside.c_str()) != 0) return;  // somebody else was faster
-  if (read_text(aside) != stale) ::link(aside.c_str(), file.c_str());
+  if (content_of(aside) != stale) ::link(aside.c_str(), file.c_str());
   ::unlink(aside.c_str());
 }
 
@@ -97,7 +97,7 @@ void remove_stale(const fs::path& file, const std::string& stale) {
 RunLock::RunLock(const fs::path& run_directory)
     : file_(run_directory / "lock"), content_(own_content()) {
   while (!create_whole(file_, content_)) {
-    const std::string found = read_text(file_);
+    const std::string found = content_of(file_);
     if (found.empty() && !fs::exists(file_)) continue;  // released just now
     const Holder holder = parse_holder(found, file_);
     if (!holder.is_gone()) {
@@ -111,7 +111,7 @@ RunLock::RunLock(const fs::path& run_directory)
 }
 
 RunLock::~RunLock() {
-  if (read_text(file_) == content_) ::unlink(file_.c_str());
+  if (content_of(file_) == content_) ::unlink(file_.c_str());
 }
 
 }  // namespace simclr

@@ -22,7 +22,7 @@ struct ConvShape {
   }
 };
 
-const std::vector<ConvShape>& shapes() {
+const std::vector<ConvShape>& conv_shapes() {
   static const std::vector<ConvShape> all{
       {"1x1", 2, 5, 7, 32, 48, {1, 1, 0}},
       {"1x1_odd_channels", 3, 4, 5, 21, 35, {1, 1, 0}},
@@ -101,7 +101,7 @@ GradientCase gradient(const ConvShape& shape) {
 
 std::vector<CaseEntry> convolution_cases() {
   std::vector<CaseEntry> entries;
-  for (const ConvShape& shape : shapes()) {
+  for (const ConvShape& shape : conv_shapes()) {
     entries.push_back({.name = "conv_forward_" + shape.name,
                        .make = [=](DType activation) { return forward(shape, activation); },
                        .mixed_precision = true});

@@ -11,7 +11,7 @@ struct MatMulShape {
   bool bias;
 };
 
-const std::vector<MatMulShape>& shapes() {
+const std::vector<MatMulShape>& matmul_shapes() {
   static const std::vector<MatMulShape> all{
       {"", 6, 48, 32, false},           {"_odd", 7, 19, 37, false},
       {"_bias", 5, 21, 10, true},       {"_bias_whole_blocks", 9, 32, 16, true},
@@ -50,7 +50,7 @@ OpCase backward_weights(const MatMulShape& shape) {
 
 std::vector<CaseEntry> matmul_cases() {
   std::vector<CaseEntry> entries;
-  for (const MatMulShape& shape : shapes()) {
+  for (const MatMulShape& shape : matmul_shapes()) {
     entries.push_back({"matmul" + shape.name, [=](DType) { return forward(shape); }});
     entries.push_back(
         {"matmul_backward_data" + shape.name, [=](DType) { return backward_data(shape); }});

@@ -281,11 +281,11 @@ void run_grid(const Launch& launch) {
   static thread_local std::vector<std::byte> stacks;
   const std::size_t threads = std::size_t{launch.block.x} * launch.block.y * launch.block.z;
   if (stacks.size() < threads * kStackBytes) stacks.resize(threads * kStackBytes);
-  constexpr std::size_t kAlignment = 128;
-  std::vector<std::byte> shared(launch.shared_bytes + kAlignment);
+  constexpr std::size_t kSharedAlignment = 128;
+  std::vector<std::byte> shared(launch.shared_bytes + kSharedAlignment);
   void* start = shared.data();
   std::size_t space = shared.size();
-  std::align(kAlignment, launch.shared_bytes, start, space);
+  std::align(kSharedAlignment, launch.shared_bytes, start, space);
   const DeviceMemoryIsOpen open;
   const Dimensions& grid = launch.grid;
   const std::size_t blocks = std::size_t{grid.x} * grid.y * grid.z;

@@ -190,7 +190,10 @@ struct NtXentBackward {
   int rank = 0;
   DType similarity = DType::f32;  ///< as NtXentForward's; the weights P enter in this type too
 };
-/// logits f32 (V,K), labels i32 (V); a label of -1 is padding and counts nowhere.
+/// Label of a row that only fills a batch up.
+inline constexpr std::int32_t kPaddingLabel = -1;
+
+/// logits f32 (V,K), labels i32 (V); a row labelled kPaddingLabel counts nowhere.
 /// dlogits = (softmax - onehot) * gradient_scale. sums f64 (4) = loss, top-1, top-5, samples.
 struct SoftmaxCrossEntropy {
   TensorId logits, labels, sums;

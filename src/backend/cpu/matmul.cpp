@@ -28,8 +28,8 @@ Matrix matrix(const TensorView& tensor) {
 enum class Form : char { plain = 'N', transposed = 'T' };
 
 /// c = a * b [+ c], each of a, b plain or transposed.
-void multiply(Form form_a, const Matrix& a, Form form_b, const Matrix& b, const Matrix& c,
-              bool accumulate) {
+void multiply_matrices(Form form_a, const Matrix& a, Form form_b, const Matrix& b, const Matrix& c,
+                       bool accumulate) {
   const std::int64_t inner = form_a == Form::plain ? a.columns : a.rows;
   const dnnl::status status = dnnl::sgemm(static_cast<char>(form_a), static_cast<char>(form_b),
                                           c.rows, c.columns, inner, 1.0F, a.data, a.stride, b.data,
@@ -70,7 +70,7 @@ StepPointer prepare_step(const MatMul& op, const StepContext& context) {
   const float* bias = address_of(context.tensor(op.bias));
   return make_step([=] {
     start_rows(y, bias);
-    multiply(Form::plain, x, Form::transposed, w, y, bias != nullptr);
+    multiply_matrices(Form::plain, x, Form::transposed, w, y, bias != nullptr);
   });
 }
 
@@ -80,7 +80,7 @@ StepPointer prepare_step(const MatMulBackwardData& op, const StepContext& contex
   const Matrix dx = matrix(context.tensor(op.dx));
   return make_step([=] {
     start_rows(dx, nullptr);
-    multiply(Form::plain, dy, Form::plain, w, dx, false);
+    multiply_matrices(Form::plain, dy, Form::plain, w, dx, false);
   });
 }
 
@@ -90,7 +90,7 @@ StepPointer prepare_step(const MatMulBackwardWeights& op, const StepContext& con
   const Matrix dw = matrix(context.tensor(op.dw));
   float* dbias = address_of(context.tensor(op.dbias));
   return make_step([=] {
-    multiply(Form::transposed, dy, Form::plain, x, dw, false);
+    multiply_matrices(Form::transposed, dy, Form::plain, x, dw, false);
     if (dbias != nullptr) column_sums(dy, dbias);
   });
 }

@@ -35,9 +35,9 @@ void set(void* to, std::int64_t index, double result) {
   }
 }
 
-class Loops final : public ConvolutionPlan {
+class ConvolutionLoops final : public ConvolutionPlan {
  public:
-  explicit Loops(const ConvolutionShape& shape) : shape_(shape) {}
+  explicit ConvolutionLoops(const ConvolutionShape& shape) : shape_(shape) {}
   [[nodiscard]] std::size_t workspace_bytes() const override { return 64; }
   [[nodiscard]] std::string choice() const override { return "loops"; }
 
@@ -152,7 +152,7 @@ bool has_plan(const ConvolutionShape& shape) {
 }  // namespace
 
 struct ConvolutionPlans::Impl {
-  std::map<ConvolutionShape, std::unique_ptr<Loops>> plans;
+  std::map<ConvolutionShape, std::unique_ptr<ConvolutionLoops>> plans;
 };
 
 ConvolutionPlans::ConvolutionPlans(Device& /*device*/) : impl_(std::make_unique<Impl>()) {}
@@ -161,7 +161,7 @@ ConvolutionPlans::~ConvolutionPlans() = default;
 ConvolutionPlan* ConvolutionPlans::find_or_choose(const ConvolutionShape& shape) {
   if (!has_plan(shape)) return nullptr;
   auto& plan = impl_->plans[shape];
-  if (!plan) plan = std::make_unique<Loops>(shape);
+  if (!plan) plan = std::make_unique<ConvolutionLoops>(shape);
   return plan.get();
 }
 std::map<std::string, std::string> ConvolutionPlans::choices() const {

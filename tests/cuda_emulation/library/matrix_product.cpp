@@ -10,9 +10,9 @@ namespace simclr::cuda {
 
 namespace {
 
-class Loops final : public MatrixProduct {
+class MatrixLoops final : public MatrixProduct {
  public:
-  explicit Loops(const MatrixProductShape& shape) : shape_(shape) {}
+  explicit MatrixLoops(const MatrixProductShape& shape) : shape_(shape) {}
   [[nodiscard]] std::size_t workspace_bytes() const override { return 64; }
 
   void run(const float* a, const float* b, const float* bias, float* c,
@@ -43,7 +43,7 @@ class Loops final : public MatrixProduct {
 
 std::unique_ptr<MatrixProduct> make_matrix_product(const MatrixProductShape& shape,
                                                    Device& /*device*/) {
-  return std::make_unique<Loops>(shape);
+  return std::make_unique<MatrixLoops>(shape);
 }
 
 }  // namespace simclr::cuda
