@@ -9,16 +9,8 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
-from training_runs import OPTIONS, SIMCLR, TrainingTest, main
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
+from training_runs import OPTIONS, SIMCLR, TrainingTest, alive, main, ranks_of
 
 
 class PretrainTest(TrainingTest):
@@ -139,9 +131,7 @@ class PretrainTest(TrainingTest):
     def test_a_killed_rank_ends_all_within_five_seconds(self):
         process = self.start(2, epochs=1000)
         self.wait_for_step(process, 1)
-        ranks = [int(p) for p in subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True,
-                                                text=True, check=True).stdout.split()]
-        self.assertEqual(len(ranks), 2)
+        ranks = ranks_of(process, 2)
         os.kill(ranks[1], signal.SIGKILL)
         killed = time.monotonic()
         process.communicate(timeout=30)

@@ -38,6 +38,24 @@ def pack_real_images(directory):
     return directory / "data"
 
 
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def ranks_of(launcher, count):
+    """The processes that mpirun has started, once all are there."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=False)
+        if len(found.stdout.split()) == count:
+            return [int(pid) for pid in found.stdout.split()]
+        time.sleep(0.01)
+    raise AssertionError(f"mpirun has not started {count} ranks")
+
+
 class TrainingTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -1,0 +1,100 @@
+"""A disk that fills up and one that turns read-only, each a file system of its own, which takes root.
+
+usage: disk_test.py SIMCLR MPIEXEC [unittest arguments]
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+from training_runs import TrainingTest, main
+
+
+def mount(directory):
+    return subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", directory],
+                          capture_output=True, text=True, check=False)
+
+
+def unmount(directory):
+    subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+class DiskTest(TrainingTest):
+    def setUp(self):
+        super().setUp()
+        self.disk = self.run_dir.parent / "disk"
+        self.disk.mkdir()
+        self.assertEqual(mount(self.disk).returncode, 0)
+        self.addCleanup(unmount, self.disk)
+        self.run_dir = self.disk / "run"
+
+    def fails_while_running(self, ranks, break_the_disk):
+        """Returns what the older checkpoint holds and what the program has said."""
+        self.pretrain(ranks, epochs=1000, max_steps=2)
+        before = self.checkpoint(2).read_bytes()
+        process = self.start(ranks, epochs=1000)
+        self.wait_for_step(process, 3)
+        break_the_disk()
+        process.send_signal(signal.SIGUSR1)
+        output, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, output + errors)
+        self.assertEqual(len(re.findall(r"^simclr: error: .*", errors, re.MULTILINE)), 1, errors)
+        self.assertEqual(self.checkpoint(2).read_bytes(), before)
+        return errors
+
+    def fill(self):
+        with open(self.disk / "filler", "wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(4096))
+            except OSError:
+                pass
+
+    def goes_on(self, ranks):
+        done = self.pretrain(ranks, epochs=1000, max_steps=4)
+        self.assertIn("at step 2", done.stdout)
+        self.assertEqual([row["step"] for row in self.rows()], [1, 2, 3, 4])
+
+    def test_a_full_disk(self):
+        for ranks in (1, 2):
+            with self.subTest(ranks=ranks):
+                shutil.rmtree(self.run_dir, ignore_errors=True)
+                errors = self.fails_while_running(ranks, self.fill)
+                self.assertIn("No space left", errors)
+                self.assertEqual(sorted(os.listdir(self.run_dir / "checkpoints")), [self.checkpoint(2).name])
+                (self.disk / "filler").unlink()
+                self.goes_on(ranks)
+
+    def remount(self, directory, options):
+        subprocess.run(["mount", "-o", f"remount,{options}", directory], check=True)
+
+    def test_a_directory_that_turns_read_only(self):
+        # Open files keep a mount from being read-only: a bind mount of the directory can be.
+        checkpoints = self.run_dir / "checkpoints"
+        self.pretrain(2, epochs=1000, max_steps=1)
+        subprocess.run(["mount", "--bind", checkpoints, checkpoints], check=True)
+        self.addCleanup(unmount, checkpoints)
+        errors = self.fails_while_running(2, lambda: self.remount(checkpoints, "bind,ro"))
+        self.assertIn("Read-only file system", errors)
+        self.assertIn(str(checkpoints), errors)
+        self.remount(checkpoints, "bind,rw")
+        self.goes_on(2)
+
+    def test_a_run_directory_that_cannot_be_written_is_refused(self):
+        self.remount(self.disk, "ro")
+        done = self.pretrain(2, expect=2, max_steps=1)
+        self.assertIn("Read-only file system", done.stderr)
+        self.assertIn(str(self.run_dir), done.stderr)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as trial:
+        attempt = mount(trial)
+        if attempt.returncode != 0:
+            print(f"skipped: no file system can be mounted here: {attempt.stderr.strip()}")
+            sys.exit(77)
+        unmount(trial)
+    main()
