@@ -45,7 +45,10 @@ void MetricsFile::append(const MetricsRow& row) {
             {"images_per_second", row.images_per_second},
             {"seconds_step", row.seconds_step},
             {"seconds_data", row.seconds_data},
-            {"seconds_checkpoint", row.seconds_checkpoint}};
+            {"seconds_checkpoint", row.seconds_checkpoint},
+            {"seconds_read", row.seconds_read},
+            {"bytes_read", row.bytes_read},
+            {"bytes_fetched", row.bytes_fetched}};
   if (row.phases) {
     json["seconds_forward"] = row.phases->forward;
     json["seconds_backward"] = row.phases->backward;

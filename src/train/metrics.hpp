@@ -18,7 +18,9 @@ struct MetricsRow {
   double contrastive_top1 = 0, entropy = 0, learning_rate = 0;
   double images_per_second = 0;
   double seconds_step = 0, seconds_data = 0, seconds_checkpoint = 0;
-  std::optional<PhaseSeconds> phases;       ///< seconds_forward, ...; left out where unset
+  double seconds_read = 0;                         ///< of rank 0's reading thread
+  std::int64_t bytes_read = 0, bytes_fetched = 0;  ///< all ranks, all steps since the row before
+  std::optional<PhaseSeconds> phases;              ///< seconds_forward, ...; left out where unset
   std::optional<LossScaling> loss_scaling;  ///< loss_scale, skipped_steps; left out where unset
 };
 
