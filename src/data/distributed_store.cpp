@@ -14,9 +14,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// How long the reading thread sleeps between two looks at its messages.
-constexpr std::chrono::microseconds kShortestNap{20};
-constexpr std::chrono::microseconds kLongestNap{1000};
+/// MPI moves data only while it is called, some 100 KB each time: the reading thread calls it
+/// without a pause at first, as messages mostly come at once, and with short ones when they do not.
+constexpr std::chrono::milliseconds kWithoutPause{20};
+constexpr std::chrono::microseconds kPause{50};
 
 /// The set spread over the ranks' memory: each holds one contiguous part. Everybody knows what
 /// everybody wants, so a fetch is one message from each rank that has something for another,
@@ -136,11 +137,14 @@ class DistributedStore final : public ShardStore {
 
   /// Polls, since a rank that stops must not hang in MPI for one that never comes.
   bool wait(const std::stop_token& stop) {
-    auto nap = kShortestNap;
+    const auto start = Clock::now();
     while (!exchange_->advance()) {
       if (stop.stop_requested()) return false;
-      std::this_thread::sleep_for(nap);
-      nap = std::min(2 * nap, kLongestNap);
+      if (Clock::now() - start < kWithoutPause) {
+        std::this_thread::yield();
+      } else {
+        std::this_thread::sleep_for(kPause);
+      }
     }
     return true;
   }
