@@ -151,9 +151,7 @@ void EvaluationJob::report(const Accuracy& accuracy, const Options& options,
   if (!details.empty()) result.update(nlohmann::ordered_json::parse(details));
   result["options"] = options_json(options);
   if (output_.has_parent_path()) fs::create_directories(output_.parent_path());
-  AtomicFile file(output_);
-  file.write(result.dump(2) + "\n");
-  file.commit();
+  write_file(output_, result.dump(2) + "\n");
   log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples; {} ({})", protocol_,
             100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples,
             encoder().file().filename().string(), output_.string());

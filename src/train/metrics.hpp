@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 
+#include "simclr/io/text_file.hpp"
 #include "simclr/train/trainer.hpp"
 
 namespace simclr {
@@ -29,12 +29,11 @@ class MetricsFile {
  public:
   /// Opens for appending, after cutting back to the rows up to `last_step`.
   MetricsFile(const std::filesystem::path& file, std::int64_t last_step);
-  /// Throws Error when the row cannot be written (full disk).
+  /// Throws IoError when the row cannot be written (full disk).
   void append(const MetricsRow& row);
 
  private:
-  std::filesystem::path file_;
-  std::ofstream out_;
+  std::optional<AppendedFile> file_;
 };
 
 }  // namespace simclr
