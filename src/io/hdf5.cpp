@@ -46,7 +46,7 @@ int error_number_in(const std::string& message) {
 [[noreturn]] void fail_with_last_message(std::string_view what) {
   const std::string message = last_message();
   if (const int number = error_number_in(message); number != 0) {
-    throw IoError(fmt::format("{}: {}", what, message), number);
+    fail_io(what, number);  // HDF5's own words about it are long
   }
   fail("{}: {}", what, message);
 }
@@ -55,7 +55,7 @@ int error_number_in(const std::string& message) {
 std::string last_lasting_message(const std::filesystem::path& path) {
   std::string message = last_message();
   if (const int number = error_number_in(message); is_transient(number)) {
-    throw IoError(fmt::format("{}: {}", path.string(), message), number);
+    fail_io(path.string() + ": cannot be read", number);
   }
   return message;
 }
