@@ -1,5 +1,6 @@
 // Rates of reading, page cache to batch buffer, beside a plain pread of the same bytes: both into
-// memory that has been used before, taking turns, so that a neighbour's load meets both.
+// memory that has been used before, taking turns, so that a neighbour's load meets both. On several
+// ranks, rates of fetching from each other's memory.
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -149,16 +150,20 @@ class LoaderBench {
   LoaderBench(const fs::path& directory, const BenchOptions& options, Communicator& world)
       : options_(options),
         world_(world),
-        store_(open_sample_store(directory, CacheMode::none, world, options.threads)),
+        store_(open_sample_store(directory,
+                                 world.size() > 1 ? CacheMode::distributed : CacheMode::none, world,
+                                 options.threads, options.batch_size / world.size())),
         set_(directory),
         plain_(set_),
         buffer_(set_.stored_bytes(0, set_.info().samples)) {}
 
   std::vector<Row> run() {
     std::vector<Row> rows;
-    rows.push_back(fill(ParallelRead::direct));
-    rows.push_back(fill(ParallelRead::independent));
-    rows.push_back(fill(ParallelRead::collective));
+    if (world_.size() == 1) {
+      rows.push_back(fill(ParallelRead::direct));
+      rows.push_back(fill(ParallelRead::independent));
+      rows.push_back(fill(ParallelRead::collective));
+    }
     rows.push_back(batches(Shuffle::off, "batches in stored order"));
     rows.push_back(batches(Shuffle::block, "batches, --shuffle block"));
     rows.push_back(batches(Shuffle::full, "batches, --shuffle full"));
@@ -185,42 +190,55 @@ class LoaderBench {
         [&] { PlainReader::read(requests, buffer_.data()); });
   }
 
-  /// One epoch through the streaming store, against preads of the same samples in the same order
-  /// (of whole batches in stored order, where that is possible).
+  /// One epoch through the store, against preads of this rank's samples in the same order (of whole
+  /// batches in stored order, where that is possible). Ranks begin and end together.
   Row batches(Shuffle shuffle, std::string what) {
     Sampler sampler(set_.info().samples, shuffle, 1, options_.batch_size);
-    std::vector<std::vector<std::int64_t>> samples;
+    const std::int64_t share = options_.batch_size / world_.size();
+    std::vector<WantedSamples> wanted;
     std::vector<std::vector<PlainReader::Request>> requests;
     std::uint64_t bytes = 0;
     for (std::int64_t step = 0; step < sampler.steps_per_epoch(); ++step) {
-      samples.push_back(sampler.batch(step));
-      requests.emplace_back();
-      for (const std::int64_t sample : samples.back()) {
-        const auto request = plain_.request(set_, sample, 1);
-        bytes += request.bytes;
-        auto& batch = requests.back();
-        const bool follows = !batch.empty() && batch.back().descriptor == request.descriptor &&
-                             batch.back().offset + batch.back().bytes == request.offset;
-        if (follows) {
-          batch.back().bytes += request.bytes;
-        } else {
-          batch.push_back(request);
-        }
+      const std::vector<std::int64_t> batch = sampler.batch(step);
+      wanted.emplace_back();
+      for (auto at = batch.begin(); batch.end() - at >= share; at += share) {
+        wanted.back().emplace_back(at, at + share);
       }
+      requests.push_back(requests_of(wanted.back()[static_cast<std::size_t>(world_.rank())]));
+      for (const auto& request : requests.back()) bytes += request.bytes;
     }
     return measure(
         std::move(what), bytes, options_.repeats,
         [&] {
-          for (std::size_t b = 0; b < samples.size(); ++b) {
-            store_->fetch(samples[b], static_cast<int>(b % 2));
+          for (std::size_t b = 0; b < wanted.size(); ++b) {
+            store_->fetch_together(wanted[b], static_cast<int>(b % 2), {});
           }
+          world_.barrier();
         },
         [&] {
-          for (std::size_t b = 0; b < samples.size(); ++b) {
+          for (std::size_t b = 0; b < requests.size(); ++b) {
             const std::size_t half = buffer_.size() / 2;
             PlainReader::read(requests[b], buffer_.data() + b % 2 * half);
           }
+          world_.barrier();
         });
+  }
+
+  /// One for neighbours.
+  [[nodiscard]] std::vector<PlainReader::Request> requests_of(
+      const std::vector<std::int64_t>& samples) const {
+    std::vector<PlainReader::Request> requests;
+    for (const std::int64_t sample : samples) {
+      const auto request = plain_.request(set_, sample, 1);
+      const bool follows = !requests.empty() && requests.back().descriptor == request.descriptor &&
+                           requests.back().offset + requests.back().bytes == request.offset;
+      if (follows) {
+        requests.back().bytes += request.bytes;
+      } else {
+        requests.push_back(request);
+      }
+    }
+    return requests;
   }
 
   const BenchOptions& options_;
@@ -231,10 +249,12 @@ class LoaderBench {
   std::vector<std::byte> buffer_;
 };
 
-void print(const std::vector<Row>& rows, const BenchOptions& options) {
+void print(const std::vector<Row>& rows, const BenchOptions& options, int ranks) {
   BenchReport report;
-  report.table = fmt::format("{:<34} {:>10} {:>10} {:>8}\n", "page cache to memory, one rank",
-                             "GB/s", "pread GB/s", "ratio");
+  const std::string from = ranks == 1 ? "page cache to memory, one rank"
+                                      : fmt::format("distributed cache, each of {} ranks", ranks);
+  report.table = fmt::format("{:<34} {:>10} {:>10} {:>8}\n", from, "GB/s", "pread GB/s", "ratio");
+  report.facts["ranks"] = ranks;
   for (const Row& row : rows) {
     const double ours = static_cast<double>(row.bytes) * 1e-9 / row.ours_seconds;
     const double plain = static_cast<double>(row.bytes) * 1e-9 / row.plain_seconds;
@@ -254,12 +274,13 @@ void print(const std::vector<Row>& rows, const BenchOptions& options) {
 int run_bench_loader(Invocation& invocation) {
   BenchOptions bench;
   Options options("bench loader",
-                  "page cache to batch buffer, beside a plain pread of the same bytes",
+                  "page cache to batch buffer, on several ranks from each other's memory; beside a "
+                  "plain pread of the same bytes",
                   {"bench loader"});
   options.add("data", bench.data, "shard set to read; by default one is made and removed")
       .add("samples", bench.samples, "of the set that is made")
       .add("image-size", bench.side, "of the set that is made")
-      .add("batch-size", bench.batch_size, "samples fetched at once")
+      .add("batch-size", bench.batch_size, "samples fetched at once, over all ranks")
       .add("threads", bench.threads, "threads that read batches")
       .add("repeats", bench.repeats, "repeats, of which the best counts")
       .flag("json", bench.json, "print one JSON object instead of a table");
@@ -267,12 +288,19 @@ int run_bench_loader(Invocation& invocation) {
   if (bench.samples < 2) refuse("--samples {}: must be at least 2", bench.samples);
   if (bench.side < 1) refuse("--image-size {}: must be positive", bench.side);
   if (bench.repeats < 1) refuse("--repeats {}: must be at least 1", bench.repeats);
-  if (invocation.world.size() > 1)
-    refuse("bench loader measures one rank; start it without mpirun");
+  Communicator& world = invocation.world;
+  if (bench.batch_size % world.size() != 0) {
+    refuse("--batch-size {}: not divisible by the {} ranks", bench.batch_size, world.size());
+  }
 
   std::optional<SyntheticShards> made;
-  if (bench.data.empty()) bench.data = made.emplace(bench).path();
-  print(LoaderBench(bench.data, bench, invocation.world).run(), bench);
+  if (bench.data.empty()) {
+    on_root(world, [&] { made.emplace(bench); });
+    bench.data = broadcast_text(world, made ? made->path().string() : "");
+  }
+  const std::vector<Row> rows = LoaderBench(bench.data, bench, world).run();
+  world.barrier();  // the shards are in use until here
+  if (world.rank() == 0) print(rows, bench, world.size());
   return 0;
 }
 

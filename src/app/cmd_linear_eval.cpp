@@ -91,8 +91,9 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
       .activations = job.activations(),
       .threads = job.threads()};
   validate(augmented, job.train_samples(), world.size());
-  const auto train = job.open(config.train_data);
-  const auto test = job.open(config.test_data);
+  const std::int64_t local_batch = augmented.batch_size / world.size();
+  const auto train = job.open(config.train_data, local_batch);
+  const auto test = job.open(config.test_data, local_batch);
   const auto result =
       linear_augmented(job.encoder(), *train, *test, augmented, job.backend(), world);
   job.report(result.test, options,

@@ -95,13 +95,13 @@ void write_picture(const PreviewConfig& config, SampleStore& store) {
   log::info("wrote {}: each group is a stored image and its two views", config.output.string());
 }
 
-void write_audit(const PreviewConfig& config, SampleStore& store) {
+void write_audit(const PreviewConfig& config, SampleStore& store, Communicator& world) {
   const StepRange range = parse_steps(*config.steps);
   validate_data(config.pretrain, store.info());
   LoaderConfig loader = loader_config(config.pretrain);
   loader.first_step = range.begin;
   loader.end_step = range.end;
-  write_view_audit(config.output, store, loader);
+  write_view_audit(config.output, store, loader, world);
   log::info("wrote {}: the views of steps {} to {}, {} samples each", config.output.string(),
             range.begin, range.end - 1, loader.batch_size);
 }
@@ -121,14 +121,21 @@ int run_preview(Invocation& invocation) {
   config.pretrain.validate();
   validate(config);
   if (config.steps) parse_steps(*config.steps);
-  // Views do not depend on the ranks: one makes them all.
-  if (invocation.world.rank() != 0) return 0;
+  const int threads = count_threads(config.pretrain);
+  const std::int64_t batch = config.pretrain.batch_size;
   const auto alone = make_self_communicator();
-  // Few samples are needed: they are read one by one, without loading the whole set.
-  const auto store = open_sample_store(config.pretrain.data, CacheMode::none, *alone,
-                                       count_threads(config.pretrain));
+  // Views do not depend on the ranks: those that cannot share a batch, or a picture, leave it to
+  // one.
+  const bool shared = config.steps && batch % invocation.world.size() == 0;
+  if (!shared && invocation.world.rank() != 0) return 0;
+  Communicator& makers = shared ? invocation.world : *alone;
+  // Few samples are needed: unless a cache is asked for, they are read one by one.
+  const CacheMode asked = config.steps ? config.pretrain.cache : CacheMode::none;
+  const auto store = open_sample_store(config.pretrain.data,
+                                       asked == CacheMode::automatic ? CacheMode::none : asked,
+                                       makers, threads, batch / makers.size());
   if (config.steps) {
-    write_audit(config, *store);
+    write_audit(config, *store, makers);
   } else {
     write_picture(config, *store);
   }

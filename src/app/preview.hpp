@@ -13,9 +13,11 @@ namespace simclr {
 void write_view_grid(const std::filesystem::path& path, SampleStore& store,
                      const LoaderConfig& loader, std::int64_t groups);
 
-/// Steps [loader.first_step, loader.end_step) as pretraining makes them: `views` float32
-/// (S, 2, N, H, W, 3) and `sample_index` int64 (S, N), N = loader.batch_size. The global batch is
-/// made in parts, as ranks would make it, so that memory stays small whatever N is.
-void write_view_audit(const std::filesystem::path& path, SampleStore& store, LoaderConfig loader);
+/// Steps [loader.first_step, loader.end_step) as pretraining on the ranks of `world` makes them:
+/// `views` float32 (S, 2, N, H, W, 3) and `sample_index` int64 (S, N), N = loader.batch_size. Every
+/// rank makes its share, rank 0 writes. The global batch is made in parts, as more ranks would make
+/// it, so that memory stays small whatever N is. Collective.
+void write_view_audit(const std::filesystem::path& path, SampleStore& store, LoaderConfig loader,
+                      Communicator& world);
 
 }  // namespace simclr

@@ -1,4 +1,6 @@
+#include <memory>
 #include <span>
+#include <vector>
 
 #include "preview.hpp"
 #include "simclr/io/array_file.hpp"
@@ -9,48 +11,75 @@ namespace {
 /// Most memory that the views of one part may take.
 constexpr std::int64_t kPartBytes = std::int64_t{128} << 20;
 
-/// The fewest equal parts of a batch that are small enough.
-std::int64_t count_parts(const LoaderConfig& loader) {
+/// The fewest equal parts of a batch that the ranks can share and that are small enough.
+std::int64_t count_parts(const LoaderConfig& loader, std::int64_t ranks) {
   const std::int64_t side = loader.augmentation.image_size;
   const std::int64_t sample_bytes =
       loader.views_per_sample * side * side * 3 * std::int64_t{sizeof(float)};
+  const std::int64_t most = loader.batch_size / ranks;
   std::int64_t parts = 1;
-  while (parts < loader.batch_size && (loader.batch_size % parts != 0 ||
-                                       loader.batch_size / parts * sample_bytes > kPartBytes)) {
+  while (parts < most &&
+         (most % parts != 0 || loader.batch_size / parts * sample_bytes > kPartBytes)) {
     ++parts;
   }
   return parts;
 }
 
-}  // namespace
+/// What every rank has, in rank order.
+template <class T>
+std::vector<T> gather(std::span<const T> own, Communicator& world) {
+  std::vector<T> all(own.size() * static_cast<std::size_t>(world.size()));
+  world.all_gather({own.data(), own.size_bytes(), DType::u8},
+                   {all.data(), all.size() * sizeof(T), DType::u8});
+  return all;
+}
 
-void write_view_audit(const std::filesystem::path& path, SampleStore& store, LoaderConfig loader) {
+std::unique_ptr<ArrayFile> create_file(const std::filesystem::path& path,
+                                       const LoaderConfig& loader, Communicator& world) {
   const std::int64_t steps = loader.end_step - loader.first_step;
   const std::int64_t side = loader.augmentation.image_size;
-  const std::int64_t parts = count_parts(loader);
-  const std::int64_t part_samples = loader.batch_size / parts;
-  const auto view_elements = static_cast<std::size_t>(part_samples * side * side * 3);
+  std::unique_ptr<ArrayFile> file;
+  on_root(world, [&] {
+    file = std::make_unique<ArrayFile>(path);
+    file->create("views", ArrayFile::Type::f32,
+                 {steps, loader.views_per_sample, loader.batch_size, side, side, 3});
+    file->create("sample_index", ArrayFile::Type::i64, {steps, loader.batch_size});
+    file->attribute("first_step", loader.first_step);
+  });
+  return file;
+}
 
-  ArrayFile file(path);
-  file.create("views", ArrayFile::Type::f32,
-              {steps, loader.views_per_sample, loader.batch_size, side, side, 3});
-  file.create("sample_index", ArrayFile::Type::i64, {steps, loader.batch_size});
-  file.attribute("first_step", loader.first_step);
-  loader.world_size = static_cast<int>(parts);
-  for (loader.rank = 0; loader.rank < loader.world_size; ++loader.rank) {
-    const std::int64_t first_sample = loader.rank * part_samples;
+}  // namespace
+
+void write_view_audit(const std::filesystem::path& path, SampleStore& store, LoaderConfig loader,
+                      Communicator& world) {
+  const std::int64_t parts = count_parts(loader, world.size());
+  loader.world_size = static_cast<int>(parts) * world.size();
+  const std::int64_t share = loader.batch_size / loader.world_size;  // of a rank in a part
+  const auto side = static_cast<std::size_t>(loader.augmentation.image_size);
+  const std::size_t view_elements = static_cast<std::size_t>(share) * side * side * 3;
+
+  const std::unique_ptr<ArrayFile> file = create_file(path, loader, world);
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const std::int64_t first_rank = part * world.size();
+    loader.rank = static_cast<int>(first_rank) + world.rank();
     TrainingLoader batches(store, loader);
-    for (std::int64_t step = 0; step < steps; ++step) {
+    for (std::int64_t step = 0; step < loader.end_step - loader.first_step; ++step) {
       const ViewBatch& batch = batches.next();
-      file.write("sample_index", {step, first_sample}, std::span(batch.sample_index));
-      for (std::int64_t view = 0; view < loader.views_per_sample; ++view) {
-        file.write("views", {step, view, first_sample},
-                   std::span(batch.views)
-                       .subspan(static_cast<std::size_t>(view) * view_elements, view_elements));
+      const auto samples = gather(std::span(batch.sample_index), world);
+      const auto views = gather(std::span<const float>(batch.views), world);
+      if (!file) continue;
+      file->write("sample_index", {step, first_rank * share}, std::span(samples));
+      std::size_t at = 0;
+      for (int rank = 0; rank < world.size(); ++rank) {
+        for (std::int64_t view = 0; view < loader.views_per_sample; ++view, at += view_elements) {
+          file->write("views", {step, view, (first_rank + rank) * share},
+                      std::span(views).subspan(at, view_elements));
+        }
       }
     }
   }
-  file.finish();
+  on_root(world, [&] { file->finish(); });
 }
 
 }  // namespace simclr

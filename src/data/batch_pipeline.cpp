@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
 
 namespace simclr {
 namespace {
@@ -17,7 +18,10 @@ constexpr std::size_t kMostRowsAtOnce = 16;
 BatchPipeline::BatchPipeline(SampleStore& store, Plan plan)
     : store_(store),
       plan_(std::move(plan)),
+      window_(store.batches_per_fetch(plan_.batch_samples)),
       next_(plan_.first),
+      unfetched_(plan_.first),
+      uncaught_(std::uncaught_exceptions()),
       released_(plan_.first),
       announced_(plan_.first) {
   plan_.threads = std::max(1, plan_.threads);
@@ -33,12 +37,30 @@ BatchPipeline::BatchPipeline(SampleStore& store, Plan plan)
   }
 }
 
-BatchPipeline::~BatchPipeline() { stop(); }
+BatchPipeline::~BatchPipeline() {
+  stop();
+  threads_.clear();
+  if (std::uncaught_exceptions() > uncaught_) return;
+  try {
+    catch_up();
+  } catch (const std::exception& error) {
+    log::warning("the loader could not be ended in step with the other ranks: {}", error.what());
+  }
+}
 
 void BatchPipeline::stop() {
   const std::lock_guard lock(mutex_);
-  stopping_ = true;
+  stop_.request_stop();
   changed_.notify_all();
+}
+
+/// Once the threads have ended, see the class's description.
+void BatchPipeline::catch_up() {
+  if (!plan_.fetch) return;
+  for (std::int64_t behind = store_.fetches_behind(); behind > 0; --behind) {
+    stop_ = std::stop_source();
+    fetch_window(0);
+  }
 }
 
 void BatchPipeline::guarded(const std::function<void()>& work) {
@@ -47,7 +69,7 @@ void BatchPipeline::guarded(const std::function<void()>& work) {
   } catch (...) {
     const std::lock_guard lock(mutex_);
     if (!error_) error_ = std::current_exception();
-    stopping_ = true;
+    stop_.request_stop();
     changed_.notify_all();
   }
 }
@@ -73,36 +95,52 @@ double BatchPipeline::take_stall_seconds() { return std::exchange(stall_seconds_
 // --------------------------------------------------------------------------------------
 
 void BatchPipeline::read_ahead() {
-  const std::int64_t window = store_.batches_per_fetch(plan_.batch_samples);
-  int slot = 0;
-  for (std::int64_t first = plan_.first; first < plan_.end; first += window, slot = 1 - slot) {
+  for (int slot = 0; unfetched_ < plan_.end; slot = 1 - slot) {
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(
-          lock, [&] { return stopping_ || batches_in_slot_[static_cast<std::size_t>(slot)] == 0; });
-      if (stopping_) return;
+      changed_.wait(lock, [&] {
+        return stopping() || batches_in_slot_[static_cast<std::size_t>(slot)] == 0;
+      });
+      if (stopping()) return;
     }
-    fetch_window(first, std::min(window, plan_.end - first), slot);
+    std::vector<FetchedBatch> window = fetch_window(slot);
+    if (stopping()) return;
+    hand_over(std::move(window));
   }
 }
 
-void BatchPipeline::fetch_window(std::int64_t first, std::int64_t count, int slot) {
+std::int64_t BatchPipeline::window_end() const { return std::min(unfetched_ + window_, plan_.end); }
+
+std::vector<BatchPipeline::FetchedBatch> BatchPipeline::fetch_window(int slot) {
+  const FetchGroup group = store_.group();
+  const auto own = static_cast<std::size_t>(group.rank);
   std::vector<FetchedBatch> window;
-  std::vector<std::int64_t> all;
-  for (std::int64_t batch = first; batch < first + count; ++batch) {
-    window.push_back({batch, slot, plan_.samples(batch), {}, 0, 0});
-    all.insert(all.end(), window.back().samples.begin(), window.back().samples.end());
+  WantedSamples all(static_cast<std::size_t>(group.ranks));
+  for (std::int64_t batch = unfetched_; batch < window_end(); ++batch) {
+    WantedSamples wanted = plan_.samples(batch);
+    for (std::size_t r = 0; r < all.size(); ++r) {
+      all[r].insert(all[r].end(), wanted[r].begin(), wanted[r].end());
+    }
+    window.push_back({batch, slot, std::move(wanted[own]), {}, 0, 0});
   }
-  const std::vector<StoredImage> images =
-      plan_.fetch ? store_.fetch(all, slot) : std::vector<StoredImage>(all.size());
+  const std::vector<StoredImage> images = plan_.fetch
+                                              ? store_.fetch_together(all, slot, stop_.get_token())
+                                              : std::vector<StoredImage>(all[own].size());
+  unfetched_ = window_end();
+  if (images.size() != all[own].size()) return {};  // stopped meanwhile
   auto image = images.begin();
   for (FetchedBatch& batch : window) {
     const auto end = image + static_cast<std::ptrdiff_t>(batch.samples.size());
     batch.images.assign(image, end);
     image = end;
   }
+  return window;
+}
+
+void BatchPipeline::hand_over(std::vector<FetchedBatch> window) {
   const std::lock_guard lock(mutex_);
-  batches_in_slot_[static_cast<std::size_t>(slot)] = count;
+  batches_in_slot_[static_cast<std::size_t>(window.front().slot)] =
+      static_cast<std::int64_t>(window.size());
   std::move(window.begin(), window.end(), std::back_inserter(fetched_));
   changed_.notify_all();
 }
@@ -137,7 +175,7 @@ BatchPipeline::Claim BatchPipeline::claim_rows() {
 
 /// Waits for rows; null at the end of all batches and when stopping.
 BatchPipeline::Claim BatchPipeline::claim(std::unique_lock<std::mutex>& lock) {
-  while (!stopping_) {
+  while (!stopping()) {
     const Claim rows = claim_rows();
     if (rows.batch != nullptr) return rows;
     const bool all_claimed = std::all_of(fetched_.begin(), fetched_.end(), [](const auto& batch) {

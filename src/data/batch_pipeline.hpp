@@ -9,12 +9,21 @@
 #include <functional>
 #include <list>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
+#include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
 
 namespace simclr {
+
+/// A loader's ranks, of which this is number `rank`, contain those that fetch together.
+inline void require_same_ranks(const FetchGroup& group, int rank, int world_size) {
+  const int first = rank - group.rank;
+  require(first >= 0 && first + group.ranks <= world_size,
+          "ranks that fetch together load together");
+}
 
 /// Batches first, first+1, ... end-1 appear in order in two buffers that the owner keeps.
 ///
@@ -22,6 +31,12 @@ namespace simclr {
 ///   fetch(b) precedes prepare(b) precedes every render(b, item) precedes next() returning b;
 ///   the call of next() after that precedes prepare(b + kBuffers).
 /// A fetch slot is used again once every batch of its last window is rendered.
+///
+/// Ranks that fetch together run the same sequence of windows, and each serves the others while it
+/// fetches its own. When they are stopped early their reading threads may be in different windows:
+/// all go on to the furthest one begun and discard what they get, so that no message is left over.
+/// The destructor is therefore collective among them, but for one that an exception runs: the job
+/// ends then, and it waits for nobody.
 class BatchPipeline {
  public:
   static constexpr int kBuffers = 2;
@@ -42,7 +57,8 @@ class BatchPipeline {
     std::int64_t batch_samples = 0;
     int threads = 1;
     bool fetch = true;  ///< false: nothing is read, items come without an image
-    std::function<std::vector<std::int64_t>(std::int64_t batch)> samples;  // one thread, in order
+    /// Of every rank that fetches together; called by one thread at a time, in order.
+    std::function<WantedSamples(std::int64_t batch)> samples;
     /// Announces a batch to its buffer.
     std::function<void(std::int64_t batch, int buffer, const std::vector<std::int64_t>&,
                        const std::vector<StoredImage>&)>
@@ -75,8 +91,12 @@ class BatchPipeline {
   };
 
   void stop();
+  [[nodiscard]] bool stopping() const { return stop_.stop_requested(); }
+  void catch_up();
   void read_ahead();
-  void fetch_window(std::int64_t first, std::int64_t count, int slot);
+  [[nodiscard]] std::int64_t window_end() const;
+  std::vector<FetchedBatch> fetch_window(int slot);
+  void hand_over(std::vector<FetchedBatch> window);
   void render_items();
   Claim claim(std::unique_lock<std::mutex>& lock);
   Claim claim_rows();
@@ -85,13 +105,16 @@ class BatchPipeline {
 
   SampleStore& store_;
   Plan plan_;
+  std::int64_t window_;  // batches in a window
   std::int64_t next_;
+  std::int64_t unfetched_;  // of the reading thread: the first batch of its next window
   double stall_seconds_ = 0;
+  int uncaught_;
+  std::stop_source stop_;  // requested under mutex_
 
   // Everything below is guarded by mutex_; changed_ is notified after every change.
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool stopping_ = false;
   std::exception_ptr error_;
   std::list<FetchedBatch> fetched_;  // in batch order
   std::array<std::int64_t, 2> batches_in_slot_{};

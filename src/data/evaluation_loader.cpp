@@ -13,6 +13,7 @@ struct EvaluationLoader::Impl {
   Impl(SampleStore& sample_store, const EvaluationLoaderConfig& loader_config)
       : store(sample_store), config(loader_config) {
     require(config.batch_size >= 1, "an evaluation batch holds at least one image");
+    require_same_ranks(store.group(), config.rank, config.world_size);
     augmentation.image_size = config.image_size;
     augmentation.mean = config.mean;
     augmentation.std = config.std;
@@ -43,26 +44,31 @@ struct EvaluationLoader::Impl {
             .end = batches(),
             .batch_samples = config.batch_size,
             .threads = config.threads,
-            .samples = [this](std::int64_t batch) { return samples_of(batch); },
+            .samples = [this](std::int64_t batch) { return wanted(batch); },
             .prepare = [this](std::int64_t batch, int buffer, const auto& samples,
                               const auto&) { announce(batch, buffer, samples); },
             .make_render = [this] { return make_render(); }};
   }
 
-  [[nodiscard]] std::int64_t first_sample(std::int64_t batch) const {
-    return std::min(part_begin(config.rank) + batch * config.batch_size,
-                    part_begin(config.rank + 1));
+  [[nodiscard]] std::int64_t first_sample(std::int64_t rank, std::int64_t batch) const {
+    return std::min(part_begin(rank) + batch * config.batch_size, part_begin(rank + 1));
   }
-  [[nodiscard]] std::vector<std::int64_t> samples_of(std::int64_t batch) const {
-    std::vector<std::int64_t> samples(
-        static_cast<std::size_t>(first_sample(batch + 1) - first_sample(batch)));
-    std::iota(samples.begin(), samples.end(), first_sample(batch));
-    return samples;
+  [[nodiscard]] WantedSamples wanted(std::int64_t batch) const {
+    const FetchGroup group = store.group();
+    WantedSamples parts(static_cast<std::size_t>(group.ranks));
+    std::int64_t rank = config.rank - group.rank;
+    for (std::vector<std::int64_t>& part : parts) {
+      const std::int64_t first = first_sample(rank, batch);
+      part.resize(static_cast<std::size_t>(first_sample(rank, batch + 1) - first));
+      std::iota(part.begin(), part.end(), first);
+      ++rank;
+    }
+    return parts;
   }
 
   void announce(std::int64_t number, int buffer, const std::vector<std::int64_t>& samples) {
     EvaluationBatch& batch = buffers[static_cast<std::size_t>(buffer)];
-    batch.first_sample = first_sample(number);
+    batch.first_sample = first_sample(config.rank, number);
     batch.count = static_cast<std::int64_t>(samples.size());
     batch.labels.clear();
     if (store.info().labelled) {

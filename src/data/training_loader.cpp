@@ -19,6 +19,7 @@ struct TrainingLoader::Impl {
     }
     if (config.contents == BatchContents::samples) require_resident(store.info());
     require(store.info().samples <= kMaxAugmentedSamples, "sample indices fit the counters");
+    require_same_ranks(store.group(), config.rank, config.world_size);
     for (ViewBatch& batch : batches) {
       if (config.contents == BatchContents::views) batch.views.resize(rows() * view_elements());
       if (config.contents != BatchContents::views) batch.parameters.resize(rows());
@@ -41,7 +42,7 @@ struct TrainingLoader::Impl {
             .batch_samples = local_samples(),
             .threads = config.threads,
             .fetch = config.contents != BatchContents::samples,
-            .samples = [this](std::int64_t step) { return local_part(step); },
+            .samples = [this](std::int64_t step) { return wanted(step); },
             .prepare =
                 [this](std::int64_t step, int buffer, const auto& samples, const auto& images) {
                   announce(step, buffer, samples);
@@ -50,10 +51,15 @@ struct TrainingLoader::Impl {
             .make_render = [this] { return make_render(); }};
   }
 
-  std::vector<std::int64_t> local_part(std::int64_t step) {
+  WantedSamples wanted(std::int64_t step) {
     const std::vector<std::int64_t> global = sampler.batch(step);
-    const auto begin = global.begin() + config.rank * local_samples();
-    return {begin, begin + local_samples()};
+    const FetchGroup group = store.group();
+    auto begin = global.begin() + (config.rank - group.rank) * local_samples();
+    WantedSamples parts;
+    for (int r = 0; r < group.ranks; ++r, begin += local_samples()) {
+      parts.emplace_back(begin, begin + local_samples());
+    }
+    return parts;
   }
 
   void announce(std::int64_t step, int buffer, const std::vector<std::int64_t>& samples) {
@@ -168,5 +174,8 @@ const ViewBatch& TrainingLoader::next() {
 }
 
 double TrainingLoader::take_stall_seconds() { return impl_->pipeline->take_stall_seconds(); }
+ReadStatistics TrainingLoader::take_read_statistics() {
+  return impl_->store.take_read_statistics();
+}
 
 }  // namespace simclr

@@ -70,8 +70,12 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
   options.add("feature-batch", config.feature_batch, "images a rank encodes at a time")
       .choice<CacheMode>(
           "cache", config.cache,
-          {{"auto", CacheMode::automatic}, {"node", CacheMode::node}, {"none", CacheMode::none}},
-          "where pixels wait: node: in its shared memory; none: in the files");
+          {{"auto", CacheMode::automatic},
+           {"node", CacheMode::node},
+           {"distributed", CacheMode::distributed},
+           {"none", CacheMode::none}},
+          "where pixels wait: node: in its shared memory; distributed: in all ranks' "
+          "memory; none: in the files");
 }
 
 void declare_evaluation_options(Options& options, EvaluationConfig& config) {
@@ -91,13 +95,15 @@ EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
       backend_(make_backend(config.device, threads_, world)),
       activations_(activation_type(resolve_precision(config.device, *backend_))) {}
 
-std::unique_ptr<SampleStore> EncoderJob::open(const fs::path& data) {
+std::unique_ptr<SampleStore> EncoderJob::open(const fs::path& data, std::int64_t batch_samples) {
   if (!std::exchange(begun_, true)) report_device(config_.device, *backend_);
-  return open_sample_store(data, config_.cache, *world_, threads_);
+  auto store = open_sample_store(data, config_.cache, *world_, threads_, batch_samples);
+  log::info("data: {}", store->description());
+  return store;
 }
 
 ExtractedFeatures EncoderJob::features(const fs::path& data, bool with_head) {
-  const auto store = open(data);
+  const auto store = open(data, config_.feature_batch);
   log::info("features of {} samples of {}", store->info().samples, data.string());
   return extract_features(encoder_, *store,
                           {.batch_size = config_.feature_batch,
@@ -145,9 +151,7 @@ void EvaluationJob::report(const Accuracy& accuracy, const Options& options,
   if (!details.empty()) result.update(nlohmann::ordered_json::parse(details));
   result["options"] = options_json(options);
   if (output_.has_parent_path()) fs::create_directories(output_.parent_path());
-  AtomicFile file(output_);
-  file.write(result.dump(2) + "\n");
-  file.commit();
+  write_file(output_, result.dump(2) + "\n");
   log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples; {} ({})", protocol_,
             100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples,
             encoder().file().filename().string(), output_.string());

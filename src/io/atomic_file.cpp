@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include "simclr/core/check.hpp"
+#include "simclr/io/retry.hpp"
 
 namespace simclr {
 namespace {
@@ -55,8 +55,20 @@ void AtomicFile::commit() {
 }
 
 void AtomicFile::fail_with(std::string_view action) const {
-  fail("cannot {} {}: {}", action, target_.string(),
-       std::error_code(errno, std::generic_category()).message());
+  fail_io(fmt::format("cannot {} {}", action, target_.string()), errno);
+}
+
+void write_file(const std::filesystem::path& target,
+                const std::function<void(AtomicFile& file)>& write) {
+  with_retries(target, [&](int) {
+    AtomicFile file(target);
+    write(file);
+    file.commit();
+  });
+}
+
+void write_file(const std::filesystem::path& target, std::string_view text) {
+  write_file(target, [text](AtomicFile& file) { file.write(text); });
 }
 
 }  // namespace simclr

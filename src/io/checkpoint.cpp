@@ -8,6 +8,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/retry.hpp"
 
 namespace simclr {
 namespace {
@@ -214,17 +215,19 @@ std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint
   write_attributes(image, checkpoint, checksum);
   write_order(image, checkpoint);
 
-  AtomicFile target(file);
-  target.write(std::span<const std::byte>(file_image(image)));
-  target.commit();
+  const std::vector<std::byte> bytes = file_image(image);
+  write_file(file, [&](AtomicFile& target) { target.write(std::span(bytes)); });
   return checksum;
 }
 
 Checkpoint read_checkpoint(const std::filesystem::path& file) {
-  const auto lock = h5::lock_library();
-  const h5::Handle handle = h5::open_file(file);
   try {
-    return read_verified(handle);
+    return with_retries(file, [&](int) {
+      const auto lock = h5::lock_library();
+      return read_verified(h5::open_file(file));
+    });
+  } catch (const RefusedError&) {
+    throw;
   } catch (const Error& error) {
     refuse("{}: not a whole checkpoint: {}", file.string(), error.what());
   }

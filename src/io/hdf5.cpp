@@ -4,11 +4,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <cstdlib>
 #include <functional>
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/io/retry.hpp"
 
 namespace simclr::h5 {
 namespace {
@@ -32,6 +33,30 @@ std::string last_message() {
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &message);
   H5Eclear2(H5E_DEFAULT);
+  return message;
+}
+
+/// The errno that HDF5 has put into a message of its file drivers; 0 where it has not.
+int error_number_in(const std::string& message) {
+  constexpr std::string_view kKey = "errno = ";
+  const std::size_t at = message.find(kKey);
+  return at == std::string::npos ? 0 : std::atoi(message.c_str() + at + kKey.size());
+}
+
+[[noreturn]] void fail_with_last_message(std::string_view what) {
+  const std::string message = last_message();
+  if (const int number = error_number_in(message); number != 0) {
+    fail_io(what, number);  // HDF5's own words about it are long
+  }
+  fail("{}: {}", what, message);
+}
+
+/// For what is refused, whatever the reason, unless the reason may pass.
+std::string last_lasting_message(const std::filesystem::path& path) {
+  std::string message = last_message();
+  if (const int number = error_number_in(message); is_transient(number)) {
+    fail_io(path.string() + ": cannot be read", number);
+  }
   return message;
 }
 
@@ -100,11 +125,11 @@ void Handle::close(std::string_view what) {
 }
 
 void check(herr_t status, std::string_view what) {
-  if (status < 0) fail("{}: {}", what, last_message());
+  if (status < 0) fail_with_last_message(what);
 }
 
 Handle own(hid_t id, Handle::Close closer, std::string_view what) {
-  if (id < 0) fail("{}: {}", what, last_message());
+  if (id < 0) fail_with_last_message(what);
   return {id, closer};
 }
 
@@ -114,18 +139,22 @@ Handle own(hid_t id, Handle::Close closer, std::string_view what) {
 Handle open_file(const std::filesystem::path& path) {
   const auto lock = lock_library();
   silence_error_stack();
-  if (!std::filesystem::is_regular_file(path)) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) {
+    if (is_transient(error.value())) fail_io(path.string(), error.value());
     refuse("{}: no such file", path.string());
   }
   if (H5Fis_hdf5(path.c_str()) <= 0) {
-    H5Eclear2(H5E_DEFAULT);
+    last_lasting_message(path);
     refuse("{}: not an HDF5 file (or not readable, or cut short); check where it came from",
            path.string());
   }
   const Handle access = file_access();
   const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
-  if (id < 0)
-    refuse("{}: cannot be opened: {}; copy or make it again", path.string(), last_message());
+  if (id < 0) {
+    refuse("{}: cannot be opened: {}; copy or make it again", path.string(),
+           last_lasting_message(path));
+  }
   return {id, H5Fclose};
 }
 
@@ -141,11 +170,11 @@ Handle create_file(const std::filesystem::path& path) {
 
 void sync_to_disk(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) fail("{}: cannot be opened: {}", path.string(), std::strerror(errno));
+  if (descriptor < 0) fail_io(path.string() + ": cannot be opened", errno);
   const int status = ::fsync(descriptor);
   const int error = errno;
   ::close(descriptor);
-  if (status != 0) fail("{}: cannot be synced to disk: {}", path.string(), std::strerror(error));
+  if (status != 0) fail_io(path.string() + ": cannot be synced to disk", error);
 }
 
 // ---- datasets

@@ -27,9 +27,8 @@ void write_png(const std::filesystem::path& path, const Image& image) {
                                 kPackedRows, nullptr) == 0) {
     fail("{}: cannot be encoded as PNG: {}", path.string(), header.message);
   }
-  AtomicFile out(path);
-  out.write(std::span<const std::byte>(file).first(bytes));
-  out.commit();
+  write_file(path,
+             [&](AtomicFile& out) { out.write(std::span<const std::byte>(file).first(bytes)); });
 }
 
 }  // namespace simclr

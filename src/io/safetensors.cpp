@@ -88,11 +88,11 @@ SafeTensor read_tensor(std::ifstream& in, const std::filesystem::path& file,
 void write_safetensors(const std::filesystem::path& file, const SafeTensors& content) {
   const std::string header = header_text(content);
   const auto length = static_cast<std::uint64_t>(header.size());
-  AtomicFile out(file);
-  out.write(std::as_bytes(std::span(&length, 1)));
-  out.write(std::as_bytes(std::span(header)));
-  for (const auto& tensor : content.tensors) out.write(std::as_bytes(std::span(tensor.values)));
-  out.commit();
+  write_file(file, [&](AtomicFile& out) {
+    out.write(std::as_bytes(std::span(&length, 1)));
+    out.write(header);
+    for (const auto& tensor : content.tensors) out.write(std::as_bytes(std::span(tensor.values)));
+  });
 }
 
 SafeTensors read_safetensors(const std::filesystem::path& file) {

@@ -8,6 +8,7 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/io/retry.hpp"
 
 namespace simclr {
 namespace {
@@ -214,10 +215,14 @@ class Describer {
 }  // namespace
 
 ShardDescription describe_shard(const std::filesystem::path& path) {
-  const auto lock = h5::lock_library();
   try {
-    return Describer(path).describe();
+    return with_retries(path, [&](int) {
+      const auto lock = h5::lock_library();
+      return Describer(path).describe();
+    });
   } catch (const RefusedError&) {
+    throw;
+  } catch (const IoError&) {
     throw;
   } catch (const Error& error) {
     refuse("{}: {}; copy or make it again", path.string(), error.what());

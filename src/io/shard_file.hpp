@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "descriptor.hpp"
 #include "hdf5.hpp"
 #include "simclr/io/shard_set.hpp"
 
@@ -52,21 +53,17 @@ struct ShardDescription {
 ShardDescription describe_shard(const std::filesystem::path& path);
 
 /// Reads a shard's pixels: contiguous datasets directly from where HDF5 says they lie (any thread),
-/// others through HDF5, one at a time.
+/// others through HDF5, one at a time. Errors that may pass are tried again (io/retry.hpp), then
+/// throw IoError naming the file.
 class ShardReader {
  public:
   explicit ShardReader(const ShardDescription& shard);
-  ShardReader(ShardReader&& other) noexcept;
-  ShardReader& operator=(ShardReader&& other) noexcept;
-  ShardReader(const ShardReader&) = delete;
-  ShardReader& operator=(const ShardReader&) = delete;
-  ~ShardReader();
 
   void read(std::int64_t first, std::int64_t count, std::span<std::byte> out) const;
 
  private:
   const ShardDescription* shard_;
-  int descriptor_ = -1;
+  Descriptor descriptor_;
   h5::Handle file_, dataset_;
 };
 

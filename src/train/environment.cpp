@@ -117,9 +117,7 @@ void write_environment(const fs::path& directory, const Environment& e, const Ba
       json["convolution_plans"] = {
           {"model", e.plans.model}, {"libraries", e.plans.libraries}, {"choices", e.plans.choices}};
     }
-    AtomicFile file(directory / kFile);
-    file.write(json.dump(2) + "\n");
-    file.commit();
+    write_file(directory / kFile, json.dump(2) + "\n");
   });
 }
 

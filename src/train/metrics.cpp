@@ -1,8 +1,8 @@
 #include "metrics.hpp"
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
-#include "simclr/core/check.hpp"
 #include "simclr/io/atomic_file.hpp"
 
 namespace simclr {
@@ -13,7 +13,7 @@ namespace {
 /// The rows up to this step. A row that a crash cut in the middle ends the list.
 std::string rows_up_to(const fs::path& file, std::int64_t last_step) {
   std::string kept;
-  std::ifstream in(file);
+  std::istringstream in(read_text_file(file));
   for (std::string line; std::getline(in, line);) {
     const Json row = Json::parse(line, nullptr, false);
     if (row.is_discarded() || row.value("step", last_step + 1) > last_step) break;
@@ -24,15 +24,9 @@ std::string rows_up_to(const fs::path& file, std::int64_t last_step) {
 
 }  // namespace
 
-MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) : file_(file) {
-  if (fs::exists(file)) {
-    const std::string kept = rows_up_to(file, last_step);
-    AtomicFile rewritten(file);
-    rewritten.write(kept);
-    rewritten.commit();
-  }
-  out_.open(file, std::ios::app);
-  if (!out_) fail("cannot write {}", file.string());
+MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) {
+  if (fs::exists(file)) write_file(file, rows_up_to(file, last_step));
+  file_.emplace(file);
 }
 
 void MetricsFile::append(const MetricsRow& row) {
@@ -45,7 +39,10 @@ void MetricsFile::append(const MetricsRow& row) {
             {"images_per_second", row.images_per_second},
             {"seconds_step", row.seconds_step},
             {"seconds_data", row.seconds_data},
-            {"seconds_checkpoint", row.seconds_checkpoint}};
+            {"seconds_checkpoint", row.seconds_checkpoint},
+            {"seconds_read", row.seconds_read},
+            {"bytes_read", row.bytes_read},
+            {"bytes_fetched", row.bytes_fetched}};
   if (row.phases) {
     json["seconds_forward"] = row.phases->forward;
     json["seconds_backward"] = row.phases->backward;
@@ -55,8 +52,7 @@ void MetricsFile::append(const MetricsRow& row) {
     json["loss_scale"] = row.loss_scaling->scale;
     json["skipped_steps"] = row.loss_scaling->skipped_steps;
   }
-  out_ << json.dump() << '\n' << std::flush;
-  if (!out_) fail("cannot write {}: is the disk full?", file_.string());
+  file_->append(json.dump() + "\n");
 }
 
 }  // namespace simclr

@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 
+#include "simclr/io/text_file.hpp"
 #include "simclr/train/trainer.hpp"
 
 namespace simclr {
@@ -18,7 +18,9 @@ struct MetricsRow {
   double contrastive_top1 = 0, entropy = 0, learning_rate = 0;
   double images_per_second = 0;
   double seconds_step = 0, seconds_data = 0, seconds_checkpoint = 0;
-  std::optional<PhaseSeconds> phases;       ///< seconds_forward, ...; left out where unset
+  double seconds_read = 0;                         ///< of rank 0's reading thread
+  std::int64_t bytes_read = 0, bytes_fetched = 0;  ///< all ranks, all steps since the row before
+  std::optional<PhaseSeconds> phases;              ///< seconds_forward, ...; left out where unset
   std::optional<LossScaling> loss_scaling;  ///< loss_scale, skipped_steps; left out where unset
 };
 
@@ -27,12 +29,11 @@ class MetricsFile {
  public:
   /// Opens for appending, after cutting back to the rows up to `last_step`.
   MetricsFile(const std::filesystem::path& file, std::int64_t last_step);
-  /// Throws Error when the row cannot be written (full disk).
+  /// Throws IoError when the row cannot be written (full disk).
   void append(const MetricsRow& row);
 
  private:
-  std::filesystem::path file_;
-  std::ofstream out_;
+  std::optional<AppendedFile> file_;
 };
 
 }  // namespace simclr

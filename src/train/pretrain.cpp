@@ -22,21 +22,28 @@ namespace {
 using SystemClock = std::chrono::system_clock;
 using Clock = std::chrono::steady_clock;
 
-/// What all ranks do after a step.
+/// What all ranks do after a step, and what they moved for it.
 struct Decision {
   bool stop = false;
   bool checkpoint = false;
   std::string reason;  ///< of the stop
+  std::int64_t bytes_read = 0, bytes_fetched = 0;
 };
 
 /// Agrees on it: a signal may reach one rank only, and clocks differ.
 Decision agree(Communicator& control, const Checkpointer& checkpointer,
-               const std::optional<SystemClock::time_point>& deadline) {
+               const std::optional<SystemClock::time_point>& deadline,
+               const ReadStatistics& reading) {
   std::string wish = received_stop_signal();
   if (wish.empty() && deadline && SystemClock::now() >= *deadline) wish = "the job's time limit";
-  std::array<std::int32_t, 2> flags{wish.empty() ? 0 : 1, checkpointer.due_by_time() ? 1 : 0};
-  control.all_reduce({flags.data(), flags.size(), DType::i32}, Reduction::max);
-  Decision decision{flags[0] != 0, flags[1] != 0, {}};
+  std::array<double, 4> sums{wish.empty() ? 0.0 : 1.0, checkpointer.due_by_time() ? 1.0 : 0.0,
+                             static_cast<double>(reading.bytes_read),
+                             static_cast<double>(reading.bytes_fetched)};
+  control.all_reduce({sums.data(), sums.size(), DType::f64}, Reduction::sum);
+  Decision decision{.stop = sums[0] > 0,
+                    .checkpoint = sums[1] > 0,
+                    .bytes_read = static_cast<std::int64_t>(sums[2]),
+                    .bytes_fetched = static_cast<std::int64_t>(sums[3])};
   if (!decision.stop) return decision;
   for (const std::string& text : gather_texts(control, wish)) {
     if (!text.empty() && decision.reason.empty()) decision.reason = text;
@@ -75,9 +82,14 @@ std::string train(const PretrainConfig& config, const Span& span,
     stage_batch(state.step + 1);
     const StepResult result = trainer.finish_step();
     ++state.step;
-    records.add(state.step, result, loader.take_stall_seconds());
 
-    const Decision decision = agree(world, checkpointer, deadline);
+    const ReadStatistics reading = loader.take_read_statistics();
+    const Decision decision = agree(world, checkpointer, deadline, reading);
+    records.add(state.step, result,
+                {.stall_seconds = loader.take_stall_seconds(),
+                 .read_seconds = reading.seconds,
+                 .bytes_read = decision.bytes_read,
+                 .bytes_fetched = decision.bytes_fetched});
     stopped_by = decision.reason;
     if (decision.checkpoint || checkpointer.due_at(state.step)) save(state.step);
   }
@@ -209,7 +221,8 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
   PretrainConfig config = asked;
   config.device.precision = run_precision(asked.device, root_run, *backend, world);
   const std::optional<Environment> earlier = take_over_environment(root_run, *backend);
-  const auto store = open_sample_store(config.data, config.cache, world, threads);
+  const auto store = open_sample_store(config.data, config.cache, world, threads,
+                                       config.batch_size / world.size());
 
   Span span{.first = first_step(root_run, world),
             .steps_per_epoch = steps_per_epoch(config, store->info())};
@@ -231,6 +244,7 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
   report_device(config.device, *backend);
   report_changes(earlier, environment);
   describe_run(trainer, *store, span, *backend, world);
+  store->take_read_statistics();  // of the start, which is in the description
   if (span.first >= span.end) span.end = span.first;
 
   try {

@@ -14,9 +14,11 @@ void declare_model(Options& o, PretrainConfig& c) {
       .choice<CacheMode>("cache", c.cache,
                          {{"auto", CacheMode::automatic},
                           {"node", CacheMode::node},
+                          {"distributed", CacheMode::distributed},
                           {"none", CacheMode::none},
                           {"device", CacheMode::device}},
-                         "where pixels are kept; device: a small set in the GPU's memory too")
+                         "where pixels are kept: node: a copy a node; distributed: spread over all "
+                         "ranks; none: in the files; device: a small set in the GPU's memory too")
       .choice<Shuffle>("shuffle", c.shuffle,
                        {{"full", Shuffle::full},
                         {"block", Shuffle::block},

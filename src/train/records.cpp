@@ -9,9 +9,12 @@ Records::Records(const PretrainConfig& config, const Span& span, bool is_root)
   progress_.emplace(span.first, span.end, span.steps_per_epoch);
 }
 
-void Records::add(std::int64_t step, const StepResult& result, double seconds_data) {
+void Records::add(std::int64_t step, const StepResult& result, const DataCost& data) {
   ++steps_;
-  sums_.seconds_data += seconds_data;
+  sums_.seconds_data += data.stall_seconds;
+  sums_.seconds_read += data.read_seconds;
+  sums_.bytes_read += data.bytes_read;
+  sums_.bytes_fetched += data.bytes_fetched;
   if (result.phases) {
     phases_.forward += result.phases->forward;
     phases_.backward += result.phases->backward;
@@ -42,6 +45,9 @@ MetricsRow Records::mean_row(std::int64_t step, const StepResult& result) const 
                  .seconds_step = seconds,
                  .seconds_data = sums_.seconds_data / n,
                  .seconds_checkpoint = sums_.seconds_checkpoint / n,
+                 .seconds_read = sums_.seconds_read / n,
+                 .bytes_read = sums_.bytes_read,
+                 .bytes_fetched = sums_.bytes_fetched,
                  .loss_scaling = result.loss_scaling};
   if (result.phases) row.phases = {phases_.forward / n, phases_.backward / n, phases_.update / n};
   return row;

@@ -23,8 +23,14 @@ class Records {
  public:
   Records(const PretrainConfig& config, const Span& span, bool is_root);
 
+  /// What data cost a step: the wait for it, and what was moved for the batches to come.
+  struct DataCost {
+    double stall_seconds = 0;
+    double read_seconds = 0;
+    std::int64_t bytes_read = 0, bytes_fetched = 0;  ///< by all ranks
+  };
   /// After every step; `step` counts from 1.
-  void add(std::int64_t step, const StepResult& result, double seconds_data);
+  void add(std::int64_t step, const StepResult& result, const DataCost& data);
   void add_checkpoint_seconds(double seconds) { sums_.seconds_checkpoint += seconds; }
   void finish();
 

@@ -2,12 +2,12 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <utility>
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/text_file.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -30,14 +30,6 @@ Options declared(PretrainConfig& config) {
   Options options("pretrain", "", {"pretrain"});
   declare_pretrain_options(options, config);
   return options;
-}
-
-std::string read_text(const fs::path& file) {
-  std::ifstream in(file);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (!in) refuse("{}: cannot be read", file.string());
-  return text.str();
 }
 
 /// Refuses what differs between the run as it is and the configuration it is to go on with. Returns
@@ -88,7 +80,7 @@ Start find_start(const PretrainConfig& config) {
   const fs::path stored = config.run_dir / "config.cfg";
   Start start;
   if (fs::exists(stored)) {
-    start.precision = require_same_run(read_text(stored), stored.string(), config);
+    start.precision = require_same_run(read_text_file(stored), stored.string(), config);
   }
   if (config.resume == "auto") {
     start.checkpoint = newest_valid_checkpoint(checkpoints);
@@ -133,9 +125,7 @@ void write_state(const fs::path& directory, const RunState& state) {
                   {"step", state.step},
                   {"reason", state.reason},
                   {"restarts", state.restarts}};
-  AtomicFile file(directory / "state.json");
-  file.write(json.dump(2) + "\n");
-  file.commit();
+  write_file(directory / "state.json", json.dump(2) + "\n");
 }
 
 NewDirectory::NewDirectory(const fs::path& directory) {
@@ -178,9 +168,7 @@ void RunDirectory::begin(const PretrainConfig& config) {
     log::warning("{} is later than where this run goes on; it is now {}", file.path.string(),
                  aside.filename().string());
   }
-  AtomicFile text(path_ / "config.cfg");
-  text.write(configuration_text(config, true));
-  text.commit();
+  write_file(path_ / "config.cfg", configuration_text(config, true));
 }
 
 }  // namespace simclr

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <thread>
 
+#include "simclr/comm/exchange.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
 
@@ -118,6 +120,75 @@ TEST_F(CommunicatorTest, ANodesRanksSeeTheSameMemory) {
   }
 }
 
+std::vector<std::byte> filled(std::size_t bytes, int value) {
+  return std::vector<std::byte>(bytes, static_cast<std::byte>(value));
+}
+
+void finish(Exchange& exchange) {
+  while (!exchange.advance()) std::this_thread::yield();
+}
+
+TEST_F(CommunicatorTest, MessagesAreGatheredAndScatteredInTheOrderOfTheirStart) {
+  const auto exchange = make_exchange(*world);
+  ASSERT_EQ(exchange->rank(), rank);
+  ASSERT_EQ(exchange->size(), size);
+  EXPECT_TRUE(exchange->idle());
+  // Twice, every rank sends every other two pieces, 40,000 bytes of its own number and 7 of the
+  // receiver's, who cuts them elsewhere, at 13. The lengths are beyond what is sent eagerly.
+  const auto body = filled(40000, rank);
+  std::vector<std::vector<std::byte>> endings;
+  std::vector<std::vector<std::byte>> heads(static_cast<std::size_t>(2 * size), filled(13, 255));
+  std::vector<std::vector<std::byte>> tails(static_cast<std::size_t>(2 * size), filled(39994, 255));
+  for (int peer = 0; peer < size; ++peer) endings.push_back(filled(7, 100 + peer));
+  for (std::size_t round = 0; round < 2; ++round) {
+    std::vector<OutgoingMessage> send;
+    std::vector<IncomingMessage> receive;
+    for (int peer = 0; peer < size; ++peer) {
+      if (peer == rank) continue;
+      const std::size_t at = 2 * static_cast<std::size_t>(peer) + round;
+      const std::vector<std::byte>& ending = endings[static_cast<std::size_t>(peer)];
+      if (round == 0) {
+        send.push_back({peer, {body, ending}});
+      } else {
+        send.push_back({peer, {ending, body}});
+      }
+      receive.push_back({peer, {heads[at], tails[at]}});
+    }
+    exchange->start(send, receive);
+  }
+  finish(*exchange);
+  EXPECT_TRUE(exchange->idle());
+  for (int peer = 0; peer < size; ++peer) {
+    if (peer == rank) continue;
+    const std::size_t at = 2 * static_cast<std::size_t>(peer);
+    std::vector<std::byte> expected = filled(40007, peer);
+    std::fill(expected.end() - 7, expected.end(), static_cast<std::byte>(100 + rank));
+    EXPECT_EQ(heads[at], filled(13, peer));
+    EXPECT_TRUE(std::equal(tails[at].begin(), tails[at].end(), expected.begin() + 13));
+    EXPECT_EQ(heads[at + 1].front(), static_cast<std::byte>(100 + rank));
+    EXPECT_EQ(heads[at + 1][7], static_cast<std::byte>(peer));
+    EXPECT_EQ(tails[at + 1], filled(39994, peer));
+  }
+}
+
+TEST_F(CommunicatorTest, AnExchangeWaitsForTheOtherRankAndNothingElseDoes) {
+  if (size < 2) GTEST_SKIP() << "needs two ranks";
+  const auto exchange = make_exchange(*world);
+  std::vector<std::byte> received = filled(100000, 255);
+  const auto sent = filled(100000, 42);
+  if (rank == 0) {
+    exchange->start({}, {{1, {received}}});
+    EXPECT_FALSE(exchange->advance());
+    EXPECT_FALSE(exchange->idle());
+  }
+  world->barrier();  // the other way to communicate is not disturbed
+  if (rank == 1) exchange->start({{0, {sent}}}, {});
+  finish(*exchange);
+  if (rank == 0) {
+    EXPECT_EQ(received, sent);
+  }
+}
+
 TEST_F(CommunicatorTest, AllRanksArriveWhenAllAsk) { EXPECT_TRUE(all_ranks_arrive(30)); }
 
 TEST(SelfCommunicatorTest, EveryOperationIsTheIdentity) {
@@ -131,6 +202,12 @@ TEST(SelfCommunicatorTest, EveryOperationIsTheIdentity) {
   self->all_gather(const_buffer_span(std::span<const float>(values)), buffer_span(std::span(all)));
   EXPECT_EQ(all, (std::vector<float>{1, 2, 3}));
   EXPECT_EQ(self->duplicate()->size(), 1);
+  const auto exchange = make_exchange(*self);
+  exchange->start({}, {});
+  EXPECT_TRUE(exchange->advance());
+  EXPECT_TRUE(exchange->idle());
+  EXPECT_EQ(exchange->size(), 1);
+  EXPECT_THROW(exchange->start({{0, {}}}, {}), Error);
   NodeSharedMemory memory(*self, 16);
   EXPECT_EQ(memory.bytes().size(), 16U);
 }

@@ -232,7 +232,7 @@ TEST_P(Loading, SamplesAndParametersMakeTheSameViewsOfAResidentSet) {
     const std::vector<float> views = render(config().augmentation, batch, images);
     EXPECT_TRUE(std::ranges::equal(views, expected.views)) << "step " << batch.step;
   }
-  EXPECT_EQ(store_->take_read_statistics().bytes, 0u);
+  EXPECT_EQ(store_->take_read_statistics().bytes_read, 0u);
 }
 
 TEST_P(Loading, SameBitsForAnyThreadsAndCache) {
@@ -308,8 +308,8 @@ TEST_P(Loading, ReportsWhatReadingCost) {
   store_->take_read_statistics();
   load(*store_, config());
   const ReadStatistics cost = store_->take_read_statistics();
-  EXPECT_EQ(cost.bytes > 0, GetParam().cache == CacheMode::none);
-  EXPECT_EQ(store_->take_read_statistics().bytes, 0u);
+  EXPECT_EQ(cost.bytes_read > 0, GetParam().cache == CacheMode::none);
+  EXPECT_EQ(store_->take_read_statistics().bytes_read, 0u);
 }
 
 TEST_P(Loading, EvaluationVisitsEverySampleOnceOverTheRanks) {

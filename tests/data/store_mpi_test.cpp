@@ -2,42 +2,18 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <numeric>
-#include <optional>
 
+#include "shared_shards.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/io/parallel_read.hpp"
-#include "support/temporary_directory.hpp"
-#include "toy_shards.hpp"
 
 namespace simclr {
 namespace {
 
 constexpr std::int64_t kSamples = 103;
-
-/// One directory for all ranks, filled by the first and removed once all are done with it.
-class SharedShards {
- public:
-  SharedShards(Communicator& world, ToyKind kind) : world_(world) {
-    if (world.rank() == 0) {
-      directory_.emplace();
-      write_toy_shards(directory_->path(), kind, kSamples, 3);
-    }
-    path_ = broadcast_text(world, directory_ ? directory_->path().string() : "");
-  }
-  SharedShards(const SharedShards&) = delete;
-  SharedShards& operator=(const SharedShards&) = delete;
-  ~SharedShards() { world_.barrier(); }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  Communicator& world_;
-  std::optional<TemporaryDirectory> directory_;
-  std::filesystem::path path_;
-};
 
 class OnRanks : public testing::TestWithParam<ToyKind> {
  protected:
@@ -47,7 +23,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, OnRanks,
                          testing::Values(ToyKind::fixed, ToyKind::variable, ToyKind::jpeg));
 
 TEST_P(OnRanks, TheNodeStoreHoldsWhatTheShardsHold) {
-  const SharedShards shards(*world_, GetParam());
+  const SharedShards shards(*world_, GetParam(), kSamples);
   const auto node = open_sample_store(shards.path(), CacheMode::node, *world_, 2);
   const auto stream = open_sample_store(shards.path(), CacheMode::none, *world_, 1);
   std::vector<std::int64_t> all(kSamples);
@@ -63,12 +39,12 @@ TEST_P(OnRanks, TheNodeStoreHoldsWhatTheShardsHold) {
   }
   const ReadStatistics cost = node->take_read_statistics();
   const auto total = static_cast<double>(ShardSet(shards.path()).stored_bytes(0, kSamples));
-  EXPECT_NEAR(static_cast<double>(cost.bytes), total / world_->size(), 0.1 * total)
+  EXPECT_NEAR(static_cast<double>(cost.bytes_read), total / world_->size(), 0.1 * total)
       << "the ranks of a node share the reading";
 }
 
 TEST_P(OnRanks, EveryWayOfReadingGivesTheSameBytes) {
-  const SharedShards shards(*world_, GetParam());
+  const SharedShards shards(*world_, GetParam(), kSamples);
   const ShardSet set(shards.path());
   // Different ranges on every rank, across shards; nothing at all on the last of several.
   const std::int64_t rank = world_->rank();
@@ -86,7 +62,7 @@ TEST_P(OnRanks, EveryWayOfReadingGivesTheSameBytes) {
 }
 
 TEST_P(OnRanks, ViewsOfTheRanksAreThoseOfOneRank) {
-  const SharedShards shards(*world_, GetParam());
+  const SharedShards shards(*world_, GetParam(), kSamples);
   const auto store = open_sample_store(shards.path(), CacheMode::automatic, *world_, 1);
   LoaderConfig config;
   config.augmentation.image_size = 8;

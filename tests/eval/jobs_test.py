@@ -53,7 +53,8 @@ def features(program, name):
 
 def check_embed_on_ranks(program):
     alone, labels = features(program, "test")
-    program.run("embed", "--checkpoint", "run", "--data", "test", "--output", "two.h5", ranks=2)
+    program.run("embed", "--checkpoint", "run", "--data", "test", "--output", "two.h5",
+                "--cache", "distributed", ranks=2)
     with h5py.File(os.path.join(program.directory, "two.h5"), "r") as file:
         check(np.allclose(file["h"][:], alone, rtol=1e-6, atol=1e-7), "h depends on the ranks")
         check((file["labels"][:] == labels).all(), "labels depend on the ranks")
@@ -74,8 +75,8 @@ def check_linear_cached(program):
 
 def check_linear_augmented(program):
     results = []
-    for ranks in (0, 2):
-        program.run("linear-eval", "--checkpoint", "run", *SETS, "--protocol", "augmented",
+    for ranks, cache in ((0, "node"), (2, "distributed")):
+        program.run("linear-eval", "--checkpoint", "run", *SETS, "--protocol", "augmented", "--cache", cache,
                     "--epochs", 10, "--batch-size", 30, "--learning-rate", 20, "--output",
                     f"augmented{ranks}.json", ranks=ranks)
         results.append(program.result(f"augmented{ranks}.json"))

@@ -123,7 +123,7 @@ class RefusalsTest(TrainingTest):
         layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         with h5py.File(directory / "large.h5", "w") as f:
             h5py.h5d.create(f.id, b"images", h5py.h5t.NATIVE_UINT8, h5py.h5s.create_simple(shape), layout)
-        for cache in ("auto", "node"):
+        for cache in ("auto", "node", "distributed"):
             for ranks in (1, 2):
                 with self.subTest(cache=cache, ranks=ranks):
                     self.refused(directory, "do not fit", "--cache none", ranks=ranks, data=directory, cache=cache)

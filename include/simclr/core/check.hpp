@@ -5,6 +5,7 @@
 
 #include <source_location>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 
 namespace simclr {
@@ -20,6 +21,17 @@ class Error : public std::runtime_error {
 class RefusedError : public Error {
  public:
   using Error::Error;
+};
+
+/// A failure of reading or writing a file, with the system's errno (0 where it is not known).
+class IoError : public Error {
+ public:
+  explicit IoError(const std::string& message, int error_number = 0)
+      : Error(message), error_number_(error_number) {}
+  [[nodiscard]] int error_number() const { return error_number_; }
+
+ private:
+  int error_number_;
 };
 
 template <class... Args>

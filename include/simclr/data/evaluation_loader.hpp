@@ -28,7 +28,8 @@ struct EvaluationBatch {
 };
 
 /// Rank r of P visits samples [N*r/P, N*(r+1)/P). Every rank yields the same number of batches, so
-/// that programs with collectives stay in step. Errors of its threads are rethrown by next().
+/// that programs with collectives stay in step. Errors of its threads are rethrown by next(). As
+/// for TrainingLoader, ranks that fetch together load together.
 class EvaluationLoader {
  public:
   EvaluationLoader(SampleStore& store, const EvaluationLoaderConfig& config);

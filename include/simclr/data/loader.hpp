@@ -6,6 +6,7 @@
 #include <memory>
 #include <memory_resource>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -18,10 +19,11 @@
 namespace simclr {
 
 enum class CacheMode : std::uint8_t {
-  automatic,
-  node,
-  none,
-  device,  ///< as `node`, for a copy in the device's memory (resident_images)
+  automatic,    ///< `node` where the set fits into every node's memory, else `distributed`
+  node,         ///< the whole set in memory that a node's ranks share
+  distributed,  ///< a part of the set in each rank's memory; ranks fetch from each other
+  none,         ///< read from the shards for each batch
+  device,       ///< as `node`, for a copy in the device's memory (resident_images)
 };
 
 /// One sample as it is stored: raw pixels (height, width, 3), or an encoded image.
@@ -32,14 +34,23 @@ struct StoredImage {
   ImageEncoding encoding = ImageEncoding::raw;
 };
 
-/// What reading from the file system has cost (the `node` store reads once, when it is made).
+/// What fetching has cost this rank.
 struct ReadStatistics {
-  double seconds = 0;
-  std::uint64_t bytes = 0;
+  double seconds = 0;               ///< of the thread that fetches
+  std::uint64_t bytes_read = 0;     ///< from the shards
+  std::uint64_t bytes_fetched = 0;  ///< from other ranks' memory
 };
 
-/// The stored images of a data set: the whole set in the node's shared memory (`node`), or fetched
-/// from the shards for each batch (`none`). Collective to create; used by one thread at a time.
+/// Ranks that fetch together, since each holds what the others want; or one that needs nobody.
+struct FetchGroup {
+  int rank = 0;  ///< this one
+  int ranks = 1;
+};
+/// What each rank of a group wants, in rank order.
+using WantedSamples = std::vector<std::vector<std::int64_t>>;
+
+/// The stored images of a data set, wherever the cache mode keeps them. Collective to create and to
+/// destroy; used by one thread at a time (but for take_read_statistics).
 class SampleStore {
  public:
   SampleStore() = default;
@@ -48,11 +59,22 @@ class SampleStore {
   virtual ~SampleStore() = default;
   [[nodiscard]] virtual const ShardSetInfo& info() const = 0;
   [[nodiscard]] virtual const std::vector<std::int64_t>& labels() const = 0;
-  /// These samples as stored, in this order, valid until the next call with the same `slot`
-  /// (any small number; each has its own memory). Decoding is left to the threads that use them.
-  virtual std::vector<StoredImage> fetch(const std::vector<std::int64_t>& samples, int slot) = 0;
+  [[nodiscard]] virtual FetchGroup group() const = 0;
+  /// This rank's samples of `wanted` as stored, in the order asked for, valid until the next call
+  /// with the same `slot` (any small number; each has its own memory). All ranks of the group make
+  /// the same calls with the same samples, in one order, each at its own pace. Nothing when `stop`
+  /// is requested meanwhile: the call counts as made, and its messages are still under way.
+  virtual std::vector<StoredImage> fetch_together(const WantedSamples& wanted, int slot,
+                                                  const std::stop_token& stop) = 0;
+  /// The same for stores whose ranks need nobody.
+  std::vector<StoredImage> fetch(const std::vector<std::int64_t>& samples, int slot);
+  /// Ends messages that are under way and says how many calls of fetch_together() this rank is
+  /// behind the rank that has made most: it has to make them before the group does anything else.
+  /// Collective over the group.
+  virtual std::int64_t fetches_behind() = 0;
   /// How many batches of this many samples are best fetched together (look-ahead for sorted reads).
   [[nodiscard]] virtual int batches_per_fetch(std::int64_t batch_samples) const = 0;
+  /// Since the last call; at first, of reading the set when the store was made.
   virtual ReadStatistics take_read_statistics() = 0;
   [[nodiscard]] virtual std::string description() const = 0;  ///< mode, bytes, read rate
 };
@@ -73,10 +95,13 @@ class ImageDecoder {
   std::unique_ptr<Impl> impl_;
 };
 
-/// `automatic` is `node` where the set fits into the node's free memory and is refused, with
-/// advice, where it does not. Throws RefusedError for bad shard sets (see ShardSet).
+/// `automatic` takes the first mode of `node` and `distributed` that the measured memory allows,
+/// the same on all ranks, and says why in the description. What does not fit is refused with sizes
+/// and advice; `none` is never taken unasked. `batch_samples`: what a rank fetches at a time, for
+/// the size of the buffers. Throws RefusedError for bad shard sets, too (see ShardSet). Collective.
 std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory,
-                                               CacheMode mode, Communicator& world, int threads);
+                                               CacheMode mode, Communicator& world, int threads,
+                                               std::int64_t batch_samples = 0);
 
 /// Every image of the store in order, to be copied to a device; valid until the store's slot 0 is
 /// fetched into again. Throws RefusedError unless the set is raw images of one size.
@@ -121,7 +146,9 @@ struct LoaderConfig {
 };
 
 /// Keeps the next batches ready (double buffering). Errors of its threads are rethrown by next().
-/// Refuses BatchContents::samples for a set whose images are not raw and of one size.
+/// With a store whose ranks fetch together, ranks q of its group load as ranks rank - group rank +
+/// q; all create and destroy their loaders together, at whatever step they agree to stop. Refuses
+/// BatchContents::samples for a set whose images are not raw and of one size.
 class TrainingLoader {
  public:
   TrainingLoader(SampleStore& store, const LoaderConfig& config);
@@ -132,6 +159,8 @@ class TrainingLoader {
   const ViewBatch& next();
   /// Seconds the caller has waited in next() since the last call of this function.
   double take_stall_seconds();
+  /// What the reading thread has done since the last call (it is ahead of next()).
+  ReadStatistics take_read_statistics();
 
  private:
   struct Impl;

@@ -39,7 +39,8 @@ class EncoderJob {
   [[nodiscard]] Backend& backend() { return *backend_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] DType activations() const { return activations_; }
-  std::unique_ptr<SampleStore> open(const std::filesystem::path& data);
+  /// `batch_samples`: of a batch on this rank.
+  std::unique_ptr<SampleStore> open(const std::filesystem::path& data, std::int64_t batch_samples);
   ExtractedFeatures features(const std::filesystem::path& data, bool with_head);
 
  private:

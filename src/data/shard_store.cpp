@@ -1,0 +1,87 @@
+#include "shard_store.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "parallel.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/io/parallel_read.hpp"
+
+namespace simclr {
+namespace {
+
+/// One request to the file system: large enough for a parallel one, small enough to share out.
+constexpr std::uint64_t kReadBytes = std::uint64_t{32} << 20;
+constexpr int kMostReaders = 8;
+
+/// Samples [from, to) of those that begin with `first`, in `out`.
+void read_range(const ShardSet& set, std::int64_t first, std::int64_t from, std::int64_t to,
+                std::span<std::byte> out) {
+  const std::uint64_t bytes = set.stored_bytes(from, to - from);
+  const auto requests = static_cast<std::int64_t>((bytes + kReadBytes - 1) / kReadBytes);
+  for (std::int64_t r = 0; r < requests; ++r) {
+    const std::int64_t begin = from + (to - from) * r / requests;
+    const std::int64_t end = from + (to - from) * (r + 1) / requests;
+    if (begin == end) continue;
+    set.read(
+        begin, end - begin,
+        out.subspan(set.stored_bytes(first, begin - first), set.stored_bytes(begin, end - begin)));
+  }
+}
+
+}  // namespace
+
+std::vector<StoredImage> SampleStore::fetch(const std::vector<std::int64_t>& samples, int slot) {
+  require(group().ranks == 1, "ranks that fetch together know what all of them want");
+  return fetch_together({samples}, slot, {});
+}
+
+ReadStatistics ShardStore::take_read_statistics() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(statistics_, {});
+}
+
+void ShardStore::count(const ReadStatistics& cost) {
+  const std::lock_guard lock(mutex_);
+  statistics_.seconds += cost.seconds;
+  statistics_.bytes_read += cost.bytes_read;
+  statistics_.bytes_fetched += cost.bytes_fetched;
+}
+
+std::byte* SlotMemory::reserve(int slot, std::uint64_t bytes) {
+  Block& block = blocks_[slot];
+  if (block.capacity < bytes) {
+    block = {};  // never both
+    block = {std::make_unique_for_overwrite<std::byte[]>(bytes), bytes};
+  }
+  return block.bytes.get();
+}
+
+int reading_threads(int threads) { return std::clamp(threads, 1, kMostReaders); }
+
+double gigabytes(std::uint64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
+
+FirstRead read_at_start(const ShardSet& set, Communicator& world, int ranks_of_node, int threads,
+                        std::int64_t first, std::int64_t end, std::span<std::byte> out) {
+  const auto start = std::chrono::steady_clock::now();
+  // MPI-IO merges the requests of several nodes: fewer ask the file system, for more at a time, and
+  // what several want is read once. On one node plain reads are fastest (`bench loader`).
+  const auto method =
+      ranks_of_node < world.size() ? ParallelRead::collective : ParallelRead::direct;
+  if (method == ParallelRead::direct) {
+    parallel_ranges(reading_threads(threads), end - first, [&](std::int64_t from, std::int64_t to) {
+      read_range(set, first, first + from, first + to, out);
+    });
+  } else {
+    read_in_parallel(set, world, method, first, end - first, out);
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return {{.seconds = seconds.count(), .bytes_read = out.size()},
+          fmt::format("{:.2f} GB read at {:.2f} GB/s a rank ({})",
+                      gigabytes(set.stored_bytes(0, set.info().samples)),
+                      gigabytes(out.size()) / seconds.count(), name_of(method))};
+}
+
+}  // namespace simclr

@@ -1,0 +1,128 @@
+// A library to preload: system calls on chosen files fail, as over a file system in trouble.
+//
+// FAULTY_IO="CALL:PATH:SKIP:TIMES:ERRNO;..." lets calls number SKIP+1 to SKIP+TIMES of CALL (open,
+// read, pread, write, fsync) on files whose path contains PATH fail with ERRNO. With FAULTY_IO_RANK
+// in that rank of an Open MPI job only, with FAULTY_IO_AFTER only once a file of that name exists.
+
+#include <dlfcn.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdlib>
+#include <list>
+#include <sstream>
+#include <string>
+
+namespace {
+
+struct Fault {
+  std::string call, path;
+  long skip = 0, times = 0;
+  int error = 0;
+  std::atomic<long> calls{0};
+};
+
+bool in_this_rank() {
+  const char* wanted = std::getenv("FAULTY_IO_RANK");
+  const char* own = std::getenv("OMPI_COMM_WORLD_RANK");
+  return wanted == nullptr || std::string(own != nullptr ? own : "0") == wanted;
+}
+
+std::list<Fault> read_faults() {
+  std::list<Fault> faults;
+  const char* text = std::getenv("FAULTY_IO");
+  std::istringstream in(text != nullptr && in_this_rank() ? text : "");
+  for (std::string one; std::getline(in, one, ';');) {
+    std::istringstream fields(one);
+    Fault& fault = faults.emplace_back();
+    std::string number;
+    std::getline(fields, fault.call, ':');
+    std::getline(fields, fault.path, ':');
+    std::getline(fields, number, ':');
+    fault.skip = std::stol(number);
+    std::getline(fields, number, ':');
+    fault.times = std::stol(number);
+    std::getline(fields, number, ':');
+    fault.error = std::stoi(number);
+  }
+  return faults;
+}
+
+bool has_begun() {
+  const char* file = std::getenv("FAULTY_IO_AFTER");
+  return file == nullptr || ::access(file, F_OK) == 0;
+}
+
+/// Sets errno and returns true when this call is to fail.
+bool fails(const char* call, const std::string& path) {
+  static std::list<Fault> faults = read_faults();
+  for (Fault& fault : faults) {
+    if (fault.call != call || path.find(fault.path) == std::string::npos || !has_begun()) continue;
+    const long number = fault.calls++;
+    if (number < fault.skip || number >= fault.skip + fault.times) continue;
+    errno = fault.error;
+    return true;
+  }
+  return false;
+}
+
+std::string path_of(int descriptor) {
+  std::array<char, 4096> path{};
+  const std::string link = "/proc/self/fd/" + std::to_string(descriptor);
+  const ssize_t length = ::readlink(link.c_str(), path.data(), path.size());
+  return length < 0 ? "" : std::string(path.data(), static_cast<std::size_t>(length));
+}
+
+template <class Function>
+Function* next(const char* name) {
+  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+}
+
+template <class... Arguments>
+ssize_t transfer(const char* call, const char* name, int descriptor, Arguments... arguments) {
+  if (fails(call, path_of(descriptor))) return -1;
+  return next<ssize_t(int, Arguments...)>(name)(descriptor, arguments...);
+}
+
+int open_file(const char* name, const char* path, int flags, mode_t mode) {
+  if (fails("open", path)) return -1;
+  return next<int(const char*, int, ...)>(name)(path, flags, mode);
+}
+
+}  // namespace
+
+extern "C" {
+
+int open(const char* path, int flags, ...) {
+  std::va_list rest;
+  va_start(rest, flags);
+  const auto mode = static_cast<mode_t>(va_arg(rest, int));
+  va_end(rest);
+  return open_file("open", path, flags, mode);
+}
+int open64(const char* path, int flags, ...) {
+  std::va_list rest;
+  va_start(rest, flags);
+  const auto mode = static_cast<mode_t>(va_arg(rest, int));
+  va_end(rest);
+  return open_file("open64", path, flags, mode);
+}
+ssize_t read(int descriptor, void* data, size_t bytes) {
+  return transfer("read", "read", descriptor, data, bytes);
+}
+ssize_t pread(int descriptor, void* data, size_t bytes, off_t at) {
+  return transfer("pread", "pread", descriptor, data, bytes, at);
+}
+ssize_t pread64(int descriptor, void* data, size_t bytes, off64_t at) {
+  return transfer("pread", "pread64", descriptor, data, bytes, at);
+}
+ssize_t write(int descriptor, const void* data, size_t bytes) {
+  return transfer("write", "write", descriptor, data, bytes);
+}
+int fsync(int descriptor) { return static_cast<int>(transfer("fsync", "fsync", descriptor)); }
+
+}  // extern "C"

@@ -1,0 +1,121 @@
+"""Files that cannot be read or written for a while, or for good: errors that pass are survived and logged,
+others end all ranks, name the file, and leave older checkpoints as they are.
+
+usage: io_errors_test.py SIMCLR MPIEXEC [unittest arguments], with FAULTY_IO_LIBRARY in the environment
+"""
+import errno
+import os
+import time
+
+from training_runs import TrainingTest, main
+
+LIBRARY = os.environ["FAULTY_IO_LIBRARY"]
+FOREVER = 1_000_000
+
+
+def fault(call, path, times, error, skip=0):
+    return f"{call}:{path}:{skip}:{times}:{error}"
+
+
+class IoErrorsTest(TrainingTest):
+    def with_faults(self, *faults, ranks=1, rank=None, after="", **options):
+        environment = {"LD_PRELOAD": LIBRARY, "FAULTY_IO": ";".join(faults)}
+        if after:
+            environment["FAULTY_IO_AFTER"] = str(after)
+        if rank is not None:
+            environment["FAULTY_IO_RANK"] = str(rank)
+        return self.pretrain(ranks, environment=environment, **options)
+
+    def warnings(self, done, *words):
+        return [line for line in done.stderr.splitlines()
+                if "simclr: warning: " in line and all(word in line for word in words)]
+
+    def assert_error_names(self, done, *words):
+        errors = [line for line in done.stderr.splitlines() if line.startswith("simclr: error: ")]
+        self.assertTrue(errors, done.stderr)
+        for word in words:
+            self.assertIn(word, errors[0])
+
+    def shard(self, index):
+        return f"data-{index:05d}-of-00002.h5"
+
+    # ---- errors that pass ---------------------------------------------------------------------------
+
+    def test_reading_goes_on_when_the_error_passes(self):
+        """Once training has begun: the loader reads less far ahead than these steps."""
+        straight = self.run_dir.parent / "straight"
+        self.pretrain(2, run_dir=straight, max_steps=24, cache="none")
+        done = self.with_faults(fault("pread", self.shard(1), 2, errno.EIO), ranks=2, rank=1, max_steps=24,
+                                after=self.run_dir / "metrics.jsonl", cache="none")
+        warnings = self.warnings(done, "rank 1 on ", self.shard(1), "Input/output error", "trying again")
+        self.assertEqual([("try 2 of 5" in line, "try 3 of 5" in line) for line in warnings],
+                         [(True, False), (False, True)], done.stderr)
+        self.assertEqual(self.losses(), self.losses(straight))
+
+    def test_opening_goes_on_when_the_error_passes(self):
+        for cache in ("node", "distributed"):
+            for call, error, text in (("open", errno.ESTALE, "Stale file handle"),
+                                      ("pread", errno.EIO, "Input/output error")):
+                done = self.with_faults(fault(call, self.shard(0), 1, error), max_steps=1, cache=cache)
+                self.assertEqual(len(self.warnings(done, self.shard(0), text, "try 2 of 5")), 1, done.stderr)
+
+    def test_writing_goes_on_when_the_error_passes(self):
+        straight = self.run_dir.parent / "straight"
+        self.pretrain(run_dir=straight, max_steps=4, checkpoint_steps=2)
+        done = self.with_faults(fault("write", "step-0000000002.h5", 1, errno.EIO),
+                                fault("fsync", "step-0000000004.h5", 1, errno.ETIMEDOUT),
+                                fault("write", "metrics.jsonl", 1, errno.EAGAIN, skip=1),
+                                fault("open", "state.json", 1, errno.ESTALE, skip=1),
+                                max_steps=4, checkpoint_steps=2)
+        for name in ("step-0000000002.h5", "step-0000000004.h5", "metrics.jsonl", "state.json"):
+            self.assertEqual(len(self.warnings(done, name, "trying again")), 1, done.stderr)
+        for step in (2, 4):
+            self.assertEqual(self.checkpoint(step).read_bytes(), self.checkpoint(step, straight).read_bytes())
+        self.assertEqual(self.losses(), self.losses(straight))
+        self.assertEqual(self.state()["status"], "finished")
+        self.assertFalse([p for p in self.run_dir.rglob("*") if ".tmp-" in p.name])
+
+    def test_a_checkpoint_is_not_given_up_for_an_error_that_passes(self):
+        self.pretrain(max_steps=2)
+        self.pretrain(max_steps=4)
+        done = self.with_faults(fault("pread", "step-0000000004.h5", 1, errno.EIO, skip=2), max_steps=5)
+        self.assertEqual(len(self.warnings(done, "step-0000000004.h5", "trying again")), 1, done.stderr)
+        self.assertIn("at step 4", done.stdout)
+
+    # ---- errors that stay ---------------------------------------------------------------------------
+
+    def test_a_shard_that_cannot_be_read_ends_all_ranks(self):
+        self.pretrain(2, max_steps=2, cache="none")
+        before = self.checkpoint(2).read_bytes()
+        (self.run_dir / "metrics.jsonl").unlink()  # it appears again when training begins
+        done = self.with_faults(fault("pread", self.shard(0), FOREVER, errno.EIO), ranks=2, rank=1, expect=1,
+                                after=self.run_dir / "metrics.jsonl", max_steps=24, cache="none")
+        self.assert_error_names(done, "rank 1 on ", self.shard(0), "Input/output error", "5 tries")
+        self.assertEqual(len(self.warnings(done, self.shard(0), "trying again")), 4, done.stderr)
+        self.assertEqual(self.state()["status"], "failed")
+        self.assertIn(self.shard(0), self.state()["reason"])
+        self.assertEqual(self.checkpoint(2).read_bytes(), before)
+        self.pretrain(2, max_steps=3, cache="none")
+
+    def test_a_checkpoint_that_cannot_be_written_ends_all_ranks(self):
+        self.pretrain(2, max_steps=2)
+        before = self.checkpoint(2).read_bytes()
+        for error, text, tries in ((errno.EIO, "Input/output error", "5 tries"),
+                                   (errno.ENOSPC, "No space left on device", ""),
+                                   (errno.EDQUOT, "Disk quota exceeded", "")):
+            start = time.monotonic()
+            done = self.with_faults(fault("write", "step-0000000003.h5", FOREVER, error), ranks=2, rank=0, expect=1,
+                                    max_steps=6, checkpoint_steps=3)
+            self.assert_error_names(done, "step-0000000003.h5", text, tries)
+            if not tries:
+                self.assertEqual(self.warnings(done, "trying again"), [])
+            else:
+                self.assertGreater(time.monotonic() - start, 6)
+            self.assertEqual(self.state()["status"], "failed")
+            self.assertEqual([p.name for p in (self.run_dir / "checkpoints").iterdir()], [self.checkpoint(2).name])
+            self.assertEqual(self.checkpoint(2).read_bytes(), before)
+        self.pretrain(2, max_steps=3)
+
+
+if __name__ == "__main__":
+    main()
