@@ -13,6 +13,8 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
+#include "simclr/io/png_writer.hpp"
+#include "simclr/report/augmented_pairs.hpp"
 #include "simclr/train/pretrain_config.hpp"
 
 namespace simclr {
@@ -86,22 +88,21 @@ LoaderConfig loader_config(const PretrainConfig& config) {
   return loader;
 }
 
-void write_picture(const PreviewConfig& config, SampleStore& store) {
-  LoaderConfig loader = loader_config(config.pretrain);
-  loader.augmentation.mean.reset();  // to be looked at in true colours
-  loader.augmentation.std.reset();
-  loader.batch_size = std::min(loader.batch_size, store.info().samples);
-  write_view_grid(config.output, store, loader, config.samples);
+void write_picture(const PreviewConfig& config) {
+  write_png(config.output, augmented_pairs(config.pretrain, config.samples));
   log::info("wrote {}: each group is a stored image and its two views", config.output.string());
 }
 
-void write_audit(const PreviewConfig& config, SampleStore& store) {
+void write_audit(const PreviewConfig& config) {
   const StepRange range = parse_steps(*config.steps);
-  validate_data(config.pretrain, store.info());
+  const auto alone = make_self_communicator();
+  const auto store = open_sample_store(config.pretrain.data, CacheMode::none, *alone,
+                                       count_threads(config.pretrain));
+  validate_data(config.pretrain, store->info());
   LoaderConfig loader = loader_config(config.pretrain);
   loader.first_step = range.begin;
   loader.end_step = range.end;
-  write_view_audit(config.output, store, loader);
+  write_view_audit(config.output, *store, loader);
   log::info("wrote {}: the views of steps {} to {}, {} samples each", config.output.string(),
             range.begin, range.end - 1, loader.batch_size);
 }
@@ -123,14 +124,10 @@ int run_preview(Invocation& invocation) {
   if (config.steps) parse_steps(*config.steps);
   // Views do not depend on the ranks: one makes them all.
   if (invocation.world.rank() != 0) return 0;
-  const auto alone = make_self_communicator();
-  // Few samples are needed: they are read one by one, without loading the whole set.
-  const auto store = open_sample_store(config.pretrain.data, CacheMode::none, *alone,
-                                       count_threads(config.pretrain));
   if (config.steps) {
-    write_audit(config, *store);
+    write_audit(config);
   } else {
-    write_picture(config, *store);
+    write_picture(config);
   }
   return 0;
 }

@@ -21,7 +21,7 @@ struct Span {
 /// Rank 0's records of a run, metrics.jsonl and progress; nothing on the other ranks.
 class Records {
  public:
-  Records(const PretrainConfig& config, const Span& span, bool is_root);
+  Records(const PretrainConfig& config, const Span& span, int restarts, bool is_root);
 
   /// After every step; `step` counts from 1.
   void add(std::int64_t step, const StepResult& result, double seconds_data);
@@ -36,6 +36,7 @@ class Records {
 
   const PretrainConfig& config_;
   Span span_;
+  int restarts_;
   std::optional<MetricsFile> metrics_;
   std::optional<Progress> progress_;
   // Since the last row.
