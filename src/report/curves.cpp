@@ -33,7 +33,7 @@ std::vector<Chart::Mark> restart_marks(const MetricsTable& metrics) {
   return marks;
 }
 
-/// Takes the rows that have all columns which any row has; adds nothing where there are none.
+/// Takes the rows that have all columns which any row has, and the restarts among them.
 void fill(Chart& chart, const MetricsTable& metrics, const std::vector<Source>& sources) {
   std::vector<std::pair<Source, std::vector<double>>> columns;
   for (const Source& source : sources) {
@@ -49,15 +49,15 @@ void fill(Chart& chart, const MetricsTable& metrics, const std::vector<Source>& 
       chart.series[c].y.push_back(columns[c].second[row] * columns[c].first.factor);
     }
   }
+  for (const Chart::Mark& mark : restart_marks(metrics)) {
+    if (!chart.steps.empty() && mark.step >= chart.steps.front()) chart.marks.push_back(mark);
+  }
 }
 
 /// "" where the metrics have nothing of it.
 std::string draw_filled(Chart chart, const RunData& run, const std::vector<Source>& sources) {
   fill(chart, run.metrics, sources);
   if (chart.steps.empty() || chart.series.empty()) return "";
-  chart.marks = restart_marks(run.metrics);
-  std::erase_if(chart.marks,
-                [&](const Chart::Mark& mark) { return mark.step < chart.steps.front(); });
   return draw(chart);
 }
 
