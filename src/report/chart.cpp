@@ -183,14 +183,15 @@ std::string summary(const Chart& chart) {
   };
   std::string text = fmt::format("Steps {} to {}.", exact_text(chart.steps.front()),
                                  exact_text(chart.steps.back()));
+  if (chart.stacked) text += " In the end:";
   for (const Series& s : chart.series) {
-    text += fmt::format(" {}: {}", s.name, number(s.y.back()));
-    if (!chart.stacked) {
-      const auto [least, greatest] = std::ranges::minmax(s.y);
-      text += fmt::format(" in the end, {} to {}.", number(least), number(greatest));
-    }
+    const auto [least, greatest] = std::ranges::minmax(s.y);
+    const std::string last = number(s.y.back());
+    text += chart.stacked ? fmt::format(" {} {};", s.name, last)
+                          : fmt::format(" {}: {} in the end, {} to {}.", s.name, last,
+                                        number(least), number(greatest));
   }
-  if (chart.stacked) text += " in the end.";
+  if (chart.stacked) text.back() = '.';
   if (!chart.marks.empty()) text += fmt::format(" Restarts: {}.", chart.marks.size());
   return text;
 }

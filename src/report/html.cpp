@@ -68,8 +68,10 @@ std::string html_table(const HtmlTable& table) {
                          std::string_view scope) {
     std::string html = "<tr>";
     for (std::size_t c = 0; c < row.size(); ++c) {
-      html += fmt::format("<{}{}{}>{}</{}>", tag, scope,
-                          c >= table.first_number ? " class=\"number\"" : "", escape(row[c]), tag);
+      html +=
+          fmt::format("<{}{}{}>{}</{}>", tag, scope,
+                      c >= table.first_number && c < table.end_number ? " class=\"number\"" : "",
+                      escape(row[c]), tag);
     }
     return html + "</tr>\n";
   };

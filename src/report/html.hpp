@@ -18,8 +18,8 @@ std::string html_facts(const std::vector<std::pair<std::string, std::string>>& f
 
 struct HtmlTable {
   std::vector<std::string> head;
-  std::vector<std::vector<std::string>> rows;  ///< as long as the head
-  std::size_t first_number = 0;                ///< this column and later ones hold numbers
+  std::vector<std::vector<std::string>> rows;    ///< as long as the head
+  std::size_t first_number = 0, end_number = 0;  ///< columns of numbers, the end excluded
 };
 std::string html_table(const HtmlTable& table);
 

@@ -56,6 +56,7 @@ table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
 th, td { text-align: left; padding: 0.4rem 0.8rem 0.4rem 0; border-bottom: 1px solid var(--rule);
   white-space: nowrap; }
 th { color: var(--quiet); font-weight: 500; }
+td:last-child, th:last-child { padding-right: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 dl { margin: 0; display: grid; gap: 0.35rem 2rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); font-size: 0.9rem; }

@@ -87,15 +87,16 @@ std::string evaluations(const RunData& run) {
   if (run.evaluations.empty()) {
     return html_note("None yet: simclr linear-eval and simclr knn add theirs.");
   }
-  HtmlTable table{{"Protocol", "Result", "Test data", "Checkpoint", "Test images", "Top-1",
-                   "Untrained top-1", "Top-5"},
+  HtmlTable table{{"Protocol", "Top-1", "Untrained top-1", "Top-5", "Test images", "Test data",
+                   "Checkpoint", "Result"},
                   {},
-                  4};
+                  1,
+                  5};
   for (const Evaluation& e : run.evaluations) {
     const Evaluation* beside = untrained(run, e);
-    table.rows.push_back({e.protocol, e.name, e.test_data, e.checkpoint, std::to_string(e.samples),
-                          percent(e.top1), beside != nullptr ? percent(beside->top1) : "\u2013",
-                          percent(e.top5)});
+    table.rows.push_back({e.protocol, percent(e.top1),
+                          beside != nullptr ? percent(beside->top1) : "\u2013", percent(e.top5),
+                          std::to_string(e.samples), e.test_data, e.checkpoint, e.name});
   }
   return fmt::format("<div class=\"card\">{}</div>\n", html_table(table));
 }

@@ -15,9 +15,10 @@ TEST(Html, EscapesWhatMarkupIsMadeOf) {
 }
 
 TEST(Html, NumbersOfATableStandToTheRight) {
-  const std::string html = html_table({{"name", "top-1"}, {{"<knn>", "9 %"}}, 1});
+  const std::string html = html_table({{"name", "top-1", "of"}, {{"<knn>", "9 %", "a"}}, 1, 2});
   EXPECT_NE(html.find("<th scope=\"col\">name</th>"), std::string::npos);
-  EXPECT_NE(html.find("<td>&lt;knn&gt;</td><td class=\"number\">9 %</td>"), std::string::npos);
+  EXPECT_NE(html.find("<td>&lt;knn&gt;</td><td class=\"number\">9 %</td><td>a</td>"),
+            std::string::npos);
 }
 
 TEST(Html, PicturesLieInThePage) {

@@ -135,7 +135,7 @@ class ReportTest(TrainingTest):
 
         # The evaluations, newest first, with the untrained encoder beside.
         table = [cells for cells in page.cells if cells]
-        self.assertEqual([(row[0], row[3], row[5], row[6]) for row in table],
+        self.assertEqual([(row[0], row[6], row[1], row[2]) for row in table],
                          [("knn", "step-0000000012.h5", self.top1(12), self.top1(0)),
                           ("knn", "step-0000000000.h5", self.top1(0), "\u2013")])
         for text in (f"{self.data}", "resnet18", "crop,flip,color"):
