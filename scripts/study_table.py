@@ -73,7 +73,7 @@ def problem_of(config, state, result, asked, protocol):
             return f"is another run: {name} = {config.get(name)}"
     if state is None:
         return "no state.json"
-    if state.get("status") != "finished":
+    if state.get("status") != "finished" or state.get("cause") == "max-steps":
         reason = state.get("reason", "")
         return f"{state.get('status')} at step {state.get('step')}" + (f": {reason}" if reason else "")
     if result is None:
@@ -180,7 +180,7 @@ def write_csv(path, cells, protocol):
 def lines(cells):
     """(epochs, scaling) -> [(batch, top-1), ...] of the cells that have a number."""
     found = {}
-    for c in sorted(cells):
+    for c in cells:
         if not c.problem:
             found.setdefault((c.epochs, c.scaling), []).append((c.batch, c.top1))
     return found
@@ -198,11 +198,14 @@ def plot_lines(axes, found, **style):
     axes.set(xlabel="batch size", ylabel="top-1, %")
     axes.grid(alpha=0.3)
     if found:
-        axes.legend(fontsize=7, ncols=2)
+        axes.legend(fontsize=7, ncol=2)
 
 
 def write_plot(path, cells, protocol):
-    import matplotlib
+    try:
+        import matplotlib
+    except ImportError:
+        sys.exit(f"study_table.py: the tables are written, but {path} needs matplotlib (python3-matplotlib)")
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     figure, (ours, paper) = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
