@@ -23,6 +23,7 @@ FOLDERS = {
 }
 FOLDERS["train"] = set(FOLDERS)
 FOLDERS["eval"] = set(FOLDERS)
+FOLDERS["report"] = set(FOLDERS)
 FOLDERS["app"] = set(FOLDERS)
 
 # Headers of a library -> places under src/ that may include them.

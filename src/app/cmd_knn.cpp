@@ -2,6 +2,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/eval/evaluation_job.hpp"
 #include "simclr/eval/knn.hpp"
+#include "simclr/report/report.hpp"
 
 namespace simclr {
 
@@ -21,6 +22,7 @@ int run_knn(Invocation& invocation) {
   const auto train = job.features(config.train_data, false);
   const auto test = job.features(config.test_data, false);
   job.report(knn_accuracy(train.h, test.h, knn, job.backend(), invocation.world), options, "");
+  if (invocation.world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "simclr/eval/evaluation_job.hpp"
 #include "simclr/eval/linear_augmented.hpp"
 #include "simclr/eval/linear_cached.hpp"
+#include "simclr/report/report.hpp"
 
 namespace simclr {
 namespace {
@@ -76,6 +77,7 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
       fmt::format(R"({{"train_loss": {}, "iterations": {}, "gradient_maximum": {},)"
                   R"( "converged": {}}})",
                   result.train_loss, result.iterations, result.gradient_maximum, result.converged));
+  if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
 }
 
 void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
@@ -101,6 +103,7 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
                          R"( "encoder_hash_before": "{}", "encoder_hash_after": "{}"}})",
                          result.train_loss, result.steps, augmented.epochs, augmented.batch_size,
                          result.encoder_hash_before, result.encoder_hash_after));
+  if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
 }
 
 }  // namespace

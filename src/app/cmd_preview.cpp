@@ -13,6 +13,8 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
+#include "simclr/io/png_writer.hpp"
+#include "simclr/report/augmented_pairs.hpp"
 #include "simclr/train/pretrain_config.hpp"
 
 namespace simclr {
@@ -86,22 +88,24 @@ LoaderConfig loader_config(const PretrainConfig& config) {
   return loader;
 }
 
-void write_picture(const PreviewConfig& config, SampleStore& store) {
-  LoaderConfig loader = loader_config(config.pretrain);
-  loader.augmentation.mean.reset();  // to be looked at in true colours
-  loader.augmentation.std.reset();
-  loader.batch_size = std::min(loader.batch_size, store.info().samples);
-  write_view_grid(config.output, store, loader, config.samples);
+void write_picture(const PreviewConfig& config) {
+  write_png(config.output, augmented_pairs(config.pretrain, config.samples));
   log::info("wrote {}: each group is a stored image and its two views", config.output.string());
 }
 
-void write_audit(const PreviewConfig& config, SampleStore& store, Communicator& world) {
+void write_audit(const PreviewConfig& config, Communicator& makers) {
   const StepRange range = parse_steps(*config.steps);
-  validate_data(config.pretrain, store.info());
+  // Few samples are needed: unless a cache is asked for, they are read one by one.
+  const CacheMode asked = config.pretrain.cache;
+  const CacheMode cache = asked == CacheMode::automatic ? CacheMode::none : asked;
+  const auto store =
+      open_sample_store(config.pretrain.data, cache, makers, count_threads(config.pretrain),
+                        config.pretrain.batch_size / makers.size());
+  validate_data(config.pretrain, store->info());
   LoaderConfig loader = loader_config(config.pretrain);
   loader.first_step = range.begin;
   loader.end_step = range.end;
-  write_view_audit(config.output, store, loader, world);
+  write_view_audit(config.output, *store, loader, makers);
   log::info("wrote {}: the views of steps {} to {}, {} samples each", config.output.string(),
             range.begin, range.end - 1, loader.batch_size);
 }
@@ -121,23 +125,16 @@ int run_preview(Invocation& invocation) {
   config.pretrain.validate();
   validate(config);
   if (config.steps) parse_steps(*config.steps);
-  const int threads = count_threads(config.pretrain);
-  const std::int64_t batch = config.pretrain.batch_size;
-  const auto alone = make_self_communicator();
   // Views do not depend on the ranks: those that cannot share a batch, or a picture, leave it to
   // one.
-  const bool shared = config.steps && batch % invocation.world.size() == 0;
-  if (!shared && invocation.world.rank() != 0) return 0;
-  Communicator& makers = shared ? invocation.world : *alone;
-  // Few samples are needed: unless a cache is asked for, they are read one by one.
-  const CacheMode asked = config.steps ? config.pretrain.cache : CacheMode::none;
-  const auto store = open_sample_store(config.pretrain.data,
-                                       asked == CacheMode::automatic ? CacheMode::none : asked,
-                                       makers, threads, batch / makers.size());
+  Communicator& world = invocation.world;
+  const bool shared = config.steps && config.pretrain.batch_size % world.size() == 0;
+  if (!shared && world.rank() != 0) return 0;
   if (config.steps) {
-    write_audit(config, *store, makers);
+    const auto alone = make_self_communicator();
+    write_audit(config, shared ? world : *alone);
   } else {
-    write_picture(config, *store);
+    write_picture(config);
   }
   return 0;
 }

@@ -47,6 +47,7 @@ int run_export(Invocation& invocation);
 int run_inspect(Invocation& invocation);
 int run_pack(Invocation& invocation);
 int run_pretrain(Invocation& invocation);
+int run_report(Invocation& invocation);
 int run_knn(Invocation& invocation);
 int run_linear_eval(Invocation& invocation);
 

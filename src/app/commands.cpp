@@ -19,6 +19,8 @@ const std::array kCommands{
             run_linear_eval},
     Command{"knn", "nearest-neighbour accuracy of a checkpoint's features", true, run_knn},
     Command{"embed", "features of a data set -> HDF5", true, run_embed},
+    Command{"report", "one page of a run: curves, evaluations, augmented pairs, settings", false,
+            run_report},
     Command{"export", "checkpoint -> .safetensors with torchvision's names", false, run_export},
 };
 

@@ -17,7 +17,7 @@ namespace {
 const std::vector<std::string>& known_sections() {
   static const std::vector<std::string> names{"pack",        "inspect", "preview",  "pretrain",
                                               "linear-eval", "knn",     "finetune", "embed",
-                                              "export",      "plan",    "bench"};
+                                              "export",      "plan",    "bench",    "report"};
   return names;
 }
 

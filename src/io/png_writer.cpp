@@ -10,7 +10,7 @@
 
 namespace simclr {
 
-void write_png(const std::filesystem::path& path, const Image& image) {
+std::vector<std::byte> encode_png(const Image& image) {
   require(image.pixels.size() ==
               static_cast<std::size_t>(image.height) * static_cast<std::size_t>(image.width) * 3,
           "the image has the pixels its size says");
@@ -25,10 +25,16 @@ void write_png(const std::filesystem::path& path, const Image& image) {
   std::vector<std::byte> file(bytes);
   if (png_image_write_to_memory(&header, file.data(), &bytes, kWholeRange, image.pixels.data(),
                                 kPackedRows, nullptr) == 0) {
-    fail("{}: cannot be encoded as PNG: {}", path.string(), header.message);
+    fail("an image of {} x {} cannot be encoded as PNG: {}", image.width, image.height,
+         header.message);
   }
-  write_file(path,
-             [&](AtomicFile& out) { out.write(std::span<const std::byte>(file).first(bytes)); });
+  file.resize(bytes);
+  return file;
+}
+
+void write_png(const std::filesystem::path& path, const Image& image) {
+  const std::vector<std::byte> file = encode_png(image);
+  write_file(path, [&](AtomicFile& out) { out.write(std::span(file)); });
 }
 
 }  // namespace simclr

@@ -32,6 +32,7 @@ MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) {
 void MetricsFile::append(const MetricsRow& row) {
   Json json{{"step", row.step},
             {"epoch", row.epoch},
+            {"restarts", row.restarts},
             {"loss", row.loss},
             {"contrastive_top1", row.contrastive_top1},
             {"entropy", row.entropy},

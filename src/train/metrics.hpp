@@ -13,6 +13,7 @@ namespace simclr {
 /// One logged step; times are means over the steps since the row before.
 struct MetricsRow {
   std::int64_t step = 0;  ///< 1 = after the first update
+  int restarts = 0;       ///< of the run, before this step
   double epoch = 0;       ///< passes over the data done
   double loss = 0;        ///< the paper's L, of this step
   double contrastive_top1 = 0, entropy = 0, learning_rate = 0;

@@ -59,7 +59,7 @@ std::string train(const PretrainConfig& config, const Span& span,
                   const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
                   Trainer& trainer, Communicator& world, RunState& state) {
   Checkpointer checkpointer(config, span.steps_per_epoch, world);
-  Records records(config, span, world.rank() == 0);
+  Records records(config, span, state.restarts, world.rank() == 0);
   const auto save = [&](std::int64_t step) {
     const auto start = Clock::now();
     checkpointer.write(trainer, step);

@@ -2,8 +2,8 @@
 
 namespace simclr {
 
-Records::Records(const PretrainConfig& config, const Span& span, bool is_root)
-    : config_(config), span_(span) {
+Records::Records(const PretrainConfig& config, const Span& span, int restarts, bool is_root)
+    : config_(config), span_(span), restarts_(restarts) {
   if (!is_root) return;
   metrics_.emplace(config.run_dir / "metrics.jsonl", span.first);
   progress_.emplace(span.first, span.end, span.steps_per_epoch);
@@ -36,6 +36,7 @@ MetricsRow Records::mean_row(std::int64_t step, const StepResult& result) const 
   const auto n = static_cast<double>(steps_);
   const double seconds = std::chrono::duration<double>(Clock::now() - interval_start_).count() / n;
   MetricsRow row{.step = step,
+                 .restarts = restarts_,
                  .epoch = static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch),
                  .loss = result.loss,
                  .contrastive_top1 = result.contrastive_top1,

@@ -21,7 +21,7 @@ struct Span {
 /// Rank 0's records of a run, metrics.jsonl and progress; nothing on the other ranks.
 class Records {
  public:
-  Records(const PretrainConfig& config, const Span& span, bool is_root);
+  Records(const PretrainConfig& config, const Span& span, int restarts, bool is_root);
 
   /// What data cost a step: the wait for it, and what was moved for the batches to come.
   struct DataCost {
@@ -42,6 +42,7 @@ class Records {
 
   const PretrainConfig& config_;
   Span span_;
+  int restarts_;
   std::optional<MetricsFile> metrics_;
   std::optional<Progress> progress_;
   // Since the last row.

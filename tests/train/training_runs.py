@@ -15,6 +15,7 @@ from pathlib import Path
 
 SIMCLR, MPIEXEC = sys.argv[1:3]
 IMAGES = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
+LABELS = IMAGES.with_name("t10k-labels-idx1-ubyte.gz")
 SAMPLES = 96
 BATCH = 16  # six steps an epoch
 
@@ -27,14 +28,17 @@ OPTIONS = {
 
 
 def pack_real_images(directory):
-    """The first images of Fashion-MNIST, as an IDX file that `simclr pack` turns into shards."""
-    with gzip.open(IMAGES) as f:
-        head, pixels = f.read(16), f.read(SAMPLES * 28 * 28)
+    """The first images of Fashion-MNIST, as IDX files that `simclr pack` turns into labelled shards."""
     idx = directory / "idx"
     idx.mkdir()
-    (idx / "few-images-idx3-ubyte").write_bytes(head[:4] + SAMPLES.to_bytes(4, "big") + head[8:] + pixels)
-    subprocess.run([SIMCLR, "pack", "--from", "idx", "--input", idx, "--images", idx / "few-images-idx3-ubyte",
-                    "--output", directory / "data", "--shards", "2"], check=True, capture_output=True)
+    files = {}
+    for option, source, head_bytes, sample_bytes in (("--images", IMAGES, 16, 28 * 28), ("--labels", LABELS, 8, 1)):
+        with gzip.open(source) as f:
+            head, samples = f.read(head_bytes), f.read(SAMPLES * sample_bytes)
+        files[option] = idx / f"few-{source.stem}"
+        files[option].write_bytes(head[:4] + SAMPLES.to_bytes(4, "big") + head[8:] + samples)
+    given = [word for pair in files.items() for word in pair]
+    subprocess.run([SIMCLR, "pack", "--from", "idx", "--input", idx, *given, "--output", directory / "data", "--shards", "2"], check=True, capture_output=True)
     return directory / "data"
 
 

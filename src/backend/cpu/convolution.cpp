@@ -2,6 +2,7 @@
 // primitive likes best (see PrimitivePlan).
 
 #include <string_view>
+#include <tuple>
 
 #include "primitive_plan.hpp"
 
@@ -34,8 +35,17 @@ Convolution describe(const Layout& x, const Layout& y, const TensorInfo& w,
           .verb = verb};
 }
 
+/// dims() in oneDNN 2, get_dims() from 3 on.
+memory::dims dims_of(const auto& desc) {
+  if constexpr (requires { desc.get_dims(); }) {
+    return desc.get_dims();
+  } else {
+    return desc.dims();
+  }
+}
+
 memory::desc any_layout(const memory::desc& desc, memory::data_type type) {
-  return {desc.dims(), type, memory::format_tag::any};
+  return {dims_of(desc), type, memory::format_tag::any};
 }
 
 /// What oneDNN is asked for: activations as we store them, or free.
@@ -43,32 +53,40 @@ struct Request {
   memory::desc x, w, y;
 };
 
-dnnl::convolution_forward::primitive_desc forward(const Convolution& conv, const Request& request,
-                                                  OneDnn& onednn) {
-  return {{dnnl::prop_kind::forward_training, kDirect, request.x, request.w, request.y,
-           conv.strides, conv.padding, conv.padding},
-          user_scratchpad(),
-          onednn.engine()};
+/// oneDNN 2 has an object that describes the operation, Primitive::desc; from 3 on its arguments go
+/// to the primitive's descriptor. `hint` holds the forward pass's descriptor of a backward pass.
+template <class Primitive, class Hint, class... Arguments>
+auto describe_primitive(OneDnn& onednn, const Hint& hint, const Arguments&... arguments) {
+  return std::apply(
+      [&](const auto&... hints) -> typename Primitive::primitive_desc {
+        if constexpr (requires { typename Primitive::desc; }) {
+          return {typename Primitive::desc(arguments...), user_scratchpad(), onednn.engine(),
+                  hints...};
+        } else {
+          return {onednn.engine(), arguments..., hints..., user_scratchpad()};
+        }
+      },
+      hint);
 }
 
-dnnl::convolution_backward_data::primitive_desc backward_data(const Convolution& conv,
-                                                              const Request& request,
-                                                              OneDnn& onednn) {
-  return {{kDirect, request.x, request.w, request.y, conv.strides, conv.padding, conv.padding},
-          user_scratchpad(),
-          onednn.engine(),
-          forward(conv, request, onednn)};
+auto forward(const Convolution& conv, const Request& request, OneDnn& onednn) {
+  return describe_primitive<dnnl::convolution_forward>(
+      onednn, std::tuple(), dnnl::prop_kind::forward_training, kDirect, request.x, request.w,
+      request.y, conv.strides, conv.padding, conv.padding);
 }
 
-dnnl::convolution_backward_weights::primitive_desc backward_weights(const Convolution& conv,
-                                                                    const Request& request,
-                                                                    OneDnn& onednn) {
+auto backward_data(const Convolution& conv, const Request& request, OneDnn& onednn) {
+  return describe_primitive<dnnl::convolution_backward_data>(
+      onednn, std::tuple(forward(conv, request, onednn)), kDirect, request.x, request.w, request.y,
+      conv.strides, conv.padding, conv.padding);
+}
+
+auto backward_weights(const Convolution& conv, const Request& request, OneDnn& onednn) {
   Request hint = request;
   hint.w = any_layout(request.w, conv.weight_type);
-  return {{kDirect, request.x, request.w, request.y, conv.strides, conv.padding, conv.padding},
-          user_scratchpad(),
-          onednn.engine(),
-          forward(conv, hint, onednn)};
+  return describe_primitive<dnnl::convolution_backward_weights>(
+      onednn, std::tuple(forward(conv, hint, onednn)), kDirect, request.x, request.w, request.y,
+      conv.strides, conv.padding, conv.padding);
 }
 
 /// On CPUs without 512-bit registers oneDNN has only its reference loops for our blocks of 16;

@@ -1,11 +1,13 @@
+#include "simclr/report/augmented_pairs.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <span>
 #include <vector>
 
-#include "preview.hpp"
 #include "simclr/augment/augmentation_parameters.hpp"
-#include "simclr/io/png_writer.hpp"
+#include "simclr/comm/communicator.hpp"
+#include "simclr/data/loader.hpp"
 
 namespace simclr {
 namespace {
@@ -71,19 +73,25 @@ ViewParameters central_square(const ImageRef& image) {
 
 }  // namespace
 
-void write_view_grid(const std::filesystem::path& path, SampleStore& store,
-                     const LoaderConfig& loader, std::int64_t groups) {
-  Sampler sampler(store.info().samples, loader.shuffle, loader.seed, loader.batch_size);
+Image augmented_pairs(const PretrainConfig& config, std::int64_t groups) {
+  const auto alone = make_self_communicator();
+  // Few samples are needed: they are read one by one, without loading the whole set.
+  const auto store = open_sample_store(config.data, CacheMode::none, *alone, 1);
+  const std::int64_t batch_size = std::min(config.batch_size, store->info().samples);
+  Sampler sampler(store->info().samples, config.shuffle, config.seed, batch_size);
   std::vector<std::int64_t> samples = sampler.batch(0);
-  samples.resize(static_cast<std::size_t>(std::min<std::int64_t>(groups, loader.batch_size)));
-  const std::vector<StoredImage> stored = store.fetch(samples, 0);
+  samples.resize(static_cast<std::size_t>(std::min(groups, batch_size)));
+  const std::vector<StoredImage> stored = store->fetch(samples, 0);
 
-  AugmentationConfig framing = loader.augmentation;
+  AugmentationConfig augmentation = config.augmentation();
+  augmentation.mean.reset();
+  augmentation.std.reset();
+  AugmentationConfig framing = augmentation;
   framing.crop = true;  // the parameters' box counts
   Augmenter original(framing);
-  Augmenter augmenter(loader.augmentation);
+  Augmenter augmenter(augmentation);
   ImageDecoder decoder;
-  const int side = loader.augmentation.image_size;
+  const int side = augmentation.image_size;
   const Layout layout(side, static_cast<int>(samples.size()));
   Image canvas = layout.canvas();
   std::vector<float> view(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3);
@@ -95,12 +103,12 @@ void write_view_grid(const std::filesystem::path& path, SampleStore& store,
     paint(canvas, layout.top(group), left, view, side, layout.scale);
     for (std::uint32_t v = 0; v < 2; ++v) {
       left += layout.cell + kGap;
-      const ViewKey key{.seed = loader.seed, .epoch = 0, .sample = samples[i], .view = v};
+      const ViewKey key{.seed = config.seed, .epoch = 0, .sample = samples[i], .view = v};
       augmenter.render(image, key, view);
       paint(canvas, layout.top(group), left, view, side, layout.scale);
     }
   }
-  write_png(path, canvas);
+  return canvas;
 }
 
 }  // namespace simclr

@@ -1,0 +1,17 @@
+# `cmake --install BUILD --prefix PREFIX` makes what a module system offers: the program, the recipes, job and study
+# scripts that find the program from where they lie, and a modulefile for this prefix.
+set(SIMCLR_SHARE ${CMAKE_INSTALL_DATADIR}/simclr)
+
+install(DIRECTORY configs jobs DESTINATION ${SIMCLR_SHARE} USE_SOURCE_PERMISSIONS)
+install(PROGRAMS scripts/plot_loss.py scripts/study_table.py DESTINATION ${SIMCLR_SHARE}/scripts)
+install(FILES README.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES docs/augmented-pairs.png DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+
+# The prefix is known when it is installed, not before.
+install(CODE "
+  set(version ${PROJECT_VERSION})
+  set(bin \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR})
+  set(share \${CMAKE_INSTALL_PREFIX}/${SIMCLR_SHARE})
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/modulefile.in ${PROJECT_BINARY_DIR}/modulefile @ONLY)")
+install(FILES ${PROJECT_BINARY_DIR}/modulefile DESTINATION ${SIMCLR_SHARE}/modulefiles/simclr
+        RENAME ${PROJECT_VERSION})

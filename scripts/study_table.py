@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""The table of a batch-size study, in the form of the SimCLR paper's Table B.1, with the paper's beside it.
+
+STUDY_DIR holds a run directory for each cell, batch-B_epochs-E_scaling-S (S: linear, sqrt or none), with the
+results of its evaluations in eval/. Writes table.md, table.csv and plot.png. A cell without a result says why.
+"""
+
+import argparse
+import csv
+import json
+import re
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+CELL = re.compile(r"batch-(\d+)_epochs-(\d+)_scaling-(linear|sqrt|none)$")
+SCALINGS = ("linear", "sqrt", "none")
+PROTOCOLS = ("linear-cached", "linear-augmented", "knn")
+
+# arXiv 2002.05709v3, Table B.1: ImageNet, ResNet-50, top-1 in % of a linear classifier (the paper's protocol:
+# trained on augmented images) by batch size (rows), epochs and scaling of the learning rate (columns).
+PAPER_EPOCHS = (100, 200, 400, 800)
+PAPER = {
+    256: {"linear": (57.5, 61.9, 64.7, 66.6), "sqrt": (62.8, 64.3, 65.7, 66.5)},
+    512: {"linear": (60.7, 64.0, 66.2, 67.8), "sqrt": (63.8, 65.6, 66.7, 67.4)},
+    1024: {"linear": (62.8, 65.3, 67.2, 68.5), "sqrt": (64.3, 66.1, 67.2, 68.3)},
+    2048: {"linear": (64.0, 66.1, 68.1, 68.9), "sqrt": (64.7, 66.8, 67.9, 68.8)},
+    4096: {"linear": (64.6, 66.5, 68.2, 68.9), "sqrt": (64.5, 66.8, 68.0, 69.1)},
+    8192: {"linear": (64.8, 66.6, 67.8, 69.0), "sqrt": (64.8, 67.0, 68.3, 69.1)},
+}
+
+# What the study varies, and what does not change the result.
+VARIED = {"batch-size", "epochs", "lr-scaling", "learning-rate", "run-dir"}
+IRRELEVANT = {"threads", "loader-threads", "cache", "collectives", "recompute", "log-every", "keep", "resume",
+              "checkpoint-every-epochs", "checkpoint-every-minutes", "checkpoint-steps", "stop-before-minutes",
+              "timeout-seconds", "plan-cache", "share-device", "eval-data", "device"}
+
+# top1: percent, or None with the reason in `problem`.
+Cell = namedtuple("Cell", "batch epochs scaling top1 top5 samples test_data problem config")
+
+
+def read_json(path):
+    """The object of a JSON file; None where there is no file or it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_config(path):
+    """name -> value of a run's config.cfg; empty where there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def newest_result(directory, protocol):
+    """The evaluation of the latest step by this protocol."""
+    results = filter(None, map(read_json, sorted((directory / "eval").glob("*.json"))))
+    return max((r for r in results if r.get("protocol") == protocol), key=lambda r: r.get("step", 0), default=None)
+
+
+def problem_of(config, state, result, asked, protocol):
+    """Why a cell has no number to show; "" where it has one."""
+    if not config:
+        return "not started"
+    for name, value in asked.items():
+        if config.get(name) != value:
+            return f"is another run: {name} = {config.get(name)}"
+    if state is None:
+        return "no state.json"
+    if state.get("status") != "finished" or state.get("cause") == "max-steps":
+        reason = state.get("reason", "")
+        return f"{state.get('status')} at step {state.get('step')}" + (f": {reason}" if reason else "")
+    if result is None:
+        return f"no {protocol} result"
+    if result.get("step") != state.get("step"):
+        return f"evaluated at step {result.get('step')}, but trained to step {state.get('step')}"
+    return ""
+
+
+def read_cell(directory, protocol):
+    batch, epochs, scaling = CELL.match(directory.name).groups()
+    config = read_config(directory / "config.cfg")
+    result = newest_result(directory, protocol)
+    asked = {"batch-size": batch, "epochs": epochs, "lr-scaling": scaling}
+    problem = problem_of(config, read_json(directory / "state.json"), result, asked, protocol)
+    found = {} if problem else result
+    percent = {name: 100 * found[name] if name in found else None for name in ("top1", "top5")}
+    return Cell(int(batch), int(epochs), scaling, percent["top1"], percent["top5"], found.get("samples"),
+                found.get("test_data"), problem, config)
+
+
+def differences(cells):
+    """Options that cells should share and do not: name -> values."""
+    configs = [cell.config for cell in cells if cell.config]
+    names = sorted(set().union(*configs) - VARIED - IRRELEVANT) if configs else []
+    values = {name: sorted({config.get(name, "unset") for config in configs}) for name in names}
+    return {name: found for name, found in values.items() if len(found) > 1}
+
+
+def row_line(values):
+    return "| " + " | ".join(values) + " |\n"
+
+
+def study_table(cells, notes):
+    """Rows are batch sizes, columns epochs; a field has a number for each scaling of the learning rate."""
+    scalings = [s for s in SCALINGS if any(c.scaling == s for c in cells)]
+    epochs = sorted({c.epochs for c in cells})
+    by_place = {(c.batch, c.epochs, c.scaling): c for c in cells}
+
+    def number(place):
+        cell = by_place.get(place)
+        if cell is None:
+            return "–"
+        if not cell.problem:
+            return f"{cell.top1:.1f}"
+        notes.append(f"batch {cell.batch}, {cell.epochs} epochs, {cell.scaling}: {cell.problem}")
+        return f"({len(notes)})"
+
+    text = row_line(["Batch size \\ Epochs", *map(str, epochs)]) + row_line(["---"] * (1 + len(epochs)))
+    for batch in sorted({c.batch for c in cells}):
+        text += row_line([str(batch), *(" / ".join(number((batch, e, s)) for s in scalings) for e in epochs)])
+    return text, " / ".join(scalings)
+
+
+def paper_table():
+    text = row_line(["Batch size \\ Epochs", *map(str, PAPER_EPOCHS)]) + row_line(["---"] * (1 + len(PAPER_EPOCHS)))
+    for batch, numbers in PAPER.items():
+        text += row_line([str(batch), *(f"{linear} / {sqrt}" for linear, sqrt in zip(numbers["linear"], numbers["sqrt"]))])
+    return text
+
+
+def describe(cells, protocol):
+    """What the numbers are of."""
+    config = next((c.config for c in cells if not c.problem), next((c.config for c in cells if c.config), {}))
+    test_data = sorted({c.test_data for c in cells if c.test_data})
+    samples = sorted({c.samples for c in cells if c.samples})
+    text = f"`{protocol}`"
+    if test_data:
+        text += f" on {', '.join(test_data)} ({', '.join(map(str, samples))} images)"
+    width = float(config.get("width", 1))
+    text += f"; {config.get('encoder', 'unknown encoder')}" + (f", width {width:g}" if width != 1 else "")
+    return text + (f", images of {config['image-size']} pixels" if "image-size" in config else "")
+
+
+def markdown(cells, protocol):
+    notes = []
+    table, scalings = study_table(cells, notes)
+    text = f"## This study\n\nTop-1 in %, {describe(cells, protocol)}. Learning rate scaled: {scalings}.\n\n{table}"
+    if notes:
+        text += "\n" + "\n".join(f"({i}) {note}  " for i, note in enumerate(notes, 1)) + "\n"
+    for name, values in differences(cells).items():
+        text += f"\n**The cells differ in {name}: {', '.join(values)}.**\n"
+    return text + ("\n## The SimCLR paper (other data, another encoder)\n\n"
+                   "Top-1 in %, linear evaluation of ResNet-50 on ImageNet (arXiv 2002.05709, Table B.1). "
+                   f"Learning rate scaled: linear / sqrt.\n\n{paper_table()}")
+
+
+def write_csv(path, cells, protocol):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["source", "batch_size", "epochs", "lr_scaling", "protocol", "top1_percent", "top5_percent",
+                      "test_images", "test_data", "encoder", "problem"])
+        for c in cells:
+            numbers = ["" if n is None else f"{n:.4f}" for n in (c.top1, c.top5)]
+            out.writerow(["study", c.batch, c.epochs, c.scaling, protocol, *numbers, c.samples or "",
+                          c.test_data or "", c.config.get("encoder", ""), c.problem])
+        for batch, numbers in PAPER.items():
+            for scaling, accuracies in numbers.items():
+                for epochs, top1 in zip(PAPER_EPOCHS, accuracies):
+                    out.writerow(["paper", batch, epochs, scaling, "linear-augmented", top1, "", "", "ImageNet",
+                                  "resnet50", ""])
+
+
+def lines(cells):
+    """(epochs, scaling) -> [(batch, top-1), ...] of the cells that have a number."""
+    found = {}
+    for c in cells:
+        if not c.problem:
+            found.setdefault((c.epochs, c.scaling), []).append((c.batch, c.top1))
+    return found
+
+
+def plot_lines(axes, found, **style):
+    epochs = sorted({e for e, _ in found})
+    for (e, scaling), points in sorted(found.items()):
+        axes.plot(*zip(*points), color=f"C{epochs.index(e) % 10}", marker="o", markersize=4,
+                  linestyle={"linear": "-", "sqrt": "--", "none": ":"}[scaling], label=f"{e} epochs, {scaling}", **style)
+    batches = sorted({batch for points in found.values() for batch, _ in points})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(batches, [str(b) for b in batches])
+    axes.minorticks_off()
+    axes.set(xlabel="batch size", ylabel="top-1, %")
+    axes.grid(alpha=0.3)
+    if found:
+        axes.legend(fontsize=7, ncol=2)
+
+
+def write_plot(path, cells, protocol):
+    try:
+        import matplotlib
+    except ImportError:
+        sys.exit(f"study_table.py: the tables are written, but {path} needs matplotlib (python3-matplotlib)")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    figure, (ours, paper) = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
+    plot_lines(ours, lines(cells))
+    ours.set_title(f"this study: {protocol}", fontsize=10)
+    published = {(e, s): [(b, PAPER[b][s][i]) for b in PAPER] for i, e in enumerate(PAPER_EPOCHS)
+                 for s in ("linear", "sqrt")}
+    plot_lines(paper, published, alpha=0.45)
+    paper.set_title("the paper: ResNet-50, ImageNet", fontsize=10)
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, metavar="STUDY_DIR")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="made where it is missing")
+    parser.add_argument("--protocol", default="linear-cached", choices=PROTOCOLS, help="default: %(default)s")
+    options = parser.parse_args()
+    if not options.study.is_dir():
+        parser.error(f"{options.study}: is no directory")
+    directories = [d for d in options.study.iterdir() if CELL.match(d.name) and d.is_dir()]
+    if not directories:
+        parser.error(f"{options.study}: holds no batch-B_epochs-E_scaling-S")
+    cells = sorted((read_cell(d, options.protocol) for d in directories), key=lambda c: c[:3])
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "table.md").write_text(markdown(cells, options.protocol), encoding="utf-8")
+    write_csv(options.output / "table.csv", cells, options.protocol)
+    write_plot(options.output / "plot.png", cells, options.protocol)
+    missing = sum(bool(c.problem) for c in cells)
+    print(f"{options.output}: table.md, table.csv, plot.png; {len(cells)} cells, {missing} without a number")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace simclr {
+
+/// The rows of a metrics.jsonl. A row that is cut in the middle (a crash, or a run that writes it
+/// at this moment) ends it.
+class MetricsTable {
+ public:
+  MetricsTable() = default;
+  /// An absent file has no rows.
+  explicit MetricsTable(const std::filesystem::path& file);
+
+  [[nodiscard]] std::size_t rows() const { return steps_.size(); }
+  [[nodiscard]] const std::vector<double>& steps() const { return steps_; }
+  /// Whether any row has this number.
+  [[nodiscard]] bool has(const std::string& name) const { return columns_.contains(name); }
+  /// One value a row, NaN where it has none; all NaN for an unknown name.
+  [[nodiscard]] std::vector<double> column(const std::string& name) const;
+
+ private:
+  std::vector<double> steps_;
+  std::map<std::string, std::vector<double>> columns_;
+};
+
+}  // namespace simclr

@@ -1,0 +1,140 @@
+#include "run_data.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+namespace {
+
+/// Most hosts that are named one by one.
+constexpr std::size_t kMostHosts = 16;
+
+std::string read_text(const fs::path& file) {
+  std::ifstream in(file);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in) refuse("{}: cannot be read", file.string());
+  return text.str();
+}
+
+/// Hands the file's JSON to `use`; a file that is not what it should be is listed in `unreadable`.
+void read_json(const fs::path& file, std::vector<std::string>& unreadable,
+               const std::function<void(const Json&)>& use) {
+  std::ifstream in(file);
+  if (!in) return;
+  try {
+    use(Json::parse(in));
+  } catch (const nlohmann::json::exception&) {
+    unreadable.push_back(file.filename().string());
+  }
+}
+
+RunStateText parse_state(const Json& json) {
+  return {.status = json.at("status"),
+          .reason = json.value("reason", ""),
+          .step = json.at("step"),
+          .restarts = json.value("restarts", std::int64_t{0})};
+}
+
+Evaluation parse_evaluation(const std::string& name, const Json& json) {
+  return {.name = name,
+          .protocol = json.at("protocol"),
+          .test_data = json.value("test_data", ""),
+          .checkpoint = json.value("checkpoint", ""),
+          .step = json.value("step", std::int64_t{0}),
+          .samples = json.at("samples"),
+          .top1 = json.at("top1"),
+          .top5 = json.at("top5")};
+}
+
+/// "8 x NVIDIA H100, 8 x AMD EPYC", in the order of the ranks.
+std::string count_names(const Json& ranks, const char* key) {
+  std::vector<std::pair<std::string, int>> counts;
+  for (const Json& rank : ranks) {
+    const std::string name = rank.at(key);
+    const auto found = std::ranges::find(counts, name, &std::pair<std::string, int>::first);
+    if (found == counts.end()) {
+      counts.emplace_back(name, 1);
+    } else {
+      ++found->second;
+    }
+  }
+  std::vector<std::string> texts;
+  for (const auto& [name, count] : counts) {
+    if (texts.size() == kMostHosts) {
+      texts.push_back(fmt::format("and {} more", counts.size() - kMostHosts));
+      break;
+    }
+    texts.push_back(count == 1 ? name : fmt::format("{} x {}", count, name));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+Facts parse_environment(const Json& json) {
+  const Json& ranks = json.at("ranks");
+  const Json& libraries = json.at("libraries");
+  return {{"Version", json.at("version")},
+          {"Commit", json.at("git_commit")},
+          {"Compiler", json.at("compiler")},
+          {"Ranks", std::to_string(ranks.size())},
+          {"Threads a rank", std::to_string(ranks.at(0).at("threads").get<int>())},
+          {"Hosts", count_names(ranks, "host")},
+          {"Devices", count_names(ranks, "description")},
+          {"Job", json.value("job", "")},
+          {"MPI", libraries.at("mpi")},
+          {"HDF5", libraries.at("hdf5")},
+          {"Compute libraries", libraries.at("compute")}};
+}
+
+std::vector<Evaluation> read_evaluations(const fs::path& directory,
+                                         std::vector<std::string>& unreadable) {
+  std::vector<Evaluation> evaluations;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(directory, absent)) {
+    if (entry.path().extension() != ".json") continue;
+    read_json(entry.path(), unreadable, [&](const Json& json) {
+      evaluations.push_back(parse_evaluation(entry.path().stem().string(), json));
+    });
+  }
+  std::ranges::sort(evaluations, [](const Evaluation& a, const Evaluation& b) {
+    return a.step != b.step ? a.step > b.step : a.name < b.name;
+  });
+  return evaluations;
+}
+
+}  // namespace
+
+bool is_run_directory(const fs::path& directory) { return fs::exists(directory / "config.cfg"); }
+
+RunData read_run(const fs::path& directory) {
+  const fs::path stored = directory / "config.cfg";
+  if (!is_run_directory(directory)) {
+    refuse("{}: holds no run: there is no config.cfg", directory.string());
+  }
+  RunData run;
+  run.name = fs::canonical(directory).filename().string();
+  Options options("report", "", {"pretrain"});
+  declare_pretrain_options(options, run.config);
+  options.parse_text(read_text(stored), stored.string());
+  run.options = options.values();
+  run.metrics = MetricsTable(directory / "metrics.jsonl");
+  read_json(directory / "state.json", run.unreadable,
+            [&](const Json& json) { run.state = parse_state(json); });
+  read_json(directory / "environment.json", run.unreadable,
+            [&](const Json& json) { run.environment = parse_environment(json); });
+  run.evaluations = read_evaluations(directory / "eval", run.unreadable);
+  return run;
+}
+
+}  // namespace simclr

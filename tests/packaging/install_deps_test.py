@@ -1,0 +1,116 @@
+"""scripts/install_deps.sh on made-up systems: what it would install, refuses, and leaves behind.
+
+The package tools are stand-ins that write down how they are called.
+"""
+
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "install_deps.sh"
+
+
+class InstallDepsTest(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.top = Path(directory.name)
+        self.policy = self.top / "usr/sbin/policy-rc.d"
+        for folder in ("etc", "bin", "usr/sbin"):
+            (self.top / folder).mkdir(parents=True)
+        self.log = self.top / "calls"
+        self.tool("apt-get", f'echo "apt-get $*" >>{self.log}; [ "$1" = update ] || cat {self.policy} >>{self.log}')
+        self.tool("sudo", 'exec "$@"')
+        self.tool("cmake", "echo cmake version 3.28.3")
+        self.installed()
+
+    def tool(self, name, script):
+        path = self.top / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def installed(self, *names):
+        """Of all packages, these are there."""
+        cases = "".join(f"{name}) printf 'ii ';; " for name in names)
+        self.tool("dpkg-query", f'for last; do :; done; case "$last" in {cases}*) exit 1;; esac')
+
+    def run_script(self, system, *arguments, expect=0):
+        name, version = system.split()
+        (self.top / "etc/os-release").write_text(f'ID={name}\nVERSION_ID="{version}"\n')
+        done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False, env={
+            **os.environ, "SIMCLR_INSTALL_ROOT": str(self.top), "PATH": f"{self.top}/bin:{os.environ['PATH']}"})
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done
+
+    def installs(self):
+        """What apt-get was asked to install, and what it found about starting services."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        calls = [line.split() for line in lines if line.startswith("apt-get")]
+        self.assertIn([call[1] for call in calls], ([], ["update", "install"]))
+        return ([word for word in calls[1][2:] if not word.startswith("-")] if calls else []), lines[2:]
+
+    def test_installs_what_is_missing_and_starts_nothing(self):
+        self.installed("git", "cmake")
+        self.run_script("debian 12", "--with-tests")
+        names, policy = self.installs()
+        self.assertNotIn("git", names)
+        for name in ("g++", "libdnnl-dev", "slurmctld", "slurmd", "munge", "bc", "python3-matplotlib", "python3-torch"):
+            self.assertIn(name, names)
+        self.assertNotIn("shellcheck", names)
+        self.assertEqual(len(names), len(set(names)))
+        self.assertEqual(policy, ["#!/bin/sh", "exit 101"])
+        self.assertFalse(self.policy.exists(), "it goes away again")
+
+    def test_a_policy_of_the_system_stays(self):
+        self.policy.write_text("theirs\n")
+        self.run_script("debian 12")
+        self.assertEqual(self.installs()[1], ["theirs"])
+        self.assertEqual(self.policy.read_text(), "theirs\n")
+
+    def test_a_failed_installation_fails_and_leaves_no_policy(self):
+        self.tool("apt-get", '[ "$1" = update ]')
+        self.run_script("debian 12", expect=1)
+        self.assertFalse(self.policy.exists())
+
+    def test_lists_without_installing(self):
+        for system in ("debian 12", "ubuntu 24.04", "ubuntu 22.04"):
+            done = self.run_script(system, "--list", "--dev")
+            for text in ("libhdf5-openmpi-dev", "parallel HDF5", "clang-tidy-16"):
+                self.assertIn(text, done.stdout)
+        self.assertEqual(self.installs()[0], [])
+
+    def test_says_what_a_system_does_not_have_and_does_not_ask_for_it(self):
+        done = self.run_script("ubuntu 24.04", "--with-tests", "--dev")
+        self.assertIn("not a package of this system: python3-torch: for the oracle tests", done.stdout)
+        names, _ = self.installs()
+        self.assertNotIn("python3-torchvision", names)
+        self.assertIn("cmake", names)
+        self.log.unlink()
+        done = self.run_script("ubuntu 22.04")
+        self.assertIn("not a package of this system: cmake: 3.22 there is too old", done.stdout)
+        self.assertNotIn("clang-tidy-16", done.stdout)
+        self.assertNotIn("cmake", self.installs()[0])
+
+    def test_an_old_cmake_is_an_error(self):
+        self.tool("cmake", "echo cmake version 3.22.1")
+        done = self.run_script("ubuntu 22.04", expect=1)
+        self.assertIn("3.25 or newer is needed, here is 3.22.1", done.stderr)
+        self.tool("cmake", "exit 127")
+        self.assertIn("here is none", self.run_script("debian 12", expect=1).stderr)
+
+    def test_other_systems_are_refused_with_the_list(self):
+        for system in ("debian 11", "ubuntu 20.04", "fedora 40"):
+            done = self.run_script(system, "--with-tests", expect=2)
+            self.assertIn(system, done.stderr)
+            self.assertIn("  libdnnl-dev: oneDNN", done.stderr)
+            self.assertIn("  slurmd: ", done.stderr)
+        self.assertEqual(self.installs()[0], [])
+
+    def test_unknown_options_are_refused(self):
+        self.assertIn("unknown option --all", self.run_script("debian 12", "--all", expect=2).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

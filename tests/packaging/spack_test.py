@@ -1,0 +1,57 @@
+"""jobs/spack/spack.yaml, as far as it can be checked without Spack: its form, and that it leaves out nothing."""
+
+import re
+import unittest
+from pathlib import Path
+
+import yaml
+
+SOURCE = Path(__file__).resolve().parents[2]
+SPEC = re.compile(r"^[a-z0-9-]+(@[0-9.]*:?[0-9.]*)?( ([+~][a-z0-9_-]+|[a-z_]+=[a-z0-9,]+))*$")
+
+# Debian's package of scripts/install_deps.sh -> Spack's.
+PACKAGES = {
+    "g++": None,  # a compiler that Spack has found
+    "git": None,  # Spack itself needs it
+    "cmake": "cmake", "ninja-build": "ninja", "pkg-config": "pkgconf", "openmpi-bin": "openmpi",
+    "libopenmpi-dev": "openmpi", "libhdf5-openmpi-dev": "hdf5", "libdnnl-dev": "onednn",
+    "libboost-program-options-dev": "boost", "libspdlog-dev": "spdlog", "nlohmann-json3-dev": "nlohmann-json",
+    "libxxhash-dev": "xxhash", "libjpeg-dev": "libjpeg-turbo", "libpng-dev": "libpng", "zlib1g-dev": "zlib",
+}
+
+
+class SpackTest(unittest.TestCase):
+    def setUp(self):
+        self.text = (SOURCE / "jobs" / "spack" / "spack.yaml").read_text()
+        self.environment = yaml.safe_load(self.text)["spack"]
+        self.names = [re.match(r"[a-z0-9-]+", spec)[0] for spec in self.environment["specs"]]
+
+    def test_its_form_is_an_environments(self):
+        self.assertEqual(list(yaml.safe_load(self.text)), ["spack"])
+        self.assertEqual(set(self.environment), {"specs", "concretizer", "view"})
+        self.assertEqual(self.environment["concretizer"], {"unify": True})
+        self.assertIs(self.environment["view"], True)
+        optional = re.findall(r"^    # - '(.*)'$", self.text, re.M)
+        for spec in self.environment["specs"] + optional:
+            self.assertRegex(spec, SPEC)
+        self.assertEqual(len(self.names), len(set(self.names)))
+        self.assertEqual([re.match(r"[a-z]+", spec)[0] for spec in optional], ["cuda", "cudnn", "nccl"])
+
+    def test_it_has_what_the_packages_of_debian_have(self):
+        script = (SOURCE / "scripts" / "install_deps.sh").read_text()
+        build = re.search(r"^build=\(\n(.*?)^\)", script, re.M | re.S)[1]
+        packages = re.findall(r'^  "([^:]+):', build, re.M)
+        self.assertEqual(set(packages), set(PACKAGES))
+        self.assertLessEqual({PACKAGES[p] for p in packages} - {None}, set(self.names))
+        self.assertIn("hdf5@1.10.8:1.10 +mpi", self.environment["specs"])
+
+    def test_the_cmake_options_that_it_names_exist(self):
+        cmake = (SOURCE / "CMakeLists.txt").read_text() + (SOURCE / "cmake" / "Dependencies.cmake").read_text()
+        options = re.findall(r"-D(SIMCLR_\w+)=", self.text)
+        self.assertTrue(options)
+        for option in options:
+            self.assertRegex(cmake, rf"(set|option)\({option} ")
+
+
+if __name__ == "__main__":
+    unittest.main()
