@@ -95,6 +95,10 @@ void declare_pretrain_options(Options& options, PretrainConfig& config);
 /// Refuses batches that the data cannot fill.
 void validate_data(const PretrainConfig& config, const ShardSetInfo& data);
 
+/// Refuses a run directory that holds a run of another configuration, or any run with --resume none.
+/// Reads only. Returns the precision that the run began in; empty for a new run.
+std::optional<Precision> validate_run_directory(const PretrainConfig& config);
+
 /// Whether a run that exists may go on with another value of this option.
 bool may_change_on_resume(const std::string& option);
 
