@@ -5,10 +5,10 @@
 
 #include "memory_budget.hpp"
 #include "parallel.hpp"
-#include "resident_images.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
+#include "simclr/data/resident_images.hpp"
 #include "simclr/io/parallel_read.hpp"
 
 namespace simclr {

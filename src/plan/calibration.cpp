@@ -26,7 +26,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using plan::is_communication;
 
-constexpr int kRepeats = 5;  // of which the median counts
+constexpr int kRepeats = 5;
 
 /// Small, large, narrow and wide; both kinds of block, stem and resolution; every optimiser.
 struct Network {
@@ -72,10 +72,11 @@ void fill_inputs(Executor& executor) {
   executor.upload(program.at("control"), const_buffer_span(std::span(control)));
 }
 
-double median(std::vector<double>& values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
+/// The lower quartile: what disturbs an op makes it slower.
+double typical(std::vector<double>& values) {
+  const auto quartile = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 4);
+  std::ranges::nth_element(values, quartile);
+  return *quartile;
 }
 
 /// Seconds of every op, by its shape: equal shapes are one.
@@ -103,7 +104,7 @@ void add_efficiencies(Executor& executor, const Machine& machine, std::vector<Ef
   for (auto& [text, timed] : time_ops(executor)) {
     const Op& op = program.ops[timed.first];
     into.push_back({.shape = plan::shape_of(program, op, DeviceKind::cpu),
-                    .share = plan::roofline_seconds(program, op, machine) / median(timed.second)});
+                    .share = plan::roofline_seconds(program, op, machine) / typical(timed.second)});
   }
 }
 

@@ -11,7 +11,7 @@ namespace {
 
 // Measured on this program with Open MPI 4.1, HDF5 1.10 and oneDNN 2.6: resident memory of a rank
 // that has done all but train.
-constexpr double kProcessBytes = 66e6;
+constexpr double kProcessBytes = 60e6;
 // Copies of a checkpoint that are alive while its file is written: its tensors, HDF5's file in
 // memory, and that file as one block.
 constexpr double kCheckpointCopies = 3;

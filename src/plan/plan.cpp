@@ -183,6 +183,7 @@ RunPlan make_plan(const PlanRequest& request) {
       request.config.run_dir.empty() ? std::nullopt : validate_run_directory(request.config);
   RunPlan run = begin_plan(request, known_machine(request));
   require_device(request.config, run.machine);
+  validate_cache(request.config, run.machine.kind);
   if (begun) run.config.device.precision = *begun;
   run.config.device.precision =
       resolve_precision(run.config.device, run.machine.kind, run.machine.half_gflops > 0);

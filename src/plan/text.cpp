@@ -17,14 +17,15 @@ constexpr double kMilli = 1e-3;
 
 template <class... Args>
 std::string line(const char* label, fmt::format_string<Args...> format, Args&&... args) {
-  return fmt::format("  {:<20} {}\n", label, fmt::format(format, std::forward<Args>(args)...));
+  return fmt::format("  {:<22} {}\n", label, fmt::format(format, std::forward<Args>(args)...));
 }
 
 std::string bytes_text(double bytes) {
   if (bytes >= 10 * kGiga) return fmt::format("{:.1f} GB", bytes / kGiga);
   if (bytes >= kGiga) return fmt::format("{:.2f} GB", bytes / kGiga);
   if (bytes >= kMega) return fmt::format("{:.1f} MB", bytes / kMega);
-  return fmt::format("{:.1f} kB", bytes / 1e3);
+  if (bytes >= 1e3) return fmt::format("{:.1f} kB", bytes / 1e3);
+  return fmt::format("{:.0f} B", bytes);
 }
 
 std::string duration_text(double seconds) {
@@ -53,7 +54,10 @@ std::string run_section(const RunPlan& run) {
   text += fmt::format("machine: {} ({})\n\nrun\n", run.machine.name, run.machine.origin);
   text += line("data", "{} images, {}{}", run.data.samples, bytes_text(run.data.bytes),
                run.data.assumed ? " (assumed)" : "");
-  text += line("steps", "{} an epoch, {} in all", run.steps_per_epoch, run.steps);
+  text += line("steps", "{} an epoch, {} in all{}", run.steps_per_epoch, run.steps,
+               run.steps < run.schedule.total_steps
+                   ? fmt::format(" (of a schedule of {})", run.schedule.total_steps)
+                   : "");
   text += line("learning rate", "{}", learning_rate_text(run));
   text += line("parameters", "{:.2f} M: encoder {:.2f} M, head {:.2f} M",
                static_cast<double>(run.encoder_parameters + run.head_parameters) / kMega,
@@ -127,15 +131,19 @@ std::string time_section(const RunPlan& run) {
 std::string scaling_section(const char* title, const std::vector<ScalingRow>& rows) {
   std::string text = fmt::format("\n{}\n  {:>7} {:>9} {:>12} {:>12} {:>10} {:>12}\n", title,
                                  "devices", "batch", "step", "images/s", "efficiency", "exposed");
-  for (const ScalingRow& row : rows) {
-    text += fmt::format("  {:>7} {:>9} ", row.devices, row.batch);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const ScalingRow& row = rows[i];
     if (!row.problem.empty()) {
-      text += row.problem + "\n";
+      while (i + 1 < rows.size() && rows[i + 1].problem == row.problem) ++i;
+      text +=
+          fmt::format("  {:>7} {}{}\n", row.devices,
+                      rows[i].devices > row.devices ? fmt::format("to {}: ", rows[i].devices) : "",
+                      row.problem);
       continue;
     }
-    text += fmt::format("{:>12} {:>12.0f} {:>8.0f} % {:>12}\n", duration_text(row.step_seconds),
-                        row.images_per_second, 100 * row.efficiency,
-                        duration_text(row.exposed_seconds));
+    text += fmt::format("  {:>7} {:>9} {:>12} {:>12.0f} {:>8.0f} % {:>12}\n", row.devices,
+                        row.batch, duration_text(row.step_seconds), row.images_per_second,
+                        100 * row.efficiency, duration_text(row.exposed_seconds));
   }
   return text;
 }

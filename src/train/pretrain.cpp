@@ -104,7 +104,7 @@ void validate_all(const PretrainConfig& config, Communicator& world) {
 BatchContents batch_contents(const PretrainConfig& config, const Backend& backend) {
   const bool resident = config.cache == CacheMode::device;
   if (!backend.renders_views()) {
-    if (resident) refuse("option --cache: device needs a GPU; on the CPU use node");
+    validate_cache(config, DeviceKind::cpu);
     return BatchContents::views;
   }
   return resident ? BatchContents::samples : BatchContents::images;
