@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "command.hpp"
+#include "output_file.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/plan/plan.hpp"
@@ -39,6 +40,8 @@ int run_plan(Invocation& invocation) {
   declare_plan_options(options, request, json);
   declare_pretrain_options(options, request.config);
   if (!options.parse(invocation.arguments)) return 0;
+  if (json) require_directory_of(*json, "json");
+  if (!request.write_machine.empty()) require_directory_of(request.write_machine, "write-machine");
   const RunPlan plan = make_plan(request);
   std::cout << to_text(plan);
   if (json) {

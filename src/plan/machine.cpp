@@ -80,11 +80,11 @@ Efficiency parse_efficiency(const Json& json) {
 }
 
 Machine parse_machine(const Json& json) {
-  if (json.value("format", "") != kFormat) fail("its \"format\" is not \"{}\"", kFormat);
+  if (json.value("format", "") != kFormat) fail("its 'format' is not '{}'", kFormat);
   Machine m;
   m.name = json.at("name");
   const std::string device = json.at("device");
-  if (device != "cpu" && device != "cuda") fail("\"device\" is '{}', not cpu or cuda", device);
+  if (device != "cpu" && device != "cuda") fail("'device' is '{}', not cpu or cuda", device);
   m.kind = device == "cpu" ? DeviceKind::cpu : DeviceKind::cuda;
   m.devices_per_node = json.at("devices_per_node");
   m.threads = json.value("threads", 1);
@@ -106,7 +106,7 @@ Machine parse_machine(const Json& json) {
 
 void require_possible(const Machine& m) {
   const auto positive = [](const char* field, double value) {
-    if (!(value > 0)) fail("\"{}\" is {}; allowed: above 0", field, value);
+    if (!(value > 0)) fail("'{}' is {}; allowed: above 0", field, value);
   };
   positive("devices_per_node", m.devices_per_node);
   positive("threads", m.threads);
@@ -115,7 +115,7 @@ void require_possible(const Machine& m) {
   positive("inside_node/gbytes_per_second", m.inside.gbytes_per_second);
   positive("between_nodes/gbytes_per_second", m.between.gbytes_per_second);
   if (m.kind == DeviceKind::cuda) positive("device_memory_gb", m.device_memory_gb);
-  if (m.efficiencies.empty()) fail("\"efficiencies\" is empty");
+  if (m.efficiencies.empty()) fail("'efficiencies' is empty");
   for (const Efficiency& e : m.efficiencies) positive("share", e.share);
 }
 

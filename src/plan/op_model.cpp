@@ -87,6 +87,11 @@ double padding_factor(const Program& program, const Op& op, DeviceKind kind) {
          (static_cast<double>(w[0]) * static_cast<double>(w[-1]));
 }
 
+/// Elements over channels: the pixels of all views.
+double rows_of(const Shape& shape) {
+  return static_cast<double>(shape.elements()) / static_cast<double>(shape[-1]);
+}
+
 /// Squared distance between shapes in doublings. A shape that names no size is near to all.
 double distance(const OpShape& a, const OpShape& b) {
   const auto doublings = [](double x, double y) { return x > 0 && y > 0 ? std::log2(x / y) : 0.0; };
@@ -112,7 +117,7 @@ OpShape shape_of(const Program& program, const Op& op, DeviceKind kind) {
     const Shape& y = program.info(filter->output).shape;
     shape.in_channels = stored_channels(w[-1], kind);
     shape.out_channels = stored_channels(w[0], kind);
-    shape.rows = static_cast<double>(y.elements() / y[-1]);
+    shape.rows = rows_of(y);
     shape.kernel = filter->geometry.kernel;
     shape.stride = filter->geometry.stride;
     return shape;
@@ -120,9 +125,8 @@ OpShape shape_of(const Program& program, const Op& op, DeviceKind kind) {
   const TensorInfo& tensor = largest_tensor(program, op);
   const double channels = is_flat(tensor.storage) ? 1 : stored_channels(tensor.shape[-1], kind);
   shape.in_channels = shape.out_channels = channels;
-  shape.rows = is_flat(tensor.storage)
-                   ? static_cast<double>(tensor.shape.elements())
-                   : static_cast<double>(tensor.shape.elements() / tensor.shape[-1]);
+  shape.rows = is_flat(tensor.storage) ? static_cast<double>(tensor.shape.elements())
+                                       : rows_of(tensor.shape);
   return shape;
 }
 

@@ -118,6 +118,7 @@ class PlanRunTest(unittest.TestCase):
         self.refused("--cache: device needs a GPU", cache="device")
         self.refused("fp16 needs a GPU", precision="fp16")
         self.refused("--precision", precision="fp8")
+        self.refused("--json", "there is no directory", json=self.top / "nowhere" / "plan.json")
         self.refused("--rnaks", "did you mean 'ranks'", rnaks=3)
         self.refused("ranks of a node need", "--batch-size", node_memory_gb=0.07)
         self.refused("--cache", "use --cache none", data=None, samples=10**9, node_memory_gb=1)
