@@ -22,6 +22,7 @@ FOLDERS = {
     "data": {"core", "augment", "tensor", "comm", "io"},
 }
 FOLDERS["train"] = set(FOLDERS)
+FOLDERS["plan"] = set(FOLDERS)
 FOLDERS["eval"] = set(FOLDERS)
 FOLDERS["report"] = set(FOLDERS)
 FOLDERS["app"] = set(FOLDERS)

@@ -11,12 +11,12 @@
 
 #include "bench_report.hpp"
 #include "command.hpp"
-#include "machine_limits.hpp"
 #include "simclr/augment/augmentation.hpp"
 #include "simclr/augment/augmentation_work.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/core/random.hpp"
+#include "simclr/plan/machine_limits.hpp"
 
 namespace simclr {
 namespace {

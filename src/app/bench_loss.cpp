@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "command.hpp"
-#include "machine_limits.hpp"
-#include "pseudo_random.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/options.hpp"
+#include "simclr/core/pseudo_random.hpp"
+#include "simclr/plan/machine_limits.hpp"
 #include "simclr/program/recorder.hpp"
 #include "simclr/train/device.hpp"
 

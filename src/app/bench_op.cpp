@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "command.hpp"
-#include "machine_limits.hpp"
 #include "op_table.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/nn/model.hpp"
+#include "simclr/plan/machine_limits.hpp"
 #include "simclr/train/device.hpp"
 
 namespace simclr {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "command.hpp"
-#include "machine_limits.hpp"
 #include "op_table.hpp"
 #include "simclr/core/random.hpp"
+#include "simclr/plan/machine_limits.hpp"
 #include "simclr/train/device.hpp"
 #include "simclr/train/trainer.hpp"
 

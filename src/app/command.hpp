@@ -46,6 +46,7 @@ int run_embed(Invocation& invocation);
 int run_export(Invocation& invocation);
 int run_inspect(Invocation& invocation);
 int run_pack(Invocation& invocation);
+int run_plan(Invocation& invocation);
 int run_pretrain(Invocation& invocation);
 int run_report(Invocation& invocation);
 int run_knn(Invocation& invocation);

@@ -11,6 +11,8 @@ const std::array kCommands{
             run_inspect},
     Command{"pretrain", "the main job: trains an encoder, writes checkpoints, resumes", true,
             run_pretrain},
+    Command{"plan", "preflight: memory, communication and time of a run, without a device", false,
+            run_plan},
     Command{"preview", "training views as the program makes them, to look at or to audit", true,
             run_preview},
     Command{"bench", "benchmarks of the program's parts, with the machine's limits beside them",

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "op_cost.hpp"
+#include "simclr/program/op_cost.hpp"
 
 namespace simclr {
 namespace {

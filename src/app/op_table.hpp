@@ -1,7 +1,7 @@
 #pragma once
 
-#include "machine_limits.hpp"
 #include "simclr/backend/executor.hpp"
+#include "simclr/plan/machine_limits.hpp"
 
 namespace simclr {
 

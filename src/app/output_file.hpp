@@ -6,12 +6,13 @@
 
 namespace simclr {
 
-/// Refuses an --output whose directory is not there, before the work of which it is to hold the
-/// result.
-inline void require_directory_of(const std::filesystem::path& output) {
+/// Refuses an --output (or another option of a file to write) whose directory is not there, before
+/// the work of which it is to hold the result.
+inline void require_directory_of(const std::filesystem::path& output,
+                                 const char* option = "output") {
   const auto directory = std::filesystem::absolute(output).parent_path();
   if (!std::filesystem::is_directory(directory)) {
-    refuse("option --output: '{}' is not accepted; there is no directory '{}'", output.string(),
+    refuse("option --{}: '{}' is not accepted; there is no directory '{}'", option, output.string(),
            directory.string());
   }
 }

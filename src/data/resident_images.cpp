@@ -1,4 +1,4 @@
-#include "resident_images.hpp"
+#include "simclr/data/resident_images.hpp"
 
 #include <numeric>
 

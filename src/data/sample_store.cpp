@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
 #include "cache_choice.hpp"
-#include "resident_images.hpp"
 #include "shard_store.hpp"
+#include "simclr/data/resident_images.hpp"
 
 namespace simclr {
 

@@ -2,9 +2,9 @@
 #include <cstring>
 
 #include "batch_pipeline.hpp"
-#include "resident_images.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
+#include "simclr/data/resident_images.hpp"
 
 namespace simclr {
 

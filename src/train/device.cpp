@@ -117,13 +117,17 @@ void report_device(const DeviceOptions& device, const Backend& backend) {
 }
 
 Precision resolve_precision(const DeviceOptions& device, const Backend& backend) {
-  const bool on_cpu = backend.name() == "cpu";
+  const DeviceKind kind = backend.name() == "cpu" ? DeviceKind::cpu : DeviceKind::cuda;
+  return resolve_precision(device, kind, cpu_has_native_bf16());
+}
+
+Precision resolve_precision(const DeviceOptions& device, DeviceKind kind, bool native_bf16) {
+  const bool on_cpu = kind == DeviceKind::cpu;
   if (device.precision == Precision::automatic) return on_cpu ? Precision::fp32 : Precision::bf16;
-  if (!backend.supports(activation_type(device.precision))) {
+  if (on_cpu && device.precision == Precision::fp16) {
     refuse("option --precision: fp16 needs a GPU; on the CPU use fp32 or bf16");
   }
-  if (on_cpu && device.precision == Precision::bf16 && !device.allow_slow_bf16 &&
-      !cpu_has_native_bf16()) {
+  if (on_cpu && device.precision == Precision::bf16 && !device.allow_slow_bf16 && !native_bf16) {
     refuse(
         "option --precision: bf16: this CPU has no native bf16 (avx512_bf16) and would emulate it "
         "slowly; use fp32, or --allow-slow-bf16 to insist");

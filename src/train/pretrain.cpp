@@ -15,6 +15,7 @@
 #include "simclr/data/loader.hpp"
 #include "simclr/train/trainer.hpp"
 #include "stop_signal.hpp"
+#include "system_info.hpp"
 
 namespace simclr {
 namespace {
@@ -115,7 +116,7 @@ void validate_all(const PretrainConfig& config, Communicator& world) {
 BatchContents batch_contents(const PretrainConfig& config, const Backend& backend) {
   const bool resident = config.cache == CacheMode::device;
   if (!backend.renders_views()) {
-    if (resident) refuse("option --cache: device needs a GPU; on the CPU use node");
+    validate_cache(config, DeviceKind::cpu);
     return BatchContents::views;
   }
   return resident ? BatchContents::samples : BatchContents::images;
@@ -203,6 +204,14 @@ void describe_run(const Trainer& trainer, const SampleStore& store, const Span& 
       static_cast<double>(memory.workspace_bytes) / kMegabyte);
 }
 
+/// Of whichever rank has needed most: rank 0 where checkpoints are large, else any.
+void report_peak_memory(Communicator& world) {
+  constexpr double kMegabyte = 1e6;
+  double bytes = peak_memory_bytes();
+  world.all_reduce({&bytes, 1, DType::f64}, Reduction::max);
+  log::info("peak memory a rank: {:.1f} MB", bytes / kMegabyte);
+}
+
 }  // namespace
 
 int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& world) {
@@ -257,6 +266,7 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
                    : span.end < total ? "--max-steps reached"
                                       : "all epochs done";
     on_root(world, [&] { write_state(run->path(), state); });
+    report_peak_memory(world);
     log::info("{} at step {}: {}", stopped ? "stopped early" : "finished", state.step,
               state.reason);
     return stopped ? kExitStoppedEarly : 0;

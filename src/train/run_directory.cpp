@@ -62,28 +62,15 @@ bool holds_a_run(const fs::path& directory) {
 }
 
 struct Start {
-  std::optional<FoundCheckpoint> checkpoint;
-  std::optional<Precision> precision;
+  std::optional<FoundCheckpoint> checkpoint{};
+  std::optional<Precision> precision{};
 };
 
 Start find_start(const PretrainConfig& config) {
-  const fs::path checkpoints = config.run_dir / "checkpoints";
-  if (config.resume == "none") {
-    if (holds_a_run(config.run_dir)) {
-      refuse(
-          "run directory {} holds a run; with --resume none choose another --run-dir, or go on "
-          "with --resume auto",
-          config.run_dir.string());
-    }
-    return {};
-  }
-  const fs::path stored = config.run_dir / "config.cfg";
-  Start start;
-  if (fs::exists(stored)) {
-    start.precision = require_same_run(read_text_file(stored), stored.string(), config);
-  }
+  Start start{.precision = validate_run_directory(config)};
+  if (config.resume == "none") return start;
   if (config.resume == "auto") {
-    start.checkpoint = newest_valid_checkpoint(checkpoints);
+    start.checkpoint = newest_valid_checkpoint(config.run_dir / "checkpoints");
     return start;
   }
   start.checkpoint = open_checkpoint(config.resume);
@@ -113,6 +100,21 @@ const char* name_of(RunStatus status) {
 }
 
 }  // namespace
+
+std::optional<Precision> validate_run_directory(const PretrainConfig& config) {
+  if (config.resume == "none") {
+    if (holds_a_run(config.run_dir)) {
+      refuse(
+          "run directory {} holds a run; with --resume none choose another --run-dir, or go on "
+          "with --resume auto",
+          config.run_dir.string());
+    }
+    return {};
+  }
+  const fs::path stored = config.run_dir / "config.cfg";
+  if (!fs::exists(stored)) return {};
+  return require_same_run(read_text(stored), stored.string(), config);
+}
 
 std::string configuration_text(const PretrainConfig& config, bool with_run_directory) {
   PretrainConfig written = with_absolute_paths(config);

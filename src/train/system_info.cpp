@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <fstream>
+#include <string_view>
 
 #include "core_usage.hpp"
+#include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 
 namespace simclr {
@@ -37,6 +40,15 @@ int cores_of_job() {
 }
 
 }  // namespace
+
+double peak_memory_bytes() {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);) {
+    constexpr std::string_view kKey = "VmHWM:";
+    if (line.starts_with(kKey)) return std::stod(line.substr(kKey.size())) * 1024;
+  }
+  fail("/proc/self/status does not say how much memory the process has used");
+}
 
 std::string job_id() {
   for (const char* variable : {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"}) {

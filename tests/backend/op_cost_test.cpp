@@ -5,8 +5,8 @@
 #include <map>
 #include <string>
 
-#include "app/op_cost.hpp"
 #include "simclr/nn/model.hpp"
+#include "simclr/program/op_cost.hpp"
 
 namespace simclr {
 namespace {

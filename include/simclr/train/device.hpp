@@ -58,6 +58,10 @@ void report_device(const DeviceOptions& device, const Backend& backend);
 /// bf16 where the CPU would emulate it.
 Precision resolve_precision(const DeviceOptions& device, const Backend& backend);
 
+enum class DeviceKind : std::uint8_t { cpu, cuda };
+/// The same on a machine that is only described.
+Precision resolve_precision(const DeviceOptions& device, DeviceKind kind, bool native_bf16);
+
 /// The type of activations in a (resolved) precision.
 DType activation_type(Precision precision);
 

@@ -1,6 +1,14 @@
 #include "layout.hpp"
 
-namespace simclr::cuda {
+#include "simclr/backend/cuda_storage.hpp"
+
+namespace simclr {
+
+std::size_t cuda_storage_bytes(const TensorInfo& tensor) {
+  return cuda::layout_of(tensor).stored_bytes();
+}
+
+namespace cuda {
 
 namespace {
 
@@ -42,4 +50,6 @@ Layout layout_of(const TensorInfo& tensor) {
   return layout;
 }
 
-}  // namespace simclr::cuda
+}  // namespace cuda
+
+}  // namespace simclr

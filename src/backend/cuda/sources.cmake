@@ -1,5 +1,6 @@
 # What the CUDA backend is made of. Its kernels and its host code are also compiled for the host by
-# tests/cuda_emulation, with other files in the place of `library` (cuDNN, cuBLASLt, NCCL).
+# tests/cuda_emulation, with other files in the place of `library` (cuDNN, cuBLASLt, NCCL). The layout
+# of tensors, layout.cpp, needs no CUDA and belongs to every build (../CMakeLists.txt).
 set(kernels_dir ${CMAKE_CURRENT_LIST_DIR}/kernels)
 set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/batch_norm_apply.cu
@@ -37,7 +38,6 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/engine_choice.cpp
   ${CMAKE_CURRENT_LIST_DIR}/input_stage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/l2_normalize.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/layout.cpp
   ${CMAKE_CURRENT_LIST_DIR}/matmul.cpp
   ${CMAKE_CURRENT_LIST_DIR}/memory.cpp
   ${CMAKE_CURRENT_LIST_DIR}/nt_xent.cpp

@@ -1,4 +1,4 @@
-#include "machine_limits.hpp"
+#include "simclr/plan/machine_limits.hpp"
 
 #include <fmt/format.h>
 #include <immintrin.h>

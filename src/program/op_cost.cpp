@@ -1,4 +1,4 @@
-#include "op_cost.hpp"
+#include "simclr/program/op_cost.hpp"
 
 #include <fmt/format.h>
 

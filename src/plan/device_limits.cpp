@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
-#include "machine_limits.hpp"
-#include "pseudo_random.hpp"
 #include "simclr/backend/executor.hpp"
+#include "simclr/core/pseudo_random.hpp"
+#include "simclr/plan/machine_limits.hpp"
 #include "simclr/program/recorder.hpp"
 
 namespace simclr {

@@ -1,0 +1,102 @@
+#pragma once
+// What a pretraining run will take, before it is queued: from its options and its recorded program,
+// without a device and without MPI.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "simclr/optim/optimizer.hpp"
+#include "simclr/plan/machine.hpp"
+#include "simclr/plan/step_prediction.hpp"
+#include "simclr/train/pretrain_config.hpp"
+
+namespace simclr {
+
+struct PlanRequest {
+  PretrainConfig config;
+  int ranks = 1;           ///< one a device
+  int ranks_per_node = 0;  ///< 0: as many as the machine has devices
+  std::string machine;     ///< measured, h100 or a file; empty: by --device
+  std::filesystem::path write_machine;
+  std::optional<std::int64_t> samples;       ///< where the data is not there
+  std::optional<std::int64_t> sample_bytes;  ///< of a stored image; likewise
+  std::optional<double> node_memory_gb;
+  std::optional<double> time_limit_minutes;
+};
+
+struct DataSummary {
+  std::int64_t samples = 0;
+  double bytes = 0;        ///< as stored
+  double image_bytes = 0;  ///< of the largest image's pixels
+  bool encoded = false;
+  bool assumed = false;  ///< not read from shards
+};
+
+/// Bytes. What one rank needs; `process` and `checkpoint` are host memory, and so is all of it on a
+/// CPU.
+struct MemoryPlan {
+  double arena = 0;           ///< activations
+  double saved_per_view = 0;  ///< of those, alive across the start of the backward pass
+  double workspace = 0;       ///< scratch memory of the ops
+  bool workspace_is_allowance = false;
+  double parameters = 0;        ///< with gradients, optimiser state and running statistics
+  double weight_copies = 0;     ///< in 16 bits, on a GPU
+  double inputs = 0;            ///< of a step, on the device
+  double resident = 0;          ///< --cache device: the data set
+  double device_libraries = 0;  ///< an allowance for a GPU's context and libraries
+  double loader = 0;            ///< host buffers
+  double process = 0;           ///< program and libraries, without data
+  double checkpoint = 0;        ///< while rank 0 writes one
+  double cache_per_node = 0;
+
+  [[nodiscard]] double on_device() const {
+    return arena + workspace + parameters + weight_copies + inputs + resident + device_libraries;
+  }
+  [[nodiscard]] double on_host() const { return loader + process + checkpoint; }
+};
+
+/// The same run on another number of devices.
+struct ScalingRow {
+  int devices = 1;
+  std::int64_t batch = 0;
+  double step_seconds = 0, images_per_second = 0;
+  double efficiency = 0;  ///< images/s a device, of those of the first row that is possible
+  double exposed_seconds = 0;
+  std::string problem;  ///< why there is no such run; "" where there is
+};
+
+struct RunPlan {
+  PretrainConfig config;  ///< its precision is resolved
+  Machine machine;        ///< as this run uses it
+  plan::Placement placement;
+  plan::Cores cores;
+  DataSummary data;
+  Schedule schedule;
+  std::int64_t steps_per_epoch = 0, steps = 0;
+  std::int64_t encoder_parameters = 0, head_parameters = 0;
+  MemoryPlan memory;
+  double checkpoint_bytes = 0;
+  std::int64_t kept_checkpoints = 0;
+  OpCost cost;  ///< of a step on one rank
+  std::vector<plan::TrafficCount> traffic;
+  plan::StepTime step;
+  std::vector<ScalingRow> strong, weak;
+  std::vector<std::string> notes;  ///< what was assumed or left out
+
+  [[nodiscard]] int nodes() const {
+    return (placement.ranks + placement.ranks_per_node - 1) / placement.ranks_per_node;
+  }
+  [[nodiscard]] double seconds() const { return step.total * static_cast<double>(steps); }
+  [[nodiscard]] double node_hours() const { return seconds() * nodes() / 3600; }
+};
+
+/// Throws RefusedError, with what to do, where the run would fail in the queue.
+RunPlan make_plan(const PlanRequest& request);
+
+std::string to_text(const RunPlan& plan);
+std::string to_json(const RunPlan& plan);
+
+}  // namespace simclr

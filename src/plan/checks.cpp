@@ -1,0 +1,155 @@
+#include "checks.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "memory_model.hpp"
+#include "scaling.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr::plan {
+namespace {
+
+constexpr double kGiga = 1e9;
+constexpr double kSecondsPerMinute = 60;
+
+template <class T>
+void require_above_zero(const char* option, const std::optional<T>& value) {
+  if (value && !(*value > 0)) {
+    refuse("option --{}: {} is not accepted; allowed: above 0", option, *value);
+  }
+}
+
+void require_checkpoints(const PretrainConfig& config) {
+  if (config.checkpoint_every_epochs > 0 || config.checkpoint_every_minutes > 0) return;
+  refuse(
+      "options --checkpoint-every-epochs and --checkpoint-every-minutes are both 0: a lost job "
+      "would begin again; set one of them");
+}
+
+/// The same run with another batch or recomputation.
+MemoryPlan memory_of(const RunPlan& run, std::int64_t local_samples, Recompute recompute) {
+  PretrainConfig config = run.config;
+  config.batch_size = local_samples * run.placement.ranks;
+  config.bn_group = run.placement.bn_ranks > 1 ? "global" : "local";
+  config.recompute = recompute;
+  const Program program = record_pretraining(config.program_spec(0, run.placement.ranks));
+  MemoryPlan memory = plan_memory(program,
+                                  {.config = config,
+                                   .data = run.data,
+                                   .placement = run.placement,
+                                   .kind = run.machine.kind,
+                                   .threads = run.cores.compute},
+                                  Workspace::leave_out);
+  if (!memory.workspace_is_allowance) memory.workspace = run.memory.workspace;
+  return memory;
+}
+
+/// All ranks of a node: one of them may write a checkpoint.
+double node_bytes(const RunPlan& run, const MemoryPlan& memory) {
+  const bool on_cpu = run.machine.kind == DeviceKind::cpu;
+  const double rank = (on_cpu ? memory.on_device() : 0) + memory.loader + memory.process;
+  return run.placement.ranks_per_node * rank + memory.checkpoint + memory.cache_per_node;
+}
+
+bool fits(const RunPlan& run, const MemoryPlan& memory) {
+  const Machine& m = run.machine;
+  const bool device = !(m.device_memory_gb > 0) || memory.on_device() <= m.device_memory_gb * kGiga;
+  const bool node = !(m.node_memory_gb > 0) || node_bytes(run, memory) <= m.node_memory_gb * kGiga;
+  return device && node;
+}
+
+/// The largest part of a batch that a rank has room for; 0 where none has.
+std::int64_t largest_local_batch(const RunPlan& run, Recompute recompute) {
+  std::int64_t fit = 0;
+  std::int64_t too_large = run.config.batch_size / run.placement.ranks;
+  while (too_large - fit > std::max<std::int64_t>(1, fit / 64)) {
+    const std::int64_t middle = (fit + too_large) / 2;
+    (fits(run, memory_of(run, middle, recompute)) ? fit : too_large) = middle;
+  }
+  constexpr std::int64_t kMultiple = 8;
+  return fit > kMultiple ? fit - fit % kMultiple : fit;
+}
+
+/// "use --recompute blocks (needs 31.2 GB), or a batch of at most 4096".
+std::string advice(const RunPlan& run) {
+  std::string text;
+  const std::int64_t local = run.config.batch_size / run.placement.ranks;
+  if (run.config.recompute == Recompute::none) {
+    const MemoryPlan recomputed = memory_of(run, local, Recompute::blocks);
+    if (fits(run, recomputed)) {
+      text = fmt::format("--recompute blocks ({:.1f} GB a rank)", recomputed.on_device() / kGiga);
+    }
+  }
+  const std::int64_t largest = largest_local_batch(run, run.config.recompute);
+  const std::string joint = text.empty() ? "" : ", or ";
+  if (largest == 0) return text.empty() ? "no batch fits; use a smaller encoder" : "use " + text;
+  return fmt::format("use {}{}--batch-size {} on {} ranks, or more ranks", text, joint,
+                     largest * run.placement.ranks, run.placement.ranks);
+}
+
+void require_cache(const RunPlan& run) {
+  const double node = run.machine.node_memory_gb * kGiga;
+  constexpr double kShare = 0.9;  // as the store itself has it
+  if (run.memory.cache_per_node <= kShare * node) return;
+  refuse(
+      "option --cache: the data set takes {:.1f} GB a node, a node has {:.1f} GB; use --cache none "
+      "with --shuffle block, nodes with more memory, or smaller images (pack --resize-short)",
+      run.memory.cache_per_node / kGiga, run.machine.node_memory_gb);
+}
+
+}  // namespace
+
+void validate_request(const PlanRequest& request) {
+  if (request.ranks < 1) {
+    refuse("option --ranks: {} is not accepted; allowed: 1 or more", request.ranks);
+  }
+  if (request.ranks_per_node < 0) {
+    refuse("option --ranks-per-node: {} is negative", request.ranks_per_node);
+  }
+  require_above_zero("samples", request.samples);
+  require_above_zero("sample-bytes", request.sample_bytes);
+  require_above_zero("node-memory-gb", request.node_memory_gb);
+  require_above_zero("time-limit-minutes", request.time_limit_minutes);
+  request.config.validate();
+  request.config.validate_ranks(request.ranks);
+  if (request.config.data.empty() == !request.samples) {
+    refuse("give --data, a directory of shards, or --samples, how many images there will be");
+  }
+  require_checkpoints(request.config);
+}
+
+void require_memory(const RunPlan& run) {
+  const Machine& machine = run.machine;
+  const double device = run.memory.on_device();
+  if (machine.device_memory_gb > 0 && device > machine.device_memory_gb * kGiga) {
+    refuse("a device needs {:.1f} GB and has {:.1f} GB: {}", device / kGiga,
+           machine.device_memory_gb, advice(run));
+  }
+  if (!(machine.node_memory_gb > 0)) return;
+  require_cache(run);
+  if (fits(run, run.memory)) return;
+  refuse("the {} ranks of a node need {:.1f} GB, the cache among it, and it has {:.1f} GB: {}",
+         run.placement.ranks_per_node, node_bytes(run, run.memory) / kGiga, machine.node_memory_gb,
+         advice(run));
+}
+
+void require_checkpoint_in_time(const RunPlan& run, double limit_minutes) {
+  const PretrainConfig& c = run.config;
+  double minutes = run.seconds() / kSecondsPerMinute;
+  if (c.checkpoint_every_epochs > 0) {
+    const auto steps = static_cast<double>(c.checkpoint_every_epochs * run.steps_per_epoch);
+    minutes = std::min(minutes, steps * run.step.total / kSecondsPerMinute);
+  }
+  if (c.checkpoint_every_minutes > 0) minutes = std::min(minutes, c.checkpoint_every_minutes);
+  if (c.stop_before_minutes) {
+    minutes = std::min(minutes, std::max(0.0, limit_minutes - *c.stop_before_minutes));
+  }
+  if (minutes < limit_minutes) return;
+  refuse(
+      "option --time-limit-minutes: {:.0f} end the job before its first checkpoint, after about "
+      "{:.0f}; use a lower --checkpoint-every-minutes, or --stop-before-minutes",
+      limit_minutes, minutes);
+}
+
+}  // namespace simclr::plan

@@ -1,0 +1,171 @@
+// Machines as JSON files, and the preset.
+
+#include "simclr/plan/machine.hpp"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "simclr/core/check.hpp"
+#include "simclr/io/atomic_file.hpp"
+
+namespace simclr {
+
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+constexpr const char* kFormat = "simclr-machine";
+
+Json to_json(const Link& link) {
+  return {{"start_us", link.start_us},
+          {"hop_us", link.hop_us},
+          {"gbytes_per_second", link.gbytes_per_second}};
+}
+
+Json to_json(const Efficiency& e) {
+  Json json{{"op", e.shape.kind}, {"share", e.share}};
+  const auto add = [&](const char* name, double value) {
+    if (value > 0) json[name] = value;
+  };
+  if (e.shape.half) json["half"] = true;
+  add("in_channels", e.shape.in_channels);
+  add("out_channels", e.shape.out_channels);
+  add("rows", e.shape.rows);
+  add("kernel", e.shape.kernel);
+  add("stride", e.shape.stride);
+  return json;
+}
+
+Json to_json(const Machine& m) {
+  Json json{{"format", kFormat},
+            {"name", m.name},
+            {"device", m.kind == DeviceKind::cpu ? "cpu" : "cuda"},
+            {"devices_per_node", m.devices_per_node},
+            {"threads", m.threads},
+            {"f32_gflops", m.f32_gflops},
+            {"half_gflops", m.half_gflops},
+            {"memory_gbytes_per_second", m.memory_gbytes_per_second},
+            {"op_start_us", m.op_start_us},
+            {"device_memory_gb", m.device_memory_gb},
+            {"node_memory_gb", m.node_memory_gb},
+            {"overlaps_gradients", m.overlaps_gradients},
+            {"inside_node", to_json(m.inside)},
+            {"between_nodes", to_json(m.between)},
+            {"rendering", Json::array()},
+            {"efficiencies", Json::array()}};
+  for (const RenderingRate& r : m.rendering) {
+    json["rendering"].push_back({{"image_size", r.image_size},
+                                 {"blur", r.blur},
+                                 {"nanoseconds_per_pixel", r.nanoseconds_per_pixel}});
+  }
+  for (const Efficiency& e : m.efficiencies) json["efficiencies"].push_back(to_json(e));
+  return json;
+}
+
+Link parse_link(const Json& json) {
+  return {.start_us = json.at("start_us"),
+          .hop_us = json.at("hop_us"),
+          .gbytes_per_second = json.at("gbytes_per_second")};
+}
+
+Efficiency parse_efficiency(const Json& json) {
+  return {.shape = {.kind = json.at("op"),
+                    .half = json.value("half", false),
+                    .in_channels = json.value("in_channels", 0.0),
+                    .out_channels = json.value("out_channels", 0.0),
+                    .rows = json.value("rows", 0.0),
+                    .kernel = json.value("kernel", 0.0),
+                    .stride = json.value("stride", 0.0)},
+          .share = json.at("share")};
+}
+
+Machine parse_machine(const Json& json) {
+  if (json.value("format", "") != kFormat) fail("its 'format' is not '{}'", kFormat);
+  Machine m;
+  m.name = json.at("name");
+  const std::string device = json.at("device");
+  if (device != "cpu" && device != "cuda") fail("'device' is '{}', not cpu or cuda", device);
+  m.kind = device == "cpu" ? DeviceKind::cpu : DeviceKind::cuda;
+  m.devices_per_node = json.at("devices_per_node");
+  m.threads = json.value("threads", 1);
+  m.f32_gflops = json.at("f32_gflops");
+  m.half_gflops = json.value("half_gflops", 0.0);
+  m.memory_gbytes_per_second = json.at("memory_gbytes_per_second");
+  m.op_start_us = json.value("op_start_us", 0.0);
+  m.device_memory_gb = json.value("device_memory_gb", 0.0);
+  m.node_memory_gb = json.value("node_memory_gb", 0.0);
+  m.overlaps_gradients = json.value("overlaps_gradients", false);
+  m.inside = parse_link(json.at("inside_node"));
+  m.between = parse_link(json.at("between_nodes"));
+  for (const Json& r : json.value("rendering", Json::array())) {
+    m.rendering.push_back({r.at("image_size"), r.at("blur"), r.at("nanoseconds_per_pixel")});
+  }
+  for (const Json& e : json.at("efficiencies")) m.efficiencies.push_back(parse_efficiency(e));
+  return m;
+}
+
+void require_possible(const Machine& m) {
+  const auto positive = [](const char* field, double value) {
+    if (!(value > 0)) fail("'{}' is {}; allowed: above 0", field, value);
+  };
+  positive("devices_per_node", m.devices_per_node);
+  positive("threads", m.threads);
+  positive("f32_gflops", m.f32_gflops);
+  positive("memory_gbytes_per_second", m.memory_gbytes_per_second);
+  positive("inside_node/gbytes_per_second", m.inside.gbytes_per_second);
+  positive("between_nodes/gbytes_per_second", m.between.gbytes_per_second);
+  if (m.kind == DeviceKind::cuda) positive("device_memory_gb", m.device_memory_gb);
+  if (m.efficiencies.empty()) fail("'efficiencies' is empty");
+  for (const Efficiency& e : m.efficiencies) positive("share", e.share);
+}
+
+}  // namespace
+
+Machine h100_machine() {
+  return {
+      .name = "H100 80 GB, 8 a node, NVLink inside, one 400 Gb/s link a GPU between",
+      .origin = "a preset; not measured on a GPU",
+      .kind = DeviceKind::cuda,
+      .devices_per_node = 8,
+      .threads = 1,
+      .f32_gflops = 60e3,
+      .half_gflops = 798e3,
+      .memory_gbytes_per_second = 3000,
+      .op_start_us = 2.5,  // a kernel within a graph
+      .device_memory_gb = 80,
+      .overlaps_gradients = true,
+      // A small collective of eight takes 7 us, over 2 to 128 nodes 25 to 45 us.
+      .inside = {.start_us = 4, .hop_us = 1, .gbytes_per_second = 370},
+      .between = {.start_us = 15, .hop_us = 3.3, .gbytes_per_second = 45},
+      .efficiencies = {{.shape = {.kind = ""}, .share = 0.88},
+                       {.shape = {.kind = "conv"}, .share = 0.70},
+                       {.shape = {.kind = "matmul"}, .share = 0.70},
+                       {.shape = {.kind = "nt_xent"}, .share = 0.43}},
+  };
+}
+
+Machine read_machine(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  if (!in) {
+    refuse("option --machine: '{}' is not accepted; allowed: measured, h100 or a file of limits",
+           file.string());
+  }
+  try {
+    Machine machine = parse_machine(Json::parse(in));
+    require_possible(machine);
+    machine.origin = file.string();
+    return machine;
+  } catch (const nlohmann::json::exception& error) {
+    refuse("{}: not a description of a machine: {}", file.string(), error.what());
+  } catch (const Error& error) {
+    refuse("{}: not a description of a machine: {}", file.string(), error.what());
+  }
+}
+
+void write_machine(const std::filesystem::path& file, const Machine& machine) {
+  AtomicFile out(file);
+  out.write(to_json(machine).dump(1) + "\n");
+  out.commit();
+}
+
+}  // namespace simclr

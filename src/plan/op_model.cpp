@@ -1,0 +1,177 @@
+#include "op_model.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/overload.hpp"
+
+namespace simclr::plan {
+namespace {
+
+constexpr double kCpuBlock = 16;  // channels stored together
+constexpr double kMicrosecond = 1e-6;
+constexpr double kGiga = 1e9;
+
+double stored_channels(std::int64_t channels, DeviceKind kind) {
+  const auto count = static_cast<double>(channels);
+  const bool blocked = kind == DeviceKind::cpu && channels != 3;
+  return blocked ? std::ceil(count / kCpuBlock) * kCpuBlock : count;
+}
+
+/// Of a convolution (K,R,S,C), or a linear layer (K,C).
+struct Filter {
+  TensorId weights, output;
+  ConvGeometry geometry{};
+};
+
+std::optional<Filter> filter_of(const Op& op) {
+  return std::visit(overload{[](const ConvForward& o) -> std::optional<Filter> {
+                               return Filter{o.w, o.y, o.geometry};
+                             },
+                             [](const ConvBackwardData& o) -> std::optional<Filter> {
+                               return Filter{o.w, o.dy, o.geometry};
+                             },
+                             [](const ConvBackwardWeights& o) -> std::optional<Filter> {
+                               return Filter{o.dw, o.dy, o.geometry};
+                             },
+                             [](const MatMul& o) -> std::optional<Filter> {
+                               return Filter{o.w, o.y};
+                             },
+                             [](const MatMulBackwardData& o) -> std::optional<Filter> {
+                               return Filter{o.w, o.dy};
+                             },
+                             [](const MatMulBackwardWeights& o) -> std::optional<Filter> {
+                               return Filter{o.dw, o.dy};
+                             },
+                             [](const auto&) -> std::optional<Filter> { return {}; }},
+                    op);
+}
+
+/// The largest tensor that an op touches.
+const TensorInfo& largest_tensor(const Program& program, const Op& op) {
+  const Access touched = access(op);
+  TensorId largest = touched.reads.empty() ? touched.writes.front() : touched.reads.front();
+  for (const auto* tensors : {&touched.reads, &touched.writes}) {
+    for (const TensorId id : *tensors) {
+      if (program.info(id).shape.elements() > program.info(largest).shape.elements()) largest = id;
+    }
+  }
+  return program.info(largest);
+}
+
+bool is_half(DType dtype) { return dtype == DType::bf16 || dtype == DType::f16; }
+
+bool touches_half(const Program& program, const Op& op) {
+  const Access touched = access(op);
+  const auto half = [&](TensorId id) { return is_half(program.info(id).dtype); };
+  return std::ranges::any_of(touched.reads, half) || std::ranges::any_of(touched.writes, half);
+}
+
+/// On a GPU, NT-Xent's products run in the matrix units too.
+bool multiplies_in_half(const Program& program, const Op& op, DeviceKind kind) {
+  if (filter_of(op)) return touches_half(program, op);
+  if (kind == DeviceKind::cpu) return false;
+  return std::visit(overload{[](const NtXentForward& o) { return is_half(o.similarity); },
+                             [](const NtXentBackward& o) { return is_half(o.similarity); },
+                             [](const auto&) { return false; }},
+                    op);
+}
+
+/// Stored channels over channels: how much of the arithmetic is on padding.
+double padding_factor(const Program& program, const Op& op, DeviceKind kind) {
+  const auto filter = filter_of(op);
+  if (!filter) return 1;
+  const Shape& w = program.info(filter->weights).shape;
+  return stored_channels(w[0], kind) * stored_channels(w[-1], kind) /
+         (static_cast<double>(w[0]) * static_cast<double>(w[-1]));
+}
+
+/// Elements over channels: the pixels of all views.
+double rows_of(const Shape& shape) {
+  return static_cast<double>(shape.elements()) / static_cast<double>(shape[-1]);
+}
+
+/// Squared distance between shapes in doublings. A shape that names no size is near to all.
+double distance(const OpShape& a, const OpShape& b) {
+  const auto doublings = [](double x, double y) { return x > 0 && y > 0 ? std::log2(x / y) : 0.0; };
+  const auto squared = [&](double weight, double x, double y) {
+    const double d = doublings(x, y);
+    return weight * d * d;
+  };
+  constexpr double kRows = 0.25;  // speed changes least with the number of pixels
+  constexpr double kKernel = 2;
+  constexpr double kStride = 2;
+  constexpr double kOtherPrecision = 4;
+  return squared(1, a.in_channels, b.in_channels) + squared(1, a.out_channels, b.out_channels) +
+         squared(kRows, a.rows, b.rows) + squared(kKernel, a.kernel, b.kernel) +
+         squared(kStride, a.stride, b.stride) + (a.half != b.half ? kOtherPrecision : 0);
+}
+
+}  // namespace
+
+OpShape shape_of(const Program& program, const Op& op, DeviceKind kind) {
+  OpShape shape{.kind = std::string(verb(op)), .half = touches_half(program, op)};
+  if (const auto filter = filter_of(op)) {
+    const Shape& w = program.info(filter->weights).shape;
+    const Shape& y = program.info(filter->output).shape;
+    shape.in_channels = stored_channels(w[-1], kind);
+    shape.out_channels = stored_channels(w[0], kind);
+    shape.rows = rows_of(y);
+    shape.kernel = filter->geometry.kernel;
+    shape.stride = filter->geometry.stride;
+    return shape;
+  }
+  const TensorInfo& tensor = largest_tensor(program, op);
+  const double channels = is_flat(tensor.storage) ? 1 : stored_channels(tensor.shape[-1], kind);
+  shape.in_channels = shape.out_channels = channels;
+  shape.rows = is_flat(tensor.storage) ? static_cast<double>(tensor.shape.elements())
+                                       : rows_of(tensor.shape);
+  return shape;
+}
+
+double roofline_seconds(const Program& program, const Op& op, const Machine& machine) {
+  const OpCost cost = cost_of(program, op);
+  const bool half = multiplies_in_half(program, op, machine.kind) && machine.half_gflops > 0;
+  const double peak = half ? machine.half_gflops : machine.f32_gflops;
+  const double flops = cost.flops * padding_factor(program, op, machine.kind);
+  return std::max(flops / peak, cost.bytes / machine.memory_gbytes_per_second) / kGiga;
+}
+
+double share_of(const OpShape& shape, const std::vector<Efficiency>& efficiencies) {
+  std::size_t longest = 0;
+  bool found = false;
+  for (const Efficiency& e : efficiencies) {
+    if (!shape.kind.starts_with(e.shape.kind)) continue;
+    longest = std::max(longest, e.shape.kind.size());
+    found = true;
+  }
+  if (!found) fail("the machine's efficiencies name no op like {}", shape.kind);
+  // Inverse distances to the fourth power, of logarithms: shares are ratios.
+  constexpr double kNear = 0.02;
+  double weights = 0;
+  double sum = 0;
+  for (const Efficiency& e : efficiencies) {
+    if (e.shape.kind.size() != longest || !shape.kind.starts_with(e.shape.kind)) continue;
+    const double d = distance(shape, e.shape) + kNear;
+    weights += 1 / (d * d);
+    sum += std::log(e.share) / (d * d);
+  }
+  return std::exp(sum / weights);
+}
+
+double op_seconds(const Program& program, const Op& op, const Machine& machine) {
+  return machine.op_start_us * kMicrosecond +
+         roofline_seconds(program, op, machine) /
+             share_of(shape_of(program, op, machine.kind), machine.efficiencies);
+}
+
+bool is_communication(const Op& op) {
+  return std::visit(
+      overload{[](const AllReduce&) { return true; }, [](const AllGather&) { return true; },
+               [](const ReduceGradients&) { return true; },
+               [](const WaitForGradients&) { return true; }, [](const auto&) { return false; }},
+      op);
+}
+
+}  // namespace simclr::plan

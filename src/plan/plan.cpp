@@ -1,0 +1,217 @@
+#include "simclr/plan/plan.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "checks.hpp"
+#include "memory_model.hpp"
+#include "scaling.hpp"
+#include "simclr/backend/registry.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/io/shard_set.hpp"
+#include "step_model.hpp"
+
+namespace simclr {
+namespace {
+
+using plan::MemoryContext;
+
+constexpr const char* kMeasured = "measured";
+
+bool is_measured(const PlanRequest& request) {
+  if (!request.machine.empty()) return request.machine == kMeasured;
+  return request.config.device.choice != DeviceChoice::cuda;
+}
+
+/// What of the machine is known before it is measured.
+Machine known_machine(const PlanRequest& request) {
+  if (is_measured(request)) {
+    return {.kind = DeviceKind::cpu,
+            .half_gflops = cpu_has_native_bf16() ? 1.0 : 0.0,
+            .node_memory_gb = total_memory_gb()};
+  }
+  if (request.machine.empty() || request.machine == "h100") return h100_machine();
+  return read_machine(request.machine);
+}
+
+void require_device(const PretrainConfig& config, const Machine& machine) {
+  const DeviceChoice choice = config.device.choice;
+  if (choice == DeviceChoice::automatic) return;
+  if ((choice == DeviceChoice::cpu) == (machine.kind == DeviceKind::cpu)) return;
+  refuse("option --device: {} does not go with --machine, which describes {}",
+         choice == DeviceChoice::cpu ? "cpu" : "cuda",
+         machine.kind == DeviceKind::cpu ? "a CPU" : "GPUs");
+}
+
+DataSummary summarise(const PlanRequest& request) {
+  const PretrainConfig& config = request.config;
+  if (!config.data.empty()) {
+    const ShardSet set(config.data);
+    const ShardSetInfo& info = set.info();
+    validate_data(config, info);
+    return {.samples = info.samples,
+            .bytes = static_cast<double>(set.stored_bytes(0, info.samples)),
+            .image_bytes = 3.0 * info.height * info.width,
+            .encoded = info.encoding != ImageEncoding::raw};
+  }
+  PretrainConfig named = config;
+  named.data = "--samples";
+  validate_data(named, {.samples = *request.samples});
+  // As `pack --resize-short` of 8/7 of a view's side makes them; small images stay as they are.
+  constexpr std::int64_t kSmall = 32;
+  const std::int64_t side =
+      config.image_size > kSmall ? config.image_size * 8 / 7 : config.image_size;
+  const auto bytes = static_cast<double>(request.sample_bytes.value_or(3 * side * side));
+  return {.samples = *request.samples,
+          .bytes = bytes * static_cast<double>(*request.samples),
+          .image_bytes = bytes,
+          .assumed = true};
+}
+
+/// The machine with other threads and ranks a node than it was measured with.
+Machine adapted(Machine machine, int threads, int ranks_per_node) {
+  if (machine.kind == DeviceKind::cuda) return machine;
+  const double more = static_cast<double>(threads) / machine.threads;
+  machine.f32_gflops *= more;
+  machine.half_gflops *= more;
+  const double crowd = static_cast<double>(machine.devices_per_node) / ranks_per_node;
+  machine.memory_gbytes_per_second *= crowd;
+  machine.inside.gbytes_per_second *= crowd;
+  machine.between.gbytes_per_second *= crowd;
+  return machine;
+}
+
+/// Threads of a rank on the CPU: those asked for, those the machine was measured with, or an even
+/// share of this machine's cores.
+int compute_threads_of(const PlanRequest& request, const Machine& machine, int ranks_per_node) {
+  if (machine.kind == DeviceKind::cuda) return 1;
+  if (request.config.device.threads > 0) return request.config.device.threads;
+  if (!is_measured(request)) return machine.threads;
+  return std::max(1, available_cores() / ranks_per_node);
+}
+
+plan::Cores cores_of(const PlanRequest& request, int threads, int ranks_per_node) {
+  const int loader = request.config.loader_threads;
+  const int share = is_measured(request) ? available_cores() / ranks_per_node : threads;
+  return {.available = std::max(threads, share),
+          .compute = threads,
+          .loader = loader > 0 ? loader : threads};
+}
+
+void count_parameters(RunPlan& run, const Program& program) {
+  for (const Parameter& p : program.parameters) {
+    const std::int64_t elements = program.info(p.value).shape.elements();
+    const bool head = p.name.starts_with("projection_head");
+    (head ? run.head_parameters : run.encoder_parameters) += elements;
+  }
+}
+
+/// What --keep leaves at the end, pinned ones beside it.
+std::int64_t count_kept(const RunPlan& run) {
+  const PretrainConfig& c = run.config;
+  const auto pinned = std::ranges::count_if(c.checkpoint_steps,
+                                            [&](std::int64_t step) { return step < run.steps; });
+  const std::int64_t interval = c.checkpoint_every_epochs * run.steps_per_epoch;
+  const std::int64_t by_epochs = interval > 0 ? (run.steps + interval - 1) / interval : 1;
+  const bool by_time = c.checkpoint_every_minutes > 0;
+  return pinned + (by_time ? c.keep : std::min<std::int64_t>(c.keep, by_epochs));
+}
+
+void set_length(RunPlan& run) {
+  run.steps_per_epoch = run.data.samples / run.config.batch_size;
+  run.schedule = run.config.schedule(run.steps_per_epoch);
+  run.steps =
+      std::min(run.schedule.total_steps, run.config.max_steps.value_or(run.schedule.total_steps));
+}
+
+void note_assumptions(RunPlan& run, const PlanRequest& request) {
+  const auto note = [&](std::string text) { run.notes.push_back(std::move(text)); };
+  if (run.data.assumed && !request.sample_bytes) {
+    note(fmt::format("stored images are taken to have {:.0f} bytes (--sample-bytes)",
+                     run.data.image_bytes));
+  }
+  if (run.data.encoded) note("decoding stored images is not in the step's time");
+  if (run.machine.kind == DeviceKind::cuda) {
+    note("scratch memory of convolutions is known on the device only: an allowance");
+  }
+  if (is_measured(request)) {
+    if (run.config.device.choice == DeviceChoice::automatic) {
+      note("planned for this machine's CPU; --machine h100 or FILE plans for GPUs");
+    }
+    if (run.placement.ranks > 1) note("the network between ranks is assumed, not measured");
+  }
+  if (!(run.machine.node_memory_gb > 0)) {
+    note("the memory of a node is not known (--node-memory-gb): the cache was not held against it");
+  }
+  note("reading the data at the start and writing checkpoints are not in the time");
+}
+
+RunPlan begin_plan(const PlanRequest& request, Machine machine) {
+  RunPlan run{.config = request.config};
+  if (request.node_memory_gb) machine.node_memory_gb = *request.node_memory_gb;
+  const int per_node =
+      request.ranks_per_node > 0 ? request.ranks_per_node : machine.devices_per_node;
+  const int threads = compute_threads_of(request, machine, per_node);
+  run.placement = plan::place(request.config, request.ranks, per_node);
+  run.cores = cores_of(request, threads, per_node);
+  run.machine = std::move(machine);
+  return run;
+}
+
+/// Measures what was asked to be measured.
+void complete_machine(RunPlan& run, const PlanRequest& request) {
+  const int per_node = run.placement.ranks_per_node;
+  Machine machine = run.machine;
+  if (is_measured(request)) {
+    const bool keep = !request.write_machine.empty();
+    const bool half = run.config.device.precision != Precision::fp32;
+    machine = measure_machine({.threads = run.cores.compute,
+                               .devices_per_node = per_node,
+                               .f32 = keep || !half,
+                               .half = half || (keep && cpu_has_native_bf16())});
+    machine.node_memory_gb = run.machine.node_memory_gb;
+  }
+  if (!request.write_machine.empty()) write_machine(request.write_machine, machine);
+  run.machine = adapted(std::move(machine), run.cores.compute, per_node);
+}
+
+}  // namespace
+
+RunPlan make_plan(const PlanRequest& request) {
+  plan::validate_request(request);
+  const std::optional<Precision> begun =
+      request.config.run_dir.empty() ? std::nullopt : validate_run_directory(request.config);
+  RunPlan run = begin_plan(request, known_machine(request));
+  require_device(request.config, run.machine);
+  validate_cache(request.config, run.machine.kind);
+  if (begun) run.config.device.precision = *begun;
+  run.config.device.precision =
+      resolve_precision(run.config.device, run.machine.kind, run.machine.half_gflops > 0);
+  run.data = summarise(request);
+  set_length(run);
+
+  const Program program = record_pretraining(run.config.program_spec(0, request.ranks));
+  const MemoryContext context{.config = run.config,
+                              .data = run.data,
+                              .placement = run.placement,
+                              .kind = run.machine.kind,
+                              .threads = run.cores.compute};
+  run.memory = plan::plan_memory(program, context, plan::Workspace::ask);
+  plan::require_memory(run);
+  count_parameters(run, program);
+  run.checkpoint_bytes = plan::checkpoint_bytes(program);
+  run.kept_checkpoints = count_kept(run);
+  run.cost = plan::count_step(program);
+  run.traffic = plan::count_traffic(program);
+
+  complete_machine(run, request);
+  run.step = plan::predict_run(run.config, run, run.placement);
+  if (request.time_limit_minutes)
+    plan::require_checkpoint_in_time(run, *request.time_limit_minutes);
+  run.strong = plan::scaling_table(run, plan::Scaling::strong);
+  run.weak = plan::scaling_table(run, plan::Scaling::weak);
+  note_assumptions(run, request);
+  return run;
+}
+
+}  // namespace simclr

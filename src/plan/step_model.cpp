@@ -1,0 +1,100 @@
+#include "step_model.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "op_model.hpp"
+
+namespace simclr::plan {
+namespace {
+
+constexpr double kGiga = 1e9;
+
+/// Views are written once and read once on their way to the step; a GPU copies ahead of it.
+double input_seconds(const Program& program, const Machine& machine) {
+  if (machine.kind != DeviceKind::cpu) return 0;
+  const TensorInfo& views = program.info(program.at("views"));
+  const double bytes = static_cast<double>(views.shape.elements()) * sizeof(float);
+  return 2 * bytes / (machine.memory_gbytes_per_second * kGiga);
+}
+
+/// Order of events: an op ends at `now`; buckets queue on a lane that is busy until `lane_end`.
+class Timeline {
+ public:
+  Timeline(const Machine& machine, const Placement& placement)
+      : machine_(machine), placement_(placement) {}
+
+  void run(const Program& program, const Op& op, StepTime& time) {
+    if (const auto message = message_of(program, op)) return send(*message, time);
+    if (std::holds_alternative<WaitForGradients>(op)) return wait(time);
+    const double seconds = op_seconds(program, op, machine_);
+    time.by_verb[std::string(verb(op))] += seconds;
+    time.compute += seconds;
+    now_ += seconds;
+  }
+
+ private:
+  void send(const Message& message, StepTime& time) {
+    const double seconds = message_seconds(message, placement_, machine_);
+    time.by_traffic[message.traffic] += seconds;
+    if (message.traffic == Traffic::gradients && machine_.overlaps_gradients) {
+      lane_end_ = std::max(lane_end_, now_) + seconds;
+      return;
+    }
+    expose(seconds, time);
+  }
+  void wait(StepTime& time) { expose(std::max(0.0, lane_end_ - now_), time); }
+  void expose(double seconds, StepTime& time) {
+    time.exposed_communication += seconds;
+    now_ += seconds;
+  }
+
+  const Machine& machine_;
+  const Placement& placement_;
+  double now_ = 0;
+  double lane_end_ = 0;
+};
+
+}  // namespace
+
+StepTime predict_step(const Program& program, const Machine& machine, const Placement& placement,
+                      const Cores& cores, double rendering) {
+  StepTime time;
+  Timeline timeline(machine, placement);
+  for (const Op& op : program.ops) timeline.run(program, op, time);
+  time.compute += input_seconds(program, machine);
+  time.rendering = rendering;
+  const double step = time.compute + time.exposed_communication;
+  const double all_cores = (time.compute * cores.compute + rendering) / cores.available;
+  time.total = std::max({step, rendering / cores.loader, all_cores + time.exposed_communication});
+  return time;
+}
+
+double rendering_seconds_per_view(const AugmentationConfig& augmentation, const Machine& machine) {
+  double weights = 0;
+  double sum = 0;
+  for (const RenderingRate& rate : machine.rendering) {
+    constexpr double kNear = 0.1;
+    const double doublings = std::log2(augmentation.image_size / rate.image_size);
+    const double distance =
+        kNear + doublings * doublings + (rate.blur != augmentation.blur ? 100 : 0);
+    weights += 1 / distance;
+    sum += std::log(rate.nanoseconds_per_pixel) / distance;
+  }
+  if (weights == 0) return 0;
+  const double pixels = double(augmentation.image_size) * augmentation.image_size;
+  return std::exp(sum / weights) * pixels / kGiga;
+}
+
+OpCost count_step(const Program& program) {
+  OpCost sum;
+  for (const Op& op : program.ops) {
+    if (is_communication(op)) continue;
+    const OpCost cost = cost_of(program, op);
+    sum.flops += cost.flops;
+    sum.bytes += cost.bytes;
+  }
+  return sum;
+}
+
+}  // namespace simclr::plan

@@ -1,0 +1,163 @@
+// A plan for people.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "plan_parts.hpp"
+#include "simclr/plan/plan.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr double kMega = 1e6;
+constexpr double kGiga = 1e9;
+constexpr double kMilli = 1e-3;
+
+template <class... Args>
+std::string line(const char* label, fmt::format_string<Args...> format, Args&&... args) {
+  return fmt::format("  {:<22} {}\n", label, fmt::format(format, std::forward<Args>(args)...));
+}
+
+std::string bytes_text(double bytes) {
+  if (bytes >= 10 * kGiga) return fmt::format("{:.1f} GB", bytes / kGiga);
+  if (bytes >= kGiga) return fmt::format("{:.2f} GB", bytes / kGiga);
+  if (bytes >= kMega) return fmt::format("{:.1f} MB", bytes / kMega);
+  if (bytes >= 1e3) return fmt::format("{:.1f} kB", bytes / 1e3);
+  return fmt::format("{:.0f} B", bytes);
+}
+
+std::string duration_text(double seconds) {
+  if (seconds < 1) return fmt::format("{:.2f} ms", seconds / kMilli);
+  if (seconds < 120) return fmt::format("{:.1f} s", seconds);
+  if (seconds < 2 * 3600) return fmt::format("{:.1f} min", seconds / 60);
+  return fmt::format("{:.1f} h", seconds / 3600);
+}
+
+std::string learning_rate_text(const RunPlan& run) {
+  std::string text;
+  for (const auto& [step, rate] : plan::learning_rate_points(run)) {
+    text += fmt::format("{}{:.4g} at {}", text.empty() ? "" : ", ", rate, step);
+  }
+  return fmt::format("peak {:.4g}; {}", run.schedule.peak, text);
+}
+
+std::string run_section(const RunPlan& run) {
+  const PretrainConfig& c = run.config;
+  std::string text =
+      fmt::format("plan: {} x{:g} at {} px, batch {}, on {} {}{} ({} node{}), {}\n", c.encoder,
+                  c.width, c.image_size, c.batch_size, run.placement.ranks,
+                  run.machine.kind == DeviceKind::cuda ? "GPU" : "CPU rank",
+                  run.placement.ranks == 1 ? "" : "s", run.nodes(), run.nodes() == 1 ? "" : "s",
+                  plan::precision_text(c.device.precision));
+  text += fmt::format("machine: {} ({})\n\nrun\n", run.machine.name, run.machine.origin);
+  text += line("data", "{} images, {}{}", run.data.samples, bytes_text(run.data.bytes),
+               run.data.assumed ? " (assumed)" : "");
+  text += line("steps", "{} an epoch, {} in all{}", run.steps_per_epoch, run.steps,
+               run.steps < run.schedule.total_steps
+                   ? fmt::format(" (of a schedule of {})", run.schedule.total_steps)
+                   : "");
+  text += line("learning rate", "{}", learning_rate_text(run));
+  text += line("parameters", "{:.2f} M: encoder {:.2f} M, head {:.2f} M",
+               static_cast<double>(run.encoder_parameters + run.head_parameters) / kMega,
+               static_cast<double>(run.encoder_parameters) / kMega,
+               static_cast<double>(run.head_parameters) / kMega);
+  text += line("checkpoint", "{} a file; {} kept at the end: {}", bytes_text(run.checkpoint_bytes),
+               run.kept_checkpoints,
+               bytes_text(run.checkpoint_bytes * static_cast<double>(run.kept_checkpoints)));
+  return text;
+}
+
+std::string memory_section(const RunPlan& run) {
+  const MemoryPlan& m = run.memory;
+  const bool gpu = run.machine.kind == DeviceKind::cuda;
+  std::string text = fmt::format("\nmemory a {}\n", gpu ? "GPU" : "rank");
+  text += line("activations", "{} ({} saved a view)", bytes_text(m.arena),
+               bytes_text(m.saved_per_view));
+  text += line("workspace", "{}{}", bytes_text(m.workspace),
+               m.workspace_is_allowance ? " (an allowance)" : "");
+  text += line("parameters", "{}, with gradients and optimiser{}",
+               bytes_text(m.parameters + m.weight_copies),
+               m.weight_copies > 0 ? ", and 16-bit copies" : "");
+  text += line("inputs", "{}", bytes_text(m.inputs));
+  if (m.resident > 0) text += line("data set", "{}", bytes_text(m.resident));
+  if (gpu) text += line("libraries", "{} (an allowance)", bytes_text(m.device_libraries));
+  if (gpu)
+    text +=
+        line("total", "{} of {:.0f} GB", bytes_text(m.on_device()), run.machine.device_memory_gb);
+  if (gpu) text += "host memory a rank\n";
+  text += line("loader", "{}", bytes_text(m.loader));
+  text += line("process", "{}, and {} while rank 0 writes a checkpoint", bytes_text(m.process),
+               bytes_text(m.checkpoint));
+  text += line("total", "{}", bytes_text(m.on_host() + (gpu ? 0 : m.on_device())));
+  text += line("data cache", "{} a node", bytes_text(m.cache_per_node));
+  return text;
+}
+
+std::string count_section(const RunPlan& run) {
+  std::string text = "\na step counts, a device\n";
+  text += line("arithmetic", "{:.2f} GFLOP", run.cost.flops / kGiga);
+  text += line("memory traffic", "{}", bytes_text(run.cost.bytes));
+  for (const plan::TrafficCount& t : run.traffic) {
+    text += line(plan::name_of(t.traffic), "{} collective{}, {}", t.messages,
+                 t.messages == 1 ? "" : "s", bytes_text(t.bytes));
+  }
+  return text;
+}
+
+std::string time_section(const RunPlan& run) {
+  const plan::StepTime& t = run.step;
+  std::string text = fmt::format("\na step takes, by the model: {}\n", duration_text(t.total));
+  std::vector<std::pair<std::string, double>> verbs(t.by_verb.begin(), t.by_verb.end());
+  std::ranges::sort(verbs, std::ranges::greater{}, &std::pair<std::string, double>::second);
+  constexpr std::size_t kShown = 6;
+  double rest = t.compute;
+  for (std::size_t i = 0; i < std::min(kShown, verbs.size()); ++i) {
+    text += line(verbs[i].first.c_str(), "{}", duration_text(verbs[i].second));
+    rest -= verbs[i].second;
+  }
+  text += line("other ops", "{}", duration_text(rest));
+  if (t.rendering > 0)
+    text += line("rendering", "{} of a core, beside it", duration_text(t.rendering));
+  text += line("communication", "{} exposed", duration_text(t.exposed_communication));
+  text += line("rate", "{:.0f} images/s", static_cast<double>(run.config.batch_size) / t.total);
+  text += line("an epoch", "{}", duration_text(t.total * static_cast<double>(run.steps_per_epoch)));
+  text +=
+      line("all steps", "{}, {:.1f} node-hours", duration_text(run.seconds()), run.node_hours());
+  return text;
+}
+
+std::string scaling_section(const char* title, const std::vector<ScalingRow>& rows) {
+  std::string text = fmt::format("\n{}\n  {:>7} {:>9} {:>12} {:>12} {:>10} {:>12}\n", title,
+                                 "devices", "batch", "step", "images/s", "efficiency", "exposed");
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const ScalingRow& row = rows[i];
+    if (!row.problem.empty()) {
+      while (i + 1 < rows.size() && rows[i + 1].problem == row.problem) ++i;
+      text +=
+          fmt::format("  {:>7} {}{}\n", row.devices,
+                      rows[i].devices > row.devices ? fmt::format("to {}: ", rows[i].devices) : "",
+                      row.problem);
+      continue;
+    }
+    text += fmt::format("  {:>7} {:>9} {:>12} {:>12.0f} {:>8.0f} % {:>12}\n", row.devices,
+                        row.batch, duration_text(row.step_seconds), row.images_per_second,
+                        100 * row.efficiency, duration_text(row.exposed_seconds));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string to_text(const RunPlan& run) {
+  std::string text =
+      run_section(run) + memory_section(run) + count_section(run) + time_section(run);
+  text += scaling_section("strong scaling, the same global batch (a model)", run.strong);
+  text += scaling_section("weak scaling, the same batch a device (a model)", run.weak);
+  text += "\n";
+  for (const std::string& note : run.notes) text += fmt::format("note: {}\n", note);
+  return text;
+}
+
+}  // namespace simclr

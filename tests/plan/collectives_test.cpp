@@ -1,0 +1,110 @@
+// Counted communication against counts by hand, and its time against the formulae.
+
+#include "plan/collectives.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "plan_cases.hpp"
+
+namespace simclr::plan {
+namespace {
+
+std::map<Traffic, TrafficCount> traffic_of(const Program& program) {
+  std::map<Traffic, TrafficCount> result;
+  for (const TrafficCount& count : count_traffic(program)) result[count.traffic] = count;
+  return result;
+}
+
+TEST(Collectives, AreCountedAsByHand) {
+  constexpr int kRanks = 4;
+  constexpr int kViews = 8;  // of a rank
+  const Program program = test::small_step(kRanks);
+  auto traffic = traffic_of(program);
+  // Stem, 16 convolutions in blocks, 3 shortcuts, 2 layers of the head: 22 batch norms, each with
+  // sums forward and backward, two f64 a channel.
+  const int channels = 8 + 4 * 8 + (4 + 1) * (16 + 32 + 64) + 64 + 32;
+  EXPECT_EQ(traffic[Traffic::bn_statistics].messages, 2 * 22);
+  EXPECT_EQ(traffic[Traffic::bn_statistics].bytes, 2 * channels * 2 * 8);
+  // u (V,32) and the log-sum-exps (V) of all ranks.
+  EXPECT_EQ(traffic[Traffic::embeddings].messages, 2);
+  EXPECT_EQ(traffic[Traffic::embeddings].bytes, kRanks * kViews * (32 + 1) * 4);
+  EXPECT_EQ(traffic[Traffic::loss_sums].messages, 1);
+  EXPECT_EQ(traffic[Traffic::loss_sums].bytes, 3 * 8);
+  // Every gradient once; less than one bucket of 4 MB.
+  EXPECT_EQ(traffic[Traffic::gradients].messages, 1);
+  std::int64_t end = 0;
+  for (const Parameter& p : program.parameters) {
+    const TensorInfo& gradient = program.info(p.gradient);
+    end = std::max(end, gradient.offset + gradient.shape.elements());
+  }
+  EXPECT_EQ(traffic[Traffic::gradients].bytes, 4.0 * static_cast<double>(end));
+  EXPECT_EQ(traffic.count(Traffic::running), 0U);
+}
+
+TEST(Collectives, OneRankSendsNothing) { EXPECT_TRUE(count_traffic(test::small_step(1)).empty()); }
+
+TEST(Collectives, LocalStatisticsAreMergedInstead) {
+  PretrainingSpec spec;
+  spec.encoder = {.depth = 18, .width = 0.125, .stem = Stem::cifar};
+  spec.image_size = 16;
+  spec.local_samples = 4;
+  spec.world_size = 2;
+  const Program program = record_pretraining(spec);
+  auto traffic = traffic_of(program);
+  EXPECT_EQ(traffic.count(Traffic::bn_statistics), 0U);
+  EXPECT_EQ(traffic[Traffic::running].messages, 1);
+  EXPECT_EQ(traffic[Traffic::running].bytes, 4.0 * static_cast<double>(program.running_elements));
+}
+
+TEST(Collectives, ShortMessagesTakeHopsAndLongOnesBandwidth) {
+  const Machine machine = test::round_machine();
+  const Placement node{.ranks = 4, .ranks_per_node = 4, .bn_ranks = 4};
+  // start 2 us + 2 hops of 1 us.
+  EXPECT_NEAR(message_seconds({.bytes = 8}, node, machine), 4e-6, 1e-8);
+  // 2 us + 2 * 2 hops + 2 * 3/4 of 1 GB at 10 GB/s.
+  EXPECT_NEAR(message_seconds({.bytes = 1e9}, node, machine), 0.15 + 6e-6, 1e-9);
+  // All-gather: 2 us + 2 hops + 3/4 of 1 GB.
+  EXPECT_NEAR(message_seconds({.gathers = true, .bytes = 1e9}, node, machine), 0.075 + 4e-6, 1e-9);
+}
+
+TEST(Collectives, NodesExchangeTheirShares) {
+  const Machine machine = test::round_machine();
+  const Placement nodes{.ranks = 16, .ranks_per_node = 4, .bn_ranks = 2};
+  // Inside as above; between: 20 us + 2 * 2 hops of 5 us + 2 * 3/4 of a quarter at 1 GB/s.
+  EXPECT_NEAR(message_seconds({.bytes = 1e9}, nodes, machine), 0.15 + 6e-6 + 0.375 + 40e-6, 1e-9);
+  // A group of two neighbours stays inside a node: 2 us + 1 hop.
+  EXPECT_NEAR(message_seconds({.on_bn_group = true, .bytes = 8}, nodes, machine), 3e-6, 1e-8);
+}
+
+TEST(Collectives, TakeNoLessTimeAmongMoreRanksOrForMoreBytes) {
+  const Machine machine = h100_machine();
+  double last = 0;
+  for (int ranks = 1; ranks <= 1024; ranks *= 2) {
+    const Placement placement{.ranks = ranks, .ranks_per_node = std::min(ranks, 8)};
+    double smaller = 0;
+    for (double bytes = 8; bytes < 1e9; bytes *= 10) {
+      const double seconds = message_seconds({.bytes = bytes}, placement, machine);
+      EXPECT_GE(seconds, smaller) << ranks << " ranks, " << bytes << " bytes";
+      smaller = seconds;
+    }
+    const double small = message_seconds({.bytes = 1024}, placement, machine);
+    EXPECT_GE(small, last);
+    last = small;
+  }
+}
+
+TEST(Collectives, OfTheH100PresetTakeTheLatenciesThatItStates) {
+  const Machine machine = h100_machine();
+  const auto small = [&](int ranks) {
+    return message_seconds({.bytes = 64}, {.ranks = ranks, .ranks_per_node = 8}, machine) * 1e6;
+  };
+  EXPECT_NEAR(small(8), 7, 0.1);
+  EXPECT_NEAR(small(16), 25, 1);
+  EXPECT_NEAR(small(1024), 45, 1);
+}
+
+}  // namespace
+}  // namespace simclr::plan

@@ -1,0 +1,158 @@
+"""`simclr plan` against runs of the same configuration: memory, checkpoints, steps; and what it refuses.
+
+usage: plan_run_test.py SIMCLR MPIEXEC [unittest arguments]
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+SIMCLR, MPIEXEC = sys.argv[1:3]
+MACHINE = Path(__file__).with_name("cpu.json")
+SAMPLES = 48
+
+SMALL = {"encoder": "resnet18", "width": 0.125, "image-size": 16, "batch-size": 16, "augment": "crop,flip,color"}
+# Some hundreds of megabytes of activations, parameters and checkpoints.
+MIDDLING = {"encoder": "resnet50", "width": 0.5, "image-size": 64, "batch-size": 24, "stem": "imagenet"}
+COMMON = {"epochs": 3, "warmup-epochs": 0.5, "device": "cpu", "threads": 1, "loader-threads": 1}
+
+
+def arguments(*options):
+    """Of several groups of options; later ones win."""
+    merged = {name: value for group in options for name, value in group.items()}
+    return [f"--{name}={value}" for name, value in merged.items()]
+
+
+class PlanRunTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        scratch = tempfile.TemporaryDirectory(prefix="simclr-plan-")
+        cls.addClassCleanup(scratch.cleanup)
+        cls.top = Path(scratch.name)
+        cls.data = cls.top / "data"
+        cls.data.mkdir()
+        with h5py.File(cls.data / "noise-00000-of-00001.h5", "w") as f:
+            f["images"] = np.random.default_rng(1).integers(0, 256, (SAMPLES, 72, 72, 3), dtype=np.uint8)
+
+    def setUp(self):
+        self.run_dir = Path(tempfile.mkdtemp(dir=self.top)) / "run"
+
+    def run_program(self, *command, expect=0):
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False,
+                              timeout=200, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done
+
+    def plan(self, *options, machine=MACHINE):
+        """The plan as JSON and as text."""
+        file = self.top / "plan.json"
+        done = self.run_program(SIMCLR, "plan", *arguments({"data": self.data, "machine": machine, "json": file},
+                                                           COMMON, *options))
+        return json.loads(file.read_text()), done.stdout
+
+    def pretrain(self, options, ranks=1, steps=2):
+        launcher = [MPIEXEC, "--oversubscribe", "-n", ranks] if ranks > 1 else []
+        done = self.run_program(*launcher, SIMCLR, "pretrain",
+                                *arguments({"data": self.data, "run-dir": self.run_dir, "max-steps": steps},
+                                           COMMON, options))
+        return done.stdout + done.stderr
+
+    def refused(self, *culprits, **options):
+        done = self.run_program(SIMCLR, "plan", *arguments({"machine": MACHINE, **COMMON, **SMALL, **{
+            name.replace("_", "-"): value for name, value in {"data": self.data, **options}.items()
+            if value is not None}}), expect=2)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith("simclr: error: "), done.stderr)
+        for culprit in culprits:
+            self.assertIn(culprit, done.stderr)
+        self.assertEqual(done.stdout, "")
+
+    def check_memory(self, options, ranks):
+        planned, _ = self.plan(options, {"ranks": ranks, "ranks-per-node": ranks})
+        output = self.pretrain(options, ranks)
+        peak = float(re.search(r"peak memory a rank: ([\d.]+) MB", output)[1]) * 1e6
+        memory = planned["memory"]
+        predicted = memory["host_bytes"] + memory["cache_bytes_per_node"]
+        self.assertLess(abs(predicted - peak), 0.1 * peak, f"{predicted / 1e6:.1f} MB, not {peak / 1e6:.1f}")
+        arena = float(re.search(r"activations ([\d.]+) MB", output)[1]) * 1e6
+        self.assertLess(abs(memory["arena_bytes"] - arena), 1e5)
+
+    def test_memory_of_a_small_run(self):
+        self.check_memory(SMALL, 1)
+
+    def test_memory_of_a_middling_run(self):
+        self.check_memory(MIDDLING, 1)
+
+    def test_memory_on_two_ranks(self):
+        self.check_memory({**MIDDLING, "recompute": "blocks"}, 2)
+
+    def test_steps_rates_and_checkpoints(self):
+        options = {**SMALL, "log-every": 1, "keep": 2}
+        planned, text = self.plan(options)
+        self.pretrain(options, steps=9)
+        self.assertEqual(planned["schedule"]["steps"], 9)
+        self.assertIn("3 an epoch, 9 in all", text)
+        rows = [json.loads(line) for line in (self.run_dir / "metrics.jsonl").read_text().splitlines()]
+        self.assertEqual(len(rows), 9)
+        for step, rate in planned["schedule"]["learning_rate"]:
+            self.assertAlmostEqual(rows[step]["learning_rate"], rate, delta=1e-7 * rate + 1e-12)
+        files = list((self.run_dir / "checkpoints").iterdir())
+        self.assertEqual(planned["checkpoint"]["kept"], len(files))
+        for file in files:
+            size = file.stat().st_size
+            self.assertLess(abs(planned["checkpoint"]["bytes"] - size), 0.01 * size)
+
+    def test_refusals(self):
+        self.refused("--batch-size: 16 cannot be divided among 3 ranks", ranks=3)
+        self.refused("--bn-group", ranks=2, bn_group=12)
+        self.refused("more than the 48 images", batch_size=64)
+        self.refused("--data", "--samples", data=None)
+        self.refused("--checkpoint-every-minutes", checkpoint_every_minutes=0, checkpoint_every_epochs=0)
+        self.refused("--cache: device needs a GPU", cache="device")
+        self.refused("fp16 needs a GPU", precision="fp16")
+        self.refused("--precision", precision="fp8")
+        self.refused("--json", "there is no directory", json=self.top / "nowhere" / "plan.json")
+        self.refused("--rnaks", "did you mean 'ranks'", rnaks=3)
+        self.refused("ranks of a node need", "--batch-size", node_memory_gb=0.07)
+        self.refused("--cache", "use --cache none", data=None, samples=10**9, node_memory_gb=1)
+        self.refused("--time-limit-minutes", data=None, samples=10**9, time_limit_minutes=1)
+
+    def test_a_run_directory_of_another_configuration(self):
+        self.pretrain(SMALL)
+        before = sorted((p, p.stat().st_mtime_ns) for p in self.run_dir.rglob("*"))
+        self.refused("--temperature", "a run cannot change it", run_dir=self.run_dir, temperature=0.7)
+        self.refused("holds a run", run_dir=self.run_dir, resume="none")
+        self.plan(SMALL, {"run-dir": self.run_dir})
+        self.assertEqual(sorted((p, p.stat().st_mtime_ns) for p in self.run_dir.rglob("*")), before)
+
+    def test_gpus_are_planned_without_one(self):
+        planned, text = self.plan({"ranks": 16, "batch-size": 32}, {"device": "auto"}, machine="h100")
+        self.assertEqual(planned["precision"], "bf16")
+        self.assertEqual(planned["nodes"], 2)
+        self.assertIn("not measured on a GPU", text)
+        self.assertTrue(planned["memory"]["workspace_is_allowance"])
+
+    def test_this_machine_is_measured_and_kept(self):
+        file = self.top / "machine.json"
+        measured, _ = self.plan(SMALL, {"write-machine": file}, machine="measured")
+        again, _ = self.plan(SMALL, machine=file)
+        self.assertEqual(again["machine"]["origin"], str(file))
+        self.assertGreater(measured["model"]["seconds_step"], 0)
+        # The measured rank may have more cores for its loader than its one thread.
+        for key in ("seconds_compute", "core_seconds_rendering"):
+            self.assertAlmostEqual(again["model"][key], measured["model"][key],
+                                   delta=1e-6 * measured["model"][key])
+
+    def test_more_threads_than_the_machine_has(self):
+        self.refused("--machine", "--write-machine", machine="measured", threads=100000)
+
+
+if __name__ == "__main__":
+    unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[3:]])

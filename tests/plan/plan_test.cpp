@@ -1,0 +1,172 @@
+// Whole plans: counts, scaling, refusals.
+
+#include "simclr/plan/plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+/// The paper's ImageNet run on 64 GPUs.
+PlanRequest paper_run() {
+  PlanRequest request;
+  request.ranks = 64;
+  request.machine = "h100";
+  request.samples = 1281167;
+  return request;
+}
+
+std::string refusal(const PlanRequest& request) {
+  try {
+    make_plan(request);
+  } catch (const RefusedError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+void expect_contains(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text;
+}
+
+TEST(Plan, CountsTheRun) {
+  const RunPlan plan = make_plan(paper_run());
+  EXPECT_EQ(plan.steps_per_epoch, 1281167 / 4096);
+  EXPECT_EQ(plan.steps, 100 * (1281167 / 4096));
+  EXPECT_DOUBLE_EQ(plan.schedule.peak, 0.3 * 4096 / 256);
+  EXPECT_EQ(plan.encoder_parameters, 23508032);  // torchvision's resnet50 without its classifier
+  EXPECT_EQ(plan.nodes(), 8);
+  EXPECT_EQ(plan.config.device.precision, Precision::bf16);
+  EXPECT_EQ(plan.kept_checkpoints, 3);
+  EXPECT_NEAR(plan.memory.saved_per_view, 40.8e6, 0.2e6);
+  EXPECT_NEAR(plan.node_hours(), plan.step.total * 31200 * 8 / 3600, 1e-6);
+  EXPECT_GT(plan.cost.flops, 128 * 24e9);
+}
+
+TEST(Plan, SaysTheSameToPeopleAndPrograms) {
+  const RunPlan plan = make_plan(paper_run());
+  const auto json = nlohmann::json::parse(to_json(plan));
+  EXPECT_EQ(json.at("schedule").at("steps"), plan.steps);
+  EXPECT_EQ(json.at("memory").at("device_bytes"), plan.memory.on_device());
+  EXPECT_EQ(json.at("step").at("traffic").at("batch-norm statistics").at("collectives"), 110);
+  EXPECT_EQ(json.at("strong_scaling").size(), 11U);
+  const std::string text = to_text(plan);
+  expect_contains(text, "31200 in all");
+  expect_contains(text, "not measured on a GPU");
+  expect_contains(text, "110 collectives");
+  expect_contains(text, "(a model)");
+}
+
+void expect_scaling(const std::vector<ScalingRow>& rows) {
+  double rate = 0;
+  double efficiency = 1 + 1e-9;
+  for (const ScalingRow& row : rows) {
+    if (!row.problem.empty()) continue;
+    EXPECT_GT(row.images_per_second, rate) << row.devices;
+    EXPECT_LE(row.efficiency, efficiency) << row.devices;
+    rate = row.images_per_second;
+    efficiency = row.efficiency;
+  }
+  EXPECT_GT(rate, 0);
+}
+
+TEST(Plan, MoreDevicesAreFasterAndLessEfficient) {
+  const RunPlan plan = make_plan(paper_run());
+  expect_scaling(plan.strong);
+  expect_scaling(plan.weak);
+  const ScalingRow& same = plan.strong[6];  // 64 devices
+  EXPECT_EQ(same.devices, 64);
+  EXPECT_DOUBLE_EQ(same.step_seconds, plan.step.total);
+  EXPECT_DOUBLE_EQ(plan.weak[6].step_seconds, plan.step.total);
+  expect_contains(plan.strong[0].problem, "memory");
+}
+
+TEST(Plan, MarksScalingThatIsNotThere) {
+  PlanRequest request = paper_run();
+  request.ranks = 8;
+  request.config.batch_size = 96;
+  request.config.bn_group = "24";
+  request.samples = 1000;
+  const RunPlan plan = make_plan(request);
+  EXPECT_EQ(plan.strong[3].problem, "");
+  expect_contains(plan.strong[6].problem, "does not divide");  // 96 on 64
+  expect_contains(plan.weak[10].problem, "larger than the data");
+}
+
+TEST(Plan, RefusesWhatDoesNotDivideOrFit) {
+  PlanRequest request = paper_run();
+  request.ranks = 60;
+  expect_contains(refusal(request), "--batch-size: 4096 cannot be divided among 60 ranks");
+  request = paper_run();
+  request.config.bn_group = "48";
+  expect_contains(refusal(request), "--bn-group");
+  request = paper_run();
+  request.samples = 4000;
+  expect_contains(refusal(request), "4096 is more than the 4000 images");
+  request = paper_run();
+  request.samples.reset();
+  expect_contains(refusal(request), "--samples");
+  request = paper_run();
+  request.ranks = 0;
+  expect_contains(refusal(request), "--ranks");
+  request = paper_run();
+  request.config.device.choice = DeviceChoice::cpu;
+  expect_contains(refusal(request), "--device: cpu");
+  request = paper_run();
+  request.machine = "nowhere.json";
+  expect_contains(refusal(request), "nowhere.json");
+}
+
+TEST(Plan, NamesWhatWouldFitIntoADevice) {
+  PlanRequest request = paper_run();
+  request.ranks = 4;  // 2048 views a GPU: 84 GB of activations
+  const std::string refused = refusal(request);
+  expect_contains(refused, "--recompute blocks");
+  expect_contains(refused, "--batch-size ");
+  request.config.recompute = Recompute::blocks;
+  EXPECT_EQ(refusal(request), "accepted");
+  request.config.recompute = Recompute::none;
+  const auto at = refused.find("--batch-size ") + std::string("--batch-size ").size();
+  request.config.batch_size = std::stoll(refused.substr(at));
+  EXPECT_LT(request.config.batch_size, 4096);
+  EXPECT_GT(request.config.batch_size, 3000);
+  EXPECT_EQ(refusal(request), "accepted");
+}
+
+TEST(Plan, RefusesACacheThatDoesNotFitANode) {
+  PlanRequest request = paper_run();
+  request.node_memory_gb = 200;
+  expect_contains(refusal(request), "--cache none");
+  request.node_memory_gb = 512;
+  EXPECT_EQ(refusal(request), "accepted");
+  request.node_memory_gb = 200;
+  request.config.cache = CacheMode::none;
+  EXPECT_EQ(refusal(request), "accepted");
+}
+
+TEST(Plan, RefusesARunThatNeverWritesACheckpoint) {
+  PlanRequest request = paper_run();
+  request.config.checkpoint_every_epochs = 0;
+  request.config.checkpoint_every_minutes = 0;
+  expect_contains(refusal(request), "--checkpoint-every-minutes");
+}
+
+TEST(Plan, RefusesATimeLimitBeforeTheFirstCheckpoint) {
+  PlanRequest request = paper_run();
+  request.time_limit_minutes = 5;
+  request.config.checkpoint_every_epochs = 90;
+  expect_contains(refusal(request), "--time-limit-minutes");
+  request.config.stop_before_minutes = 2;
+  EXPECT_EQ(refusal(request), "accepted");
+  request.config.stop_before_minutes.reset();
+  request.config.checkpoint_every_epochs = 1;
+  EXPECT_EQ(refusal(request), "accepted");
+}
+
+}  // namespace
+}  // namespace simclr
