@@ -165,9 +165,7 @@ std::string page(const RunData& run, Pairs pairs) {
 
 void write_report(const fs::path& run_dir, const fs::path& output, Pairs pairs) {
   const RunData run = read_run(run_dir);
-  AtomicFile file(output);
-  file.write(page(run, pairs));
-  file.commit();
+  write_file(output, page(run, pairs));
 }
 
 void refresh_report(const fs::path& run_dir, Pairs pairs) {

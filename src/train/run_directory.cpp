@@ -113,7 +113,7 @@ std::optional<Precision> validate_run_directory(const PretrainConfig& config) {
   }
   const fs::path stored = config.run_dir / "config.cfg";
   if (!fs::exists(stored)) return {};
-  return require_same_run(read_text(stored), stored.string(), config);
+  return require_same_run(read_text_file(stored), stored.string(), config);
 }
 
 std::string configuration_text(const PretrainConfig& config, bool with_run_directory) {
