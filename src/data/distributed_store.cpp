@@ -108,7 +108,7 @@ class DistributedStore final : public ShardStore {
       if (rank == own()) {
         bytes = in_part(extents[i]);
       } else {
-        from[rank].pieces.push_back(bytes);
+        from[rank].pieces.emplace_back(bytes);
         free += bytes.size();
       }
       images.push_back(stored_image(extents[i], bytes.data()));
@@ -121,7 +121,7 @@ class DistributedStore final : public ShardStore {
     for (std::size_t r = 0; r < wanted.size(); ++r) {
       if (r == own()) continue;
       for (const std::int64_t sample : wanted[r]) {
-        if (owner(sample) == own()) to[r].pieces.push_back(in_part(set_.extent(sample)));
+        if (owner(sample) == own()) to[r].pieces.emplace_back(in_part(set_.extent(sample)));
       }
     }
     return numbered(std::move(to));
