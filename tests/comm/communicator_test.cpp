@@ -121,7 +121,9 @@ TEST_F(CommunicatorTest, ANodesRanksSeeTheSameMemory) {
 }
 
 std::vector<std::byte> filled(std::size_t bytes, int value) {
-  return std::vector<std::byte>(bytes, static_cast<std::byte>(value));
+  std::vector<std::byte> block(bytes);
+  std::fill(block.begin(), block.end(), static_cast<std::byte>(value));
+  return block;
 }
 
 void finish(Exchange& exchange) {
@@ -139,6 +141,7 @@ TEST_F(CommunicatorTest, MessagesAreGatheredAndScatteredInTheOrderOfTheirStart) 
   std::vector<std::vector<std::byte>> endings;
   std::vector<std::vector<std::byte>> heads(static_cast<std::size_t>(2 * size), filled(13, 255));
   std::vector<std::vector<std::byte>> tails(static_cast<std::size_t>(2 * size), filled(39994, 255));
+  endings.reserve(static_cast<std::size_t>(size));
   for (int peer = 0; peer < size; ++peer) endings.push_back(filled(7, 100 + peer));
   for (std::size_t round = 0; round < 2; ++round) {
     std::vector<OutgoingMessage> send;
