@@ -51,18 +51,19 @@ for state in untrained trained; do
   checkpoint="$out/run"
   [ "$state" = untrained ] && checkpoint="$out/run/checkpoints/step-0000000000.h5"
   mpirun -n 2 "$simclr" linear-eval --protocol cached --checkpoint "$checkpoint" \
-    --train-data "$out/train" --test-data "$out/test" --output "$out/linear-$state.json"
+    --train-data "$out/train" --test-data "$out/test" --name "linear-$state"
   mpirun -n 2 "$simclr" knn --checkpoint "$checkpoint" \
-    --train-data "$out/train" --test-data "$out/test" --output "$out/knn-$state.json"
+    --train-data "$out/train" --test-data "$out/test" --name "knn-$state"
 done
 
 say "done"
-top1() { "$python" -c 'import json, sys; print("%.2f" % (100 * json.load(open(sys.argv[1]))["top1"]))' "$1"; }
+top1() { "$python" -c 'import json, sys; print("%.2f" % (100 * json.load(open(sys.argv[1]))["top1"]))' "$out/run/eval/$1.json"; }
 echo "top-1 on 10,000 test images, %"
 printf '%-14s %10s %10s\n' "" untrained trained
-printf '%-14s %10s %10s\n' linear-cached "$(top1 "$out/linear-untrained.json")" "$(top1 "$out/linear-trained.json")"
-printf '%-14s %10s %10s\n' kNN "$(top1 "$out/knn-untrained.json")" "$(top1 "$out/knn-trained.json")"
+printf '%-14s %10s %10s\n' linear-cached "$(top1 linear-untrained)" "$(top1 linear-trained)"
+printf '%-14s %10s %10s\n' kNN "$(top1 knn-untrained)" "$(top1 knn-trained)"
 echo
-echo "look at: $out/augmented-pairs.png  augmented pairs, as the encoder sees them"
+echo "look at: $out/run/report.html      curves, evaluations, augmented pairs and settings on one page"
+echo "         $out/augmented-pairs.png  augmented pairs, as the encoder sees them"
 echo "         $out/run/loss.png         the loss curve"
 echo "         $out/run/metrics.jsonl    every logged step"

@@ -110,7 +110,7 @@ std::string curves(const Chart& chart, const std::vector<std::vector<double>>& d
                        path_data(chart, drawn[s], frame, shown));
     if (shown.size() > kMostDots) continue;
     for (const std::size_t i : shown) {
-      svg += fmt::format("<circle class=\"s{}\" cx=\"{:.2f}\" cy=\"{:.2f}\" r=\"2.5\"/>", s,
+      svg += fmt::format(R"(<circle class="s{}" cx="{:.2f}" cy="{:.2f}" r="2.5"/>)", s,
                          frame.left(chart.steps[i]), frame.top(drawn[s][i]));
     }
     svg += "\n";

@@ -35,8 +35,8 @@ TEST(MetricsTable, HoldsColumnsWithGaps) {
 
 TEST(MetricsTable, ARowCutInTheMiddleEndsIt) {
   for (const char* cut :
-       {"{\"step\":2,\"lo", "{\"step\":2", "{", "{\"loss\":1}", "3", "[1]", "\n"}) {
-    const MetricsTable table = table_of(std::string("{\"step\":1,\"loss\":4}\n") + cut);
+       {R"({"step":2,"lo)", R"({"step":2)", "{", R"({"loss":1})", "3", "[1]", "\n"}) {
+    const MetricsTable table = table_of(std::string(R"({"step":1,"loss":4})") + "\n" + cut);
     EXPECT_EQ(table.rows(), 1U) << cut;
     EXPECT_EQ(table.column("loss"), std::vector<double>{4}) << cut;
   }
