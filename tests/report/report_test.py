@@ -188,6 +188,22 @@ class ReportTest(TrainingTest):
             self.assertIn("None yet", page.text["evaluation"])
             self.assertIn("knn.json is there but cannot be read", (self.run_dir / "report.html").read_text())
 
+    def test_a_run_on_gpus_shows_what_its_metrics_have(self):
+        self.pretrain(max_steps=3)
+        rows = self.rows()
+        for row in rows:
+            for phase in ("forward", "backward", "update"):
+                del row[f"seconds_{phase}"]
+            row.update(loss_scale=1024.0, skipped_steps=row["step"], seconds_read=0.5, bytes_read=3e6 * row["step"])
+        (self.run_dir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        self.report(self.run_dir)
+        page = self.page()
+        for chart, tip in (("loss-scale", "loss scale 1024"), ("skipped", "skipped 3"),
+                           ("reading", "reading thread 0.5 s"), ("moved", "from files 9 MB")):
+            self.assertIn(f"step 3\n{tip}", page.tips[chart][-1])
+        names = [line.rsplit(" ", 2)[0] for line in page.tips["phases"][-1].split("\n")[1:]]
+        self.assertEqual(names, ["waiting for data", "checkpoint", "computing"])
+
     def test_a_failed_run_has_a_page(self):
         self.pretrain(2, expect=1, optimizer="sgd", learning_rate=1e30, warmup_epochs=0)
         page = self.page()
