@@ -55,7 +55,7 @@ void AtomicFile::commit() {
 }
 
 void AtomicFile::fail_with(std::string_view action) const {
-  fail("cannot {} {}: {}", action, target_.string(),
+  fail_for(Cause::io, "cannot {} {}: {}", action, target_.string(),
        std::error_code(errno, std::generic_category()).message());
 }
 

@@ -100,11 +100,11 @@ void Handle::close(std::string_view what) {
 }
 
 void check(herr_t status, std::string_view what) {
-  if (status < 0) fail("{}: {}", what, last_message());
+  if (status < 0) fail_for(Cause::io, "{}: {}", what, last_message());
 }
 
 Handle own(hid_t id, Handle::Close closer, std::string_view what) {
-  if (id < 0) fail("{}: {}", what, last_message());
+  if (id < 0) fail_for(Cause::io, "{}: {}", what, last_message());
   return {id, closer};
 }
 
@@ -141,11 +141,11 @@ Handle create_file(const std::filesystem::path& path) {
 
 void sync_to_disk(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) fail("{}: cannot be opened: {}", path.string(), std::strerror(errno));
+  if (descriptor < 0) fail_for(Cause::io, "{}: cannot be opened: {}", path.string(), std::strerror(errno));
   const int status = ::fsync(descriptor);
   const int error = errno;
   ::close(descriptor);
-  if (status != 0) fail("{}: cannot be synced to disk: {}", path.string(), std::strerror(error));
+  if (status != 0) fail_for(Cause::io, "{}: cannot be synced to disk: {}", path.string(), std::strerror(error));
 }
 
 // ---- datasets

@@ -13,7 +13,7 @@ namespace simclr {
 ShardReader::ShardReader(const ShardDescription& shard) : shard_(&shard) {
   if (shard.file_offset) {
     descriptor_ = ::open(shard.path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor_ < 0) fail("{}: cannot be opened: {}", shard.path.string(), strerror(errno));
+    if (descriptor_ < 0) fail_for(Cause::io, "{}: cannot be opened: {}", shard.path.string(), strerror(errno));
   } else {
     file_ = h5::open_file(shard.path);
     dataset_ = h5::open_dataset(file_, shard.pixels_name());
@@ -55,7 +55,7 @@ void ShardReader::read(std::int64_t first, std::int64_t count, std::span<std::by
   while (!out.empty()) {
     const ssize_t got = ::pread(descriptor_, out.data(), out.size(), position);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("{}: cannot be read: {}", shard_->path.string(), strerror(errno));
+    if (got < 0) fail_for(Cause::io, "{}: cannot be read: {}", shard_->path.string(), strerror(errno));
     if (got == 0) fail("{}: ends at byte {}; was it changed?", shard_->path.string(), position);
     out = out.subspan(static_cast<std::size_t>(got));
     position += got;

@@ -32,7 +32,7 @@ MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) : file_(f
     rewritten.commit();
   }
   out_.open(file, std::ios::app);
-  if (!out_) fail("cannot write {}", file.string());
+  if (!out_) fail_for(Cause::io, "cannot write {}", file.string());
 }
 
 void MetricsFile::append(const MetricsRow& row) {
@@ -56,7 +56,7 @@ void MetricsFile::append(const MetricsRow& row) {
     json["skipped_steps"] = row.loss_scaling->skipped_steps;
   }
   out_ << json.dump() << '\n' << std::flush;
-  if (!out_) fail("cannot write {}: is the disk full?", file_.string());
+  if (!out_) fail_for(Cause::io, "cannot write {}: is the disk full?", file_.string());
 }
 
 }  // namespace simclr
