@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "shard_file.hpp"
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {
@@ -59,6 +60,7 @@ void ShardReader::read(std::int64_t first, std::int64_t count, std::span<std::by
     if (got == 0) fail("{}: ends at byte {}; was it changed?", shard_->path.string(), position);
     out = out.subspan(static_cast<std::size_t>(got));
     position += got;
+    activity().move();
   }
 }
 

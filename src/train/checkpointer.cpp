@@ -4,6 +4,7 @@
 
 #include "run_directory.hpp"
 #include "simclr/core/log.hpp"
+#include "weights_check.hpp"
 
 namespace simclr {
 
@@ -30,8 +31,22 @@ bool Checkpointer::due_by_time() const {
   return passed.count() > config_.checkpoint_every_minutes * 60;
 }
 
-void Checkpointer::write(const Trainer& trainer, std::int64_t step) {
+std::optional<std::int64_t> Checkpointer::newest_up_to(std::int64_t step) const {
+  std::optional<std::int64_t> newest;
+  for (const CheckpointFile& file : list_checkpoints(directory_)) {
+    if (file.step <= step) newest = file.step;
+  }
+  return newest;
+}
+
+std::optional<std::int64_t> Checkpointer::fall_back_to(std::int64_t healthy_until) const {
+  set_aside_after(directory_, healthy_until, "is of the diverged run");
+  return newest_up_to(healthy_until);
+}
+
+void Checkpointer::write(const Trainer& trainer, std::int64_t step, std::int64_t healthy_until) {
   if (std::exchange(last_written_, step) == step) return;
+  require_equal_weights(trainer.executor(), step, world_);
   on_root(world_, [&] {
     Checkpoint checkpoint = trainer.state();
     checkpoint.step = step;
@@ -41,7 +56,9 @@ void Checkpointer::write(const Trainer& trainer, std::int64_t step) {
     checkpoint.model = to_json(config_.model());
     const std::filesystem::path file = checkpoint_path(directory_, step);
     write_checkpoint(file, checkpoint);
-    prune_checkpoints(directory_, config_.keep, [&](std::int64_t s) { return pinned(s); });
+    const auto spared = newest_up_to(healthy_until);
+    prune_checkpoints(directory_, config_.keep,
+                      [&](std::int64_t s) { return pinned(s) || (healthy_until < step && s == spared); });
     log::info("checkpoint {}", file.string());
   });
   last_time_ = std::chrono::steady_clock::now();

@@ -31,7 +31,7 @@ TEST(Environment, IsReadBackFromTheRunThatACheckpointLiesIn) {
   const auto read = environment_of(run / "checkpoints" / "step-0000000001.h5");
   fs::remove_all(run);
   ASSERT_TRUE(read);
-  EXPECT_EQ(what_changed(written, *read), "");
+  EXPECT_EQ(what_changed(written, *read).text, "");
   EXPECT_EQ(read->build.version, "0.2.0");
   EXPECT_EQ(read->threads, 3);
   EXPECT_EQ(read->device, "cpu");
@@ -47,7 +47,7 @@ TEST(Environment, IsUnknownWhereThereIsNone) {
 TEST(Environment, SaysWhatChanged) {
   const Environment cpu = environment("cpu", {});
   Environment gpu = environment("cuda", {{"a", "1"}, {"b", "1"}});
-  EXPECT_EQ(what_changed(cpu, cpu), "");
+  EXPECT_EQ(what_changed(cpu, cpu).text, "");
   EXPECT_EQ(what_changed(cpu, gpu),
             "device cpu -> cuda, model cpu model -> cuda model, "
             "libraries cpu library 1.0 -> cuda library 1.0");

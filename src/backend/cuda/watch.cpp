@@ -30,11 +30,11 @@ bool has_finished(cudaStream_t stream) {
 
 void Watch::wait(cudaStream_t stream) {
   if (watched_.empty()) return check(cudaStreamSynchronize(stream), "wait for the device");
-  const Waiting waiting("the device");
   wait_until([stream] { return has_finished(stream); });
 }
 
 void Watch::wait_until(const std::function<bool()>& done) {
+  const Waiting waiting("the device");
   const auto start = Clock::now();
   while (!done()) {
     check_on_watched();
