@@ -31,17 +31,25 @@ bool Checkpointer::due_by_time() const {
   return passed.count() > config_.checkpoint_every_minutes * 60;
 }
 
-std::optional<std::int64_t> Checkpointer::newest_up_to(std::int64_t step) const {
-  std::optional<std::int64_t> newest;
-  for (const CheckpointFile& file : list_checkpoints(directory_)) {
-    if (file.step <= step) newest = file.step;
-  }
-  return newest;
-}
-
 std::optional<std::int64_t> Checkpointer::fall_back_to(std::int64_t healthy_until) const {
   set_aside_after(directory_, healthy_until, "is of the diverged run");
-  return newest_up_to(healthy_until);
+  const std::vector<CheckpointFile> left = list_checkpoints(directory_);
+  return left.empty() ? std::nullopt : std::optional(left.back().step);
+}
+
+/// As healthy_until moves on there is always a checkpoint before it: the oldest one after it stays
+/// until it is itself before it.
+void Checkpointer::prune(std::int64_t healthy_until) const {
+  std::vector<std::int64_t> spared;
+  if (config_.divergence_steps > 0) {
+    const std::vector<CheckpointFile> files = list_checkpoints(directory_);
+    const auto next = std::ranges::find_if(
+        files, [&](const CheckpointFile& file) { return file.step > healthy_until; });
+    if (next != files.begin()) spared.push_back(std::prev(next)->step);
+    if (next != files.end()) spared.push_back(next->step);
+  }
+  prune_checkpoints(
+      directory_, config_.keep, [&](std::int64_t step) { return pinned(step); }, spared);
 }
 
 void Checkpointer::write(const Trainer& trainer, std::int64_t step, std::int64_t healthy_until) {
@@ -56,9 +64,7 @@ void Checkpointer::write(const Trainer& trainer, std::int64_t step, std::int64_t
     checkpoint.model = to_json(config_.model());
     const std::filesystem::path file = checkpoint_path(directory_, step);
     write_checkpoint(file, checkpoint);
-    const auto spared = newest_up_to(healthy_until);
-    prune_checkpoints(directory_, config_.keep,
-                      [&](std::int64_t s) { return pinned(s) || (healthy_until < step && s == spared); });
+    prune(healthy_until);
     log::info("checkpoint {}", file.string());
   });
   last_time_ = std::chrono::steady_clock::now();

@@ -22,10 +22,11 @@ class Checkpointer {
   /// Whether --checkpoint-every-minutes have passed, by this rank's clock.
   [[nodiscard]] bool due_by_time() const;
 
-  /// Collective. A step that has been written by this process is not written again. The newest one
-  /// up to `healthy_until` is not deleted, however many newer ones there are. When the ranks' weights
-  /// differ, or the checkpoint cannot be written (full disk), every rank throws Error, and the older
-  /// ones are as they were.
+  /// Collective. A step that has been written by this process is not written again. Up to two older
+  /// ones are kept beyond --keep (unless --divergence-steps is 0): the newest up to `healthy_until`,
+  /// for a run that turns out to have diverged, and the one that will take its place. When the
+  /// ranks' weights differ, or the checkpoint cannot be written (full disk), every rank throws Error,
+  /// and the older ones are as they were.
   void write(const Trainer& trainer, std::int64_t step, std::int64_t healthy_until);
 
   /// On rank 0: checkpoints of later steps are no longer this run's. The newest step that is left.
@@ -33,7 +34,7 @@ class Checkpointer {
 
  private:
   [[nodiscard]] bool pinned(std::int64_t step) const;
-  [[nodiscard]] std::optional<std::int64_t> newest_up_to(std::int64_t step) const;
+  void prune(std::int64_t healthy_until) const;
 
   const PretrainConfig& config_;
   std::filesystem::path directory_;

@@ -36,7 +36,7 @@ void DivergenceWatch::add(std::int64_t step, double loss) {
 bool DivergenceWatch::diverged() const { return steps_ > 0 && step_ - skilled_at_ >= steps_; }
 
 std::int64_t DivergenceWatch::healthy_until() const {
-  return good_at_ == step_ ? step_ : std::max<std::int64_t>(0, good_at_ - kLag);
+  return std::max<std::int64_t>(0, good_at_ - kLag);
 }
 
 std::string DivergenceWatch::reason() const {

@@ -25,7 +25,7 @@ class DivergenceWatch {
   /// The run goes on after this step; what came before is unknown but for what has been added.
   void go_on_after(std::int64_t step) { step_ = step; }
   [[nodiscard]] bool diverged() const;
-  /// The last step before anything was amiss: checkpoints up to it are good in any case.
+  /// A step before anything was amiss, whatever comes to light later: about 74 steps ago, or earlier.
   [[nodiscard]] std::int64_t healthy_until() const;
   /// Why it has diverged.
   [[nodiscard]] std::string reason() const;

@@ -11,6 +11,7 @@ namespace {
 
 /// For a connection to say who it is.
 constexpr double kPatienceWithStrangers = 10;
+constexpr double kBeatsThatMayBeLate = 3;
 
 }  // namespace
 
@@ -87,24 +88,24 @@ void Monitor::beat() {
                                        failing.rank, failing.host, to_text(failing.at))},
             {});
   }
-  look_for_lost_ranks();
+  if (look_for_lost_ranks()) return;
+  const double news_seconds = kBeatsThatMayBeLate * terms().period_seconds();
   if (const auto fault =
-          lost_since_ ? std::nullopt
-                      : stalled_fault(ranks_, now(), terms().options.timeout_seconds)) {
+          stalled_fault(ranks_, now(), terms().options.timeout_seconds, news_seconds)) {
     send_to_all(FrameKind::abort);
     end_job(*fault, on_fault_);
   }
 }
 
 /// The ranks of a node are lost one shortly after the other, and all are to be named.
-void Monitor::look_for_lost_ranks() {
+bool Monitor::look_for_lost_ranks() {
   const auto lost = lost_ranks(ranks_, now(), terms().options.silence_seconds);
   if (lost.empty()) {
     lost_since_.reset();
-    return;
+    return false;
   }
   if (!lost_since_) lost_since_ = now();
-  if (now() - *lost_since_ < terms().period_seconds()) return;
+  if (now() - *lost_since_ < terms().period_seconds()) return true;
   send_to_all(FrameKind::abort);
   end_job(lost_fault(lost, now()), on_fault_);
 }

@@ -29,7 +29,8 @@ class Monitor final : public WatchLoop {
   /// False when it is to be shown the door.
   bool admit(Stranger& stranger);
   void receive_from(std::size_t rank);
-  void look_for_lost_ranks();
+  /// Whether there are some, who are to be named shortly.
+  bool look_for_lost_ranks();
   void send_to_all(FrameKind kind) const;
 
   std::optional<Listener> listener_;

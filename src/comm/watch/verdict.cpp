@@ -69,11 +69,11 @@ Fault lost_fault(const Ranks& lost, double now) {
 }
 
 std::optional<Fault> stalled_fault(const std::vector<RankRecord>& ranks, double now,
-                                   double timeout_seconds) {
+                                   double timeout_seconds, double news_seconds) {
   Ranks present;
   for (const RankRecord& rank : ranks) {
     if (rank.state != State::present) continue;
-    if (now - rank.moved <= timeout_seconds) return {};
+    if (now - rank.moved <= timeout_seconds || now - rank.heard > news_seconds) return {};
     present.push_back(&rank);
   }
   if (present.empty()) return {};
