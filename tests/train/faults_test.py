@@ -38,6 +38,7 @@ class FaultsTest(TrainingTest):
     def assert_stopped_rank_ends_the_job(self, ranks, stopped):
         process = self.start(ranks, epochs=100000, timeout_seconds=5, checkpoint_every_epochs=2)
         self.wait_for_step(process, 14)
+        time.sleep(1.5)  # more than a heartbeat
         os.kill(self.ranks_of(process)[stopped], signal.SIGSTOP)
         start = time.monotonic()
         _, errors = process.communicate(timeout=60)
