@@ -302,12 +302,13 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
   const Cause cause = cause_of(error);
   // Whoever lost the connection does not know to whom: the watchdog does, or will.
   if (cause == Cause::lost_rank) watchdog.await_verdict();
+  std::string message = error.what();
   try {
-    state.end(RunStatus::failed, cause, error.what());
+    state.end(RunStatus::failed, cause, message);
   } catch (const std::exception& second) {
-    log::error("{}", second.what());
+    message += fmt::format("; state.json stays as it was: {}", second.what());
   }
-  throw Error(error.what(), cause);
+  throw Error(message, cause);
 }
 
 }  // namespace

@@ -29,10 +29,6 @@ class FaultsTest(TrainingTest):
         children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
         return {rank_of(pid): int(pid) for pid in children.stdout.split()}
 
-    def assert_state(self, **expected):
-        state = self.state()
-        self.assertEqual({name: state[name] for name in expected}, expected, state)
-
     # ---- ranks ------------------------------------------------------------------------------------
 
     def assert_stopped_rank_ends_the_job(self, ranks, stopped):
