@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "memory_shortage.hpp"
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {
@@ -108,7 +109,8 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
                           .gradient_lane = communicators.gradient_lane};
   std::vector<std::unique_ptr<Step>> steps;
   steps.reserve(program_.ops.size());
-  std::vector<std::string> names;
+  auto op_names = std::make_shared<std::vector<std::string>>();
+  std::vector<std::string>& names = *op_names;
   names.reserve(program_.ops.size());
   for (std::size_t op = 0; op < program_.ops.size(); ++op) {
     names.push_back(describe(program_, op));
@@ -119,7 +121,8 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
       throw explain_shortage(error, names.back(), held_bytes, demand);
     }
   }
-  runner_ = backend.make_runner(std::move(steps), std::move(names));
+  op_names_ = op_names;
+  runner_ = backend.make_runner(std::move(steps), names);
 }
 
 MemoryReport Executor::memory() const { return report_memory(program_, plan_, workspace_.bytes()); }
@@ -187,7 +190,19 @@ bool Executor::all_finite(Storage storage) const {
   return backend_->all_finite(found->second.data(), count);
 }
 
-void Executor::run(std::size_t begin, std::size_t end) { runner_->run(begin, end); }
+std::uint64_t Executor::hash(Storage storage) const {
+  const auto found = flat_.find(storage);
+  if (found == flat_.end()) fail("the program has no such flat buffer");
+  const auto count = static_cast<std::size_t>(flat_info(storage).shape.elements());
+  return backend_->hash(found->second.data(), count);
+}
+
+bool Executor::holds(Storage storage) const { return flat_.contains(storage); }
+
+void Executor::run(std::size_t begin, std::size_t end) {
+  activity().run_program(op_names_);
+  runner_->run(begin, end);
+}
 
 void Executor::run_traced(std::size_t begin, std::size_t end,
                           const std::function<void(const TensorTrace&)>& report) {

@@ -9,23 +9,30 @@ namespace {
 
 enum class Outcome : char { done, refused, failed };
 
+/// An outcome as sent: itself, the cause, the message.
+std::string coded(Outcome outcome, Cause cause = Cause::none, const std::string& message = "") {
+  return std::string{static_cast<char>(outcome), static_cast<char>(cause)} + message;
+}
+
 }  // namespace
 
 void on_root(Communicator& comm, const std::function<void()>& work) {
-  std::string outcome(1, static_cast<char>(Outcome::done));
+  std::string outcome = coded(Outcome::done);
   if (comm.rank() == 0) {
     try {
       work();
     } catch (const RefusedError& error) {
-      outcome = static_cast<char>(Outcome::refused) + std::string(error.what());
+      outcome = coded(Outcome::refused, error.cause(), error.what());
     } catch (const std::exception& error) {
-      outcome = static_cast<char>(Outcome::failed) + std::string(error.what());
+      outcome = coded(Outcome::failed, cause_of(error), error.what());
     }
   }
   outcome = broadcast_text(comm, outcome);
-  const std::string message = outcome.substr(1);
-  if (outcome.front() == static_cast<char>(Outcome::refused)) throw RefusedError(message);
-  if (outcome.front() == static_cast<char>(Outcome::failed)) throw Error(message);
+  const auto kind = static_cast<Outcome>(outcome.at(0));
+  const auto cause = static_cast<Cause>(outcome.at(1));
+  const std::string message = outcome.substr(2);
+  if (kind == Outcome::refused) throw RefusedError(message, cause);
+  if (kind == Outcome::failed) throw Error(message, cause);
 }
 
 bool any_rank(Communicator& comm, bool flag) {

@@ -11,12 +11,13 @@
 namespace simclr {
 
 /// Turns an MPI error code into an Error that names the call.
-inline void mpi_check(int code, std::string_view call) {
+inline void mpi_check(int code, std::string_view call, Cause cause = Cause::error) {
   if (code == MPI_SUCCESS) return;
   std::array<char, MPI_MAX_ERROR_STRING> text{};
   int length = 0;
   MPI_Error_string(code, text.data(), &length);
-  fail("{} failed: {}", call, std::string_view(text.data(), static_cast<std::size_t>(length)));
+  fail_for(cause, "{} failed: {}", call,
+           std::string_view(text.data(), static_cast<std::size_t>(length)));
 }
 
 /// Whether MPI calls are possible now.

@@ -5,6 +5,7 @@
 
 #include "mpi_check.hpp"
 #include "simclr/comm/session.hpp"
+#include "simclr/core/activity.hpp"
 
 namespace simclr {
 namespace {
@@ -54,6 +55,13 @@ void in_messages(std::size_t count, Piece&& piece) {
   }
 }
 
+/// A message that does not get through: the other end is lost, or the way there.
+template <class Call>
+void communicate(const char* name, const Call& call) {
+  const Waiting waiting(name);
+  mpi_check(call(), name, Cause::lost_rank);
+}
+
 std::byte* at(const BufferSpan& buffer, std::size_t element) {
   return static_cast<std::byte*>(buffer.data) + element * size_in_bytes(buffer.dtype);
 }
@@ -73,20 +81,24 @@ MpiCommunicator::~MpiCommunicator() {
   MPI_Comm_free(&comm_);
 }
 
-void MpiCommunicator::barrier() { mpi_check(MPI_Barrier(comm_), "MPI_Barrier"); }
+void MpiCommunicator::barrier() {
+  communicate("MPI_Barrier", [&] { return MPI_Barrier(comm_); });
+}
 
 void MpiCommunicator::broadcast(BufferSpan buffer, int root) {
   const BufferSpan bytes{buffer.data, buffer.bytes(), DType::u8};
   in_messages(bytes.count, [&](std::size_t first, int count) {
-    mpi_check(MPI_Bcast(at(bytes, first), count, MPI_BYTE, root, comm_), "MPI_Bcast");
+    communicate("MPI_Bcast",
+                [&] { return MPI_Bcast(at(bytes, first), count, MPI_BYTE, root, comm_); });
   });
 }
 
 void MpiCommunicator::all_reduce(BufferSpan buffer, Reduction reduction) {
   in_messages(buffer.count, [&](std::size_t first, int count) {
-    mpi_check(MPI_Allreduce(MPI_IN_PLACE, at(buffer, first), count, mpi_type(buffer.dtype),
-                            mpi_operation(reduction), comm_),
-              "MPI_Allreduce");
+    communicate("MPI_Allreduce", [&] {
+      return MPI_Allreduce(MPI_IN_PLACE, at(buffer, first), count, mpi_type(buffer.dtype),
+                           mpi_operation(reduction), comm_);
+    });
   });
   if (reduction != Reduction::mean) return;
   if (buffer.dtype == DType::f32) return divide<float>(buffer, size_);
@@ -100,8 +112,9 @@ void MpiCommunicator::all_gather(ConstBufferSpan send, BufferSpan receive) {
   const BufferSpan bytes{receive.data, receive.bytes(), DType::u8};
   if (send.bytes() <= kMostPerMessage) {
     const auto count = static_cast<int>(send.bytes());
-    mpi_check(MPI_Allgather(send.data, count, MPI_BYTE, bytes.data, count, MPI_BYTE, comm_),
-              "MPI_Allgather");
+    communicate("MPI_Allgather", [&] {
+      return MPI_Allgather(send.data, count, MPI_BYTE, bytes.data, count, MPI_BYTE, comm_);
+    });
     return;
   }
   const auto* own = static_cast<const std::byte*>(send.data);
@@ -117,7 +130,7 @@ void MpiCommunicator::start_all_reduce(BufferSpan buffer) {
     MPI_Request request = MPI_REQUEST_NULL;
     mpi_check(MPI_Iallreduce(MPI_IN_PLACE, at(buffer, first), count, mpi_type(buffer.dtype),
                              MPI_SUM, comm_, &request),
-              "MPI_Iallreduce");
+              "MPI_Iallreduce", Cause::lost_rank);
     pending_.push_back(request);
   });
 }
@@ -127,26 +140,27 @@ void MpiCommunicator::progress() {
   int done = 0;
   mpi_check(
       MPI_Testall(static_cast<int>(pending_.size()), pending_.data(), &done, MPI_STATUSES_IGNORE),
-      "MPI_Testall");
+      "MPI_Testall", Cause::lost_rank);
   if (done != 0) pending_.clear();
 }
 
 void MpiCommunicator::wait_for_all() {
   if (pending_.empty()) return;
-  mpi_check(MPI_Waitall(static_cast<int>(pending_.size()), pending_.data(), MPI_STATUSES_IGNORE),
-            "MPI_Waitall");
+  communicate("MPI_Waitall", [&] {
+    return MPI_Waitall(static_cast<int>(pending_.size()), pending_.data(), MPI_STATUSES_IGNORE);
+  });
   pending_.clear();
 }
 
 std::unique_ptr<Communicator> MpiCommunicator::duplicate() {
   MPI_Comm copy = MPI_COMM_NULL;
-  mpi_check(MPI_Comm_dup(comm_, &copy), "MPI_Comm_dup");
+  communicate("MPI_Comm_dup", [&] { return MPI_Comm_dup(comm_, &copy); });
   return std::make_unique<MpiCommunicator>(copy);
 }
 
 std::unique_ptr<Communicator> MpiCommunicator::split(int color) {
   MPI_Comm part = MPI_COMM_NULL;
-  mpi_check(MPI_Comm_split(comm_, color, rank_, &part), "MPI_Comm_split");
+  communicate("MPI_Comm_split", [&] { return MPI_Comm_split(comm_, color, rank_, &part); });
   return std::make_unique<MpiCommunicator>(part);
 }
 

@@ -7,12 +7,14 @@
 #include "mpi_check.hpp"
 #include "mpi_communicator.hpp"
 #include "simclr/comm/session.hpp"
+#include "simclr/core/activity.hpp"
 
 namespace simclr {
 namespace {
 
 MPI_Comm split_by_node(const MpiCommunicator& world) {
   MPI_Comm node = MPI_COMM_NULL;
+  const Waiting waiting("MPI_Comm_split_type");
   mpi_check(
       MPI_Comm_split_type(world.handle(), MPI_COMM_TYPE_SHARED, world.rank(), MPI_INFO_NULL, &node),
       "MPI_Comm_split_type");

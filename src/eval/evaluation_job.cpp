@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
@@ -90,6 +91,7 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
 EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
     : config_(validated(config)),
       world_(&world),
+      watchdog_(watch_ranks(config.device, world)),
       encoder_(config.checkpoint, world),
       threads_(compute_threads(config.device, world)),
       backend_(make_backend(config.device, threads_, world)),
@@ -97,6 +99,7 @@ EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
 
 std::unique_ptr<SampleStore> EncoderJob::open(const fs::path& data, std::int64_t batch_samples) {
   if (!std::exchange(begun_, true)) report_device(config_.device, *backend_);
+  activity().begin("reading a data set");
   auto store = open_sample_store(data, config_.cache, *world_, threads_, batch_samples);
   log::info("data: {}", store->description());
   return store;
@@ -105,6 +108,7 @@ std::unique_ptr<SampleStore> EncoderJob::open(const fs::path& data, std::int64_t
 ExtractedFeatures EncoderJob::features(const fs::path& data, bool with_head) {
   const auto store = open(data, config_.feature_batch);
   log::info("features of {} samples of {}", store->info().samples, data.string());
+  activity().begin("computing features");
   return extract_features(encoder_, *store,
                           {.batch_size = config_.feature_batch,
                            .activations = activations(),

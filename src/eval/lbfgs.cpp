@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {
@@ -72,6 +73,7 @@ struct Iterate {
 };
 
 Iterate evaluate(const Objective& objective, std::vector<double> point) {
+  activity().move();
   Iterate result{std::move(point), {}, 0};
   result.gradient.resize(result.point.size());
   result.objective = objective(result.point, result.gradient);

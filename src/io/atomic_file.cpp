@@ -6,7 +6,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/host_name.hpp"
 #include "simclr/io/retry.hpp"
 
 namespace simclr {
@@ -24,7 +26,7 @@ void sync_directory(const std::filesystem::path& directory) {
 
 AtomicFile::AtomicFile(std::filesystem::path target)
     : target_(std::move(target)),
-      temporary_(fmt::format("{}.tmp-{}", target_.string(), ::getpid())) {
+      temporary_(fmt::format("{}.tmp-{}-{}", target_.string(), host_name(), ::getpid())) {
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor_ < 0) fail_with("create");
 }
@@ -41,6 +43,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) fail_with("write");
     bytes = bytes.subspan(static_cast<std::size_t>(written));
+    activity().move();
   }
 }
 

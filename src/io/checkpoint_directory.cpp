@@ -75,11 +75,13 @@ FoundCheckpoint open_checkpoint(const fs::path& run_or_file) {
 }
 
 void prune_checkpoints(const fs::path& directory, int keep,
-                       const std::function<bool(std::int64_t step)>& pinned) {
+                       const std::function<bool(std::int64_t step)>& pinned,
+                       const std::vector<std::int64_t>& spared) {
   std::vector<CheckpointFile> files = list_checkpoints(directory);
   std::erase_if(files, [&](const CheckpointFile& f) { return pinned(f.step); });
   const auto kept = static_cast<std::size_t>(keep);
   for (std::size_t i = 0; i + kept < files.size(); ++i) {
+    if (std::ranges::find(spared, files[i].step) != spared.end()) continue;
     std::error_code error;
     if (!fs::remove(files[i].path, error)) {
       log::warning("cannot delete the old checkpoint {}: {}", files[i].path.string(),

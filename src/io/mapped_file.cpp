@@ -14,7 +14,8 @@ namespace simclr {
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) fail("{}: cannot be opened: {}", path.string(), std::strerror(errno));
+  if (descriptor < 0)
+    fail_for(Cause::io, "{}: cannot be opened: {}", path.string(), std::strerror(errno));
   struct stat status {};
   void* memory = nullptr;
   int error = ::fstat(descriptor, &status) != 0 ? errno : 0;
@@ -24,7 +25,8 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
     if (memory == MAP_FAILED) error = errno;
   }
   ::close(descriptor);
-  if (error != 0) fail("{}: cannot be read: {}", path.string(), std::strerror(error));
+  if (error != 0)
+    fail_for(Cause::io, "{}: cannot be read: {}", path.string(), std::strerror(error));
   if (memory != nullptr) bytes_ = {static_cast<const std::byte*>(memory), size};
 }
 

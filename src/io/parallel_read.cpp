@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "hdf5.hpp"
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {
@@ -44,6 +45,7 @@ void read_rounds(const h5::Handle& dataset, const h5::Handle& transfer, Range mi
     const std::uint64_t end = mine.count * (r + 1) / rounds;
     h5::read_rows(dataset, H5T_NATIVE_UINT8, mine.first + begin, end - begin,
                   out.data() + begin * row_bytes, transfer.get());
+    activity().move();
   }
 }
 

@@ -79,7 +79,7 @@ SafeTensor read_tensor(std::ifstream& in, const std::filesystem::path& file,
   tensor.values.resize((end - begin) / sizeof(float));
   in.seekg(static_cast<std::streamoff>(data_begin + begin));
   in.read(reinterpret_cast<char*>(tensor.values.data()), static_cast<std::streamsize>(end - begin));
-  if (!in) fail("cannot read tensor '{}' of {}", name, file.string());
+  if (!in) fail_for(Cause::io, "cannot read tensor '{}' of {}", name, file.string());
   return tensor;
 }
 

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "shard_file.hpp"
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/io/retry.hpp"
 
@@ -25,6 +26,7 @@ void read_at(const Descriptor& descriptor, std::uint64_t offset, std::span<std::
     if (got == 0) fail("{}: ends at byte {}; was it changed?", path.string(), position);
     out = out.subspan(static_cast<std::size_t>(got));
     position += got;
+    activity().move();
   }
 }
 

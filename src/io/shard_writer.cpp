@@ -76,7 +76,7 @@ struct ShardWriter::Impl {
     } else {
       spool.write(reinterpret_cast<const char*>(block.data()),
                   static_cast<std::streamsize>(block.size()));
-      if (!spool) fail("cannot write (is the disk full?)");
+      if (!spool) fail_for(Cause::io, "cannot write (is the disk full?)");
     }
     block.clear();
   }
@@ -90,7 +90,7 @@ struct ShardWriter::Impl {
     for (std::uint64_t at = 0; at < offsets.back(); at += kCopyBytes) {
       const auto count = std::min<std::uint64_t>(kCopyBytes, offsets.back() - at);
       if (!in.read(buffer.data(), static_cast<std::streamsize>(count))) {
-        fail("cannot read back {}", spool_path.string());
+        fail_for(Cause::io, "cannot read back {}", spool_path.string());
       }
       h5::write_rows(bytes, H5T_NATIVE_UINT8, at, count, buffer.data());
     }
@@ -132,7 +132,7 @@ ShardWriter::ShardWriter(std::filesystem::path path, ShardSpec spec)
     impl_->spool_path = impl_->temporary;
     impl_->spool_path += ".spool";
     impl_->spool.open(impl_->spool_path, std::ios::binary | std::ios::trunc);
-    if (!impl_->spool) fail("{}: cannot be created", impl_->spool_path.string());
+    if (!impl_->spool) fail_for(Cause::io, "{}: cannot be created", impl_->spool_path.string());
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "run_directory.hpp"
 #include "simclr/core/log.hpp"
+#include "weights_check.hpp"
 
 namespace simclr {
 
@@ -30,8 +31,30 @@ bool Checkpointer::due_by_time() const {
   return passed.count() > config_.checkpoint_every_minutes * 60;
 }
 
-void Checkpointer::write(const Trainer& trainer, std::int64_t step) {
+std::optional<std::int64_t> Checkpointer::fall_back_to(std::int64_t healthy_until) const {
+  set_aside_after(directory_, healthy_until, "is of the diverged run");
+  const std::vector<CheckpointFile> left = list_checkpoints(directory_);
+  return left.empty() ? std::nullopt : std::optional(left.back().step);
+}
+
+/// As healthy_until moves on there is always a checkpoint before it: the oldest one after it stays
+/// until it is itself before it.
+void Checkpointer::prune(std::int64_t healthy_until) const {
+  std::vector<std::int64_t> spared;
+  if (config_.divergence_steps > 0) {
+    const std::vector<CheckpointFile> files = list_checkpoints(directory_);
+    const auto next = std::ranges::find_if(
+        files, [&](const CheckpointFile& file) { return file.step > healthy_until; });
+    if (next != files.begin()) spared.push_back(std::prev(next)->step);
+    if (next != files.end()) spared.push_back(next->step);
+  }
+  prune_checkpoints(
+      directory_, config_.keep, [&](std::int64_t step) { return pinned(step); }, spared);
+}
+
+void Checkpointer::write(const Trainer& trainer, std::int64_t step, std::int64_t healthy_until) {
   if (std::exchange(last_written_, step) == step) return;
+  require_equal_weights(trainer.executor(), step, world_);
   on_root(world_, [&] {
     Checkpoint checkpoint = trainer.state();
     checkpoint.step = step;
@@ -41,7 +64,7 @@ void Checkpointer::write(const Trainer& trainer, std::int64_t step) {
     checkpoint.model = to_json(config_.model());
     const std::filesystem::path file = checkpoint_path(directory_, step);
     write_checkpoint(file, checkpoint);
-    prune_checkpoints(directory_, config_.keep, [&](std::int64_t s) { return pinned(s); });
+    prune(healthy_until);
     log::info("checkpoint {}", file.string());
   });
   last_time_ = std::chrono::steady_clock::now();

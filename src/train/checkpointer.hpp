@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "simclr/comm/communicator.hpp"
@@ -21,12 +22,19 @@ class Checkpointer {
   /// Whether --checkpoint-every-minutes have passed, by this rank's clock.
   [[nodiscard]] bool due_by_time() const;
 
-  /// Collective. A step that has been written by this process is not written again. When it cannot
-  /// be written (full disk) every rank throws Error, and the older checkpoints are as they were.
-  void write(const Trainer& trainer, std::int64_t step);
+  /// Collective. A step that has been written by this process is not written again. Up to two older
+  /// ones are kept beyond --keep (unless --divergence-steps is 0): the newest up to `healthy_until`,
+  /// for a run that turns out to have diverged, and the one that will take its place. When the
+  /// ranks' weights differ, or the checkpoint cannot be written (full disk), every rank throws Error,
+  /// and the older ones are as they were.
+  void write(const Trainer& trainer, std::int64_t step, std::int64_t healthy_until);
+
+  /// On rank 0: checkpoints of later steps are no longer this run's. The newest step that is left.
+  [[nodiscard]] std::optional<std::int64_t> fall_back_to(std::int64_t healthy_until) const;
 
  private:
   [[nodiscard]] bool pinned(std::int64_t step) const;
+  void prune(std::int64_t healthy_until) const;
 
   const PretrainConfig& config_;
   std::filesystem::path directory_;

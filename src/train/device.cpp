@@ -21,6 +21,9 @@ fs::path user_cache() {
   return home != nullptr && *home != '\0' ? fs::path(home) / ".cache" : fs::path();
 }
 
+/// The watchdog knows who is late: a GPU's own wait ends only where that has not ended the job.
+constexpr double kWatchdogFirst = 60;
+
 fs::path plan_cache_file(const DeviceOptions& device) {
   if (device.plan_cache) return *device.plan_cache == "none" ? fs::path() : *device.plan_cache;
   const fs::path cache = user_cache();
@@ -79,7 +82,7 @@ void declare_rank_options(Options& options, DeviceOptions& device) {
                            "between GPUs; auto: nccl, or mpi where ranks share a GPU")
       .flag("share-device", device.share_device, "several ranks may use one GPU")
       .add("timeout-seconds", device.timeout_seconds,
-           "after which ranks that do not answer are given up");
+           "after which a job that stands still is ended; ranks that are silent: 20 at most");
 }
 
 void validate(const DeviceOptions& device) {
@@ -90,6 +93,14 @@ void validate(const DeviceOptions& device) {
     refuse("option --timeout-seconds: {} is not accepted; allowed: above 0",
            device.timeout_seconds);
   }
+}
+
+Watchdog watch_ranks(const DeviceOptions& device, Communicator& world, Watchdog::Handler on_fault) {
+  constexpr double kMostSilence = 20;
+  const double timeout = device.timeout_seconds;
+  return {world,
+          {.timeout_seconds = timeout, .silence_seconds = std::min(timeout, kMostSilence)},
+          std::move(on_fault)};
 }
 
 int compute_threads(const DeviceOptions& device, Communicator& world) {
@@ -105,7 +116,7 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& device, int threads,
                             .share_device = device.share_device,
                             .collectives = device.collectives,
                             .allow_tf32 = device.allow_tf32,
-                            .timeout_seconds = device.timeout_seconds,
+                            .timeout_seconds = device.timeout_seconds + kWatchdogFirst,
                             .plan_cache = plan_cache_file(device)});
 }
 

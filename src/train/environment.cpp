@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "simclr/comm/session.hpp"
 #include "simclr/io/atomic_file.hpp"
@@ -19,6 +20,12 @@ namespace {
 
 constexpr const char* kFile = "environment.json";
 
+int number_of_hosts(const Json& ranks) {
+  std::set<std::string> hosts;
+  for (const Json& rank : ranks) hosts.insert(rank.at("host").get<std::string>());
+  return static_cast<int>(hosts.size());
+}
+
 Environment parse(const Json& json) {
   Environment e;
   e.build = {json.at("version"), json.at("git_commit"), json.at("compiler")};
@@ -28,6 +35,8 @@ Environment parse(const Json& json) {
   e.device = root.at("device");
   e.model = root.at("model");
   e.libraries = json.at("libraries").at("compute");
+  e.nodes = number_of_hosts(json.at("ranks"));
+  e.cache = json.value("cache", "");
   if (const auto plans = json.find("convolution_plans"); plans != json.end()) {
     e.plans.model = plans->at("model");
     e.plans.libraries = plans->at("libraries");
@@ -49,10 +58,15 @@ std::int64_t differing_plans(const Environment::Plans& a, const Environment::Pla
 }  // namespace
 
 Environment describe_environment(const BuildInfo& build, const Backend& backend, int threads,
-                                 Communicator& world, const std::optional<Environment>& earlier) {
+                                 const SampleStore& store, Communicator& world,
+                                 const std::optional<Environment>& earlier) {
+  const std::vector<std::string> hosts = gather_texts(world, host_name());
+  const std::string data = store.description();
   Environment e{.build = build,
                 .ranks = world.size(),
                 .threads = threads,
+                .nodes = static_cast<int>(std::set(hosts.begin(), hosts.end()).size()),
+                .cache = data.substr(0, data.find(',')),
                 .device = std::string(backend.name()),
                 .model = backend.model(),
                 .libraries = backend.libraries()};
@@ -71,7 +85,7 @@ std::optional<Environment> environment_of(const fs::path& checkpoint) {
   }
 }
 
-std::string what_changed(const Environment& from, const Environment& to) {
+Changes what_changed(const Environment& from, const Environment& to) {
   std::vector<std::string> changes;
   const auto compare = [&](const char* what, const auto& before, const auto& after) {
     if (before != after) changes.push_back(fmt::format("{} {} -> {}", what, before, after));
@@ -86,7 +100,10 @@ std::string what_changed(const Environment& from, const Environment& to) {
   if (const std::int64_t plans = differing_plans(from.plans, to.plans); plans > 0) {
     changes.push_back(fmt::format("{} convolution plans", plans));
   }
-  return fmt::format("{}", fmt::join(changes, ", "));
+  const bool same_bits = changes.empty();
+  compare("nodes", from.nodes, to.nodes);
+  compare("data", from.cache, to.cache);
+  return {fmt::format("{}", fmt::join(changes, ", ")), same_bits};
 }
 
 bool plans_fit(const Environment::Plans& plans, const Backend& backend) {
@@ -112,6 +129,7 @@ void write_environment(const fs::path& directory, const Environment& e, const Ba
         {"libraries",
          {{"mpi", mpi_library_version()}, {"hdf5", hdf5_version()}, {"compute", e.libraries}}},
         {"job", job_id()},
+        {"cache", e.cache},
         {"ranks", ranks}};
     if (!e.plans.choices.empty()) {
       json["convolution_plans"] = {

@@ -8,14 +8,17 @@
 
 #include "simclr/backend/backend.hpp"
 #include "simclr/comm/communicator.hpp"
+#include "simclr/data/loader.hpp"
 #include "simclr/train/pretrain.hpp"
 
 namespace simclr {
 
-/// What decides, beside the run's configuration and state, over the bits of its results.
+/// What decides, beside the run's configuration and state, over the bits of its results; and where
+/// it runs and keeps its data, which does not.
 struct Environment {
   BuildInfo build;
-  int ranks = 1, threads = 1;
+  int ranks = 1, threads = 1, nodes = 1;
+  std::string cache;                     ///< "node cache"
   std::string device, model, libraries;  ///< Backend::name, model, libraries
   /// Backend::plans, and the device and libraries they were measured with. They stay with the run
   /// while it goes on where there is nothing to plan.
@@ -25,16 +28,20 @@ struct Environment {
   } plans;
 };
 
-/// That of this start, as rank 0 sees it; `earlier` is the one it goes on from.
+/// That of this start, as rank 0 sees it; `earlier` is the one it goes on from. Collective.
 Environment describe_environment(const BuildInfo& build, const Backend& backend, int threads,
-                                 Communicator& world, const std::optional<Environment>& earlier);
+                                 const SampleStore& store, Communicator& world,
+                                 const std::optional<Environment>& earlier);
 
 /// The environment of the run that a checkpoint lies in (RUN/checkpoints/step-....h5); empty where
 /// it has none that can be read.
 std::optional<Environment> environment_of(const std::filesystem::path& checkpoint);
 
-/// What differs, "device cpu -> cuda, ranks 1 -> 2"; "" when results go on bit for bit.
-std::string what_changed(const Environment& from, const Environment& to);
+struct Changes {
+  std::string text;      ///< "device cpu -> cuda, ranks 1 -> 2"; "" where there are none
+  bool same_bits = true;  ///< results go on bit for bit
+};
+Changes what_changed(const Environment& from, const Environment& to);
 
 /// Whether plans measured there are good here.
 bool plans_fit(const Environment::Plans& plans, const Backend& backend);

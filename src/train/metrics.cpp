@@ -10,22 +10,36 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-/// The rows up to this step. A row that a crash cut in the middle ends the list.
-std::string rows_up_to(const fs::path& file, std::int64_t last_step) {
-  std::string kept;
+/// take(line, row) for the rows up to this step. A row that a crash cut in the middle ends the
+/// list.
+template <class Take>
+void for_rows_up_to(const fs::path& file, std::int64_t last_step, const Take& take) {
   std::istringstream in(read_text_file(file));
   for (std::string line; std::getline(in, line);) {
     const Json row = Json::parse(line, nullptr, false);
     if (row.is_discarded() || row.value("step", last_step + 1) > last_step) break;
-    kept += line + "\n";
+    take(line, row);
   }
-  return kept;
 }
 
 }  // namespace
 
+std::vector<std::pair<std::int64_t, double>> logged_losses(const fs::path& file,
+                                                           std::int64_t last_step) {
+  std::vector<std::pair<std::int64_t, double>> losses;
+  for_rows_up_to(file, last_step, [&](const std::string&, const Json& row) {
+    if (row.contains("loss")) losses.emplace_back(row.at("step"), row.at("loss"));
+  });
+  return losses;
+}
+
 MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) {
-  if (fs::exists(file)) write_file(file, rows_up_to(file, last_step));
+  if (fs::exists(file)) {
+    std::string kept;
+    for_rows_up_to(file, last_step,
+                   [&](const std::string& line, const Json&) { kept += line + "\n"; });
+    write_file(file, kept);
+  }
   file_.emplace(file);
 }
 

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "simclr/io/text_file.hpp"
 #include "simclr/train/trainer.hpp"
@@ -24,6 +26,10 @@ struct MetricsRow {
   std::optional<PhaseSeconds> phases;              ///< seconds_forward, ...; left out where unset
   std::optional<LossScaling> loss_scaling;  ///< loss_scale, skipped_steps; left out where unset
 };
+
+/// The losses of a run's rows up to a step, by step; none where there is no such file.
+std::vector<std::pair<std::int64_t, double>> logged_losses(const std::filesystem::path& file,
+                                                           std::int64_t last_step);
 
 /// metrics.jsonl, written by rank 0. Numbers are written so that they read back exactly.
 class MetricsFile {

@@ -6,16 +6,20 @@
 #include <optional>
 
 #include "checkpointer.hpp"
+#include "divergence.hpp"
 #include "environment.hpp"
 #include "records.hpp"
 #include "run_directory.hpp"
+#include "run_state.hpp"
 #include "simclr/backend/host_memory.hpp"
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/train/trainer.hpp"
 #include "stop_signal.hpp"
 #include "system_info.hpp"
+#include "weights_check.hpp"
 
 namespace simclr {
 namespace {
@@ -28,6 +32,7 @@ struct Decision {
   bool stop = false;
   bool checkpoint = false;
   std::string reason;  ///< of the stop
+  Cause cause = Cause::none;
   std::int64_t bytes_read = 0, bytes_fetched = 0;
 };
 
@@ -49,54 +54,100 @@ Decision agree(Communicator& control, const Checkpointer& checkpointer,
   for (const std::string& text : gather_texts(control, wish)) {
     if (!text.empty() && decision.reason.empty()) decision.reason = text;
   }
+  decision.cause = decision.reason.starts_with("signal") ? Cause::signal : Cause::time_limit;
   return decision;
+}
+
+/// One that knows what the run's rows say of the steps before this start, on every rank.
+DivergenceWatch watch_divergence(const PretrainConfig& config, std::int64_t first,
+                                 Communicator& world) {
+  static_assert(std::is_trivially_copyable_v<DivergenceWatch>);
+  DivergenceWatch watch(config.batch_size, config.temperature, config.divergence_steps);
+  if (world.rank() == 0) {
+    for (const auto& [step, loss] : logged_losses(config.run_dir / "metrics.jsonl", first)) {
+      watch.add(step, loss);
+    }
+  }
+  watch.go_on_after(first);
+  world.broadcast({&watch, sizeof(watch), DType::u8}, 0);
+  return watch;
+}
+
+/// Leaves the run with the newest checkpoint from before, as the one that whoever goes on finds.
+[[noreturn]] void stop_diverged(const DivergenceWatch& watch, const Checkpointer& checkpointer,
+                                std::int64_t step, Communicator& world, StateFile& state) {
+  std::string usable;
+  on_root(world, [&] {
+    const auto newest = checkpointer.fall_back_to(watch.healthy_until());
+    state.running(newest.value_or(0));
+    usable = newest ? fmt::format("that of step {}", *newest) : "none";
+  });
+  fail_for(Cause::diverged,
+           "step {}: the run has diverged: {}; the newest checkpoint from before: {}; lower "
+           "--learning-rate or lengthen --warmup-epochs in a new --run-dir, or go on regardless "
+           "with --divergence-steps 0",
+           step, watch.reason(), broadcast_text(world, usable));
 }
 
 /// SimCLR's Algorithm 1. For each global batch of N images: two augmented views of each (the
 /// loader); h = f(x), z = g(h) of all 2N views, NT-Xent over the global batch, its gradient, and
 /// the update of f and g (the trainer). The next batch is brought over while a step computes.
-/// `state.step` counts steps. Returns what stopped it, or "".
-std::string train(const PretrainConfig& config, const Span& span,
-                  const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
-                  Trainer& trainer, Communicator& world, RunState& state) {
+/// Returns the steps done and what stopped it, if anything did.
+std::pair<std::int64_t, Decision> train(const PretrainConfig& config, const Span& span,
+                                        const std::optional<SystemClock::time_point>& deadline,
+                                        TrainingLoader& loader, Trainer& trainer,
+                                        Communicator& world, StateFile& state) {
   Checkpointer checkpointer(config, span.steps_per_epoch, world);
-  Records records(config, span, state.restarts, world.rank() == 0);
+  DivergenceWatch divergence = watch_divergence(config, span.first, world);
+  Records records(config, span, state.restarts(), world.rank() == 0);
   const auto save = [&](std::int64_t step) {
     const auto start = Clock::now();
-    checkpointer.write(trainer, step);
-    if (world.rank() == 0) write_state(config.run_dir, state);
+    activity().begin("writing a checkpoint");
+    checkpointer.write(trainer, step, divergence.healthy_until());
+    state.running(step);
     records.add_checkpoint_seconds(std::chrono::duration<double>(Clock::now() - start).count());
   };
 
   const auto stage_batch = [&](std::int64_t step) {
     if (step >= span.end) return;
+    activity().begin("reading a batch");
     const ViewBatch& batch = loader.next();
     trainer.stage({batch.views, batch.parameters, batch.images, batch.sample_index});
   };
 
   if (span.first == 0 && checkpointer.due_at(0)) save(0);
-  std::string stopped_by;
-  stage_batch(state.step);
-  while (state.step < span.end && stopped_by.empty()) {
-    const bool traced = config.trace_ops && state.step == span.first;
-    trainer.start_step(state.step, traced ? TraceOps::on : TraceOps::off);
-    stage_batch(state.step + 1);
+  Decision decision;
+  std::int64_t step = span.first;
+  stage_batch(step);
+  while (step < span.end && !decision.stop) {
+    activity().at_step(step + 1);
+    activity().begin("computing");
+    const bool traced = config.trace_ops && step == span.first;
+    trainer.start_step(step, traced ? TraceOps::on : TraceOps::off);
+    stage_batch(step + 1);
+    activity().begin("finishing the step");
     const StepResult result = trainer.finish_step();
-    ++state.step;
+    ++step;
 
+    activity().begin("agreeing on what comes next");
     const ReadStatistics reading = loader.take_read_statistics();
-    const Decision decision = agree(world, checkpointer, deadline, reading);
-    records.add(state.step, result,
+    decision = agree(world, checkpointer, deadline, reading);
+    records.add(step, result,
                 {.stall_seconds = loader.take_stall_seconds(),
                  .read_seconds = reading.seconds,
                  .bytes_read = decision.bytes_read,
                  .bytes_fetched = decision.bytes_fetched});
-    stopped_by = decision.reason;
-    if (decision.checkpoint || checkpointer.due_at(state.step)) save(state.step);
+    divergence.add(step, result.loss);
+    if (divergence.diverged()) stop_diverged(divergence, checkpointer, step, world, state);
+    if (config.hash_every > 0 && step % config.hash_every == 0) {
+      activity().begin("comparing weights");
+      require_equal_weights(trainer.executor(), step, world);
+    }
+    if (decision.checkpoint || checkpointer.due_at(step)) save(step);
   }
   records.finish();
-  if (state.step > span.first) save(state.step);
-  return state.step < span.end ? stopped_by : "";
+  if (step > span.first) save(step);
+  return {step, step < span.end ? decision : Decision{}};
 }
 
 std::int64_t steps_per_epoch(const PretrainConfig& config, const ShardSetInfo& data) {
@@ -146,14 +197,19 @@ LoaderConfig loader_config(const PretrainConfig& config, const Span& span, int t
           .memory = &memory};
 }
 
-/// The first update of this start, agreed by all ranks.
-std::int64_t first_step(const RunDirectory* run, Communicator& world) {
-  std::int64_t step = run != nullptr && run->resumed() ? run->resumed()->checkpoint.step : 0;
-  world.broadcast({&step, sizeof(step), DType::u8}, 0);
-  return step;
+/// The first update of this start, agreed by all ranks. The directory is ours from here on.
+std::int64_t first_step(const RunDirectory* run, Communicator& world, StateFile& state) {
+  std::array<std::int64_t, 2> start{};
+  if (run != nullptr)
+    start = {run->resumed() ? run->resumed()->checkpoint.step : 0, run->restarts()};
+  world.broadcast({start.data(), sizeof(start), DType::u8}, 0);
+  state.take_over(start[0], static_cast<int>(start[1]));
+  return start[0];
 }
 
 void restore(Trainer& trainer, const RunDirectory* run, std::int64_t step, Communicator& world) {
+  activity().begin("restoring the checkpoint");
+  if (run != nullptr && run->restarts() > 0) log::info("restart {} of this run", run->restarts());
   if (step == 0 && !any_rank(world, run != nullptr && run->resumed().has_value())) return;
   const FoundCheckpoint* found = run != nullptr ? &*run->resumed() : nullptr;
   const std::string origin = found != nullptr ? found->file.path.string() : "";
@@ -181,9 +237,10 @@ std::optional<Environment> take_over_environment(const RunDirectory* run, Backen
 
 void report_changes(const std::optional<Environment>& earlier, const Environment& now) {
   if (!earlier) return;
-  const std::string changes = what_changed(*earlier, now);
-  if (changes.empty()) return;
-  log::info("since the start before: {}: the run goes on, but not bit for bit", changes);
+  const Changes changes = what_changed(*earlier, now);
+  if (changes.text.empty()) return;
+  log::info("since the start before: {}: the run goes on, {}bit for bit", changes.text,
+            changes.same_bits ? "" : "but not ");
 }
 
 void describe_run(const Trainer& trainer, const SampleStore& store, const Span& span,
@@ -212,6 +269,74 @@ void report_peak_memory(Communicator& world) {
   log::info("peak memory a rank: {:.1f} MB", bytes / kMegabyte);
 }
 
+/// What comes after the run directory is taken; see pretrain().
+int run_job(const PretrainConfig& asked, const BuildInfo& build,
+            const std::optional<SystemClock::time_point>& deadline,
+            std::optional<RunDirectory>& run, Backend& backend, int threads, Communicator& world,
+            StateFile& state) {
+  const BatchContents contents = batch_contents(asked, backend);
+  activity().begin("taking the run directory");
+  on_root(world, [&] { run.emplace(asked); });
+  const RunDirectory* root_run = run ? &*run : nullptr;
+  Span span{.first = first_step(root_run, world, state)};
+  PretrainConfig config = asked;
+  config.device.precision = run_precision(asked.device, root_run, backend, world);
+  const std::optional<Environment> earlier = take_over_environment(root_run, backend);
+  activity().begin("reading the data set");
+  const auto store = open_sample_store(config.data, config.cache, world, threads,
+                                       config.batch_size / world.size());
+
+  span.steps_per_epoch = steps_per_epoch(config, store->info());
+  const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
+  span.end = std::min(total, config.max_steps.value_or(total));
+  std::vector<ImageRef> resident;
+  if (contents == BatchContents::samples) resident = resident_images(*store);
+  activity().begin("preparing the model");
+  Trainer trainer(config, span.steps_per_epoch, backend, world,
+                  expected_input(config, contents, store->info(), resident));
+  restore(trainer, root_run, span.first, world);
+
+  on_root(world, [&] { run->begin(config); });
+  state.running(span.first);
+  const Environment environment =
+      describe_environment(build, backend, threads, *store, world, earlier);
+  write_environment(config.run_dir, environment, backend, world);
+  report_device(config.device, backend);
+  report_changes(earlier, environment);
+  describe_run(trainer, *store, span, backend, world);
+  store->take_read_statistics();  // of the start, which is in the description
+  if (span.first >= span.end) span.end = span.first;
+
+  HostMemory memory(backend);
+  TrainingLoader loader(*store, loader_config(config, span, threads, contents, memory, world));
+  auto [step, stop] = train(config, span, deadline, loader, trainer, world, state);
+  if (!stop.stop) {
+    stop.cause = span.end < total ? Cause::max_steps : Cause::finished;
+    stop.reason = span.end < total ? "--max-steps reached" : "all epochs done";
+  }
+  on_root(world, [&] {
+    state.end(stop.stop ? RunStatus::stopped_early : RunStatus::finished, stop.cause, stop.reason);
+  });
+  report_peak_memory(world);
+  log::info("{} at step {}: {}", stop.stop ? "stopped early" : "finished", step, stop.reason);
+  return stop.stop ? kExitStoppedEarly : 0;
+}
+
+/// A failure's last word: what it was, in state.json too.
+[[noreturn]] void end_failed(const std::exception& error, const Watchdog& watchdog,
+                             StateFile& state) {
+  const Cause cause = cause_of(error);
+  // Whoever lost the connection does not know to whom: the watchdog does, or will.
+  if (cause == Cause::lost_rank) watchdog.await_verdict();
+  std::string message = error.what();
+  try {
+    state.end(RunStatus::failed, cause, message);
+  } catch (const std::exception& second) {
+    message += fmt::format("; state.json stays as it was: {}", second.what());
+  }
+  throw Error(message, cause);
+}
+
 }  // namespace
 
 int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& world) {
@@ -222,60 +347,19 @@ int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& 
   const int threads = compute_threads(asked.device, world);
   const auto backend = make_backend(asked.device, threads, world);
   (void)resolve_precision(asked.device, *backend);
-  const BatchContents contents = batch_contents(asked, *backend);
 
   std::optional<RunDirectory> run;
-  on_root(world, [&] { run.emplace(asked); });
-  const RunDirectory* root_run = run ? &*run : nullptr;
-  PretrainConfig config = asked;
-  config.device.precision = run_precision(asked.device, root_run, *backend, world);
-  const std::optional<Environment> earlier = take_over_environment(root_run, *backend);
-  const auto store = open_sample_store(config.data, config.cache, world, threads,
-                                       config.batch_size / world.size());
-
-  Span span{.first = first_step(root_run, world),
-            .steps_per_epoch = steps_per_epoch(config, store->info())};
-  const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
-  span.end = std::min(total, config.max_steps.value_or(total));
-  std::vector<ImageRef> resident;
-  if (contents == BatchContents::samples) resident = resident_images(*store);
-  Trainer trainer(config, span.steps_per_epoch, *backend, world,
-                  expected_input(config, contents, store->info(), resident));
-  restore(trainer, root_run, span.first, world);
-
-  RunState state{.step = span.first, .restarts = run ? run->restarts() : 0};
-  on_root(world, [&] {
-    run->begin(config);
-    write_state(run->path(), state);
+  StateFile state(asked.run_dir, world.rank() == 0);
+  const Watchdog watchdog = watch_ranks(asked.device, world, [&](const Fault& fault) {
+    state.end(RunStatus::failed, fault.cause, fault.message);
   });
-  const Environment environment = describe_environment(build, *backend, threads, world, earlier);
-  write_environment(config.run_dir, environment, *backend, world);
-  report_device(config.device, *backend);
-  report_changes(earlier, environment);
-  describe_run(trainer, *store, span, *backend, world);
-  store->take_read_statistics();  // of the start, which is in the description
-  if (span.first >= span.end) span.end = span.first;
-
   try {
-    HostMemory memory(*backend);
-    TrainingLoader loader(*store, loader_config(config, span, threads, contents, memory, world));
-    const std::string stopped_by = train(config, span, deadline, loader, trainer, world, state);
-    const bool stopped = !stopped_by.empty();
-    state.status = stopped ? RunStatus::stopped_early : RunStatus::finished;
-    state.reason = stopped            ? stopped_by
-                   : span.end < total ? "--max-steps reached"
-                                      : "all epochs done";
-    on_root(world, [&] { write_state(run->path(), state); });
-    report_peak_memory(world);
-    log::info("{} at step {}: {}", stopped ? "stopped early" : "finished", state.step,
-              state.reason);
-    return stopped ? kExitStoppedEarly : 0;
+    return run_job(asked, build, deadline, run, *backend, threads, world, state);
+  } catch (const RefusedError& error) {
+    if (!state.has_begun()) throw;
+    end_failed(error, watchdog, state);  // once work has begun it is no longer a refusal
   } catch (const std::exception& error) {
-    state.status = RunStatus::failed;
-    state.reason = error.what();
-    write_state(config.run_dir, state);
-    // Work has begun: whatever was wrong, it is no longer a refusal.
-    throw Error(error.what());
+    end_failed(error, watchdog, state);
   }
 }
 

@@ -60,6 +60,8 @@ void validate_run(const PretrainConfig& c) {
   require_at_least<std::int64_t>("checkpoint-every-epochs", c.checkpoint_every_epochs, 0);
   require_at_least("checkpoint-every-minutes", c.checkpoint_every_minutes, 0.0);
   require_at_least("keep", c.keep, 1);
+  require_at_least<std::int64_t>("hash-every", c.hash_every, 0);
+  require_at_least<std::int64_t>("divergence-steps", c.divergence_steps, 0);
   if (c.stop_before_minutes) require_at_least("stop-before-minutes", *c.stop_before_minutes, 0.0);
   for (const std::int64_t step : c.checkpoint_steps) {
     require_at_least<std::int64_t>("checkpoint-steps", step, 0);

@@ -101,6 +101,10 @@ void declare_run(Options& o, PretrainConfig& c) {
       .add("resume", c.resume, "auto, none, or a checkpoint file")
       .add("stop-before-minutes", c.stop_before_minutes,
            "checkpoint and stop this long before the job's time limit (SLURM_JOB_END_TIME)")
+      .add("hash-every", c.hash_every,
+           "steps between comparisons of the ranks' weights; 0: only before checkpoints")
+      .add("divergence-steps", c.divergence_steps,
+           "stop when the loss has fallen back to guessing for so many steps; 0: never")
       .flag("trace-ops", c.trace_ops, "print every op's min, max, mean and NaN count, first step");
 }
 
@@ -127,6 +131,8 @@ bool may_change_on_resume(const std::string& option) {
                                          "checkpoint-every-minutes",
                                          "eval-data",
                                          "trace-ops",
+                                         "hash-every",
+                                         "divergence-steps",
                                          "checkpoint-steps",
                                          "stop-before-minutes",
                                          "allow-slow-bf16",

@@ -1,9 +1,10 @@
 #include "run_directory.hpp"
 
 #include <fstream>
-#include <nlohmann/json.hpp>
+#include <sstream>
 #include <utility>
 
+#include "run_state.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
@@ -11,7 +12,6 @@
 
 namespace simclr {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
 
 using Values = std::vector<std::pair<std::string, std::string>>;
@@ -79,26 +79,6 @@ Start find_start(const PretrainConfig& config) {
   return start;
 }
 
-int earlier_restarts(const fs::path& directory) {
-  std::ifstream in(directory / "state.json");
-  const Json state = in ? Json::parse(in, nullptr, false) : Json();
-  return state.is_object() ? state.value("restarts", 0) : 0;
-}
-
-const char* name_of(RunStatus status) {
-  switch (status) {
-    case RunStatus::running:
-      return "running";
-    case RunStatus::finished:
-      return "finished";
-    case RunStatus::stopped_early:
-      return "stopped-early";
-    case RunStatus::failed:
-      return "failed";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 std::optional<Precision> validate_run_directory(const PretrainConfig& config) {
@@ -122,12 +102,13 @@ std::string configuration_text(const PretrainConfig& config, bool with_run_direc
   return declared(written).text("pretrain");
 }
 
-void write_state(const fs::path& directory, const RunState& state) {
-  const Json json{{"status", name_of(state.status)},
-                  {"step", state.step},
-                  {"reason", state.reason},
-                  {"restarts", state.restarts}};
-  write_file(directory / "state.json", json.dump(2) + "\n");
+void set_aside_after(const fs::path& checkpoints, std::int64_t step, const std::string& why) {
+  for (const CheckpointFile& file : list_checkpoints(checkpoints)) {
+    if (file.step <= step) continue;
+    const fs::path aside = file.path.string() + ".set-aside";
+    fs::rename(file.path, aside);
+    log::warning("{} {}; it is now {}", file.path.string(), why, aside.filename().string());
+  }
 }
 
 NewDirectory::NewDirectory(const fs::path& directory) {
@@ -155,21 +136,15 @@ RunDirectory::RunDirectory(const PretrainConfig& config)
   Start start = find_start(config);
   resumed_ = std::move(start.checkpoint);
   precision_ = start.precision;
-  if (is_restart) restarts_ = earlier_restarts(path_) + 1;
+  if (is_restart) restarts_ = read_state(path_).value_or(RunState{}).restarts + 1;
 }
 
 void RunDirectory::begin(const PretrainConfig& config) {
   directory_.keep();
   fs::create_directories(checkpoints());
   remove_unfinished_checkpoints(checkpoints());
-  const std::int64_t start = resumed_ ? resumed_->checkpoint.step : -1;
-  for (const CheckpointFile& file : list_checkpoints(checkpoints())) {
-    if (file.step <= start) continue;
-    const fs::path aside = file.path.string() + ".set-aside";
-    fs::rename(file.path, aside);
-    log::warning("{} is later than where this run goes on; it is now {}", file.path.string(),
-                 aside.filename().string());
-  }
+  set_aside_after(checkpoints(), resumed_ ? resumed_->checkpoint.step : -1,
+                  "is later than where this run goes on");
   write_file(path_ / "config.cfg", configuration_text(config, true));
 }
 

@@ -17,17 +17,6 @@ namespace simclr {
 /// are absolute. A checkpoint's leaves the run directory out: a run may be moved.
 std::string configuration_text(const PretrainConfig& config, bool with_run_directory);
 
-enum class RunStatus : std::uint8_t { running, finished, stopped_early, failed };
-
-/// Writes DIRECTORY/state.json, whole or not at all.
-struct RunState {
-  RunStatus status = RunStatus::running;
-  std::int64_t step = 0;
-  std::string reason;
-  int restarts = 0;
-};
-void write_state(const std::filesystem::path& directory, const RunState& state);
-
 /// A directory and its parents, made where they are missing. What was made goes away again with the
 /// object, unless it is kept: a run that is refused leaves nothing behind.
 class NewDirectory {
@@ -42,6 +31,10 @@ class NewDirectory {
  private:
   std::vector<std::filesystem::path> made_;  // the deepest first
 };
+
+/// Gives checkpoints of steps after this one names that nothing looks for, with a warning.
+void set_aside_after(const std::filesystem::path& checkpoints, std::int64_t step,
+                     const std::string& why);
 
 /// A run's directory, held by rank 0 for as long as it trains.
 class RunDirectory {

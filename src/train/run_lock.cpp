@@ -79,7 +79,7 @@ bool create_whole(const fs::path& file, const std::string& content) {
   const int error = errno;
   ::unlink(own.c_str());
   if (!linked && error != EEXIST) {
-    fail("cannot create {}: {}", file.string(), std::strerror(error));
+    fail_for(Cause::io, "cannot create {}: {}", file.string(), std::strerror(error));
   }
   return linked;
 }

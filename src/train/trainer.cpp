@@ -162,7 +162,8 @@ void Trainer::name_offender(const std::string& what) {
   const auto named = std::ranges::find_if(all, [](const std::string& t) { return !t.empty(); });
   const std::string culprit =
       named != all.end() ? *named : "running the step again op by op shows none";
-  fail(
+  fail_for(
+      Cause::not_finite,
       "step {}: the {} is not finite; first offending op: {}; parameters are as before the step; "
       "lower --learning-rate, lengthen --warmup-epochs or check the data",
       step_ + 1, what, culprit);
@@ -171,8 +172,8 @@ void Trainer::name_offender(const std::string& what) {
 Checkpoint Trainer::state() const {
   for (const Storage storage : {Storage::parameters, Storage::running}) {
     if (!executor_->all_finite(storage)) {
-      fail("no checkpoint is written: the {} are not finite",
-           storage == Storage::parameters ? "parameters" : "running statistics");
+      fail_for(Cause::not_finite, "no checkpoint is written: the {} are not finite",
+               storage == Storage::parameters ? "parameters" : "running statistics");
     }
   }
   Checkpoint checkpoint = collect_state(*executor_);

@@ -160,6 +160,14 @@ TEST_F(CheckpointTest, PruningKeepsTheNewestAndThePinned) {
   EXPECT_EQ(left, (std::vector<std::int64_t>{0, 20, 30}));
 }
 
+TEST_F(CheckpointTest, PruningLeavesTheSparedAmongThoseItCounts) {
+  for (const std::int64_t step : {0, 5, 10, 20, 30}) write(step);
+  prune_checkpoints(directory, 2, [](std::int64_t) { return false; }, {5, 30});
+  std::vector<std::int64_t> left;
+  for (const CheckpointFile& f : list_checkpoints(directory)) left.push_back(f.step);
+  EXPECT_EQ(left, (std::vector<std::int64_t>{5, 20, 30}));
+}
+
 TEST_F(CheckpointTest, OpensAFileOrTheNewestOfARun) {
   fs::create_directories(directory / "checkpoints");
   write_checkpoint(checkpoint_path(directory / "checkpoints", 4), example(4));

@@ -16,6 +16,21 @@ Environment environment(const std::string& device, std::map<std::string, std::st
   return e;
 }
 
+/// A store that nothing is read from.
+class NoStore final : public SampleStore {
+ public:
+  [[nodiscard]] const ShardSetInfo& info() const override { return info_; }
+  [[nodiscard]] const std::vector<std::int64_t>& labels() const override { return labels_; }
+  std::vector<StoredImage> fetch(const std::vector<std::int64_t>&, int) override { return {}; }
+  [[nodiscard]] int batches_per_fetch(std::int64_t) const override { return 1; }
+  ReadStatistics take_read_statistics() override { return {}; }
+  [[nodiscard]] std::string description() const override { return "node cache, 1 GB"; }
+
+ private:
+  ShardSetInfo info_;
+  std::vector<std::int64_t> labels_;
+};
+
 TEST(Environment, IsReadBackFromTheRunThatACheckpointLiesIn) {
   const fs::path run = fs::path(testing::TempDir()) / "simclr-environment-test";
   fs::create_directories(run / "checkpoints");
@@ -25,15 +40,17 @@ TEST(Environment, IsReadBackFromTheRunThatACheckpointLiesIn) {
 
   // The plans of the GPU stay with the run while it goes on where there are none.
   const Environment written =
-      describe_environment({"0.2.0", "def", "GCC 13"}, *backend, 3, *world, gpu);
+      describe_environment({"0.2.0", "def", "GCC 13"}, *backend, 3, NoStore(), *world, gpu);
   EXPECT_FALSE(plans_fit(written.plans, *backend));
   write_environment(run, written, *backend, *world);
   const auto read = environment_of(run / "checkpoints" / "step-0000000001.h5");
   fs::remove_all(run);
   ASSERT_TRUE(read);
-  EXPECT_EQ(what_changed(written, *read), "");
+  EXPECT_EQ(what_changed(written, *read).text, "");
   EXPECT_EQ(read->build.version, "0.2.0");
   EXPECT_EQ(read->threads, 3);
+  EXPECT_EQ(read->nodes, 1);
+  EXPECT_EQ(read->cache, "node cache");
   EXPECT_EQ(read->device, "cpu");
   EXPECT_EQ(read->plans.model, "cuda model");
   EXPECT_EQ(read->plans.libraries, "cuda library 1.0");
@@ -47,8 +64,8 @@ TEST(Environment, IsUnknownWhereThereIsNone) {
 TEST(Environment, SaysWhatChanged) {
   const Environment cpu = environment("cpu", {});
   Environment gpu = environment("cuda", {{"a", "1"}, {"b", "1"}});
-  EXPECT_EQ(what_changed(cpu, cpu), "");
-  EXPECT_EQ(what_changed(cpu, gpu),
+  EXPECT_EQ(what_changed(cpu, cpu).text, "");
+  EXPECT_EQ(what_changed(cpu, gpu).text,
             "device cpu -> cuda, model cpu model -> cuda model, "
             "libraries cpu library 1.0 -> cuda library 1.0");
   Environment other = gpu;
@@ -56,8 +73,20 @@ TEST(Environment, SaysWhatChanged) {
   other.threads = 2;
   other.build.git_commit = "def";
   other.plans.choices = {{"a", "2"}, {"c", "1"}};
-  EXPECT_EQ(what_changed(gpu, other),
+  EXPECT_EQ(what_changed(gpu, other).text,
             "program 0.1.0 abc -> 0.1.0 def, ranks 1 -> 4, threads 1 -> 2, 1 convolution plans");
+  EXPECT_FALSE(what_changed(gpu, other).same_bits);
+}
+
+TEST(Environment, KnowsWhatChangesNoBits) {
+  Environment here = environment("cpu", {});
+  here.cache = "node cache";
+  Environment there = here;
+  there.nodes = 4;
+  there.cache = "no cache";
+  const Changes changes = what_changed(here, there);
+  EXPECT_EQ(changes.text, "nodes 1 -> 4, data node cache -> no cache");
+  EXPECT_TRUE(changes.same_bits);
 }
 
 }  // namespace

@@ -21,8 +21,7 @@ class PretrainTest(TrainingTest):
         self.assertEqual([row["step"] for row in self.rows()], [1, 2, 3])
         self.assertEqual(self.rows()[0]["learning_rate"], 0)
         self.assertAlmostEqual(self.rows()[1]["learning_rate"], 0.1 / 3)
-        self.assertEqual(self.state()["status"], "finished")
-        self.assertEqual(self.state()["step"], 3)
+        self.assert_state(status="finished", step=3, cause="max-steps", resubmit=False, restarts=0)
         names = sorted(os.listdir(self.run_dir / "checkpoints"))
         self.assertEqual(names, [self.checkpoint(s).name for s in (0, 2, 3)])
         environment = json.loads((self.run_dir / "environment.json").read_text())
@@ -115,7 +114,7 @@ class PretrainTest(TrainingTest):
         process.send_signal(signal.SIGUSR1)
         process.communicate(timeout=60)
         self.assertEqual(process.returncode, 75)
-        self.assertEqual(self.state()["status"], "stopped-early")
+        self.assert_state(status="stopped-early", cause="signal", resubmit=True)
         self.assertIn("SIGUSR1", self.state()["reason"])
         step = self.state()["step"]
         self.assertTrue(self.checkpoint(step).exists())
@@ -125,7 +124,7 @@ class PretrainTest(TrainingTest):
     def test_stops_before_the_time_limit(self):
         soon = {"SLURM_JOB_END_TIME": str(int(time.time()) + 60)}
         self.pretrain(2, expect=75, environment=soon, stop_before_minutes=2)
-        self.assertEqual(self.state()["status"], "stopped-early")
+        self.assert_state(status="stopped-early", step=1, cause="time-limit", resubmit=True)
         self.assertTrue(self.checkpoint(1).exists())
 
     def test_a_killed_rank_ends_all_within_five_seconds(self):
@@ -150,7 +149,7 @@ class PretrainTest(TrainingTest):
         errors = [line for line in done.stderr.splitlines() if line.startswith("simclr: error:")]
         self.assertEqual(len(errors), 1, done.stderr)
         self.assertRegex(errors[0], r"step 2: the loss is not finite; first offending op: '\w+ [\w.]+'")
-        self.assertEqual(self.state()["status"], "failed")
+        self.assert_state(status="failed", step=0, cause="not-finite", resubmit=False)
         self.assertIn("not finite", self.state()["reason"])
         self.assertEqual(os.listdir(self.run_dir / "checkpoints"), [self.checkpoint(0).name])
 
@@ -164,7 +163,7 @@ class PretrainTest(TrainingTest):
                 self.assertEqual(len(errors), 1, done.stderr)
                 self.assertRegex(errors[0], r"step 1: the gradient is not finite; first offending op: "
                                             r"'\w*backward\w* [\w.]+' \(op \d+\) writes \d+ non-finite values")
-                self.assertEqual(self.state()["status"], "failed")
+                self.assert_state(status="failed", step=0, cause="not-finite", resubmit=False)
                 self.assertIn("gradient is not finite", self.state()["reason"])
                 self.assertEqual(self.rows(), [])
                 self.assertEqual(os.listdir(self.run_dir / "checkpoints"), [self.checkpoint(0).name])
@@ -183,7 +182,7 @@ class PretrainTest(TrainingTest):
         self.assertRegex(errors, r"simclr: error: .*step-0000\d+\.h5")
         self.assertEqual(os.listdir(self.run_dir / "checkpoints"), [self.checkpoint(2).name])
         self.assertEqual(self.checkpoint(2).read_bytes(), before)
-        self.assertEqual(self.state()["status"], "failed")
+        self.assert_state(status="failed", step=2, cause="io", resubmit=True)
         self.pretrain(max_steps=3)
 
 

@@ -94,6 +94,10 @@ class TrainingTest(unittest.TestCase):
     def state(self):
         return json.loads((self.run_dir / "state.json").read_text())
 
+    def assert_state(self, **expected):
+        state = self.state()
+        self.assertEqual({name: state[name] for name in expected}, expected, state)
+
     def checkpoint(self, step, run_dir=None):
         return (run_dir or self.run_dir) / "checkpoints" / f"step-{step:010}.h5"
 

@@ -122,6 +122,8 @@ class Backend {
 
   /// Whether every one of `count` f32 values (a flat buffer's) is finite.
   [[nodiscard]] virtual bool all_finite(const std::byte* values, std::size_t count) = 0;
+  /// hash64 of the same.
+  [[nodiscard]] virtual std::uint64_t hash(const std::byte* values, std::size_t count) = 0;
 
   virtual std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) = 0;
   /// `names`, one for each step, are for people: profilers and messages.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "simclr/backend/backend.hpp"
+#include "simclr/core/activity.hpp"
 #include "simclr/program/planner.hpp"
 
 namespace simclr {
@@ -51,6 +52,10 @@ class Executor {
   /// A whole flat buffer (parameters, gradients, momentum, second_moment, running), f32.
   [[nodiscard]] std::vector<float> flat(Storage storage) const;
   void set_flat(Storage storage, std::span<const float> values);
+  /// Whether there is such a flat buffer: not every optimiser has moments.
+  [[nodiscard]] bool holds(Storage storage) const;
+  /// XXH3 of a flat buffer: equal on every backend where the values are equal bit for bit.
+  [[nodiscard]] std::uint64_t hash(Storage storage) const;
   /// Whether a flat buffer holds no infinity and no NaN, without moving it to the host.
   [[nodiscard]] bool all_finite(Storage storage) const;
 
@@ -75,6 +80,7 @@ class Executor {
   Buffer arena_, workspace_;
   std::map<Storage, Buffer> flat_;
   std::map<TensorId, Buffer> own_;  // input, control and output tensors
+  Activity::Names op_names_;
   std::unique_ptr<Runner> runner_;
 };
 

@@ -8,12 +8,19 @@
 #include <string>
 #include <string_view>
 
+#include "simclr/core/cause.hpp"
+
 namespace simclr {
 
 /// A failure while running: the process ends with exit code 1.
 class Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit Error(const std::string& message, Cause cause = Cause::error)
+      : std::runtime_error(message), cause_(cause) {}
+  [[nodiscard]] Cause cause() const { return cause_; }
+
+ private:
+  Cause cause_;
 };
 
 /// Usage, configuration or input data that is refused before any work: exit code 2.
@@ -27,7 +34,7 @@ class RefusedError : public Error {
 class IoError : public Error {
  public:
   explicit IoError(const std::string& message, int error_number = 0)
-      : Error(message), error_number_(error_number) {}
+      : Error(message, Cause::io), error_number_(error_number) {}
   [[nodiscard]] int error_number() const { return error_number_; }
 
  private:
@@ -37,6 +44,12 @@ class IoError : public Error {
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// A failure whose cause a job script may act on.
+template <class... Args>
+[[noreturn]] void fail_for(Cause cause, fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(fmt::format(format, std::forward<Args>(args)...), cause);
 }
 
 template <class... Args>

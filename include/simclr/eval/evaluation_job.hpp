@@ -46,6 +46,7 @@ class EncoderJob {
  private:
   EvaluationConfig config_;
   Communicator* world_;
+  Watchdog watchdog_;
   FrozenEncoder encoder_;
   int threads_;
   std::unique_ptr<Backend> backend_;

@@ -76,9 +76,10 @@ std::optional<FoundCheckpoint> newest_valid_checkpoint(const std::filesystem::pa
 FoundCheckpoint open_checkpoint(const std::filesystem::path& run_or_file);
 
 /// Deletes all but the `keep` newest checkpoints; those that `pinned` says yes to neither count nor
-/// go.
+/// go; those of the `spared` steps count, but do not go.
 void prune_checkpoints(const std::filesystem::path& directory, int keep,
-                       const std::function<bool(std::int64_t step)>& pinned);
+                       const std::function<bool(std::int64_t step)>& pinned,
+                       const std::vector<std::int64_t>& spared = {});
 
 /// "1.10.8".
 std::string hdf5_version();

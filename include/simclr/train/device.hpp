@@ -10,6 +10,7 @@
 #include "simclr/backend/backend.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/comm/communicator.hpp"
+#include "simclr/comm/watchdog.hpp"
 #include "simclr/core/options.hpp"
 
 namespace simclr {
@@ -41,6 +42,10 @@ void declare_rank_options(Options& options, DeviceOptions& device);
 
 /// Refuses values that are wrong on any machine.
 void validate(const DeviceOptions& device);
+
+/// Watches over the ranks of this job by --timeout-seconds. Collective.
+Watchdog watch_ranks(const DeviceOptions& device, Communicator& world,
+                     Watchdog::Handler on_fault = {});
 
 /// Compute threads of this rank. Collective.
 int compute_threads(const DeviceOptions& device, Communicator& world);

@@ -70,6 +70,8 @@ struct PretrainConfig {
   int keep = 3;
   std::string resume = "auto";
   std::optional<double> stop_before_minutes;
+  std::int64_t hash_every = 100;        ///< 0: only before checkpoints
+  std::int64_t divergence_steps = 200;  ///< 0: never stop because of the loss
   bool trace_ops = false;
 
   /// Refuses values that are wrong whatever the data and the ranks; names option, value, remedy.

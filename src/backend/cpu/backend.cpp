@@ -11,6 +11,7 @@
 #include "onednn.hpp"
 #include "runner.hpp"
 #include "simclr/backend/registry.hpp"
+#include "simclr/core/hash.hpp"
 #include "steps.hpp"
 
 namespace simclr {
@@ -72,6 +73,9 @@ class CpuBackend final : public Backend {
   [[nodiscard]] bool all_finite(const std::byte* values, std::size_t count) override {
     omp_set_num_threads(threads_);
     return cpu::all_finite(values, count);
+  }
+  [[nodiscard]] std::uint64_t hash(const std::byte* values, std::size_t count) override {
+    return hash64({values, count * sizeof(float)});
   }
 
   std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) override {

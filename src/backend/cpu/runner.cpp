@@ -2,6 +2,8 @@
 
 #include <omp.h>
 
+#include "simclr/core/activity.hpp"
+
 namespace simclr::cpu {
 
 namespace {
@@ -15,6 +17,7 @@ class CpuRunner final : public Runner {
     require(begin <= end && end <= steps_.size(), "steps to run exist");
     omp_set_num_threads(threads_);  // a property of the calling thread
     for (std::size_t i = begin; i < end; ++i) {
+      activity().at_op(i);
       steps_[i]->run();
       if (pending_->lane != nullptr) pending_->lane->progress();
     }

@@ -11,6 +11,7 @@
 #include "libraries.hpp"
 #include "memory.hpp"
 #include "runner.hpp"
+#include "simclr/core/hash.hpp"
 #include "steps.hpp"
 
 namespace simclr {
@@ -81,6 +82,13 @@ class CudaBackend final : public Backend {
   [[nodiscard]] bool all_finite(const std::byte* values, std::size_t count) override {
     device_.wait(stream());
     return cuda::all_finite(reinterpret_cast<const float*>(values), count, stream());
+  }
+  [[nodiscard]] std::uint64_t hash(const std::byte* values, std::size_t count) override {
+    std::vector<float> copy(count);
+    const TensorInfo flat{
+        "flat buffer", {static_cast<std::int64_t>(count)}, DType::f32, Storage::running, 0};
+    download(flat, values, buffer_span(std::span(copy)));
+    return hash64(std::as_bytes(std::span(copy)));
   }
 
   std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) override {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "graph.hpp"
+#include "simclr/core/activity.hpp"
 
 namespace simclr::cuda {
 
@@ -63,11 +64,13 @@ class CudaRunner final : public Runner {
  private:
   void run_step(std::size_t i) {
     const Marked mark(names_[i]);
+    activity().at_op(i);
     steps_[i]->run();
   }
   void run_segment(const Segment& segment) {
     if (!segment.graph) return run_step(segment.begin);
     const Marked mark(segment.name);
+    activity().at_op(segment.begin);
     // Buckets that were summed outside a graph (communication.cpp has the order).
     gradients_done_.record(device_.stream(Lane::gradients));
     gradients_done_.make_wait(device_.stream(Lane::compute));

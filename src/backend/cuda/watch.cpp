@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "runtime.hpp"
+#include "simclr/core/activity.hpp"
 
 namespace simclr::cuda {
 
@@ -33,12 +34,14 @@ void Watch::wait(cudaStream_t stream) {
 }
 
 void Watch::wait_until(const std::function<bool()>& done) {
+  const Waiting waiting("the device");
   const auto start = Clock::now();
   while (!done()) {
     check_on_watched();
     const auto waited = Clock::now() - start;
     if (waited > std::chrono::duration<double>(timeout_seconds_)) {
       give_up(
+          Cause::stalled,
           fmt::format("nothing has finished for {:g} s, another rank may have failed or stalled",
                       timeout_seconds_));
     }
@@ -52,13 +55,16 @@ void Watch::wait_until(const std::function<bool()>& done) {
 
 void Watch::check_on_watched() {
   for (Watched* watched : watched_) {
-    if (const std::string failure = watched->failure(); !failure.empty()) give_up(failure);
+    if (const std::string failure = watched->failure(); !failure.empty()) {
+      give_up(Cause::lost_rank, failure);
+    }
   }
 }
 
-void Watch::give_up(const std::string& why) {
+void Watch::give_up(Cause cause, const std::string& why) {
   for (Watched* watched : watched_) watched->give_up();
-  fail("communication between GPUs was given up: {}; the last collective begun was {}", why, last_);
+  fail_for(cause, "communication between GPUs was given up: {}; the last collective begun was {}", why,
+           last_);
 }
 
 }  // namespace simclr::cuda

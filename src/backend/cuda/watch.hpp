@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "simclr/core/cause.hpp"
+
 namespace simclr::cuda {
 
 /// Something by which the device depends on other ranks: a communicator.
@@ -41,7 +43,7 @@ class Watch {
 
  private:
   void check_on_watched();
-  [[noreturn]] void give_up(const std::string& why);
+  [[noreturn]] void give_up(Cause cause, const std::string& why);
 
   double timeout_seconds_;
   std::vector<Watched*> watched_;

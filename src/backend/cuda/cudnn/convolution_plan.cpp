@@ -9,6 +9,7 @@
 #include "../device.hpp"
 #include "../plan_cache.hpp"
 #include "measure.hpp"
+#include "simclr/core/activity.hpp"
 #include "simclr/core/log.hpp"
 
 namespace simclr::cuda {
@@ -59,6 +60,7 @@ struct ConvolutionPlans::Impl {
                   error.what());
       }
     }
+    activity().move();  // measuring takes seconds a shape
     auto plan = cudnn::measure_engines(graph, device);
     if (plan) cache.store(name, plan->choice());
     return plan;

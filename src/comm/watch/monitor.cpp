@@ -1,0 +1,131 @@
+#include "monitor.hpp"
+
+#include <algorithm>
+
+#include "ending.hpp"
+#include "simclr/core/activity.hpp"
+#include "simclr/core/check.hpp"
+
+namespace simclr::watch {
+namespace {
+
+/// For a connection to say who it is.
+constexpr double kPatienceWithStrangers = 10;
+constexpr double kBeatsThatMayBeLate = 3;
+
+}  // namespace
+
+Monitor::Monitor(Terms terms, std::optional<Listener> listener, Watchdog::Handler on_fault)
+    : WatchLoop(std::move(terms)),
+      listener_(std::move(listener)),
+      on_fault_(std::move(on_fault)),
+      connections_(this->terms().hosts.size()) {
+  for (const std::string& host : this->terms().hosts) {
+    ranks_.push_back({.rank = static_cast<int>(ranks_.size()), .host = host});
+  }
+  ranks_.front().state = RankRecord::State::present;
+}
+
+bool Monitor::sweep() {
+  if (listener_) admit_strangers();
+  for (std::size_t rank = 0; rank < connections_.size(); ++rank) {
+    if (connections_[rank]) receive_from(rank);
+  }
+  return true;
+}
+
+void Monitor::admit_strangers() {
+  while (Socket next = accept_next(*listener_)) {
+    strangers_.push_back({std::make_unique<Connection>(std::move(next)), now()});
+  }
+  std::erase_if(strangers_,
+                [this](Stranger& stranger) { return !admit(stranger) || !stranger.connection; });
+}
+
+bool Monitor::admit(Stranger& stranger) {
+  const Connection::Received received = stranger.connection->receive();
+  if (received.frames.empty()) {
+    return !received.closed && now() - stranger.since < kPatienceWithStrangers;
+  }
+  const Frame& hello = received.frames.front();
+  const auto rank = static_cast<std::size_t>(hello.rank);
+  if (hello.token != terms().token || hello.kind != FrameKind::hello ||
+      rank >= connections_.size() || connections_[rank]) {
+    return false;
+  }
+  stranger.connection->send(frame(FrameKind::beat));
+  connections_[rank] = std::move(stranger.connection);
+  ranks_[rank].hear(hello.at, now());
+  ranks_[rank].state = RankRecord::State::present;
+  return true;
+}
+
+void Monitor::receive_from(std::size_t rank) {
+  RankRecord& record = ranks_[rank];
+  const Connection::Received received = connections_[rank]->receive();
+  for (const Frame& frame : received.frames) {
+    record.hear(frame.at, now());
+    if (frame.kind == FrameKind::leave) record.state = RankRecord::State::gone;
+    if (frame.kind == FrameKind::fail) {
+      record.state = RankRecord::State::gone;
+      failing_rank_ = record.rank;
+      if (!failing_since_) failing_since_ = now();
+    }
+  }
+  if (!received.closed) return;
+  if (record.state == RankRecord::State::present) record.state = RankRecord::State::closed;
+  connections_[rank].reset();
+}
+
+void Monitor::beat() {
+  ranks_.front().hear(activity().now(), now());
+  send_to_all(FrameKind::beat);
+  if (failing_since_) {
+    if (now() - *failing_since_ < kPatienceWithFailure) return;
+    const RankRecord& failing = ranks_[static_cast<std::size_t>(failing_rank_)];
+    end_job({Cause::error, fmt::format("rank {} on {} has failed at {}, and the job did not end",
+                                       failing.rank, failing.host, to_text(failing.at))},
+            {});
+  }
+  if (look_for_lost_ranks()) return;
+  const double news_seconds = kBeatsThatMayBeLate * terms().period_seconds();
+  if (const auto fault =
+          stalled_fault(ranks_, now(), terms().options.timeout_seconds, news_seconds)) {
+    send_to_all(FrameKind::abort);
+    end_job(*fault, on_fault_);
+  }
+}
+
+/// The ranks of a node are lost one shortly after the other, and all are to be named.
+bool Monitor::look_for_lost_ranks() {
+  const auto lost = lost_ranks(ranks_, now(), terms().options.silence_seconds);
+  if (lost.empty()) {
+    lost_since_.reset();
+    return false;
+  }
+  if (!lost_since_) lost_since_ = now();
+  if (now() - *lost_since_ < terms().period_seconds()) return true;
+  send_to_all(FrameKind::abort);
+  end_job(lost_fault(lost, now()), on_fault_);
+}
+
+void Monitor::send_to_all(FrameKind kind) const {
+  const Frame news = frame(kind);
+  for (const auto& connection : connections_) {
+    if (connection) connection->send(news);
+  }
+}
+
+void Monitor::say_farewell(FrameKind kind) {
+  send_to_all(kind);
+  for (const auto& connection : connections_) {
+    if (connection) connection->end_sending();
+  }
+}
+
+bool Monitor::farewell_is_taken() {
+  (void)sweep();
+  return std::ranges::none_of(connections_, [](const auto& c) { return c != nullptr; });
+}
+
+}  // namespace simclr::watch

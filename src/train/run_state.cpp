@@ -1,0 +1,76 @@
+#include "run_state.hpp"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "simclr/io/atomic_file.hpp"
+
+namespace simclr {
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+namespace {
+
+constexpr const char* kFile = "state.json";
+constexpr std::array kStatusNames{"running", "finished", "stopped-early", "failed"};
+
+const char* name_of(RunStatus status) { return kStatusNames.at(static_cast<std::size_t>(status)); }
+
+}  // namespace
+
+void write_state(const fs::path& directory, const RunState& state) {
+  const Json json{{"status", name_of(state.status)},
+                  {"step", state.step},
+                  {"reason", state.reason},
+                  {"cause", name_of(state.cause)},
+                  {"resubmit", helps_to_resubmit(state.cause)},
+                  {"restarts", state.restarts}};
+  write_file(directory / kFile, json.dump(2) + "\n");
+}
+
+std::optional<RunState> read_state(const fs::path& directory) {
+  std::ifstream in(directory / kFile);
+  const Json json = in ? Json::parse(in, nullptr, false) : Json();
+  if (!json.is_object()) return {};
+  RunState state;
+  const std::string status = json.value("status", "");
+  const auto* const found = std::ranges::find(kStatusNames, status);
+  if (found == kStatusNames.end()) return {};
+  state.status = static_cast<RunStatus>(found - kStatusNames.begin());
+  state.step = json.value("step", std::int64_t{0});
+  state.restarts = json.value("restarts", 0);
+  return state;
+}
+
+void StateFile::take_over(std::int64_t step, int restarts) {
+  const std::lock_guard lock(mutex_);
+  state_.step = step;
+  state_.restarts = restarts;
+  owned_ = true;
+}
+
+void StateFile::running(std::int64_t step) {
+  const std::lock_guard lock(mutex_);
+  if (state_.status != RunStatus::running) return;
+  state_.step = step;
+  begun_ = true;
+  if (is_root_) write_state(directory_, state_);
+}
+
+void StateFile::end(RunStatus status, Cause cause, const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  if (!owned_ || state_.status != RunStatus::running) return;
+  state_.status = status;
+  state_.cause = cause;
+  state_.reason = reason;
+  if (!is_root_) {
+    const std::optional<RunState> written = read_state(directory_);
+    if (!written || written->status != RunStatus::running || written->restarts != state_.restarts) {
+      return;
+    }
+  }
+  write_state(directory_, state_);
+}
+
+}  // namespace simclr

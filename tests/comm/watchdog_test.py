@@ -1,0 +1,97 @@
+"""The watchdog over real ranks: who is blamed, who ends the job, and when nobody is.
+
+usage: watchdog_test.py WATCHDOG_RANKS MPIEXEC [unittest arguments]
+"""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+PROGRAM, MPIEXEC = sys.argv[1:3]
+PATIENCE = 40  # seconds: several times what the slowest scenario takes
+
+
+class WatchdogTest(unittest.TestCase):
+    def start(self, ranks, scenario, timeout=2, launcher=()):
+        process = subprocess.Popen([MPIEXEC, "--oversubscribe", *launcher, "-n", str(ranks), PROGRAM, scenario,
+                                    str(timeout)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        return process
+
+    def end(self, process):
+        out, err = process.communicate(timeout=PATIENCE)
+        errors = [line for line in err.splitlines() if line.startswith("simclr: error:")]
+        return process.returncode, out, errors
+
+    def assert_blames(self, ranks, scenario, message, cause, handler=0, **options):
+        code, out, errors = self.end(self.start(ranks, scenario, **options))
+        self.assertEqual(code == 0, "launcher" in options)  # one that is to go on does not pass codes on
+        self.assertTrue(errors, out)
+        self.assertRegex(errors[0], message)
+        self.assertIn(f"handled on rank {handler}: {cause}", out)
+        return errors
+
+    # ---- late -------------------------------------------------------------------------------------
+
+    def test_a_rank_that_hangs_in_an_op_is_named_and_not_those_that_wait(self):
+        for ranks in (2, 4):
+            with self.subTest(ranks=ranks):
+                late = ranks - 1
+                errors = self.assert_blames(
+                    ranks, "hang", rf"rank {late} on \S+ is late at step 7, op 0 \(conv_forward stem\): nothing has "
+                    r"moved for 2 s .*; rank 0 is at step 7, op 1 \(all_reduce stem\), waiting in MPI_Barrier", "stalled")
+                self.assertEqual(len(errors), 1)
+                self.assertEqual(errors[0].count("is late"), 1)
+
+    def test_ranks_that_wait_for_each_other_are_named_together(self):
+        self.assert_blames(2, "mismatch", r"no rank is behind the others: all 2 are at step 7, op 0 .*"
+                           r"waiting in MPI_Barrier", "stalled")
+
+    # ---- silent -----------------------------------------------------------------------------------
+
+    def test_a_silent_rank_is_named(self):
+        for ranks in (2, 4):
+            with self.subTest(ranks=ranks):
+                errors = self.assert_blames(ranks, "stop", rf"rank {ranks - 1} on \S+ is lost at step 7, op 0 .*: "
+                                            r"nothing heard from it for \d+ s", "lost-rank")
+                self.assertEqual(len(errors), 1)
+
+    def test_a_silent_rank_0_is_named_by_the_others(self):
+        self.assert_blames(4, "stop-root", r"rank [123] on \S+: rank 0 on \S+ is lost at step 7", "lost-rank", handler=1)
+
+    def test_a_dead_rank_is_named_at_once(self):
+        # The launcher would end the job by itself, had it not been told to leave that to others.
+        start = time.monotonic()
+        self.assert_blames(3, "die", r"rank 2 on \S+ is lost at step 7, .*its process has ended", "lost-rank",
+                           timeout=20, launcher=["--mca", "orte_enable_recovery", "1"])
+        self.assertLess(time.monotonic() - start, 15)
+
+    def test_a_rank_whose_communication_failed_waits_for_the_verdict(self):
+        self.assert_blames(3, "wait-for-verdict", r"rank 2 on \S+ is lost", "lost-rank")
+
+    # ---- nobody's fault ---------------------------------------------------------------------------
+
+    def test_ranks_may_leave_at_any_time(self):
+        for ranks in (1, 4):
+            with self.subTest(ranks=ranks):
+                self.assertEqual(self.end(self.start(ranks, "work", timeout=3)), (0, "", []))
+
+    def test_a_rank_that_fails_is_not_taken_for_dead(self):
+        code, out, errors = self.end(self.start(3, "fail-slowly"))
+        self.assertEqual((code, out, errors), (3, "", []))
+
+    def test_a_job_that_was_suspended_goes_on(self):
+        process = self.start(3, "be-suspended")
+        ranks = [int(re.fullmatch(r"pid (\d+)", process.stdout.readline().strip()).group(1)) for _ in range(3)]
+        for signal_number, seconds in ((signal.SIGSTOP, 5), (signal.SIGCONT, 0)):
+            for rank in ranks:
+                os.kill(rank, signal_number)
+            time.sleep(seconds)
+        self.assertEqual(self.end(process), (0, "", []))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

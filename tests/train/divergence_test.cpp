@@ -1,0 +1,98 @@
+#include "train/divergence.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "simclr/core/random.hpp"
+
+namespace simclr {
+namespace {
+
+constexpr std::int64_t kBatch = 256;
+constexpr std::int64_t kSteps = 200;
+const double kGuessing = std::log(2.0 * kBatch - 1);  // 6.24
+
+/// A loss trace: add(loss, steps) until it is diverged; remembers when that was.
+class Trace {
+ public:
+  explicit Trace(std::int64_t batch = kBatch, double temperature = 0.1, std::int64_t steps = kSteps)
+      : watch(batch, temperature, steps) {}
+
+  Trace& add(double loss, std::int64_t steps, double noise = 0) {
+    for (std::int64_t i = 0; i < steps && !watch.diverged(); ++i) {
+      watch.add(++step, loss + noise * (2 * stream_.uniform() - 1));
+    }
+    return *this;
+  }
+
+  DivergenceWatch watch;
+  std::int64_t step = 0;
+
+ private:
+  PhiloxStream stream_{7, RandomPurpose::kCrop, 0, 0};
+};
+
+TEST(Divergence, OfARunThatCollapsesIsNoticed) {
+  Trace trace;
+  trace.add(5, 100).add(kGuessing, 1000);
+  EXPECT_TRUE(trace.watch.diverged());
+  // What the mean takes to fall, and 200 steps.
+  EXPECT_GT(trace.step, 300);
+  EXPECT_LT(trace.step, 400);
+  EXPECT_LE(trace.watch.healthy_until(), 100);
+  EXPECT_GT(trace.watch.healthy_until(), 25);
+  EXPECT_NE(trace.watch.reason().find("6.2364"), std::string::npos) << trace.watch.reason();
+}
+
+TEST(Divergence, OfARunWhoseEmbeddingsMeanNothingIsNoticed) {
+  EXPECT_TRUE(Trace().add(5, 100).add(kGuessing + 0.5, 1000, 0.6).watch.diverged());
+  EXPECT_TRUE(Trace(16, 0.5).add(2.5, 200, 0.5).add(3.6, 1000, 0.5).watch.diverged());
+}
+
+TEST(Divergence, IsNotSuspectedOfARunThatHasNotLearned) {
+  EXPECT_FALSE(Trace().add(kGuessing, 10000).watch.diverged());
+  EXPECT_FALSE(Trace().add(kGuessing + 8, 10000, 5).watch.diverged());  // a low temperature's start
+  EXPECT_FALSE(Trace().add(kGuessing - 0.1, 10000, 0.2).watch.diverged());
+}
+
+TEST(Divergence, IsNotSuspectedOfSpikesAndNoise) {
+  Trace trace;
+  for (int spike = 0; spike < 20; ++spike) trace.add(4, 60).add(20, 30);
+  EXPECT_FALSE(trace.watch.diverged());
+  EXPECT_FALSE(Trace(2, 0.5).add(0.9, 20000, 0.8).watch.diverged());
+  EXPECT_FALSE(Trace(16, 0.05).add(3, 20000, 3).watch.diverged());
+}
+
+TEST(Divergence, CanBeTurnedOffOrWaitedForLonger) {
+  EXPECT_FALSE(Trace(kBatch, 0.1, 0).add(4, 100).add(kGuessing, 10000).watch.diverged());
+  EXPECT_FALSE(Trace(kBatch, 0.1, 2000).add(4, 100).add(kGuessing, 2000).watch.diverged());
+}
+
+TEST(Divergence, IsNoticedAcrossARestart) {
+  // The rows that were logged, every 10 steps, stand for the steps between them.
+  DivergenceWatch watch(kBatch, 0.1, kSteps);
+  for (std::int64_t step = 10; step <= 200; step += 10) watch.add(step, step <= 100 ? 4 : kGuessing);
+  watch.go_on_after(205);
+  EXPECT_FALSE(watch.diverged());
+  std::int64_t step = 205;
+  while (!watch.diverged() && step < 1000) watch.add(++step, kGuessing);
+  EXPECT_LT(step, 400);
+  // Of a run that goes on elsewhere nothing is known: not even the steps before.
+  DivergenceWatch fork(kBatch, 0.1, kSteps);
+  fork.go_on_after(100000);
+  fork.add(100001, 4);
+  EXPECT_FALSE(fork.diverged());
+  for (step = 100002; step < 101000; ++step) fork.add(step, kGuessing);
+  EXPECT_FALSE(fork.diverged()) << "one step is not learning";
+}
+
+TEST(Divergence, LeavesHealthyStepsBehind) {
+  Trace trace;
+  trace.add(4, 1000);
+  EXPECT_LT(trace.watch.healthy_until(), 1000);
+  EXPECT_GT(trace.watch.healthy_until(), 900);
+}
+
+}  // namespace
+}  // namespace simclr
