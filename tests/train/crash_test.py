@@ -37,8 +37,7 @@ class CrashTest(TrainingTest):
             time.sleep(0.0005)
         self.fail(f"no checkpoint is written: {process.communicate(timeout=5)}")
 
-    def kill_ranks(self, process):
-        ranks = ranks_of(process, RANKS)
+    def kill(self, process, ranks):
         for rank in ranks:
             os.kill(rank, signal.SIGKILL)
         output = process.communicate(timeout=60)
@@ -53,10 +52,12 @@ class CrashTest(TrainingTest):
             process = self.start(RANKS, **LARGE)
             if kill % 3 == 0:  # anywhere: also while it starts, and before anything is written
                 time.sleep(moments.uniform(0.1, 1.5))
+                ranks = ranks_of(process, RANKS)
             else:  # the while it takes to write one
+                ranks = ranks_of(process, RANKS)
                 self.wait_for_unfinished_checkpoint(process, before + moments.randrange(3))
                 time.sleep(moments.uniform(0, 0.005))
-            output = self.kill_ranks(process)
+            output = self.kill(process, ranks)
             during_write += bool(self.checkpoints(complete=False))
             self.assertNotIn("simclr: error:", output)
             resumed = re.search(r"resuming from \S+ at step (\d+)", output)
