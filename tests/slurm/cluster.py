@@ -126,6 +126,7 @@ TmpFS={at}/tmp/%n
 SlurmctldPidFile={at}/slurmctld.pid
 SlurmdPidFile={at}/slurmd-%n.pid
 SlurmctldLogFile={at}/slurmctld.log
+SlurmctldDebug=debug2
 SlurmdLogFile={at}/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/affinity

@@ -25,7 +25,7 @@ SAMPLES = 96
 BATCH = 16  # six steps an epoch; a step of 8 ranks takes about 0.3 s on two cores
 
 OPTIONS = {
-    "image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": BATCH, "epochs": 6,
+    "image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": BATCH, "epochs": 5,
     "warmup-epochs": 0.5, "temperature": 0.5, "augment": "crop,flip,color", "learning-rate": 0.1,
     "lr-scaling": "none", "log-every": 1, "checkpoint-every-epochs": 0, "threads": 1, "loader-threads": 1,
 }
