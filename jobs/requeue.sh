@@ -13,6 +13,10 @@
 # row that left no new checkpoint. Where Slurm itself ends the job (scancel, a node that is down,
 # preemption without a warning), Slurm decides whether it starts again.
 
+# For commands of Slurm: the number of an array's last task alone means the whole array.
+THIS_JOB="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
+THIS_JOB="${THIS_JOB:-$SLURM_JOB_ID}"
+
 # From the first moment on: a signal may come at any time.
 STOP_WANTED=false
 ENDED_BY_SLURM=false
@@ -99,7 +103,7 @@ set_deadline() {
   local end left before
   DEADLINE=()
   if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-    end="$(squeue --noheader --job "$SLURM_JOB_ID" --format=%e)"
+    end="$(squeue --noheader --job "$THIS_JOB" --format=%e)"
     [[ "$end" == [0-9]* ]] || return 0 # no time limit
     SLURM_JOB_END_TIME="$(date -d "$end" +%s)"
     export SLURM_JOB_END_TIME
@@ -174,8 +178,8 @@ try_again() {
   require_progress
   [ "$restart" -lt "$SIMCLR_MAX_RESTARTS" ] ||
     die 75 "restarted $restart times, the most allowed (SIMCLR_MAX_RESTARTS); to go on: $RESUBMIT"
-  say "requeueing job $SLURM_JOB_ID (restart $((restart + 1)) of at most $SIMCLR_MAX_RESTARTS)"
-  scontrol requeue "$SLURM_JOB_ID" ||
+  say "requeueing job $THIS_JOB (restart $((restart + 1)) of at most $SIMCLR_MAX_RESTARTS)"
+  scontrol requeue "$THIS_JOB" ||
     die 75 "Slurm refuses to requeue this job; to go on: $RESUBMIT"
   exit 75 # of no effect: the job is waiting again
 }

@@ -215,6 +215,14 @@ PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=10 Preempt
         return wait_until(ended, seconds,
                           lambda: f"end of job {number}: " + self.output("scontrol", "show", "job", number))
 
+    def wait_for_array(self, number, seconds):
+        """Until the job and, if it is an array, all its tasks have ended."""
+        def ended():
+            queue = self.run("squeue", "-h", "-o", "%F")
+            return queue.returncode == 0 and number not in queue.stdout.split()
+
+        wait_until(ended, seconds, lambda: f"end of job {number}: " + self.output("squeue", "--array"))
+
     def close(self):
         for machine in (*self.nodes.values(), self.login):
             machine.kill()

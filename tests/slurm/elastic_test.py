@@ -37,7 +37,7 @@ class ElasticTest(SlurmTest):
         for nodes, ranks, _ in PLACES:
             dumps.append(self.directory / f"{ranks}.h5")
             done = self.cluster.run("srun", "--mpi=pmix", f"--nodes={nodes}", f"--ntasks={ranks}", SIMCLR, *preview,
-                                    f"--output={dumps[-1]}")
+                                    f"--output={dumps[-1]}", environment={"SLURM_PMIX_FENCE": "ring"})
             self.assertEqual(done.returncode, 0, done.stderr)
         contents = []
         for dump in dumps:

@@ -9,7 +9,7 @@ import time
 from cluster import wait_until
 from slurm_case import SlurmTest, main
 
-STEPS = 30  # about 10 s: a node's CPUs are two real cores for all nodes
+STEPS = 24  # about 8 s: a node's CPUs are two real cores for all nodes
 # The controller looks at time limits this often, and says so in its log.
 LIMIT_CHECK_SECONDS = 30
 
@@ -84,7 +84,7 @@ class InterruptionTest(SlurmTest):
     def test_time_limit(self):
         """Slurm's signal ahead of the time limit, on the controller's next look at it."""
         self.reference()
-        until = self.next_limit_check() - 4.5  # it is then in the middle of its steps
+        until = self.next_limit_check() - 3.5  # it is then in the middle of its steps
         time.sleep((until - time.time()) % LIMIT_CHECK_SECONDS)
         submitted = time.time()
         number = self.submit("--time=1", "--signal=B:USR1@45", environment={"SIMCLR_STOP_BEFORE_MINUTES": "0.01"})
@@ -95,7 +95,7 @@ class InterruptionTest(SlurmTest):
 
     def test_the_program_stops_by_itself_before_the_end_of_the_job(self):
         self.reference()
-        number = self.submit("--time=1", environment={"SIMCLR_STOP_BEFORE_MINUTES": "0.9"})  # 6 s after the start
+        number = self.submit("--time=1", environment={"SIMCLR_STOP_BEFORE_MINUTES": "0.92"})  # 5 s after the start
         self.assert_resumed_as_if_undisturbed(self.finish(number, seconds=120), "the job's time limit")
 
 

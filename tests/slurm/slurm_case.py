@@ -20,29 +20,33 @@ from cluster import Cluster, wait_until, why_no_cluster
 
 SIMCLR = Path(sys.argv[1]).resolve()
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
+STAND_IN = Path(__file__).resolve().parent / "stand_in.sh"  # ends as $END says
 DATASETS = Path("/usr/share/datasets/fashion-mnist")
 SAMPLES = 96
 BATCH = 16  # six steps an epoch; a step of 8 ranks takes about 0.3 s on two cores
 
 OPTIONS = {
-    "image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": BATCH, "epochs": 5,
+    "image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": BATCH, "epochs": 4,
     "warmup-epochs": 0.5, "temperature": 0.5, "augment": "crop,flip,color", "learning-rate": 0.1,
     "lr-scaling": "none", "log-every": 1, "checkpoint-every-epochs": 0, "threads": 1, "loader-threads": 1,
 }
 
 
-def pack_real_images(directory):
-    """The first images of Fashion-MNIST with their labels, as shards."""
+def pack_real_images(directory, first):
+    """96 images of Fashion-MNIST with their labels, as shards."""
+    directory.mkdir()
     files = {}
     for kind, header_bytes, sample_bytes in (("images-idx3", 16, 28 * 28), ("labels-idx1", 8, 1)):
         with gzip.open(DATASETS / f"t10k-{kind}-ubyte.gz") as f:
-            head, values = f.read(header_bytes), f.read(SAMPLES * sample_bytes)
+            head = f.read(header_bytes)
+            f.seek(first * sample_bytes, os.SEEK_CUR)
+            values = f.read(SAMPLES * sample_bytes)
         files[kind] = directory / f"few-{kind}-ubyte"
         files[kind].write_bytes(head[:4] + SAMPLES.to_bytes(4, "big") + head[8:] + values)
     subprocess.run([SIMCLR, "pack", "--from", "idx", "--input", directory, "--images", files["images-idx3"],
-                    "--labels", files["labels-idx1"], "--output", directory / "data", "--shards", "2"],
+                    "--labels", files["labels-idx1"], "--output", directory / "shards", "--shards", "2"],
                    check=True, capture_output=True)
-    return directory / "data"
+    return directory / "shards"
 
 
 def as_arguments(options):
@@ -57,7 +61,8 @@ class SlurmTest(unittest.TestCase):
         began = time.monotonic()
         cls.top = Path(tempfile.mkdtemp(prefix="simclr-slurm-"))
         cls.addClassCleanup(shutil.rmtree, cls.top)
-        cls.data = pack_real_images(cls.top)
+        cls.data = pack_real_images(cls.top / "train", 0)
+        cls.test_data = pack_real_images(cls.top / "test", SAMPLES)
         cls.cluster = Cluster(slurmd_timeout=cls.SLURMD_TIMEOUT)
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.environment["SIMCLR"] = str(SIMCLR)
@@ -78,7 +83,7 @@ class SlurmTest(unittest.TestCase):
     # ---- jobs ---------------------------------------------------------------------------------------
 
     def pretrain_arguments(self, run_dir=None, **changed):
-        options = {"data": self.data, "eval-data": self.data, "run-dir": run_dir or self.run_dir, **OPTIONS}
+        options = {"data": self.data, "eval-data": self.test_data, "run-dir": run_dir or self.run_dir, **OPTIONS}
         options.update({name.replace("_", "-"): value for name, value in changed.items()})
         return as_arguments(options)
 
