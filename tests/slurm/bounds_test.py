@@ -1,9 +1,10 @@
-"""When a pretraining job stops trying: no progress, too many restarts, no requeue allowed, cancelled.
+"""How ranks are placed, and when a pretraining job stops trying: no progress, too many restarts, no requeue allowed, cancelled.
 
 A stand-in (stand_in.sh) takes the program's place, so that every way to end can be had.
 
 usage: bounds_test.py SIMCLR [unittest arguments]
 """
+import os
 import time
 
 from cluster import wait_until
@@ -12,7 +13,7 @@ from slurm_case import STAND_IN, SlurmTest, main
 
 class BoundsTest(SlurmTest):
     def submit_stand_in(self, end, *sbatch_options, environment=None):
-        return self.submit("--nodes=1", "--ntasks-per-node=2", *sbatch_options,
+        return self.submit("--nodes=1", *sbatch_options,
                            environment={"SIMCLR": str(STAND_IN), "END": end, **(environment or {})})
 
     def test_no_progress_between_two_restarts_ends_the_job_with_the_reason(self):
@@ -39,6 +40,14 @@ class BoundsTest(SlurmTest):
         job = self.finish(self.submit_stand_in("hopeless"), "FAILED")
         self.assertEqual((job.restarts, job.fields["ExitCode"]), (0, "1:0"))
         self.assertIn("failed, and would fail again: loss of 1e9", self.log.read_text())
+
+    def test_every_rank_has_a_core_of_its_own(self):
+        if not {0, 1} <= os.sched_getaffinity(0):
+            self.skipTest("this process may not use cores 0 and 1, which stand for every node's")
+        self.finish(self.submit_stand_in("hopeless", "--nodes=2"), "FAILED")
+        cores = [(self.run_dir / f"cores-of-rank-{rank}").read_text().strip() for rank in range(4)]
+        self.assertEqual(sorted(cores[:2]), ["0", "1"])
+        self.assertEqual(sorted(cores[2:]), ["0", "1"])
 
     def test_where_slurm_does_not_requeue_the_log_has_the_command(self):
         job = self.finish(self.submit_stand_in("forward", "--no-requeue"), "FAILED")

@@ -1,6 +1,6 @@
 """A throw-away Slurm cluster: real munge, slurmctld and slurmd, on machines of machines.py.
 
-Node nI has two CPUs, for two ranks; `login` runs the controller and is where jobs are submitted.
+Node nI has two CPUs, for two ranks, and two "GPUs", device files that nobody opens; `login` runs the controller and is where jobs are submitted.
 Partition `work` is the default one; jobs of partition `urgent` preempt its jobs.
 """
 import os
@@ -133,6 +133,7 @@ TaskPlugin=task/affinity
 SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
+GresTypes=gpu
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
@@ -155,8 +156,9 @@ PartitionName=work Nodes=ALL Default=YES MaxTime=60 DefaultTime=10 PriorityTier=
 PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=10 PreemptMode=OFF
 """
         for name, address in self.slots.items():
-            lines += f"NodeName={name} NodeHostname={name} NodeAddr={address} CPUs=2 RealMemory=2000\n"
+            lines += f"NodeName={name} NodeHostname={name} NodeAddr={address} CPUs=2 RealMemory=2000 Gres=gpu:2\n"
         (at / "slurm.conf").write_text(lines)
+        (at / "gres.conf").write_text("".join(f"Name=gpu File={device}\n" for device in ("/dev/null", "/dev/zero")))
 
     # ---- nodes --------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import shutil
 from slurm_case import JOBS, SAMPLES, SIMCLR, SlurmTest, main
 
 
-FEW_NEIGHBOURS = {"KNN_OPTIONS": "--neighbours 10"}
+FOR_EVALUATIONS = {"LINEAR_EVAL_OPTIONS": "--device cpu", "KNN_OPTIONS": "--device cpu --neighbours 10"}
 
 
 class PipelineTest(SlurmTest):
@@ -17,8 +17,8 @@ class PipelineTest(SlurmTest):
         """The numbers of the pretraining, linear-eval and knn jobs."""
         self.log = self.directory / "none"
         done = self.cluster.run(
-            jobs / "submit_pipeline.sh", "--nodes=4", "--ntasks-per-node=2", "--time=5", "--",
-            *self.pretrain_arguments(**changed), environment=environment, cwd=self.directory)
+            jobs / "submit_pipeline.sh", "--nodes=4", "--time=5", "--", *self.pretrain_arguments(**changed),
+            environment={"SIMCLR_RANKS_PER_NODE": "2", **FOR_EVALUATIONS, **(environment or {})}, cwd=self.directory)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.saw(done.stdout.strip().replace("\n", "; "))
         numbers = re.findall(r"^(?:pretrain|linear-eval|knn) +job (\d+)$", done.stdout, re.MULTILINE)
@@ -36,11 +36,14 @@ class PipelineTest(SlurmTest):
             self.assertGreater(result["top1"], 0.2)
 
     def test_evaluations_follow_pretraining_and_results_are_where_they_belong(self):
-        numbers = self.pipeline(max_steps=4, environment=FEW_NEIGHBOURS)
+        # A site with GPUs: one rank each.
+        numbers = self.pipeline(max_steps=4, environment={"SIMCLR_RANKS_PER_NODE": "", "SIMCLR_GPUS_PER_NODE": "2"})
         jobs = [self.finish(number) for number in numbers]
         for before, after in zip(jobs, jobs[1:]):
             self.assertLessEqual(before.fields["EndTime"], after.fields["StartTime"])
         self.assert_results()
+        self.assertIn("8 ranks on CPU", self.log.read_text())
+        self.assertEqual(jobs[0].fields["TresPerNode"], "gres:gpu:2")
         for name, number in zip(("pretrain", "linear-eval", "knn"), numbers):
             log = (self.run_dir / "logs" / f"simclr-{name}-{number}.out").read_text()
             self.assertIn(f"job {number}, restart 0", log)
@@ -52,7 +55,7 @@ class PipelineTest(SlurmTest):
         shutil.copy(SIMCLR, prefix / "bin" / "simclr")
         shutil.copytree(JOBS, prefix / "share" / "simclr" / "jobs")
         numbers = self.pipeline(prefix / "share" / "simclr" / "jobs", max_steps=4, environment={
-            "SIMCLR": "", "SIMCLR_LAUNCHER": "mpirun", "SIMCLR_RANKS_PER_NODE": "2", **FEW_NEIGHBOURS})
+            "SIMCLR": "", "SIMCLR_LAUNCHER": "mpirun"})
         for number in numbers:
             self.finish(number)
         self.assert_results()

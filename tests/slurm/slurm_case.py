@@ -29,6 +29,7 @@ OPTIONS = {
     "image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": BATCH, "epochs": 4,
     "warmup-epochs": 0.5, "temperature": 0.5, "augment": "crop,flip,color", "learning-rate": 0.1,
     "lr-scaling": "none", "log-every": 1, "checkpoint-every-epochs": 0, "threads": 1, "loader-threads": 1,
+    "device": "cpu",
 }
 
 
@@ -154,5 +155,4 @@ def main():
     if why_not:
         print(f"skipped: {why_not}")
         sys.exit(77)
-    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[2:]], verbosity=2)

@@ -2,11 +2,13 @@
 # Stands in for `simclr` where a test of the job scripts needs a certain end of it: writes a run's files as
 # pretraining would, on rank 0, and ends as $END says. Evaluations succeed.
 set -euo pipefail
-[ "${SLURM_PROCID:-0}" = 0 ] && [ "$1" = pretrain ] || exit 0
+[ "$1" = pretrain ] || exit 0
 run=""
 for argument; do
   case "$argument" in --run-dir=*) run="${argument#*=}" ;; esac
 done
+sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status >"$run/cores-of-rank-$SLURM_PROCID"
+[ "$SLURM_PROCID" = 0 ] || exit 0
 mkdir -p "$run/checkpoints"
 touch "$run/config.cfg"
 step="$(find "$run/checkpoints" -name 'step-*.h5' | wc -l)"
