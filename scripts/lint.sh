@@ -20,7 +20,7 @@ check() {
 }
 
 cpp_files() { git ls-files --cached --others --exclude-standard -- '*.cpp' '*.hpp'; }
-shell_files() { git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run; }
+shell_files() { git ls-files --cached --others --exclude-standard -- '*.sh' '*.sbatch' '*.env' .ci/run; }
 
 cuda_files() { git ls-files --cached --others --exclude-standard -- '*.cu' '*.cuh'; }
 layout() { { cpp_files; cuda_files; } | xargs clang-format --dry-run -Werror; }

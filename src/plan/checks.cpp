@@ -90,12 +90,13 @@ std::string advice(const RunPlan& run) {
 
 void require_cache(const RunPlan& run) {
   const double node = run.machine.node_memory_gb * kGiga;
-  constexpr double kShare = 0.9;  // as the store itself has it
-  if (run.memory.cache_per_node <= kShare * node) return;
+  if (run.memory.cache_per_node <= plan::kCacheShare * node) return;
   refuse(
-      "option --cache: the data set takes {:.1f} GB a node, a node has {:.1f} GB; use --cache none "
+      "option --cache: the data set takes {:.1f} GB a node, a node has {:.1f} GB; use {}--cache "
+      "none "
       "with --shuffle block, nodes with more memory, or smaller images (pack --resize-short)",
-      run.memory.cache_per_node / kGiga, run.machine.node_memory_gb);
+      run.memory.cache_per_node / kGiga, run.machine.node_memory_gb,
+      run.config.cache == CacheMode::node ? "--cache distributed, " : "more nodes, ");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "simclr/backend/cuda_storage.hpp"
 #include "simclr/backend/registry.hpp"
+#include "simclr/core/check.hpp"
 #include "simclr/program/planner.hpp"
 
 namespace simclr::plan {
@@ -109,7 +110,24 @@ double checkpoint_bytes(const Program& program) {
 }
 
 double cache_bytes_per_node(const MemoryContext& context) {
-  return context.config.cache == CacheMode::none ? 0 : context.data.bytes;
+  const double all = context.data.bytes;
+  const double spread = all * std::min(1.0, static_cast<double>(context.placement.ranks_per_node) /
+                                                context.placement.ranks);
+  switch (context.config.cache) {
+    case CacheMode::none:
+      return 0;
+    case CacheMode::distributed:
+      return spread;
+    case CacheMode::automatic:
+      if (context.node_memory_bytes > 0 && all > kCacheShare * context.node_memory_bytes) {
+        return spread;
+      }
+      return all;
+    case CacheMode::node:
+    case CacheMode::device:
+      return all;
+  }
+  fail("unknown cache mode");
 }
 
 }  // namespace simclr::plan

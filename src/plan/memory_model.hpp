@@ -12,6 +12,7 @@ struct MemoryContext {
   Placement placement;
   DeviceKind kind = DeviceKind::cpu;
   int threads = 1;
+  double node_memory_bytes = 0;  ///< 0: not known
 };
 
 /// Whether to ask oneDNN for scratch memory (exact, takes up to a second) or to take none.
@@ -22,7 +23,11 @@ MemoryPlan plan_memory(const Program& program, const MemoryContext& context, Wor
 /// Of a checkpoint file: a tensor's values, and what HDF5 adds, measured on files.
 double checkpoint_bytes(const Program& program);
 
-/// Of the data set that a node keeps.
+/// The most of a node's memory that a cache takes, as data/memory_budget has it.
+inline constexpr double kCacheShare = 0.9;
+
+/// Of the data set that a node keeps: all of it, or what its ranks hold of a distributed one.
+/// `auto` spreads what does not fit into a node, where its memory is known.
 double cache_bytes_per_node(const MemoryContext& context);
 
 }  // namespace simclr::plan

@@ -195,7 +195,8 @@ RunPlan make_plan(const PlanRequest& request) {
                               .data = run.data,
                               .placement = run.placement,
                               .kind = run.machine.kind,
-                              .threads = run.cores.compute};
+                              .threads = run.cores.compute,
+                              .node_memory_bytes = 1e9 * run.machine.node_memory_gb};
   run.memory = plan::plan_memory(program, context, plan::Workspace::ask);
   plan::require_memory(run);
   count_parameters(run, program);

@@ -91,7 +91,9 @@ std::string memory_section(const RunPlan& run) {
   text += line("process", "{}, and {} while rank 0 writes a checkpoint", bytes_text(m.process),
                bytes_text(m.checkpoint));
   text += line("total", "{}", bytes_text(m.on_host() + (gpu ? 0 : m.on_device())));
-  text += line("data cache", "{} a node", bytes_text(m.cache_per_node));
+  const bool spread = m.cache_per_node > 0 && m.cache_per_node < run.data.bytes;
+  text += line("data cache", "{} a node{}", bytes_text(m.cache_per_node),
+               spread ? ", spread over the ranks" : "");
   return text;
 }
 

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Pretrains and evaluates every combination of batch size, epochs and learning-rate rule, and collects
+# the accuracies in one table (the paper's Table B.1).
+#
+#   jobs/batch_size_study.sh STUDY_DIR [SBATCH_OPTION...] -- PRETRAIN_OPTION...
+#   BATCH_SIZES="256 512 1024 2048 4096 8192" EPOCHS="100 200" SCALINGS="linear sqrt" \
+#     jobs/batch_size_study.sh studies/b1 --nodes=16 -- --config configs/imagenet-v1.cfg \
+#     --data shards/train --eval-data shards/test
+#
+# One array of pretraining jobs, one of evaluations, in which every cell waits for its own pretraining,
+# and a job that writes STUDY_DIR/table/. Each cell is a run: STUDY_DIR/batch-B_epochs-E_scaling-S/.
+# Call it again to go on: finished cells are left alone, others continue where they stopped.
+# From the environment, beside the lists above:
+#   LEARNING_RATE_LINEAR=0.3 LEARNING_RATE_SQRT=0.075   base rates, as in the paper
+#   AT_A_TIME=4                                         array tasks that run at once; empty: all
+#   LINEAR_EVAL_OPTIONS, KNN_OPTIONS, EVALUATION_SBATCH_OPTIONS   as in submit_pipeline.sh
+#   STUDY_TABLE=FILE                                    the collecting program (scripts/study_table.py)
+set -euo pipefail
+SIMCLR_JOBS="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+export SIMCLR_JOBS
+# shellcheck source=/dev/null
+. "$SIMCLR_JOBS/lib.sh"
+load_site
+
+case "${1:--}" in -*) die 2 "usage: batch_size_study.sh STUDY_DIR [SBATCH_OPTION...] -- PRETRAIN_OPTION..." ;; esac
+mkdir -p "$1"
+study="$(realpath "$1")"
+shift
+split_options "$@"
+for option in run-dir batch-size epochs lr-scaling learning-rate; do
+  for argument in "${PROGRAM_OPTIONS[@]}"; do
+    case "$argument" in
+      "--$option" | "--$option="*) die 2 "--$option: the study sets it for every cell" ;;
+    esac
+  done
+done
+require_program_option eval-data "the labelled images to evaluate on"
+
+# Two submissions at once would train the same cells.
+touch "$study/jobs.txt"
+active="$(squeue --me --noheader --format=%F)" || die 1 "squeue does not answer"
+if still="$(grep -Fx -f <(sort -u <<<"$active") "$study/jobs.txt")"; then
+  die 2 "jobs of this study are still in the queue: $(tr '\n' ' ' <<<"$still")"
+fi
+
+# ---- which cells are to do --------------------------------------------------------------------------
+# A line a cell: BATCH EPOCHS SCALING LEARNING_RATE DIRECTORY.
+mkdir -p "$study/logs"
+unfinished="$(mktemp "$study/logs/pretrain-XXXXXX.cells")"
+unevaluated="$(mktemp "$study/logs/evaluate-XXXXXX.cells")"
+done_cells=0
+for epochs in ${EPOCHS:-100}; do
+  for batch in ${BATCH_SIZES:-256 512 1024 2048 4096}; do
+    for scaling in ${SCALINGS:-linear sqrt}; do
+      case "$scaling" in
+        linear) rate="${LEARNING_RATE_LINEAR:-0.3}" ;;
+        sqrt) rate="${LEARNING_RATE_SQRT:-0.075}" ;;
+        *) die 2 "SCALINGS: '$scaling' is not accepted; allowed: linear, sqrt" ;;
+      esac
+      cell="batch-${batch}_epochs-${epochs}_scaling-$scaling"
+      line="$batch $epochs $scaling $rate $study/$cell"
+      if [ "$(state_field status "$study/$cell/state.json")" != finished ]; then
+        echo "$line" >>"$unfinished"
+      elif ! compgen -G "$study/$cell/eval/linear-*.json" >/dev/null; then
+        echo "$line" >>"$unevaluated"
+      else
+        done_cells=$((done_cells + 1))
+      fi
+    done
+  done
+done
+
+# ---- submitting -------------------------------------------------------------------------------------
+set_site_options
+read -r -a own <<<"${EVALUATION_SBATCH_OPTIONS:-}"
+evaluation_options=("${SBATCH_OPTIONS[@]}" --nodes="$SIMCLR_EVALUATION_NODES" "${own[@]}"
+  --kill-on-invalid-dep=yes)
+evaluations=()
+
+# submit_array STAGE CELLS ARGUMENT...: of sbatch; the options of the stage's program follow --.
+submit_array() {
+  local stage="$1" cells="$2" job
+  shift 2
+  local -a sbatch_options=()
+  while [ "$1" != -- ]; do sbatch_options+=("$1"); shift; done
+  shift
+  job="$(submit "${SITE_OPTIONS[@]}" "${sbatch_options[@]}" --job-name="simclr-study-$stage" \
+    --output="$study/logs/%x-%A_%a.out" \
+    --array="0-$(($(wc -l <"$cells") - 1))${AT_A_TIME:+%$AT_A_TIME}" \
+    "$SIMCLR_JOBS/study.sbatch" "$stage" "$cells" "$@")"
+  echo "$job" >>"$study/jobs.txt"
+  echo "$job"
+}
+
+if [ -s "$unfinished" ]; then
+  pretrain="$(submit_array pretrain "$unfinished" --signal=B:USR1@120 ${SIMCLR_TIME:+--time="$SIMCLR_TIME"} \
+    "${SBATCH_OPTIONS[@]}" -- "${PROGRAM_OPTIONS[@]}")"
+  evaluations+=("$(submit_array evaluate "$unfinished" "${evaluation_options[@]}" \
+    --dependency="aftercorr:$pretrain" --)")
+fi
+if [ -s "$unevaluated" ]; then
+  evaluations+=("$(submit_array evaluate "$unevaluated" "${evaluation_options[@]}" --)")
+fi
+# The table shows what there is, also when a cell has failed.
+after="$(IFS=:; echo "${evaluations[*]}")"
+collect="$(submit "${SITE_OPTIONS[@]}" "${evaluation_options[@]}" --nodes=1 \
+  ${after:+--dependency="afterany:$after"} --job-name=simclr-study-collect \
+  --output="$study/logs/%x-%j.out" "$SIMCLR_JOBS/study.sbatch" collect "$study")"
+echo "$collect" >>"$study/jobs.txt"
+
+printf '%s cells finished, %s to pretrain%s, %s to evaluate only; jobs %s; table: %s\n' "$done_cells" \
+  "$(wc -l <"$unfinished")" "${pretrain:+ (array $pretrain)}" "$(wc -l <"$unevaluated")" \
+  "$(IFS=' '; echo "${evaluations[*]} $collect")" "$study/table/"

@@ -1,0 +1,195 @@
+# shellcheck shell=bash
+# One start of a pretraining job, and what becomes of the job afterwards. Sourced after lib.sh.
+#
+# Launchers lose exit codes, and a job that ends with 0 in its grace time counts as completed, so what
+# counts is the run's state.json, written by the program:
+#   finished                              the job is done
+#   stopped-early                         by a signal or the time limit: requeue
+#   failed, "resubmit": true              a lost node, an I/O error: requeue
+#   failed otherwise                      the job fails, and what depends on it is cancelled
+#   running, although the launcher ended  it crashed: requeue
+#   not written by this start             refused (code 2): the job fails; else the launch failed: requeue
+# A job is requeued $SIMCLR_MAX_RESTARTS times at most, and not after $SIMCLR_MAX_IDLE_STARTS starts in a
+# row that left no new checkpoint. Where Slurm itself ends the job (scancel, a node that is down,
+# preemption without a warning), Slurm decides whether it starts again.
+
+# For commands of Slurm: the number of an array's last task alone means the whole array.
+THIS_JOB="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
+THIS_JOB="${THIS_JOB:-$SLURM_JOB_ID}"
+
+# From the first moment on: a signal may come at any time.
+STOP_WANTED=false
+ENDED_BY_SLURM=false
+trap 'STOP_WANTED=true' USR1
+trap 'ENDED_BY_SLURM=true' TERM
+
+# pretrain_job ARGUMENT...: does not return.
+pretrain_job() {
+  local code=0
+  RUN_DIR="$(option_value run-dir "$@")"
+  [ -n "$RUN_DIR" ] || die 2 "name the run's directory with --run-dir"
+  STATE="$RUN_DIR/state.json"
+  RESUBMIT="$(resubmission "$@")"
+  announce "pretraining in $RUN_DIR from step $(newest_checkpoint)"
+  require_progress
+  free_lock
+  record_start
+  set_deadline "$@"
+  set_launch_command
+  STATE_BEFORE="$(state_mark)"
+  run_until_end "${LAUNCH[@]}" pretrain "$@" "${DEADLINE[@]}" || code=$?
+  settle "$code"
+}
+
+# ---- what the run's directory says ------------------------------------------------------------------
+
+# Tells one writing of state.json from another.
+state_mark() { stat -c '%i %y' "$STATE" 2>/dev/null || true; }
+program_has_begun() { [ "$(state_mark)" != "$STATE_BEFORE" ]; }
+
+# The step of the newest checkpoint; 0 without one.
+newest_checkpoint() {
+  local file newest=0 step
+  for file in "$RUN_DIR"/checkpoints/step-*.h5; do
+    step="${file##*/step-}"
+    step="${step%.h5}"
+    [[ "$step" =~ ^[0-9]+$ ]] && newest="$((10#$step))" # in order of their names, which is by step
+  done
+  printf '%s\n' "$newest"
+}
+
+# Fields of a line: DATE TIME job JOB restart N step STEP ...
+record_start() {
+  mkdir -p "$RUN_DIR"
+  printf '%s job %s restart %s step %s ranks %s nodes %s\n' "$(date '+%F %T')" "$SLURM_JOB_ID" \
+    "${SLURM_RESTART_COUNT:-0}" "$(newest_checkpoint)" "${SLURM_NTASKS:-?}" "$SLURM_JOB_NODELIST" \
+    >>"$RUN_DIR/starts.log"
+}
+
+# How many of this job's latest starts began at the newest checkpoint of now.
+idle_starts() {
+  [ -r "$RUN_DIR/starts.log" ] || { echo 0; return; }
+  awk -v job="$SLURM_JOB_ID" -v step="$(newest_checkpoint)" '
+    $4 == job { idle = $8 == step ? idle + 1 : 0 }
+    END { print idle + 0 }' "$RUN_DIR/starts.log"
+}
+
+require_progress() {
+  local idle reason
+  idle="$(idle_starts)"
+  [ "$idle" -ge "$SIMCLR_MAX_IDLE_STARTS" ] || return 0
+  reason="$(state_field reason "$STATE")"
+  die 1 "no progress: $idle starts in a row have left no checkpoint after step $(newest_checkpoint)\
+${reason:+ (the latest reason: $reason)}; when that is mended: $RESUBMIT"
+}
+
+# A lock of another job that has ended, on whatever host, does not stand in the way.
+free_lock() {
+  local lock="$RUN_DIR/lock" holder active
+  [ -O "$lock" ] || return 0
+  holder="$(sed -n 's/.*"job":"\([0-9]*\)".*/\1/p' "$lock")"
+  if [ -z "$holder" ] || [ "$holder" = "$SLURM_JOB_ID" ]; then return 0; fi
+  active="$(squeue --me --noheader --format=%A)" || return 0
+  if ! grep -Fxq "$holder" <<<"$active"; then
+    say "$lock was left by job $holder, which has ended; deleting it"
+    rm -f "$lock"
+  fi
+}
+
+# ---- the program under way --------------------------------------------------------------------------
+
+# set_deadline ARGUMENT...: exports the job's end for the program, and sets DEADLINE to its option.
+set_deadline() {
+  local end left before
+  DEADLINE=()
+  if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
+    end="$(squeue --noheader --job "$THIS_JOB" --format=%e)"
+    [[ "$end" == [0-9]* ]] || return 0 # no time limit
+    SLURM_JOB_END_TIME="$(date -d "$end" +%s)"
+    export SLURM_JOB_END_TIME
+  fi
+  [ -z "$(option_value stop-before-minutes "$@")" ] || return 0
+  if [ -n "$SIMCLR_STOP_BEFORE_MINUTES" ]; then
+    DEADLINE=("--stop-before-minutes=$SIMCLR_STOP_BEFORE_MINUTES")
+    return
+  fi
+  left=$((SLURM_JOB_END_TIME - $(date +%s)))
+  before=$((left < 1200 ? left / 10 : 120))
+  DEADLINE=("--stop-before-minutes=$(printf '%d.%02d' $((before / 60)) $((before % 60 * 100 / 60)))")
+}
+
+# run_until_end COMMAND...: passes USR1 on to the program, once it is there to catch it.
+run_until_end() {
+  local launcher sent=false
+  "$@" &
+  launcher=$!
+  while kill -0 "$launcher" 2>/dev/null; do
+    if $STOP_WANTED && ! $sent && program_has_begun; then
+      say "USR1: the program writes a checkpoint and stops ($(date +%T))"
+      kill -USR1 "$launcher" 2>/dev/null || true
+      sent=true
+    fi
+    sleep 1 &
+    wait $! || true # a signal ends the wait
+  done
+  wait "$launcher"
+}
+
+# ---- afterwards -------------------------------------------------------------------------------------
+
+# settle CODE: of the launcher.
+settle() {
+  local status reason
+  if ! program_has_begun; then
+    [ "$1" -ne 2 ] || refused
+    try_again "the launcher ended with code $1 before the program had begun"
+  fi
+  status="$(state_field status "$STATE")"
+  reason="$(state_field reason "$STATE")"
+  case "$status" in
+    finished) say "finished at step $(newest_checkpoint): $reason"; exit 0 ;;
+    stopped-early) try_again "stopped early: $reason" ;;
+    running) try_again "the program ended without a word, the launcher with code $1" ;;
+    failed)
+      [ "$(state_field resubmit "$STATE")" != true ] || try_again "failed: $reason"
+      die 1 "failed, and would fail again: $reason"
+      ;;
+    *) die 1 "$STATE says '$status'" ;;
+  esac
+}
+
+# A refused run has written nothing, and neither shall this script.
+refused() {
+  if [ ! -e "$RUN_DIR/config.cfg" ]; then
+    rm -f "$RUN_DIR/starts.log"
+    rmdir "$RUN_DIR" 2>/dev/null || true
+  fi
+  die 2 "the program refused the run; its message is above"
+}
+
+# try_again WHY: has Slurm start this job again, from the newest checkpoint.
+try_again() {
+  local restart="${SLURM_RESTART_COUNT:-0}"
+  say "$1 (newest checkpoint: step $(newest_checkpoint))"
+  if $ENDED_BY_SLURM; then
+    say "Slurm is ending this job and decides whether it starts again; if not: $RESUBMIT"
+    exit 75
+  fi
+  require_progress
+  [ "$restart" -lt "$SIMCLR_MAX_RESTARTS" ] ||
+    die 75 "restarted $restart times, the most allowed (SIMCLR_MAX_RESTARTS); to go on: $RESUBMIT"
+  say "requeueing job $THIS_JOB (restart $((restart + 1)) of at most $SIMCLR_MAX_RESTARTS)"
+  scontrol requeue "$THIS_JOB" ||
+    die 75 "Slurm refuses to requeue this job; to go on: $RESUBMIT"
+  exit 75 # of no effect: the job is waiting again
+}
+
+# resubmission ARGUMENT...: the command that starts this job again by hand.
+resubmission() {
+  local -a command=(sbatch --nodes="$SLURM_JOB_NUM_NODES" --partition="$SLURM_JOB_PARTITION")
+  [ -z "${SLURM_NTASKS_PER_NODE:-}" ] || command+=(--ntasks-per-node="$SLURM_NTASKS_PER_NODE")
+  [ -z "${SLURM_CPUS_PER_TASK:-}" ] || command+=(--cpus-per-task="$SLURM_CPUS_PER_TASK")
+  [ -z "${SLURM_GPUS_PER_NODE:-}" ] || command+=(--gpus-per-node="$SLURM_GPUS_PER_NODE")
+  command+=("$SIMCLR_JOBS/pretrain.sbatch" "$@")
+  printf '%q ' "${command[@]}"
+}
