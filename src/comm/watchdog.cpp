@@ -67,9 +67,8 @@ struct Watchdog::Impl {
       allow_open_files(terms.hosts.size());
       watch::Listener listener = watch::listen_anywhere();
       terms.token = random_token();
-      const Json invitation{{"port", listener.port},
-                            {"addresses", watch::own_addresses()},
-                            {"token", terms.token}};
+      const Json invitation{
+          {"port", listener.port}, {"addresses", watch::own_addresses()}, {"token", terms.token}};
       start(std::make_unique<watch::Monitor>(terms, std::move(listener), on_fault));
       return invitation.dump();
     } catch (const std::exception& error) {
@@ -93,7 +92,8 @@ struct Watchdog::Impl {
   /// Whether every rank is watched; else none is from now on.
   void agree(Communicator& world, const std::string& failure) {
     const std::vector<std::string> failures = gather_texts(world, failure);
-    const auto first = std::ranges::find_if(failures, [](const auto& text) { return !text.empty(); });
+    const auto first =
+        std::ranges::find_if(failures, [](const auto& text) { return !text.empty(); });
     if (first == failures.end()) return;
     if (world.rank() == 0) {
       const auto rank = static_cast<std::size_t>(first - failures.begin());

@@ -23,10 +23,10 @@ class Checkpointer {
   [[nodiscard]] bool due_by_time() const;
 
   /// Collective. A step that has been written by this process is not written again. Up to two older
-  /// ones are kept beyond --keep (unless --divergence-steps is 0): the newest up to `healthy_until`,
-  /// for a run that turns out to have diverged, and the one that will take its place. When the
-  /// ranks' weights differ, or the checkpoint cannot be written (full disk), every rank throws Error,
-  /// and the older ones are as they were.
+  /// ones are kept beyond --keep (unless --divergence-steps is 0): the newest up to
+  /// `healthy_until`, for a run that turns out to have diverged, and the one that will take its
+  /// place. When the ranks' weights differ, or the checkpoint cannot be written (full disk), every
+  /// rank throws Error, and the older ones are as they were.
   void write(const Trainer& trainer, std::int64_t step, std::int64_t healthy_until);
 
   /// On rank 0: checkpoints of later steps are no longer this run's. The newest step that is left.

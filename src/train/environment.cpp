@@ -58,10 +58,9 @@ std::int64_t differing_plans(const Environment::Plans& a, const Environment::Pla
 }  // namespace
 
 Environment describe_environment(const BuildInfo& build, const Backend& backend, int threads,
-                                 const SampleStore& store, Communicator& world,
+                                 const std::string& data, Communicator& world,
                                  const std::optional<Environment>& earlier) {
   const std::vector<std::string> hosts = gather_texts(world, host_name());
-  const std::string data = store.description();
   Environment e{.build = build,
                 .ranks = world.size(),
                 .threads = threads,

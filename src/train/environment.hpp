@@ -8,7 +8,6 @@
 
 #include "simclr/backend/backend.hpp"
 #include "simclr/comm/communicator.hpp"
-#include "simclr/data/loader.hpp"
 #include "simclr/train/pretrain.hpp"
 
 namespace simclr {
@@ -28,9 +27,9 @@ struct Environment {
   } plans;
 };
 
-/// That of this start, as rank 0 sees it; `earlier` is the one it goes on from. Collective.
+/// That of this start, as rank 0 sees it; `data` is the store's description, `earlier` the one it goes on from. Collective.
 Environment describe_environment(const BuildInfo& build, const Backend& backend, int threads,
-                                 const SampleStore& store, Communicator& world,
+                                 const std::string& data, Communicator& world,
                                  const std::optional<Environment>& earlier);
 
 /// The environment of the run that a checkpoint lies in (RUN/checkpoints/step-....h5); empty where
@@ -38,7 +37,7 @@ Environment describe_environment(const BuildInfo& build, const Backend& backend,
 std::optional<Environment> environment_of(const std::filesystem::path& checkpoint);
 
 struct Changes {
-  std::string text;      ///< "device cpu -> cuda, ranks 1 -> 2"; "" where there are none
+  std::string text;       ///< "device cpu -> cuda, ranks 1 -> 2"; "" where there are none
   bool same_bits = true;  ///< results go on bit for bit
 };
 Changes what_changed(const Environment& from, const Environment& to);

@@ -299,7 +299,7 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
   on_root(world, [&] { run->begin(config); });
   state.running(span.first);
   const Environment environment =
-      describe_environment(build, backend, threads, *store, world, earlier);
+      describe_environment(build, backend, threads, store->description(), world, earlier);
   write_environment(config.run_dir, environment, backend, world);
   report_device(config.device, backend);
   report_changes(earlier, environment);

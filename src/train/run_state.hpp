@@ -27,8 +27,8 @@ void write_state(const std::filesystem::path& directory, const RunState& state);
 /// Status, step and restarts; empty where there is none that can be read.
 std::optional<RunState> read_state(const std::filesystem::path& directory);
 
-/// One rank's hand on state.json. Of a run's end the first word counts: a watchdog's, also where the
-/// run is just about to end otherwise. From any thread.
+/// One rank's hand on state.json. Of a run's end the first word counts: a watchdog's, also where
+/// the run is just about to end otherwise. From any thread.
 ///
 /// Rank 0 writes. Another rank may say how the run ended, too, having failed alone or lost rank 0;
 /// it may then be one of a few that are cut off while rank 0 goes on, has said why it ended, or has

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {
@@ -14,11 +15,15 @@ namespace {
 std::atomic<int> g_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler writes it");
 
-void remember(int number) { g_signal.store(number); }
+void remember(int number) {
+  g_signal.store(number);
+  if (number == SIGTERM) activity().tell_to_end();
+}
 
 }  // namespace
 
 void install_stop_signals() {
+  (void)activity();  // made before a handler asks for it
   struct sigaction action {};
   action.sa_handler = remember;
   action.sa_flags = SA_RESTART;

@@ -40,9 +40,9 @@ TEST(Verdict, BlamesTheRankThatIsFurthestBehind) {
 }
 
 TEST(Verdict, BlamesNobodyWhoWaitsAsLongAsSomebodyDoesNot) {
-  EXPECT_EQ(stalled({record(0, 5, 3, true), record(1, 5, 4, false), record(2, 5, 3, true)})
-                .substr(0, 18),
-            "rank 1 on n1 is la");
+  EXPECT_EQ(
+      stalled({record(0, 5, 3, true), record(1, 5, 4, false), record(2, 5, 3, true)}).substr(0, 18),
+      "rank 1 on n1 is la");
   EXPECT_EQ(stalled({record(0, 5, 3, true), record(1, 5, 2, true)}).substr(0, 18),
             "rank 1 on n1 is la");
   EXPECT_NE(stalled({record(0, 5, 3, true), record(1, 5, 3, true)}).find("no rank is behind"),
@@ -69,8 +69,9 @@ TEST(Verdict, NamesAllThatAreLost) {
   ranks[3].state = State::closed;
   const auto one = lost_ranks(ranks, 10, 20);
   ASSERT_EQ(one.size(), 1U);
-  EXPECT_EQ(lost_fault(one, 10).message,
-            "rank 3 on n3 is lost at step 12, op 3 (): its process has ended or closed its connection");
+  EXPECT_EQ(
+      lost_fault(one, 10).message,
+      "rank 3 on n3 is lost at step 12, op 3 (): its process has ended or closed its connection");
   ranks[4].state = State::absent;
   ranks[5].state = State::gone;
   ranks[6].hear(ranks[6].at, 15);
@@ -182,7 +183,8 @@ TEST(WatchdogDeathTest, EndsARankThatStandsStill) {
         stand_still();
       },
       testing::ExitedWithCode(1),
-      "simclr: error: rank 0 on .* is late at step 3, reading a batch: nothing has moved for 0.5 s");
+      "simclr: error: rank 0 on .* is late at step 3, reading a batch: nothing has moved for 0.5 "
+      "s");
 }
 
 TEST(WatchdogDeathTest, EndsItEvenWhereTheHandlerHangs) {

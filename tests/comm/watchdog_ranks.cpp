@@ -91,9 +91,22 @@ void work(Communicator& world, Watchdog&, double timeout) {
   }
 }
 
-/// Until it is told to end, by a signal to all ranks at once.
+void say_pid(Communicator& world) {
+  std::cout << world.rank() << " is " << ::getpid() << std::endl;
+}
+
+/// For as long as it is let.
+void live(Communicator& world, Watchdog&, double) {
+  begin_step();
+  sleep_seconds(1.5);  // more than a heartbeat
+  std::signal(SIGTERM, [](int) { activity().tell_to_end(); });
+  world.barrier();
+  say_pid(world);
+  while (true) sleep_seconds(1);
+}
+
 void be_suspended(Communicator& world, Watchdog&, double timeout) {
-  std::cout << "pid " << ::getpid() << std::endl;
+  say_pid(world);
   for (double done = 0; done < 3 * timeout; done += 0.1, sleep_seconds(0.1)) activity().move();
   world.barrier();
 }
@@ -113,6 +126,7 @@ const std::map<std::string, Scenario>& scenarios() {
                                                    {"die", die},
                                                    {"fail-slowly", fail_slowly},
                                                    {"work", work},
+                                                   {"live", live},
                                                    {"be-suspended", be_suspended},
                                                    {"wait-for-verdict", wait_for_verdict}};
   return all;

@@ -34,6 +34,10 @@ class WatchdogTest(unittest.TestCase):
         self.assertIn(f"handled on rank {handler}: {cause}", out)
         return errors
 
+    def pids(self, process, ranks):
+        lines = [re.fullmatch(r"(\d+) is (\d+)", process.stdout.readline().strip()) for _ in range(ranks)]
+        return {int(line.group(1)): int(line.group(2)) for line in lines}
+
     # ---- late -------------------------------------------------------------------------------------
 
     def test_a_rank_that_hangs_in_an_op_is_named_and_not_those_that_wait(self):
@@ -72,6 +76,19 @@ class WatchdogTest(unittest.TestCase):
     def test_a_rank_whose_communication_failed_waits_for_the_verdict(self):
         self.assert_blames(3, "wait-for-verdict", r"rank 2 on \S+ is lost", "lost-rank")
 
+    def test_a_rank_that_is_silent_when_the_launcher_ends_the_job_is_named_while_there_is_time(self):
+        process = self.start(3, "live", timeout=30)
+        pids = self.pids(process, 3)
+        os.kill(pids[1], signal.SIGSTOP)
+        time.sleep(5)  # five heartbeats
+        for rank in (0, 2):
+            os.kill(pids[rank], signal.SIGTERM)
+        start = time.monotonic()
+        _, out, errors = self.end(process)
+        self.assertLess(time.monotonic() - start, 15)
+        self.assertRegex(errors[0], r"rank 1 on \S+ is lost at step 7")
+        self.assertIn("handled on rank 0: lost-rank", out)
+
     # ---- nobody's fault ---------------------------------------------------------------------------
 
     def test_ranks_may_leave_at_any_time(self):
@@ -83,9 +100,24 @@ class WatchdogTest(unittest.TestCase):
         code, out, errors = self.end(self.start(3, "fail-slowly"))
         self.assertEqual((code, out, errors), (3, "", []))
 
+    def test_ranks_that_the_launcher_ends_blame_nobody(self):
+        for first in (0, 2):
+            with self.subTest(first=first):
+                process = self.start(3, "live", timeout=10, launcher=["--mca", "orte_enable_recovery", "1"])
+                pids = self.pids(process, 3)
+                for rank in pids.values():
+                    os.kill(rank, signal.SIGTERM)
+                time.sleep(0.5)
+                os.kill(pids.pop(first), signal.SIGKILL)
+                time.sleep(2)
+                for rank in pids.values():
+                    os.kill(rank, signal.SIGKILL)
+                _, out, errors = self.end(process)
+                self.assertEqual((out, errors), ("", []))
+
     def test_a_job_that_was_suspended_goes_on(self):
         process = self.start(3, "be-suspended")
-        ranks = [int(re.fullmatch(r"pid (\d+)", process.stdout.readline().strip()).group(1)) for _ in range(3)]
+        ranks = self.pids(process, 3).values()
         for signal_number, seconds in ((signal.SIGSTOP, 5), (signal.SIGCONT, 0)):
             for rank in ranks:
                 os.kill(rank, signal_number)

@@ -72,7 +72,8 @@ TEST(Divergence, CanBeTurnedOffOrWaitedForLonger) {
 TEST(Divergence, IsNoticedAcrossARestart) {
   // The rows that were logged, every 10 steps, stand for the steps between them.
   DivergenceWatch watch(kBatch, 0.1, kSteps);
-  for (std::int64_t step = 10; step <= 200; step += 10) watch.add(step, step <= 100 ? 4 : kGuessing);
+  for (std::int64_t step = 10; step <= 200; step += 10)
+    watch.add(step, step <= 100 ? 4 : kGuessing);
   watch.go_on_after(205);
   EXPECT_FALSE(watch.diverged());
   std::int64_t step = 205;

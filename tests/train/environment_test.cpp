@@ -16,21 +16,6 @@ Environment environment(const std::string& device, std::map<std::string, std::st
   return e;
 }
 
-/// A store that nothing is read from.
-class NoStore final : public SampleStore {
- public:
-  [[nodiscard]] const ShardSetInfo& info() const override { return info_; }
-  [[nodiscard]] const std::vector<std::int64_t>& labels() const override { return labels_; }
-  std::vector<StoredImage> fetch(const std::vector<std::int64_t>&, int) override { return {}; }
-  [[nodiscard]] int batches_per_fetch(std::int64_t) const override { return 1; }
-  ReadStatistics take_read_statistics() override { return {}; }
-  [[nodiscard]] std::string description() const override { return "node cache, 1 GB"; }
-
- private:
-  ShardSetInfo info_;
-  std::vector<std::int64_t> labels_;
-};
-
 TEST(Environment, IsReadBackFromTheRunThatACheckpointLiesIn) {
   const fs::path run = fs::path(testing::TempDir()) / "simclr-environment-test";
   fs::create_directories(run / "checkpoints");
@@ -40,7 +25,7 @@ TEST(Environment, IsReadBackFromTheRunThatACheckpointLiesIn) {
 
   // The plans of the GPU stay with the run while it goes on where there are none.
   const Environment written =
-      describe_environment({"0.2.0", "def", "GCC 13"}, *backend, 3, NoStore(), *world, gpu);
+      describe_environment({"0.2.0", "def", "GCC 13"}, *backend, 3, "node cache, 1 GB", *world, gpu);
   EXPECT_FALSE(plans_fit(written.plans, *backend));
   write_environment(run, written, *backend, *world);
   const auto read = environment_of(run / "checkpoints" / "step-0000000001.h5");

@@ -23,19 +23,20 @@ struct WatchdogOptions {
   double silence_seconds = 20;
 };
 
-/// A thread in each rank sends where the rank is (core/activity.hpp) to rank 0 over a TCP connection
-/// of its own, and rank 0 sends back where it is. Two kinds of fault end the job:
+/// A thread in each rank sends where the rank is (core/activity.hpp) to rank 0 over a TCP
+/// connection of its own, and rank 0 sends back where it is. Two kinds of fault end the job:
 ///
-/// * lost: a connection is closed without a farewell (its process is dead), or nothing has come over
+/// * lost: a connection is closed without a farewell (its process is dead), or nothing has come
+/// over
 ///   it for `silence_seconds` (node or link). Rank 0 names the ranks; a rank that hears nothing of
 ///   rank 0 names that and ends itself.
 /// * stalled: ranks are heard from, but nowhere has anything moved for `timeout_seconds`. Rank 0
 ///   names the ranks that are furthest behind; one that waits for others is not blamed as long as
 ///   there is one that does not.
 ///
-/// The thread then writes the message to stderr, calls `on_fault` and ends every rank with exit code
-/// 1, within seconds even where MPI hangs or `on_fault` does. Time during which a process did not run
-/// at all (a suspended job) is not counted against the others.
+/// The thread then writes the message to stderr, calls `on_fault` and ends every rank with exit
+/// code 1, within seconds even where MPI hangs or `on_fault` does. Time during which a process did
+/// not run at all (a suspended job) is not counted against the others.
 ///
 /// Collective to create. Destroyed on every rank where the watched work ends: normally, and nobody
 /// misses the rank any more, or by an exception, and the others know that the job is ending. Where
@@ -51,8 +52,8 @@ class Watchdog {
   Watchdog& operator=(const Watchdog&) = delete;
   ~Watchdog();
 
-  /// For a rank whose communication has failed: gives the watchdog the time to find out who is lost,
-  /// and with it to end the job. Returns where it finds nobody.
+  /// For a rank whose communication has failed: gives the watchdog the time to find out who is
+  /// lost, and with it to end the job. Returns where it finds nobody.
   void await_verdict() const;
 
  private:

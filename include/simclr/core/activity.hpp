@@ -36,7 +36,6 @@ class Activity {
   /// The calling thread is the one to be followed: where it waits counts.
   static void follow_this_thread();
 
-
   /// A phase begins: "reading a batch". All ranks begin the same phases in the same order.
   /// `phase` is a literal.
   void begin(const char* phase);
@@ -50,6 +49,11 @@ class Activity {
   /// Something long goes on, and has done a piece. From any thread.
   void move() { moves_.fetch_add(1, std::memory_order_relaxed); }
 
+  /// Somebody ends this process: a launcher, the scheduler (SIGTERM). May be called by a signal
+  /// handler once activity() has been called.
+  void tell_to_end() { told_to_end_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool told_to_end() const { return told_to_end_.load(std::memory_order_relaxed); }
+
   [[nodiscard]] Whereabouts now() const;
 
  private:
@@ -59,6 +63,8 @@ class Activity {
   std::atomic<std::int64_t> step_{0};
   std::atomic<std::int32_t> op_{-1};
   std::atomic<const char*> phase_{"starting"}, call_{nullptr};
+  std::atomic<bool> told_to_end_{false};
+  static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
   mutable std::mutex names_mutex_;
   Names names_;
 };

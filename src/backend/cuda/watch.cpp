@@ -63,8 +63,8 @@ void Watch::check_on_watched() {
 
 void Watch::give_up(Cause cause, const std::string& why) {
   for (Watched* watched : watched_) watched->give_up();
-  fail_for(cause, "communication between GPUs was given up: {}; the last collective begun was {}", why,
-           last_);
+  fail_for(cause, "communication between GPUs was given up: {}; the last collective begun was {}",
+           why, last_);
 }
 
 }  // namespace simclr::cuda

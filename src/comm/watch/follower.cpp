@@ -67,6 +67,7 @@ bool Follower::sweep() {
     if (frame.kind == FrameKind::fail && !failing_since_) failing_since_ = now();
   }
   if (received.closed) root.state = RankRecord::State::closed;
+  if (root.state == RankRecord::State::present) told_to_end_first_ = activity().told_to_end();
   return true;
 }
 
@@ -87,7 +88,7 @@ void Follower::beat() {
 
 double Follower::turn_to_act() const {
   const bool is_dead = ranks_.front().state == RankRecord::State::closed;
-  return (is_dead ? 0 : kForRankZeroToAct) +
+  return (told_to_end_first_ ? kPatienceWithLauncher : 0) + (is_dead ? 0 : kForRankZeroToAct) +
          kBetweenTurns * static_cast<double>(std::min(terms().rank, kTurns));
 }
 

@@ -32,6 +32,7 @@ class Follower final : public WatchLoop {
   std::optional<Connection> root_;
   std::vector<RankRecord> ranks_;  // rank 0 alone
   std::optional<double> lost_since_, failing_since_;
+  bool told_to_end_first_ = false;  // before rank 0 was lost
 };
 
 }  // namespace simclr::watch

@@ -31,6 +31,10 @@ bool Monitor::sweep() {
   for (std::size_t rank = 0; rank < connections_.size(); ++rank) {
     if (connections_[rank]) receive_from(rank);
   }
+  if (!told_to_end_ && !failing_since_ && activity().told_to_end()) {
+    told_to_end_ = true;
+    (void)look_for_lost_ranks(kBeatsThatMayBeLate * terms().period_seconds(), 0);
+  }
   return true;
 }
 
@@ -87,26 +91,30 @@ void Monitor::beat() {
                                        failing.rank, failing.host, to_text(failing.at))},
             {});
   }
-  if (look_for_lost_ranks()) return;
+  const double settle = told_to_end_ ? kPatienceWithLauncher : terms().period_seconds();
+  if (look_for_lost_ranks(terms().options.silence_seconds, settle)) return;
   const double news_seconds = kBeatsThatMayBeLate * terms().period_seconds();
   if (const auto fault =
           stalled_fault(ranks_, now(), terms().options.timeout_seconds, news_seconds)) {
-    send_to_all(FrameKind::abort);
-    end_job(*fault, on_fault_);
+    end_all(*fault);
   }
 }
 
 /// The ranks of a node are lost one shortly after the other, and all are to be named.
-bool Monitor::look_for_lost_ranks() {
-  const auto lost = lost_ranks(ranks_, now(), terms().options.silence_seconds);
+bool Monitor::look_for_lost_ranks(double silence_seconds, double settle_seconds) {
+  const auto lost = lost_ranks(ranks_, now(), silence_seconds);
   if (lost.empty()) {
     lost_since_.reset();
     return false;
   }
   if (!lost_since_) lost_since_ = now();
-  if (now() - *lost_since_ < terms().period_seconds()) return true;
+  if (now() - *lost_since_ < settle_seconds) return true;
+  end_all(lost_fault(lost, now()));
+}
+
+void Monitor::end_all(const Fault& fault) {
   send_to_all(FrameKind::abort);
-  end_job(lost_fault(lost, now()), on_fault_);
+  end_job(fault, on_fault_);
 }
 
 void Monitor::send_to_all(FrameKind kind) const {

@@ -29,8 +29,10 @@ class Monitor final : public WatchLoop {
   /// False when it is to be shown the door.
   bool admit(Stranger& stranger);
   void receive_from(std::size_t rank);
-  /// Whether there are some, who are to be named shortly.
-  bool look_for_lost_ranks();
+  /// Names those that have been silent for so long, once the last of them has been lost for
+  /// `settle_seconds`. Whether there are any.
+  bool look_for_lost_ranks(double silence_seconds, double settle_seconds);
+  [[noreturn]] void end_all(const Fault& fault);
   void send_to_all(FrameKind kind) const;
 
   std::optional<Listener> listener_;
@@ -41,6 +43,7 @@ class Monitor final : public WatchLoop {
   std::optional<double> lost_since_;
   std::optional<double> failing_since_;
   int failing_rank_ = -1;
+  bool told_to_end_ = false;
 };
 
 }  // namespace simclr::watch

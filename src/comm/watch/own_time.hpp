@@ -5,8 +5,8 @@
 
 namespace simclr::watch {
 
-/// Seconds during which the calling thread has run. A pause of the whole process (a suspended job, a
-/// machine that moves) counts as one interval at most: others that were silent meanwhile may have
+/// Seconds during which the calling thread has run. A pause of the whole process (a suspended job,
+/// a machine that moves) counts as one interval at most: others that were silent meanwhile may have
 /// been paused alike.
 class OwnTime {
  public:

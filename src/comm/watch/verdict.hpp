@@ -36,8 +36,8 @@ std::vector<const RankRecord*> lost_ranks(const std::vector<RankRecord>& ranks, 
 Fault lost_fault(const std::vector<const RankRecord*>& lost, double now);
 
 /// Set when none of the present ranks has moved for `timeout_seconds`: names those that hold the
-/// others up. Not as long as one of them has not been heard from for `news_seconds`: it may be lost,
-/// and where it is is not known.
+/// others up. Not as long as one of them has not been heard from for `news_seconds`: it may be
+/// lost, and where it is is not known.
 std::optional<Fault> stalled_fault(const std::vector<RankRecord>& ranks, double now,
                                    double timeout_seconds, double news_seconds);
 

@@ -28,6 +28,10 @@ struct Terms {
 
 /// How long a rank that has said that it is ending the job may take to do so.
 inline constexpr double kPatienceWithFailure = 30;
+/// Launchers end all ranks when one is lost to them, by SIGTERM and a second later by SIGKILL. What
+/// is lost before the SIGTERM is blamed at once, while there is time; what is lost after it is most
+/// likely ended as this process is about to be.
+inline constexpr double kPatienceWithLauncher = 10;
 /// How long farewells may take to be acknowledged; that of a rank that fails is only sent.
 inline constexpr double kPatienceWithLeave = 5;
 inline constexpr double kPatienceWithFail = 0.2;
