@@ -17,13 +17,8 @@
 THIS_JOB="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
 THIS_JOB="${THIS_JOB:-$SLURM_JOB_ID}"
 
-# From the first moment on: a signal may come at any time.
-STOP_WANTED=false
-ENDED_BY_SLURM=false
-trap 'STOP_WANTED=true' USR1
-trap 'ENDED_BY_SLURM=true' TERM
-
-# pretrain_job ARGUMENT...: does not return.
+# pretrain_job ARGUMENT...: does not return. The script has set, from its first lines on,
+#   STOP_WANTED=true when USR1 comes, and ENDED_BY_SLURM=true when TERM comes.
 pretrain_job() {
   local code=0
   RUN_DIR="$(option_value run-dir "$@")"
@@ -120,7 +115,7 @@ set_deadline() {
 
 # run_until_end COMMAND...: passes USR1 on to the program, once it is there to catch it.
 run_until_end() {
-  local launcher sent=false
+  local launcher sent=false pause
   "$@" &
   launcher=$!
   while kill -0 "$launcher" 2>/dev/null; do
@@ -129,7 +124,9 @@ run_until_end() {
       kill -USR1 "$launcher" 2>/dev/null || true
       sent=true
     fi
-    sleep 1 &
+    pause=1
+    ! $STOP_WANTED || $sent || pause=0.1
+    sleep "$pause" &
     wait $! || true # a signal ends the wait
   done
   wait "$launcher"

@@ -33,7 +33,7 @@ def wait_until(condition, seconds, what):
         value = condition()
         if value:
             return value
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise TimeoutError(f"not within {seconds} s: {what() if callable(what) else what}")
 
 

@@ -5,19 +5,18 @@ usage: fault_test.py SIMCLR [unittest arguments]
 import time
 
 from cluster import wait_until
-from slurm_case import SlurmTest, main
+from slurm_case import BATCH, OPTIONS, SAMPLES, SlurmTest, main
 
-# Long enough to be in the middle of things; a checkpoint about every two seconds.
-LONG = {"epochs": 5, "checkpoint-every-minutes": 0.03}
+STEPS_AN_EPOCH = SAMPLES // BATCH
 TIMEOUT_SECONDS = 10
 END_WITHIN_SECONDS = 60
 
 
 class FaultCase:
-    def start(self, **changed):
-        """A job on all nodes that has written a checkpoint."""
-        number = self.submit(**LONG, timeout_seconds=TIMEOUT_SECONDS, **changed)
-        wait_until(lambda: any(self.run_dir.glob("checkpoints/step-*.h5")), 60, self.log_text)
+    def start(self):
+        """A job on all nodes that has written a checkpoint and stands still."""
+        number = self.submit(timeout_seconds=TIMEOUT_SECONDS, checkpoint_every_epochs=1)
+        self.freeze_at_step(STEPS_AN_EPOCH + 1)
         return number
 
     def wait_for_requeue(self, number, since):
@@ -34,7 +33,7 @@ class FaultCase:
         self.assertGreaterEqual(starts[1], step)
         self.assertGreater(step, 0)
         self.assertEqual(self.state()["status"], "finished")
-        self.assertEqual([row["step"] for row in self.rows()], list(range(1, 6 * LONG["epochs"] + 1)))
+        self.assertEqual([row["step"] for row in self.rows()], list(range(1, STEPS_AN_EPOCH * OPTIONS["epochs"] + 1)))
 
     def newest_step(self):
         return int(self.newest_checkpoint().stem.rpartition("-")[2])
@@ -48,6 +47,7 @@ class WatchdogTest(FaultCase, SlurmTest):
         number = self.start()
         step, since = self.newest_step(), time.monotonic()
         fault(node)
+        self.thaw()
         self.wait_for_requeue(number, since)
         state = self.state()
         self.saw(f"state.json: {state['cause']}: {state['reason']}")
@@ -72,6 +72,7 @@ class SlurmTimeoutTest(FaultCase, SlurmTest):
         number = self.start()
         step, since = self.newest_step(), time.monotonic()
         self.cluster.crash("n0")
+        self.thaw()
         self.wait_for_requeue(number, since)
         self.cluster.start_node("n0")
         self.assert_resumed_from(step, self.finish(number, seconds=120))

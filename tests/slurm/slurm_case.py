@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,10 +24,10 @@ JOBS = Path(__file__).resolve().parents[2] / "jobs"
 STAND_IN = Path(__file__).resolve().parent / "stand_in.sh"  # ends as $END says
 DATASETS = Path("/usr/share/datasets/fashion-mnist")
 SAMPLES = 96
-BATCH = 16  # six steps an epoch; a step of 8 ranks takes about 0.3 s on two cores
+BATCH = 16  # six steps an epoch
 
 OPTIONS = {
-    "image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": BATCH, "epochs": 4,
+    "image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": BATCH, "epochs": 6,
     "warmup-epochs": 0.5, "temperature": 0.5, "augment": "crop,flip,color", "learning-rate": 0.1,
     "lr-scaling": "none", "log-every": 1, "checkpoint-every-epochs": 0, "threads": 1, "loader-threads": 1,
     "device": "cpu",
@@ -107,10 +108,31 @@ class SlurmTest(unittest.TestCase):
     def log_text(self):
         return self.log.read_text() if self.log.exists() else f"no log {self.log}"
 
-    def wait_for_step(self, step, seconds=60):
+    def wait_for_log(self, text, seconds=60):
+        wait_until(lambda: text in self.log_text(), seconds, lambda: f"'{text}' in the log:\n{self.log_text()}")
+
+    # However fast or busy this machine is, things happen in the middle of a run: its ranks stand still.
+
+    def signal_ranks(self, number):
+        """To every process of the program in this run."""
+        for entry in Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else [b""]
+                if words[0] == str(SIMCLR).encode() and f"--run-dir={self.run_dir}".encode() in words:
+                    os.kill(int(entry.name), number)
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # it has ended meanwhile
+
+    def freeze_at_step(self, step, seconds=60):
         metrics = self.run_dir / "metrics.jsonl"
         wait_until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= step, seconds,
                    lambda: f"step {step}: {self.log_text()}")
+        self.signal_ranks(signal.SIGSTOP)
+        self.addCleanup(self.thaw)
+        self.assertEqual(self.state()["status"], "running")
+
+    def thaw(self):
+        self.signal_ranks(signal.SIGCONT)
 
     # ---- what a run has left ------------------------------------------------------------------------
 
