@@ -14,6 +14,7 @@ namespace {
 /// list.
 template <class Take>
 void for_rows_up_to(const fs::path& file, std::int64_t last_step, const Take& take) {
+  if (!fs::exists(file)) return;
   std::istringstream in(read_text_file(file));
   for (std::string line; std::getline(in, line);) {
     const Json row = Json::parse(line, nullptr, false);
