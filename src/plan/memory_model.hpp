@@ -13,6 +13,7 @@ struct MemoryContext {
   DeviceKind kind = DeviceKind::cpu;
   int threads = 1;
   double node_memory_bytes = 0;  ///< 0: not known
+  double program_bytes = 0;      ///< resident of program and libraries at their start
 };
 
 /// Whether to ask oneDNN for scratch memory (exact, takes up to a second) or to take none.

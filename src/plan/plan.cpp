@@ -9,6 +9,7 @@
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/io/shard_set.hpp"
+#include "simclr/train/system_info.hpp"
 #include "step_model.hpp"
 
 namespace simclr {
@@ -178,6 +179,7 @@ void complete_machine(RunPlan& run, const PlanRequest& request) {
 }  // namespace
 
 RunPlan make_plan(const PlanRequest& request) {
+  const double program_bytes = resident_memory_bytes();  // CUDA's libraries make it ten times more
   plan::validate_request(request);
   const std::optional<Precision> begun =
       request.config.run_dir.empty() ? std::nullopt : validate_run_directory(request.config);
@@ -196,7 +198,8 @@ RunPlan make_plan(const PlanRequest& request) {
                               .placement = run.placement,
                               .kind = run.machine.kind,
                               .threads = run.cores.compute,
-                              .node_memory_bytes = 1e9 * run.machine.node_memory_gb};
+                              .node_memory_bytes = 1e9 * run.machine.node_memory_gb,
+                              .program_bytes = program_bytes};
   run.memory = plan::plan_memory(program, context, plan::Workspace::ask);
   plan::require_memory(run);
   count_parameters(run, program);

@@ -7,7 +7,7 @@
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
-#include "system_info.hpp"
+#include "simclr/train/system_info.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;

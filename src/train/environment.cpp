@@ -11,7 +11,7 @@
 #include "simclr/comm/session.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/checkpoint.hpp"
-#include "system_info.hpp"
+#include "simclr/train/system_info.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;

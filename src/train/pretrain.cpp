@@ -16,9 +16,9 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/data/loader.hpp"
+#include "simclr/train/system_info.hpp"
 #include "simclr/train/trainer.hpp"
 #include "stop_signal.hpp"
-#include "system_info.hpp"
 #include "weights_check.hpp"
 
 namespace simclr {

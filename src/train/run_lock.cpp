@@ -11,7 +11,7 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
-#include "system_info.hpp"
+#include "simclr/train/system_info.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;

@@ -1,4 +1,4 @@
-#include "system_info.hpp"
+#include "simclr/train/system_info.hpp"
 
 #include <fmt/format.h>
 #include <sched.h>
@@ -41,14 +41,20 @@ int cores_of_job() {
 
 }  // namespace
 
-double peak_memory_bytes() {
+namespace {
+
+double memory_bytes(std::string_view key) {
   std::ifstream in("/proc/self/status");
   for (std::string line; std::getline(in, line);) {
-    constexpr std::string_view kKey = "VmHWM:";
-    if (line.starts_with(kKey)) return std::stod(line.substr(kKey.size())) * 1024;
+    if (line.starts_with(key)) return std::stod(line.substr(key.size())) * 1024;
   }
-  fail("/proc/self/status does not say how much memory the process has used");
+  fail("/proc/self/status does not say how much memory the process uses");
 }
+
+}  // namespace
+
+double peak_memory_bytes() { return memory_bytes("VmHWM:"); }
+double resident_memory_bytes() { return memory_bytes("VmRSS:"); }
 
 std::string job_id() {
   for (const char* variable : {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"}) {

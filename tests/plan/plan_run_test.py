@@ -94,7 +94,7 @@ class PlanRunTest(unittest.TestCase):
         self.check_memory({**MIDDLING, "recompute": "blocks"}, 2)
 
     def test_steps_rates_and_checkpoints(self):
-        options = {**SMALL, "log-every": 1, "keep": 2}
+        options = {**SMALL, "log-every": 1, "keep": 2, "divergence-steps": 0}
         planned, text = self.plan(options)
         self.pretrain(options, steps=9)
         self.assertEqual(planned["schedule"]["steps"], 9)
@@ -121,7 +121,7 @@ class PlanRunTest(unittest.TestCase):
         self.refused("--json", "there is no directory", json=self.top / "nowhere" / "plan.json")
         self.refused("--rnaks", "did you mean 'ranks'", rnaks=3)
         self.refused("ranks of a node need", "--batch-size", node_memory_gb=0.07)
-        self.refused("--cache", "use --cache none", data=None, samples=10**9, node_memory_gb=1)
+        self.refused("--cache", "--cache none", data=None, samples=10**9, node_memory_gb=1)
         self.refused("--time-limit-minutes", data=None, samples=10**9, time_limit_minutes=1)
 
     def test_a_run_directory_of_another_configuration(self):

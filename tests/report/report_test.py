@@ -131,7 +131,7 @@ class ReportTest(TrainingTest):
         for tip, row, parts in zip(page.tips["phases"], rows, total):
             values = [float(line.split()[-2]) for line in tip.split("\n")[1:]]
             self.assertAlmostEqual(sum(values), max(row["seconds_step"], parts), delta=1e-4)
-        self.assertEqual(len(page.find("line", **{"class": "mark"})), 5)  # a restart, in each chart
+        self.assertEqual(len(page.find("line", **{"class": "mark"})), 7)  # a restart, in each chart
 
         # The evaluations, newest first, with the untrained encoder beside.
         table = [cells for cells in page.cells if cells]

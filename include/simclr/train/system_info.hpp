@@ -11,6 +11,8 @@ namespace simclr {
 
 /// The most memory that this process has had resident at once (VmHWM), shared pages among it.
 double peak_memory_bytes();
+/// That it has now.
+double resident_memory_bytes();
 
 /// SLURM_JOB_ID, PBS_JOBID or LSB_JOBID; empty outside a batch job.
 std::string job_id();
