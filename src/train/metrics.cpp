@@ -14,6 +14,7 @@ namespace {
 /// list.
 template <class Take>
 void for_rows_up_to(const fs::path& file, std::int64_t last_step, const Take& take) {
+  if (!fs::exists(file)) return;
   std::istringstream in(read_text_file(file));
   for (std::string line; std::getline(in, line);) {
     const Json row = Json::parse(line, nullptr, false);
@@ -34,12 +35,10 @@ std::vector<std::pair<std::int64_t, double>> logged_losses(const fs::path& file,
 }
 
 MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) {
-  if (fs::exists(file)) {
-    std::string kept;
-    for_rows_up_to(file, last_step,
-                   [&](const std::string& line, const Json&) { kept += line + "\n"; });
-    write_file(file, kept);
-  }
+  std::string kept;
+  for_rows_up_to(file, last_step,
+                 [&](const std::string& line, const Json&) { kept += line + "\n"; });
+  write_file(file, kept);
   file_.emplace(file);
 }
 

@@ -52,11 +52,11 @@ DivergenceWatch watch_divergence(const PretrainConfig& config, std::int64_t firs
                                  Communicator& world) {
   static_assert(std::is_trivially_copyable_v<DivergenceWatch>);
   DivergenceWatch watch(config.batch_size, config.temperature, config.divergence_steps);
-  if (world.rank() == 0) {
+  on_root(world, [&] {
     for (const auto& [step, loss] : logged_losses(config.run_dir / "metrics.jsonl", first)) {
       watch.add(step, loss);
     }
-  }
+  });
   watch.go_on_after(first);
   world.broadcast({&watch, sizeof(watch), DType::u8}, 0);
   return watch;
