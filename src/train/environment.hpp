@@ -27,7 +27,8 @@ struct Environment {
   } plans;
 };
 
-/// That of this start, as rank 0 sees it; `data` is the store's description, `earlier` the one it goes on from. Collective.
+/// That of this start, as rank 0 sees it; `data` is the store's description, `earlier` the one it
+/// goes on from. Collective.
 Environment describe_environment(const BuildInfo& build, const Backend& backend, int threads,
                                  const std::string& data, Communicator& world,
                                  const std::optional<Environment>& earlier);

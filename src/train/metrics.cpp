@@ -35,12 +35,10 @@ std::vector<std::pair<std::int64_t, double>> logged_losses(const fs::path& file,
 }
 
 MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) {
-  if (fs::exists(file)) {
-    std::string kept;
-    for_rows_up_to(file, last_step,
-                   [&](const std::string& line, const Json&) { kept += line + "\n"; });
-    write_file(file, kept);
-  }
+  std::string kept;
+  for_rows_up_to(file, last_step,
+                 [&](const std::string& line, const Json&) { kept += line + "\n"; });
+  write_file(file, kept);
   file_.emplace(file);
 }
 

@@ -5,10 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "checkpointer.hpp"
-#include "divergence.hpp"
 #include "environment.hpp"
-#include "records.hpp"
 #include "run_directory.hpp"
 #include "run_state.hpp"
 #include "simclr/backend/host_memory.hpp"
@@ -19,136 +16,12 @@
 #include "simclr/train/system_info.hpp"
 #include "simclr/train/trainer.hpp"
 #include "stop_signal.hpp"
-#include "weights_check.hpp"
+#include "training_loop.hpp"
 
 namespace simclr {
 namespace {
 
 using SystemClock = std::chrono::system_clock;
-using Clock = std::chrono::steady_clock;
-
-/// What all ranks do after a step, and what they moved for it.
-struct Decision {
-  bool stop = false;
-  bool checkpoint = false;
-  std::string reason;  ///< of the stop
-  Cause cause = Cause::none;
-  std::int64_t bytes_read = 0, bytes_fetched = 0;
-};
-
-/// Agrees on it: a signal may reach one rank only, and clocks differ.
-Decision agree(Communicator& control, const Checkpointer& checkpointer,
-               const std::optional<SystemClock::time_point>& deadline,
-               const ReadStatistics& reading) {
-  std::string wish = received_stop_signal();
-  if (wish.empty() && deadline && SystemClock::now() >= *deadline) wish = "the job's time limit";
-  std::array<double, 4> sums{wish.empty() ? 0.0 : 1.0, checkpointer.due_by_time() ? 1.0 : 0.0,
-                             static_cast<double>(reading.bytes_read),
-                             static_cast<double>(reading.bytes_fetched)};
-  control.all_reduce({sums.data(), sums.size(), DType::f64}, Reduction::sum);
-  Decision decision{.stop = sums[0] > 0,
-                    .checkpoint = sums[1] > 0,
-                    .bytes_read = static_cast<std::int64_t>(sums[2]),
-                    .bytes_fetched = static_cast<std::int64_t>(sums[3])};
-  if (!decision.stop) return decision;
-  for (const std::string& text : gather_texts(control, wish)) {
-    if (!text.empty() && decision.reason.empty()) decision.reason = text;
-  }
-  decision.cause = decision.reason.starts_with("signal") ? Cause::signal : Cause::time_limit;
-  return decision;
-}
-
-/// One that knows what the run's rows say of the steps before this start, on every rank.
-DivergenceWatch watch_divergence(const PretrainConfig& config, std::int64_t first,
-                                 Communicator& world) {
-  static_assert(std::is_trivially_copyable_v<DivergenceWatch>);
-  DivergenceWatch watch(config.batch_size, config.temperature, config.divergence_steps);
-  if (world.rank() == 0) {
-    for (const auto& [step, loss] : logged_losses(config.run_dir / "metrics.jsonl", first)) {
-      watch.add(step, loss);
-    }
-  }
-  watch.go_on_after(first);
-  world.broadcast({&watch, sizeof(watch), DType::u8}, 0);
-  return watch;
-}
-
-/// Leaves the run with the newest checkpoint from before, as the one that whoever goes on finds.
-[[noreturn]] void stop_diverged(const DivergenceWatch& watch, const Checkpointer& checkpointer,
-                                std::int64_t step, Communicator& world, StateFile& state) {
-  std::string usable;
-  on_root(world, [&] {
-    const auto newest = checkpointer.fall_back_to(watch.healthy_until());
-    state.running(newest.value_or(0));
-    usable = newest ? fmt::format("that of step {}", *newest) : "none";
-  });
-  fail_for(Cause::diverged,
-           "step {}: the run has diverged: {}; the newest checkpoint from before: {}; lower "
-           "--learning-rate or lengthen --warmup-epochs in a new --run-dir, or go on regardless "
-           "with --divergence-steps 0",
-           step, watch.reason(), broadcast_text(world, usable));
-}
-
-/// SimCLR's Algorithm 1. For each global batch of N images: two augmented views of each (the
-/// loader); h = f(x), z = g(h) of all 2N views, NT-Xent over the global batch, its gradient, and
-/// the update of f and g (the trainer). The next batch is brought over while a step computes.
-/// Returns the steps done and what stopped it, if anything did.
-std::pair<std::int64_t, Decision> train(const PretrainConfig& config, const Span& span,
-                                        const std::optional<SystemClock::time_point>& deadline,
-                                        TrainingLoader& loader, Trainer& trainer,
-                                        Communicator& world, StateFile& state) {
-  Checkpointer checkpointer(config, span.steps_per_epoch, world);
-  DivergenceWatch divergence = watch_divergence(config, span.first, world);
-  Records records(config, span, state.restarts(), world.rank() == 0);
-  const auto save = [&](std::int64_t step) {
-    const auto start = Clock::now();
-    activity().begin("writing a checkpoint");
-    checkpointer.write(trainer, step, divergence.healthy_until());
-    state.running(step);
-    records.add_checkpoint_seconds(std::chrono::duration<double>(Clock::now() - start).count());
-  };
-
-  const auto stage_batch = [&](std::int64_t step) {
-    if (step >= span.end) return;
-    activity().begin("reading a batch");
-    const ViewBatch& batch = loader.next();
-    trainer.stage({batch.views, batch.parameters, batch.images, batch.sample_index});
-  };
-
-  if (span.first == 0 && checkpointer.due_at(0)) save(0);
-  Decision decision;
-  std::int64_t step = span.first;
-  stage_batch(step);
-  while (step < span.end && !decision.stop) {
-    activity().at_step(step + 1);
-    activity().begin("computing");
-    const bool traced = config.trace_ops && step == span.first;
-    trainer.start_step(step, traced ? TraceOps::on : TraceOps::off);
-    stage_batch(step + 1);
-    activity().begin("finishing the step");
-    const StepResult result = trainer.finish_step();
-    ++step;
-
-    activity().begin("agreeing on what comes next");
-    const ReadStatistics reading = loader.take_read_statistics();
-    decision = agree(world, checkpointer, deadline, reading);
-    records.add(step, result,
-                {.stall_seconds = loader.take_stall_seconds(),
-                 .read_seconds = reading.seconds,
-                 .bytes_read = decision.bytes_read,
-                 .bytes_fetched = decision.bytes_fetched});
-    divergence.add(step, result.loss);
-    if (divergence.diverged()) stop_diverged(divergence, checkpointer, step, world, state);
-    if (config.hash_every > 0 && step % config.hash_every == 0) {
-      activity().begin("comparing weights");
-      require_equal_weights(trainer.executor(), step, world);
-    }
-    if (decision.checkpoint || checkpointer.due_at(step)) save(step);
-  }
-  records.finish();
-  if (step > span.first) save(step);
-  return {step, step < span.end ? decision : Decision{}};
-}
 
 std::int64_t steps_per_epoch(const PretrainConfig& config, const ShardSetInfo& data) {
   return data.samples / config.batch_size;
@@ -309,17 +182,17 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
 
   HostMemory memory(backend);
   TrainingLoader loader(*store, loader_config(config, span, threads, contents, memory, world));
-  auto [step, stop] = train(config, span, deadline, loader, trainer, world, state);
-  if (!stop.stop) {
-    stop.cause = span.end < total ? Cause::max_steps : Cause::finished;
-    stop.reason = span.end < total ? "--max-steps reached" : "all epochs done";
+  TrainingEnd end = train(config, span, deadline, loader, trainer, world, state);
+  if (!end.stopped_early) {
+    end.cause = span.end < total ? Cause::max_steps : Cause::finished;
+    end.reason = span.end < total ? "--max-steps reached" : "all epochs done";
   }
-  on_root(world, [&] {
-    state.end(stop.stop ? RunStatus::stopped_early : RunStatus::finished, stop.cause, stop.reason);
-  });
+  const RunStatus status = end.stopped_early ? RunStatus::stopped_early : RunStatus::finished;
+  on_root(world, [&] { state.end(status, end.cause, end.reason); });
   report_peak_memory(world);
-  log::info("{} at step {}: {}", stop.stop ? "stopped early" : "finished", step, stop.reason);
-  return stop.stop ? kExitStoppedEarly : 0;
+  log::info("{} at step {}: {}", end.stopped_early ? "stopped early" : "finished", end.step,
+            end.reason);
+  return end.stopped_early ? kExitStoppedEarly : 0;
 }
 
 /// A failure's last word: what it was, in state.json too.

@@ -58,19 +58,20 @@ void StateFile::running(std::int64_t step) {
   if (is_root_) write_state(directory_, state_);
 }
 
+bool StateFile::may_write_the_end() const {
+  if (is_root_ && !begun_) return true;  // what stands there is of an earlier start
+  const std::optional<RunState> written = read_state(directory_);
+  if (!written) return is_root_;
+  return written->status == RunStatus::running && written->restarts == state_.restarts;
+}
+
 void StateFile::end(RunStatus status, Cause cause, const std::string& reason) {
   const std::lock_guard lock(mutex_);
   if (!owned_ || state_.status != RunStatus::running) return;
   state_.status = status;
   state_.cause = cause;
   state_.reason = reason;
-  if (!is_root_) {
-    const std::optional<RunState> written = read_state(directory_);
-    if (!written || written->status != RunStatus::running || written->restarts != state_.restarts) {
-      return;
-    }
-  }
-  write_state(directory_, state_);
+  if (may_write_the_end()) write_state(directory_, state_);
 }
 
 }  // namespace simclr

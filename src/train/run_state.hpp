@@ -32,7 +32,8 @@ std::optional<RunState> read_state(const std::filesystem::path& directory);
 ///
 /// Rank 0 writes. Another rank may say how the run ended, too, having failed alone or lost rank 0;
 /// it may then be one of a few that are cut off while rank 0 goes on, has said why it ended, or has
-/// been started anew. So it writes only over a `running` of its own start.
+/// been started anew. So it writes only over a `running` of its own start; and so does rank 0 once
+/// work has begun, in case that it was only stopped for a while and has been missed.
 class StateFile {
  public:
   StateFile(std::filesystem::path directory, bool is_root)
@@ -48,6 +49,8 @@ class StateFile {
   [[nodiscard]] int restarts() const { return state_.restarts; }
 
  private:
+  [[nodiscard]] bool may_write_the_end() const;
+
   std::filesystem::path directory_;
   bool is_root_;
   std::mutex mutex_;

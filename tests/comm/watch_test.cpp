@@ -88,7 +88,9 @@ TEST(OwnTime, CountsAPauseOfTheProcessAsOneInterval) {
   const auto start = OwnTime::Clock::now();
   OwnTime time(2, start);
   EXPECT_DOUBLE_EQ(time.tick(start + std::chrono::seconds(1)), 1);
+  EXPECT_DOUBLE_EQ(time.longest_pause(), 1);
   EXPECT_DOUBLE_EQ(time.tick(start + std::chrono::hours(1)), 3);
+  EXPECT_DOUBLE_EQ(time.longest_pause(), 3599);
   EXPECT_DOUBLE_EQ(time.tick(start + std::chrono::hours(1) + std::chrono::seconds(1)), 4);
 }
 

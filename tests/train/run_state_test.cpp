@@ -48,6 +48,16 @@ TEST_F(RunStateTest, WritesNothingBeforeTheDirectoryIsItsOwn) {
   EXPECT_TRUE(written().is_null());
 }
 
+TEST_F(RunStateTest, SaysWhyAStartFailedBeforeWorkBegan) {
+  begin(root, 100, 0);
+  root.end(RunStatus::stopped_early, Cause::signal, "signal SIGUSR1");
+  StateFile again(directory.path(), true);
+  again.take_over(100, 1);
+  again.end(RunStatus::failed, Cause::io, "the data cannot be read");
+  EXPECT_EQ(written().at("cause"), "io");
+  EXPECT_EQ(written().at("restarts"), 1);
+}
+
 TEST_F(RunStateTest, KeepsTheFirstWord) {
   begin(root, 100, 0);
   root.end(RunStatus::failed, Cause::stalled, "the watchdog's");
@@ -64,6 +74,8 @@ TEST_F(RunStateTest, LetsAnotherRankSpeakOnlyForARunThatIsStillSaidToRun) {
   other.end(RunStatus::failed, Cause::lost_rank, "rank 0 is lost");
   EXPECT_EQ(written().at("cause"), "lost-rank");
   EXPECT_EQ(written().at("step"), 100);
+  root.end(RunStatus::failed, Cause::lost_rank, "rank 1 is lost");  // back after a pause
+  EXPECT_EQ(written().at("reason"), "rank 0 is lost");
 }
 
 TEST_F(RunStateTest, LetsNoRankThatIsCutOffOverrule) {

@@ -31,8 +31,9 @@ bool Monitor::sweep() {
   for (std::size_t rank = 0; rank < connections_.size(); ++rank) {
     if (connections_[rank]) receive_from(rank);
   }
-  if (!told_to_end_ && !failing_since_ && activity().told_to_end()) {
-    told_to_end_ = true;
+  if (was_missed()) job_is_ending_ = true;
+  if (!job_is_ending_ && !failing_since_ && activity().told_to_end()) {
+    job_is_ending_ = true;
     (void)look_for_lost_ranks(kBeatsThatMayBeLate * terms().period_seconds(), 0);
   }
   return true;
@@ -91,7 +92,7 @@ void Monitor::beat() {
                                        failing.rank, failing.host, to_text(failing.at))},
             {});
   }
-  const double settle = told_to_end_ ? kPatienceWithLauncher : terms().period_seconds();
+  const double settle = job_is_ending_ ? kPatienceWithLauncher : terms().period_seconds();
   if (look_for_lost_ranks(terms().options.silence_seconds, settle)) return;
   const double news_seconds = kBeatsThatMayBeLate * terms().period_seconds();
   if (const auto fault =

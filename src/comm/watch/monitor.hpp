@@ -43,7 +43,7 @@ class Monitor final : public WatchLoop {
   std::optional<double> lost_since_;
   std::optional<double> failing_since_;
   int failing_rank_ = -1;
-  bool told_to_end_ = false;
+  bool job_is_ending_ = false;  // by others: the launcher, or ranks that have missed this one
 };
 
 }  // namespace simclr::watch

@@ -16,16 +16,21 @@ class OwnTime {
       : most_a_tick_(most_a_tick), last_(start) {}
 
   double tick(Clock::time_point now = Clock::now()) {
-    seconds_ += std::min(std::chrono::duration<double>(now - last_).count(), most_a_tick_);
+    const double passed = std::chrono::duration<double>(now - last_).count();
+    longest_pause_ = std::max(longest_pause_, passed);
+    seconds_ += std::min(passed, most_a_tick_);
     last_ = now;
     return seconds_;
   }
   [[nodiscard]] double seconds() const { return seconds_; }
+  /// The longest time between two ticks, by the clock.
+  [[nodiscard]] double longest_pause() const { return longest_pause_; }
 
  private:
   double most_a_tick_;
   Clock::time_point last_;
   double seconds_ = 0;
+  double longest_pause_ = 0;
 };
 
 }  // namespace simclr::watch

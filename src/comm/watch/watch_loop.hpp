@@ -61,6 +61,10 @@ class WatchLoop {
   [[nodiscard]] const Terms& terms() const { return terms_; }
   /// By this process's OwnTime.
   [[nodiscard]] double now() const { return time_.seconds(); }
+  /// Whether this process has been stopped for so long that others must have taken it for lost.
+  [[nodiscard]] bool was_missed() const {
+    return time_.longest_pause() > terms_.options.silence_seconds;
+  }
   [[nodiscard]] Frame frame(FrameKind kind) const;
 
  private:

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "records.hpp"
+#include "run_state.hpp"
+#include "simclr/data/loader.hpp"
+#include "simclr/train/trainer.hpp"
+
+namespace simclr {
+
+struct TrainingEnd {
+  std::int64_t step = 0;  ///< updates done
+  bool stopped_early = false;
+  std::string reason;  ///< of that
+  Cause cause = Cause::none;
+};
+
+/// SimCLR's Algorithm 1. For each global batch of N images: two augmented views of each (the
+/// loader); h = f(x), z = g(h) of all 2N views, NT-Xent over the global batch, its gradient, and
+/// the update of f and g (the trainer). The next batch is brought over while a step computes.
+/// Between two steps all ranks agree on whether to stop (a signal, the deadline) and whether to
+/// write a checkpoint; a run that has diverged, or whose ranks differ, throws Error. Collective.
+TrainingEnd train(const PretrainConfig& config, const Span& span,
+                  const std::optional<std::chrono::system_clock::time_point>& deadline,
+                  TrainingLoader& loader, Trainer& trainer, Communicator& world, StateFile& state);
+
+}  // namespace simclr
