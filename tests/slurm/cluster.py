@@ -69,7 +69,6 @@ class Job:
 
 class Cluster:
     def __init__(self, nodes=4, slurmd_timeout=5):
-        began = time.monotonic()
         # Short: the paths of Unix sockets end at 107 characters.
         self.directory = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
         self.directory.chmod(0o755)
@@ -85,7 +84,6 @@ class Cluster:
         except BaseException:
             self.close()
             raise
-        print(f"cluster: {nodes} nodes up in {time.monotonic() - began:.1f} s")
 
     def start(self, slurmd_timeout):
         self.login.ip("link", "add", "br0", "type", "bridge")

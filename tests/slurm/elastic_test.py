@@ -16,8 +16,9 @@ SANE = {"learning_rate": 0.02}
 class ElasticTest(SlurmTest):
     def test_fewer_nodes_at_every_restart_follow_the_trace_of_one_rank(self):
         alone = self.directory / "alone"
-        subprocess.run([SIMCLR, "pretrain", *self.pretrain_arguments(run_dir=alone, max_steps=STEPS, **SANE)], check=True,
-                       capture_output=True, env=self.cluster.environment)
+        arguments = self.pretrain_arguments(run_dir=alone, max_steps=STEPS, **SANE)
+        subprocess.run([SIMCLR, "pretrain", *arguments], check=True, capture_output=True,
+                       env=self.cluster.environment)
         for nodes, ranks, until in PLACES:
             self.finish(self.submit(f"--nodes={nodes}", max_steps=until, **SANE))
             self.assertIn(f"{ranks} ranks on CPU", self.log.read_text())
@@ -37,7 +38,8 @@ class ElasticTest(SlurmTest):
         for nodes, ranks, _ in PLACES:
             dumps.append(self.directory / f"{ranks}.h5")
             done = self.cluster.run("srun", "--mpi=pmix", f"--nodes={nodes}", f"--ntasks={ranks}", SIMCLR, *preview,
-                                    f"--output={dumps[-1]}", environment={"SLURM_PMIX_FENCE": "ring"})
+                                    f"--output={dumps[-1]}", environment={"SLURM_PMIX_FENCE": "ring"},
+                                    cwd=self.directory)
             self.assertEqual(done.returncode, 0, done.stderr)
         contents = []
         for dump in dumps:

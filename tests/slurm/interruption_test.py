@@ -94,7 +94,9 @@ class InterruptionTest(SlurmTest):
         self.freeze_at_step(MIDDLE)
         time.sleep(max(0.0, began + 8 - time.monotonic()))
         self.thaw()
-        self.assert_resumed_as_if_undisturbed(self.finish(number, seconds=200), "the job's time limit")
+        self.wait_for_log("requeueing")
+        self.cluster.run("scontrol", "update", f"JobId={number}", "TimeLimit=10")  # once is enough
+        self.assert_resumed_as_if_undisturbed(self.finish(number), "the job's time limit")
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ class Machine:
     def enter(self, command, cwd="/"):
         pid = self.holder.pid
         return ["nsenter", f"--net=/proc/{pid}/ns/net", f"--uts=/proc/{pid}/ns/uts", f"--mount=/proc/{pid}/ns/mnt",
-                f"--ipc=/proc/{pid}/ns/ipc", f"--pid=/proc/{pid}/ns/pid_for_children",
-                f"--wd={cwd}", *map(str, command)]
+                f"--ipc=/proc/{pid}/ns/ipc", f"--pid=/proc/{pid}/ns/pid_for_children", f"--wd={cwd}",
+                *map(str, command)]
 
     def start(self, command, log, **options):
         """A daemon on this machine."""
@@ -64,8 +64,8 @@ class Machine:
         return process
 
     def run(self, command, cwd=None, **options):
-        return subprocess.run(self.enter(command, cwd or os.getcwd()), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              check=False, **options)
+        return subprocess.run(self.enter(command, cwd or os.getcwd()), stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False, **options)
 
     def ip(self, *words):
         done = self.run(["ip", *words])
@@ -83,7 +83,6 @@ class Machine:
 def connect(switch, machine, address):
     """A cable from the machine's eth0 to the bridge br0 of `switch`."""
     port = f"to-{machine.name}"
-    subprocess.run(switch.enter(["true"]), check=True)
     switch.ip("link", "add", port, "type", "veth", "peer", "name", f"{port}-far")
     # The far end is handed over by a process that sees both: this one.
     subprocess.run(["nsenter", f"--net=/proc/{switch.holder.pid}/ns/net", "ip", "link", "set", f"{port}-far",

@@ -21,8 +21,8 @@ class StudyTest(SlurmTest):
         options = {"data": self.data, "eval-data": self.test_data,
                    **{name: value for name, value in OPTIONS.items() if name not in OF_A_CELL}}
         return self.cluster.run(
-            JOBS / "batch_size_study.sh", self.directory / "study", "--nodes=1", "--ntasks-per-node=2", "--time=5", "--",
-            *as_arguments(options), environment={**GRID, **environment}, cwd=self.directory)
+            JOBS / "batch_size_study.sh", self.directory / "study", "--nodes=1", "--ntasks-per-node=2", "--time=5",
+            "--", *as_arguments(options), environment={**GRID, **environment}, cwd=self.directory)
 
     def wait_for(self, done):
         """Until the jobs that a call has submitted are through; how many cells it has left alone."""
@@ -93,8 +93,8 @@ class StudyTest(SlurmTest):
                 self.assertEqual(self.starts(cell), [0, 1])
 
     def test_options_that_the_study_sets_are_refused(self):
-        done = self.cluster.run(JOBS / "batch_size_study.sh", self.directory / "study", "--", "--eval-data", self.data,
-                                "--batch-size=4")
+        done = self.cluster.run(JOBS / "batch_size_study.sh", self.directory / "study", "--",
+                                "--eval-data", self.data, "--batch-size=4")
         self.assertEqual(done.returncode, 2)
         self.assertIn("--batch-size: the study sets it for every cell", done.stderr)
 
