@@ -1,4 +1,5 @@
-"""How ranks are placed, and when a pretraining job stops trying: no progress, too many restarts, no requeue allowed, cancelled.
+"""How ranks are placed, and when a pretraining job stops trying: no progress, too many restarts, no requeue allowed,
+cancelled.
 
 A stand-in (stand_in.sh) takes the program's place, so that every way to end can be had.
 
