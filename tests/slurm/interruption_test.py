@@ -90,7 +90,8 @@ class InterruptionTest(SlurmTest):
     def test_the_program_stops_by_itself_before_the_end_of_the_job(self):
         self.reference()
         began = time.monotonic()
-        number = self.submit("--time=1", environment={"SIMCLR_STOP_BEFORE_MINUTES": "0.9"})  # after 6 s
+        # Its own deadline is 6 s after the start, long before Slurm's signal.
+        number = self.submit("--time=1", "--signal=B:USR1@1", environment={"SIMCLR_STOP_BEFORE_MINUTES": "0.9"})
         self.freeze_at_step(MIDDLE)
         time.sleep(max(0.0, began + 8 - time.monotonic()))
         self.thaw()
