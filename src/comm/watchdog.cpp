@@ -104,7 +104,7 @@ struct Watchdog::Impl {
   }
 };
 
-Watchdog::Watchdog(Communicator& world, const WatchdogOptions& options, Handler on_fault)
+Watchdog::Watchdog(Communicator& world, const WatchdogOptions& options, const Handler& on_fault)
     : impl_(std::make_unique<Impl>()), uncaught_(std::uncaught_exceptions()) {
   Activity::follow_this_thread();
   impl_->terms = {.options = options,

@@ -95,12 +95,13 @@ void validate(const DeviceOptions& device) {
   }
 }
 
-Watchdog watch_ranks(const DeviceOptions& device, Communicator& world, Watchdog::Handler on_fault) {
+Watchdog watch_ranks(const DeviceOptions& device, Communicator& world,
+                     const Watchdog::Handler& on_fault) {
   constexpr double kMostSilence = 20;
   const double timeout = device.timeout_seconds;
   return {world,
           {.timeout_seconds = timeout, .silence_seconds = std::min(timeout, kMostSilence)},
-          std::move(on_fault)};
+          on_fault};
 }
 
 int compute_threads(const DeviceOptions& device, Communicator& world) {

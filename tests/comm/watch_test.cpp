@@ -64,6 +64,7 @@ TEST(Verdict, IsNotReachedWhileAnybodyMoves) {
 
 TEST(Verdict, NamesAllThatAreLost) {
   std::vector<RankRecord> ranks;
+  ranks.reserve(12);
   for (int rank = 0; rank < 12; ++rank) ranks.push_back(record(rank, 5, 3, false));
   EXPECT_EQ(lost_ranks(ranks, 10, 20).size(), 0U);
   ranks[3].state = State::closed;

@@ -96,7 +96,7 @@ TEST_F(RunStateTest, LetsNoRankThatIsCutOffOverrule) {
 
 TEST_F(RunStateTest, IsUnknownWhereItCannotBeRead) {
   EXPECT_FALSE(read_state(directory.path()));
-  std::ofstream(directory.path() / "state.json") << "{\"status\": \"runn";
+  std::ofstream(directory.path() / "state.json") << R"({"status": "runn)";
   EXPECT_FALSE(read_state(directory.path()));
 }
 

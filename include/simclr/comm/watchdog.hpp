@@ -47,7 +47,7 @@ class Watchdog {
   /// another in the order of ranks, until one has ended the job.
   using Handler = std::function<void(const Fault&)>;
 
-  Watchdog(Communicator& world, const WatchdogOptions& options, Handler on_fault);
+  Watchdog(Communicator& world, const WatchdogOptions& options, const Handler& on_fault);
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
   ~Watchdog();

@@ -45,7 +45,7 @@ void validate(const DeviceOptions& device);
 
 /// Watches over the ranks of this job by --timeout-seconds. Collective.
 Watchdog watch_ranks(const DeviceOptions& device, Communicator& world,
-                     Watchdog::Handler on_fault = {});
+                     const Watchdog::Handler& on_fault = {});
 
 /// Compute threads of this rank. Collective.
 int compute_threads(const DeviceOptions& device, Communicator& world);
