@@ -6,12 +6,10 @@
 #include "memory_model.hpp"
 #include "scaling.hpp"
 #include "simclr/core/check.hpp"
+#include "units.hpp"
 
 namespace simclr::plan {
 namespace {
-
-constexpr double kGiga = 1e9;
-constexpr double kSecondsPerMinute = 60;
 
 template <class T>
 void require_above_zero(const char* option, const std::optional<T>& value) {

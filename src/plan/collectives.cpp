@@ -6,12 +6,12 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/overload.hpp"
+#include "units.hpp"
 
 namespace simclr::plan {
 namespace {
 
 constexpr double kMicrosecond = 1e-6;
-constexpr double kGiga = 1e9;
 
 double bytes_of(const Program& program, TensorId id) {
   const TensorInfo& info = program.info(id);

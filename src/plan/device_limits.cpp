@@ -14,7 +14,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kRuns = 10;              // enqueued together, so that starting them costs nothing
-constexpr int kRepeats = 3;            // of which the best counts
+constexpr int kDeviceRepeats = 3;      // of which the best counts
 constexpr double kLongEnough = 10e-3;  // seconds of kRuns: greater problems are no faster
 constexpr std::int64_t kFirstRows = 512;
 constexpr std::int64_t kFirstChannels = 32;
@@ -27,7 +27,7 @@ double seconds_of(Executor& executor) {
   executor.run_all();
   executor.wait();
   double best = 1e30;
-  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+  for (int repeat = 0; repeat < kDeviceRepeats; ++repeat) {
     const auto start = Clock::now();
     for (int run = 0; run < kRuns; ++run) executor.run_all();
     executor.wait();

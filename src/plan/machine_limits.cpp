@@ -15,7 +15,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kRepeats = 5;
+constexpr int kCpuRepeats = 5;
 constexpr int kChains = 12;  // independent sums: enough to hide the latency of two FMA units
 constexpr std::int64_t kIterations = 2'000'000;
 
@@ -76,7 +76,7 @@ double seconds_since(Clock::time_point start) {
 double rate_of(Kernel kernel, int operations_per_register, int threads) {
   double best_seconds = 1e30;
   volatile float sink = 0;
-  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+  for (int repeat = 0; repeat < kCpuRepeats; ++repeat) {
     const auto start = Clock::now();
     float total = 0;
 #pragma omp parallel num_threads(threads) reduction(+ : total)
@@ -95,7 +95,7 @@ double copy_rate(int threads) {
   std::vector<char> to(kBytes, 2);
   const std::size_t part = kBytes / static_cast<std::size_t>(threads);
   double best_seconds = 1e30;
-  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+  for (int repeat = 0; repeat < kCpuRepeats; ++repeat) {
     const auto start = Clock::now();
 #pragma omp parallel num_threads(threads)
     {

@@ -5,13 +5,13 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/overload.hpp"
+#include "units.hpp"
 
 namespace simclr::plan {
 namespace {
 
 constexpr double kCpuBlock = 16;  // channels stored together
 constexpr double kMicrosecond = 1e-6;
-constexpr double kGiga = 1e9;
 
 double stored_channels(std::int64_t channels, DeviceKind kind) {
   const auto count = static_cast<double>(channels);

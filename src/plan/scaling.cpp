@@ -5,12 +5,12 @@
 #include "memory_model.hpp"
 #include "simclr/core/check.hpp"
 #include "step_model.hpp"
+#include "units.hpp"
 
 namespace simclr::plan {
 namespace {
 
 constexpr int kMostDevices = 1024;
-constexpr double kGiga = 1e9;
 
 bool fits_device(const Program& program, const PretrainConfig& config, const RunPlan& run,
                  const Placement& placement) {

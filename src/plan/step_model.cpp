@@ -4,11 +4,10 @@
 #include <cmath>
 
 #include "op_model.hpp"
+#include "units.hpp"
 
 namespace simclr::plan {
 namespace {
-
-constexpr double kGiga = 1e9;
 
 /// Views are written once and read once on their way to the step; a GPU copies ahead of it.
 double input_seconds(const Program& program, const Machine& machine) {

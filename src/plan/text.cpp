@@ -7,12 +7,13 @@
 
 #include "plan_parts.hpp"
 #include "simclr/plan/plan.hpp"
+#include "units.hpp"
 
 namespace simclr {
 namespace {
 
-constexpr double kMega = 1e6;
-constexpr double kGiga = 1e9;
+using plan::kGiga;
+using plan::kMega;
 constexpr double kMilli = 1e-3;
 
 template <class... Args>
