@@ -190,7 +190,8 @@ def plot_lines(axes, found, **style):
     epochs = sorted({e for e, _ in found})
     for (e, scaling), points in sorted(found.items()):
         axes.plot(*zip(*points), color=f"C{epochs.index(e) % 10}", marker="o", markersize=4,
-                  linestyle={"linear": "-", "sqrt": "--", "none": ":"}[scaling], label=f"{e} epochs, {scaling}", **style)
+                  linestyle={"linear": "-", "sqrt": "--", "none": ":"}[scaling],
+                  label=f"{e} epoch{'s' if e > 1 else ''}, {scaling}", **style)
     batches = sorted({batch for points in found.values() for batch, _ in points})
     axes.set_xscale("log", base=2)
     axes.set_xticks(batches, [str(b) for b in batches])

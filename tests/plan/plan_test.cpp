@@ -140,13 +140,30 @@ TEST(Plan, NamesWhatWouldFitIntoADevice) {
 
 TEST(Plan, RefusesACacheThatDoesNotFitANode) {
   PlanRequest request = paper_run();
+  request.config.cache = CacheMode::node;
   request.node_memory_gb = 200;
-  expect_contains(refusal(request), "--cache none");
+  expect_contains(refusal(request), "--cache distributed");
   request.node_memory_gb = 512;
   EXPECT_EQ(refusal(request), "accepted");
   request.node_memory_gb = 200;
   request.config.cache = CacheMode::none;
   EXPECT_EQ(refusal(request), "accepted");
+}
+
+TEST(Plan, SpreadsACacheThatDoesNotFitANode) {
+  PlanRequest request = paper_run();
+  const RunPlan unknown = make_plan(request);
+  EXPECT_EQ(unknown.memory.cache_per_node, unknown.data.bytes);
+  request.node_memory_gb = 512;
+  EXPECT_EQ(make_plan(request).memory.cache_per_node, unknown.data.bytes);
+  request.node_memory_gb = 200;
+  const RunPlan spread = make_plan(request);
+  ASSERT_GT(spread.nodes(), 1);
+  EXPECT_DOUBLE_EQ(spread.memory.cache_per_node, spread.data.bytes / spread.nodes());
+  request.config.cache = CacheMode::distributed;
+  EXPECT_EQ(make_plan(request).memory.cache_per_node, spread.memory.cache_per_node);
+  request.node_memory_gb = 1;
+  expect_contains(refusal(request), "more nodes");
 }
 
 TEST(Plan, RefusesARunThatNeverWritesACheckpoint) {
