@@ -24,8 +24,8 @@ TEST(Environment, IsReadBackFromTheRunThatACheckpointLiesIn) {
   const Environment gpu = environment("cuda", {{"forward 1x1", "engine 7"}});
 
   // The plans of the GPU stay with the run while it goes on where there are none.
-  const Environment written =
-      describe_environment({"0.2.0", "def", "GCC 13"}, *backend, 3, "node cache, 1 GB", *world, gpu);
+  const Environment written = describe_environment({"0.2.0", "def", "GCC 13"}, *backend, 3,
+                                                   "node cache, 1 GB", *world, gpu);
   EXPECT_FALSE(plans_fit(written.plans, *backend));
   write_environment(run, written, *backend, *world);
   const auto read = environment_of(run / "checkpoints" / "step-0000000001.h5");

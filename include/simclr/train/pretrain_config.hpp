@@ -100,8 +100,8 @@ void validate_data(const PretrainConfig& config, const ShardSetInfo& data);
 /// Refuses --cache device where there is no GPU.
 void validate_cache(const PretrainConfig& config, DeviceKind device);
 
-/// Refuses a run directory that holds a run of another configuration, or any run with --resume none.
-/// Reads only. Returns the precision that the run began in; empty for a new run.
+/// Refuses a run directory that holds a run of another configuration, or any run with --resume
+/// none. Reads only. Returns the precision that the run began in; empty for a new run.
 std::optional<Precision> validate_run_directory(const PretrainConfig& config);
 
 /// Whether a run that exists may go on with another value of this option.
