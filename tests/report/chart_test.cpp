@@ -30,12 +30,18 @@ std::vector<std::pair<double, double>> points(const std::string& path_data) {
   return found;
 }
 
+/// Not by a regular expression: those of the library take stack by the character.
+std::string curve(const std::string& html) {
+  const std::string before = "class=\"curve s0\" d=\"";
+  const std::size_t begin = html.find(before) + before.size();
+  return html.substr(begin, html.find('"', begin) - begin);
+}
+
 TEST(Chart, PutsPointsWhereTheyBelong) {
   const Chart chart{
       .id = "loss", .title = "Loss", .steps = {0, 5, 10}, .series = {{"loss", {4, 0, 1}}}};
   const std::string html = draw(chart);
-  EXPECT_EQ(matches(html, "class=\"curve s0\" d=\"([^\"]*)\""),
-            std::vector<std::string>{"M50.00,10.00 259.00,210.00 468.00,160.00"});
+  EXPECT_EQ(curve(html), "M50.00,10.00 259.00,210.00 468.00,160.00");
   EXPECT_EQ(matches(html, "<circle [^>]*cx=\"([0-9.]+)\"").size(), 3U);
 }
 
@@ -95,7 +101,7 @@ TEST(Chart, LongRunsAreThinnedAndStayInside) {
     chart.series[0].y.push_back(step % 7 + (step == 12345 ? 100 : 0));
   }
   const std::string html = draw(chart);
-  const auto path = points(matches(html, "class=\"curve s0\" d=\"([^\"]*)\"").at(0));
+  const auto path = points(curve(html));
   EXPECT_LE(path.size(), kMostPoints);
   EXPECT_GT(path.size(), kMostPoints / 2);
   double highest = kBottom;
