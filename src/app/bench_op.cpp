@@ -11,6 +11,7 @@
 #include "simclr/core/options.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/plan/machine_limits.hpp"
+#include "simclr/plan/timing_inputs.hpp"
 #include "simclr/train/device.hpp"
 
 namespace simclr {
@@ -62,22 +63,6 @@ Program record(const BenchConfig& config, DType activations) {
   spec.image_size = config.image_size;
   spec.activations = activations;
   return record_pretraining(spec);
-}
-
-void fill_inputs(Executor& executor) {
-  const Program& program = executor.program();
-  executor.set_flat(Storage::parameters, initial_parameters(program, 1));
-  executor.set_flat(Storage::running, initial_running_statistics(program));
-  const TensorId views = program.at("views");
-  std::vector<float> pixels(static_cast<std::size_t>(program.info(views).shape.elements()));
-  std::uint32_t state = 1;
-  for (float& pixel : pixels) {
-    state = state * 1664525U + 1013904223U;
-    pixel = static_cast<float>(state >> 8) * 0x1p-24F;
-  }
-  executor.upload(views, const_buffer_span(std::span<const float>(pixels)));
-  const std::vector<float> control{1e-4F, 1, 1, 1};
-  executor.upload(program.at("control"), const_buffer_span(std::span<const float>(control)));
 }
 
 }  // namespace

@@ -16,9 +16,9 @@
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/core/pseudo_random.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/plan/machine_limits.hpp"
+#include "simclr/plan/timing_inputs.hpp"
 
 namespace simclr {
 namespace {
@@ -59,17 +59,6 @@ Program record(const Network& network, DType activations) {
   spec.optimizer.kind = network.optimizer;
   spec.activations = activations;
   return record_pretraining(spec);
-}
-
-void fill_inputs(Executor& executor) {
-  const Program& program = executor.program();
-  executor.set_flat(Storage::parameters, initial_parameters(program, 1));
-  executor.set_flat(Storage::running, initial_running_statistics(program));
-  const TensorId views = program.at("views");
-  const std::vector<float> pixels = pseudo_random(program.info(views).shape.elements());
-  executor.upload(views, const_buffer_span(std::span(pixels)));
-  const std::vector<float> control{1e-4F, 1, 1, 1};
-  executor.upload(program.at("control"), const_buffer_span(std::span(control)));
 }
 
 /// The lower quartile: what disturbs an op makes it slower.
