@@ -5,7 +5,7 @@ usage: count_tests.py REPORT.xml
 
 A ctest test may hold many cases (a GoogleTest program, a Python unittest): each counts, also those
 skipped inside a test that passed, so that nothing is left out silently. Names what was skipped and
-why, then writes "PASSED FAILED SKIPPED" as its last line.
+why, and what failed with the end of its output, then writes "PASSED FAILED SKIPPED" as its last line.
 """
 import re
 import sys
@@ -15,6 +15,7 @@ GTEST = {"passed": r"^\[  PASSED  \] (\d+) test", "failed": r"^\[  FAILED  \] (\
          "skipped": r"^\[  SKIPPED \] (\d+) test"}
 UNITTEST_RAN = r"^Ran (\d+) tests? in "
 UNITTEST_RESULT = r"^(?:OK|FAILED) \(.*\b{}=(\d+)"
+LINES_OF_A_FAILURE = 40
 REASON = r"(?:: Skipped\n|^skipped: |\.\.\. skipped )(.+)"
 
 
@@ -48,11 +49,20 @@ def count_test(test):
     return 0, 0, max(1, skipped)
 
 
+def print_failure(test):
+    mark = test.find("failure")  # says so where it was a time-out
+    print(f"failed: {test.get('name')}{': ' + mark.get('message', '') if mark is not None else ''}")
+    for line in (test.findtext("system-out") or "").splitlines()[-LINES_OF_A_FAILURE:]:
+        print(f"    {line}")
+
+
 def main():
     total = [0, 0, 0]
     for test in tree.parse(sys.argv[1]).getroot().iter("testcase"):
         counts = count_test(test)
         total = [a + b for a, b in zip(total, counts)]
+        if counts[1]:
+            print_failure(test)
         if counts[2]:
             reason = re.search(REASON, test.findtext("system-out") or "", re.MULTILINE)
             print(f"skipped: {test.get('name')}: {counts[2]} of {sum(counts)}"

@@ -4,7 +4,8 @@
 #   scripts/test.sh              all of it
 #   scripts/test.sh --no-install leave the system's packages alone
 #   scripts/test.sh --quick      release build and its tests only
-# The last line sums up: "N passed, N failed, N skipped". Exits 1 if anything failed.
+# Ends with what failed, and why, and a last line: "N passed, N failed, N skipped". Exits 1 if anything
+# failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -22,17 +23,19 @@ passed=0
 failed=0
 skipped=0
 jobs="$(nproc)"
+failures="$(mktemp)"
+trap 'rm -f "$failures"' EXIT
 
 leg() { printf '\n==== %s (%d s so far)\n' "$1" "$SECONDS"; }
 
 # fail_leg TEXT: a leg that could not even run its tests counts as one failure.
 fail_leg() {
-  echo "FAILED: $1"
+  echo "failed: $1" | tee -a "$failures"
   failed=$((failed + 1))
 }
 
-# run_tests BUILD_DIR CTEST_OPTION...: adds the cases that ctest's report shows to the sum, and names
-# those that were skipped.
+# run_tests BUILD_DIR CTEST_OPTION...: adds the cases that ctest's report shows to the sum, names those
+# that were skipped, and keeps the end of what failed for the last words.
 run_tests() {
   local build="$1" report="$1/ctest-report.xml" status=0
   shift
@@ -46,7 +49,8 @@ run_tests() {
   fi
   local counts good bad skip
   counts="$(/usr/bin/python3 scripts/count_tests.py "$report")"
-  head -n -1 <<<"$counts"
+  head -n -1 <<<"$counts" | grep '^skipped: '
+  head -n -1 <<<"$counts" | grep -v '^skipped: ' >>"$failures"
   read -r good bad skip < <(tail -n1 <<<"$counts")
   if [ "$status" -ne 0 ] && [ "${bad:-0}" -eq 0 ]; then
     fail_leg "ctest ended with status $status in $build"
@@ -85,6 +89,7 @@ if ! $quick; then
   read -r ok _ bad _ < <(tail -n1 "$lint_log")
   passed=$((passed + ${ok:-0}))
   failed=$((failed + ${bad:-1}))
+  grep -B 20 FAILED "$lint_log" >>"$failures"
   rm -f "$lint_log"
 
   leg "build (asan)"
@@ -96,6 +101,7 @@ if ! $quick; then
   fi
 fi
 
-printf '\n==== done in %d s\n' "$SECONDS"
+leg "done"
+cat "$failures"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -21,22 +21,33 @@ def counted(status, output, skipped=None):
         return done.stdout.splitlines()
 
 
+def numbers(status, output, skipped=None):
+    """The sums only."""
+    return counted(status, output, skipped)[-1]
+
+
 class CountTests(unittest.TestCase):
     def test_a_program_without_cases_is_one(self):
         self.assertEqual(counted("run", "all fine"), ["1 0 0"])
-        self.assertEqual(counted("fail", "not fine"), ["0 1 0"])
+        self.assertEqual(counted("fail", "not fine"), ["failed: t", "    not fine", "0 1 0"])
 
     def test_cases_of_googletest(self):
         self.assertEqual(counted("run", "[  PASSED  ] 285 tests.\n"), ["285 0 0"])
-        self.assertEqual(counted("fail", "[  PASSED  ] 4 tests.\n[  FAILED  ] 2 tests, listed below:\n"), ["4 2 0"])
-        self.assertEqual(counted("fail", "[  PASSED  ] 0 tests.\n[  FAILED  ] 1 test, listed below:\n"), ["0 1 0"])
+        self.assertEqual(numbers("fail", "[  PASSED  ] 4 tests.\n[  FAILED  ] 2 tests, listed below:\n"), "4 2 0")
+        self.assertEqual(numbers("fail", "[  PASSED  ] 0 tests.\n[  FAILED  ] 1 test, listed below:\n"), "0 1 0")
 
     def test_several_ranks_count_once(self):
         self.assertEqual(counted("run", "[  PASSED  ] 8 tests.\n" * 4), ["8 0 0"])
 
     def test_a_crash_is_a_failure_whatever_was_written_before(self):
-        self.assertEqual(counted("fail", "[  PASSED  ] 4 tests.\n"), ["0 1 0"])
-        self.assertEqual(counted("fail", ""), ["0 1 0"])
+        self.assertEqual(numbers("fail", "[  PASSED  ] 4 tests.\n"), "0 1 0")
+        self.assertEqual(numbers("fail", ""), "0 1 0")
+
+    def test_a_failure_is_named_with_the_end_of_its_output(self):
+        lines = counted("fail", "".join(f"line {i}\n" for i in range(100)))
+        self.assertEqual(lines[0], "failed: t")
+        self.assertEqual(lines[-2:], ["    line 99", "0 1 0"])
+        self.assertLess(len(lines), 60)
 
     def test_skipped_cases_of_a_test_that_passed_are_named(self):
         output = "a_test.cpp:7: Skipped\nthis CPU has no bf16\n[  PASSED  ] 9 tests.\n[  SKIPPED ] 2 tests, listed below:\n"
@@ -52,13 +63,13 @@ class CountTests(unittest.TestCase):
         self.assertEqual(counted("disabled", "Disabled"), ["skipped: t: 1 of 1", "0 0 1"])
 
     def test_a_missing_program_is_a_failure(self):
-        self.assertEqual(counted("notrun", "Unable to find executable: x", "Unable to find executable"), ["0 1 0"])
+        self.assertEqual(numbers("notrun", "Unable to find executable: x", "Unable to find executable"), "0 1 0")
 
     def test_cases_of_unittest(self):
         self.assertEqual(counted("run", "...\nRan 26 tests in 22.441s\n\nOK\n"), ["26 0 0"])
-        self.assertEqual(counted("fail", "Ran 26 tests in 22.441s\n\nFAILED (failures=10)\n"), ["16 10 0"])
-        self.assertEqual(counted("fail", "Ran 9 tests in 1s\n\nFAILED (failures=1, errors=2, skipped=3)\n"),
-                         ["skipped: t: 3 of 9", "3 3 3"])
+        self.assertEqual(numbers("fail", "Ran 26 tests in 22.441s\n\nFAILED (failures=10)\n"), "16 10 0")
+        self.assertEqual(numbers("fail", "Ran 9 tests in 1s\n\nFAILED (failures=1, errors=2, skipped=3)\n"),
+                         "3 3 3")
 
 
 if __name__ == "__main__":
