@@ -32,7 +32,7 @@ std::vector<std::pair<double, double>> points(const std::string& path_data) {
 
 /// Not by a regular expression: those of the library take stack by the character.
 std::string curve(const std::string& html) {
-  const std::string before = "class=\"curve s0\" d=\"";
+  const std::string before = R"(class="curve s0" d=")";
   const std::size_t begin = html.find(before) + before.size();
   return html.substr(begin, html.find('"', begin) - begin);
 }
