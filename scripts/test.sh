@@ -40,7 +40,8 @@ run_tests() {
   local build="$1" report="$1/ctest-report.xml" status=0
   shift
   rm -f "$report"
-  ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error \
+  # More than there are cores: many tests mostly wait, for a cluster, a time-out or a crash.
+  ctest --test-dir "$build" --parallel $((jobs + 2)) --output-on-failure --no-tests=error \
     --output-junit "$PWD/$report" --test-output-size-passed 1000000 \
     --test-output-size-failed 1000000 "$@" || status=$?
   if [ ! -f "$report" ]; then

@@ -3,7 +3,6 @@ names it, and nothing is written.
 
 usage: refusals_test.py SIMCLR MPIEXEC [unittest arguments]
 """
-import concurrent.futures
 import signal
 import subprocess
 
@@ -30,13 +29,11 @@ class RefusalsTest(TrainingTest):
         self.assertEqual(self.files(), before)
 
     def each_refused(self, *cases):
-        """Cases (culprits..., options), several at a time: most of their time is MPI's start."""
+        """Cases (culprits..., options)."""
         before = self.files()
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            results = [(case, pool.submit(self.expect_refusal, *case[:-1], **case[-1])) for case in cases]
-        for case, result in results:
+        for case in cases:
             with self.subTest(case=case):
-                result.result()
+                self.expect_refusal(*case[:-1], **case[-1])
         self.assertEqual(self.files(), before)
 
     def expect_refusal(self, *culprits, ranks=1, **changed):
