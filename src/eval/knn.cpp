@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "simclr/core/check.hpp"
+#include "simclr/program/ops.hpp"
 #include "similarity.hpp"
 
 namespace simclr {
@@ -139,9 +140,10 @@ std::vector<double> class_scores(std::vector<Vote> candidates, const KnnConfig& 
 }  // namespace
 
 void validate(const KnnConfig& config, std::int64_t bank_rows) {
-  if (config.neighbours < 1 || config.neighbours > bank_rows) {
-    refuse("option --neighbours: {}: allowed are 1 to the number of training samples, {}",
-           config.neighbours, bank_rows);
+  const auto most = std::min<std::int64_t>(bank_rows, TopK::kMost);
+  if (config.neighbours < 1 || config.neighbours > most) {
+    refuse("option --neighbours: {}: allowed are 1 to {}, {}", config.neighbours, most,
+           most == bank_rows ? "the number of training samples" : "the most that are searched for");
   }
   if (!(config.temperature > 0)) {
     refuse("option --temperature: {}: must be positive", config.temperature);

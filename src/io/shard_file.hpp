@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "descriptor.hpp"
 #include "hdf5.hpp"
+#include "simclr/core/descriptor.hpp"
 #include "simclr/io/shard_set.hpp"
 
 namespace simclr {

@@ -5,8 +5,8 @@
 #include <array>
 #include <cerrno>
 
-#include "descriptor.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/descriptor.hpp"
 #include "simclr/io/retry.hpp"
 
 namespace simclr {

@@ -11,6 +11,8 @@ namespace simclr {
 namespace {
 
 constexpr std::int64_t kCifarStemUpToPixels = 32;
+// Four of the first layer's 64 channels: backends take activations of three channels for images.
+constexpr double kNarrowest = 4.0 / 64;
 
 const std::vector<std::string>& known_augmentations() {
   static const std::vector<std::string> names{"crop", "flip", "color", "gray", "blur", "none"};
@@ -100,6 +102,7 @@ void PretrainConfig::validate() const {
   require_positive("image-size", image_size);
   parse_encoder_depth(encoder);
   require_positive("width", width);
+  require_at_least("width", width, kNarrowest);
   require_at_least("head-layers", head.layers, 1);
   require_at_least<std::int64_t>("head-width", head.hidden, 0);
   require_positive("embedding-dim", head.embedding);

@@ -153,7 +153,7 @@ TEST_F(MonitorTest, HangsUpOnNoise) {
   Connection noise(connect_to("127.0.0.1", invitation.port, 5));
   ASSERT_TRUE(noise.socket());
   const std::string request(2 * sizeof(Frame), 'x');
-  ASSERT_EQ(::send(noise.socket().descriptor(), request.data(), request.size(), MSG_NOSIGNAL),
+  ASSERT_EQ(::send(noise.socket().get(), request.data(), request.size(), MSG_NOSIGNAL),
             static_cast<ssize_t>(request.size()));
   EXPECT_TRUE(is_closed(noise));
 }
@@ -163,9 +163,9 @@ TEST_F(MonitorTest, PutsFramesTogetherThatComeInPieces) {
   Frame hello{.token = token, .kind = FrameKind::hello, .rank = 1, .at = {}};
   const auto* bytes = reinterpret_cast<const char*>(&hello);
   constexpr std::size_t kHalf = sizeof(Frame) / 2;
-  ::send(rank.socket().descriptor(), bytes, kHalf, MSG_NOSIGNAL);
+  ::send(rank.socket().get(), bytes, kHalf, MSG_NOSIGNAL);
   EXPECT_FALSE(readable(rank.socket(), 0.5));
-  ::send(rank.socket().descriptor(), bytes + kHalf, sizeof(Frame) - kHalf, MSG_NOSIGNAL);
+  ::send(rank.socket().get(), bytes + kHalf, sizeof(Frame) - kHalf, MSG_NOSIGNAL);
   EXPECT_TRUE(readable(rank.socket(), 10));
   hello.kind = FrameKind::leave;
   rank.send(hello);

@@ -134,5 +134,12 @@ TEST_F(Knn, RefusesMoreNeighboursThanThereAre) {
   EXPECT_THROW(measure(bank, bank, {5, 0, 4}), RefusedError);
 }
 
+TEST_F(Knn, RefusesMoreNeighboursThanAGpuSorts) {
+  const auto bank = clustered_features(1100, 8, 4, 1);
+  const auto test = clustered_features(20, 8, 4, 2);
+  EXPECT_EQ(measure(bank, test, {1024, 0.1, 4}).samples, 20);
+  EXPECT_THROW(measure(bank, test, {1025, 0.1, 4}), RefusedError);
+}
+
 }  // namespace
 }  // namespace simclr

@@ -157,6 +157,9 @@ class RefusalsTest(TrainingTest):
 
     # ---- names -------------------------------------------------------------------------------------
 
+    def test_encoder_of_fewer_than_four_channels(self):
+        self.refused("--width", "0.02", "0.0625 or more", width=0.02)
+
     def test_unknown_encoder(self):
         self.refused("resnt18", "did you mean 'resnet18'?", encoder="resnt18")
         self.refused("resnet51", "did you mean 'resnet50'?", encoder="resnet51")

@@ -206,8 +206,8 @@ struct SoftmaxCrossEntropy {
 /// best f32 (V,k), columns i32 (V,k) = the k largest of the first `valid` columns of each row of
 /// values f32 (V,B), largest first, equal ones in column order; NaN comes before all numbers.
 /// valid i32 (1) is cut to [0, B]; where it is less than k, the rest is -infinity and column -1.
-/// The CUDA backend takes k up to 1024.
 struct TopK {
+  static constexpr int kMost = 1024;  ///< largest k: a GPU sorts them in its shared memory
   TensorId values, valid, best, columns;
 };
 

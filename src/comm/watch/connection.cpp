@@ -11,16 +11,16 @@ namespace simclr::watch {
 void Connection::send(const Frame& frame) const {
   // Never more than a few frames are under way, and the socket's buffer holds hundreds: it takes a
   // frame whole, or is that of a rank which has not read for minutes and is lost anyway.
-  (void)::send(socket_.descriptor(), &frame, sizeof(frame), MSG_NOSIGNAL | MSG_DONTWAIT);
+  (void)::send(socket_.get(), &frame, sizeof(frame), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-void Connection::end_sending() const { ::shutdown(socket_.descriptor(), SHUT_WR); }
+void Connection::end_sending() const { ::shutdown(socket_.get(), SHUT_WR); }
 
 Connection::Received Connection::receive() {
   Received received;
   while (!broken_) {
     const std::span<std::byte> room = std::span(partial_).subspan(partial_bytes_);
-    const ssize_t got = ::recv(socket_.descriptor(), room.data(), room.size(), MSG_DONTWAIT);
+    const ssize_t got = ::recv(socket_.get(), room.data(), room.size(), MSG_DONTWAIT);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return received;
     if (got == 0 || (got < 0 && errno == ECONNRESET)) {

@@ -12,7 +12,7 @@ namespace simclr::watch {
 /// Frames to and from one other rank. Nothing here waits.
 class Connection {
  public:
-  explicit Connection(Socket socket) : socket_(std::move(socket)) {}
+  explicit Connection(Descriptor socket) : socket_(std::move(socket)) {}
 
   /// That the other end is gone shows when receiving.
   void send(const Frame& frame) const;
@@ -26,10 +26,10 @@ class Connection {
   /// All frames that have come.
   Received receive();
 
-  [[nodiscard]] const Socket& socket() const { return socket_; }
+  [[nodiscard]] const Descriptor& socket() const { return socket_; }
 
  private:
-  Socket socket_;
+  Descriptor socket_;
   std::array<std::byte, sizeof(Frame)> partial_{};
   std::size_t partial_bytes_ = 0;
   bool broken_ = false;  // by the network, with no word of the other end

@@ -41,7 +41,7 @@ Follower::Follower(Terms terms, const Invitation& invitation, Watchdog::Handler 
 }
 
 bool Follower::connect(const std::string& address, std::uint16_t port) {
-  Socket socket = connect_to(address, port, kSecondsAnAddress);
+  Descriptor socket = connect_to(address, port, kSecondsAnAddress);
   if (!socket) return false;
   root_.emplace(std::move(socket));
   root_->send(frame(FrameKind::hello));

@@ -40,7 +40,7 @@ bool Monitor::sweep() {
 }
 
 void Monitor::admit_strangers() {
-  while (Socket next = accept_next(*listener_)) {
+  while (Descriptor next = accept_next(*listener_)) {
     strangers_.push_back({std::make_unique<Connection>(std::move(next)), now()});
   }
   std::erase_if(strangers_,

@@ -25,49 +25,49 @@ constexpr int kBacklog = 4096;
 
 int to_milliseconds(double seconds) { return static_cast<int>(std::ceil(seconds * 1000)); }
 
-bool wait_for(const Socket& socket, short events, double seconds) {
-  pollfd wanted{.fd = socket.descriptor(), .events = events, .revents = 0};
+bool wait_for(const Descriptor& socket, short events, double seconds) {
+  pollfd wanted{.fd = socket.get(), .events = events, .revents = 0};
   return ::poll(&wanted, 1, to_milliseconds(seconds)) > 0;
 }
 
-Socket open_socket(int family) {
-  return Socket(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+Descriptor open_socket(int family) {
+  return Descriptor(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 /// Frames are small and are to go at once.
-void send_at_once(const Socket& socket) {
+void send_at_once(const Descriptor& socket) {
   const int on = 1;
-  ::setsockopt(socket.descriptor(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-bool bind_and_listen(const Socket& socket, const sockaddr* address, socklen_t length) {
-  return socket && ::bind(socket.descriptor(), address, length) == 0 &&
-         ::listen(socket.descriptor(), kBacklog) == 0;
+bool bind_and_listen(const Descriptor& socket, const sockaddr* address, socklen_t length) {
+  return socket && ::bind(socket.get(), address, length) == 0 &&
+         ::listen(socket.get(), kBacklog) == 0;
 }
 
 /// IPv6 and IPv4 on one socket; on a machine without IPv6, IPv4.
-Socket listening_socket() {
+Descriptor listening_socket() {
   const sockaddr_in6 any6{.sin6_family = AF_INET6,
                           .sin6_port = 0,
                           .sin6_flowinfo = 0,
                           .sin6_addr = in6addr_any,
                           .sin6_scope_id = 0};
-  Socket both = open_socket(AF_INET6);
+  Descriptor both = open_socket(AF_INET6);
   const int off = 0;
-  if (both) ::setsockopt(both.descriptor(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  if (both) ::setsockopt(both.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   if (bind_and_listen(both, reinterpret_cast<const sockaddr*>(&any6), sizeof(any6))) return both;
 
   sockaddr_in any4{};
   any4.sin_family = AF_INET;
-  Socket four = open_socket(AF_INET);
+  Descriptor four = open_socket(AF_INET);
   if (bind_and_listen(four, reinterpret_cast<const sockaddr*>(&any4), sizeof(any4))) return four;
   fail("cannot listen for the other ranks' heartbeats: {}", std::strerror(errno));
 }
 
-std::uint16_t port_of(const Socket& socket) {
+std::uint16_t port_of(const Descriptor& socket) {
   sockaddr_storage address{};
   socklen_t length = sizeof(address);
-  ::getsockname(socket.descriptor(), reinterpret_cast<sockaddr*>(&address), &length);
+  ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length);
   return ntohs(address.ss_family == AF_INET6
                    ? reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port
                    : reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
@@ -92,19 +92,14 @@ std::string numeric(const sockaddr* address) {
 
 }  // namespace
 
-Socket::~Socket() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
 Listener listen_anywhere() {
   Listener listener{.socket = listening_socket()};
   listener.port = port_of(listener.socket);
   return listener;
 }
 
-Socket accept_next(const Listener& listener) {
-  Socket next(
-      ::accept4(listener.socket.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+Descriptor accept_next(const Listener& listener) {
+  Descriptor next(::accept4(listener.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (next) send_at_once(next);
   return next;
 }
@@ -124,7 +119,7 @@ std::vector<std::string> own_addresses() {
   return others;
 }
 
-Socket connect_to(const std::string& address, std::uint16_t port, double seconds) {
+Descriptor connect_to(const std::string& address, std::uint16_t port, double seconds) {
   addrinfo hints{};
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
   hints.ai_socktype = SOCK_STREAM;
@@ -132,19 +127,21 @@ Socket connect_to(const std::string& address, std::uint16_t port, double seconds
   if (::getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return {};
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
 
-  Socket socket = open_socket(found->ai_family);
+  Descriptor socket = open_socket(found->ai_family);
   if (!socket) return {};
-  if (::connect(socket.descriptor(), found->ai_addr, found->ai_addrlen) != 0) {
+  if (::connect(socket.get(), found->ai_addr, found->ai_addrlen) != 0) {
     if (errno != EINPROGRESS || !wait_for(socket, POLLOUT, seconds)) return {};
     int error = 0;
     socklen_t length = sizeof(error);
-    ::getsockopt(socket.descriptor(), SOL_SOCKET, SO_ERROR, &error, &length);
+    ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &length);
     if (error != 0) return {};
   }
   send_at_once(socket);
   return socket;
 }
 
-bool readable(const Socket& socket, double seconds) { return wait_for(socket, POLLIN, seconds); }
+bool readable(const Descriptor& socket, double seconds) {
+  return wait_for(socket, POLLIN, seconds);
+}
 
 }  // namespace simclr::watch

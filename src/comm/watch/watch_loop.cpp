@@ -25,7 +25,7 @@ WatchLoop::WatchLoop(Terms terms)
 
 void WatchLoop::take_leave(Farewell farewell) {
   farewell_.store(farewell);
-  ::eventfd_write(wake_.descriptor(), 1);
+  ::eventfd_write(wake_.get(), 1);
 }
 
 Frame WatchLoop::frame(FrameKind kind) const {
@@ -55,7 +55,7 @@ void WatchLoop::run() {
 void WatchLoop::end(Farewell farewell) {
   say_farewell(farewell == Farewell::fail ? FrameKind::fail : FrameKind::leave);
   eventfd_t seen = 0;
-  ::eventfd_read(wake_.descriptor(), &seen);
+  ::eventfd_read(wake_.get(), &seen);
   const double patience = farewell == Farewell::fail ? kPatienceWithFail : kPatienceWithLeave;
   for (const double start = now(); now() - start < patience; wait_a_little()) {
     if (farewell_is_taken()) return;

@@ -73,7 +73,7 @@ class WatchLoop {
 
   Terms terms_;
   OwnTime time_;
-  Socket wake_;
+  Descriptor wake_;
   std::atomic<Farewell> farewell_{Farewell::none};
 };
 

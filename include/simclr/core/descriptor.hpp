@@ -6,7 +6,7 @@
 
 namespace simclr {
 
-/// Owns a file descriptor; -1 for none.
+/// Owns the descriptor of a file or a socket; -1 for none.
 class Descriptor {
  public:
   Descriptor() = default;
@@ -21,6 +21,7 @@ class Descriptor {
   ~Descriptor() {
     if (number_ >= 0) ::close(number_);
   }
+  explicit operator bool() const { return number_ >= 0; }
   [[nodiscard]] int get() const { return number_; }
 
  private:
