@@ -24,7 +24,8 @@ failed=0
 skipped=0
 jobs="$(nproc)"
 failures="$(mktemp)"
-trap 'rm -f "$failures"' EXIT
+lint_log="$(mktemp)"
+trap 'rm -f "$failures" "$lint_log"' EXIT
 
 leg() { printf '\n==== %s (%d s so far)\n' "$1" "$SECONDS"; }
 
@@ -76,7 +77,11 @@ if $install; then
 fi
 
 leg "build (release)"
-if build_preset release; then
+built=true
+build_preset release || built=false
+# Tests that wait leave the cores idle for a good part of their time.
+$quick || nice -n 19 scripts/lint.sh >"$lint_log" 2>&1 &
+if $built; then
   leg "tests (release)"
   run_tests build
 else
@@ -84,14 +89,13 @@ else
 fi
 
 if ! $quick; then
-  leg "lint"
-  lint_log="$(mktemp)"
-  scripts/lint.sh | tee "$lint_log"
+  leg "lint, begun beside the tests"
+  wait
+  cat "$lint_log"
   read -r ok _ bad _ < <(tail -n1 "$lint_log")
   passed=$((passed + ${ok:-0}))
   failed=$((failed + ${bad:-1}))
   grep -B 20 FAILED "$lint_log" >>"$failures"
-  rm -f "$lint_log"
 
   leg "build (asan)"
   if build_preset asan; then
