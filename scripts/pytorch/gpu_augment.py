@@ -29,8 +29,8 @@ def random_crops(images, size, generator=None):
 
 
 def luma(images):
-    weights = torch.tensor([0.2989, 0.587, 0.114], device=images.device, dtype=images.dtype)
-    return (images * weights[:, None, None]).sum(1, keepdim=True)
+    r, g, b = images.split(1, 1)
+    return 0.2989 * r + 0.587 * g + 0.114 * b
 
 
 def turn_hue(images, shift):
@@ -41,8 +41,7 @@ def turn_hue(images, shift):
     angle = torch.where(value == r, (g - b) / safe,
                         torch.where(value == g, (b - r) / safe + 2, (r - g) / safe + 4))
     angle = torch.remainder(angle + 6 * shift[:, 0], 6)
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device, dtype=images.dtype)[None, :, None, None]
-    k = torch.remainder(angle[:, None] + offsets, 6)
+    k = torch.remainder(torch.stack([angle + 5, angle + 3, angle + 1], 1), 6)
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
 
 

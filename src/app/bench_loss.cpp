@@ -152,9 +152,13 @@ int run_bench_loss(Invocation& invocation) {
   const auto backend = make_backend(config.device, threads, invocation.world);
   report_device(config.device, *backend);
   const MachineLimits limits = measure_limits(*backend, threads);
-  const double gemm = matrix_product_gflops(*backend, config.repeats);
-  fmt::print("{}\nmatrix product 2048 x 2048 x 2048, f32: {:.1f} GFLOP/s\n", limits.text(), gemm);
   const DType similarity = activation_type(resolve_precision(config.device, *backend));
+  // A GPU's 16-bit loss multiplies in 16 bits, a CPU's in f32.
+  const bool in_16_bits = similarity != DType::f32 && backend->name() == "cuda";
+  const double gemm =
+      in_16_bits ? limits.bf16_gflops.value() : matrix_product_gflops(*backend, config.repeats);
+  fmt::print("{}\nGEMM: {:.1f} GFLOP/s, {}\n", limits.text(), gemm,
+             in_16_bits ? "the limit above in 16 bits" : "2048 x 2048 x 2048 in f32");
   fmt::print("NT-Xent, {} dimensions, T = {}, {}\n", config.embedding_dim, config.temperature,
              name_of(similarity));
   fmt::print("{:>7} {:>11} {:>11} {:>9} {:>9} {:>11} {:>11} {:>9} {:>9}\n", "views", "forward ms",

@@ -64,8 +64,15 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
   const auto storage_bytes = [&](const TensorInfo& info) { return backend.storage_bytes(info); };
   plan_ = plan_arena(program_, storage_bytes, options.keep);
   std::size_t workspace_bytes = 0;
-  for (const Op& op : program_.ops) {
-    workspace_bytes = std::max(workspace_bytes, backend.workspace_bytes(program_, op));
+  for (std::size_t op = 0; op < program_.ops.size(); ++op) {
+    try {  // a backend may try out how to do the op
+      workspace_bytes =
+          std::max(workspace_bytes, backend.workspace_bytes(program_, program_.ops[op]));
+    } catch (const OutOfDeviceMemory& error) {
+      throw explain_shortage(
+          error, describe(program_, op), 0,
+          {.program = program_, .plan = plan_, .other_bytes = error.asked_bytes});
+    }
   }
   std::size_t held_bytes = 0;
   MemoryDemand demand{.program = program_,

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "backend/backends.hpp"
 #include "backend/cuda/layout.hpp"
@@ -33,12 +34,19 @@ void check_padding(const TensorInfo& tensor, std::span<const std::byte> stored) 
   }
 }
 
+/// Where test programs that follow one another keep what they have measured; nowhere by default.
+std::filesystem::path plan_cache() {
+  const char* file = std::getenv("SIMCLR_TEST_PLAN_CACHE");
+  return file != nullptr ? file : "";
+}
+
 /// Ranks have a device each where there are enough; else they share one.
 std::unique_ptr<Backend> make_rank(const NodePlace& place, Collectives collectives) {
   return make_cuda_backend({.local_rank = place.rank,
                             .local_ranks = place.ranks,
                             .share_device = true,
-                            .collectives = collectives});
+                            .collectives = collectives,
+                            .plan_cache = plan_cache()});
 }
 
 std::unique_ptr<Backend> make_nccl_rank(const NodePlace& place) {
@@ -53,7 +61,7 @@ std::unique_ptr<Backend> make_nccl_rank(const NodePlace& place) {
 const std::vector<BackendUnderTest>& backends_under_test() {
   static const std::vector<BackendUnderTest> all{
       {.name = SIMCLR_BACKEND_NAME,
-       .make = [] { return make_cuda_backend({.share_device = true}); },
+       .make = [] { return make_cuda_backend({.share_device = true, .plan_cache = plan_cache()}); },
        .activations = {DType::f32, DType::bf16, DType::f16},
        .why_skip = [](DType) { return why_no_cuda(); },
        .check_stored = check_padding}};

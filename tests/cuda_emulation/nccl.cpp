@@ -4,7 +4,10 @@
 #include <nccl.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <type_traits>
 #include <vector>
 
@@ -22,7 +25,8 @@ struct ncclComm {
 namespace {
 
 ncclResult_t injected_error = ncclSuccess;
-int communicators = 0;
+std::atomic<int> communicators = 0;
+std::atomic<bool> aborts_hang = false;
 
 /// What a unique id holds: the root, and a tag by which its members find one another.
 struct Meeting {
@@ -165,6 +169,7 @@ void destroy(ncclComm_t comm) {
 namespace emulation {
 void fail_nccl(ncclResult_t error) { injected_error = error; }
 int nccl_communicators() { return communicators; }
+void hang_nccl_aborts(bool hang) { aborts_hang = hang; }
 }  // namespace emulation
 
 ncclResult_t ncclGetVersion(int* version) {
@@ -198,6 +203,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   return ncclSuccess;
 }
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  while (aborts_hang) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   destroy(comm);
   return ncclSuccess;
 }

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <nccl.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #include "communication.hpp"
 #include "memory.hpp"
@@ -29,9 +31,19 @@ class NcclFailure : public ::testing::Test {
   ~NcclFailure() override {
     emulation::fail_nccl(ncclSuccess);
     emulation::hang_streams(false);
+    emulation::hang_nccl_aborts(false);
   }
 
   void reduce() { lane_->all_reduce({memory_.data(), 100, DType::f32}, Reduction::sum); }
+  /// They are given up beside what goes on.
+  static void expect_communicators(int count) {
+    using std::chrono::steady_clock;
+    const auto deadline = steady_clock::now() + std::chrono::seconds(30);
+    while (emulation::nccl_communicators() != count && steady_clock::now() < deadline) {
+      std::this_thread::yield();
+    }
+    EXPECT_EQ(emulation::nccl_communicators(), count);
+  }
   static void expect_error(const std::function<void()>& work,
                            const std::vector<std::string>& parts) {
     try {
@@ -58,6 +70,7 @@ TEST_F(NcclFailure, IsNoticedByTheNextCall) {
   expect_error([&] { reduce(); },
                {"the all-reduce of 100 f32 on the gradients lane", "remote process exited"});
   expect_error([&] { reduce(); }, {"given up before"});
+  expect_communicators(1);
 }
 
 TEST_F(NcclFailure, IsNoticedWhileTheHostWaits) {
@@ -66,7 +79,7 @@ TEST_F(NcclFailure, IsNoticedWhileTheHostWaits) {
   emulation::hang_streams(true);
   expect_error([&] { device_.wait(device_.stream(Lane::compute)); },
                {"remote process exited", "the all-reduce of 100 f32 on the gradients lane"});
-  EXPECT_EQ(emulation::nccl_communicators(), 0);
+  expect_communicators(0);
 }
 
 TEST_F(NcclFailure, IsAssumedWhenNothingEnds) {
@@ -77,7 +90,18 @@ TEST_F(NcclFailure, IsAssumedWhenNothingEnds) {
   expect_error(
       [&] { download(info, memory_.data(), buffer_span(std::span(values)), device_); },
       {"nothing has finished for 0.2 s", "the all-reduce of 100 f32 on the gradients lane"});
-  EXPECT_EQ(emulation::nccl_communicators(), 0);
+  expect_communicators(0);
+}
+
+TEST_F(NcclFailure, IsToldThoughAnAbortHangs) {
+  reduce();
+  emulation::hang_nccl_aborts(true);
+  emulation::fail_nccl(ncclRemoteError);
+  emulation::hang_streams(true);
+  expect_error([&] { device_.wait(device_.stream(Lane::compute)); }, {"remote process exited"});
+  EXPECT_EQ(emulation::nccl_communicators(), 2);
+  emulation::hang_nccl_aborts(false);
+  expect_communicators(0);
 }
 
 TEST_F(NcclFailure, LeavesNothingBehindWithoutOne) {

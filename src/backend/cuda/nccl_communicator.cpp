@@ -117,8 +117,11 @@ class NcclCommunicator final : public DeviceCommunicator, private Watched {
 
  private:
   [[nodiscard]] std::string failure() override;
+  /// Not waited for: NCCL ends its kernels at once, but what it has of captured graphs it gives
+  /// back only when these are gone, and an abort may wait for kernels of the next communicator.
   void give_up() noexcept override {
-    if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
+    if (comm_ == nullptr) return;
+    std::thread([comm = std::exchange(comm_, nullptr)] { ncclCommAbort(comm); }).detach();
   }
 
   [[nodiscard]] std::string describe(std::string_view operation, ConstBufferSpan buffer) const {

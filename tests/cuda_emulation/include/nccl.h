@@ -66,4 +66,7 @@ namespace emulation {
 void fail_nccl(ncclResult_t error);
 /// Communicators that exist.
 int nccl_communicators();
+/// From now on ncclCommAbort returns only when this is over, as NCCL's does while a graph is
+/// captured.
+void hang_nccl_aborts(bool hang);
 }  // namespace emulation

@@ -23,6 +23,13 @@ std::string machine_of(const Device& device) {
                      p.driver_version / 1000, p.driver_version % 1000 / 10, Libraries::versions());
 }
 
+/// Kept as well: other ranks and later starts must not find an engine where one was not had before.
+constexpr const char* kNoEngine = "none";
+
+std::string choice_of(const cudnn::EnginePlan* plan) {
+  return plan != nullptr ? plan->choice() : kNoEngine;
+}
+
 }  // namespace
 
 struct ConvolutionPlans::Impl {
@@ -43,6 +50,7 @@ struct ConvolutionPlans::Impl {
     const auto graph = std::make_shared<const cudnn::ConvolutionGraph>(
         shape, cudnn::Target{.handle = device.libraries().handles().cudnn});
     if (const auto found = preferred.find(name); found != preferred.end()) {
+      if (found->second == kNoEngine) return nullptr;
       try {
         return make(graph, found->second);
       } catch (const Error& error) {
@@ -53,6 +61,7 @@ struct ConvolutionPlans::Impl {
       }
     }
     if (const auto found = cache.find(name)) {
+      if (*found == kNoEngine) return nullptr;
       try {
         return make(graph, *found);
       } catch (const Error& error) {
@@ -62,7 +71,7 @@ struct ConvolutionPlans::Impl {
     }
     activity().move();  // measuring takes seconds a shape
     auto plan = cudnn::measure_engines(graph, device);
-    if (plan) cache.store(name, plan->choice());
+    cache.store(name, choice_of(plan.get()));
     return plan;
   }
 
@@ -87,7 +96,7 @@ ConvolutionPlan* ConvolutionPlans::find_or_choose(const ConvolutionShape& shape)
 std::map<std::string, std::string> ConvolutionPlans::choices() const {
   std::map<std::string, std::string> all;
   for (const auto& [name, plan] : impl_->plans) {
-    if (plan) all[name] = plan->choice();
+    all[name] = choice_of(plan.get());
   }
   return all;
 }
@@ -96,9 +105,9 @@ void ConvolutionPlans::prefer(const std::map<std::string, std::string>& choices)
   for (const auto& [name, choice] : choices) {
     impl_->preferred[name] = choice;
     const auto made = impl_->plans.find(name);
-    if (made != impl_->plans.end() && made->second && made->second->choice() != choice) {
+    if (made != impl_->plans.end() && choice_of(made->second.get()) != choice) {
       log::warning("convolution {}: {} is in use already; the run's {} comes too late", name,
-                   made->second->choice(), choice);
+                   choice_of(made->second.get()), choice);
     }
   }
 }

@@ -17,7 +17,7 @@ inline constexpr int kFloatPitch = kFloatTile + 4;
 /// Slice of an operand, depth first.
 using FloatSlice = float[kSliceDepth][kFloatPitch];
 struct FloatSlices {
-  FloatSlice a[2], b[2];
+  alignas(16) FloatSlice a[2], b[2];
 };
 using FloatSums = float[8][8];
 

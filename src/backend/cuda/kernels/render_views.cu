@@ -210,8 +210,7 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
     for (const ViewTask& task : tasks) longest = std::max(longest, task.columns.axis.in);
     refuse(
         "views of {} pixels from {} columns of a stored image need {} bytes of the device's shared "
-        "memory, which has {}; render on the host (--augment-on host) or store smaller images "
-        "(pack --resize-short)",
+        "memory, which has {}; store smaller images (pack --resize-short)",
         side, longest, bytes, shared_bytes_limit);
   }
   return plan;

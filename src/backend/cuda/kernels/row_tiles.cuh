@@ -93,7 +93,7 @@ struct RowPacks {
 template <class T, int kVectors, int kMostLanes>
 struct SliceTable {
   static constexpr int kWidth = kMostLanes * kPackSize<T>;
-  float values[kVectors][kWidth];
+  alignas(16) float values[kVectors][kWidth];
 
   /// compute(channel, row of kVectors values) for each channel; zeros for padding channels, so that
   /// they come out as zero. All threads of the block call it.
