@@ -13,6 +13,8 @@ namespace simclr {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr std::int64_t kMostClasses = 1 << 24;
+
 /// Refuses a shard set that cannot serve as labelled data.
 ShardSet open_labelled(const fs::path& directory, const char* option) {
   if (directory.empty()) refuse("option --{}: name a directory of shards", option);
@@ -24,7 +26,24 @@ ShardSet open_labelled(const fs::path& directory, const char* option) {
   if (const auto lowest = *std::min_element(labels.begin(), labels.end()); lowest < 0) {
     refuse("--{} {}: holds label {}; labels count from 0", option, directory.string(), lowest);
   }
+  if (set.info().classes > kMostClasses) {
+    refuse("--{} {}: holds label {}; allowed: below {}", option, directory.string(),
+           set.info().classes - 1, kMostClasses);
+  }
   return set;
+}
+
+/// A label must name one class in both sets; what has no names is taken at its word.
+void require_same_classes(const ShardSetInfo& train, const ShardSetInfo& test,
+                          const fs::path& test_data) {
+  const auto count = std::min(train.class_names.size(), test.class_names.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    if (train.class_names[i] == test.class_names[i]) continue;
+    refuse(
+        "--test-data {}: label {} is '{}', in the training data it is '{}'; pack both from folders "
+        "of the same classes",
+        test_data.string(), i, test.class_names[i], train.class_names[i]);
+  }
 }
 
 /// RUN of RUN/checkpoints/step-0000000100.h5.
@@ -127,11 +146,15 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
     refuse("--test-data {}: has {} classes, the training data has {}", config.test_data.string(),
            test.info().classes, classes_);
   }
+  require_same_classes(train.info(), test.info(), config.test_data);
   train_name_ = train.info().name;
   test_name_ = test.info().name;
   train_samples_ = train.info().samples;
   const std::string name =
       config.name.value_or(fmt::format("{}-step-{:010}", protocol_, encoder().step()));
+  if (name.empty() || name.find('/') != std::string::npos) {
+    refuse("option --name: '{}' is not accepted; allowed: the name of a file in RUN/eval", name);
+  }
   output_ = config.output ? *config.output : default_output(encoder(), name);
 }
 

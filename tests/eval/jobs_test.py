@@ -116,6 +116,9 @@ def check_refusals(program):
     program.write_shards("unlabelled", images)
     program.write_shards("many-classes", images, labels + CLASSES)
     program.write_shards("negative", images, labels - 1)
+    program.write_shards("endless", images, labels + 2**40)
+    program.write_shards("named", images, labels, [f"class {i}" for i in range(CLASSES)])
+    program.write_shards("named-otherwise", images, labels, ["class 0"] + [f"class {i}" for i in range(2, CLASSES + 1)])
     program.make_checkpoint("loose.h5", model())
     program.make_checkpoint("deeper.h5", model(), says=model(encoder="resnet34"))
     program.make_checkpoint("wider.h5", model(), says=model(width=0.25))
@@ -124,6 +127,9 @@ def check_refusals(program):
         ("unlabelled", ["knn", *run, "--train-data", "unlabelled", "--test-data", "test"]),
         ("unlabelled", ["linear-eval", *run, "--train-data", "train", "--test-data", "unlabelled"]),
         ("many-classes", ["knn", *run, "--train-data", "train", "--test-data", "many-classes"]),
+        ("endless", ["knn", *run, "--train-data", "endless", "--test-data", "test"]),
+        ("'class 2'", ["knn", *run, "--train-data", "named", "--test-data", "named-otherwise"]),
+        ("--name", ["knn", *run, *SETS, "--name", "../elsewhere"]),
         ("negative", ["knn", *run, "--train-data", "negative", "--test-data", "test"]),
         ("--test-data", ["knn", *run, "--train-data", "train"]),
         ("--checkpoint", ["knn", *SETS]),

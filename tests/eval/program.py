@@ -47,7 +47,7 @@ class Program:
         with open(os.path.join(self.directory, path), encoding="utf-8") as file:
             return json.load(file)
 
-    def write_shards(self, name, images, labels=None):
+    def write_shards(self, name, images, labels=None, class_names=None):
         """A foreign shard set: only what h5py users would write."""
         directory = os.path.join(self.directory, name)
         os.makedirs(directory, exist_ok=True)
@@ -55,6 +55,8 @@ class Program:
             file["images"] = images
             if labels is not None:
                 file["labels"] = np.asarray(labels, np.int64)
+            if class_names is not None:
+                file.attrs["class_names"] = class_names
 
 
 def striped_images(count, size, classes, seed):
