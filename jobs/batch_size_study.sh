@@ -61,7 +61,8 @@ for epochs in ${EPOCHS:-100}; do
       line="$batch $epochs $scaling $rate $study/$cell"
       if [ "$(state_field status "$study/$cell/state.json")" != finished ]; then
         echo "$line" >>"$unfinished"
-      elif ! compgen -G "$study/$cell/eval/linear-*.json" >/dev/null; then
+      elif ! compgen -G "$study/$cell/eval/linear-*.json" >/dev/null ||
+        ! compgen -G "$study/$cell/eval/knn-*.json" >/dev/null; then
         echo "$line" >>"$unevaluated"
       else
         done_cells=$((done_cells + 1))

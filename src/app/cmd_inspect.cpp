@@ -1,5 +1,6 @@
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
@@ -101,6 +102,21 @@ int inspect_checkpoint(const fs::path& path, bool verify) {
   }
 }
 
+/// All of a run, not only the newest that is valid.
+int verify_checkpoints(const fs::path& run) {
+  int status = 0;
+  for (const CheckpointFile& file : list_checkpoints(run / "checkpoints")) {
+    try {
+      open_checkpoint(file.path);
+      line("verified", "{}", file.path.string());
+    } catch (const RefusedError& error) {
+      log::error("{}", error.what());
+      status = 1;
+    }
+  }
+  return status;
+}
+
 bool is_checkpoint(const fs::path& path) {
   if (fs::is_directory(path)) return fs::is_directory(path / "checkpoints");
   return hdf5_file_format(path) == "simclr-checkpoint";
@@ -120,7 +136,9 @@ int run_inspect(Invocation& invocation) {
   if (!options.parse(invocation.arguments)) return 0;
   if (path.empty()) refuse("inspect: name a directory or a file");
   if (!fs::exists(path)) refuse("{}: no such directory or file", path.string());
-  return is_checkpoint(path) ? inspect_checkpoint(path, verify) : inspect_shards(path, verify);
+  if (!is_checkpoint(path)) return inspect_shards(path, verify);
+  const int status = inspect_checkpoint(path, verify);
+  return verify && fs::is_directory(path) ? std::max(status, verify_checkpoints(path)) : status;
 }
 
 }  // namespace simclr

@@ -33,6 +33,7 @@ void validate_all(const PretrainConfig& config, Communicator& world) {
   config.validate_ranks(world.size());
   if (config.data.empty()) refuse("option --data is missing: the directory of the training shards");
   if (config.run_dir.empty()) refuse("option --run-dir is missing: where this run's files go");
+  (void)configuration_text(config, true);  // refuses what no configuration file can hold
   on_root(world, [&] { validate_data(config, ShardSet(config.data).info()); });
 }
 
@@ -100,6 +101,23 @@ Precision run_precision(const DeviceOptions& device, const RunDirectory* run,
   return resolve_precision(agreed, backend);
 }
 
+/// --checkpoint-steps of this start and of those before: what was pinned stays so. Agreed by all
+/// ranks.
+std::vector<std::int64_t> pinned_steps(const PretrainConfig& asked, const RunDirectory* run,
+                                       Communicator& world) {
+  std::vector<std::int64_t> steps = asked.checkpoint_steps;
+  if (run != nullptr) {
+    steps.insert(steps.end(), run->pinned_steps().begin(), run->pinned_steps().end());
+  }
+  std::ranges::sort(steps);
+  steps.erase(std::ranges::unique(steps).begin(), steps.end());
+  std::size_t count = steps.size();
+  world.broadcast({&count, sizeof(count), DType::u8}, 0);
+  steps.resize(count);
+  world.broadcast({steps.data(), count * sizeof(steps[0]), DType::u8}, 0);
+  return steps;
+}
+
 /// Where the run that is gone on with was, on rank 0; its plans are taken over where they fit.
 std::optional<Environment> take_over_environment(const RunDirectory* run, Backend& backend) {
   if (run == nullptr || !run->resumed()) return {};
@@ -154,6 +172,7 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
   Span span{.first = first_step(root_run, world, state)};
   PretrainConfig config = asked;
   config.device.precision = run_precision(asked.device, root_run, backend, world);
+  config.checkpoint_steps = pinned_steps(asked, root_run, world);
   const std::optional<Environment> earlier = take_over_environment(root_run, backend);
   activity().begin("reading the data set");
   const auto store = open_sample_store(config.data, config.cache, world, threads,

@@ -13,6 +13,10 @@ namespace {
 constexpr std::int64_t kCifarStemUpToPixels = 32;
 // Four of the first layer's 64 channels: backends take activations of three channels for images.
 constexpr double kNarrowest = 4.0 / 64;
+// Far beyond what anybody trains: typing errors end here and not in arithmetic.
+constexpr double kWidest = 256;
+constexpr int kMostHeadLayers = 100;
+constexpr std::int64_t kMostEpochs = 1'000'000'000;
 
 const std::vector<std::string>& known_augmentations() {
   static const std::vector<std::string> names{"crop", "flip", "color", "gray", "blur", "none"};
@@ -21,8 +25,15 @@ const std::vector<std::string>& known_augmentations() {
 
 template <class T>
 void require_at_least(const char* option, T value, T least) {
-  if (!(value >= least)) {
+  if (!(value >= least) || !std::isfinite(static_cast<double>(value))) {
     refuse("option --{}: {} is not accepted; allowed: {} or more", option, value, least);
+  }
+}
+
+template <class T>
+void require_at_most(const char* option, T value, T most) {
+  if (value > most) {
+    refuse("option --{}: {} is not accepted; allowed: up to {}", option, value, most);
   }
 }
 
@@ -55,6 +66,7 @@ void validate_augmentation(const PretrainConfig& c) {
 
 void validate_run(const PretrainConfig& c) {
   require_positive("epochs", c.epochs);
+  require_at_most("epochs", c.epochs, kMostEpochs);
   if (c.max_steps) require_at_least<std::int64_t>("max-steps", *c.max_steps, 0);
   simclr::validate(c.device);
   require_at_least("loader-threads", c.loader_threads, 0);
@@ -103,7 +115,9 @@ void PretrainConfig::validate() const {
   parse_encoder_depth(encoder);
   require_positive("width", width);
   require_at_least("width", width, kNarrowest);
+  require_at_most("width", width, kWidest);
   require_at_least("head-layers", head.layers, 1);
+  require_at_most("head-layers", head.layers, kMostHeadLayers);
   require_at_least<std::int64_t>("head-width", head.hidden, 0);
   require_positive("embedding-dim", head.embedding);
   require_positive("batch-size", batch_size);

@@ -61,6 +61,13 @@ bool holds_a_run(const fs::path& directory) {
          !list_checkpoints(directory / "checkpoints").empty();
 }
 
+/// --checkpoint-steps of the starts before.
+std::vector<std::int64_t> pinned_before(const fs::path& stored) {
+  PretrainConfig earlier;
+  if (fs::exists(stored)) declared(earlier).parse_text(read_text_file(stored), stored.string());
+  return earlier.checkpoint_steps;
+}
+
 struct Start {
   std::optional<FoundCheckpoint> checkpoint{};
   std::optional<Precision> precision{};
@@ -71,6 +78,10 @@ Start find_start(const PretrainConfig& config) {
   if (config.resume == "none") return start;
   if (config.resume == "auto") {
     start.checkpoint = newest_valid_checkpoint(config.run_dir / "checkpoints");
+    if (!start.checkpoint) return start;
+    const Precision precision = require_same_run(start.checkpoint->checkpoint.configuration,
+                                                 start.checkpoint->file.path.string(), config);
+    if (!start.precision) start.precision = precision;
     return start;
   }
   start.checkpoint = open_checkpoint(config.resume);
@@ -136,6 +147,7 @@ RunDirectory::RunDirectory(const PretrainConfig& config)
   Start start = find_start(config);
   resumed_ = std::move(start.checkpoint);
   precision_ = start.precision;
+  pinned_steps_ = pinned_before(path_ / "config.cfg");
   if (is_restart) restarts_ = read_state(path_).value_or(RunState{}).restarts + 1;
 }
 

@@ -51,6 +51,8 @@ class RunDirectory {
   /// In which the run that is gone on with began; empty for a new one.
   [[nodiscard]] std::optional<Precision> precision() const { return precision_; }
   [[nodiscard]] int restarts() const { return restarts_; }
+  /// Whose checkpoints stay: --checkpoint-steps of the starts before.
+  [[nodiscard]] const std::vector<std::int64_t>& pinned_steps() const { return pinned_steps_; }
 
   /// Writes config.cfg, creates what is missing and sets later checkpoints aside: the run begins.
   void begin(const PretrainConfig& config);
@@ -61,6 +63,7 @@ class RunDirectory {
   std::unique_ptr<RunLock> lock_;
   std::optional<FoundCheckpoint> resumed_;
   std::optional<Precision> precision_;
+  std::vector<std::int64_t> pinned_steps_;
   int restarts_ = 0;
 };
 

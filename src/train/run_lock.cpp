@@ -44,27 +44,30 @@ std::string own_content() {
   return Json{{"host", host_name()},
               {"pid", ::getpid()},
               {"process_start", process_start(::getpid())},
-              {"job", job_id()}}
+              {"job", job_id()},
+              {"job_restart", job_restart()}}
       .dump();
 }
 
 struct Holder {
   std::string host = "unknown", job, start;
   pid_t pid = 0;
+  std::int64_t restart = 0;  // of the job
 
   [[nodiscard]] std::string text() const {
     return fmt::format("process {} on {}{}", pid, host, job.empty() ? "" : ", job " + job);
   }
   [[nodiscard]] bool is_gone() const {
-    if (!job.empty() && job == job_id()) return true;  // an earlier start of this same job
-    return host == host_name() && process_start(pid) != start;
+    if (host == host_name()) return process_start(pid) != start;
+    return !job.empty() && job == job_id() && restart < job_restart();
   }
 };
 
 Holder parse_holder(const std::string& content, const fs::path& file) {
   try {
     const Json json = Json::parse(content);
-    return {json.at("host"), json.at("job"), json.at("process_start"), json.at("pid")};
+    return {json.at("host"), json.at("job"), json.at("process_start"), json.at("pid"),
+            json.at("job_restart")};
   } catch (const nlohmann::json::exception&) {
     refuse("{}: not readable as a lock; delete it if no job uses this run directory",
            file.string());

@@ -56,6 +56,11 @@ double memory_bytes(std::string_view key) {
 double peak_memory_bytes() { return memory_bytes("VmHWM:"); }
 double resident_memory_bytes() { return memory_bytes("VmRSS:"); }
 
+std::int64_t job_restart() {
+  const char* value = std::getenv("SLURM_RESTART_COUNT");
+  return value != nullptr ? std::atoll(value) : 0;
+}
+
 std::string job_id() {
   for (const char* variable : {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"}) {
     if (const char* value = std::getenv(variable)) return value;

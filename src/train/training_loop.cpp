@@ -132,7 +132,7 @@ TrainingEnd train(const PretrainConfig& config, const Span& span,
     if (decision.checkpoint || checkpointer.due_at(step)) save(step);
   }
   records.finish();
-  if (step > span.first) save(step);
+  if (step > span.first || step == 0) save(step);  // step 0: nothing else is left of such a run
   if (step == span.end) return {.step = step};
   return {.step = step, .stopped_early = true, .reason = decision.reason, .cause = decision.cause};
 }

@@ -94,6 +94,17 @@ class PretrainTest(TrainingTest):
         self.assertEqual([row["step"] for row in self.rows()], [1, 2, 3, 4, 5, 6])
         self.assert_close(self.losses(), self.losses(straight), 1e-3)
 
+    def test_what_was_pinned_stays(self):
+        self.pretrain(max_steps=3, checkpoint_steps="0,1")
+        self.pretrain(max_steps=6, keep=1)
+        steps = sorted(int(file.stem.split("-")[1]) for file in (self.run_dir / "checkpoints").glob("step-*.h5"))
+        self.assertEqual([step for step in steps if step < 2], [0, 1])
+        self.assertIn(6, steps)
+
+    def test_a_run_of_no_steps_leaves_its_start(self):
+        self.pretrain(max_steps=0)
+        self.assertTrue(self.checkpoint(0).exists())
+
     def test_falls_back_when_the_newest_checkpoint_is_damaged(self):
         self.pretrain(max_steps=2)
         self.pretrain(max_steps=4)
@@ -101,6 +112,10 @@ class PretrainTest(TrainingTest):
         damaged = bytearray(newest.read_bytes())
         damaged[len(damaged) // 2] ^= 0x40
         newest.write_bytes(damaged)
+        verified = subprocess.run([SIMCLR, "inspect", self.run_dir, "--verify"], capture_output=True, text=True,
+                                  check=False)
+        self.assertEqual(verified.returncode, 1, verified.stdout)
+        self.assertIn(newest.name, verified.stderr)
         done = self.pretrain(max_steps=5)
         self.assertIn(newest.name, done.stderr)
         self.assertIn("at step 2", done.stdout)

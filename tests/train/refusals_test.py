@@ -160,6 +160,11 @@ class RefusalsTest(TrainingTest):
     def test_encoder_of_fewer_than_four_channels(self):
         self.refused("--width", "0.02", "0.0625 or more", width=0.02)
 
+    def test_values_beyond_all_measure(self):
+        self.each_refused(*[(f"--{name}", {name: value}) for name, value in
+                            (("width", 1e7), ("head-layers", 10**8), ("epochs", 2**63 - 1),
+                             ("learning-rate", "inf"), ("weight-decay", "inf"), ("warmup-epochs", "inf"))])
+
     def test_unknown_encoder(self):
         self.refused("resnt18", "did you mean 'resnet18'?", encoder="resnt18")
         self.refused("resnet51", "did you mean 'resnet50'?", encoder="resnet51")
@@ -222,12 +227,18 @@ class RefusalsTest(TrainingTest):
         # What may change does.
         self.pretrain(max_steps=2, threads=2, cache="node", recompute="blocks", log_every=2, keep=5)
 
+    def test_checkpoint_of_another_run_in_the_run_directory(self):
+        self.pretrain(max_steps=1)
+        (self.run_dir / "config.cfg").unlink()
+        self.refused("--seed", self.checkpoint(1), seed=2)
+
     def test_run_directory_in_use(self):
-        process = self.start(1, epochs=1000, log_every=1000)
+        job = {"SLURM_JOB_ID": "55"}  # of which two steps may run at once
+        process = self.start(1, environment=job, epochs=1000, log_every=1000)
         self.wait_for_step(process, 1)
         lock = (self.run_dir / "lock").read_bytes()
         for ranks in (1, 2):
-            done = self.pretrain(ranks, expect=2, epochs=1000)
+            done = self.pretrain(ranks, expect=2, environment=job, epochs=1000)
             errors = [line for line in done.stderr.splitlines() if line.startswith("simclr:")]
             self.assertEqual(len(errors), 1, done.stderr)
             self.assertIn(f"process {process.pid}", errors[0])
@@ -238,6 +249,7 @@ class RefusalsTest(TrainingTest):
 
     def test_run_directory_that_cannot_be(self):
         self.refused("--run-dir", run_dir="")
+        self.refused("run-dir", "#", run_dir=f"{self.run_dir}#1")
         self.refused("--run-dir", self.shard(self.data, 0, 2), run_dir=self.shard(self.data, 0, 2) / "run")
 
 

@@ -110,9 +110,9 @@ class TrainingTest(unittest.TestCase):
             time.sleep(0.05)
         self.fail(f"no step {step}: {process.communicate(timeout=5)}")
 
-    def start(self, ranks, **changed):
+    def start(self, ranks, environment=None, **changed):
         process = subprocess.Popen(self.command(ranks, **changed), text=True, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
+                                   stderr=subprocess.PIPE, env={**os.environ, **(environment or {})})
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.kill)

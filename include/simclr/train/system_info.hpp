@@ -16,6 +16,8 @@ double resident_memory_bytes();
 
 /// SLURM_JOB_ID, PBS_JOBID or LSB_JOBID; empty outside a batch job.
 std::string job_id();
+/// How often Slurm has started this job again.
+std::int64_t job_restart();
 
 /// Compute threads for this rank: the cores it may run on, divided by the ranks that may run on the
 /// same ones. At least 1. Rank 0 warns when the launcher leaves cores of a host to nobody.
