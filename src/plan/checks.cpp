@@ -146,8 +146,8 @@ void require_checkpoint_in_time(const RunPlan& run, double limit_minutes) {
   }
   if (minutes < limit_minutes) return;
   refuse(
-      "option --time-limit-minutes: {:.0f} end the job before its first checkpoint, after about "
-      "{:.0f}; use a lower --checkpoint-every-minutes, or --stop-before-minutes",
+      "option --time-limit-minutes: {:.3g} minutes end the job before its first checkpoint, "
+      "after about {:.3g}; use a lower --checkpoint-every-minutes, or --stop-before-minutes",
       limit_minutes, minutes);
 }
 

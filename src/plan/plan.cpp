@@ -183,6 +183,12 @@ RunPlan make_plan(const PlanRequest& request) {
   plan::validate_request(request);
   const std::optional<Precision> begun =
       request.config.run_dir.empty() ? std::nullopt : validate_run_directory(request.config);
+  if (const auto& eval_data = request.config.eval_data; !eval_data.empty()) {
+    if (!ShardSet(eval_data).info().labelled) {
+      refuse("option --eval-data: {} has no labels; evaluation needs labelled data",
+             eval_data.string());
+    }
+  }
   RunPlan run = begin_plan(request, known_machine(request));
   require_device(request.config, run.machine);
   validate_cache(request.config, run.machine.kind);

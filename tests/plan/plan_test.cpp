@@ -120,6 +120,9 @@ TEST(Plan, RefusesWhatDoesNotDivideOrFit) {
   request = paper_run();
   request.machine = "nowhere.json";
   expect_contains(refusal(request), "nowhere.json");
+  request = paper_run();
+  request.config.eval_data = "/no/such/directory";
+  expect_contains(refusal(request), "/no/such/directory");
 }
 
 TEST(Plan, NamesWhatWouldFitIntoADevice) {

@@ -58,7 +58,12 @@ Buffer allocate(std::size_t bytes) {
   const std::size_t padded =
       (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
   auto* data = static_cast<std::byte*>(std::aligned_alloc(alignment, padded));
-  if (data == nullptr) fail("cannot allocate {} bytes of memory", bytes);
+  if (data == nullptr) {
+    fail(
+        "cannot allocate {:.1f} MB of memory; take a smaller --batch-size or encoder, or "
+        "--recompute blocks (simclr plan says what fits)",
+        static_cast<double>(bytes) * 1e-6);
+  }
   if (large) madvise(data, padded, MADV_HUGEPAGE);  // only a hint: no harm where it is refused
   return {data, bytes, [](std::byte* memory) { std::free(memory); }};
 }
