@@ -93,18 +93,14 @@ StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
 }
 
 std::size_t workspace_of(const LarsUpdate& op, const SizingContext& /*context*/) {
-  const Partition partition = split(op.segments);
-  return partition.chunks.size() * sizeof(LarsNorms) + partition.segments.size() * sizeof(float);
+  return split(op.segments).chunks.size() * sizeof(LarsNorms);
 }
 
 StepPointer prepare_step(const LarsUpdate& op, const StepContext& context) {
   const Partition partition = split(op.segments);
   auto segments = to_device(partition.segments, context.device);
-  auto* norms = reinterpret_cast<LarsNorms*>(context.workspace().data());
   const LarsScratch scratch{.segments = reinterpret_cast<const UpdateSegment*>(segments->data()),
-                            .segment_count = static_cast<std::int64_t>(partition.segments.size()),
-                            .norms = norms,
-                            .rates = reinterpret_cast<float*>(norms + partition.chunks.size())};
+                            .norms = reinterpret_cast<LarsNorms*>(context.workspace().data())};
   const LarsFactors factors{.momentum = op.momentum_factor,
                             .weight_decay = op.weight_decay,
                             .trust_coefficient = op.trust_coefficient};

@@ -43,9 +43,7 @@ struct LarsNorms {
 };
 struct LarsScratch {
   const UpdateSegment* segments = nullptr;
-  std::int64_t segment_count = 0;
   LarsNorms* norms = nullptr;  ///< (chunks)
-  float* rates = nullptr;      ///< (segments): the learning rate times the trust ratio
 };
 struct LarsFactors {
   float momentum = 0, weight_decay = 0, trust_coefficient = 0;
@@ -58,7 +56,8 @@ struct AdamwFactors {
   float beta1 = 0, beta2 = 0, epsilon = 0, weight_decay = 0;
 };
 
-/// `shadow` is the copy of the masters in T (bf16 or f16); T = float and null: there is none.
+/// One launch each, LARS two: norms, then the update. `shadow` is the copy of the masters in T
+/// (bf16 or f16); T = float and null: there is none.
 template <class T>
 void lars_update(const Update& update, const LarsScratch& scratch, const LarsFactors& factors,
                  T* shadow, cudaStream_t stream);
