@@ -41,7 +41,7 @@ class CountTests(unittest.TestCase):
 
     def test_a_crash_is_a_failure_whatever_was_written_before(self):
         self.assertEqual(numbers("fail", "[  PASSED  ] 4 tests.\n"), "0 1 0")
-        self.assertEqual(numbers("fail", ""), "0 1 0")
+        self.assertEqual(counted("fail", ""), ["failed: t", "0 1 0"])
 
     def test_a_failure_is_named_with_the_end_of_its_output(self):
         lines = counted("fail", "".join(f"line {i}\n" for i in range(100)))
@@ -63,13 +63,14 @@ class CountTests(unittest.TestCase):
         self.assertEqual(counted("disabled", "Disabled"), ["skipped: t: 1 of 1", "0 0 1"])
 
     def test_a_missing_program_is_a_failure(self):
-        self.assertEqual(numbers("notrun", "Unable to find executable: x", "Unable to find executable"), "0 1 0")
+        self.assertEqual(counted("notrun", "Unable to find executable: x", "Unable to find executable"),
+                         ["failed: t", "    Unable to find executable: x", "0 1 0"])
 
     def test_cases_of_unittest(self):
         self.assertEqual(counted("run", "...\nRan 26 tests in 22.441s\n\nOK\n"), ["26 0 0"])
         self.assertEqual(numbers("fail", "Ran 26 tests in 22.441s\n\nFAILED (failures=10)\n"), "16 10 0")
-        self.assertEqual(numbers("fail", "Ran 9 tests in 1s\n\nFAILED (failures=1, errors=2, skipped=3)\n"),
-                         "3 3 3")
+        self.assertEqual(counted("fail", "Ran 9 tests in 1s\n\nFAILED (failures=1, errors=2, skipped=3)\n")[-2:],
+                         ["skipped: t: 3 of 9", "3 3 3"])
 
 
 if __name__ == "__main__":
