@@ -67,7 +67,7 @@ Holder parse_holder(const std::string& content, const fs::path& file) {
   try {
     const Json json = Json::parse(content);
     return {json.at("host"), json.at("job"), json.at("process_start"), json.at("pid"),
-            json.at("job_restart")};
+            json.value("job_restart", std::int64_t{0})};
   } catch (const nlohmann::json::exception&) {
     refuse("{}: not readable as a lock; delete it if no job uses this run directory",
            file.string());
