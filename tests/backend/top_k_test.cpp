@@ -83,15 +83,15 @@ TEST_P(LargestOfRows, ShowNan) {
   EXPECT_TRUE(std::isnan(best[0]) && std::isnan(best[1])) << best[0] << ' ' << best[1];
 }
 
-TEST_P(LargestOfRows, AreNeverTooManyForSharedMemory) {
+TEST_P(LargestOfRows, AreRefusedWhereTheyAreTooManyForTheDevice) {
   if (backend->name() == "cuda") {
-    EXPECT_THROW(Executor(record(1, 2000, TopK::kMost + 1), *backend, {}), Error);
+    EXPECT_THROW(Executor(record(1, 2000, 1025), *backend, {}), RefusedError);
   }
-  Executor executor(record(1, 2000, TopK::kMost), *backend, {});
+  Executor executor(record(1, 2000, 1024), *backend, {});
   std::vector<float> falling(2000);
   std::iota(falling.rbegin(), falling.rend(), 0.0F);
   select(executor, falling, 2000);
-  std::vector<std::int32_t> first(TopK::kMost);
+  std::vector<std::int32_t> first(1024);
   std::iota(first.begin(), first.end(), 0);
   EXPECT_EQ(columns(executor), first);
 }

@@ -13,7 +13,10 @@ StepPointer prepare_step(const TopK& op, const StepContext& context) {
   const TensorView columns = context.tensor(op.columns);
   const std::int64_t k = best.layout.channels;
   static_assert(kMostBest == TopK::kMost);
-  require(k <= kMostBest, "more of a row are wanted than shared memory holds");
+  if (k > kMostBest) {
+    refuse("{} nearest neighbours in a block are asked for: the CUDA backend finds {} at most", k,
+           kMostBest);
+  }
   require(values.layout.stride % kChannelMultiple == 0, "rows to select from are padded");
   require(values.layout.channels <= std::numeric_limits<std::int32_t>::max() - kChannelMultiple,
           "columns are counted in 32 bits");
