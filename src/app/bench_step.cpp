@@ -6,6 +6,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "command.hpp"
@@ -28,6 +29,8 @@ struct BenchStepOptions {
 };
 
 struct StepTimes {
+  /// step: from the end of the one before; on a GPU the next one is enqueued by then, as in
+  /// training.
   std::vector<double> step, forward, backward, update;  // the last three on the CPU only
 };
 
@@ -50,15 +53,20 @@ std::vector<float> random_views(const Program& program) {
 StepTimes time_steps(Trainer& trainer, const BenchStepOptions& options, Communicator& world) {
   const std::vector<float> views = random_views(trainer.executor().program());
   StepTimes times;
+  const int steps = options.warmup_steps + options.repeats;
   trainer.stage({.views = views});
-  for (int i = 0; i < options.warmup_steps + options.repeats; ++i) {
-    world.barrier();
-    const auto start = Clock::now();
-    trainer.start_step(0);
-    trainer.stage({.views = views});
+  world.barrier();
+  auto last = Clock::now();
+  for (int started = 0, finished = 0; finished < steps; ++finished) {
+    for (; started < steps && trainer.steps_under_way() < trainer.most_under_way(); ++started) {
+      trainer.start_step(0);
+      trainer.stage({.views = views});
+    }
     const StepResult result = trainer.finish_step();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    if (i < options.warmup_steps) continue;
+    if (result.not_finite) fail("the step's loss or gradient is not finite");
+    const auto now = Clock::now();
+    const double seconds = std::chrono::duration<double>(now - std::exchange(last, now)).count();
+    if (finished < options.warmup_steps) continue;
     times.step.push_back(seconds);
     if (!result.phases) continue;
     times.forward.push_back(result.phases->forward);

@@ -103,8 +103,9 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
                  std::vector<float>(static_cast<std::size_t>(whole.shape.elements())));
       }
     } else if (info.storage != Storage::arena) {
-      own_[TensorId{static_cast<std::int32_t>(t)}] =
-          allocate(plan_.bytes[t], "the tensor " + info.name);
+      const TensorId id{static_cast<std::int32_t>(t)};
+      own_[id] = allocate(plan_.bytes[t], "the tensor " + info.name);
+      if (info.storage == Storage::output) set_zero(id);
     }
   }
 
@@ -159,8 +160,23 @@ void Executor::upload(TensorId tensor, ConstBufferSpan host) {
   backend_->upload(program_.info(tensor), address(tensor), host);
 }
 
+void Executor::set_zero(TensorId tensor) {
+  const TensorInfo& info = program_.info(tensor);
+  const std::vector<std::byte> zeros(static_cast<std::size_t>(info.shape.elements()) *
+                                     size_in_bytes(info.dtype));
+  upload(tensor, {zeros.data(), static_cast<std::size_t>(info.shape.elements()), info.dtype});
+}
+
 void Executor::download(TensorId tensor, BufferSpan host) const {
   backend_->download(program_.info(tensor), address(tensor), host);
+}
+
+void Executor::enqueue_upload(TensorId tensor, ConstBufferSpan host) {
+  backend_->enqueue_upload(program_.info(tensor), address(tensor), host);
+}
+
+void Executor::enqueue_download(TensorId tensor, BufferSpan host) const {
+  backend_->enqueue_download(program_.info(tensor), address(tensor), host);
 }
 
 std::vector<float> Executor::values(TensorId tensor) const {

@@ -173,6 +173,12 @@ const ViewBatch& TrainingLoader::next() {
   return impl_->batches[static_cast<std::size_t>(impl_->pipeline->next())];
 }
 
+void TrainingLoader::return_to(std::int64_t step) {
+  impl_->pipeline.reset();  // its threads end before others write into the buffers
+  impl_->config.first_step = step;
+  impl_->pipeline = std::make_unique<BatchPipeline>(impl_->store, impl_->plan());
+}
+
 double TrainingLoader::take_stall_seconds() { return impl_->pipeline->take_stall_seconds(); }
 ReadStatistics TrainingLoader::take_read_statistics() {
   return impl_->store.take_read_statistics();

@@ -9,12 +9,16 @@ Records::Records(const PretrainConfig& config, const Span& span, int restarts, b
   progress_.emplace(span.first, span.end, span.steps_per_epoch);
 }
 
-void Records::add(std::int64_t step, const StepResult& result, const DataCost& data) {
-  ++steps_;
+void Records::add_data_cost(const DataCost& data) {
   sums_.seconds_data += data.stall_seconds;
   sums_.seconds_read += data.read_seconds;
   sums_.bytes_read += data.bytes_read;
   sums_.bytes_fetched += data.bytes_fetched;
+}
+
+void Records::add(const StepResult& result) {
+  const std::int64_t step = result.step + 1;
+  ++steps_;
   if (result.phases) {
     phases_.forward += result.phases->forward;
     phases_.backward += result.phases->backward;

@@ -23,14 +23,16 @@ class Records {
  public:
   Records(const PretrainConfig& config, const Span& span, int restarts, bool is_root);
 
-  /// What data cost a step: the wait for it, and what was moved for the batches to come.
+  /// What data cost a step: the wait for a batch, and what was moved for the batches to come.
   struct DataCost {
     double stall_seconds = 0;
     double read_seconds = 0;
     std::int64_t bytes_read = 0, bytes_fetched = 0;  ///< by all ranks
   };
-  /// After every step; `step` counts from 1.
-  void add(std::int64_t step, const StepResult& result, const DataCost& data);
+  /// For every step, in any order with its result.
+  void add_data_cost(const DataCost& data);
+  /// After every step.
+  void add(const StepResult& result);
   void add_checkpoint_seconds(double seconds) { sums_.seconds_checkpoint += seconds; }
   void finish();
 

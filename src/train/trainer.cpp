@@ -12,6 +12,7 @@
 
 #include "loss_scale.hpp"
 #include "simclr/core/check.hpp"
+#include "step_exchange.hpp"
 #include "training_state.hpp"
 
 namespace simclr {
@@ -77,7 +78,9 @@ Trainer::Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Bac
   input.address = executor_->address(views);
   input.samples = spec_.local_samples;
   input_ = backend.make_input_stage(input);
+  exchange_ = std::make_unique<StepExchange>(*executor_, backend);
 }
+Trainer::~Trainer() = default;
 
 std::unique_ptr<Executor> Trainer::make_executor() const {
   return std::make_unique<Executor>(
@@ -87,11 +90,15 @@ std::unique_ptr<Executor> Trainer::make_executor() const {
 
 void Trainer::stage(const InputBatch& batch) { input_->stage(batch); }
 
+int Trainer::most_under_way() const {
+  return backend_.runs_ahead() && !loss_scaling_ ? StepExchange::kSteps : 1;
+}
+
 void Trainer::start_step(std::int64_t step, TraceOps trace) {
-  step_ = step;
-  phases_.reset();
+  require(steps_under_way() < most_under_way(), "the results of earlier steps are taken");
+  UnderWay started{.step = step};
   input_->commit();
-  write_control(step);
+  exchange_->send(control(step));
   if (trace == TraceOps::on) {
     executor_->run_traced(0, executor_->program().ops.size(), [&](const TensorTrace& line) {
       if (control_.rank() == 0) std::cout << trace_line(line) << '\n';
@@ -105,47 +112,48 @@ void Trainer::start_step(std::int64_t step, TraceOps trace) {
     executor_->run_backward();
     const double backward = watch.lap();
     executor_->run_update();
-    phases_ = {.forward = forward, .backward = backward, .update = watch.lap()};
+    started.phases = {.forward = forward, .backward = backward, .update = watch.lap()};
   }
+  exchange_->ask();
+  under_way_.push_back(started);
+}
+
+std::array<float, 4> Trainer::control(std::int64_t step) const {
+  std::array<float, 4> control = schedule_.control(step, spec_.optimizer);
+  if (loss_scaling_) control[3] = static_cast<float>(loss_scaling_->scale);
+  return control;
 }
 
 StepResult Trainer::finish_step() {
-  StepResult result = read_losses();
-  std::array<std::int32_t, 2> verdict{};
-  executor_->download(executor_->program().at("verdict"),
-                      buffer_span(std::span<std::int32_t>(verdict)));
+  require(!under_way_.empty(), "a step has been started");
+  const UnderWay finished = under_way_.front();
+  under_way_.pop_front();
+  const auto [sums, verdict] = exchange_->take();
+  const auto views = static_cast<double>(views_per_rank() * spec_.world_size);
+  StepResult result{.step = finished.step,
+                    .loss = sums[0] / views,
+                    .contrastive_top1 = sums[1] / views,
+                    .entropy = sums[2] / views,
+                    .learning_rate = schedule_.learning_rate(finished.step),
+                    .phases = finished.phases};
   // Loss and gradients are sums over all ranks: every rank comes to the same verdict.
   const bool loss_is_finite = verdict[0] == 0;
   const bool gradient_is_finite = verdict[1] == 0;
-  if (!loss_is_finite) name_offender("loss");
-  if (!gradient_is_finite && !(loss_scaling_ && may_be_too_large(*loss_scaling_))) {
-    name_offender("gradient");
+  if (!loss_is_finite) {
+    result.not_finite = NotFinite::loss;
+  } else if (!gradient_is_finite && !(loss_scaling_ && may_be_too_large(*loss_scaling_))) {
+    result.not_finite = NotFinite::gradient;
   }
+  // Another batch is staged for explain_not_finite(): the one that was is not copied any more then.
+  if (result.not_finite) input_->commit();
   if (loss_scaling_) loss_scaling_ = after_step(*loss_scaling_, gradient_is_finite);
   result.loss_scaling = loss_scaling_;
   return result;
 }
 
-void Trainer::write_control(std::int64_t step) {
-  std::array<float, 4> control = schedule_.control(step, spec_.optimizer);
-  if (loss_scaling_) control[3] = static_cast<float>(loss_scaling_->scale);
-  executor_->upload(executor_->program().at("control"),
-                    const_buffer_span(std::span<const float>(control)));
-}
-
-StepResult Trainer::read_losses() const {
-  std::array<double, 3> sums{};
-  executor_->download(executor_->program().at("loss_sums"), buffer_span(std::span<double>(sums)));
-  const auto views = static_cast<double>(views_per_rank() * spec_.world_size);
-  return {.loss = sums[0] / views,
-          .contrastive_top1 = sums[1] / views,
-          .entropy = sums[2] / views,
-          .learning_rate = schedule_.learning_rate(step_),
-          .phases = phases_};
-}
-
-void Trainer::name_offender(const std::string& what) {
+void Trainer::explain_not_finite(const StepResult& result) {
   heal_running_statistics(*executor_);
+  input_->commit();
   std::int32_t first_op = std::numeric_limits<std::int32_t>::max();
   std::string found;
   executor_->run_traced(0, executor_->program().update_begin, [&](const TensorTrace& trace) {
@@ -166,10 +174,11 @@ void Trainer::name_offender(const std::string& what) {
       Cause::not_finite,
       "step {}: the {} is not finite; first offending op: {}; parameters are as before the step; "
       "lower --learning-rate, lengthen --warmup-epochs or check the data",
-      step_ + 1, what, culprit);
+      result.step + 1, result.not_finite == NotFinite::loss ? "loss" : "gradient", culprit);
 }
 
 Checkpoint Trainer::state() const {
+  require(under_way_.empty(), "all steps are finished");
   for (const Storage storage : {Storage::parameters, Storage::running}) {
     if (!executor_->all_finite(storage)) {
       fail_for(Cause::not_finite, "no checkpoint is written: the {} are not finite",

@@ -78,63 +78,118 @@ DivergenceWatch watch_divergence(const PretrainConfig& config, std::int64_t firs
            step, watch.reason(), broadcast_text(world, usable));
 }
 
+class TrainingLoop {
+ public:
+  TrainingLoop(const PretrainConfig& config, const Span& span,
+               const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
+               Trainer& trainer, Communicator& world, StateFile& state)
+      : config_(config),
+        span_(span),
+        deadline_(deadline),
+        loader_(loader),
+        trainer_(trainer),
+        world_(world),
+        state_(state),
+        checkpointer_(config, span.steps_per_epoch, world),
+        divergence_(watch_divergence(config, span.first, world)),
+        records_(config, span, state.restarts(), world.rank() == 0) {}
+
+  TrainingEnd run() {
+    if (span_.first == 0 && checkpointer_.due_at(0)) save(0);
+    Decision decision;
+    std::int64_t step = span_.first;  // begun so far
+    stage_batch(step);
+    while (step < span_.end && !decision.stop) {
+      start_step(step++);
+      stage_batch(step);
+      decision = decide();
+      const bool hash = config_.hash_every > 0 && step % config_.hash_every == 0;
+      const bool checkpoint = decision.checkpoint || checkpointer_.due_at(step);
+      const bool settle = decision.stop || hash || checkpoint || step == span_.end;
+      finish_steps(settle ? 0 : trainer_.most_under_way() - 1);
+      if (hash) {
+        activity().begin("comparing weights");
+        require_equal_weights(trainer_.executor(), step, world_);
+      }
+      if (checkpoint) save(step);
+    }
+    records_.finish();
+    if (step > span_.first || step == 0) save(step);  // step 0: nothing else is left of such a run
+    if (step == span_.end) return {.step = step};
+    return {
+        .step = step, .stopped_early = true, .reason = decision.reason, .cause = decision.cause};
+  }
+
+ private:
+  void stage_batch(std::int64_t step) {
+    if (step >= span_.end) return;
+    activity().begin("reading a batch");
+    const ViewBatch& batch = loader_.next();
+    trainer_.stage({batch.views, batch.parameters, batch.images, batch.sample_index});
+  }
+
+  void start_step(std::int64_t step) {
+    activity().at_step(step + 1);
+    activity().begin("computing");
+    const bool traced = config_.trace_ops && step == span_.first;
+    trainer_.start_step(step, traced ? TraceOps::on : TraceOps::off);
+  }
+
+  Decision decide() {
+    activity().begin("agreeing on what comes next");
+    const ReadStatistics reading = loader_.take_read_statistics();
+    Decision decision = agree(world_, checkpointer_, deadline_, reading);
+    records_.add_data_cost({.stall_seconds = loader_.take_stall_seconds(),
+                            .read_seconds = reading.seconds,
+                            .bytes_read = decision.bytes_read,
+                            .bytes_fetched = decision.bytes_fetched});
+    return decision;
+  }
+
+  /// But for the last `under_way` ones.
+  void finish_steps(int under_way) {
+    while (trainer_.steps_under_way() > under_way) {
+      activity().begin("finishing a step");
+      const StepResult result = trainer_.finish_step();
+      if (result.not_finite) {
+        loader_.return_to(result.step);
+        stage_batch(result.step);
+        trainer_.explain_not_finite(result);
+      }
+      records_.add(result);
+      divergence_.add(result.step + 1, result.loss);
+      if (divergence_.diverged()) {
+        stop_diverged(divergence_, checkpointer_, result.step + 1, world_, state_);
+      }
+    }
+  }
+
+  void save(std::int64_t step) {
+    const auto start = Clock::now();
+    activity().begin("writing a checkpoint");
+    checkpointer_.write(trainer_, step, divergence_.healthy_until());
+    state_.running(step);
+    records_.add_checkpoint_seconds(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+
+  const PretrainConfig& config_;
+  const Span& span_;
+  const std::optional<SystemClock::time_point>& deadline_;
+  TrainingLoader& loader_;
+  Trainer& trainer_;
+  Communicator& world_;
+  StateFile& state_;
+  Checkpointer checkpointer_;
+  DivergenceWatch divergence_;
+  Records records_;
+};
+
 }  // namespace
 
 TrainingEnd train(const PretrainConfig& config, const Span& span,
                   const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
                   Trainer& trainer, Communicator& world, StateFile& state) {
-  Checkpointer checkpointer(config, span.steps_per_epoch, world);
-  DivergenceWatch divergence = watch_divergence(config, span.first, world);
-  Records records(config, span, state.restarts(), world.rank() == 0);
-  const auto save = [&](std::int64_t step) {
-    const auto start = Clock::now();
-    activity().begin("writing a checkpoint");
-    checkpointer.write(trainer, step, divergence.healthy_until());
-    state.running(step);
-    records.add_checkpoint_seconds(std::chrono::duration<double>(Clock::now() - start).count());
-  };
-
-  const auto stage_batch = [&](std::int64_t step) {
-    if (step >= span.end) return;
-    activity().begin("reading a batch");
-    const ViewBatch& batch = loader.next();
-    trainer.stage({batch.views, batch.parameters, batch.images, batch.sample_index});
-  };
-
-  if (span.first == 0 && checkpointer.due_at(0)) save(0);
-  Decision decision;
-  std::int64_t step = span.first;
-  stage_batch(step);
-  while (step < span.end && !decision.stop) {
-    activity().at_step(step + 1);
-    activity().begin("computing");
-    const bool traced = config.trace_ops && step == span.first;
-    trainer.start_step(step, traced ? TraceOps::on : TraceOps::off);
-    stage_batch(step + 1);
-    activity().begin("finishing the step");
-    const StepResult result = trainer.finish_step();
-    ++step;
-
-    activity().begin("agreeing on what comes next");
-    const ReadStatistics reading = loader.take_read_statistics();
-    decision = agree(world, checkpointer, deadline, reading);
-    records.add(step, result,
-                {.stall_seconds = loader.take_stall_seconds(),
-                 .read_seconds = reading.seconds,
-                 .bytes_read = decision.bytes_read,
-                 .bytes_fetched = decision.bytes_fetched});
-    divergence.add(step, result.loss);
-    if (divergence.diverged()) stop_diverged(divergence, checkpointer, step, world, state);
-    if (config.hash_every > 0 && step % config.hash_every == 0) {
-      activity().begin("comparing weights");
-      require_equal_weights(trainer.executor(), step, world);
-    }
-    if (decision.checkpoint || checkpointer.due_at(step)) save(step);
-  }
-  records.finish();
-  if (step > span.first || step == 0) save(step);  // step 0: nothing else is left of such a run
-  if (step == span.end) return {.step = step};
-  return {.step = step, .stopped_early = true, .reason = decision.reason, .cause = decision.cause};
+  return TrainingLoop(config, span, deadline, loader, trainer, world, state).run();
 }
 
 }  // namespace simclr

@@ -1,3 +1,4 @@
+#include <array>
 #include <limits>
 
 #include "backend/op_cases.hpp"
@@ -87,8 +88,8 @@ OpCase adamw(Verdict verdict = Verdict::none) {
   return b.build();
 }
 
-/// One value of the loss sums, or of the gradients, is what is given.
-OpCase check_finite(double of_loss, double of_gradients) {
+/// One value of the loss sums, or of the gradients, is what is given; the verdict before, too.
+OpCase check_finite(double of_loss, double of_gradients, std::array<double, 2> before = {0, 0}) {
   CaseBuilder b(DType::f32);
   const TensorId sums = b.tensor("sums", {3}, DType::f64, Storage::output);
   const TensorId g = b.gradient("g", {kElements});
@@ -96,6 +97,7 @@ OpCase check_finite(double of_loss, double of_gradients) {
   b.fill(sums, [=](std::int64_t i, double random) { return i == 2 ? of_loss : random; });
   b.fill(g,
          [=](std::int64_t i, double random) { return i == kElements - 1 ? of_gradients : random; });
+  b.fill(verdict, [=](std::int64_t i, double) { return before[static_cast<std::size_t>(i)]; });
   b.emit(CheckFinite{.loss_sums = sums, .gradients = g, .verdict = verdict});
   return b.build();
 }
@@ -115,6 +117,16 @@ std::vector<CaseEntry> optimizer_cases() {
       {.name = "adamw_update", .make = [](DType) { return adamw(); }},
       {.name = "adamw_update_skipped", .make = [](DType) { return adamw(Verdict::not_finite); }},
       {.name = "check_finite", .make = [](DType) { return check_finite(1, 1); }},
+      {.name = "check_finite_after_bad_loss",
+       .make =
+           [](DType) {
+             return check_finite(1, 1, {1, 0});
+           }},
+      {.name = "check_finite_after_bad_gradient",
+       .make =
+           [](DType) {
+             return check_finite(1, kNan, {0, 1});
+           }},
       {.name = "check_finite_loss", .make = [](DType) { return check_finite(kNan, 1); }},
       {.name = "check_finite_gradient", .make = [](DType) { return check_finite(1, -kInfinity); }}};
 }

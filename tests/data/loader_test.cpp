@@ -277,6 +277,17 @@ TEST_P(Loading, StartsAnywhere) {
   for (std::size_t s = 0; s < rest.size(); ++s) expect_same(rest[s], whole[s + 7]);
 }
 
+TEST_P(Loading, ReturnsToABatch) {
+  const auto whole = load(*store_, config());
+  TrainingLoader loader(*store_, config());
+  for (int s = 0; s < 9; ++s) loader.next();
+  loader.return_to(7);
+  for (std::size_t s = 7; s < whole.size(); ++s) expect_same(loader.next(), whole[s]);
+  EXPECT_THROW(loader.next(), RefusedError);
+  loader.return_to(0);
+  expect_same(loader.next(), whole[0]);
+}
+
 TEST_P(Loading, EndsCleanlyAtAnyTime) {
   for (int taken = 0; taken < 6; ++taken) {
     LoaderConfig many = config();

@@ -107,8 +107,7 @@ class Lockstep {
                 reference.program().ops.size() == program.ops.size(),
             "both sides run the same program");
     for (std::size_t t = 0; t < program.tensors.size(); ++t) {
-      const Storage storage = program.tensors[t].storage;
-      if (storage == Storage::arena || storage == Storage::output) continue;
+      if (program.tensors[t].storage == Storage::arena) continue;
       copy_to_reference(TensorId{static_cast<std::int32_t>(t)});
     }
   }

@@ -23,14 +23,12 @@ bool is_skipped(std::optional<TensorId> verdict, Memory<T>& memory) {
 
 template <class T>
 void reference(const CheckFinite& op, Memory<T>& memory) {
-  const auto any_not_finite = [&](TensorId id) {
-    const auto values = memory[id].flat();
-    return T(std::ranges::all_of(values, [](const T& v) { return std::isfinite(real_part(v)); })
-                 ? 0.0
-                 : 1.0);
+  const auto all_finite = [&](TensorId id) {
+    return std::ranges::all_of(memory[id].flat(),
+                               [](const T& v) { return std::isfinite(real_part(v)); });
   };
-  memory[op.verdict](0) = any_not_finite(op.loss_sums);
-  memory[op.verdict](1) = any_not_finite(op.gradients);
+  if (!all_finite(op.loss_sums)) memory[op.verdict](0) = T(1.0);
+  if (!all_finite(op.gradients)) memory[op.verdict](1) = T(1.0);
 }
 
 template <class T>

@@ -46,6 +46,19 @@ class Runner {
   virtual void run(std::size_t begin, std::size_t end) = 0;
 };
 
+/// A point in what a backend is given to run.
+class Milestone {
+ public:
+  Milestone() = default;
+  Milestone(const Milestone&) = delete;
+  Milestone& operator=(const Milestone&) = delete;
+  virtual ~Milestone() = default;
+  /// Here: after all that the backend was given so far. May be called again.
+  virtual void set() = 0;
+  /// Returns when the point last set is reached; what was given later may still be under way.
+  virtual void wait() = 0;
+};
+
 /// Owned memory of a backend, aligned to at least 64 bytes.
 class Buffer {
  public:
@@ -115,6 +128,14 @@ class Backend {
   virtual void poison(std::span<std::byte> memory) = 0;
   virtual void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) = 0;
   virtual void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) = 0;
+  /// The same in their turn among what is run, without waiting, for tensors without padding.
+  /// `host` is of the tensor's dtype, in memory of allocate_host(), and the backend's own until a
+  /// milestone that is set afterwards is reached.
+  virtual void enqueue_upload(const TensorInfo& tensor, std::byte* device,
+                              ConstBufferSpan host) = 0;
+  virtual void enqueue_download(const TensorInfo& tensor, const std::byte* device,
+                                BufferSpan host) = 0;
+  virtual std::unique_ptr<Milestone> make_milestone() = 0;
 
   /// Whether input stages render stored images; else the host renders.
   [[nodiscard]] virtual bool renders_views() const = 0;

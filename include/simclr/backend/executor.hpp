@@ -34,6 +34,7 @@ struct TensorTrace {
   std::int64_t not_finite = 0;
 };
 
+/// Outputs begin as zeros.
 class Executor {
  public:
   Executor(Program program, Backend& backend, Communicators communicators,
@@ -47,6 +48,9 @@ class Executor {
   [[nodiscard]] std::byte* address(TensorId tensor) const;
   void upload(TensorId tensor, ConstBufferSpan host);
   void download(TensorId tensor, BufferSpan host) const;
+  /// See Backend: in their turn among what is run, without waiting.
+  void enqueue_upload(TensorId tensor, ConstBufferSpan host);
+  void enqueue_download(TensorId tensor, BufferSpan host) const;
   /// The tensor in canonical layout as f32 (f64 for f64 tensors is rounded).
   [[nodiscard]] std::vector<float> values(TensorId tensor) const;
   /// A whole flat buffer (parameters, gradients, momentum, second_moment, running), f32.
@@ -73,6 +77,7 @@ class Executor {
 
  private:
   [[nodiscard]] TensorInfo flat_info(Storage storage) const;
+  void set_zero(TensorId tensor);
 
   Program program_;
   Backend* backend_;

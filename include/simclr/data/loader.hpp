@@ -157,6 +157,8 @@ class TrainingLoader {
   ~TrainingLoader();
   /// The next batch, valid until the following call. Refused after the last step.
   const ViewBatch& next();
+  /// The next batch is that of `step`, again. Together for ranks that fetch together.
+  void return_to(std::int64_t step);
   /// Seconds the caller has waited in next() since the last call of this function.
   double take_stall_seconds();
   /// What the reading thread has done since the last call (it is ahead of next()).

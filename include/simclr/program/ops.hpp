@@ -244,8 +244,9 @@ struct ParameterSegment {
   std::int64_t count = 0;
   bool regularised = true;  ///< weights; false for BN parameters and biases: no decay, trust 1
 };
-/// verdict i32 (2) = 1 where any loss sum (element 0) or any gradient (element 1) is infinite or
-/// NaN, else 0.
+/// verdict i32 (2) becomes 1 where any loss sum (element 0) or any gradient (element 1) is infinite
+/// or NaN, else stays as it was: updates that are begun before the host knows of a bad step change
+/// nothing either.
 struct CheckFinite {
   TensorId loss_sums, gradients, verdict;
 };

@@ -137,7 +137,7 @@ void fields(WaitForGradients& o, V& v) {
 }
 template <class V>
 void fields(CheckFinite& o, V& v) {
-  v.read(o.loss_sums), v.read(o.gradients), v.write(o.verdict);
+  v.read(o.loss_sums), v.read(o.gradients), v.update(o.verdict);
 }
 template <class V>
 void fields(LarsUpdate& o, V& v) {

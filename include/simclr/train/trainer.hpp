@@ -2,7 +2,9 @@
 // Training steps on this rank: the program of record_pretraining on a backend, its communicators,
 // its state.
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,23 +21,30 @@ struct PhaseSeconds {
   double forward = 0, backward = 0, update = 0;
 };
 
+enum class NotFinite : std::uint8_t { loss, gradient };
+
 struct StepResult {
+  std::int64_t step = 0;        ///< 0-based
   double loss = 0;              ///< the paper's L, over the global batch
   double contrastive_top1 = 0;  ///< share of views whose partner is the nearest
   double entropy = 0;           ///< mean, of the softmax over the other views
   double learning_rate = 0;
   std::optional<PhaseSeconds> phases;       ///< unset on a GPU, where the step is one graph
   std::optional<LossScaling> loss_scaling;  ///< after the step; set in fp16
+  /// Parameters are as before this step, and no step changes them any more.
+  std::optional<NotFinite> not_finite;
 };
 
 enum class TraceOps : bool { off, on };
 
+class StepExchange;
+
 /// Collective to create and to use: all ranks make the same calls.
 ///
 /// Order of events for step k on batch b(k): stage(b(k)) precedes start_step(k) precedes
-/// finish_step(), which returns the result of step k. stage(b(k+1)) comes after start_step(k), and
-/// best before finish_step(): a GPU copies it while it computes. A batch's memory stays as it is
-/// until its start_step() has returned.
+/// finish_step() that returns the result of step k. stage(b(k+1)) comes after start_step(k): a GPU
+/// copies it while it computes. A batch's memory stays as it is until its start_step() has
+/// returned. Up to most_under_way() steps may be started and not yet finished.
 class Trainer {
  public:
   /// The schedule is that of `steps_per_epoch`. Parameters start from the configuration's seed, and
@@ -43,19 +52,26 @@ class Trainer {
   /// rendering, image sizes and resident data; the rest is filled in here.
   Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Backend& backend,
           Communicator& world, InputStageSpec input = {});
+  ~Trainer();
 
   /// Hands over this rank's part of the next step's batch.
   void stage(const InputBatch& batch);
   /// Sets step `step` (0-based) going on the staged batch, forward to update; with a trace it
   /// prints every op's statistics (rank 0).
   void start_step(std::int64_t step, TraceOps trace = TraceOps::off);
-  /// Waits for it. Throws Error naming the first offending op when loss or gradients are not
-  /// finite; parameters are then as before the step. In fp16 a gradient that is not finite skips
-  /// the update and halves the loss scale instead, as long as that can help.
+  /// Steps that have been started and not finished.
+  [[nodiscard]] int steps_under_way() const { return static_cast<int>(under_way_.size()); }
+  /// 2 on a GPU, which so never waits for the host; 1 on a CPU, and in fp16, where the result of a
+  /// step says how the next one is scaled.
+  [[nodiscard]] int most_under_way() const;
+  /// Waits for the oldest of them. In fp16 a gradient that is not finite skips the update and
+  /// halves the loss scale, as long as that can help; else the result says `not_finite`.
   StepResult finish_step();
+  /// Throws Error naming the first op of a step that was not finite; its batch is staged again.
+  [[noreturn]] void explain_not_finite(const StepResult& result);
 
   /// Parameters, statistics, optimiser state and loss scaling; step, seed, texts are the caller's.
-  /// Throws Error when a parameter is not finite.
+  /// Throws Error when a parameter is not finite. No step is under way.
   [[nodiscard]] Checkpoint state() const;
   /// Takes over rank 0's checkpoint on every rank; other ranks pass null. Throws RefusedError,
   /// naming `origin` and the tensor, when the checkpoint is of another model.
@@ -67,9 +83,7 @@ class Trainer {
 
  private:
   [[nodiscard]] std::unique_ptr<Executor> make_executor() const;
-  void write_control(std::int64_t step);
-  [[nodiscard]] StepResult read_losses() const;
-  [[noreturn]] void name_offender(const std::string& what);
+  [[nodiscard]] std::array<float, 4> control(std::int64_t step) const;
 
   PretrainingSpec spec_;
   Schedule schedule_;
@@ -80,9 +94,12 @@ class Trainer {
   std::unique_ptr<Communicator> world_, bn_group_, gradient_lane_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<InputStage> input_;
-  // Of the step under way.
-  std::int64_t step_ = 0;
-  std::optional<PhaseSeconds> phases_;
+  std::unique_ptr<StepExchange> exchange_;
+  struct UnderWay {
+    std::int64_t step = 0;
+    std::optional<PhaseSeconds> phases;
+  };
+  std::deque<UnderWay> under_way_;
 };
 
 }  // namespace simclr

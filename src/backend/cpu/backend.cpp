@@ -26,6 +26,13 @@ std::string processor_name() {
   return "unknown";
 }
 
+/// What is run here is done when run() returns.
+class ReachedMilestone final : public Milestone {
+ public:
+  void set() override {}
+  void wait() override {}
+};
+
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
@@ -63,6 +70,16 @@ class CpuBackend final : public Backend {
   }
   void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) override {
     cpu::download(tensor, device, host);
+  }
+  void enqueue_upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
+    cpu::upload(tensor, device, host);
+  }
+  void enqueue_download(const TensorInfo& tensor, const std::byte* device,
+                        BufferSpan host) override {
+    cpu::download(tensor, device, host);
+  }
+  std::unique_ptr<Milestone> make_milestone() override {
+    return std::make_unique<ReachedMilestone>();
   }
 
   [[nodiscard]] bool renders_views() const override { return false; }

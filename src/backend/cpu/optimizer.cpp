@@ -134,8 +134,8 @@ StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
                     verdict = context.tensor(op.verdict).as<std::int32_t>()] {
     const bool finite_loss =
         std::all_of(sums, sums + loss_sums, [](double sum) { return std::isfinite(sum); });
-    verdict[0] = finite_loss ? 0 : 1;
-    verdict[1] = all_finite(gradients, count) ? 0 : 1;
+    if (!finite_loss) verdict[0] = 1;
+    if (!all_finite(gradients, count)) verdict[1] = 1;
   });
 }
 

@@ -18,6 +18,17 @@ namespace simclr {
 
 namespace {
 
+class DeviceMilestone final : public Milestone {
+ public:
+  explicit DeviceMilestone(cuda::Device& device) : device_(device) {}
+  void set() override { event_.record(device_.stream(Lane::compute)); }
+  void wait() override { device_.wait(event_); }
+
+ private:
+  cuda::Device& device_;
+  cuda::Event event_;
+};
+
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options) : device_(options) {}
@@ -73,6 +84,16 @@ class CudaBackend final : public Backend {
   }
   void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) override {
     cuda::download(tensor, device, host, device_);
+  }
+  void enqueue_upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
+    cuda::enqueue_upload(tensor, device, host, stream());
+  }
+  void enqueue_download(const TensorInfo& tensor, const std::byte* device,
+                        BufferSpan host) override {
+    cuda::enqueue_download(tensor, device, host, stream());
+  }
+  std::unique_ptr<Milestone> make_milestone() override {
+    return std::make_unique<DeviceMilestone>(device_);
   }
   [[nodiscard]] bool renders_views() const override { return true; }
   std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec) override {

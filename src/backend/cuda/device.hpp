@@ -73,8 +73,10 @@ class Device {
     return (lane == Lane::compute ? lanes_->compute : lanes_->gradients).get();
   }
   [[nodiscard]] Watch& watch() { return watch_; }
-  /// Until all that is enqueued on `stream` has run; how the host waits where ops may communicate.
+  /// Until all that is enqueued on `stream` has run, or all that came before `event`; how the host
+  /// waits where ops may communicate.
   void wait(cudaStream_t stream) { watch_.wait(stream); }
+  void wait(const Event& event) { watch_.wait(event); }
   [[nodiscard]] Libraries& libraries() { return *libraries_; }
   [[nodiscard]] ConvolutionPlans& convolution_plans() { return *convolution_plans_; }
   [[nodiscard]] const ConvolutionPlans& convolution_plans() const { return *convolution_plans_; }

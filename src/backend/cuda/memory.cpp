@@ -33,6 +33,11 @@ void load(const Layout& layout, const Stored* stored, Host* host) {
   }
 }
 
+/// Whether the host's values are, bit for bit, what is stored.
+bool is_stored_so(const Layout& layout, DType host) {
+  return !layout.padded() && host == layout.dtype;
+}
+
 void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, Device& device) {
   const cudaStream_t stream = device.stream(Lane::compute);
   // A copy from pageable memory blocks inside the runtime, where nobody looks after communicators.
@@ -72,7 +77,7 @@ Buffer allocate_pinned(std::size_t bytes) {
 void upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Device& device) {
   check_host(tensor, host.count, host.dtype);
   const Layout layout = layout_of(tensor);
-  if (!layout.padded() && host.dtype == layout.dtype) {
+  if (is_stored_so(layout, host.dtype)) {
     copy(to, host.data, host.bytes(), cudaMemcpyHostToDevice, device);
     return;
   }
@@ -91,7 +96,7 @@ void upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Devic
 void download(const TensorInfo& tensor, const std::byte* from, BufferSpan host, Device& device) {
   check_host(tensor, host.count, host.dtype);
   const Layout layout = layout_of(tensor);
-  if (!layout.padded() && host.dtype == layout.dtype) {
+  if (is_stored_so(layout, host.dtype)) {
     copy(host.data, from, host.bytes(), cudaMemcpyDeviceToHost, device);
     return;
   }
@@ -105,6 +110,22 @@ void download(const TensorInfo& tensor, const std::byte* from, BufferSpan host, 
       load(layout, values, static_cast<float*>(host.data));
     }
   });
+}
+
+void enqueue_upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host,
+                    cudaStream_t stream) {
+  check_host(tensor, host.count, host.dtype);
+  require(is_stored_so(layout_of(tensor), host.dtype), "what is enqueued is copied as it is");
+  check(cudaMemcpyAsync(to, host.data, host.bytes(), cudaMemcpyHostToDevice, stream),
+        "copy to the device");
+}
+
+void enqueue_download(const TensorInfo& tensor, const std::byte* from, BufferSpan host,
+                      cudaStream_t stream) {
+  check_host(tensor, host.count, host.dtype);
+  require(is_stored_so(layout_of(tensor), host.dtype), "what is enqueued is copied as it is");
+  check(cudaMemcpyAsync(host.data, from, host.bytes(), cudaMemcpyDeviceToHost, stream),
+        "copy from the device");
 }
 
 }  // namespace simclr::cuda

@@ -17,5 +17,10 @@ Buffer allocate_pinned(std::size_t bytes);
 /// download until it is filled.
 void upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Device& device);
 void download(const TensorInfo& tensor, const std::byte* from, BufferSpan host, Device& device);
+/// Copies of a tensor without padding from and to page-locked memory of its dtype, in their turn.
+void enqueue_upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host,
+                    cudaStream_t stream);
+void enqueue_download(const TensorInfo& tensor, const std::byte* from, BufferSpan host,
+                      cudaStream_t stream);
 
 }  // namespace simclr::cuda

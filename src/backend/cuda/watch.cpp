@@ -3,7 +3,6 @@
 #include <chrono>
 #include <thread>
 
-#include "runtime.hpp"
 #include "simclr/core/activity.hpp"
 
 namespace simclr::cuda {
@@ -16,8 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kYielding = std::chrono::milliseconds(2);
 constexpr auto kNap = std::chrono::microseconds(50);
 
-bool has_finished(cudaStream_t stream) {
-  const cudaError_t status = cudaStreamQuery(stream);
+bool has_finished(cudaError_t status) {
   if (status == cudaErrorNotReady) {
     (void)cudaGetLastError();  // no error, but kept as one
     return false;
@@ -30,7 +28,12 @@ bool has_finished(cudaStream_t stream) {
 
 void Watch::wait(cudaStream_t stream) {
   if (watched_.empty()) return check(cudaStreamSynchronize(stream), "wait for the device");
-  wait_until([stream] { return has_finished(stream); });
+  wait_until([stream] { return has_finished(cudaStreamQuery(stream)); });
+}
+
+void Watch::wait(const Event& event) {
+  if (watched_.empty()) return event.synchronise();
+  wait_until([&] { return has_finished(cudaEventQuery(event.get())); });
 }
 
 void Watch::wait_until(const std::function<bool()>& done) {

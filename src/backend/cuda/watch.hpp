@@ -2,12 +2,11 @@
 // How the host waits for the device when the device may wait for other ranks: a rank that has died
 // leaves its peers' kernels spinning for ever, so every wait looks after the communicators.
 
-#include <cuda_runtime.h>
-
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "runtime.hpp"
 #include "simclr/core/cause.hpp"
 
 namespace simclr::cuda {
@@ -38,6 +37,8 @@ class Watch {
   /// Returns when all that is enqueued on `stream` has run. Throws Error naming the last collective
   /// when a communicator fails or the time limit is over; all communicators are given up then.
   void wait(cudaStream_t stream);
+  /// The same for all that was enqueued before `event` was recorded.
+  void wait(const Event& event);
   /// The same until done().
   void wait_until(const std::function<bool()>& done);
 

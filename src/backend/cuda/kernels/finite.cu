@@ -49,7 +49,6 @@ void mark_not_finite(const T* values, std::int64_t count, std::int32_t* flag, cu
 
 void check_finite(const double* loss_sums, std::int64_t loss_count, const float* gradients,
                   std::int64_t gradient_count, std::int32_t* verdict, cudaStream_t stream) {
-  check(cudaMemsetAsync(verdict, 0, 2 * sizeof *verdict, stream), "clear a verdict");
   mark_not_finite(loss_sums, loss_count, verdict, stream);
   mark_not_finite(gradients, gradient_count, verdict + 1, stream);
 }

@@ -8,7 +8,7 @@
 
 namespace simclr::cuda {
 
-/// verdict[0] = 1 where any loss sum, verdict[1] = 1 where any gradient is infinite or NaN, else 0.
+/// verdict[0] = 1 where any loss sum, verdict[1] = 1 where any gradient is infinite or NaN.
 void check_finite(const double* loss_sums, std::int64_t loss_count, const float* gradients,
                   std::int64_t gradient_count, std::int32_t* verdict, cudaStream_t stream);
 
