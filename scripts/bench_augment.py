@@ -88,7 +88,7 @@ def main():
 
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
-    output = subprocess.run([args.simclr, "bench", "augment", "--json", "--seconds", str(args.seconds / 5)],
+    output = subprocess.run([args.simclr, "bench", "augment", "--device", "cpu", "--json", "--seconds", str(args.seconds / 5)],
                             check=True, capture_output=True, text=True).stdout
     ours = json.loads(output)
     print(f"one core; {ours['kernels']} kernels; torch {torch.__version__}, torchvision {torchvision.__version__}, "

@@ -33,7 +33,8 @@ const std::vector<Command> kBenchmarks{
     Command{"loss", "NT-Xent, forward and backward", false, run_bench_loss},
     Command{"loader", "page cache to batch buffer, beside a plain pread of the same bytes", true,
             run_bench_loader},
-    Command{"augment", "views a second on one core, op by op", false, run_bench_augment},
+    Command{"augment", "views a second on one core or on a GPU, op by op", false,
+            run_bench_augment},
 };
 
 }  // namespace

@@ -47,19 +47,23 @@ bool use_cuda(const DeviceOptions& device, Communicator& world) {
 
 }  // namespace
 
-void declare_device_options(Options& options, DeviceOptions& device) {
+void declare_device_choice(Options& options, DeviceOptions& device) {
   options
       .choice<DeviceChoice>("device", device.choice,
                             {{"auto", DeviceChoice::automatic},
                              {"cpu", DeviceChoice::cpu},
                              {"cuda", DeviceChoice::cuda}},
                             "where to compute; auto: on a GPU if there is one")
-      .add("threads", device.threads, "compute threads a rank; 0: the cores it may use")
-      .flag("allow-tf32", device.allow_tf32,
-            "fp32 products on a GPU with 10 bits of mantissa: faster, not exact")
       .add("plan-cache", device.plan_cache,
            "file of measured convolution plans, or none; by default "
            "~/.cache/simclr/convolution-plans.json");
+}
+
+void declare_device_options(Options& options, DeviceOptions& device) {
+  declare_device_choice(options, device);
+  options.add("threads", device.threads, "compute threads a rank; 0: the cores it may use")
+      .flag("allow-tf32", device.allow_tf32,
+            "fp32 products on a GPU with 10 bits of mantissa: faster, not exact");
 }
 
 void declare_precision_options(Options& options, DeviceOptions& device) {

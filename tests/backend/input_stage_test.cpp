@@ -68,6 +68,15 @@ TEST_P(HostViews, StayUntilTheNextCommit) {
   EXPECT_EQ(received(), second);
 }
 
+TEST_P(HostViews, ComeAgainWhenCommittedAgain) {
+  const std::vector<float> views = batch(5);
+  stage_->stage({.views = views});
+  stage_->commit();
+  backend_->poison({memory_.data(), memory_.bytes()});
+  stage_->commit();
+  EXPECT_EQ(received(), views);
+}
+
 TEST_P(HostViews, ComeFromTheBackendsHostMemory) {
   HostMemory memory(*backend_);
   std::pmr::vector<float> views(&memory);

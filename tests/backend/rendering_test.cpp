@@ -249,6 +249,31 @@ TEST_P(DeviceRendering, OfAResidentDataSetGivesTheSameBits) {
   EXPECT_THROW(stage->stage({.parameters = parameters, .samples = outside}), Error);
 }
 
+TEST_P(DeviceRendering, OfABatchCommittedAgainGivesTheSameBits) {
+  AugmentationConfig config;
+  config.image_size = 64;
+  Images images;
+  for (int i = 0; i < 4; ++i) images.add(70, 73);
+  const std::vector<ImageRef> all = images.refs();
+  const auto parameters = sample(config, all, 13);
+  EXPECT_TRUE(std::ranges::any_of(parameters, &ViewParameters::jitter));
+  Target target = make_target(config, parameters.size());
+  InputStageSpec spec = target.spec;
+  spec.rendering = config;
+  spec.samples = std::ssize(all);
+  spec.resident = all;
+  const std::vector<std::int64_t> samples = {2, 0, 3, 1};
+  const auto stage = backend_->make_input_stage(spec);
+  stage->stage({.parameters = parameters, .samples = samples});
+  stage->commit();
+  const std::vector<float> once = download(target);
+  for (int again = 0; again < 2; ++again) {
+    backend_->poison({target.memory.data(), target.memory.bytes()});
+    stage->commit();
+    EXPECT_EQ(download(target), once);
+  }
+}
+
 TEST_P(DeviceRendering, SaysHowMuchAResidentDataSetLacks) {
   AugmentationConfig config;
   config.image_size = 32;

@@ -27,7 +27,7 @@ class DeviceTest(TrainingTest):
             self.assertEqual(len(lines), 1, done.stderr)
             self.assertRegex(lines[0], "option --device: cuda: .*(no CUDA backend|no CUDA device|driver)")
             self.assertFalse(self.run_dir.exists())
-        for name in ("step", "op", "loss"):
+        for name in ("step", "op", "loss", "augment"):
             self.refused("bench", name, "--device", "cuda")
 
     def test_what_only_a_gpu_can_do_is_refused(self):

@@ -193,6 +193,18 @@ class EmulatedTest(TrainingTest):
         self.assertRegex(self.bench("loss", "--views", "64", "--embedding-dim", "16"),
                          "limits of emulated device")
 
+    def test_bench_augment(self):
+        few = ("--batch-size", "1", "--seconds", "0.001")
+        report = json.loads(self.bench("augment", *few, "--json"))
+        self.assertEqual((report["device"], {row["image_size"] for row in report["results"]}), ("cuda", {32, 224}))
+        for row in report["results"]:
+            self.assertEqual(row["batch_size"], 1)
+            self.assertAlmostEqual(row["views_per_second"] * row["microseconds_per_view"], 1e6, delta=1)
+            for rate in ("resident_views_per_second", "brought_views_per_second", "arithmetic_limit_microseconds",
+                         "memory_limit_microseconds"):
+                self.assertGreater(row[rate], 0)
+        self.assertRegex(self.bench("augment", *few), "limits of emulated device.*\n.*\n.*\nside .*\n +32  crop +1 ")
+
     def test_bench_step(self):
         result = json.loads(self.bench("step", *SMALL, "--batch-size", "2", "--json"))
         self.assertGreater(result["views_per_second"], 0)

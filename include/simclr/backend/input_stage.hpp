@@ -44,7 +44,8 @@ class InputStage {
   virtual ~InputStage() = default;
   /// Starts to bring a batch over. Its host memory must stay as it is until commit() has returned.
   virtual void stage(const InputBatch& batch) = 0;
-  /// The staged batch becomes the contents of the tensor for all that is run from now on.
+  /// The staged batch becomes the contents of the tensor for all that is run from now on. Called
+  /// again without another stage(), with the host memory still as it was, it does the same again.
   virtual void commit() = 0;
 };
 

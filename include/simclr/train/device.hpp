@@ -33,7 +33,9 @@ struct DeviceOptions {
   double timeout_seconds = 600;
 };
 
-/// --device, --threads, --allow-tf32, --plan-cache.
+/// --device, --plan-cache.
+void declare_device_choice(Options& options, DeviceOptions& device);
+/// The same, --threads, --allow-tf32.
 void declare_device_options(Options& options, DeviceOptions& device);
 /// --precision, --allow-slow-bf16.
 void declare_precision_options(Options& options, DeviceOptions& device);
