@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "pytorch"))
 
 import torch  # noqa: E402
-from gpu_augment import two_views  # noqa: E402
+from gpu_augment import ALL, two_views  # noqa: E402
 from simclr_torch import BLOCKS, Lars, SimClr, nt_xent  # noqa: E402
 
 
@@ -58,10 +58,9 @@ def make_views(options, device):
         return lambda: views
     side = options.stored_size or (size if size <= 32 else round(size * 256 / 224))
     stored = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, device=device)
-    cifar = options.stem == "cifar"
+    strength, ops = (0.5, ALL[:-1]) if options.stem == "cifar" else (1.0, ALL)  # CIFAR's recipe has no blur
     make = compiled(two_views, options.mode)
-    return lambda: make(stored, size, 0.5 if cifar else 1.0, not cifar).contiguous(
-        memory_format=torch.channels_last)
+    return lambda: make(stored, size, strength, ops).contiguous(memory_format=torch.channels_last)
 
 
 def make_step(options):
