@@ -223,17 +223,24 @@ bench_step() {
   fi
 }
 
-# pytorch_step NAME SHAPE: simclr and PyTorch by turns
+# pytorch_step NAME SCRIPT [ARGUMENT...]: simclr beside PyTorch
 pytorch_step() {
-  wanted "$1" && needs "$1" "$python" "$simclr" || return 0
+  local name="$1" script="$here/$2"
+  shift 2
+  wanted "$name" && needs "$name" "$python" "$simclr" || return 0
   if [ "$target" = cuda_emulated ]; then
-    note "$1" "not run" "PyTorch cannot be compared with an emulated device"
+    note "$name" "not run" "PyTorch cannot be compared with an emulated device"
   elif ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
-    note "$1" "not run" "$python has no PyTorch that sees a GPU (--python)"
+    note "$name" "not run" "$python has no PyTorch that sees a GPU (--python)"
   else
-    step "$1" "$python" "$here/bench_step.py" --simclr "$simclr" --python "$python" --device cuda \
-      --precisions bf16 --shapes "$2"
+    step "$name" "$python" "$script" --simclr "$simclr" --device cuda "$@"
   fi
+}
+# One shape by turns, and with the views rendered within the step.
+pytorch_steps() {
+  local compare=(bench_step.py --python "$python" --precisions bf16 --shapes "$1")
+  pytorch_step "pytorch-${2}" "${compare[@]}"
+  pytorch_step "pytorch-${2}-augment" "${compare[@]}" --augment
 }
 
 # ---- what is run --------------------------------------------------------------------------------------
@@ -288,6 +295,8 @@ function_step restart-fp32 restart fp32
 
 r18=(--encoder resnet18 --stem cifar --image-size 32 --batch-size 1024)
 r50=(--encoder resnet50 --stem imagenet --image-size 224 --batch-size 256)
+cifar=(--render-views --augment "crop,flip,color,gray" --color-strength 0.5)
+augment=()
 ops=(--views 512)
 loss=(--views 16384 --embedding-dim 128)
 if [ "$target" = cuda_emulated ]; then
@@ -295,14 +304,19 @@ if [ "$target" = cuda_emulated ]; then
   r50=(--encoder resnet50 --width 0.125 --stem imagenet --image-size 33 --batch-size 2 --repeats 1)
   ops=(--encoder resnet18 --width 0.125 --stem cifar --image-size 8 --views 4 --repeats 1)
   loss=(--views 64 --embedding-dim 16 --repeats 1)
+  augment=(--batch-size 1 --seconds 0.001 --repeats 1)
 fi
 bench_step bench-step-R50 step "${r50[@]}" --precision bf16
+bench_step bench-step-R50-augment step "${r50[@]}" --precision bf16 --render-views
 bench_step bench-step-R18-CIFAR step "${r18[@]}" --precision bf16
+bench_step bench-step-R18-CIFAR-augment step "${r18[@]}" --precision bf16 "${cifar[@]}"
+bench_step bench-augment augment "${augment[@]}"
 bench_step bench-op op "${ops[@]}" --precision bf16
 bench_step bench-op-shapes op "${ops[@]}" --precision bf16 --by-shape
 bench_step bench-loss loss "${loss[@]}"
-pytorch_step pytorch-R50 R50-224
-pytorch_step pytorch-R18-CIFAR R18-CIFAR
+pytorch_steps R50-224 R50
+pytorch_steps R18-CIFAR R18-CIFAR
+pytorch_step pytorch-augment bench_augment.py
 
 printf '\n%d passed, %d failed, %d not run\n' "$passed" "$failed" "$not_run" | tee -a "$out/summary.md"
 if [ "$failed" -gt 0 ]; then exit 1; fi

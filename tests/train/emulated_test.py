@@ -209,6 +209,12 @@ class EmulatedTest(TrainingTest):
         result = json.loads(self.bench("step", *SMALL, "--batch-size", "2", "--json"))
         self.assertGreater(result["views_per_second"], 0)
         self.assertIsNone(result["seconds_forward"])
+        self.assertFalse(result["augment"])
+
+    def test_bench_step_rendering(self):
+        result = json.loads(self.bench("step", *SMALL, "--batch-size", "2", "--json", "--render-views"))
+        self.assertGreater(result["views_per_second"], 0)
+        self.assertEqual((result["augment"], result["stored_size"]), (True, 8))
 
 
 if __name__ == "__main__":
