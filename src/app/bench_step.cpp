@@ -47,13 +47,15 @@ StepTimes time_steps(Trainer& trainer, StepViews& views, const BenchStepOptions&
                      Communicator& world) {
   StepTimes times;
   const int steps = options.warmup_steps + options.repeats;
+  // The last timed step, too, has the next one enqueued beside it.
+  const int most_started = steps + trainer.most_under_way() - 1;
   trainer.stage(views.batch(0));
   world.barrier();
   auto last = Clock::now();
   for (int started = 0, finished = 0; finished < steps; ++finished) {
-    for (; started < steps && trainer.steps_under_way() < trainer.most_under_way(); ++started) {
+    while (started < most_started && trainer.steps_under_way() < trainer.most_under_way()) {
       trainer.start_step(0);
-      trainer.stage(views.batch(started + 1));
+      trainer.stage(views.batch(++started));
     }
     const StepResult result = trainer.finish_step();
     if (result.not_finite) fail("the step's loss or gradient is not finite");
@@ -66,6 +68,7 @@ StepTimes time_steps(Trainer& trainer, StepViews& views, const BenchStepOptions&
     times.backward.push_back(result.phases->backward);
     times.update.push_back(result.phases->update);
   }
+  while (trainer.steps_under_way() > 0) trainer.finish_step();
   return times;
 }
 

@@ -207,13 +207,13 @@ class EmulatedTest(TrainingTest):
 
     def test_bench_step(self):
         result = json.loads(self.bench("step", *SMALL, "--batch-size", "2", "--json"))
-        self.assertGreater(result["views_per_second"], 0)
+        self.assertTrue(0 < result["views_per_second"] < 1e5, result)  # of an emulation
         self.assertIsNone(result["seconds_forward"])
         self.assertFalse(result["augment"])
 
     def test_bench_step_rendering(self):
         result = json.loads(self.bench("step", *SMALL, "--batch-size", "2", "--json", "--render-views"))
-        self.assertGreater(result["views_per_second"], 0)
+        self.assertTrue(0 < result["views_per_second"] < 1e5, result)
         self.assertEqual((result["augment"], result["stored_size"]), (True, 8))
 
 
