@@ -8,8 +8,8 @@ On a core torchvision does the same work in two ways: `tensor`, the float ops th
 processor time of one thread pinned to one core, so neighbours disturb the ratio little.
 
 On a GPU PyTorch renders whole batches by the same recipe (pytorch/gpu_augment.py) from images that stay there: eager,
-compiled, compiled with CUDA graphs, and as one CUDA graph. The ratio is that of simclr, with each batch's random decisions
-brought from the host, to the fastest of these; beside it stands what simclr's kernels take alone.
+compiled, compiled with CUDA graphs, and as one CUDA graph. The ratio is that of simclr, with each batch's random
+decisions brought from the host, to the fastest of these; beside it stands the rate of simclr's kernels alone.
 """
 
 import argparse

@@ -85,10 +85,11 @@ def main():
             columns = [(name, [r[1][which] for r in rounds]) for which, name in enumerate(names)]
             if len(columns) > 1:
                 columns.append(("the fastest", [max(r[1]) for r in rounds]))
+            step = f"{shape} with augmentation" if options.augment else shape
             for name, rates in columns:
                 theirs = statistics.median(rates)
                 ratios = [r[0] / rate for r, rate in zip(rounds, rates)]
-                print(f"| {shape}{' with augmentation' if options.augment else ''} | {precision} | {ours:.1f} | {theirs:.1f} ({name}) | "
+                print(f"| {step} | {precision} | {ours:.1f} | {theirs:.1f} ({name}) | "
                       f"{statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) |", flush=True)
 
 

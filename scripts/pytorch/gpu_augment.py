@@ -1,8 +1,8 @@
 """SimCLR's augmentation of a whole batch by tensor operations, as one would write it in PyTorch for a GPU.
 
 The same work as simclr's, image by image: the crop is resampled with antialiasing (two matrix products with a band of
-weights for each image), and every image has its own factors and its own order of the colour operations. Nothing waits for
-the device, and all shapes are fixed: it can be compiled, and captured in a CUDA graph.
+weights for each image), and every image has its own factors and its own order of the colour operations. Nothing waits
+for the device, and all shapes are fixed: it can be compiled, and captured in a CUDA graph.
 """
 
 import math
