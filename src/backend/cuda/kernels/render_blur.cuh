@@ -1,19 +1,21 @@
 #pragma once
 // Gaussian blur of a tile, separable, with reflected edges, and the way out to the view. Rows pass
-// through a ring in shared memory; what is not blurred goes the same way with radius 0. A thread
-// sums kBlurOutputs adjacent outputs, so that each value is read once for all of them.
+// through a ring in shared memory between the horizontal pass and the vertical one. A thread sums
+// several adjacent outputs, so that each value is read once for all of them.
 
 #include <cuda_runtime.h>
 
 #include <cstdint>
 
+#include "render_resample.cuh"
 #include "render_tile.cuh"
 
 namespace simclr::cuda {
 
 static_assert(kBlurOutputs == 4, "sums, weights and rows are read as vectors of four");
 
-/// Weight of distance d at [kBlurOutputs - 1 + radius + d], zeros around.
+/// Weight of distance d at [kBlurOutputs - 1 + radius + d], zeros around; zeros in `plain`, because
+/// what is read beyond its columns must be finite.
 __device__ inline void prepare_blur(const Tile& tile, int radius, float sigma) {
   float sum = 1.0F;
   for (int i = 1; i <= radius; ++i) sum += 2.0F * gaussian(i, sigma);
@@ -24,59 +26,73 @@ __device__ inline void prepare_blur(const Tile& tile, int radius, float sigma) {
     const bool inside = -radius <= distance && distance <= radius;
     weights[k] = inside ? gaussian(distance, sigma) / sum : 0.0F;
   }
-}
-
-/// sums[i] = sum over d of weight(d) * value(i + radius + d), values numbered from 0.
-/// read(t, values) gives values t .. t + 3, t a multiple of 4; all must be finite, also those past
-/// the last one needed.
-template <class Read>
-__device__ __forceinline__ void blur_outputs(const float* weights, int radius,
-                                             float (&sums)[kBlurOutputs], Read&& read) {
-  if (radius == 0) return read(0, sums);
-#pragma unroll
-  for (float& sum : sums) sum = 0;
-  float4 low = *reinterpret_cast<const float4*>(weights);
-#pragma unroll 2
-  for (int t = 0; t < 2 * radius + kBlurOutputs; t += 4) {
-    const float4 high = *reinterpret_cast<const float4*>(weights + t + 4);
-    const float w[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-    float values[4];
-    read(t, values);
-#pragma unroll
-    for (int u = 0; u < 4; ++u) {
-#pragma unroll
-      for (int i = 0; i < kBlurOutputs; ++i) sums[i] += w[u - i + 3] * values[u];
-    }
-    low = high;
+  for (int i = tile.at.plain + static_cast<int>(threadIdx.x); i < tile.at.ring;
+       i += kRenderThreads) {
+    tile.memory[i] = 0;
   }
 }
 
-/// Horizontal pass over the kRowsAtOnce rows from y on in `plain`, into the ring. Lanes are four
-/// rows of eight neighbours each: with an odd pitch no two of them meet in a bank.
+/// The lane's column x of a unit into `plain`, which begins `radius` columns before column `first`
+/// of the view and ends so many after `width` columns, and into the view's mirrored margins.
+__device__ __forceinline__ void store_plain(const Tile& tile, const Unit& unit, int radius,
+                                            int first, int width, const Pixels& p) {
+  const int side = tile.plan.side;
+  const int x = tile.first + unit.begin + lane_of_warp();
+  float4* group =
+      tile.as<float4>(tile.at.plain + unit.row % kRowsAtOnce / kGroupRows * tile.at.plain_pitch);
+  const Rgb<float>* row = p.row;
+  const auto store = [&](int column) {
+    float4* to = group + TileMemory::plain_vector(column - first + radius);
+    to[0] = {row[0].r, row[1].r, row[2].r, row[3].r};
+    to[1] = {row[0].g, row[1].g, row[2].g, row[3].g};
+    to[2] = {row[0].b, row[1].b, row[2].b, row[3].b};
+  };
+  store(x);
+  if (x > 0 && -x >= first - radius) store(-x);
+  const int mirrored = 2 * (side - 1) - x;
+  if (x < side - 1 && mirrored < first + width + radius) store(mirrored);
+}
+
+/// Horizontal pass over the kRowsAtOnce rows from y on, from `plain` into the ring: a thread sums
+/// two adjacent pixels of kGroupRows rows.
 __device__ inline void blur_rows(const Tile& tile, int y, int radius, int width) {
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const float* weights = tile.memory + tile.at.blur_weight;
-  constexpr int kWarpColumns = 8 * kBlurOutputs;
-  constexpr int kWarpRows = 4;
-  constexpr int kRowGroups = kRowsAtOnce / kWarpRows;
-  const int units = ceil_div(width, kWarpColumns) * kRowGroups * 3;
-  for (int unit = warp; unit < units; unit += kRenderWarps) {
-    const int channel = unit % 3;
-    const int row = unit / 3 % kRowGroups * kWarpRows + lane / 8;
-    const int x = unit / 3 / kRowGroups * kWarpColumns + lane % 8 * kBlurOutputs;
-    if (x >= width || y + row >= tile.plan.side) continue;
-    const float* source = tile.memory + tile.at.plain + row * tile.at.plain_pitch + 3 * x + channel;
-    float sums[kBlurOutputs];
-    blur_outputs(weights, radius, sums, [&](int t, float(&values)[kBlurOutputs]) {
+  const auto* weights = tile.as<float2>(tile.at.blur_weight);
+  const int pairs = ceil_div(width, 2);
+  const int rows = tile.plan.side - y < kRowsAtOnce ? tile.plan.side - y : kRowsAtOnce;
+  for (int unit = static_cast<int>(threadIdx.x); unit < ceil_div(rows, kGroupRows) * pairs;
+       unit += kRenderThreads) {
+    const int group = unit / pairs;
+    const int pair = unit % pairs;
+    const float4* from = tile.as<float4>(tile.at.plain + group * tile.at.plain_pitch) +
+                         TileMemory::plain_vector(2 * pair);
+    float4 left[3] = {};
+    float4 right[3] = {};
+    float2 weight = weights[1];  // the second one is that of the first column
+#pragma unroll 1
+    for (int t = 0; t <= radius; ++t, from += TileMemory::plain_vector(2)) {
+      const float2 next = weights[t + 2];
 #pragma unroll
-      for (int u = 0; u < 4; ++u) values[u] = source[3 * (t + u)];
-    });
-    float* to = tile.memory + tile.at.ring + (y + row) % tile.at.ring_rows * tile.at.ring_pitch +
-                3 * x + channel;
+      for (int c = 0; c < 3; ++c) {
+        add_scaled(left[c], weight.y, from[c]);
+        add_scaled(right[c], weight.x, from[c]);
+        add_scaled(left[c], next.x, from[c + 3]);
+        add_scaled(right[c], weight.y, from[c + 3]);
+      }
+      weight = next;
+    }
+    int ring_row = (y + group * kGroupRows) % tile.at.ring_rows;
 #pragma unroll
-    for (int i = 0; i < kBlurOutputs; ++i) {
-      if (x + i < width) to[3 * i] = sums[i];
+    for (int i = 0; i < kGroupRows; ++i) {
+      const auto of_row = [&](const float4& rows_of) {
+        return i == 0 ? rows_of.x : i == 1 ? rows_of.y : i == 2 ? rows_of.z : rows_of.w;
+      };
+      if (group * kGroupRows + i < rows) {
+        auto* to = tile.as<float2>(tile.at.ring + ring_row * tile.at.ring_pitch + 6 * pair);
+        to[0] = {of_row(left[0]), of_row(left[1])};
+        to[1] = {of_row(left[2]), of_row(right[0])};
+        to[2] = {of_row(right[1]), of_row(right[2])};
+      }
+      ring_row = ring_row + 1 < tile.at.ring_rows ? ring_row + 1 : 0;
     }
   }
 }
@@ -95,7 +111,7 @@ struct RowsOut {
 /// Where rows next - radius, next - radius + 1, ... lie in the ring, mirrored at the view's edges.
 __device__ inline void prepare_ring_rows(const Tile& tile, const RowsOut& rows, int made,
                                          int radius) {
-  std::int32_t* offsets = tile.integers(tile.at.ring_row);
+  auto* offsets = tile.as<std::int32_t>(tile.at.ring_row);
   const int count = ceil_div(rows.groups * kBlurOutputs + 2 * radius, 4) * 4;
   for (int k = static_cast<int>(threadIdx.x); k < count; k += kRenderThreads) {
     const int row = reflect_index(rows.next - radius + k, tile.plan.side);
@@ -103,38 +119,53 @@ __device__ inline void prepare_ring_rows(const Tile& tile, const RowsOut& rows, 
   }
 }
 
-/// Vertical pass from the ring to the view, normalised. out: the tile's first value of row 0.
+/// sums[i] = sum over d of weight(d) * row(i + radius + d), rows numbered from 0 and given by their
+/// offsets from `ring`, of four adjacent values each. All that is read must be finite.
+__device__ __forceinline__ void blur_columns(const float4* weights, const int4* offsets, int radius,
+                                             const float* ring, float4 (&sums)[kBlurOutputs]) {
+  float4 low = weights[0];
+#pragma unroll 1
+  for (int t = 0; t < 2 * radius + kBlurOutputs; t += 4) {
+    const float4 high = weights[t / 4 + 1];
+    const int4 at = offsets[t / 4];
+    const float w[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+    const int row[4] = {at.x, at.y, at.z, at.w};
+#pragma unroll
+    for (int u = 0; u < 4; ++u) {
+      const float4 values = *reinterpret_cast<const float4*>(ring + row[u]);
+#pragma unroll
+      for (int i = 0; i < kBlurOutputs; ++i) add_scaled(sums[i], w[u - i + 3], values);
+    }
+    low = high;
+  }
+}
+
+/// Vertical pass from the ring to the view. out: the tile's first value of row 0.
 __device__ inline void write_rows(const Tile& tile, const RowsOut& rows, int radius, int width,
-                                  const RenderSettings& settings, float* out) {
-  const float* weights = tile.memory + tile.at.blur_weight;
-  const float* ring = tile.memory + tile.at.ring;
-  const std::int32_t* offsets = tile.integers(tile.at.ring_row);
+                                  float* out) {
   const int side = tile.plan.side;
   const int floats = 3 * width;
-  int group = 0;
-  for (int j = static_cast<int>(threadIdx.x);; j += kRenderThreads) {
-    for (; j >= floats; j -= floats) ++group;
-    if (group >= rows.groups) break;
-    float sums[kBlurOutputs];
-    blur_outputs(weights, radius, sums, [&](int t, float(&values)[kBlurOutputs]) {
-      const int4 at = *reinterpret_cast<const int4*>(offsets + group * kBlurOutputs + t);
-      values[0] = ring[at.x + j];
-      values[1] = ring[at.y + j];
-      values[2] = ring[at.z + j];
-      values[3] = ring[at.w + j];
-    });
-    const int channel = j % 3;
-    const float mean = channel == 0   ? settings.mean[0]
-                       : channel == 1 ? settings.mean[1]
-                                      : settings.mean[2];
-    const float inverse_std = channel == 0   ? settings.inverse_std[0]
-                              : channel == 1 ? settings.inverse_std[1]
-                                             : settings.inverse_std[2];
+  const int quads = ceil_div(floats, 4);
+  for (int unit = static_cast<int>(threadIdx.x); unit < rows.groups * quads;
+       unit += kRenderThreads) {
+    const int group = unit / quads;
+    const int j = unit % quads * 4;
+    float4 sums[kBlurOutputs] = {};
+    blur_columns(tile.as<float4>(tile.at.blur_weight), tile.as<int4>(tile.at.ring_row) + group,
+                 radius, tile.memory + tile.at.ring + j, sums);
     const int y = rows.next + group * kBlurOutputs;
+    float* to = out + std::int64_t{y} * 3 * side + j;
 #pragma unroll
-    for (int i = 0; i < kBlurOutputs; ++i) {
-      if (y + i < side) {
-        out[std::int64_t{y + i} * 3 * side + j] = (sums[i] - mean) * inverse_std;
+    for (int i = 0; i < kBlurOutputs; ++i, to += 3 * side) {
+      if (y + i >= side) break;
+      if (side % 4 == 0) {  // rows are whole vectors
+        *reinterpret_cast<float4*>(to) = sums[i];
+      } else {
+        const float values[4] = {sums[i].x, sums[i].y, sums[i].z, sums[i].w};
+#pragma unroll
+        for (int u = 0; u < 4; ++u) {
+          if (j + u < floats) to[u] = values[u];
+        }
       }
     }
   }

@@ -1,15 +1,22 @@
 #pragma once
-// Colour jitter and grayscale of two pixels at once (one choice of the op serves both), and the
-// exact sum of a view's luma that contrast needs.
+// Colour jitter and grayscale of some pixels at once (one choice of the op serves all of them), and
+// the exact sum of a view's luma that contrast needs.
 
 #include <cuda_runtime.h>
 
 #include <cstdint>
 
-#include "render_tile.cuh"
+#include "render_resample.cuh"
 #include "simclr/augment/pixels.hpp"
 
 namespace simclr::cuda {
+
+template <class Adjust>
+__device__ __forceinline__ Pixels adjust_all(Pixels pixels, Adjust&& adjust) {
+#pragma unroll
+  for (Rgb<float>& pixel : pixels.row) pixel = adjust(pixel);
+  return pixels;
+}
 
 /// A view's colour ops, in registers.
 struct ColorOps {
@@ -33,39 +40,41 @@ struct ColorOps {
   [[nodiscard]] __device__ __forceinline__ ColorOp op(int position) const {
     return static_cast<ColorOp>(order >> (8 * position) & 0xFFU);
   }
-  [[nodiscard]] __device__ __forceinline__ PixelPair apply(ColorOp op, float mean_luma,
-                                                           PixelPair p) const {
-    const auto both = [&](auto&& adjust) { return PixelPair{adjust(p.upper), adjust(p.lower)}; };
+  [[nodiscard]] __device__ __forceinline__ Pixels apply(ColorOp op, float mean_luma,
+                                                        const Pixels& p) const {
     switch (op) {
       case ColorOp::brightness:
-        return both([&](Rgb<float> pixel) {
+        return adjust_all(p, [&](Rgb<float> pixel) {
           return additive_brightness ? add_brightness(pixel, brightness)
                                      : adjust_brightness(pixel, brightness);
         });
       case ColorOp::contrast:
-        return both([&](Rgb<float> pixel) { return adjust_contrast(pixel, mean_luma, contrast); });
+        return adjust_all(
+            p, [&](Rgb<float> pixel) { return adjust_contrast(pixel, mean_luma, contrast); });
       case ColorOp::saturation:
-        return both([&](Rgb<float> pixel) { return adjust_saturation(pixel, saturation); });
+        return adjust_all(p,
+                          [&](Rgb<float> pixel) { return adjust_saturation(pixel, saturation); });
       case ColorOp::hue:
-        return both([&](Rgb<float> pixel) { return adjust_hue(pixel, hue); });
+        return adjust_all(p, [&](Rgb<float> pixel) { return adjust_hue(pixel, hue); });
     }
     return p;
   }
   /// The ops that come before contrast.
-  [[nodiscard]] __device__ __forceinline__ PixelPair before_contrast(PixelPair p) const {
+  [[nodiscard]] __device__ __forceinline__ Pixels before_contrast(Pixels p) const {
 #pragma unroll 1
     for (int i = 0; i < 4 && op(i) != ColorOp::contrast; ++i) p = apply(op(i), 0, p);
     return p;
   }
-  [[nodiscard]] __device__ __forceinline__ PixelPair all(float mean_luma, PixelPair p) const {
+  [[nodiscard]] __device__ __forceinline__ Pixels all(float mean_luma, Pixels p) const {
     if (jitter) {
 #pragma unroll 1
       for (int i = 0; i < 4; ++i) p = apply(op(i), mean_luma, p);
     }
     if (gray) {
-      const float upper = luma(p.upper);
-      const float lower = luma(p.lower);
-      p = {{upper, upper, upper}, {lower, lower, lower}};
+      p = adjust_all(p, [](Rgb<float> pixel) {
+        const float gray_value = luma(pixel);
+        return Rgb<float>{gray_value, gray_value, gray_value};
+      });
     }
     return p;
   }

@@ -6,6 +6,7 @@
 #include "reduce.cuh"
 #include "render_blur.cuh"
 #include "render_color.cuh"
+#include "render_resample.cuh"
 #include "render_tile.cuh"
 #include "shared.cuh"
 
@@ -13,78 +14,143 @@ namespace simclr::cuda {
 
 namespace {
 
+__device__ Tile tile_of_block(const ViewTask& task, const TilePlan& plan, const TileMemory& at) {
+  Tile tile{.task = task, .plan = plan, .at = at, .memory = dynamic_shared<float>()};
+  tile.first = static_cast<int>(blockIdx.x) % plan.tiles * plan.width;
+  tile.end = tile.first + plan.width < plan.side ? tile.first + plan.width : plan.side;
+  return tile;
+}
+
 /// The thread's part of the sum of luma over the tile, as the ops before contrast leave it.
 __device__ std::int64_t sum_luma(const Tile& tile, const ColorOps& colors, bool bicubic) {
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int side = tile.plan.side;
   std::int64_t sum = 0;
-  for (int y = 2 * warp; y < tile.plan.side; y += kRowsAtOnce) {
-    make_rows(tile, y, bicubic, [&](int, PixelPair p) {
-      p = colors.before_contrast(p);
-      sum += whole_luma(p.upper) + (y + 1 < tile.plan.side ? whole_luma(p.lower) : 0);
+  for (int y = 0; y < side; y += kFilterRows) {
+    prepare_rows(tile, y, bicubic);
+    for_units(tile, y, y, y + kFilterRows < side ? y + kFilterRows : side, [&](const Unit& unit) {
+      const Pixels pixels = colors.before_contrast(make_pixels(tile, unit));
+      if (lane_of_warp() < unit.columns) {
+#pragma unroll
+        for (int i = 0; i < kGroupRows; ++i) {
+          if (unit.row + i < side) sum += whole_luma(pixels.row[i]);
+        }
+      }
+      __syncwarp();
     });
   }
   return sum;
 }
 
 /// Block = tile of a view. sums: (views, tiles).
-__global__ void __launch_bounds__(kRenderThreads, 4)
+__global__ void __launch_bounds__(kRenderThreads, 3)
     luma_kernel(const ViewTask* __restrict__ tasks, TilePlan plan, RenderSettings settings,
                 std::int64_t* __restrict__ sums) {
-  const int view = static_cast<int>(blockIdx.x) / plan.tiles;
-  const ViewTask& task = tasks[view];
+  const ViewTask& task = tasks[static_cast<int>(blockIdx.x) / plan.tiles];
   if (!task.parameters.jitter) return;
   const TileMemory at(plan);
-  Tile tile{.task = task, .plan = plan, .at = at, .memory = dynamic_shared<float>()};
-  tile.first = static_cast<int>(blockIdx.x) % plan.tiles * plan.width;
-  tile.end = tile.first + plan.width < plan.side ? tile.first + plan.width : plan.side;
+  Tile tile = tile_of_block(task, plan, at);
   prepare_columns(tile, settings.bicubic);
   const ColorOps colors(task.parameters, settings.additive_brightness);
   const std::int64_t sum = block_sum<kRenderThreads>(sum_luma(tile, colors, settings.bicubic));
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
-/// A pixel of column x into its row before the blur, and into the mirrored margins.
-__device__ __forceinline__ void store_with_margins(float* row, int first, int columns, int side,
-                                                   int x, Rgb<float> p) {
-  const auto store = [&](int column) {
-    float* to = row + 3 * (column - first);
-    to[0] = p.r;
-    to[1] = p.g;
-    to[2] = p.b;
-  };
-  store(x);
-  if (x > 0 && -x >= first) store(-x);
-  const int mirrored = 2 * (side - 1) - x;
-  if (x < side - 1 && mirrored < first + columns) store(mirrored);
+/// The lane's column of a unit as the view has it, but for the blur: normalising before it or
+/// behind it is the same.
+struct Finish {
+  const ColorOps& colors;
+  const RenderSettings& settings;
+  float mean_luma = 0;
+
+  [[nodiscard]] __device__ __forceinline__ Pixels operator()(const Pixels& pixels) const {
+    return adjust_all(colors.all(mean_luma, pixels), [&](Rgb<float> p) {
+      return Rgb<float>{p.r * settings.scale[0] + settings.offset[0],
+                        p.g * settings.scale[1] + settings.offset[1],
+                        p.b * settings.scale[2] + settings.offset[2]};
+    });
+  }
+};
+
+/// Through the warp's window, so that lanes write neighbouring values. out: the view.
+__device__ __forceinline__ void write_unit(const Tile& tile, const Unit& unit, const Pixels& pixels,
+                                           float* out) {
+  const int side = tile.plan.side;
+  const int lane = lane_of_warp();
+  float* staged = window_of_warp(tile);
+  __syncwarp();
+#pragma unroll
+  for (int i = 0; i < kGroupRows; ++i) {
+    *reinterpret_cast<Rgb<float>*>(staged + 3 * (i * kWarp + lane)) = pixels.row[i];
+  }
+  __syncwarp();
+  float* to = out + (std::int64_t{unit.row} * side + tile.first + unit.begin) * 3;
+#pragma unroll
+  for (int i = 0; i < kGroupRows; ++i, to += 3 * side) {
+    if (unit.row + i >= side) break;
+#pragma unroll
+    for (int j = lane; j < 3 * kWarp; j += kWarp) {
+      if (j < 3 * unit.columns) to[j] = staged[3 * i * kWarp + j];
+    }
+  }
+  __syncwarp();
 }
 
-/// Block = tile of a view, made from top to bottom. Of kRowsAtOnce rows:
-///   rows of the view (two a warp) | horizontal blur | vertical blur of what is complete, out
-/// with a barrier behind each.
+/// A view without blur: warps go their ways from bytes to the view.
+__device__ void render_sharp(const Tile& tile, const Finish& finish, bool bicubic, float* out) {
+  const int side = tile.plan.side;
+  for (int y = 0; y < side; y += kFilterRows) {
+    prepare_rows(tile, y, bicubic);
+    for_units(tile, y, y, y + kFilterRows < side ? y + kFilterRows : side, [&](const Unit& unit) {
+      write_unit(tile, unit, finish(make_pixels(tile, unit)), out);
+    });
+  }
+}
+
+/// Of kRowsAtOnce rows, from top to bottom:
+///   pixels before the blur | horizontal pass | vertical pass of what is complete, out
+/// with a barrier behind the first and the second.
+__device__ void render_blurred(const Tile& tile, const Finish& finish, bool bicubic, int first,
+                               int width, float* out) {
+  const int side = tile.plan.side;
+  const int radius = tile.task.blur_radius;
+  RowsOut rows(0, 0, side, radius);
+  for (int y = 0; y < side; y += kRowsAtOnce) {
+    const int filters_from = y / kFilterRows * kFilterRows;
+    if (y == filters_from) prepare_rows(tile, y, bicubic);
+    const int made = y + kRowsAtOnce < side ? y + kRowsAtOnce : side;
+    for_units(tile, filters_from, y, made, [&](const Unit& unit) {
+      const Pixels pixels = finish(make_pixels(tile, unit));
+      if (lane_of_warp() < unit.columns) store_plain(tile, unit, radius, first, width, pixels);
+      __syncwarp();
+    });
+    __syncthreads();
+    rows = RowsOut(rows.next + rows.groups * kBlurOutputs, made, side, radius);
+    prepare_ring_rows(tile, rows, made, radius);
+    blur_rows(tile, y, radius, width);
+    __syncthreads();
+    write_rows(tile, rows, radius, width, out + 3 * first);
+  }
+}
+
+/// Block = tile of a view.
 __global__ void __launch_bounds__(kRenderThreads, 2)
     render_kernel(const ViewTask* __restrict__ tasks, TilePlan plan, RenderSettings settings,
                   const std::int64_t* __restrict__ luma_sums, float* __restrict__ out) {
   const int view = static_cast<int>(blockIdx.x) / plan.tiles;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const ViewTask& task = tasks[view];
   const int side = plan.side;
   const int radius = task.blur_radius;
-  const int first = static_cast<int>(blockIdx.x) % plan.tiles * plan.width;
-  const int width = plan.width < side - first ? plan.width : side - first;
   const TileMemory at(plan);
-  Tile tile{.task = task, .plan = plan, .at = at, .memory = dynamic_shared<float>()};
+  Tile tile = tile_of_block(task, plan, at);
+  const int first = tile.first;
+  const int width = tile.end - first;
   tile.first = first > radius ? first - radius : 0;
-  tile.end = first + width + radius < side ? first + width + radius : side;
-  if (radius > 0) {
-    prepare_blur(tile, radius, task.parameters.sigma);
-    for (int i = at.plain + static_cast<int>(threadIdx.x); i < at.ring; i += kRenderThreads) {
-      tile.memory[i] = 0;
-    }
-  }
+  tile.end = tile.end + radius < side ? tile.end + radius : side;
+  if (radius > 0) prepare_blur(tile, radius, task.parameters.sigma);
   prepare_columns(tile, settings.bicubic);
 
   const ColorOps colors(task.parameters, settings.additive_brightness);
-  float mean_luma = 0;
+  Finish finish{.colors = colors, .settings = settings};
   if (colors.jitter) {
     std::int64_t sum = 0;
     if (plan.tiles == 1) {
@@ -92,39 +158,13 @@ __global__ void __launch_bounds__(kRenderThreads, 2)
     } else {
       for (int i = 0; i < plan.tiles; ++i) sum += luma_sums[view * plan.tiles + i];
     }
-    mean_luma = mean_of_luma(sum, side);
+    finish.mean_luma = mean_of_luma(sum, side);
   }
-
-  float* view_out = out + std::int64_t{view} * side * side * 3 + 3 * first;
-  RowsOut rows(0, 0, side, radius);
-  // Where rows go first: with a blur to come, before it and with margins.
-  const int row_first = radius > 0 ? first - radius : first;
-  const auto row_at = [&](int y) {
-    return tile.memory + (radius > 0 ? at.plain + y % kRowsAtOnce * at.plain_pitch
-                                     : at.ring + y % at.ring_rows * at.ring_pitch);
-  };
-  for (int y = 0; y < side; y += kRowsAtOnce) {
-    const int made = y + kRowsAtOnce < side ? y + kRowsAtOnce : side;
-    rows = RowsOut(rows.next + rows.groups * kBlurOutputs, made, side, radius);
-    prepare_ring_rows(tile, rows, made, radius);
-    const int mine = y + 2 * warp;
-    if (mine < side) {
-      float* upper = row_at(mine);
-      float* lower = mine + 1 < side ? row_at(mine + 1) : upper;
-      make_rows(tile, mine, settings.bicubic, [&](int k, PixelPair p) {
-        p = colors.all(mean_luma, p);
-        const int x = tile.first + k;
-        store_with_margins(upper, row_first, width + 2 * radius, side, x, p.upper);
-        store_with_margins(lower, row_first, width + 2 * radius, side, x, p.lower);
-      });
-    }
-    __syncthreads();
-    if (radius > 0) {
-      blur_rows(tile, y, radius, width);
-      __syncthreads();
-    }
-    write_rows(tile, rows, radius, width, settings, view_out);
-    __syncthreads();
+  float* view_out = out + std::int64_t{view} * side * side * 3;
+  if (radius > 0) {
+    render_blurred(tile, finish, settings.bicubic, first, width, view_out);
+  } else {
+    render_sharp(tile, finish, settings.bicubic, view_out);
   }
 }
 
@@ -155,6 +195,13 @@ TaskAxis task_axis(const augment::Axis& axis, Interpolation interpolation) {
   return task;
 }
 
+/// Source samples that neighbouring outputs are made from. Starts are rounded down: their distance
+/// is that of the centres, or one more; another one for the rounding of the centres themselves.
+int most_sources(const TaskAxis& axis, int outputs) {
+  const int distance = static_cast<int>((outputs - 1) * static_cast<double>(axis.scale));
+  return std::min(axis.axis.in, distance + 2 + axis.taps);
+}
+
 }  // namespace
 
 ViewTask make_view_task(const AugmentationConfig& config, const std::uint8_t* pixels, int height,
@@ -183,34 +230,37 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
   TilePlan plan{.side = side};
   for (const ViewTask& task : tasks) {
     plan.radius = std::max(plan.radius, task.blur_radius);
-    // The next row's taps start so much later, or one more where starts are rounded.
-    const int shift = static_cast<int>(task.rows.scale) + 2;
-    plan.row_span = std::max(plan.row_span, task.rows.taps + shift);
+    plan.row_span = std::max(plan.row_span, most_sources(task.rows, kGroupRows));
     plan.column_taps = std::max(plan.column_taps, task.columns.taps);
   }
   std::size_t bytes = 0;
+  const auto try_window = [&](int columns) {
+    plan.window = kWarp;
+    for (const ViewTask& task : tasks) {
+      const int sources = most_sources(task.columns, columns);
+      plan.window = std::max(plan.window, ceil_div(sources, kWarp) * kWarp);
+    }
+    bytes = static_cast<std::size_t>(TileMemory(plan).words) * sizeof(float);
+  };
+  // Warps that have half of their lanes to do; fewer where memory is short.
+  constexpr int kFewestColumns = kWarp / 2;
   for (int tiles = ceil_div(side, kWidestTile);; ++tiles) {
     plan.width = ceil_div(ceil_div(side, tiles), kBlurOutputs) * kBlurOutputs;
     plan.tiles = ceil_div(side, plan.width);
-    plan.source_columns = 0;
-    for (const ViewTask& task : tasks) {
-      const augment::Axis& axis = task.columns.axis;
-      const int columns = std::min(plan.width + 2 * task.blur_radius, side);
-      const auto scale = static_cast<double>(task.columns.scale);
-      // Starts are rounded down: their distance is that of the centres, or one more; another one
-      // for the rounding of the centres themselves.
-      const int span = static_cast<int>((columns - 1) * scale) + 2 + task.columns.taps;
-      plan.source_columns = std::max(plan.source_columns, std::min(span, axis.in));
-    }
-    bytes = static_cast<std::size_t>(TileMemory(plan).words) * sizeof(float);
+    try_window(kFewestColumns);
     if (bytes <= shared_bytes_limit / 2 || plan.width <= kNarrowestTile) break;
+  }
+  for (int columns = kFewestColumns / 2; bytes > shared_bytes_limit && columns > 0; columns /= 2) {
+    try_window(columns);
   }
   if (bytes > shared_bytes_limit) {
     int longest = 0;
-    for (const ViewTask& task : tasks) longest = std::max(longest, task.columns.axis.in);
+    for (const ViewTask& task : tasks) {
+      longest = std::max({longest, task.rows.axis.in, task.columns.axis.in});
+    }
     refuse(
-        "views of {} pixels from {} columns of a stored image need {} bytes of the device's shared "
-        "memory, which has {}; store smaller images (pack --resize-short)",
+        "views of {} pixels from {} rows or columns of a stored image need {} bytes of the "
+        "device's shared memory, which has {}; store smaller images (pack --resize-short)",
         side, longest, bytes, shared_bytes_limit);
   }
   return plan;
@@ -220,8 +270,8 @@ RenderSettings render_settings(const AugmentationConfig& config) {
   RenderSettings settings{.bicubic = config.interpolation == Interpolation::bicubic,
                           .additive_brightness = config.additive_brightness};
   for (std::size_t c = 0; c < 3 && config.mean; ++c) {
-    settings.mean[c] = (*config.mean)[c];
-    settings.inverse_std[c] = 1.0F / (*config.std)[c];
+    settings.scale[c] = 1.0F / (*config.std)[c];
+    settings.offset[c] = -(*config.mean)[c] * settings.scale[c];
   }
   return settings;
 }

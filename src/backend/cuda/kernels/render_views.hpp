@@ -13,10 +13,14 @@
 
 namespace simclr::cuda {
 
-/// Rows that a block makes at once: eight warps, two neighbours each.
 inline constexpr int kRenderWarps = 8;
-inline constexpr int kRowsAtOnce = 2 * kRenderWarps;
-/// Adjacent outputs of the blur that a thread sums up.
+/// Neighbouring rows that a warp makes at once, each lane a column of them.
+inline constexpr int kGroupRows = 4;
+/// Rows that a block makes before it blurs them.
+inline constexpr int kRowsAtOnce = 4 * kGroupRows;
+/// Rows whose filters are in shared memory at once.
+inline constexpr int kFilterRows = 64;
+/// Adjacent rows, and adjacent values of them, that a thread of the blur's vertical pass sums up.
 inline constexpr int kBlurOutputs = 4;
 /// Bytes after (and up to three before) stored pixels that kernels may read.
 inline constexpr std::size_t kPixelPadding = 16;
@@ -49,11 +53,11 @@ ViewTask make_view_task(const AugmentationConfig& config, const std::uint8_t* pi
 struct TilePlan {
   int side = 0;
   int tiles = 1;
-  int width = 0;           ///< of a tile, a multiple of kBlurOutputs; the last one may be narrower
-  int radius = 0;          ///< largest of any view
-  int row_span = 1;        ///< most source rows that two rows are made from
-  int column_taps = 1;     ///< most of any view
-  int source_columns = 0;  ///< most that a tile needs, of the stored image
+  int width = 0;        ///< of a tile, a multiple of kBlurOutputs; the last one may be narrower
+  int radius = 0;       ///< largest of any view
+  int row_span = 1;     ///< most source rows that kGroupRows rows are made from
+  int column_taps = 1;  ///< most of any view
+  int window = 32;      ///< source columns that a warp has in shared memory
 
   /// Columns of the view that a tile looks at.
   [[nodiscard]] SIMCLR_HD int columns() const { return width + 2 * radius; }
@@ -66,8 +70,8 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
 struct RenderSettings {
   bool bicubic = true;
   bool additive_brightness = false;
-  float mean[3] = {0, 0, 0};
-  float inverse_std[3] = {1, 1, 1};
+  float scale[3] = {1, 1, 1};  ///< of the channels, and what is then added: normalises
+  float offset[3] = {0, 0, 0};
 };
 RenderSettings render_settings(const AugmentationConfig& config);
 

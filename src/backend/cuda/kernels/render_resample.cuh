@@ -1,0 +1,131 @@
+#pragma once
+// Pixels of a view from stored ones. Resampling is separable: for a unit of four rows and up to 32
+// columns, a warp resamples vertically what these need of the stored image, from bytes into its
+// window of shared memory, a lane a source column; then horizontally, a lane a column of the view.
+// In the window, the four rows of a value are one vector: an access serves all of them.
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "render_tile.cuh"
+#include "simclr/augment/pixels.hpp"
+
+namespace simclr::cuda {
+
+static_assert(kGroupRows == 4, "the rows of a value are a float4");
+
+/// A column of kGroupRows rows.
+struct Pixels {
+  Rgb<float> row[kGroupRows];
+};
+
+/// What a warp makes at once: kGroupRows rows from `row` on, of which the filters are those from
+/// `filter_row` on, and `columns` columns from column tile.first + begin on.
+struct Unit {
+  int row, filter_row;
+  int begin, columns;
+};
+
+/// Calls make(unit) for the warp's units of rows [y, end). y: a multiple of kGroupRows; the filters
+/// are those of prepare_rows(tile, filters_from, ...).
+template <class Make>
+__device__ __forceinline__ void for_units(const Tile& tile, int filters_from, int y, int end,
+                                          Make&& make) {
+  const int columns = tile.end - tile.first;
+  int begin = static_cast<int>(threadIdx.x) / kWarp * tile.chunk;
+  for (int row = y;; begin += kRenderWarps * tile.chunk) {
+    for (; begin >= columns; begin -= ceil_div(columns, tile.chunk) * tile.chunk) row += kGroupRows;
+    if (row >= end) break;
+    const int left = columns - begin;
+    make(Unit{.row = row,
+              .filter_row = row - filters_from,
+              .begin = begin,
+              .columns = left < tile.chunk ? left : tile.chunk});
+  }
+}
+
+__device__ __forceinline__ int lane_of_warp() { return static_cast<int>(threadIdx.x) % kWarp; }
+/// The warp's part of shared memory.
+__device__ __forceinline__ float* window_of_warp(const Tile& tile) {
+  return tile.memory + tile.at.window +
+         static_cast<int>(threadIdx.x) / kWarp * tile.at.window_pitch;
+}
+
+__device__ __forceinline__ void add_scaled(float4& sum, float factor, const float4& values) {
+  sum.x += factor * values.x;
+  sum.y += factor * values.y;
+  sum.z += factor * values.z;
+  sum.w += factor * values.w;
+}
+__device__ __forceinline__ void divide(float4& values, float by) {
+  values = {values.x / by, values.y / by, values.z / by, values.w / by};
+}
+
+/// `columns` source columns from first_column on, values in [0, 1] (bicubic overshoots). weights:
+/// (rows.count), of each of the unit's rows.
+__device__ __forceinline__ void resample_vertically(const Tile& tile, const SourceRows& rows,
+                                                    const float4* weights, int first_column,
+                                                    int columns, Rgb<float4>* window) {
+  const ViewTask& task = tile.task;
+  const std::int32_t row_bytes = task.row_bytes;
+  const std::uint8_t* source =
+      task.pixels + std::int64_t{rows.first} * row_bytes + std::int64_t{3} * first_column;
+  for (int column = lane_of_warp(); column < columns; column += kWarp) {
+    const std::uint8_t* from = source + std::int64_t{3} * column;
+    Rgb<float4> sum = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
+#pragma unroll 4
+    for (int t = 0; t < rows.count; ++t, from += row_bytes) {
+      const float4 weight = weights[t];
+      add_scaled(sum.r, static_cast<float>(std::uint32_t{__ldg(from)}), weight);
+      add_scaled(sum.g, static_cast<float>(std::uint32_t{__ldg(from + 1)}), weight);
+      add_scaled(sum.b, static_cast<float>(std::uint32_t{__ldg(from + 2)}), weight);
+    }
+    if (!task.resample) {  // the bytes themselves, to be divided as the host does
+      divide(sum.r, 255.0F);
+      divide(sum.g, 255.0F);
+      divide(sum.b, 255.0F);
+    }
+    window[column] = sum;
+  }
+}
+
+/// Column k of the tile, clamped to [0, 1]. window: source columns from first_column on.
+__device__ __forceinline__ Pixels resample_horizontally(const Tile& tile, int k, int first_column,
+                                                        const Rgb<float4>* window) {
+  const int columns = tile.end - tile.first;
+  const int taps = tile.task.columns.taps;
+  const Rgb<float4>* from = window + tile.as<std::int32_t>(tile.at.column_start)[k] - first_column;
+  const float* weight = tile.memory + tile.at.column_weight + k;
+  Rgb<float4> sum = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
+#pragma unroll 4
+  for (int t = 0; t < taps; ++t, ++from, weight += columns) {
+    add_scaled(sum.r, *weight, from->r);
+    add_scaled(sum.g, *weight, from->g);
+    add_scaled(sum.b, *weight, from->b);
+  }
+  const auto pixel = [](float r, float g, float b) { return clamp01(Rgb<float>{r, g, b}); };
+  return {{pixel(sum.r.x, sum.g.x, sum.b.x), pixel(sum.r.y, sum.g.y, sum.b.y),
+           pixel(sum.r.z, sum.g.z, sum.b.z), pixel(sum.r.w, sum.g.w, sum.b.w)}};
+}
+
+/// The lane's column of a unit, where it has one. By one warp, which works alone: the block's
+/// barriers are not its concern. A barrier of the warp must follow before the window is written.
+__device__ __forceinline__ Pixels make_pixels(const Tile& tile, const Unit& unit) {
+  auto* window = reinterpret_cast<Rgb<float4>*>(window_of_warp(tile));
+  const auto* starts = tile.as<std::int32_t>(tile.at.column_start) + unit.begin;
+  const int one = starts[0];
+  const int other = starts[unit.columns - 1];
+  const int first_column = one < other ? one : other;
+  const int source_columns = (one < other ? other : one) + tile.task.columns.taps - first_column;
+  const int group = unit.filter_row / kGroupRows;
+  const float4* weights = tile.as<float4>(tile.at.row_weight) + group * tile.plan.row_span;
+  resample_vertically(tile, tile.as<SourceRows>(tile.at.row_source)[group], weights, first_column,
+                      source_columns, window);
+  __syncwarp();
+  const int lane = lane_of_warp();
+  if (lane >= unit.columns) return {};
+  return resample_horizontally(tile, unit.begin + lane, first_column, window);
+}
+
+}  // namespace simclr::cuda
