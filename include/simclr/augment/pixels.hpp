@@ -12,7 +12,7 @@ struct Rgb {
   T r, g, b;
 };
 
-// In kernels the next four are an instruction each, or part of the one before.
+// In kernels the next five are an instruction each, or part of the one before.
 template <class T>
 SIMCLR_HD_INLINE T smaller(T a, T b) {
 #ifdef __CUDA_ARCH__
@@ -37,18 +37,24 @@ SIMCLR_HD_INLINE T clamp01(T x) {
   return smaller(larger(x, T{}), T{} + 1.0F);
 #endif
 }
-/// 1 / x, to two units in the last place.
+/// 1 / x of a normal number, to a unit in the last place.
 template <class T>
 SIMCLR_HD_INLINE T reciprocal(T x) {
 #ifdef __CUDA_ARCH__
-  return __fdividef(1.0F, x);
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
 #else
   return 1.0F / x;
 #endif
 }
 template <class T>
 SIMCLR_HD_INLINE T absolute(T x) {
+#ifdef __CUDA_ARCH__
+  return fabsf(x);
+#else
   return larger(x, -x);
+#endif
 }
 template <class T>
 SIMCLR_HD_INLINE Rgb<T> clamp01(Rgb<T> p) {
@@ -86,27 +92,37 @@ SIMCLR_HD_INLINE Rgb<T> adjust_saturation(Rgb<T> p, float factor) {
   return blend(p, luma(p), factor);
 }
 
+/// `largest` is the largest of p's channels: chooses by which of them it is.
+template <class T>
+SIMCLR_HD_INLINE T by_largest(Rgb<T> p, T largest, T if_red, T if_green, T if_blue) {
+  return largest == p.r ? if_red : (largest == p.g ? if_green : if_blue);
+}
+
 /// Turns the hue by `shift` of a full circle, -0.5 <= shift <= 0.5. Equal to the way through HSV,
-/// but chroma and value stay as they are, so that only the angle (in sixths of the circle) is
-/// computed: channel = value - chroma * (1 - membership of the channel in the angle's sectors).
+/// but chroma and the least channel stay as they are, so that only the angle (in sixths of the
+/// circle, from red on) is computed: channel = least + chroma * membership of the channel in the
+/// angle's sectors.
 template <class T>
 SIMCLR_HD_INLINE Rgb<T> adjust_hue(Rgb<T> p, float shift) {
   const T zero{};
-  const T value = larger(larger(p.r, p.g), p.b);
-  const T chroma = value - smaller(smaller(p.r, p.g), p.b);
+  const T largest = larger(larger(p.r, p.g), p.b);
+  const T least = smaller(smaller(p.r, p.g), p.b);
+  const T chroma = largest - least;
   // Gray has no angle: any will do.
-  const T inverse = reciprocal(chroma > 0.0F ? chroma : zero + 1.0F);
-  const T red = (p.g - p.b) * inverse;
-  const T green = (p.b - p.r) * inverse + 2.0F;
-  const T blue = (p.r - p.g) * inverse + 4.0F;
-  T angle = (value == p.r ? red : (value == p.g ? green : blue)) + 6.0F * shift;
-  angle = angle < 0.0F ? angle + 6.0F : angle;
-  angle = angle >= 6.0F ? angle - 6.0F : angle;
-  const T in_red = clamp01(absolute(angle - 3.0F) - 1.0F);
-  const T in_green = clamp01(2.0F - absolute(angle - 2.0F));
-  const T in_blue = clamp01(2.0F - absolute(angle - 4.0F));
-  return {value - chroma * (1.0F - in_red), value - chroma * (1.0F - in_green),
-          value - chroma * (1.0F - in_blue)};
+  constexpr float kNoChroma = 1e-30F;
+  const T inverse = reciprocal(larger(chroma, zero + kNoChroma));
+  const T difference =
+      by_largest(p, largest, p.g, p.b, p.r) - by_largest(p, largest, p.b, p.r, p.g);
+  const T start = by_largest(p, largest, zero, zero + 2.0F, zero + 4.0F) + 6.0F * shift;
+  const T turned = difference * inverse + start;
+  // Into [-3, 3]: adding and subtracting 1.5 * 2^23 rounds to a whole number of circles.
+  constexpr float kRounder = 12582912.0F;
+  const T circles = (turned * (1.0F / 6.0F) + kRounder) - kRounder;
+  const T angle = turned - 6.0F * circles;
+  const T in_red = clamp01(2.0F - absolute(angle));
+  const T in_green = clamp01(absolute(angle + 1.0F) - 1.0F);
+  const T in_blue = clamp01(absolute(angle - 1.0F) - 1.0F);
+  return {least + chroma * in_red, least + chroma * in_green, least + chroma * in_blue};
 }
 
 /// Cubic convolution kernel (Keys) with a = -0.5, support 2: antialiased bicubic.

@@ -58,13 +58,29 @@ __device__ __forceinline__ void add_scaled(float4& sum, float factor, const floa
   sum.z += factor * values.z;
   sum.w += factor * values.w;
 }
-__device__ __forceinline__ void divide(float4& values, float by) {
-  values = {values.x / by, values.y / by, values.z / by, values.w / by};
+/// Bytes as the host has them: float(byte) / 255. The quotient's error, added, makes it exact.
+__device__ __forceinline__ float divided_by_255(float byte) {
+  constexpr float kInverse = 1.0F / 255.0F;
+  const float quotient = byte * kInverse;
+  return __fmaf_rn(__fmaf_rn(-255.0F, quotient, byte), kInverse, quotient);
+}
+__device__ __forceinline__ float4 divided_by_255(const float4& bytes) {
+  return {divided_by_255(bytes.x), divided_by_255(bytes.y), divided_by_255(bytes.z),
+          divided_by_255(bytes.w)};
+}
+__device__ __forceinline__ void add_source(Rgb<float4>& sum, const Rgb<std::uint8_t>& source,
+                                           const float4& weights) {
+  add_scaled(sum.r, static_cast<float>(std::uint32_t{source.r}), weights);
+  add_scaled(sum.g, static_cast<float>(std::uint32_t{source.g}), weights);
+  add_scaled(sum.b, static_cast<float>(std::uint32_t{source.b}), weights);
+}
+__device__ __forceinline__ Rgb<std::uint8_t> load_source(const std::uint8_t* from) {
+  return {__ldg(from), __ldg(from + 1), __ldg(from + 2)};
 }
 
 /// `columns` source columns from first_column on, values in [0, 1] (bicubic overshoots). weights:
-/// (rows.count), of each of the unit's rows.
-__device__ __forceinline__ void resample_vertically(const Tile& tile, const SourceRows& rows,
+/// (rows.count), of each of the unit's rows; then a zero where count is odd.
+__device__ __forceinline__ void resample_vertically(const Tile& tile, SourceRows rows,
                                                     const float4* weights, int first_column,
                                                     int columns, Rgb<float4>* window) {
   const ViewTask& task = tile.task;
@@ -74,19 +90,18 @@ __device__ __forceinline__ void resample_vertically(const Tile& tile, const Sour
   for (int column = lane_of_warp(); column < columns; column += kWarp) {
     const std::uint8_t* from = source + std::int64_t{3} * column;
     Rgb<float4> sum = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
-#pragma unroll 4
-    for (int t = 0; t < rows.count; ++t, from += row_bytes) {
-      const float4 weight = weights[t];
-      add_scaled(sum.r, static_cast<float>(std::uint32_t{__ldg(from)}), weight);
-      add_scaled(sum.g, static_cast<float>(std::uint32_t{__ldg(from + 1)}), weight);
-      add_scaled(sum.b, static_cast<float>(std::uint32_t{__ldg(from + 2)}), weight);
+#pragma unroll 2
+    for (int t = 0; t < rows.count; t += 2, from += std::int64_t{2} * row_bytes) {
+      // By twos, so that loads of several rows are under way at once; the row past the last one is
+      // that one again.
+      const Rgb<std::uint8_t> even = load_source(from);
+      const Rgb<std::uint8_t> odd = load_source(from + (t + 1 < rows.count ? row_bytes : 0));
+      add_source(sum, even, weights[t]);
+      add_source(sum, odd, weights[t + 1]);
     }
-    if (!task.resample) {  // the bytes themselves, to be divided as the host does
-      divide(sum.r, 255.0F);
-      divide(sum.g, 255.0F);
-      divide(sum.b, 255.0F);
-    }
-    window[column] = sum;
+    window[column] = task.resample ? sum
+                                   : Rgb<float4>{divided_by_255(sum.r), divided_by_255(sum.g),
+                                                 divided_by_255(sum.b)};
   }
 }
 

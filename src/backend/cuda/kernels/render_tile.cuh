@@ -133,7 +133,8 @@ __device__ inline void prepare_columns(Tile& tile, bool bicubic) {
 }
 
 /// The taps of kFilterRows rows from row y on; those past the view's last row are its again. All
-/// threads call it, some neighbours for each row; begins and ends with a barrier.
+/// threads call it, some neighbours for each row; begins and ends with a barrier. A group's weights
+/// end with a zero where their count is odd.
 __device__ inline void prepare_rows(const Tile& tile, int y, bool bicubic) {
   constexpr int kNeighbours = kRenderThreads / kFilterRows;
   const TaskAxis axis = tile.task.rows;
@@ -150,12 +151,13 @@ __device__ inline void prepare_rows(const Tile& tile, int y, bool bicubic) {
   const int first = first_of(output_of(group * kGroupRows));
   const int shift = first_of(output_of(row)) - first;
   const int count = first_of(output_of(group * kGroupRows + kGroupRows - 1)) - first + axis.taps;
+  const int even_count = count + count % 2;
   const int part = static_cast<int>(threadIdx.x) % kNeighbours;
   float* weights =
       tile.memory + tile.at.row_weight + group * tile.plan.row_span * kGroupRows + row % kGroupRows;
   __syncthreads();  // the rows before have been made
   float sum = 0;
-  for (int t = part; t < count; t += kNeighbours) {
+  for (int t = part; t < even_count; t += kNeighbours) {
     float weight = 0;
     if (shift <= t && t < shift + axis.taps) {
       weight = resample ? weight_of(axis, bicubic, first + t, center) : 1.0F;

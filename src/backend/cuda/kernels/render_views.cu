@@ -230,7 +230,7 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
   TilePlan plan{.side = side};
   for (const ViewTask& task : tasks) {
     plan.radius = std::max(plan.radius, task.blur_radius);
-    plan.row_span = std::max(plan.row_span, most_sources(task.rows, kGroupRows));
+    plan.row_span = std::max(plan.row_span, ceil_div(most_sources(task.rows, kGroupRows), 2) * 2);
     plan.column_taps = std::max(plan.column_taps, task.columns.taps);
   }
   std::size_t bytes = 0;
