@@ -32,16 +32,21 @@ struct Unit {
 template <class Make>
 __device__ __forceinline__ void for_units(const Tile& tile, int filters_from, int y, int end,
                                           Make&& make) {
+  const UnitOrder& order = tile.order;
   const int columns = tile.end - tile.first;
-  int begin = static_cast<int>(threadIdx.x) / kWarp * tile.chunk;
-  for (int row = y;; begin += kRenderWarps * tile.chunk) {
-    for (; begin >= columns; begin -= ceil_div(columns, tile.chunk) * tile.chunk) row += kGroupRows;
-    if (row >= end) break;
+  int chunk = order.first_chunk;
+  for (int row = y + order.first_row; row < end; row += order.row_step) {
+    const int begin = chunk * order.chunk;
     const int left = columns - begin;
     make(Unit{.row = row,
               .filter_row = row - filters_from,
               .begin = begin,
-              .columns = left < tile.chunk ? left : tile.chunk});
+              .columns = left < order.chunk ? left : order.chunk});
+    chunk += order.chunk_step;
+    if (chunk >= order.chunks) {
+      chunk -= order.chunks;
+      row += kGroupRows;
+    }
   }
 }
 
@@ -68,40 +73,56 @@ __device__ __forceinline__ float4 divided_by_255(const float4& bytes) {
   return {divided_by_255(bytes.x), divided_by_255(bytes.y), divided_by_255(bytes.z),
           divided_by_255(bytes.w)};
 }
-__device__ __forceinline__ void add_source(Rgb<float4>& sum, const Rgb<std::uint8_t>& source,
-                                           const float4& weights) {
-  add_scaled(sum.r, static_cast<float>(std::uint32_t{source.r}), weights);
-  add_scaled(sum.g, static_cast<float>(std::uint32_t{source.g}), weights);
-  add_scaled(sum.b, static_cast<float>(std::uint32_t{source.b}), weights);
-}
-__device__ __forceinline__ Rgb<std::uint8_t> load_source(const std::uint8_t* from) {
-  return {__ldg(from), __ldg(from + 1), __ldg(from + 2)};
+/// The next kRows rows of a source column. Their loads are under way at once.
+template <int kRows>
+__device__ __forceinline__ void add_sources(Rgb<float4>& sum, const std::uint8_t*& from,
+                                            std::int32_t row_bytes, const float4*& weights) {
+  Rgb<std::uint8_t> source[kRows];
+#pragma unroll
+  for (Rgb<std::uint8_t>& row : source) {
+    row = {__ldg(from), __ldg(from + 1), __ldg(from + 2)};
+    from += row_bytes;
+  }
+#pragma unroll
+  for (const Rgb<std::uint8_t>& row : source) {
+    add_scaled(sum.r, static_cast<float>(std::uint32_t{row.r}), *weights);
+    add_scaled(sum.g, static_cast<float>(std::uint32_t{row.g}), *weights);
+    add_scaled(sum.b, static_cast<float>(std::uint32_t{row.b}), *weights);
+    ++weights;
+  }
 }
 
 /// `columns` source columns from first_column on, values in [0, 1] (bicubic overshoots). weights:
-/// (rows.count), of each of the unit's rows; then a zero where count is odd.
+/// (rows.count), of each of the unit's rows.
 __device__ __forceinline__ void resample_vertically(const Tile& tile, SourceRows rows,
                                                     const float4* weights, int first_column,
                                                     int columns, Rgb<float4>* window) {
-  const ViewTask& task = tile.task;
-  const std::int32_t row_bytes = task.row_bytes;
-  const std::uint8_t* source =
-      task.pixels + std::int64_t{rows.first} * row_bytes + std::int64_t{3} * first_column;
+  const std::int32_t row_bytes = tile.task.row_bytes;
+  const std::uint8_t* first = tile.task.pixels + std::int64_t{rows.first} * row_bytes;
   for (int column = lane_of_warp(); column < columns; column += kWarp) {
-    const std::uint8_t* from = source + std::int64_t{3} * column;
+    const std::uint8_t* from = first + 3 * (first_column + column);
+    const float4* weight = weights;
     Rgb<float4> sum = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
-#pragma unroll 2
-    for (int t = 0; t < rows.count; t += 2, from += std::int64_t{2} * row_bytes) {
-      // By twos, so that loads of several rows are under way at once; the row past the last one is
-      // that one again.
-      const Rgb<std::uint8_t> even = load_source(from);
-      const Rgb<std::uint8_t> odd = load_source(from + (t + 1 < rows.count ? row_bytes : 0));
-      add_source(sum, even, weights[t]);
-      add_source(sum, odd, weights[t + 1]);
-    }
-    window[column] = task.resample ? sum
-                                   : Rgb<float4>{divided_by_255(sum.r), divided_by_255(sum.g),
-                                                 divided_by_255(sum.b)};
+    int left = rows.count;
+#pragma unroll 1
+    for (; left >= 4; left -= 4) add_sources<4>(sum, from, row_bytes, weight);
+    if (left >= 2) add_sources<2>(sum, from, row_bytes, weight);
+    if (left % 2 != 0) add_sources<1>(sum, from, row_bytes, weight);
+    window[column] = tile.task.resample ? sum
+                                        : Rgb<float4>{divided_by_255(sum.r), divided_by_255(sum.g),
+                                                      divided_by_255(sum.b)};
+  }
+}
+
+/// The next kTaps taps of a column, whose weights lie `columns` apart.
+template <int kTaps>
+__device__ __forceinline__ void add_taps(Rgb<float4>& sum, const Rgb<float4>*& from,
+                                         const float*& weight, int columns) {
+#pragma unroll
+  for (int t = 0; t < kTaps; ++t, ++from, weight += columns) {
+    add_scaled(sum.r, *weight, from->r);
+    add_scaled(sum.g, *weight, from->g);
+    add_scaled(sum.b, *weight, from->b);
   }
 }
 
@@ -109,22 +130,20 @@ __device__ __forceinline__ void resample_vertically(const Tile& tile, SourceRows
 __device__ __forceinline__ Pixels resample_horizontally(const Tile& tile, int k, int first_column,
                                                         const Rgb<float4>* window) {
   const int columns = tile.end - tile.first;
-  const int taps = tile.task.columns.taps;
   const Rgb<float4>* from = window + tile.as<std::int32_t>(tile.at.column_start)[k] - first_column;
   const float* weight = tile.memory + tile.at.column_weight + k;
   Rgb<float4> sum = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
-#pragma unroll 4
-  for (int t = 0; t < taps; ++t, ++from, weight += columns) {
-    add_scaled(sum.r, *weight, from->r);
-    add_scaled(sum.g, *weight, from->g);
-    add_scaled(sum.b, *weight, from->b);
-  }
+  int left = tile.task.columns.taps;
+#pragma unroll 1
+  for (; left >= 4; left -= 4) add_taps<4>(sum, from, weight, columns);
+#pragma unroll 1
+  for (; left > 0; --left) add_taps<1>(sum, from, weight, columns);
   const auto pixel = [](float r, float g, float b) { return clamp01(Rgb<float>{r, g, b}); };
   return {{pixel(sum.r.x, sum.g.x, sum.b.x), pixel(sum.r.y, sum.g.y, sum.b.y),
            pixel(sum.r.z, sum.g.z, sum.b.z), pixel(sum.r.w, sum.g.w, sum.b.w)}};
 }
 
-/// The lane's column of a unit, where it has one. By one warp, which works alone: the block's
+/// The lane's column of a unit, or its last one again. By one warp, which works alone: the block's
 /// barriers are not its concern. A barrier of the warp must follow before the window is written.
 __device__ __forceinline__ Pixels make_pixels(const Tile& tile, const Unit& unit) {
   auto* window = reinterpret_cast<Rgb<float4>*>(window_of_warp(tile));
@@ -139,8 +158,8 @@ __device__ __forceinline__ Pixels make_pixels(const Tile& tile, const Unit& unit
                       source_columns, window);
   __syncwarp();
   const int lane = lane_of_warp();
-  if (lane >= unit.columns) return {};
-  return resample_horizontally(tile, unit.begin + lane, first_column, window);
+  const int column = lane < unit.columns ? lane : unit.columns - 1;
+  return resample_horizontally(tile, unit.begin + column, first_column, window);
 }
 
 }  // namespace simclr::cuda

@@ -57,6 +57,15 @@ struct TileMemory {
   __host__ __device__ static int round_up(int words) { return (words + 3) / 4 * 4; }
 };
 
+/// How warps share out the units of rows and columns that they make at once: unit by unit from left
+/// to right, group of rows by group of rows, each warp every kRenderWarps-th.
+struct UnitOrder {
+  int chunk = 0;                       ///< columns of a unit
+  int chunks = 0;                      ///< units of a group of rows
+  int first_chunk = 0, first_row = 0;  ///< this warp's
+  int chunk_step = 0, row_step = 0;
+};
+
 /// What every thread of a block knows of its tile.
 struct Tile {
   const ViewTask& task;
@@ -64,7 +73,7 @@ struct Tile {
   const TileMemory& at;
   float* memory;
   int first = 0, end = 0;  ///< columns of the view that are made here
-  int chunk = 0;           ///< of them, how many a warp makes at once
+  UnitOrder order;
 
   template <class T>
   [[nodiscard]] __device__ T* as(int offset) const {
@@ -94,12 +103,20 @@ __device__ __forceinline__ float weight_of(const TaskAxis& axis, bool bicubic, i
   return bicubic ? cubic_filter(distance) : triangle_filter(distance);
 }
 
-/// How many of `columns` columns a warp makes at once: what its window serves (plan_tiles says why
-/// two are left), in chunks of about one size.
-__device__ inline int columns_at_once(const TaskAxis& axis, int window, int columns) {
+/// A warp makes at once as many of `columns` columns as its window serves (plan_tiles says why two
+/// are left), in chunks of about one size.
+__device__ inline UnitOrder unit_order(const TaskAxis& axis, int window, int columns) {
   const int span = window - axis.taps - 2;
   const int most = 1 + static_cast<int>(static_cast<float>(span) / axis.scale);
-  return ceil_div(columns, ceil_div(columns, most < kWarp ? most : kWarp));
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  UnitOrder order;
+  order.chunk = ceil_div(columns, ceil_div(columns, most < kWarp ? most : kWarp));
+  order.chunks = ceil_div(columns, order.chunk);
+  order.first_chunk = warp % order.chunks;
+  order.first_row = warp / order.chunks * kGroupRows;
+  order.chunk_step = kRenderWarps % order.chunks;
+  order.row_step = kRenderWarps / order.chunks * kGroupRows;
+  return order;
 }
 
 /// The taps of the tile's columns. All threads call it; a barrier must follow.
@@ -107,7 +124,7 @@ __device__ inline void prepare_columns(Tile& tile, bool bicubic) {
   const TaskAxis axis = tile.task.columns;
   const int taps = axis.taps;
   const int columns = tile.end - tile.first;
-  tile.chunk = columns_at_once(axis, tile.plan.window, columns);
+  tile.order = unit_order(axis, tile.plan.window, columns);
   auto* starts = tile.as<std::int32_t>(tile.at.column_start);
   auto* weights = tile.as<float>(tile.at.column_weight);
   for (int k = static_cast<int>(threadIdx.x); k < columns; k += kRenderThreads) {
@@ -133,8 +150,7 @@ __device__ inline void prepare_columns(Tile& tile, bool bicubic) {
 }
 
 /// The taps of kFilterRows rows from row y on; those past the view's last row are its again. All
-/// threads call it, some neighbours for each row; begins and ends with a barrier. A group's weights
-/// end with a zero where their count is odd.
+/// threads call it, some neighbours for each row; begins and ends with a barrier.
 __device__ inline void prepare_rows(const Tile& tile, int y, bool bicubic) {
   constexpr int kNeighbours = kRenderThreads / kFilterRows;
   const TaskAxis axis = tile.task.rows;
@@ -151,13 +167,12 @@ __device__ inline void prepare_rows(const Tile& tile, int y, bool bicubic) {
   const int first = first_of(output_of(group * kGroupRows));
   const int shift = first_of(output_of(row)) - first;
   const int count = first_of(output_of(group * kGroupRows + kGroupRows - 1)) - first + axis.taps;
-  const int even_count = count + count % 2;
   const int part = static_cast<int>(threadIdx.x) % kNeighbours;
   float* weights =
       tile.memory + tile.at.row_weight + group * tile.plan.row_span * kGroupRows + row % kGroupRows;
   __syncthreads();  // the rows before have been made
   float sum = 0;
-  for (int t = part; t < even_count; t += kNeighbours) {
+  for (int t = part; t < count; t += kNeighbours) {
     float weight = 0;
     if (shift <= t && t < shift + axis.taps) {
       weight = resample ? weight_of(axis, bicubic, first + t, center) : 1.0F;

@@ -29,12 +29,12 @@ __device__ std::int64_t sum_luma(const Tile& tile, const ColorOps& colors, bool 
     prepare_rows(tile, y, bicubic);
     for_units(tile, y, y, y + kFilterRows < side ? y + kFilterRows : side, [&](const Unit& unit) {
       const Pixels pixels = colors.before_contrast(make_pixels(tile, unit));
-      if (lane_of_warp() < unit.columns) {
+      int column = 0;
 #pragma unroll
-        for (int i = 0; i < kGroupRows; ++i) {
-          if (unit.row + i < side) sum += whole_luma(pixels.row[i]);
-        }
+      for (int i = 0; i < kGroupRows; ++i) {
+        if (unit.row + i < side) column += whole_luma(pixels.row[i]);
       }
+      if (lane_of_warp() < unit.columns) sum += column;
       __syncwarp();
     });
   }
@@ -230,7 +230,7 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
   TilePlan plan{.side = side};
   for (const ViewTask& task : tasks) {
     plan.radius = std::max(plan.radius, task.blur_radius);
-    plan.row_span = std::max(plan.row_span, ceil_div(most_sources(task.rows, kGroupRows), 2) * 2);
+    plan.row_span = std::max(plan.row_span, most_sources(task.rows, kGroupRows));
     plan.column_taps = std::max(plan.column_taps, task.columns.taps);
   }
   std::size_t bytes = 0;
