@@ -59,10 +59,10 @@ __device__ inline void blur_rows(const Tile& tile, int y, int radius, int width)
   const auto* weights = tile.as<float2>(tile.at.blur_weight);
   const int pairs = ceil_div(width, 2);
   const int rows = tile.plan.side - y < kRowsAtOnce ? tile.plan.side - y : kRowsAtOnce;
-  for (int unit = static_cast<int>(threadIdx.x); unit < ceil_div(rows, kGroupRows) * pairs;
-       unit += kRenderThreads) {
-    const int group = unit / pairs;
-    const int pair = unit % pairs;
+  for (Turn turn(pairs, static_cast<int>(threadIdx.x), kRenderThreads);
+       turn.group * kGroupRows < rows; turn.next()) {
+    const int group = turn.group;
+    const int pair = turn.item;
     const float4* from = tile.as<float4>(tile.at.plain + group * tile.at.plain_pitch) +
                          TileMemory::plain_vector(2 * pair);
     float4 left[3] = {};
@@ -146,10 +146,10 @@ __device__ inline void write_rows(const Tile& tile, const RowsOut& rows, int rad
   const int side = tile.plan.side;
   const int floats = 3 * width;
   const int quads = ceil_div(floats, 4);
-  for (int unit = static_cast<int>(threadIdx.x); unit < rows.groups * quads;
-       unit += kRenderThreads) {
-    const int group = unit / quads;
-    const int j = unit % quads * 4;
+  for (Turn turn(quads, static_cast<int>(threadIdx.x), kRenderThreads); turn.group < rows.groups;
+       turn.next()) {
+    const int group = turn.group;
+    const int j = turn.item * 4;
     float4 sums[kBlurOutputs] = {};
     blur_columns(tile.as<float4>(tile.at.blur_weight), tile.as<int4>(tile.at.ring_row) + group,
                  radius, tile.memory + tile.at.ring + j, sums);

@@ -18,30 +18,50 @@ __device__ __forceinline__ Pixels adjust_all(Pixels pixels, Adjust&& adjust) {
   return pixels;
 }
 
-/// A view's colour ops, in registers.
+/// A view's colour ops. What is to be done to a pixel is a list: four bits an op, the first one
+/// lowest, zeros behind the last one.
 struct ColorOps {
+  static constexpr unsigned kGray = 5;  ///< after the ops of the jitter, which are ColorOp + 1
+
   float brightness, contrast, saturation, hue;
-  unsigned order;  ///< a byte an op, the first one lowest
-  bool additive_brightness, jitter, gray;
+  bool additive_brightness;
+  unsigned all = 0;
+  unsigned before_contrast = 0;
 
   __device__ ColorOps(const ViewParameters& view, bool is_additive)
       : brightness(view.brightness),
         contrast(view.contrast),
         saturation(view.saturation),
         hue(view.hue),
-        order(0),
-        additive_brightness(is_additive),
-        jitter(view.jitter),
-        gray(view.gray) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) order |= static_cast<unsigned>(view.order[i]) << (8 * i);
+        additive_brightness(is_additive) {
+    int ops = 0;
+    for (; view.jitter && ops < 4; ++ops) {
+      if (view.order[ops] == ColorOp::contrast) before_contrast = all;
+      all |= (static_cast<unsigned>(view.order[ops]) + 1) << (4 * ops);
+    }
+    if (view.gray) all |= kGray << (4 * ops);
   }
 
-  [[nodiscard]] __device__ __forceinline__ ColorOp op(int position) const {
-    return static_cast<ColorOp>(order >> (8 * position) & 0xFFU);
+  [[nodiscard]] __device__ __forceinline__ Pixels apply(unsigned list, float mean_luma,
+                                                        Pixels p) const {
+#pragma unroll 1
+    for (; list != 0; list >>= 4) {
+      const unsigned op = list & 0xFU;
+      if (op == kGray) {
+        p = adjust_all(p, [](Rgb<float> pixel) {
+          const float gray = luma(pixel);
+          return Rgb<float>{gray, gray, gray};
+        });
+      } else {
+        p = adjust(static_cast<ColorOp>(op - 1), mean_luma, p);
+      }
+    }
+    return p;
   }
-  [[nodiscard]] __device__ __forceinline__ Pixels apply(ColorOp op, float mean_luma,
-                                                        const Pixels& p) const {
+
+ private:
+  [[nodiscard]] __device__ __forceinline__ Pixels adjust(ColorOp op, float mean_luma,
+                                                         const Pixels& p) const {
     switch (op) {
       case ColorOp::brightness:
         return adjust_all(p, [&](Rgb<float> pixel) {
@@ -56,25 +76,6 @@ struct ColorOps {
                           [&](Rgb<float> pixel) { return adjust_saturation(pixel, saturation); });
       case ColorOp::hue:
         return adjust_all(p, [&](Rgb<float> pixel) { return adjust_hue(pixel, hue); });
-    }
-    return p;
-  }
-  /// The ops that come before contrast.
-  [[nodiscard]] __device__ __forceinline__ Pixels before_contrast(Pixels p) const {
-#pragma unroll 1
-    for (int i = 0; i < 4 && op(i) != ColorOp::contrast; ++i) p = apply(op(i), 0, p);
-    return p;
-  }
-  [[nodiscard]] __device__ __forceinline__ Pixels all(float mean_luma, Pixels p) const {
-    if (jitter) {
-#pragma unroll 1
-      for (int i = 0; i < 4; ++i) p = apply(op(i), mean_luma, p);
-    }
-    if (gray) {
-      p = adjust_all(p, [](Rgb<float> pixel) {
-        const float gray_value = luma(pixel);
-        return Rgb<float>{gray_value, gray_value, gray_value};
-      });
     }
     return p;
   }

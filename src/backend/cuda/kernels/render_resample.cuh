@@ -32,21 +32,16 @@ struct Unit {
 template <class Make>
 __device__ __forceinline__ void for_units(const Tile& tile, int filters_from, int y, int end,
                                           Make&& make) {
-  const UnitOrder& order = tile.order;
   const int columns = tile.end - tile.first;
-  int chunk = order.first_chunk;
-  for (int row = y + order.first_row; row < end; row += order.row_step) {
-    const int begin = chunk * order.chunk;
+  Turn turn(ceil_div(columns, tile.chunk), static_cast<int>(threadIdx.x) / kWarp, kRenderWarps);
+  for (; y + turn.group * kGroupRows < end; turn.next()) {
+    const int row = y + turn.group * kGroupRows;
+    const int begin = turn.item * tile.chunk;
     const int left = columns - begin;
     make(Unit{.row = row,
               .filter_row = row - filters_from,
               .begin = begin,
-              .columns = left < order.chunk ? left : order.chunk});
-    chunk += order.chunk_step;
-    if (chunk >= order.chunks) {
-      chunk -= order.chunks;
-      row += kGroupRows;
-    }
+              .columns = left < tile.chunk ? left : tile.chunk});
   }
 }
 
@@ -94,11 +89,11 @@ __device__ __forceinline__ void add_sources(Rgb<float4>& sum, const std::uint8_t
 
 /// `columns` source columns from first_column on, values in [0, 1] (bicubic overshoots). weights:
 /// (rows.count), of each of the unit's rows.
-__device__ __forceinline__ void resample_vertically(const Tile& tile, SourceRows rows,
+__device__ __forceinline__ void resample_vertically(const Tile& tile, const SourceRows rows,
                                                     const float4* weights, int first_column,
                                                     int columns, Rgb<float4>* window) {
   const std::int32_t row_bytes = tile.task.row_bytes;
-  const std::uint8_t* first = tile.task.pixels + std::int64_t{rows.first} * row_bytes;
+  const std::uint8_t* first = tile.task.pixels + rows.first_byte;
   for (int column = lane_of_warp(); column < columns; column += kWarp) {
     const std::uint8_t* from = first + 3 * (first_column + column);
     const float4* weight = weights;
@@ -114,33 +109,38 @@ __device__ __forceinline__ void resample_vertically(const Tile& tile, SourceRows
   }
 }
 
-/// The next kTaps taps of a column, whose weights lie `columns` apart.
-template <int kTaps>
-__device__ __forceinline__ void add_taps(Rgb<float4>& sum, const Rgb<float4>*& from,
-                                         const float*& weight, int columns) {
-#pragma unroll
-  for (int t = 0; t < kTaps; ++t, ++from, weight += columns) {
-    add_scaled(sum.r, *weight, from->r);
-    add_scaled(sum.g, *weight, from->g);
-    add_scaled(sum.b, *weight, from->b);
-  }
+/// Adds the next tap of a column to `sum`; weights lie `columns` apart.
+__device__ __forceinline__ void add_tap(Rgb<float4>& sum, const Rgb<float4>*& from,
+                                        const float*& weight, int columns) {
+  add_scaled(sum.r, *weight, from->r);
+  add_scaled(sum.g, *weight, from->g);
+  add_scaled(sum.b, *weight, from->b);
+  ++from;
+  weight += columns;
+}
+__device__ __forceinline__ Pixels clamped(const Rgb<float4>& rows) {
+  const auto pixel = [](float r, float g, float b) { return clamp01(Rgb<float>{r, g, b}); };
+  return {{pixel(rows.r.x, rows.g.x, rows.b.x), pixel(rows.r.y, rows.g.y, rows.b.y),
+           pixel(rows.r.z, rows.g.z, rows.b.z), pixel(rows.r.w, rows.g.w, rows.b.w)}};
 }
 
 /// Column k of the tile, clamped to [0, 1]. window: source columns from first_column on.
 __device__ __forceinline__ Pixels resample_horizontally(const Tile& tile, int k, int first_column,
                                                         const Rgb<float4>* window) {
+  constexpr int kUsualTaps = 4;
   const int columns = tile.end - tile.first;
+  const int taps = tile.task.columns.taps;
   const Rgb<float4>* from = window + tile.as<std::int32_t>(tile.at.column_start)[k] - first_column;
   const float* weight = tile.memory + tile.at.column_weight + k;
   Rgb<float4> sum = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
-  int left = tile.task.columns.taps;
-#pragma unroll 1
-  for (; left >= 4; left -= 4) add_taps<4>(sum, from, weight, columns);
-#pragma unroll 1
-  for (; left > 0; --left) add_taps<1>(sum, from, weight, columns);
-  const auto pixel = [](float r, float g, float b) { return clamp01(Rgb<float>{r, g, b}); };
-  return {{pixel(sum.r.x, sum.g.x, sum.b.x), pixel(sum.r.y, sum.g.y, sum.b.y),
-           pixel(sum.r.z, sum.g.z, sum.b.z), pixel(sum.r.w, sum.g.w, sum.b.w)}};
+  if (taps == kUsualTaps) {
+#pragma unroll
+    for (int t = 0; t < kUsualTaps; ++t) add_tap(sum, from, weight, columns);
+    return clamped(sum);
+  }
+#pragma unroll 4
+  for (int t = 0; t < taps; ++t) add_tap(sum, from, weight, columns);
+  return clamped(sum);
 }
 
 /// The lane's column of a unit, or its last one again. By one warp, which works alone: the block's

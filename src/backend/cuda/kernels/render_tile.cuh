@@ -40,7 +40,7 @@ struct TileMemory {
     column_start = 0;
     column_weight = column_start + round_up(plan.columns());
     row_source = column_weight + round_up(plan.column_taps * plan.columns());
-    row_weight = row_source + round_up(2 * kGroups);
+    row_weight = row_source + 4 * kGroups;
     window = row_weight + kGroups * plan.row_span * kGroupRows;
     plain = window + kRenderWarps * window_pitch;
     ring = plain + (plan.radius > 0 ? kRowsAtOnce / kGroupRows * plain_pitch : 0);
@@ -57,13 +57,22 @@ struct TileMemory {
   __host__ __device__ static int round_up(int words) { return (words + 3) / 4 * 4; }
 };
 
-/// How warps share out the units of rows and columns that they make at once: unit by unit from left
-/// to right, group of rows by group of rows, each warp every kRenderWarps-th.
-struct UnitOrder {
-  int chunk = 0;                       ///< columns of a unit
-  int chunks = 0;                      ///< units of a group of rows
-  int first_chunk = 0, first_row = 0;  ///< this warp's
-  int chunk_step = 0, row_step = 0;
+/// Items (group, item) with `count` items a group, shared out to workers: in order, each worker
+/// takes every workers-th. Divides once, so that going on costs nothing.
+struct Turn {
+  int count, group, item, group_step, item_step;
+
+  __device__ Turn(int items_of_group, int worker, int workers)
+      : count(items_of_group),
+        group(worker / items_of_group),
+        item(worker % items_of_group),
+        group_step(workers / items_of_group),
+        item_step(workers % items_of_group) {}
+  __device__ __forceinline__ void next() {
+    const bool wraps = item + item_step >= count;
+    group += group_step + (wraps ? 1 : 0);
+    item += item_step - (wraps ? count : 0);
+  }
 };
 
 /// What every thread of a block knows of its tile.
@@ -73,7 +82,7 @@ struct Tile {
   const TileMemory& at;
   float* memory;
   int first = 0, end = 0;  ///< columns of the view that are made here
-  UnitOrder order;
+  int chunk = 0;           ///< of them, how many a warp makes at once
 
   template <class T>
   [[nodiscard]] __device__ T* as(int offset) const {
@@ -81,10 +90,23 @@ struct Tile {
   }
 };
 
-/// The source rows of kGroupRows neighbouring rows: [first, first + count).
+/// The source rows of kGroupRows neighbouring rows.
 struct SourceRows {
-  int first, count;
+  std::int64_t first_byte;  ///< from the first pixel of the source window on
+  int count;
 };
+
+// Neighbouring outputs' first sources lie as far apart as their centres, rounded up; the centres'
+// own rounding is far below this.
+inline constexpr float kRounding = 0.05F;
+/// Most source samples that `outputs` neighbouring outputs are made from, and the other way round.
+__host__ __device__ inline int sources_of(const TaskAxis& axis, int outputs) {
+  const float distance = static_cast<float>(outputs - 1) * axis.scale;
+  return static_cast<int>(distance + kRounding) + 1 + axis.taps;
+}
+__device__ inline int outputs_of(const TaskAxis& axis, int sources) {
+  return static_cast<int>((static_cast<float>(sources - axis.taps) - kRounding) / axis.scale) + 1;
+}
 
 // Weights as PyTorch's antialiased interpolation has them (see resample.hpp of the CPU's kernels),
 // before they are normalised.
@@ -103,20 +125,11 @@ __device__ __forceinline__ float weight_of(const TaskAxis& axis, bool bicubic, i
   return bicubic ? cubic_filter(distance) : triangle_filter(distance);
 }
 
-/// A warp makes at once as many of `columns` columns as its window serves (plan_tiles says why two
-/// are left), in chunks of about one size.
-__device__ inline UnitOrder unit_order(const TaskAxis& axis, int window, int columns) {
-  const int span = window - axis.taps - 2;
-  const int most = 1 + static_cast<int>(static_cast<float>(span) / axis.scale);
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  UnitOrder order;
-  order.chunk = ceil_div(columns, ceil_div(columns, most < kWarp ? most : kWarp));
-  order.chunks = ceil_div(columns, order.chunk);
-  order.first_chunk = warp % order.chunks;
-  order.first_row = warp / order.chunks * kGroupRows;
-  order.chunk_step = kRenderWarps % order.chunks;
-  order.row_step = kRenderWarps / order.chunks * kGroupRows;
-  return order;
+/// A warp makes at once as many of `columns` columns as its window serves, in chunks of about one
+/// size.
+__device__ inline int chunk_of(const TaskAxis& axis, int window, int columns) {
+  const int most = outputs_of(axis, window);
+  return ceil_div(columns, ceil_div(columns, most < kWarp ? most : kWarp));
 }
 
 /// The taps of the tile's columns. All threads call it; a barrier must follow.
@@ -124,7 +137,7 @@ __device__ inline void prepare_columns(Tile& tile, bool bicubic) {
   const TaskAxis axis = tile.task.columns;
   const int taps = axis.taps;
   const int columns = tile.end - tile.first;
-  tile.order = unit_order(axis, tile.plan.window, columns);
+  tile.chunk = chunk_of(axis, tile.plan.window, columns);
   auto* starts = tile.as<std::int32_t>(tile.at.column_start);
   auto* weights = tile.as<float>(tile.at.column_weight);
   for (int k = static_cast<int>(threadIdx.x); k < columns; k += kRenderThreads) {
@@ -189,7 +202,8 @@ __device__ inline void prepare_rows(const Tile& tile, int y, bool bicubic) {
     for (int t = part; t < count; t += kNeighbours) weights[t * kGroupRows] *= norm;
   }
   if (row % kGroupRows == 0 && part == 0) {
-    tile.as<SourceRows>(tile.at.row_source)[group] = {.first = first, .count = count};
+    tile.as<SourceRows>(tile.at.row_source)[group] = {
+        .first_byte = std::int64_t{first} * tile.task.row_bytes, .count = count};
   }
   __syncthreads();
 }

@@ -28,11 +28,11 @@ __device__ std::int64_t sum_luma(const Tile& tile, const ColorOps& colors, bool 
   for (int y = 0; y < side; y += kFilterRows) {
     prepare_rows(tile, y, bicubic);
     for_units(tile, y, y, y + kFilterRows < side ? y + kFilterRows : side, [&](const Unit& unit) {
-      const Pixels pixels = colors.before_contrast(make_pixels(tile, unit));
+      const Pixels pixels = colors.apply(colors.before_contrast, 0, make_pixels(tile, unit));
       int column = 0;
 #pragma unroll
       for (int i = 0; i < kGroupRows; ++i) {
-        if (unit.row + i < side) column += whole_luma(pixels.row[i]);
+        column += unit.row + i < side ? whole_luma(pixels.row[i]) : 0;
       }
       if (lane_of_warp() < unit.columns) sum += column;
       __syncwarp();
@@ -63,7 +63,7 @@ struct Finish {
   float mean_luma = 0;
 
   [[nodiscard]] __device__ __forceinline__ Pixels operator()(const Pixels& pixels) const {
-    return adjust_all(colors.all(mean_luma, pixels), [&](Rgb<float> p) {
+    return adjust_all(colors.apply(colors.all, mean_luma, pixels), [&](Rgb<float> p) {
       return Rgb<float>{p.r * settings.scale[0] + settings.offset[0],
                         p.g * settings.scale[1] + settings.offset[1],
                         p.b * settings.scale[2] + settings.offset[2]};
@@ -83,14 +83,15 @@ __device__ __forceinline__ void write_unit(const Tile& tile, const Unit& unit, c
     *reinterpret_cast<Rgb<float>*>(staged + 3 * (i * kWarp + lane)) = pixels.row[i];
   }
   __syncwarp();
-  float* to = out + (std::int64_t{unit.row} * side + tile.first + unit.begin) * 3;
+  float* to = out + (std::int64_t{unit.row} * side + tile.first + unit.begin) * 3 + lane;
 #pragma unroll
   for (int i = 0; i < kGroupRows; ++i, to += 3 * side) {
     if (unit.row + i >= side) break;
 #pragma unroll
-    for (int j = lane; j < 3 * kWarp; j += kWarp) {
-      if (j < 3 * unit.columns) to[j] = staged[3 * i * kWarp + j];
+    for (int part = 0; part < 3; ++part) {
+      if (part * kWarp + lane < 3 * unit.columns) to[part * kWarp] = staged[lane + part * kWarp];
     }
+    staged += 3 * kWarp;
   }
   __syncwarp();
 }
@@ -151,7 +152,7 @@ __global__ void __launch_bounds__(kRenderThreads, 2)
 
   const ColorOps colors(task.parameters, settings.additive_brightness);
   Finish finish{.colors = colors, .settings = settings};
-  if (colors.jitter) {
+  if (task.parameters.jitter) {
     std::int64_t sum = 0;
     if (plan.tiles == 1) {
       sum = block_sum<kRenderThreads>(sum_luma(tile, colors, settings.bicubic));
@@ -195,13 +196,6 @@ TaskAxis task_axis(const augment::Axis& axis, Interpolation interpolation) {
   return task;
 }
 
-/// Source samples that neighbouring outputs are made from. Starts are rounded down: their distance
-/// is that of the centres, or one more; another one for the rounding of the centres themselves.
-int most_sources(const TaskAxis& axis, int outputs) {
-  const int distance = static_cast<int>((outputs - 1) * static_cast<double>(axis.scale));
-  return std::min(axis.axis.in, distance + 2 + axis.taps);
-}
-
 }  // namespace
 
 ViewTask make_view_task(const AugmentationConfig& config, const std::uint8_t* pixels, int height,
@@ -230,14 +224,14 @@ TilePlan plan_tiles(std::span<const ViewTask> tasks, int side, std::size_t share
   TilePlan plan{.side = side};
   for (const ViewTask& task : tasks) {
     plan.radius = std::max(plan.radius, task.blur_radius);
-    plan.row_span = std::max(plan.row_span, most_sources(task.rows, kGroupRows));
+    plan.row_span = std::max(plan.row_span, sources_of(task.rows, kGroupRows));
     plan.column_taps = std::max(plan.column_taps, task.columns.taps);
   }
   std::size_t bytes = 0;
   const auto try_window = [&](int columns) {
     plan.window = kWarp;
     for (const ViewTask& task : tasks) {
-      const int sources = most_sources(task.columns, columns);
+      const int sources = sources_of(task.columns, columns);
       plan.window = std::max(plan.window, ceil_div(sources, kWarp) * kWarp);
     }
     bytes = static_cast<std::size_t>(TileMemory(plan).words) * sizeof(float);
