@@ -21,7 +21,8 @@ __device__ __forceinline__ Pixels adjust_all(Pixels pixels, Adjust&& adjust) {
 /// A view's colour ops. What is to be done to a pixel is a list: four bits an op, the first one
 /// lowest, zeros behind the last one.
 struct ColorOps {
-  static constexpr unsigned kGray = 5;  ///< after the ops of the jitter, which are ColorOp + 1
+  static constexpr unsigned code(ColorOp op) { return static_cast<unsigned>(op) + 1; }
+  static constexpr unsigned kGray = 5;  ///< follows the ops of the jitter
 
   float brightness, contrast, saturation, hue;
   bool additive_brightness;
@@ -37,7 +38,7 @@ struct ColorOps {
     int ops = 0;
     for (; view.jitter && ops < 4; ++ops) {
       if (view.order[ops] == ColorOp::contrast) before_contrast = all;
-      all |= (static_cast<unsigned>(view.order[ops]) + 1) << (4 * ops);
+      all |= code(view.order[ops]) << (4 * ops);
     }
     if (view.gray) all |= kGray << (4 * ops);
   }
@@ -45,39 +46,33 @@ struct ColorOps {
   [[nodiscard]] __device__ __forceinline__ Pixels apply(unsigned list, float mean_luma,
                                                         Pixels p) const {
 #pragma unroll 1
-    for (; list != 0; list >>= 4) {
-      const unsigned op = list & 0xFU;
-      if (op == kGray) {
-        p = adjust_all(p, [](Rgb<float> pixel) {
-          const float gray = luma(pixel);
-          return Rgb<float>{gray, gray, gray};
-        });
-      } else {
-        p = adjust(static_cast<ColorOp>(op - 1), mean_luma, p);
-      }
-    }
+    for (; list != 0; list >>= 4) p = adjust(list & 0xFU, mean_luma, p);
     return p;
   }
 
  private:
-  [[nodiscard]] __device__ __forceinline__ Pixels adjust(ColorOp op, float mean_luma,
+  [[nodiscard]] __device__ __forceinline__ Pixels adjust(unsigned op, float mean_luma,
                                                          const Pixels& p) const {
     switch (op) {
-      case ColorOp::brightness:
+      case code(ColorOp::brightness):
         return adjust_all(p, [&](Rgb<float> pixel) {
           return additive_brightness ? add_brightness(pixel, brightness)
                                      : adjust_brightness(pixel, brightness);
         });
-      case ColorOp::contrast:
+      case code(ColorOp::contrast):
         return adjust_all(
             p, [&](Rgb<float> pixel) { return adjust_contrast(pixel, mean_luma, contrast); });
-      case ColorOp::saturation:
+      case code(ColorOp::saturation):
         return adjust_all(p,
                           [&](Rgb<float> pixel) { return adjust_saturation(pixel, saturation); });
-      case ColorOp::hue:
+      case code(ColorOp::hue):
         return adjust_all(p, [&](Rgb<float> pixel) { return adjust_hue(pixel, hue); });
+      default:
+        return adjust_all(p, [](Rgb<float> pixel) {
+          const float gray = luma(pixel);
+          return Rgb<float>{gray, gray, gray};
+        });
     }
-    return p;
   }
 };
 

@@ -68,23 +68,49 @@ __device__ __forceinline__ float4 divided_by_255(const float4& bytes) {
   return {divided_by_255(bytes.x), divided_by_255(bytes.y), divided_by_255(bytes.z),
           divided_by_255(bytes.w)};
 }
-/// The next kRows rows of a source column. Their loads are under way at once.
+__device__ __forceinline__ Rgb<std::uint8_t> load_source(const std::uint8_t* from) {
+  return {__ldg(from), __ldg(from + 1), __ldg(from + 2)};
+}
+__device__ __forceinline__ void add_source(Rgb<float4>& sum, const Rgb<std::uint8_t>& source,
+                                           const float4& weights) {
+  add_scaled(sum.r, static_cast<float>(std::uint32_t{source.r}), weights);
+  add_scaled(sum.g, static_cast<float>(std::uint32_t{source.g}), weights);
+  add_scaled(sum.b, static_cast<float>(std::uint32_t{source.b}), weights);
+}
+
+/// kRows rows of a source column, by their weights. Their loads are under way at once.
 template <int kRows>
-__device__ __forceinline__ void add_sources(Rgb<float4>& sum, const std::uint8_t*& from,
-                                            std::int32_t row_bytes, const float4*& weights) {
+__device__ __forceinline__ Rgb<float4> sum_sources(const std::uint8_t* from, std::int32_t row_bytes,
+                                                   const float4* weights) {
   Rgb<std::uint8_t> source[kRows];
 #pragma unroll
-  for (Rgb<std::uint8_t>& row : source) {
-    row = {__ldg(from), __ldg(from + 1), __ldg(from + 2)};
-    from += row_bytes;
-  }
+  for (int t = 0; t < kRows; ++t, from += row_bytes) source[t] = load_source(from);
+  Rgb<float4> sum = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
 #pragma unroll
-  for (const Rgb<std::uint8_t>& row : source) {
-    add_scaled(sum.r, static_cast<float>(std::uint32_t{row.r}), *weights);
-    add_scaled(sum.g, static_cast<float>(std::uint32_t{row.g}), *weights);
-    add_scaled(sum.b, static_cast<float>(std::uint32_t{row.b}), *weights);
-    ++weights;
+  for (int t = 0; t < kRows; ++t) add_source(sum, source[t], weights[t]);
+  return sum;
+}
+
+__device__ __forceinline__ Rgb<float4> sum_sources(const std::uint8_t* from, std::int32_t row_bytes,
+                                                   const float4* weights, int rows) {
+  switch (rows) {  // what enlarging takes, and shrinking a little
+    case 4:
+      return sum_sources<4>(from, row_bytes, weights);
+    case 5:
+      return sum_sources<5>(from, row_bytes, weights);
+    case 6:
+      return sum_sources<6>(from, row_bytes, weights);
+    case 7:
+      return sum_sources<7>(from, row_bytes, weights);
+    case 8:
+      return sum_sources<8>(from, row_bytes, weights);
+    default:
+      break;
   }
+  Rgb<float4> sum = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
+#pragma unroll 4
+  for (int t = 0; t < rows; ++t, from += row_bytes) add_source(sum, load_source(from), weights[t]);
+  return sum;
 }
 
 /// `columns` source columns from first_column on, values in [0, 1] (bicubic overshoots). weights:
@@ -92,17 +118,10 @@ __device__ __forceinline__ void add_sources(Rgb<float4>& sum, const std::uint8_t
 __device__ __forceinline__ void resample_vertically(const Tile& tile, const SourceRows rows,
                                                     const float4* weights, int first_column,
                                                     int columns, Rgb<float4>* window) {
-  const std::int32_t row_bytes = tile.task.row_bytes;
-  const std::uint8_t* first = tile.task.pixels + rows.first_byte;
+  const std::uint8_t* from = tile.task.pixels + rows.first_byte + 3 * first_column;
   for (int column = lane_of_warp(); column < columns; column += kWarp) {
-    const std::uint8_t* from = first + 3 * (first_column + column);
-    const float4* weight = weights;
-    Rgb<float4> sum = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};
-    int left = rows.count;
-#pragma unroll 1
-    for (; left >= 4; left -= 4) add_sources<4>(sum, from, row_bytes, weight);
-    if (left >= 2) add_sources<2>(sum, from, row_bytes, weight);
-    if (left % 2 != 0) add_sources<1>(sum, from, row_bytes, weight);
+    const Rgb<float4> sum =
+        sum_sources(from + 3 * column, tile.task.row_bytes, weights, rows.count);
     window[column] = tile.task.resample ? sum
                                         : Rgb<float4>{divided_by_255(sum.r), divided_by_255(sum.g),
                                                       divided_by_255(sum.b)};

@@ -71,7 +71,8 @@ struct Finish {
   }
 };
 
-/// Through the warp's window, so that lanes write neighbouring values. out: the view.
+/// Through the warp's window, so that lanes write neighbouring values. out: the view. A barrier of
+/// the warp must follow before the window is written.
 __device__ __forceinline__ void write_unit(const Tile& tile, const Unit& unit, const Pixels& pixels,
                                            float* out) {
   const int side = tile.plan.side;
@@ -93,37 +94,32 @@ __device__ __forceinline__ void write_unit(const Tile& tile, const Unit& unit, c
     }
     staged += 3 * kWarp;
   }
-  __syncwarp();
 }
 
-/// A view without blur: warps go their ways from bytes to the view.
-__device__ void render_sharp(const Tile& tile, const Finish& finish, bool bicubic, float* out) {
-  const int side = tile.plan.side;
-  for (int y = 0; y < side; y += kFilterRows) {
-    prepare_rows(tile, y, bicubic);
-    for_units(tile, y, y, y + kFilterRows < side ? y + kFilterRows : side, [&](const Unit& unit) {
-      write_unit(tile, unit, finish(make_pixels(tile, unit)), out);
-    });
-  }
-}
-
-/// Of kRowsAtOnce rows, from top to bottom:
+/// From top to bottom. Without blur, warps go their ways from bytes to the view; else, of
+/// kRowsAtOnce rows:
 ///   pixels before the blur | horizontal pass | vertical pass of what is complete, out
-/// with a barrier behind the first and the second.
-__device__ void render_blurred(const Tile& tile, const Finish& finish, bool bicubic, int first,
-                               int width, float* out) {
+/// with a barrier behind the first and the second. first, width: columns of the view.
+__device__ void render_tile(const Tile& tile, const Finish& finish, bool bicubic, int first,
+                            int width, float* out) {
   const int side = tile.plan.side;
   const int radius = tile.task.blur_radius;
+  const int step = radius > 0 ? kRowsAtOnce : kFilterRows;
   RowsOut rows(0, 0, side, radius);
-  for (int y = 0; y < side; y += kRowsAtOnce) {
+  for (int y = 0; y < side; y += step) {
     const int filters_from = y / kFilterRows * kFilterRows;
     if (y == filters_from) prepare_rows(tile, y, bicubic);
-    const int made = y + kRowsAtOnce < side ? y + kRowsAtOnce : side;
+    const int made = y + step < side ? y + step : side;
     for_units(tile, filters_from, y, made, [&](const Unit& unit) {
       const Pixels pixels = finish(make_pixels(tile, unit));
-      if (lane_of_warp() < unit.columns) store_plain(tile, unit, radius, first, width, pixels);
+      if (radius == 0) {
+        write_unit(tile, unit, pixels, out);
+      } else if (lane_of_warp() < unit.columns) {
+        store_plain(tile, unit, radius, first, width, pixels);
+      }
       __syncwarp();
     });
+    if (radius == 0) continue;
     __syncthreads();
     rows = RowsOut(rows.next + rows.groups * kBlurOutputs, made, side, radius);
     prepare_ring_rows(tile, rows, made, radius);
@@ -161,12 +157,8 @@ __global__ void __launch_bounds__(kRenderThreads, 2)
     }
     finish.mean_luma = mean_of_luma(sum, side);
   }
-  float* view_out = out + std::int64_t{view} * side * side * 3;
-  if (radius > 0) {
-    render_blurred(tile, finish, settings.bicubic, first, width, view_out);
-  } else {
-    render_sharp(tile, finish, settings.bicubic, view_out);
-  }
+  render_tile(tile, finish, settings.bicubic, first, width,
+              out + std::int64_t{view} * side * side * 3);
 }
 
 }  // namespace
