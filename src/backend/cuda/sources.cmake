@@ -44,6 +44,7 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/optimizer.cpp
   ${CMAKE_CURRENT_LIST_DIR}/plan_cache.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pool.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/render_plan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/rendering_stage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/row_tiles.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp

@@ -32,32 +32,34 @@ __device__ inline void prepare_blur(const Tile& tile, int radius, float sigma) {
   }
 }
 
-/// The lane's column x of a unit into `plain`, which begins `radius` columns before column `first`
-/// of the view and ends so many after `width` columns, and into the view's mirrored margins.
+/// The lane's column of a unit into `plain`, which begins `radius` columns before those of the tile
+/// and ends so many after them, and into the view's mirrored margins.
 __device__ __forceinline__ void store_plain(const Tile& tile, const Unit& unit, int radius,
-                                            int first, int width, const Pixels& p) {
+                                            const Pixels& p) {
   const int side = tile.plan.side;
+  const int begin = tile.left - radius;
+  const int end = tile.left + tile.width + radius;
   const int x = tile.first + unit.begin + lane_of_warp();
   float4* group =
       tile.as<float4>(tile.at.plain + unit.row % kRowsAtOnce / kGroupRows * tile.at.plain_pitch);
   const Rgb<float>* row = p.row;
   const auto store = [&](int column) {
-    float4* to = group + TileMemory::plain_vector(column - first + radius);
+    float4* to = group + TileMemory::plain_vector(column - begin);
     to[0] = {row[0].r, row[1].r, row[2].r, row[3].r};
     to[1] = {row[0].g, row[1].g, row[2].g, row[3].g};
     to[2] = {row[0].b, row[1].b, row[2].b, row[3].b};
   };
   store(x);
-  if (x > 0 && -x >= first - radius) store(-x);
+  if (x > 0 && -x >= begin) store(-x);
   const int mirrored = 2 * (side - 1) - x;
-  if (x < side - 1 && mirrored < first + width + radius) store(mirrored);
+  if (x < side - 1 && mirrored < end) store(mirrored);
 }
 
 /// Horizontal pass over the kRowsAtOnce rows from y on, from `plain` into the ring: a thread sums
 /// two adjacent pixels of kGroupRows rows.
-__device__ inline void blur_rows(const Tile& tile, int y, int radius, int width) {
+__device__ inline void blur_rows(const Tile& tile, int y, int radius) {
   const auto* weights = tile.as<float2>(tile.at.blur_weight);
-  const int pairs = ceil_div(width, 2);
+  const int pairs = ceil_div(tile.width, 2);
   const int rows = tile.plan.side - y < kRowsAtOnce ? tile.plan.side - y : kRowsAtOnce;
   for (Turn turn(pairs, static_cast<int>(threadIdx.x), kRenderThreads);
        turn.group * kGroupRows < rows; turn.next()) {
@@ -140,11 +142,10 @@ __device__ __forceinline__ void blur_columns(const float4* weights, const int4* 
   }
 }
 
-/// Vertical pass from the ring to the view. out: the tile's first value of row 0.
-__device__ inline void write_rows(const Tile& tile, const RowsOut& rows, int radius, int width,
-                                  float* out) {
+/// Vertical pass from the ring to the view, `out`.
+__device__ inline void write_rows(const Tile& tile, const RowsOut& rows, int radius, float* out) {
   const int side = tile.plan.side;
-  const int floats = 3 * width;
+  const int floats = 3 * tile.width;
   const int quads = ceil_div(floats, 4);
   for (Turn turn(quads, static_cast<int>(threadIdx.x), kRenderThreads); turn.group < rows.groups;
        turn.next()) {
@@ -154,7 +155,7 @@ __device__ inline void write_rows(const Tile& tile, const RowsOut& rows, int rad
     blur_columns(tile.as<float4>(tile.at.blur_weight), tile.as<int4>(tile.at.ring_row) + group,
                  radius, tile.memory + tile.at.ring + j, sums);
     const int y = rows.next + group * kBlurOutputs;
-    float* to = out + std::int64_t{y} * 3 * side + j;
+    float* to = out + (std::int64_t{y} * side + tile.left) * 3 + j;
 #pragma unroll
     for (int i = 0; i < kBlurOutputs; ++i, to += 3 * side) {
       if (y + i >= side) break;

@@ -20,10 +20,10 @@ struct Pixels {
   Rgb<float> row[kGroupRows];
 };
 
-/// What a warp makes at once: kGroupRows rows from `row` on, of which the filters are those from
-/// `filter_row` on, and `columns` columns from column tile.first + begin on.
+/// What a warp makes at once: kGroupRows rows from `row` on, whose filters are those of a group of
+/// rows, and `columns` columns from column tile.first + begin on.
 struct Unit {
-  int row, filter_row;
+  int row, filter_group;
   int begin, columns;
 };
 
@@ -39,7 +39,7 @@ __device__ __forceinline__ void for_units(const Tile& tile, int filters_from, in
     const int begin = turn.item * tile.chunk;
     const int left = columns - begin;
     make(Unit{.row = row,
-              .filter_row = row - filters_from,
+              .filter_group = (y - filters_from) / kGroupRows + turn.group,
               .begin = begin,
               .columns = left < tile.chunk ? left : tile.chunk});
   }
@@ -171,10 +171,10 @@ __device__ __forceinline__ Pixels make_pixels(const Tile& tile, const Unit& unit
   const int other = starts[unit.columns - 1];
   const int first_column = one < other ? one : other;
   const int source_columns = (one < other ? other : one) + tile.task.columns.taps - first_column;
-  const int group = unit.filter_row / kGroupRows;
-  const float4* weights = tile.as<float4>(tile.at.row_weight) + group * tile.plan.row_span;
-  resample_vertically(tile, tile.as<SourceRows>(tile.at.row_source)[group], weights, first_column,
-                      source_columns, window);
+  const float4* weights =
+      tile.as<float4>(tile.at.row_weight) + unit.filter_group * tile.plan.row_span;
+  resample_vertically(tile, tile.as<SourceRows>(tile.at.row_source)[unit.filter_group], weights,
+                      first_column, source_columns, window);
   __syncwarp();
   const int lane = lane_of_warp();
   const int column = lane < unit.columns ? lane : unit.columns - 1;

@@ -8,54 +8,14 @@
 
 #include "../launch.hpp"
 #include "reduce.cuh"
+#include "render_memory.hpp"
 #include "render_views.hpp"
+#include "shared.cuh"
 #include "simclr/augment/pixels.hpp"
 
 namespace simclr::cuda {
 
 inline constexpr int kRenderThreads = kRenderWarps * kWarp;
-
-/// Offsets into a block's shared memory, in words of 4 bytes. What luma needs comes first.
-struct TileMemory {
-  int column_start;   ///< (columns): first source column of an output, from the image's left
-  int column_weight;  ///< (column_taps, columns)
-  int row_source;     ///< (groups of rows): SourceRows
-  int row_weight;     ///< (groups of rows, row_span, kGroupRows)
-  int window;         ///< (kRenderWarps, window_pitch): what a warp works with
-  int plain;          ///< (groups of rows, plain_pitch): rows before the blur, with margins
-  int ring;           ///< (ring_rows, ring_pitch): rows between the blur's passes
-  int blur_weight;    ///< (blur_span + kBlurOutputs): padded with zeros on both sides
-  int ring_row;       ///< offsets in `ring` of the rows that the blur reads next
-  int words;
-  int window_pitch, plain_pitch, ring_rows, ring_pitch;
-
-  __host__ __device__ explicit TileMemory(const TilePlan& plan) {
-    constexpr int kGroups = kFilterRows / kGroupRows;
-    window_pitch = 3 * kGroupRows * plan.window;
-    plain_pitch = 4 * plain_vector(plan.columns() + 2);
-    ring_rows = 2 * plan.radius + kRowsAtOnce + kBlurOutputs - 1;
-    ring_pitch = 3 * plan.width;
-    const int blur_span = round_up(2 * plan.radius + kBlurOutputs);
-    const int most_rows_left = plan.radius + kRowsAtOnce + 2 * kBlurOutputs;
-    column_start = 0;
-    column_weight = column_start + round_up(plan.columns());
-    row_source = column_weight + round_up(plan.column_taps * plan.columns());
-    row_weight = row_source + 4 * kGroups;
-    window = row_weight + kGroups * plan.row_span * kGroupRows;
-    plain = window + kRenderWarps * window_pitch;
-    ring = plain + (plan.radius > 0 ? kRowsAtOnce / kGroupRows * plain_pitch : 0);
-    blur_weight = ring + (plan.radius > 0 ? ring_rows * ring_pitch : 0);
-    ring_row = blur_weight + blur_span + kBlurOutputs;
-    words = ring_row + round_up(most_rows_left) + blur_span;
-  }
-  /// Where a column of `plain` begins, in vectors of four rows. A vector is left free after every
-  /// second column: threads that read from every second column then meet in no bank.
-  __host__ __device__ static int plain_vector(int column) { return 3 * column + column / 2; }
-
- private:
-  /// To whole 16-byte vectors.
-  __host__ __device__ static int round_up(int words) { return (words + 3) / 4 * 4; }
-};
 
 /// Items (group, item) with `count` items a group, shared out to workers: in order, each worker
 /// takes every workers-th. Divides once, so that going on costs nothing.
@@ -81,8 +41,10 @@ struct Tile {
   const TilePlan& plan;
   const TileMemory& at;
   float* memory;
-  int first = 0, end = 0;  ///< columns of the view that are made here
-  int chunk = 0;           ///< of them, how many a warp makes at once
+  int left = 0, width = 0;  ///< columns of the view that become part of it here
+  int first = 0, end = 0;   ///< columns that are made here, the margins of the blur included
+  int top = 0, bottom = 0;  ///< rows
+  int chunk = 0;            ///< columns that a warp makes at once
 
   template <class T>
   [[nodiscard]] __device__ T* as(int offset) const {
@@ -90,23 +52,33 @@ struct Tile {
   }
 };
 
+/// The block's tile of a view that is blurred with this radius.
+__device__ inline Tile tile_of_block(const ViewTask& task, const TilePlan& plan,
+                                     const TileMemory& at, int radius) {
+  Tile tile{.task = task, .plan = plan, .at = at, .memory = dynamic_shared<float>()};
+  const int side = plan.side;
+  const int index = static_cast<int>(blockIdx.x) % plan.tiles;
+  const auto clipped = [&](int at_most) { return at_most < side ? at_most : side; };
+  if (plan.by_rows && radius == 0) {
+    const int rows = ceil_div(ceil_div(side, plan.tiles), kGroupRows) * kGroupRows;
+    tile.width = tile.end = side;
+    tile.top = clipped(index * rows);
+    tile.bottom = clipped(tile.top + rows);
+  } else {
+    tile.left = index * plan.width;
+    tile.width = clipped(tile.left + plan.width) - tile.left;
+    tile.first = tile.left > radius ? tile.left - radius : 0;
+    tile.end = clipped(tile.left + tile.width + radius);
+    tile.bottom = side;
+  }
+  return tile;
+}
+
 /// The source rows of kGroupRows neighbouring rows.
 struct SourceRows {
   std::int64_t first_byte;  ///< from the first pixel of the source window on
   int count;
 };
-
-// Neighbouring outputs' first sources lie as far apart as their centres, rounded up; the centres'
-// own rounding is far below this.
-inline constexpr float kRounding = 0.05F;
-/// Most source samples that `outputs` neighbouring outputs are made from, and the other way round.
-__host__ __device__ inline int sources_of(const TaskAxis& axis, int outputs) {
-  const float distance = static_cast<float>(outputs - 1) * axis.scale;
-  return static_cast<int>(distance + kRounding) + 1 + axis.taps;
-}
-__device__ inline int outputs_of(const TaskAxis& axis, int sources) {
-  return static_cast<int>((static_cast<float>(sources - axis.taps) - kRounding) / axis.scale) + 1;
-}
 
 // Weights as PyTorch's antialiased interpolation has them (see resample.hpp of the CPU's kernels),
 // before they are normalised.

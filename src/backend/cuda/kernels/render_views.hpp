@@ -48,19 +48,23 @@ struct ViewTask {
 ViewTask make_view_task(const AugmentationConfig& config, const std::uint8_t* pixels, int height,
                         int width, const ViewParameters& parameters);
 
-/// A view is cut into `tiles` tiles of whole columns; a block makes one of them from top to bottom.
-/// How it is cut changes no bit of a view.
+/// A view is cut into `tiles` tiles, of which a block makes one: whole columns, from top to bottom,
+/// or whole rows where there is no blur. How it is cut changes no bit of a view.
 struct TilePlan {
   int side = 0;
   int tiles = 1;
   int width = 0;        ///< of a tile, a multiple of kBlurOutputs; the last one may be narrower
+  bool by_rows = true;  ///< whole rows where there is no blur: no margins, more of the warps full
   int radius = 0;       ///< largest of any view
   int row_span = 1;     ///< most source rows that kGroupRows rows are made from
   int column_taps = 1;  ///< most of any view
   int window = 32;      ///< source columns that a warp has in shared memory
 
-  /// Columns of the view that a tile looks at.
-  [[nodiscard]] SIMCLR_HD int columns() const { return width + 2 * radius; }
+  /// Most columns of the view that a tile looks at: of one that blurs, and of any.
+  [[nodiscard]] SIMCLR_HD int blurred_columns() const { return width + 2 * radius; }
+  [[nodiscard]] SIMCLR_HD int columns() const {
+    return by_rows && blurred_columns() < side ? side : blurred_columns();
+  }
 };
 
 /// Throws RefusedError when a block of a device with so much shared memory cannot hold what the
