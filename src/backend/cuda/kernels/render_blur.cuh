@@ -55,9 +55,15 @@ __device__ __forceinline__ void store_plain(const Tile& tile, const Unit& unit, 
   if (x < side - 1 && mirrored < end) store(mirrored);
 }
 
-/// Horizontal pass over the kRowsAtOnce rows from y on, from `plain` into the ring: a thread sums
-/// two adjacent pixels of kGroupRows rows.
-__device__ inline void blur_rows(const Tile& tile, int y, int radius) {
+/// The ring's row where `position`, less than its length away, comes to lie.
+__device__ __forceinline__ int around(const Tile& tile, int position) {
+  const int rows = tile.at.ring_rows;
+  return position < 0 ? position + rows : position < rows ? position : position - rows;
+}
+
+/// Horizontal pass over the kRowsAtOnce rows from y on, from `plain` into the ring, where row y
+/// comes to lie at ring_y: a thread sums two adjacent pixels of kGroupRows rows.
+__device__ inline void blur_rows(const Tile& tile, int y, int ring_y, int radius) {
   const auto* weights = tile.as<float2>(tile.at.blur_weight);
   const int pairs = ceil_div(tile.width, 2);
   const int rows = tile.plan.side - y < kRowsAtOnce ? tile.plan.side - y : kRowsAtOnce;
@@ -82,7 +88,7 @@ __device__ inline void blur_rows(const Tile& tile, int y, int radius) {
       }
       weight = next;
     }
-    int ring_row = (y + group * kGroupRows) % tile.at.ring_rows;
+    int ring_row = around(tile, ring_y + group * kGroupRows);
 #pragma unroll
     for (int i = 0; i < kGroupRows; ++i) {
       const auto of_row = [&](const float4& rows_of) {
@@ -94,7 +100,7 @@ __device__ inline void blur_rows(const Tile& tile, int y, int radius) {
         to[1] = {of_row(left[2]), of_row(right[0])};
         to[2] = {of_row(right[1]), of_row(right[2])};
       }
-      ring_row = ring_row + 1 < tile.at.ring_rows ? ring_row + 1 : 0;
+      ring_row = around(tile, ring_row + 1);
     }
   }
 }
@@ -111,13 +117,15 @@ struct RowsOut {
 };
 
 /// Where rows next - radius, next - radius + 1, ... lie in the ring, mirrored at the view's edges.
-__device__ inline void prepare_ring_rows(const Tile& tile, const RowsOut& rows, int made,
-                                         int radius) {
+/// Row y lies at ring_y.
+__device__ inline void prepare_ring_rows(const Tile& tile, const RowsOut& rows, int made, int y,
+                                         int ring_y, int radius) {
   auto* offsets = tile.as<std::int32_t>(tile.at.ring_row);
   const int count = ceil_div(rows.groups * kBlurOutputs + 2 * radius, 4) * 4;
   for (int k = static_cast<int>(threadIdx.x); k < count; k += kRenderThreads) {
     const int row = reflect_index(rows.next - radius + k, tile.plan.side);
-    offsets[k] = (row < made ? row : made - 1) % tile.at.ring_rows * tile.at.ring_pitch;
+    const int position = ring_y + (row < made ? row : made - 1) - y;
+    offsets[k] = around(tile, position) * tile.at.ring_pitch;
   }
 }
 

@@ -17,17 +17,23 @@ namespace simclr::cuda {
 
 inline constexpr int kRenderThreads = kRenderWarps * kWarp;
 
+/// Rounded down; for what threads and warps count, where it is exact.
+__device__ __forceinline__ int small_quotient(int dividend, int divisor) {
+  return static_cast<int>((static_cast<float>(dividend) + 0.5F) *
+                          reciprocal(static_cast<float>(divisor)));
+}
+
 /// Items (group, item) with `count` items a group, shared out to workers: in order, each worker
-/// takes every workers-th. Divides once, so that going on costs nothing.
+/// takes every workers-th.
 struct Turn {
   int count, group, item, group_step, item_step;
 
   __device__ Turn(int items_of_group, int worker, int workers)
       : count(items_of_group),
-        group(worker / items_of_group),
-        item(worker % items_of_group),
-        group_step(workers / items_of_group),
-        item_step(workers % items_of_group) {}
+        group(small_quotient(worker, count)),
+        item(worker - group * count),
+        group_step(small_quotient(workers, count)),
+        item_step(workers - group_step * count) {}
   __device__ __forceinline__ void next() {
     const bool wraps = item + item_step >= count;
     group += group_step + (wraps ? 1 : 0);

@@ -95,6 +95,7 @@ __device__ void render_tile(const Tile& tile, const Finish& finish, bool bicubic
   const int step = radius > 0 ? kRowsAtOnce : kFilterRows;
   RowsOut rows(0, 0, tile.bottom, radius);
   int filters_from = tile.top;
+  int ring_y = 0;  // where row y of the blur comes to lie
   for (int y = tile.top; y < tile.bottom; y += step) {
     if ((y - tile.top) % kFilterRows == 0) {
       filters_from = y;
@@ -113,8 +114,9 @@ __device__ void render_tile(const Tile& tile, const Finish& finish, bool bicubic
     if (radius == 0) continue;
     __syncthreads();
     rows = RowsOut(rows.next + rows.groups * kBlurOutputs, made, tile.bottom, radius);
-    prepare_ring_rows(tile, rows, made, radius);
-    blur_rows(tile, y, radius);
+    prepare_ring_rows(tile, rows, made, y, ring_y, radius);
+    blur_rows(tile, y, ring_y, radius);
+    ring_y = around(tile, ring_y + step);
     __syncthreads();
     write_rows(tile, rows, radius, out);
   }
