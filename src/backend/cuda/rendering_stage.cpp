@@ -49,7 +49,7 @@ class ResidentImages {
   ResidentImages(std::span<const ImageRef> images, cudaStream_t stream)
       : images_(images.begin(), images.end()) {
     if (images.empty()) return;
-    std::size_t bytes = kPixelPadding;
+    std::size_t bytes = 0;
     for (const ImageRef& image : images) bytes += pixel_bytes(image);
     try {
       pixels_ = allocate_device(bytes);
@@ -153,11 +153,11 @@ class RenderingStage final : public InputStage {
       require(pixel_bytes(image) <= most_image_bytes_, "no image is larger than announced");
       bytes += pixel_bytes(image);
     }
-    if (bytes + kPixelPadding <= pixels_.bytes()) return;
+    if (bytes <= pixels_.bytes()) return;
     const std::size_t most = most_image_bytes_ * images.size();
     device_.wait(lanes_.compute.get());  // the old memory may be in use
     pixels_ = Buffer();
-    pixels_ = allocate_device(std::min(bytes + bytes / 4, most) + kPixelPadding);
+    pixels_ = allocate_device(std::min(bytes + bytes / 4, most));
   }
 
   /// images: of the samples, on the device.

@@ -22,8 +22,6 @@ inline constexpr int kRowsAtOnce = 4 * kGroupRows;
 inline constexpr int kFilterRows = 64;
 /// Adjacent rows, and adjacent values of them, that a thread of the blur's vertical pass sums up.
 inline constexpr int kBlurOutputs = 4;
-/// Bytes after (and up to three before) stored pixels that kernels may read.
-inline constexpr std::size_t kPixelPadding = 16;
 
 /// An axis and its filter.
 struct TaskAxis {
