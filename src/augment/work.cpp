@@ -17,7 +17,7 @@ constexpr double kLumaFlops = 5;
 constexpr double kClampFlops = 6;
 constexpr double kBrightnessFlops = 3 + kClampFlops;
 constexpr double kBlendFlops = 2 + 6 + kClampFlops;
-constexpr double kHueFlops = 52;
+constexpr double kHueFlops = 47;
 
 double resampling_flops(const AugmentationConfig& config, const CropBox& crop) {
   const int side = config.image_size;
