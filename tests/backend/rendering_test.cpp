@@ -335,13 +335,13 @@ TEST_P(DeviceRendering, ATileMoreChangesNoBit) {
   for (const ImageRef& image : images.refs()) {
     bytes += std::size_t{3} * static_cast<std::size_t>(image.height * image.width);
   }
-  const auto put = [&](const void* from, std::size_t count, std::size_t room) {
-    Buffer memory = backend_->allocate(room);
+  const auto put = [&](const void* from, std::size_t count) {
+    Buffer memory = backend_->allocate(count);
     EXPECT_EQ(cudaMemcpy(memory.data(), from, count, cudaMemcpyHostToDevice), cudaSuccess);
     return memory;
   };
   const std::vector<ImageRef> refs = images.refs();
-  const Buffer pixels = put(refs[0].pixels, bytes, bytes);
+  const Buffer pixels = put(refs[0].pixels, bytes);
   std::vector<cuda::ViewTask> tasks;
   for (std::size_t v = 0; v < parameters.size(); ++v) {
     const ImageRef& image = refs[v % refs.size()];
@@ -350,24 +350,32 @@ TEST_P(DeviceRendering, ATileMoreChangesNoBit) {
     tasks.push_back(cuda::make_view_task(config, at, image.height, image.width, parameters[v]));
   }
   const std::size_t task_bytes = tasks.size() * sizeof(cuda::ViewTask);
-  const Buffer on_device = put(tasks.data(), task_bytes, task_bytes);
+  const Buffer on_device = put(tasks.data(), task_bytes);
   const Buffer sums = backend_->allocate(tasks.size() * 8 * sizeof(std::int64_t));
-  std::vector<std::vector<float>> views;
-  std::vector<int> cut;
+  std::vector<cuda::TilePlan> plans;
   for (const std::size_t limit : {std::size_t{200} << 10, std::size_t{64} << 10}) {
-    const cuda::TilePlan plan = cuda::plan_tiles(tasks, config.image_size, limit);
-    cut.push_back(plan.tiles);
+    plans.push_back(cuda::plan_tiles(tasks, config.image_size, limit));
+  }
+  EXPECT_EQ(plans[0].tiles, 1);
+  EXPECT_GT(plans[1].tiles, 1);
+  for (const bool by_rows : {false, true}) {
+    cuda::TilePlan& plan = plans.emplace_back(plans[0]);
+    plan.width = 32;
+    plan.tiles = 2;
+    plan.by_rows = by_rows;
+  }
+  std::vector<float> whole;
+  for (const cuda::TilePlan& plan : plans) {
     const Target target = make_target(config, parameters.size());
     cuda::render_views(reinterpret_cast<const cuda::ViewTask*>(on_device.data()), std::ssize(tasks),
                        true, plan, cuda::render_settings(config),
                        reinterpret_cast<std::int64_t*>(sums.data()),
                        reinterpret_cast<float*>(target.memory.data()), nullptr);
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-    views.push_back(download(target));
+    const std::vector<float> views = download(target);
+    if (whole.empty()) whole = views;
+    EXPECT_EQ(views, whole) << plan.tiles << " tiles, by rows: " << plan.by_rows;
   }
-  EXPECT_EQ(cut[0], 1);
-  EXPECT_GT(cut[1], 1);
-  EXPECT_EQ(views[0], views[1]);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, DeviceRendering,

@@ -11,14 +11,16 @@ namespace simclr::cuda {
 
 // Neighbouring outputs' first sources lie as far apart as their centres, rounded up; the centres'
 // own rounding is far below this.
-inline constexpr float kRounding = 0.05F;
+inline constexpr float kCenterRounding = 0.05F;
 /// Most source samples that `outputs` neighbouring outputs are made from, and the other way round.
 SIMCLR_HD inline int sources_of(const TaskAxis& axis, int outputs) {
   const float distance = static_cast<float>(outputs - 1) * axis.scale;
-  return static_cast<int>(distance + kRounding) + 1 + axis.taps;
+  return static_cast<int>(distance + kCenterRounding) + 1 + axis.taps;
 }
 SIMCLR_HD inline int outputs_of(const TaskAxis& axis, int sources) {
-  return static_cast<int>((static_cast<float>(sources - axis.taps) - kRounding) / axis.scale) + 1;
+  return static_cast<int>((static_cast<float>(sources - axis.taps) - kCenterRounding) /
+                          axis.scale) +
+         1;
 }
 
 /// Offsets into a block's shared memory, in words of 4 bytes. What luma needs comes first.

@@ -17,7 +17,7 @@ namespace simclr::cuda {
 
 inline constexpr int kRenderThreads = kRenderWarps * kWarp;
 
-/// Rounded down; for what threads and warps count, where it is exact.
+/// Rounded down; exact for dividends as small as a count of threads.
 __device__ __forceinline__ int small_quotient(int dividend, int divisor) {
   return static_cast<int>((static_cast<float>(dividend) + 0.5F) *
                           reciprocal(static_cast<float>(divisor)));
