@@ -84,6 +84,17 @@ class EmulatedTest(TrainingTest):
         config = (self.run_dir.parent / "straight" / "config.cfg").read_text()
         self.assertIn("\nprecision = bf16\n", config)
 
+    def test_plans(self):
+        """A restart goes on with the run's way to weight gradients, whatever is faster by then."""
+        rounded = {"SIMCLR_EMULATED_NARROW_GRADIENT_MS": "0.5"}
+        self.train("straight", 3, environment=rounded)
+        self.train("restarted", 1, environment=rounded)
+        done = self.train("restarted", 3)
+        self.assertNotIn("bit for bit", done.stdout)
+        self.assertEqual(self.bytes_of("straight", 3), self.bytes_of("restarted", 3))
+        self.train("exact", 3)
+        self.assertNotEqual(self.parameters("exact", 3), self.parameters("straight", 3))
+
     def test_other_device(self):
         """From the CPU to the GPU and back, in the precision that the run began in."""
         self.train("cpu", 6, device="cpu")

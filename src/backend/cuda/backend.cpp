@@ -4,7 +4,7 @@
 
 #include "availability.hpp"
 #include "communication.hpp"
-#include "convolution_plan.hpp"
+#include "convolution_plans.hpp"
 #include "device.hpp"
 #include "input_stage.hpp"
 #include "kernels/finite.hpp"

@@ -4,7 +4,7 @@
 // library does not write, passes through the workspace, which holds
 // [filter or its gradient, staged | the plan's own scratch].
 
-#include "convolution_plan.hpp"
+#include "convolution_plans.hpp"
 #include "dispatch.hpp"
 #include "kernels/filter.hpp"
 #include "steps.hpp"

@@ -3,10 +3,8 @@
 
 #include <cuda_runtime.h>
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -31,7 +29,10 @@ struct ConvolutionShape {
   int kernel = 1, stride = 1, padding = 0;
   bool allow_tf32 = false;  ///< f32 only
 
-  auto operator<=>(const ConvolutionShape&) const = default;
+  /// Whether dw is wanted in f32 from activations in 16 bits.
+  [[nodiscard]] bool widens_gradient() const {
+    return kind == ConvolutionKind::backward_weights && gradient_dtype != dtype;
+  }
   /// "forward bf16 512x56x56x64 -> 256, 1x1": a plan's name in logs and in the plan cache.
   [[nodiscard]] std::string text() const;
 };
@@ -53,33 +54,21 @@ class ConvolutionPlan {
   /// Enqueues it. Deterministic: the same bits for the same inputs, always.
   virtual void run(const ConvolutionOperands& operands, std::span<std::byte> workspace,
                    cudaStream_t stream) = 0;
-  /// Which algorithm: an engine and its knobs, as text that find_or_choose() accepts again.
+  /// Which algorithm: an engine and its knobs, as text that make_convolution_plan() accepts.
   [[nodiscard]] virtual std::string choice() const = 0;
 };
 
-/// All plans of a device, each chosen once a shape: the fastest of the deterministic candidates, as
-/// measured when it is first asked for, or what the plan cache or a resumed run says.
-class ConvolutionPlans {
- public:
-  explicit ConvolutionPlans(Device& device);
-  ConvolutionPlans(const ConvolutionPlans&) = delete;
-  ConvolutionPlans& operator=(const ConvolutionPlans&) = delete;
-  ~ConvolutionPlans();
+/// The plan of a choice made earlier. Throws Error saying why where it cannot be had (any more).
+std::unique_ptr<ConvolutionPlan> make_convolution_plan(const ConvolutionShape& shape,
+                                                       const std::string& choice, Device& device);
 
-  /// Null where the library has no deterministic algorithm for the shape.
-  ConvolutionPlan* find_or_choose(const ConvolutionShape& shape);
-
-  /// shape.text() -> choice() of every plan that is in use, for environment.json and checkpoints.
-  [[nodiscard]] std::map<std::string, std::string> choices() const;
-  /// Choices of the run that is resumed, or of rank 0: they win over the cache and over measuring,
-  /// for shapes that are asked for from now on. Ranks measure alike but not the same: any mixture
-  /// is correct, but only ranks that all follow one stored map repeat a run bit for bit. One that
-  /// names an engine which is not to be had is a warning, and measured anew.
-  void prefer(const std::map<std::string, std::string>& choices);
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+struct TimedPlan {
+  std::unique_ptr<ConvolutionPlan> plan;
+  float milliseconds = 0;
 };
+/// The fastest of the deterministic candidates, on buffers of its own, which are freed again. They
+/// are timed as training runs them: in a graph, and a dw in 16 bits with its widening to f32. No
+/// plan where the library has no deterministic algorithm for the shape.
+TimedPlan measure_convolution_plans(const ConvolutionShape& shape, Device& device);
 
 }  // namespace simclr::cuda

@@ -3,7 +3,7 @@
 #include <cstdlib>
 
 #include "availability.hpp"
-#include "convolution_plan.hpp"
+#include "convolution_plans.hpp"
 #include "libraries.hpp"
 
 namespace simclr::cuda {

@@ -31,6 +31,7 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/batch_norm_backward.cpp
   ${CMAKE_CURRENT_LIST_DIR}/communication.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/convolution_plans.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution_shape.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cross_entropy.cpp
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp

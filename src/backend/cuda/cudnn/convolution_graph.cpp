@@ -42,10 +42,6 @@ Descriptor tensor(std::int64_t id, DType dtype, const std::array<std::int64_t, 4
   return tensor;
 }
 
-bool widens_gradient(const ConvolutionShape& shape) {
-  return shape.kind == ConvolutionKind::backward_weights && shape.gradient_dtype != shape.dtype;
-}
-
 /// x, w and y in the order of their ids; last, where there is one, the gradient before its copy.
 std::vector<Descriptor> tensors(const ConvolutionShape& s) {
   constexpr std::int64_t kIdOfSums = 4;
@@ -56,7 +52,7 @@ std::vector<Descriptor> tensors(const ConvolutionShape& s) {
   tensors.push_back(tensor(kOperandIds[1], is_gradient ? s.gradient_dtype : s.dtype, filter));
   tensors.push_back(
       tensor(kOperandIds[2], s.dtype, {s.images, s.out_height, s.out_width, s.out_channels}));
-  if (widens_gradient(s)) {
+  if (s.widens_gradient()) {
     tensors.push_back(tensor(kIdOfSums, DType::f32, filter, Kind::is_virtual));
   }
   return tensors;
@@ -141,9 +137,9 @@ Descriptor copy() {
 std::vector<Descriptor> operations(const ConvolutionShape& shape, const Descriptor& convolution,
                                    const Descriptor& copy, std::span<const Descriptor> tensors) {
   std::vector<Descriptor> operations;
-  const Descriptor& sums = widens_gradient(shape) ? tensors[3] : tensors[1];
+  const Descriptor& sums = shape.widens_gradient() ? tensors[3] : tensors[1];
   operations.push_back(convolve(shape.kind, convolution, tensors[0], sums, tensors[2]));
-  if (widens_gradient(shape)) {
+  if (shape.widens_gradient()) {
     operations.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)
         .set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, copy)
         .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, sums)

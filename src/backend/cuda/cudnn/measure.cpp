@@ -1,24 +1,32 @@
-#include "measure.hpp"
+// The fastest of cuDNN's engines for a shape, by trying them.
 
 #include <algorithm>
 #include <limits>
 #include <map>
 #include <vector>
 
+#include "../device.hpp"
+#include "../dispatch.hpp"
+#include "../graph.hpp"
+#include "../kernels/filter.hpp"
 #include "../libraries.hpp"
 #include "../memory.hpp"
-#include "../runtime.hpp"
+#include "engine_plan.hpp"
 #include "simclr/core/log.hpp"
 
-namespace simclr::cuda::cudnn {
+namespace simclr::cuda {
 
 namespace {
+
+using cudnn::ConvolutionGraph, cudnn::EngineConfig, cudnn::EnginePlan;
 
 /// Some engines are compiled when their plan is made (up to a second each): not all of the forty to
 /// ninety proposals are tried. The first half of them tend to be one engine with other knobs.
 constexpr std::size_t kMostCandidates = 16;
 constexpr int kMostOfOneEngine = 10;
-constexpr int kRepeats = 5;
+/// A graph of a few runs: the host's own work for each run is longer than short kernels.
+constexpr int kRunsOfAGraph = 4;
+constexpr int kRepeats = 3;
 /// A small number in every type (f32 and bf16 0.011, f16 1.06): zeros would cost less power, and
 /// NaN more, than a training step's numbers.
 constexpr int kFillByte = 0x3C;
@@ -27,7 +35,7 @@ std::vector<std::unique_ptr<EnginePlan>> make_candidates(
     const std::shared_ptr<const ConvolutionGraph>& graph, Libraries::Handles* handles) {
   std::vector<std::unique_ptr<EnginePlan>> plans;
   std::map<std::int64_t, int> taken;
-  for (EngineConfig& config : propose_engine_configs(*graph)) {
+  for (EngineConfig& config : cudnn::propose_engine_configs(*graph)) {
     if (plans.size() == kMostCandidates) break;
     const std::int64_t engine = config.choice.engine;
     if (taken[engine] == kMostOfOneEngine) continue;
@@ -51,57 +59,80 @@ Buffer filled(std::int64_t elements, DType dtype, cudaStream_t stream) {
 class Bench {
  public:
   Bench(const ConvolutionShape& shape, std::size_t workspace_bytes, cudaStream_t stream)
-      : x_(filled(shape.images * shape.height * shape.width * shape.in_channels, shape.dtype,
+      : shape_(shape),
+        filter_{.out = shape.out_channels,
+                .taps = std::int64_t{shape.kernel} * shape.kernel,
+                .in = shape.in_channels,
+                .stored_out = shape.out_channels,
+                .stored_in = shape.in_channels},
+        x_(filled(shape.images * shape.height * shape.width * shape.in_channels, shape.dtype,
                   stream)),
         // dw may be wider than a filter.
-        w_(filled(shape.out_channels * shape.kernel * shape.kernel * shape.in_channels, DType::f32,
-                  stream)),
+        w_(filled(filter_.stored_elements(), DType::f32, stream)),
         y_(filled(shape.images * shape.out_height * shape.out_width * shape.out_channels,
                   shape.dtype, stream)),
+        widened_(allocate_device(static_cast<std::size_t>(filter_.elements()) * sizeof(float))),
         workspace_(allocate_device(workspace_bytes)),
         stream_(stream) {}
 
-  /// The best of a few runs.
+  /// The best of a few.
   float milliseconds(EnginePlan& plan) {
-    run(plan);  // loads code, fills caches
+    run(plan);  // loads code, which no capture allows
+    const GraphExec graph = capture(plan);
     float best = std::numeric_limits<float>::infinity();
     for (int i = 0; i < kRepeats; ++i) {
       begin_.record(stream_);
-      run(plan);
+      check(cudaGraphLaunch(graph.get(), stream_), "launch a graph");
       end_.record(stream_);
       end_.synchronise();
-      best = std::min(best, end_.milliseconds_since(begin_));
+      best = std::min(best, end_.milliseconds_since(begin_) / kRunsOfAGraph);
     }
     return best;
   }
 
  private:
+  GraphExec capture(EnginePlan& plan) {
+    Capture capture(stream_);
+    for (int i = 0; i < kRunsOfAGraph; ++i) run(plan);
+    return capture.finish();
+  }
   void run(EnginePlan& plan) {
     plan.run({.x = x_.data(), .w = w_.data(), .y = y_.data()},
              {workspace_.data(), workspace_.bytes()}, stream_);
+    if (shape_.kind != ConvolutionKind::backward_weights || shape_.gradient_dtype == DType::f32) {
+      return;
+    }
+    with_activation_type(shape_.gradient_dtype, [&]<class T>(T) {
+      unpad_filter(filter_, reinterpret_cast<const T*>(w_.data()),
+                   reinterpret_cast<float*>(widened_.data()), stream_);
+    });
   }
 
-  Buffer x_, w_, y_, workspace_;
+  ConvolutionShape shape_;
+  FilterPadding filter_;
+  Buffer x_, w_, y_, widened_, workspace_;
   cudaStream_t stream_;
   Event begin_{Event::Timing::on}, end_{Event::Timing::on};
 };
 
 }  // namespace
 
-std::unique_ptr<EnginePlan> measure_engines(const std::shared_ptr<const ConvolutionGraph>& graph,
-                                            Device& device) {
-  auto plans = make_candidates(graph, &device.libraries().handles());
-  const std::string name = graph->shape().text();
+TimedPlan measure_convolution_plans(const ConvolutionShape& shape, Device& device) {
+  Libraries::Handles& handles = device.libraries().handles();
+  auto plans = make_candidates(
+      std::make_shared<const ConvolutionGraph>(shape, cudnn::Target{.handle = handles.cudnn}),
+      &handles);
+  const std::string name = shape.text();
   if (plans.empty()) {
     log::info("convolution {}: cuDNN has no deterministic engine", name);
-    return nullptr;
+    return {};
   }
   std::size_t workspace_bytes = 0;
   for (const auto& plan : plans) {
     workspace_bytes = std::max(workspace_bytes, plan->workspace_bytes());
   }
   device.wait(device.lanes().compute.get());  // what may depend on other ranks is not timed
-  Bench bench(graph->shape(), workspace_bytes, device.lanes().compute.get());
+  Bench bench(shape, workspace_bytes, device.lanes().compute.get());
   std::unique_ptr<EnginePlan> best;
   float least = std::numeric_limits<float>::infinity();
   for (auto& plan : plans) {
@@ -111,16 +142,18 @@ std::unique_ptr<EnginePlan> measure_engines(const std::shared_ptr<const Convolut
         least = milliseconds;
         best = std::move(plan);
       }
-    } catch (const CudnnError& error) {
+    } catch (const OutOfDeviceMemory&) {
+      throw;
+    } catch (const Error& error) {  // also of what cannot be captured, which training would do
       log::warning("convolution {}: {} is passed over: {}", name, plan->choice(), error.what());
     }
   }
   device.wait(device.lanes().compute.get());
-  if (!best) return nullptr;
+  if (!best) return {};
   best->forget_addresses();
   log::info("convolution {}: {}, {:.3f} ms, the best of {}", name, best->choice(), least,
             plans.size());
-  return best;
+  return {std::move(best), least};
 }
 
-}  // namespace simclr::cuda::cudnn
+}  // namespace simclr::cuda
