@@ -70,7 +70,7 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
           std::max(workspace_bytes, backend.workspace_bytes(program_, program_.ops[op]));
     } catch (const OutOfDeviceMemory& error) {
       throw explain_shortage(
-          error, describe(program_, op), 0,
+          error, fmt::format("{} ({})", describe(program_, op), error.purpose), 0,
           {.program = program_, .plan = plan_, .other_bytes = error.asked_bytes});
     }
   }
@@ -126,7 +126,8 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
       steps.push_back(backend.prepare(program_.ops[op], bindings));
     } catch (const OutOfDeviceMemory& error) {
       demand.other_bytes = error.asked_bytes;
-      throw explain_shortage(error, names.back(), held_bytes, demand);
+      throw explain_shortage(error, fmt::format("{} ({})", names.back(), error.purpose), held_bytes,
+                             demand);
     }
   }
   op_names_ = op_names;

@@ -94,12 +94,13 @@ std::string advise_batch(std::size_t budget, const MemoryDemand& demand) {
 
 OutOfDeviceMemory explain_shortage(const OutOfDeviceMemory& error, const std::string& what,
                                    std::size_t held_bytes, const MemoryDemand& demand) {
-  return {
-      error.asked_bytes, error.free_bytes,
-      fmt::format(
-          "out of device memory: no room for {}: {:.1f} MB are asked for, {:.1f} MB are free{}{}",
-          what, megabytes(error.asked_bytes), megabytes(error.free_bytes), describe_largest(demand),
-          advise_batch(held_bytes + error.free_bytes, demand))};
+  const std::string asked =
+      error.asked_bytes > 0 ? fmt::format("{:.1f} MB are asked for, ", megabytes(error.asked_bytes))
+                            : "";
+  return {error.asked_bytes, error.free_bytes, what,
+          fmt::format("out of device memory: no room for {}: {}{:.1f} MB are free{}{}", what, asked,
+                      megabytes(error.free_bytes), describe_largest(demand),
+                      advise_batch(held_bytes + error.free_bytes, demand))};
 }
 
 }  // namespace simclr

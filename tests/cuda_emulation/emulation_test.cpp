@@ -23,7 +23,7 @@ template <class T>
 class OnDevice {
  public:
   explicit OnDevice(const std::vector<T>& values)
-      : count_(values.size()), buffer_(allocate_device(values.size() * sizeof(T))) {
+      : count_(values.size()), buffer_(allocate_device(values.size() * sizeof(T), "a test")) {
     check(cudaMemcpy(buffer_.data(), values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice),
           "");
   }
@@ -156,7 +156,7 @@ TEST(Emulation, CapturesStayByThemselves) {
             }),
             cudaErrorStreamCaptureInvalidated);
   EXPECT_EQ(end_of_capture([](const Stream&, const Stream&) {
-              EXPECT_THROW((void)allocate_device(16), Error);
+              EXPECT_THROW((void)allocate_device(16, "a test"), Error);
             }),
             cudaErrorStreamCaptureInvalidated);
 }

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -25,6 +26,7 @@ struct ncclComm {
 namespace {
 
 ncclResult_t injected_error = ncclSuccess;
+std::string injected_reason;
 std::atomic<int> communicators = 0;
 std::atomic<bool> aborts_hang = false;
 
@@ -167,7 +169,10 @@ void destroy(ncclComm_t comm) {
 }  // namespace
 
 namespace emulation {
-void fail_nccl(ncclResult_t error) { injected_error = error; }
+void fail_nccl(ncclResult_t error, const std::string& reason) {
+  injected_error = error;
+  injected_reason = reason;
+}
 int nccl_communicators() { return communicators; }
 void hang_nccl_aborts(bool hang) { aborts_hang = hang; }
 }  // namespace emulation
@@ -210,7 +215,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
 const char* ncclGetErrorString(ncclResult_t result) {
   return result == ncclRemoteError ? "remote process exited" : "some error";
 }
-const char* ncclGetLastError(ncclComm_t /*comm*/) { return "of the emulated NCCL"; }
+const char* ncclGetLastError(ncclComm_t /*comm*/) { return injected_reason.c_str(); }
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
   *error = injected_error != ncclSuccess ? injected_error
            : comm->busy                  ? ncclInProgress

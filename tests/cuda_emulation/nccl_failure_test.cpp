@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 
 #include "communication.hpp"
@@ -44,8 +45,8 @@ class NcclFailure : public ::testing::Test {
     }
     EXPECT_EQ(emulation::nccl_communicators(), count);
   }
-  static void expect_error(const std::function<void()>& work,
-                           const std::vector<std::string>& parts) {
+  static void expect_error(const std::function<void()>& work, const std::vector<std::string>& parts,
+                           std::optional<Cause> cause = {}) {
     try {
       work();
       ADD_FAILURE() << "no error";
@@ -54,12 +55,15 @@ class NcclFailure : public ::testing::Test {
       for (const std::string& part : parts) {
         EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
       }
+      if (cause) {
+        EXPECT_EQ(error.cause(), *cause) << text;
+      }
     }
   }
 
   std::unique_ptr<Communicator> ranks_ = make_world_communicator();
   Device device_{one_device_each(node_place(*ranks_))};
-  Buffer memory_ = allocate_device(100 * sizeof(float));
+  Buffer memory_ = allocate_device(100 * sizeof(float), "a test");
   std::unique_ptr<Communicator> world_ = make_communicator(*ranks_, Lane::compute, device_);
   std::unique_ptr<Communicator> lane_ = make_communicator(*ranks_, Lane::gradients, device_);
 };
@@ -78,8 +82,17 @@ TEST_F(NcclFailure, IsNoticedWhileTheHostWaits) {
   emulation::fail_nccl(ncclRemoteError);
   emulation::hang_streams(true);
   expect_error([&] { device_.wait(device_.stream(Lane::compute)); },
-               {"remote process exited", "the all-reduce of 100 f32 on the gradients lane"});
+               {"remote process exited", "the all-reduce of 100 f32 on the gradients lane"},
+               Cause::lost_rank);
   expect_communicators(0);
+}
+
+TEST_F(NcclFailure, SaysWhatToDoWhereMemoryIsShort) {
+  emulation::fail_nccl(ncclUnhandledCudaError, "Cuda failure 2 'out of memory'");
+  expect_error([&] { make_communicator(*ranks_, Lane::compute, device_); },
+               {"the setting up of rank", "'out of memory'", "MB of device memory are free",
+                "a smaller batch or more ranks"},
+               Cause::error);
 }
 
 TEST_F(NcclFailure, IsAssumedWhenNothingEnds) {

@@ -1,13 +1,16 @@
-// A program that does not fit into the device, and the batch that would.
+// What does not fit into the device or into page-locked memory, and what would.
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <regex>
+#include <set>
 
+#include "device_memory.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/program/recorder.hpp"
+#include "streams.hpp"
 
 namespace simclr {
 namespace {
@@ -84,6 +87,105 @@ TEST(OutOfMemory, SaysWhenNoBatchFits) {
     EXPECT_NE(text.find("the parameters: 16.8 MB are asked for"), std::string::npos) << text;
     EXPECT_NE(text.find("no batch fits"), std::string::npos) << text;
   }
+}
+
+/// What an error says, and that it says what to do.
+template <class Work>
+std::string shortage_of(Work&& work, const std::string& advice = "a smaller batch or more ranks") {
+  try {
+    work();
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    EXPECT_EQ(text.rfind("out of ", 0), 0U) << text;
+    EXPECT_NE(text.find(advice), std::string::npos) << text;
+    return text;
+  }
+  return "";
+}
+void expect_start(const std::string& text, const std::string& start) {
+  EXPECT_EQ(text.substr(0, start.size()), start);
+}
+
+TensorInfo views_tensor(std::int64_t views, std::int64_t side) {
+  return {.name = "views",
+          .shape = {views, side, side, 3},
+          .dtype = DType::f32,
+          .storage = Storage::input};
+}
+InputStageSpec rendering_spec(std::int64_t samples, std::int64_t most_image_bytes) {
+  constexpr int kSide = 8;
+  InputStageSpec spec{.tensor = views_tensor(2 * samples, kSide),
+                      .samples = samples,
+                      .most_image_bytes = most_image_bytes};
+  spec.rendering = AugmentationConfig{.image_size = kSide};
+  return spec;
+}
+
+TEST(OutOfMemory, NamesWhatOfTheInputDoesNotFit) {
+  const auto backend = make_cuda_backend({});
+  expect_start(
+      shortage_of([&] { backend->make_input_stage({.tensor = views_tensor(1000, 30)}); }),
+      "out of device memory: no room for the next batch's views: 10.8 MB are asked for, 8.4 of 8.4 "
+      "MB of device memory are free");
+  expect_start(shortage_of([&] { backend->make_input_stage(rendering_spec(100000, 48)); }),
+               "out of device memory: no room for the parameters of a batch's views: ");
+}
+
+TEST(OutOfMemory, NamesWhatOfABatchDoesNotFit) {
+  const std::vector<std::uint8_t> pixels(48);
+  const std::vector<ImageRef> images{{.pixels = pixels.data(), .height = 4, .width = 4}};
+  const std::vector<ViewParameters> parameters(2, {.crop = {0, 0, 4, 4}});
+  std::set<std::string> missing;
+  for (std::size_t left = 0; left < 400; left += 8) {
+    const auto backend = make_cuda_backend({});
+    const auto stage = backend->make_input_stage(rendering_spec(1, 48));
+    const Buffer full = backend->allocate(emulation::free_device_bytes() - left);
+    const std::string text =
+        shortage_of([&] { stage->stage({.parameters = parameters, .images = images}); });
+    missing.insert(text.substr(0, text.find(": 0.0 MB")));
+  }
+  const std::string start = "out of device memory: no room for the ";
+  EXPECT_EQ(missing, (std::set<std::string>{"", start + "stored images of a batch",
+                                            start + "brightness of a batch's views"}));
+}
+
+TEST(OutOfMemory, NamesWhatPageLockedMemoryIsFor) {
+  const auto backend = make_cuda_backend({});
+  const std::string advice = "--cache distributed or none";
+  emulation::refuse_pinned_memory(true);
+  expect_start(shortage_of([&] { backend->allocate_host(3000000); }, advice),
+               "out of page-locked host memory: no room for a batch of the loader: 3.0 MB are "
+               "asked for");
+  expect_start(shortage_of([&] { backend->make_input_stage(rendering_spec(1, 48)); }, advice),
+               "out of page-locked host memory: no room for the parameters of a batch's views: ");
+  emulation::refuse_pinned_memory(false);
+  EXPECT_EQ(shortage_of([&] { backend->allocate_host(3000000); }), "");
+}
+
+TEST(OutOfMemory, NamesTheGraphThatHasNoRoom) {
+  const auto backend = make_cuda_backend({});
+  Executor executor(record(8), *backend, {});
+  executor.run_all();
+  emulation::refuse_graphs(true);
+  expect_start(shortage_of([&] { executor.run_all(); }),
+               "out of device memory: cannot make the graph of steps 0 to 2 (");
+  emulation::refuse_graphs(false);
+  executor.run_all();
+}
+
+TEST(OutOfMemory, NamesWhatAnOpAllocatesForItself) {
+  Recorder recorder;
+  const TensorId x = recorder.named("views", {1, 1, 1, 1024}, DType::bf16, Storage::input);
+  const TensorId y = recorder.named("y", {1, 1, 1, 512}, DType::bf16, Storage::output);
+  const TensorId w = recorder.parameter("w", {512, 1, 1, 1024}, {}, true);
+  recorder.emit(ConvForward{.x = x, .w = w, .y = y, .geometry = {.kernel = 1, .stride = 1}});
+  const Program program = recorder.finish();
+  const auto backend = make_cuda_backend({});
+  const Buffer full = backend->allocate(emulation::free_device_bytes() - 4500000);
+  const std::string text =
+      shortage_of([&] { const Executor executor(program, *backend, {}); }, "no batch fits");
+  EXPECT_NE(text.find("(a 16-bit copy of the weights): 1.0 MB are asked for"), std::string::npos)
+      << text;
 }
 
 }  // namespace

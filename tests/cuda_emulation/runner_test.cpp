@@ -51,7 +51,7 @@ class RunnerOnDevice : public ::testing::Test {
 
   Device device_{CudaOptions{}};
   const TensorInfo info_{.name = "value", .shape = {1}, .dtype = DType::f32};
-  Buffer memory_ = allocate_device(sizeof(float));
+  Buffer memory_ = allocate_device(sizeof(float), "a test");
 };
 
 TEST_F(RunnerOnDevice, RunsThenCapturesThenReplays) {

@@ -24,6 +24,8 @@ std::map<const void*, std::size_t> pinned;
 int current_device = 0;
 std::size_t launched_graphs = 0;
 bool streams_hang = false;
+bool graphs_refused = false;
+bool pinned_refused = false;
 
 cudaError_t result(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -88,6 +90,8 @@ void enqueue(Stream* stream, Work work) {
 
 std::size_t graph_launches() { return launched_graphs; }
 void hang_streams(bool hang) { streams_hang = hang; }
+void refuse_graphs(bool refuse) { graphs_refused = refuse; }
+void refuse_pinned_memory(bool refuse) { pinned_refused = refuse; }
 
 }  // namespace emulation
 
@@ -179,6 +183,7 @@ cudaError_t cudaFree(void* memory) {
   return result(cudaErrorInvalidValue);
 }
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned /*flags*/) {
+  if (pinned_refused) return result(cudaErrorMemoryAllocation);
   *memory = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
   pinned[*memory] = bytes;
   return result(*memory != nullptr ? cudaSuccess : cudaErrorMemoryAllocation);
@@ -339,6 +344,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
                                  unsigned long long /*flags*/) {
+  if (graphs_refused) return result(cudaErrorMemoryAllocation);
   *exec = new emulation::Graph(*graph);
   return cudaSuccess;
 }

@@ -43,5 +43,9 @@ void enqueue(Stream* stream, Work work);
 std::size_t graph_launches();
 /// While true, streams never finish what they hold, as when another rank does not answer.
 void hang_streams(bool hang);
+/// While true, there is no memory for executable graphs.
+void refuse_graphs(bool refuse);
+/// While true, there is no page-locked host memory.
+void refuse_pinned_memory(bool refuse);
 
 }  // namespace emulation

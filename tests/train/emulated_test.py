@@ -10,7 +10,7 @@ import subprocess
 import h5py
 import numpy as np
 
-from training_runs import IMAGES, SIMCLR, TrainingTest, main
+from training_runs import IMAGES, MPIEXEC, SIMCLR, TrainingTest, main
 
 LABELS = IMAGES.with_name("t10k-labels-idx1-ubyte.gz")
 # Small: every thread of every block is run one after the other.
@@ -133,6 +133,21 @@ class EmulatedTest(TrainingTest):
         self.train("restarted", 3, precision="fp16")
         self.train("restarted", 6, checkpoint_steps="1,2,3,4,5")
         self.assertEqual(self.bytes_of("fp16", 6), self.bytes_of("restarted", 6))
+
+    def test_memory(self):
+        """Whichever rank is short of it: one error that says of what and what to do, and all ranks end."""
+        options = {**TINY, "max-steps": 1, "collectives": "mpi", "share-device": True}
+        launcher, size, command = [MPIEXEC, "--oversubscribe"], "SIMCLR_EMULATED_MEMORY_MB=1", self.command(1, **options)
+        for short in ((0,), (1,), (0, 1)):
+            job = [*launcher]
+            for rank in (0, 1):
+                job += [":"] * rank + ["-n", "1", "env", *[size] * (rank in short), *command]
+            done = subprocess.run(job, capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            errors = [line for line in done.stderr.splitlines() if line.startswith("simclr: error")]
+            self.assertEqual(len(errors), 1, done.stderr)
+            self.assertRegex(errors[0], "rank . on .*: out of device memory: no room for .* MB are asked for, .*"
+                                        "(would fit|no batch fits)")
 
     def test_nan(self):
         """The first offending op is named, also when the next batch is staged already."""

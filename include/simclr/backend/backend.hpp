@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "simclr/backend/input_stage.hpp"
@@ -76,9 +77,12 @@ class Buffer {
 /// The device has less memory than is asked for.
 class OutOfDeviceMemory : public Error {
  public:
-  OutOfDeviceMemory(std::size_t asked, std::size_t free, const std::string& message)
-      : Error(message), asked_bytes(asked), free_bytes(free) {}
-  std::size_t asked_bytes, free_bytes;
+  OutOfDeviceMemory(std::size_t asked, std::size_t free, std::string what,
+                    const std::string& message)
+      : Error(message), asked_bytes(asked), free_bytes(free), purpose(std::move(what)) {}
+  std::size_t asked_bytes;  ///< 0 where a library or the driver does not say
+  std::size_t free_bytes;
+  std::string purpose;  ///< what the memory is for
 };
 
 /// What a step binds to: addresses, scratch memory, communicators.

@@ -60,7 +60,7 @@ class CudaBackend final : public Backend {
   }
 
   Buffer allocate(std::size_t bytes) override {
-    Buffer memory = cuda::allocate_device(bytes);
+    Buffer memory = cuda::allocate_device(bytes, "a buffer");
     std::byte* data = memory.data();
     return {data, bytes, [this, held = std::make_shared<Buffer>(std::move(memory))](std::byte* at) {
               device_.shadows().forget(at);
@@ -69,7 +69,7 @@ class CudaBackend final : public Backend {
   Buffer allocate_host(std::size_t bytes) override {
     // Loader threads call this too; without a device of their own they would wake the first one.
     cuda::check(cudaSetDevice(device_.properties().index), "choose the device");
-    return cuda::allocate_pinned(bytes);
+    return cuda::allocate_pinned(bytes, "a batch of the loader");
   }
   void poison(std::span<std::byte> memory) override {
     if (memory.empty()) return;

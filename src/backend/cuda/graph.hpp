@@ -2,6 +2,7 @@
 // CUDA graphs: capturing what a stream is given, and replaying it.
 
 #include <memory>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -37,14 +38,14 @@ class Capture {
     (void)cudaGetLastError();
   }
 
-  /// Ends the capture.
-  [[nodiscard]] GraphExec finish() {
+  /// Ends the capture; `name` is the graph's, for errors.
+  [[nodiscard]] GraphExec finish(std::string_view name) {
     cudaGraph_t graph = nullptr;
     check(cudaStreamEndCapture(std::exchange(stream_, nullptr), &graph), "end a capture");
     cudaGraphExec_t executable = nullptr;
     const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
     cudaGraphDestroy(graph);
-    check(status, "make a captured graph executable");
+    check(status, fmt::format("make {} executable", name));
     return GraphExec(executable);
   }
 

@@ -20,7 +20,7 @@ class HostViewStage final : public InputStage {
     const Layout layout = layout_of(tensor_);
     require(layout.dtype == DType::f32 && !layout.padded(),
             "views are stored as the host has them");
-    staged_ = allocate_device(layout.stored_bytes());
+    staged_ = allocate_device(layout.stored_bytes(), "the next batch's views");
     moved_.record(lanes_.compute.get());
   }
 

@@ -20,6 +20,7 @@ std::string dotted(std::size_t version) {
 
 void check(cudnnStatus_t status, std::string_view call, std::source_location where) {
   if (status == CUDNN_STATUS_SUCCESS) return;
+  if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) fail_for_memory(call);
   constexpr std::size_t kLongestMessage = 1024;
   std::array<char, kLongestMessage> last{};
   cudnnGetLastErrorString(last.data(), last.size());
@@ -32,6 +33,7 @@ void check(cudnnStatus_t status, std::string_view call, std::source_location whe
 
 void check(cublasStatus_t status, std::string_view call, std::source_location where) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) fail_for_memory(call);
   fail("{}: {} ({}, {}:{})", call, cublasLtGetStatusString(status), cublasLtGetStatusName(status),
        where.file_name(), where.line());
 }

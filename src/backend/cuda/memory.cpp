@@ -13,6 +13,19 @@ namespace {
 
 constexpr double kMegabyte = 1e6;
 
+struct MemoryState {
+  std::size_t free = 0, total = 0;
+};
+/// Zeros where the device cannot even say that.
+MemoryState ask_for_memory() {
+  MemoryState state;
+  if (cudaMemGetInfo(&state.free, &state.total) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return {};
+  }
+  return state;
+}
+
 template <class Stored, class Host>
 void store(const Layout& layout, Stored* stored, const Host* host) {
   for (std::int64_t row = 0; row < layout.rows(); ++row) {
@@ -48,29 +61,45 @@ void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, De
 
 }  // namespace
 
-Buffer allocate_device(std::size_t bytes) {
+std::string describe_free_memory() {
+  const auto [free, total] = ask_for_memory();
+  return fmt::format(
+      "{:.1f} of {:.1f} MB of device memory are free; a smaller batch or more ranks would need "
+      "less, nvidia-smi shows what else uses the device",
+      static_cast<double>(free) / kMegabyte, static_cast<double>(total) / kMegabyte);
+}
+
+void fail_for_memory(std::string_view call) {
+  throw OutOfDeviceMemory(
+      0, ask_for_memory().free, std::string(call),
+      fmt::format("out of device memory: cannot {}: {}", call, describe_free_memory()));
+}
+
+Buffer allocate_device(std::size_t bytes, std::string_view purpose) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
-    std::size_t free = 0;
-    std::size_t total = 0;
-    check(cudaMemGetInfo(&free, &total), "ask for free device memory");
     throw OutOfDeviceMemory(
-        bytes, free,
-        fmt::format("out of device memory: {:.1f} MB are asked for, {:.1f} MB of "
-                    "{:.1f} MB are free",
-                    static_cast<double>(bytes) / kMegabyte, static_cast<double>(free) / kMegabyte,
-                    static_cast<double>(total) / kMegabyte));
+        bytes, ask_for_memory().free, std::string(purpose),
+        fmt::format("out of device memory: no room for {}: {:.1f} MB are asked for, {}", purpose,
+                    static_cast<double>(bytes) / kMegabyte, describe_free_memory()));
   }
   check(status, "allocate device memory");
   return {static_cast<std::byte*>(memory), bytes, [](std::byte* data) { cudaFree(data); }};
 }
 
-Buffer allocate_pinned(std::size_t bytes) {
+Buffer allocate_pinned(std::size_t bytes, std::string_view purpose) {
   void* memory = nullptr;
-  check(cudaHostAlloc(&memory, bytes > 0 ? bytes : 1, cudaHostAllocDefault),
-        "allocate page-locked host memory");
+  const cudaError_t status = cudaHostAlloc(&memory, bytes > 0 ? bytes : 1, cudaHostAllocDefault);
+  if (status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    fail(
+        "out of page-locked host memory: no room for {}: {:.1f} MB are asked for; a smaller batch "
+        "or more nodes would need less of a node, --cache distributed or none leaves more of it",
+        purpose, static_cast<double>(bytes) / kMegabyte);
+  }
+  check(status, "allocate page-locked host memory");
   return {static_cast<std::byte*>(memory), bytes, [](std::byte* data) { cudaFreeHost(data); }};
 }
 

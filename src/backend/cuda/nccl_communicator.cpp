@@ -3,12 +3,12 @@
 #include <nccl.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <exception>
 #include <string_view>
 #include <thread>
 #include <utility>
 
+#include "nccl_environment.hpp"
 #include "simclr/core/log.hpp"
 
 namespace simclr::cuda {
@@ -50,21 +50,6 @@ ncclRedOp_t nccl_operation(Reduction reduction, DType dtype) {
       return ncclMin;
   }
   fail("unknown reduction");
-}
-
-/// Whether NCCL starts the kernels of different communicators in the order in which the host
-/// enqueues them (from 2.26 on, where NCCL_LAUNCH_ORDER_IMPLICIT asks for it). NCCL reads its
-/// environment once, so this comes before all other calls.
-bool launches_in_host_order() {
-  static const bool yes = [] {
-    constexpr const char* kVariable = "NCCL_LAUNCH_ORDER_IMPLICIT";
-    constexpr int kOldest = 22600;
-    setenv(kVariable, "1", 0);  // whoever has set it knows better
-    int version = 0;
-    return ncclGetVersion(&version) == ncclSuccess && version >= kOldest &&
-           std::string_view(std::getenv(kVariable)) != "0";
-  }();
-  return yes;
 }
 
 class NcclCommunicator final : public DeviceCommunicator, private Watched {
@@ -116,7 +101,7 @@ class NcclCommunicator final : public DeviceCommunicator, private Watched {
   }
 
  private:
-  [[nodiscard]] std::string failure() override;
+  [[nodiscard]] std::optional<Failure> failure() override;
   /// Not waited for: NCCL ends its kernels at once, but what it has of captured graphs it gives
   /// back only when these are gone, and an abort may wait for kernels of the next communicator.
   void give_up() noexcept override {
@@ -128,6 +113,12 @@ class NcclCommunicator final : public DeviceCommunicator, private Watched {
     return fmt::format("the {} of {} {} on the {} lane (rank {} of {})", operation, buffer.count,
                        name_of(buffer.dtype), lane_ == Lane::compute ? "compute" : "gradients",
                        rank(), size());
+  }
+  [[nodiscard]] Failure explain(ncclResult_t result) const {
+    const std::string last = ncclGetLastError(comm_);
+    const std::string advice = nccl_advice(last);
+    return {.text = fmt::format("NCCL: {} ({}){}", ncclGetErrorString(result), last, advice),
+            .cause = advice.empty() ? Cause::lost_rank : Cause::error};
   }
   /// ncclInProgress while NCCL is still busy with the last call.
   [[nodiscard]] ncclResult_t state() const;
@@ -151,10 +142,13 @@ class NcclCommunicator final : public DeviceCommunicator, private Watched {
 
 NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> ranks, Lane lane, Device& device)
     : ranks_(std::move(ranks)), lane_(lane), device_(device) {
-  const bool overlap = !any_rank(*ranks_, !launches_in_host_order());
+  set_nccl_environment();
+  const bool overlap = !any_rank(*ranks_, !nccl_keeps_host_order());
   stream_ = device.stream(overlap ? lane : Lane::compute);
-  if (!overlap && lane == Lane::gradients) {
-    log::info("NCCL before 2.26, or NCCL_LAUNCH_ORDER_IMPLICIT=0: gradient sums do not overlap");
+  if (lane == Lane::gradients) {  // which is set up once a job
+    for (const std::string& remark : nccl_remarks(device.properties().driver_version)) {
+      log::info("{}", remark);
+    }
   }
   device_.watch().add(*this);
   try {
@@ -179,7 +173,7 @@ void NcclCommunicator::set_up() {
   ncclUniqueId id{};
   on_root(*ranks_, [&] {
     const ncclResult_t result = ncclGetUniqueId(&id);
-    if (result != ncclSuccess) fail("NCCL: {}", ncclGetLastError(nullptr));
+    if (result != ncclSuccess) fail("NCCL cannot begin: {}", explain(result).text);
   });
   ranks_->broadcast({&id, sizeof id, DType::u8}, 0);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
@@ -194,11 +188,11 @@ ncclResult_t NcclCommunicator::state() const {
   return asked == ncclSuccess ? found : asked;
 }
 
-std::string NcclCommunicator::failure() {
-  if (comm_ == nullptr) return "NCCL has been given up before";
+std::optional<Failure> NcclCommunicator::failure() {
+  if (comm_ == nullptr) return Failure{.text = "NCCL has been given up before"};
   const ncclResult_t found = state();
-  if (found == ncclSuccess || found == ncclInProgress) return "";
-  return fmt::format("NCCL: {} ({})", ncclGetErrorString(found), ncclGetLastError(comm_));
+  if (found == ncclSuccess || found == ncclInProgress) return std::nullopt;
+  return explain(found);
 }
 
 /// A call may return before its kernel is enqueued; what follows on the stream must come after it.
@@ -208,14 +202,14 @@ void NcclCommunicator::perform(const std::string& operation, Call&& call) {
   const ncclResult_t result = call();
   if (result == ncclSuccess) return;
   if (result != ncclInProgress) {
-    const std::string reason = ncclGetLastError(comm_);
+    const std::string why = explain(result).text;
     give_up();
-    fail("{} failed: NCCL: {} ({})", operation, ncclGetErrorString(result), reason);
+    fail("{} failed: {}", operation, why);
   }
   device_.watch().wait_until([this] { return state() != ncclInProgress; });
-  if (const std::string reason = failure(); !reason.empty()) {
+  if (const auto found = failure()) {
     give_up();
-    fail("{} failed: {}", operation, reason);
+    fail("{} failed: {}", operation, found->text);
   }
 }
 

@@ -42,7 +42,7 @@ template <class T>
 std::shared_ptr<Buffer> to_device(const std::vector<T>& table, Device& device) {
   const cudaStream_t stream = device.stream(Lane::compute);
   const std::size_t bytes = table.size() * sizeof(T);
-  auto memory = std::make_shared<Buffer>(allocate_device(bytes));
+  auto memory = std::make_shared<Buffer>(allocate_device(bytes, "a table of its chunks"));
   check(cudaMemcpyAsync(memory->data(), table.data(), bytes, cudaMemcpyHostToDevice, stream),
         "copy a table to the device");
   device.wait(stream);

@@ -52,7 +52,7 @@ class ResidentImages {
     std::size_t bytes = 0;
     for (const ImageRef& image : images) bytes += pixel_bytes(image);
     try {
-      pixels_ = allocate_device(bytes);
+      pixels_ = allocate_device(bytes, "the pixels of the data set");
     } catch (const OutOfDeviceMemory& error) {
       constexpr double kGigabyte = 1e9;
       refuse(
@@ -105,8 +105,8 @@ class RenderingStage final : public InputStage {
           "ask for the device's properties");
     shared_bytes_limit_ = properties.sharedMemPerBlockOptin - kStaticSharedBytes;
     const std::size_t bytes = static_cast<std::size_t>(views_) * sizeof(ViewTask);
-    host_tasks_ = allocate_pinned(bytes);
-    tasks_ = allocate_device(bytes);
+    host_tasks_ = allocate_pinned(bytes, "the parameters of a batch's views");
+    tasks_ = allocate_device(bytes, "the parameters of a batch's views");
     rendered_.record(lanes_.compute.get());
   }
 
@@ -157,7 +157,7 @@ class RenderingStage final : public InputStage {
     const std::size_t most = most_image_bytes_ * images.size();
     device_.wait(lanes_.compute.get());  // the old memory may be in use
     pixels_ = Buffer();
-    pixels_ = allocate_device(std::min(bytes + bytes / 4, most));
+    pixels_ = allocate_device(std::min(bytes + bytes / 4, most), "the stored images of a batch");
   }
 
   /// images: of the samples, on the device.
@@ -176,7 +176,7 @@ class RenderingStage final : public InputStage {
     const std::size_t sums = static_cast<std::size_t>(views_ * plan_.tiles) * sizeof(std::int64_t);
     if (luma_sums_.bytes() < sums) {
       device_.wait(lanes_.compute.get());
-      luma_sums_ = allocate_device(sums);
+      luma_sums_ = allocate_device(sums, "the brightness of a batch's views");
     }
   }
 

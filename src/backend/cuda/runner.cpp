@@ -65,7 +65,12 @@ class CudaRunner final : public Runner {
   void run_step(std::size_t i) {
     const Marked mark(names_[i]);
     activity().at_op(i);
-    steps_[i]->run();
+    try {
+      steps_[i]->run();
+    } catch (const OutOfDeviceMemory& error) {  // a library's or the driver's own
+      throw OutOfDeviceMemory(error.asked_bytes, error.free_bytes, error.purpose,
+                              fmt::format("{}: {}", names_[i], error.what()));
+    }
   }
   void run_segment(const Segment& segment) {
     if (!segment.graph) return run_step(segment.begin);
@@ -110,7 +115,7 @@ class CudaRunner final : public Runner {
     }
     segment.name = fmt::format("the graph of steps {} to {} ({} ... {})", segment.begin,
                                segment.end - 1, names_[segment.begin], names_[segment.end - 1]);
-    segment.graph = capture.finish();
+    segment.graph = capture.finish(segment.name);
   }
 
   std::vector<std::unique_ptr<Step>> steps_;

@@ -12,11 +12,15 @@
 
 namespace simclr::cuda {
 
+/// Throws OutOfDeviceMemory naming the call, for which there was not enough memory.
+[[noreturn]] void fail_for_memory(std::string_view call);
+
 /// Throws Error naming the call, what CUDA says of it and our line.
 inline void check(cudaError_t status, std::string_view call,
                   std::source_location where = std::source_location::current()) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();  // errors that can be recovered from must not fail the next call
+  if (status == cudaErrorMemoryAllocation) fail_for_memory(call);
   fail("{}: {} ({}, {}:{})", call, cudaGetErrorString(status), cudaGetErrorName(status),
        where.file_name(), where.line());
 }

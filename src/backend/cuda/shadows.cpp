@@ -22,7 +22,9 @@ std::byte* WeightShadows::find_or_make(const std::byte* masters, std::int64_t el
   Entry& entry = entries_[masters];
   const auto bytes = static_cast<std::size_t>(elements) * size_in_bytes(dtype);
   if (entry.copy.data() == nullptr || entry.elements != elements || entry.dtype != dtype) {
-    entry = {.elements = elements, .dtype = dtype, .copy = allocate_device(bytes)};
+    entry = {.elements = elements,
+             .dtype = dtype,
+             .copy = allocate_device(bytes, "a 16-bit copy of the weights")};
     fill(masters, entry.copy.data(), elements, dtype, stream);
   }
   return entry.copy.data();

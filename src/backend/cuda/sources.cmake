@@ -64,4 +64,5 @@ set(SIMCLR_CUDA_LIBRARY_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/engine_plan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/measure.cpp
   ${CMAKE_CURRENT_LIST_DIR}/libraries.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/nccl_communicator.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/nccl_communicator.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/nccl_environment.cpp)

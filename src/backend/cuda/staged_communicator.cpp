@@ -63,7 +63,7 @@ class StagedCommunicator final : public DeviceCommunicator {
  private:
   /// The stage, at least so large.
   std::byte* stage(std::size_t bytes) {
-    if (stage_.bytes() < bytes) stage_ = allocate_pinned(bytes);
+    if (stage_.bytes() < bytes) stage_ = allocate_pinned(bytes, "the stage of --collectives mpi");
     return stage_.data();
   }
   void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {

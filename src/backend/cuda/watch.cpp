@@ -58,9 +58,7 @@ void Watch::wait_until(const std::function<bool()>& done) {
 
 void Watch::check_on_watched() {
   for (Watched* watched : watched_) {
-    if (const std::string failure = watched->failure(); !failure.empty()) {
-      give_up(Cause::lost_rank, failure);
-    }
+    if (const auto failure = watched->failure()) give_up(failure->cause, failure->text);
   }
 }
 

@@ -3,6 +3,7 @@
 // leaves its peers' kernels spinning for ever, so every wait looks after the communicators.
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,12 @@
 
 namespace simclr::cuda {
 
+/// What has gone wrong in the background.
+struct Failure {
+  std::string text;
+  Cause cause = Cause::lost_rank;
+};
+
 /// Something by which the device depends on other ranks: a communicator.
 class Watched {
  public:
@@ -18,8 +25,7 @@ class Watched {
   Watched(const Watched&) = delete;
   Watched& operator=(const Watched&) = delete;
   virtual ~Watched() = default;
-  /// What has gone wrong in the background, or "".
-  [[nodiscard]] virtual std::string failure() = 0;
+  [[nodiscard]] virtual std::optional<Failure> failure() = 0;
   /// Ends what is under way on the device, without the other ranks. Nothing works afterwards.
   virtual void give_up() noexcept = 0;
 };

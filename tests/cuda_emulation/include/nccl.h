@@ -7,6 +7,7 @@
 
 #include <climits>
 #include <cstddef>
+#include <string>
 
 using ncclComm_t = struct ncclComm*;
 
@@ -62,8 +63,9 @@ ncclResult_t ncclBroadcast(const void* send, void* receive, std::size_t count, n
                            int root, ncclComm_t comm, cudaStream_t stream);
 
 namespace emulation {
-/// From now on every communicator of this rank says that it has failed so (ncclSuccess: none).
-void fail_nccl(ncclResult_t error);
+/// From now on every communicator of this rank says that it has failed so (ncclSuccess: none), and
+/// for this reason.
+void fail_nccl(ncclResult_t error, const std::string& reason = "of the emulated NCCL");
 /// Communicators that exist.
 int nccl_communicators();
 /// From now on ncclCommAbort returns only when this is over, as NCCL's does while a graph is

@@ -31,6 +31,8 @@ constexpr int kRepeats = 3;
 /// NaN more, than a training step's numbers.
 constexpr int kFillByte = 0x3C;
 
+constexpr const char* kPurpose = "operands to time its algorithms with";
+
 std::vector<std::unique_ptr<EnginePlan>> make_candidates(
     const std::shared_ptr<const ConvolutionGraph>& graph, Libraries::Handles* handles) {
   std::vector<std::unique_ptr<EnginePlan>> plans;
@@ -50,7 +52,8 @@ std::vector<std::unique_ptr<EnginePlan>> make_candidates(
 }
 
 Buffer filled(std::int64_t elements, DType dtype, cudaStream_t stream) {
-  Buffer buffer = allocate_device(static_cast<std::size_t>(elements) * size_in_bytes(dtype));
+  Buffer buffer =
+      allocate_device(static_cast<std::size_t>(elements) * size_in_bytes(dtype), kPurpose);
   check(cudaMemsetAsync(buffer.data(), kFillByte, buffer.bytes(), stream), "fill memory");
   return buffer;
 }
@@ -71,8 +74,9 @@ class Bench {
         w_(filled(filter_.stored_elements(), DType::f32, stream)),
         y_(filled(shape.images * shape.out_height * shape.out_width * shape.out_channels,
                   shape.dtype, stream)),
-        widened_(allocate_device(static_cast<std::size_t>(filter_.elements()) * sizeof(float))),
-        workspace_(allocate_device(workspace_bytes)),
+        widened_(allocate_device(static_cast<std::size_t>(filter_.elements()) * sizeof(float),
+                                 kPurpose)),
+        workspace_(allocate_device(workspace_bytes, kPurpose)),
         stream_(stream) {}
 
   /// The best of a few.
@@ -94,7 +98,7 @@ class Bench {
   GraphExec capture(EnginePlan& plan) {
     Capture capture(stream_);
     for (int i = 0; i < kRunsOfAGraph; ++i) run(plan);
-    return capture.finish();
+    return capture.finish("a graph of convolutions");
   }
   void run(EnginePlan& plan) {
     plan.run({.x = x_.data(), .w = w_.data(), .y = y_.data()},

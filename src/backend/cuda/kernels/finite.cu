@@ -54,7 +54,7 @@ void check_finite(const double* loss_sums, std::int64_t loss_count, const float*
 }
 
 bool all_finite(const float* values, std::size_t count, cudaStream_t stream) {
-  const Buffer memory = allocate_device(sizeof(std::int32_t));
+  const Buffer memory = allocate_device(sizeof(std::int32_t), "a flag");
   auto* flag = reinterpret_cast<std::int32_t*>(memory.data());
   check(cudaMemsetAsync(flag, 0, sizeof *flag, stream), "clear a flag");
   mark_not_finite(values, static_cast<std::int64_t>(count), flag, stream);

@@ -1,0 +1,26 @@
+#pragma once
+// What NCCL is asked for through its environment, and what people should know of it.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace simclr::cuda {
+
+/// Asks for what nccl_environment.cpp lists; what the environment says already stays. NCCL reads
+/// its environment once, so this comes before all calls of it.
+void set_nccl_environment();
+
+/// Whether NCCL starts the kernels of different communicators in the order in which the host
+/// enqueues them.
+bool nccl_keeps_host_order();
+
+/// Where a run is slower, or repeats less exactly, than it could: a sentence each. A driver version
+/// of 13000 is 13.0.
+std::vector<std::string> nccl_remarks(int driver_version);
+
+/// What to do about a failure that NCCL gives this reason for, after a comma; "" where nothing is
+/// known.
+std::string nccl_advice(std::string_view reason);
+
+}  // namespace simclr::cuda
