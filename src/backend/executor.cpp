@@ -109,12 +109,12 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
     }
   }
 
-  const Bindings bindings{.program = &program_,
-                          .address = [this](TensorId id) { return address(id); },
-                          .workspace = {workspace_.data(), workspace_.bytes()},
-                          .world = communicators.world,
-                          .bn_group = communicators.bn_group,
-                          .gradient_lane = communicators.gradient_lane};
+  Bindings bindings{.program = &program_,
+                    .address = [this](TensorId id) { return address(id); },
+                    .workspace = {workspace_.data(), workspace_.bytes()},
+                    .world = communicators.world,
+                    .bn_group = communicators.bn_group,
+                    .gradient_lane = communicators.gradient_lane};
   std::vector<std::unique_ptr<Step>> steps;
   steps.reserve(program_.ops.size());
   auto op_names = std::make_shared<std::vector<std::string>>();
@@ -122,6 +122,7 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
   names.reserve(program_.ops.size());
   for (std::size_t op = 0; op < program_.ops.size(); ++op) {
     names.push_back(describe(program_, op));
+    bindings.op = op;
     try {
       steps.push_back(backend.prepare(program_.ops[op], bindings));
     } catch (const OutOfDeviceMemory& error) {

@@ -26,6 +26,7 @@ struct ncclComm {
 namespace {
 
 ncclResult_t injected_error = ncclSuccess;
+int collectives_before_hang = -1;
 std::string injected_reason;
 std::atomic<int> communicators = 0;
 std::atomic<bool> aborts_hang = false;
@@ -153,6 +154,9 @@ std::vector<std::byte> gather(const void* send, std::size_t bytes, const ncclCom
 ncclResult_t enqueue(ncclComm_t comm, cudaStream_t stream, emulation::Work work) {
   if (comm->busy) return ncclInvalidUsage;
   emulation::enqueue(stream, [work = std::move(work)] {
+    if (collectives_before_hang >= 0 && collectives_before_hang-- == 0) {
+      return emulation::stop_streams();
+    }
     const emulation::DeviceMemoryIsOpen open;
     work();
   });
@@ -173,6 +177,7 @@ void fail_nccl(ncclResult_t error, const std::string& reason) {
   injected_error = error;
   injected_reason = reason;
 }
+void hang_nccl_after(int count) { collectives_before_hang = count; }
 int nccl_communicators() { return communicators; }
 void hang_nccl_aborts(bool hang) { aborts_hang = hang; }
 }  // namespace emulation

@@ -4,14 +4,18 @@
 #include <gtest/gtest.h>
 #include <nccl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <optional>
 #include <thread>
 
+#include "availability.hpp"
 #include "communication.hpp"
 #include "memory.hpp"
+#include "simclr/backend/executor.hpp"
 #include "simclr/comm/session.hpp"
+#include "simclr/core/activity.hpp"
 #include "streams.hpp"
 
 namespace simclr::cuda {
@@ -124,6 +128,72 @@ TEST_F(NcclFailure, LeavesNothingBehindWithoutOne) {
   world_.reset();
   lane_.reset();
   EXPECT_EQ(emulation::nccl_communicators(), 0);
+}
+
+/// Sums of batch normalisation, of the loss and of a bucket.
+Program collectives() {
+  Program program;
+  const auto tensor = [&](std::string name, const Shape& shape, DType dtype, Storage storage) {
+    program.tensors.push_back(
+        {.name = std::move(name), .shape = shape, .dtype = dtype, .storage = storage});
+    return TensorId{static_cast<std::int32_t>(program.tensors.size()) - 1};
+  };
+  const TensorId y = tensor("y", {2, 1, 1, 8}, DType::f32, Storage::input);
+  const TensorId mean = tensor("mean", {8}, DType::f32, Storage::running);
+  const TensorId stats = tensor("stats", {1, 2, 8}, DType::f64, Storage::output);
+  const TensorId loss = tensor("loss", {4}, DType::f64, Storage::output);
+  const TensorId gradients = tensor("gradients", {100}, DType::f32, Storage::gradients);
+  program.running_elements = 8;
+  program.parameter_elements = 100;
+  program.ops = {BnStatistics{.y = y, .running_mean = mean, .stats = stats, .groups = {}},
+                 AllReduce{.buffer = stats, .group = RankGroup::bn_group},
+                 AllReduce{.buffer = loss},
+                 ReduceGradients{.gradients = gradients, .begin = 0, .count = 100},
+                 WaitForGradients{.gradients = gradients}};
+  program.labels = {"bn", "bn", "loss", "bucket 0", "buckets"};
+  return program;
+}
+
+/// What is said when a replayed graph hangs in its collective number `stuck`, and the op of which
+/// the watchdog knows meanwhile.
+std::pair<std::string, std::int32_t> hang_in_graph(int stuck) {
+  const auto ranks = make_world_communicator();
+  const auto backend = make_backend(one_device_each(node_place(*ranks)));
+  const auto world = backend->make_communicator(*ranks, Lane::compute);
+  const auto lane = backend->make_communicator(*ranks, Lane::gradients);
+  Executor executor(collectives(), *backend,
+                    {.world = world.get(), .bn_group = world.get(), .gradient_lane = lane.get()});
+  const std::size_t graphs = emulation::graph_launches();
+  for (int time = 0; time < 2; ++time) executor.run(0, 5);
+  emulation::hang_nccl_after(stuck);
+  executor.run(0, 5);
+  EXPECT_EQ(emulation::graph_launches(), graphs + 2);
+  std::string text;
+  try {
+    backend->wait();
+  } catch (const Error& error) {
+    text = error.what();
+  }
+  const std::int32_t op = activity().now().op;
+  emulation::hang_nccl_after(-1);
+  emulation::hang_streams(false);
+  return {text, op};
+}
+
+TEST(NcclFailureInAGraph, IsToldWithTheCollectiveThatTheDeviceHasComeTo) {
+  const std::string graph =
+      "the graph of steps 0 to 4 (bn_statistics bn ... wait_for_gradients buckets)";
+  const std::vector<std::pair<std::string, std::int32_t>> told{
+      {", which has come to all_reduce bn", 1},
+      {", which has come to all_reduce loss", 2},
+      {", which has come to all_reduce loss, on the gradients lane to reduce_gradients bucket 0",
+       2}};
+  for (std::size_t stuck = 0; stuck < told.size(); ++stuck) {
+    const auto [text, op] = hang_in_graph(static_cast<int>(stuck));
+    const std::string end = graph + told[stuck].first;
+    EXPECT_TRUE(text.ends_with(end)) << text;
+    EXPECT_EQ(op, told[stuck].second);
+  }
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ std::map<const void*, std::size_t> pinned;
 int current_device = 0;
 std::size_t launched_graphs = 0;
 bool streams_hang = false;
+bool streams_stopped = false;
 bool graphs_refused = false;
 bool pinned_refused = false;
 
@@ -83,13 +84,17 @@ void enqueue(Stream* stream, Work work) {
   } else if (stream != nullptr && stream->late) {
     stream->queue.push_back(std::move(work));
     ++stream->enqueued;
-  } else {
+  } else if (!streams_stopped) {
     work();
   }
 }
 
 std::size_t graph_launches() { return launched_graphs; }
-void hang_streams(bool hang) { streams_hang = hang; }
+void hang_streams(bool hang) {
+  streams_hang = hang;
+  streams_stopped = false;
+}
+void stop_streams() { streams_hang = streams_stopped = true; }
 void refuse_graphs(bool refuse) { graphs_refused = refuse; }
 void refuse_pinned_memory(bool refuse) { pinned_refused = refuse; }
 

@@ -43,6 +43,8 @@ void enqueue(Stream* stream, Work work);
 std::size_t graph_launches();
 /// While true, streams never finish what they hold, as when another rank does not answer.
 void hang_streams(bool hang);
+/// From now on they do not even begin what comes, until hang_streams(false).
+void stop_streams();
 /// While true, there is no memory for executable graphs.
 void refuse_graphs(bool refuse);
 /// While true, there is no page-locked host memory.

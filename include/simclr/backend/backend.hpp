@@ -88,6 +88,7 @@ class OutOfDeviceMemory : public Error {
 /// What a step binds to: addresses, scratch memory, communicators.
 struct Bindings {
   const Program* program = nullptr;
+  std::size_t op = 0;  ///< of the program: the one that is bound
   std::function<std::byte*(TensorId)> address;
   std::span<std::byte> workspace;         ///< shared by all ops; at least workspace_bytes(op)
   Communicator* world = nullptr;          ///< compute lane

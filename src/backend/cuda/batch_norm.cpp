@@ -1,6 +1,7 @@
 // Batch normalisation, forward: statistics, finalisation, application.
 
 #include "kernels/batch_norm.hpp"
+#include "communication.hpp"
 #include "dispatch.hpp"
 #include "row_tiles.hpp"
 #include "steps.hpp"
@@ -16,7 +17,8 @@ StepPointer prepare_step(const BnStatistics& op, const StepContext& context) {
   const RowTiles tiles = tiles_for_sums(y.layout, op.groups);
   const auto* shift = context.tensor(op.running_mean).as<float>();
   auto* partials = reinterpret_cast<double*>(context.workspace().data());
-  const BnTotals totals{.sums = context.tensor(op.stats).as<double>()};
+  const BnTotals totals{.sums = context.tensor(op.stats).as<double>(),
+                        .mark = mark_of_next(op.stats, context)};
   return with_activation_type(y.layout.dtype, [&]<class T>(T) {
     return make_step([=, y = y.as<T>(), stream = context.stream()] {
       bn_statistics<T>(tiles, y, shift, partials, stream);

@@ -44,8 +44,10 @@ class CudaRunner final : public Runner {
  public:
   CudaRunner(std::vector<std::unique_ptr<Step>> steps, std::vector<std::string> names,
              Device& device)
-      : steps_(std::move(steps)), names_(std::move(names)), device_(device) {
-    require(names_.size() == steps_.size(), "each step has a name");
+      : steps_(std::move(steps)),
+        names_(std::make_shared<const std::vector<std::string>>(std::move(names))),
+        device_(device) {
+    require(names_->size() == steps_.size(), "each step has a name");
   }
 
   void run(std::size_t begin, std::size_t end) override {
@@ -53,6 +55,7 @@ class CudaRunner final : public Runner {
     Range& range = ranges_[{begin, end}];
     if (end - begin <= 1 || !range.ran) {
       for (std::size_t i = begin; i < end; ++i) run_step(i);
+      device_.watch().clear_marks(device_.stream(Lane::compute));
       range.ran = true;
     } else if (range.segments.empty()) {
       range.segments = capture_and_run(begin, end);
@@ -63,13 +66,13 @@ class CudaRunner final : public Runner {
 
  private:
   void run_step(std::size_t i) {
-    const Marked mark(names_[i]);
+    const Marked mark((*names_)[i]);
     activity().at_op(i);
     try {
       steps_[i]->run();
     } catch (const OutOfDeviceMemory& error) {  // a library's or the driver's own
       throw OutOfDeviceMemory(error.asked_bytes, error.free_bytes, error.purpose,
-                              fmt::format("{}: {}", names_[i], error.what()));
+                              fmt::format("{}: {}", (*names_)[i], error.what()));
     }
   }
   void run_segment(const Segment& segment) {
@@ -79,7 +82,7 @@ class CudaRunner final : public Runner {
     // Buckets that were summed outside a graph (communication.cpp has the order).
     gradients_done_.record(device_.stream(Lane::gradients));
     gradients_done_.make_wait(device_.stream(Lane::compute));
-    device_.watch().enqueued(segment.name);
+    device_.watch().enqueued_graph(segment.name, names_, device_.stream(Lane::compute));
     check(cudaGraphLaunch(segment.graph.get(), device_.stream(Lane::compute)), "launch a graph");
   }
 
@@ -106,20 +109,22 @@ class CudaRunner final : public Runner {
         steps_[i]->run();
         if (!is_captured(compute)) fail("it did what no capture allows");
       } catch (const std::exception& error) {
-        fail("step {} ({}) cannot be captured in a CUDA graph: {}", i, names_[i], error.what());
+        fail("step {} ({}) cannot be captured in a CUDA graph: {}", i, (*names_)[i], error.what());
       }
     }
     if (is_captured(device_.stream(Lane::gradients))) {
       gradients_done_.record(device_.stream(Lane::gradients));
       gradients_done_.make_wait(compute);
     }
-    segment.name = fmt::format("the graph of steps {} to {} ({} ... {})", segment.begin,
-                               segment.end - 1, names_[segment.begin], names_[segment.end - 1]);
+    device_.watch().clear_marks(compute);
+    segment.name =
+        fmt::format("the graph of steps {} to {} ({} ... {})", segment.begin, segment.end - 1,
+                    (*names_)[segment.begin], (*names_)[segment.end - 1]);
     segment.graph = capture.finish(segment.name);
   }
 
   std::vector<std::unique_ptr<Step>> steps_;
-  std::vector<std::string> names_;
+  Watch::OpNames names_;
   Device& device_;
   Event gradients_done_;
   std::map<std::pair<std::size_t, std::size_t>, Range> ranges_;

@@ -15,6 +15,7 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/filter.cu
   ${kernels_dir}/finite.cu
   ${kernels_dir}/l2_normalize.cu
+  ${kernels_dir}/mark.cu
   ${kernels_dir}/nt_xent_backward.cu
   ${kernels_dir}/nt_xent_backward_f32.cu
   ${kernels_dir}/nt_xent_finish.cu

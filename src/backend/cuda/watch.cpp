@@ -1,8 +1,13 @@
 #include "watch.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
+#include "kernels/mark.hpp"
+#include "memory.hpp"
 #include "simclr/core/activity.hpp"
 
 namespace simclr::cuda {
@@ -15,6 +20,9 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kYielding = std::chrono::milliseconds(2);
 constexpr auto kNap = std::chrono::microseconds(50);
 
+constexpr std::size_t kLanes = 2;
+constexpr std::int32_t kNoOp = -1;
+
 bool has_finished(cudaError_t status) {
   if (status == cudaErrorNotReady) {
     (void)cudaGetLastError();  // no error, but kept as one
@@ -26,14 +34,59 @@ bool has_finished(cudaError_t status) {
 
 }  // namespace
 
+std::int32_t* Watch::word(Lane lane) {
+  if (words_.data() == nullptr) {
+    words_ = allocate_pinned(kLanes * sizeof(std::int32_t), "marks of the device's progress");
+    std::fill_n(reinterpret_cast<std::int32_t*>(words_.data()), kLanes, kNoOp);
+  }
+  return reinterpret_cast<std::int32_t*>(words_.data()) + static_cast<std::size_t>(lane);
+}
+
+void Watch::clear_marks(cudaStream_t stream) {
+  if (words_.data() == nullptr) return;
+  for (const Lane lane : {Lane::compute, Lane::gradients}) {
+    write_mark({.word = word(lane), .op = kNoOp}, stream);
+  }
+}
+
+std::optional<std::size_t> Watch::reached(Lane lane) const {
+  if (graph_ops_ == nullptr || words_.data() == nullptr) return std::nullopt;
+  // The device writes it meanwhile.
+  const auto* words = reinterpret_cast<const volatile std::int32_t*>(words_.data());
+  const std::int32_t op = words[static_cast<std::size_t>(lane)];
+  if (op < 0 || static_cast<std::size_t>(op) >= graph_ops_->size()) return std::nullopt;
+  return static_cast<std::size_t>(op);
+}
+
+std::string Watch::describe_reached() const {
+  std::string text;
+  if (const auto op = reached(Lane::compute)) {
+    text += fmt::format(", which has come to {}", (*graph_ops_)[*op]);
+  }
+  if (const auto op = reached(Lane::gradients)) {
+    text += fmt::format(", on the gradients lane to {}", (*graph_ops_)[*op]);
+  }
+  return text;
+}
+
+void Watch::tell_reached() const {
+  if (const auto op = reached(Lane::compute)) activity().at_op(*op);
+}
+
 void Watch::wait(cudaStream_t stream) {
   if (watched_.empty()) return check(cudaStreamSynchronize(stream), "wait for the device");
-  wait_until([stream] { return has_finished(cudaStreamQuery(stream)); });
+  wait_until([&] {
+    if (stream == graph_stream_) tell_reached();
+    return has_finished(cudaStreamQuery(stream));
+  });
 }
 
 void Watch::wait(const Event& event) {
   if (watched_.empty()) return event.synchronise();
-  wait_until([&] { return has_finished(cudaEventQuery(event.get())); });
+  wait_until([&] {
+    tell_reached();
+    return has_finished(cudaEventQuery(event.get()));
+  });
 }
 
 void Watch::wait_until(const std::function<bool()>& done) {
@@ -63,9 +116,10 @@ void Watch::check_on_watched() {
 }
 
 void Watch::give_up(Cause cause, const std::string& why) {
+  const std::string reached = describe_reached();  // before kernels that hang are ended
   for (Watched* watched : watched_) watched->give_up();
-  fail_for(cause, "communication between GPUs was given up: {}; the last collective begun was {}",
-           why, last_);
+  fail_for(cause, "communication between GPUs was given up: {}; the last collective begun was {}{}",
+           why, last_, reached);
 }
 
 }  // namespace simclr::cuda

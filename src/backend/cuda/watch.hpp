@@ -2,12 +2,15 @@
 // How the host waits for the device when the device may wait for other ranks: a rank that has died
 // leaves its peers' kernels spinning for ever, so every wait looks after the communicators.
 
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "runtime.hpp"
+#include "simclr/backend/backend.hpp"
 #include "simclr/core/cause.hpp"
 
 namespace simclr::cuda {
@@ -32,13 +35,30 @@ class Watched {
 
 class Watch {
  public:
+  using OpNames = std::shared_ptr<const std::vector<std::string>>;
+
   explicit Watch(double timeout_seconds) : timeout_seconds_(timeout_seconds) {}
 
   void add(Watched& watched) { watched_.push_back(&watched); }
   void remove(Watched& watched) { std::erase(watched_, &watched); }
 
-  /// Names the collective, or the graph of collectives, that was enqueued last.
-  void enqueued(std::string operation) { last_ = std::move(operation); }
+  /// Names the collective that was enqueued last.
+  void enqueued(std::string operation) {
+    last_ = std::move(operation);
+    graph_ops_ = nullptr;
+  }
+  /// The same of a graph of collectives on the compute lane, `stream`, which mark how far they have
+  /// come by numbers of `ops`. Who waits for that lane says so of this process, too.
+  void enqueued_graph(const std::string& name, OpNames ops, cudaStream_t stream) {
+    last_ = name;
+    graph_ops_ = std::move(ops);
+    graph_stream_ = stream;
+  }
+
+  /// Where collectives of a lane mark that the device has come to them (kernels/mark.hpp).
+  std::int32_t* word(Lane lane);
+  /// The last that a range of ops does on `stream`, the compute lane's: it has come to its end.
+  void clear_marks(cudaStream_t stream);
 
   /// Returns when all that is enqueued on `stream` has run. Throws Error naming the last collective
   /// when a communicator fails or the time limit is over; all communicators are given up then.
@@ -49,12 +69,19 @@ class Watch {
   void wait_until(const std::function<bool()>& done);
 
  private:
+  /// The op that the device has come to on a lane; nothing where no graph with marks is under way.
+  [[nodiscard]] std::optional<std::size_t> reached(Lane lane) const;
+  [[nodiscard]] std::string describe_reached() const;
+  void tell_reached() const;
   void check_on_watched();
   [[noreturn]] void give_up(Cause cause, const std::string& why);
 
   double timeout_seconds_;
   std::vector<Watched*> watched_;
   std::string last_ = "none";
+  OpNames graph_ops_;  ///< of the graph that was enqueued last, if that came last
+  cudaStream_t graph_stream_ = nullptr;
+  Buffer words_;  ///< int32, one a lane
 };
 
 }  // namespace simclr::cuda

@@ -66,6 +66,9 @@ namespace emulation {
 /// From now on every communicator of this rank says that it has failed so (ncclSuccess: none), and
 /// for this reason.
 void fail_nccl(ncclResult_t error, const std::string& reason = "of the emulated NCCL");
+/// The collective after `count` more never ends, nor does what is enqueued behind it on any stream
+/// (emulation::hang_streams(false) ends that).
+void hang_nccl_after(int count);
 /// Communicators that exist.
 int nccl_communicators();
 /// From now on ncclCommAbort returns only when this is over, as NCCL's does while a graph is

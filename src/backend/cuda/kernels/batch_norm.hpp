@@ -13,6 +13,7 @@
 
 #include <cstddef>
 
+#include "mark.hpp"
 #include "row_tiles.hpp"
 
 namespace simclr::cuda {
@@ -46,6 +47,7 @@ struct BnTotals {
   const float* saved = nullptr;  ///< not null: the second sums times its istd
   float* dgamma = nullptr;       ///< not null: the second sums over all groups
   float* dbeta = nullptr;        ///< not null: the first sums over all groups
+  Mark mark;                     ///< of the collective that adds the ranks' sums, which comes next
 };
 void bn_add_partials(const RowTiles& tiles, const double* partials, const BnTotals& totals,
                      cudaStream_t stream);

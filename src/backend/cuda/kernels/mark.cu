@@ -1,0 +1,16 @@
+#include "../launch.hpp"
+#include "mark.cuh"
+
+namespace simclr::cuda {
+
+namespace {
+
+__global__ void write_mark_kernel(Mark mark) { write(mark); }
+
+}  // namespace
+
+void write_mark(const Mark& mark, cudaStream_t stream) {
+  if (mark.word != nullptr) launch(write_mark_kernel, {}, stream, mark);
+}
+
+}  // namespace simclr::cuda
