@@ -5,6 +5,7 @@
 #include "availability.hpp"
 #include "convolution_plans.hpp"
 #include "libraries.hpp"
+#include "matrix_product.hpp"
 
 namespace simclr::cuda {
 
@@ -82,6 +83,7 @@ Device::Device(const CudaOptions& options) : options_(options), watch_(options.t
   lanes_ = std::make_unique<Lanes>();
   libraries_ = std::make_unique<Libraries>(lanes_->compute.get());
   convolution_plans_ = std::make_unique<ConvolutionPlans>(*this);
+  matrix_products_ = std::make_unique<MatrixProducts>();
 }
 
 Device::~Device() = default;

@@ -14,6 +14,7 @@ namespace simclr::cuda {
 
 class Libraries;         // cuDNN and cuBLASLt handles; libraries.hpp
 class ConvolutionPlans;  // chosen algorithms; convolution_plans.hpp
+class MatrixProducts;    // matrix_product.hpp
 
 /// Which of the `visible` devices a rank takes: rank i of a node takes device i; several ranks take
 /// one only where that is asked for, or where each rank is shown a single device, which may be its
@@ -80,6 +81,7 @@ class Device {
   [[nodiscard]] Libraries& libraries() { return *libraries_; }
   [[nodiscard]] ConvolutionPlans& convolution_plans() { return *convolution_plans_; }
   [[nodiscard]] const ConvolutionPlans& convolution_plans() const { return *convolution_plans_; }
+  [[nodiscard]] MatrixProducts& matrix_products() { return *matrix_products_; }
   [[nodiscard]] WeightShadows& shadows() { return shadows_; }
 
  private:
@@ -89,6 +91,7 @@ class Device {
   std::unique_ptr<Lanes> lanes_;
   std::unique_ptr<Libraries> libraries_;
   std::unique_ptr<ConvolutionPlans> convolution_plans_;
+  std::unique_ptr<MatrixProducts> matrix_products_;
   WeightShadows shadows_;
 };
 

@@ -1,7 +1,5 @@
 // Linear layers: f32 matrix products. Activations have padded rows, weights are packed.
 
-#include <memory>
-
 #include "kernels/column_sums.hpp"
 #include "matrix_product.hpp"
 #include "steps.hpp"
@@ -53,8 +51,8 @@ MatrixProductShape shape_of(const MatMulBackwardWeights& op, const SizingContext
 }
 
 template <class AnyOp>
-std::shared_ptr<MatrixProduct> product_of(const AnyOp& op, const SizingContext& context) {
-  return make_matrix_product(shape_of(op, context), context.device);
+MatrixProduct* product_of(const AnyOp& op, const SizingContext& context) {
+  return context.device.matrix_products().find_or_make(shape_of(op, context), context.device);
 }
 
 /// Zeros in the channels that pad each row: products write the real ones only.

@@ -3,8 +3,10 @@
 
 #include <cuda_runtime.h>
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 
@@ -20,6 +22,8 @@ struct MatrixProductShape {
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t lda = 0, ldb = 0, ldc = 0;  ///< row strides, elements
   bool allow_tf32 = false;
+
+  auto operator<=>(const MatrixProductShape&) const = default;
 };
 
 class MatrixProduct {
@@ -35,5 +39,18 @@ class MatrixProduct {
 };
 
 std::unique_ptr<MatrixProduct> make_matrix_product(const MatrixProductShape& shape, Device& device);
+
+/// All products of a device, each made once a shape.
+class MatrixProducts {
+ public:
+  MatrixProduct* find_or_make(const MatrixProductShape& shape, Device& device) {
+    auto& product = products_[shape];
+    if (!product) product = make_matrix_product(shape, device);
+    return product.get();
+  }
+
+ private:
+  std::map<MatrixProductShape, std::unique_ptr<MatrixProduct>> products_;
+};
 
 }  // namespace simclr::cuda

@@ -5,7 +5,7 @@ namespace simclr::cuda {
 
 namespace {
 
-__global__ void write_mark_kernel(Mark mark) { write(mark); }
+__global__ void __launch_bounds__(1) write_mark_kernel(Mark mark) { write(mark); }
 
 }  // namespace
 
