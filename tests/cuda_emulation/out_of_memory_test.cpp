@@ -95,7 +95,7 @@ std::string shortage_of(Work&& work, const std::string& advice = "a smaller batc
   try {
     work();
   } catch (const Error& error) {
-    const std::string text = error.what();
+    std::string text = error.what();
     EXPECT_EQ(text.rfind("out of ", 0), 0U) << text;
     EXPECT_NE(text.find(advice), std::string::npos) << text;
     return text;
