@@ -154,7 +154,7 @@ TEST(OutOfMemory, NamesWhatPageLockedMemoryIsFor) {
   const std::string advice = "--cache distributed or none";
   emulation::refuse_pinned_memory(true);
   expect_start(shortage_of([&] { backend->allocate_host(3000000); }, advice),
-               "out of page-locked host memory: no room for a batch of the loader: 3.0 MB are "
+               "out of page-locked host memory: no room for what the device copies: 3.0 MB are "
                "asked for");
   expect_start(shortage_of([&] { backend->make_input_stage(rendering_spec(1, 48)); }, advice),
                "out of page-locked host memory: no room for the parameters of a batch's views: ");

@@ -69,7 +69,7 @@ class CudaBackend final : public Backend {
   Buffer allocate_host(std::size_t bytes) override {
     // Loader threads call this too; without a device of their own they would wake the first one.
     cuda::check(cudaSetDevice(device_.properties().index), "choose the device");
-    return cuda::allocate_pinned(bytes, "a batch of the loader");
+    return cuda::allocate_pinned(bytes, "what the device copies");
   }
   void poison(std::span<std::byte> memory) override {
     if (memory.empty()) return;
