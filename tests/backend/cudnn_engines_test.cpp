@@ -167,6 +167,25 @@ TEST(CudnnEngines, GradientsInF32OfSixteenBitsHaveAGraph) {
   }
 }
 
+TEST(CudnnEngines, StatisticsAreTakenAlongInF16) {
+  for (ConvolutionShape shape : shapes()) {
+    if (shape.kind != ConvolutionKind::forward) continue;
+    SCOPED_TRACE(shape.text());
+    shape.with_statistics = true;
+    const auto graph = graph_of(shape);
+    int plans = 0;
+    for (EngineConfig& config : propose_engine_configs(*graph)) {
+      const EngineChoice choice = config.choice;
+      const EnginePlan plan(graph, std::move(config), nullptr);
+      const EnginePlan again(graph, make_engine_config(*graph, choice), nullptr);
+      EXPECT_EQ(again.workspace_bytes(), plan.workspace_bytes());
+      ++plans;
+    }
+    // The first layer's four channels are too few.
+    EXPECT_EQ(plans > 0, shape.dtype == DType::f16 && shape.in_channels % 8 == 0);
+  }
+}
+
 TEST(CudnnEngines, NamesWhatIsWrong) {
   const auto graph = graph_of(shapes()[0]);
   const auto message = [](auto&& call) -> std::string {

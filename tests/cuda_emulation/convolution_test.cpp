@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -14,26 +13,11 @@
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/program/recorder.hpp"
+#include "told.hpp"
 
 namespace simclr {
 namespace {
 
-/// A variable of the environment by which the emulated library is told, while one lives.
-class Told {
- public:
-  Told(const char* variable, const char* value) : variable_(variable) {
-    setenv(variable, value, 1);
-  }
-  Told(const Told&) = delete;
-  Told& operator=(const Told&) = delete;
-  ~Told() { unsetenv(variable_); }
-
- private:
-  const char* variable_;
-};
-struct LibraryHas : Told {
-  explicit LibraryHas(const char* plans) : Told("SIMCLR_EMULATED_PLANS", plans) {}
-};
 /// Beside one in f32, which takes a millisecond.
 struct NarrowGradientTakes : Told {
   explicit NarrowGradientTakes(const char* milliseconds)

@@ -2,6 +2,7 @@
 
 #include "kernels/batch_norm.hpp"
 #include "communication.hpp"
+#include "convolution_statistics.hpp"
 #include "dispatch.hpp"
 #include "row_tiles.hpp"
 #include "steps.hpp"
@@ -9,13 +10,25 @@
 namespace simclr::cuda {
 
 std::size_t workspace_of(const BnStatistics& op, const SizingContext& context) {
+  if (sums_taken_along(op, context)) return 0;  // the convolution asks for it
   return bn_partial_bytes(tiles_for_sums(context.layout(op.y), op.groups));
 }
 
 StepPointer prepare_step(const BnStatistics& op, const StepContext& context) {
   const TensorView y = context.tensor(op.y);
-  const RowTiles tiles = tiles_for_sums(y.layout, op.groups);
   const auto* shift = context.tensor(op.running_mean).as<float>();
+  if (const auto offset = sums_taken_along(op, context.sizing())) {
+    const BnPlainSums plain{
+        .channels = static_cast<int>(y.layout.channels),
+        .stride = static_cast<int>(y.layout.stride),
+        .rows = static_cast<double>(y.layout.rows()),
+        .sums = reinterpret_cast<const float*>(context.workspace().data() + *offset),
+        .mark = mark_of_next(op.stats, context)};
+    return make_step([=, stats = context.tensor(op.stats).as<double>(), stream = context.stream()] {
+      bn_shift_sums(plain, shift, stats, stream);
+    });
+  }
+  const RowTiles tiles = tiles_for_sums(y.layout, op.groups);
   auto* partials = reinterpret_cast<double*>(context.workspace().data());
   const BnTotals totals{.sums = context.tensor(op.stats).as<double>(),
                         .mark = mark_of_next(op.stats, context)};

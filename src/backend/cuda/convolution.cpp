@@ -2,9 +2,10 @@
 // masters in the flat buffer, or the 16-bit copy of that buffer; filters' gradients are written
 // into the flat buffer. Only what has padded channels, or no 16-byte alignment, or a type that the
 // library does not write, passes through the workspace, which holds
-// [filter or its gradient, staged | the plan's own scratch].
+// [filter or its gradient, staged | the plan's own scratch | statistics taken along].
 
 #include "convolution_plans.hpp"
+#include "convolution_statistics.hpp"
 #include "dispatch.hpp"
 #include "kernels/filter.hpp"
 #include "steps.hpp"
@@ -14,21 +15,30 @@ namespace simclr::cuda {
 namespace {
 
 constexpr std::size_t kWorkspaceAlignment = 256;
+
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
+}
+
 constexpr std::size_t kFilterAlignment = 16;
 
 struct Convolution {
   ConvolutionPlan* plan = nullptr;
   FilterPadding filter;
   std::optional<DType> staged;  ///< type of the filter or gradient in the workspace
+  bool with_statistics = false;
 
   [[nodiscard]] std::size_t staged_bytes() const {
     if (!staged) return 0;
     const auto elements = static_cast<std::size_t>(filter.stored_elements());
-    const std::size_t bytes = elements * size_in_bytes(*staged);
-    return (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
+    return aligned(elements * size_in_bytes(*staged));
+  }
+  [[nodiscard]] std::size_t sums_offset() const {
+    return staged_bytes() + aligned(plan->workspace_bytes());
   }
   [[nodiscard]] std::size_t workspace_bytes() const {
-    return staged_bytes() + plan->workspace_bytes();
+    if (!with_statistics) return staged_bytes() + plan->workspace_bytes();
+    return sums_offset() + 2 * static_cast<std::size_t>(filter.stored_out) * sizeof(float);
   }
   [[nodiscard]] std::span<std::byte> scratch(std::span<std::byte> workspace) const {
     return workspace.subspan(staged_bytes(), plan->workspace_bytes());
@@ -79,14 +89,36 @@ Convolution reading_filter(const ConvolutionShape& shape, TensorId w,
                            const SizingContext& context) {
   const TensorInfo& info = context.info(w);
   require(info.storage == Storage::parameters, "a filter stands in the flat parameter buffer");
-  Convolution conv{.plan = plan_for(shape, context), .filter = padding_of(info, shape)};
+  Convolution conv{.plan = plan_for(shape, context),
+                   .filter = padding_of(info, shape),
+                   .with_statistics = shape.with_statistics};
   if (!stands_ready(info, conv.filter, shape.dtype)) conv.staged = shape.dtype;
   return conv;
 }
 
+/// Whether the layer's convolution may take along the statistics that the op behind it wants: the
+/// library's engines that can are for f16. A block that is recomputed, where nobody wants them
+/// again, has to repeat the bits of y: the layer, which its filter names, has one plan.
+bool statistics_follow(const ConvForward& op, const SizingContext& context) {
+  if (context.layout(op.y).dtype != DType::f16) return false;
+  const auto& ops = context.program.ops;
+  for (std::size_t i = 1; i < ops.size(); ++i) {
+    const auto* layer = std::get_if<ConvForward>(&ops[i - 1]);
+    if (layer == nullptr || layer->w != op.w) continue;
+    const auto* statistics = std::get_if<BnStatistics>(&ops[i]);
+    return statistics != nullptr && statistics->y == layer->y && statistics->groups.groups == 1;
+  }
+  return false;
+}
+
 Convolution convolution_of(const ConvForward& op, const SizingContext& context) {
-  const auto shape = shape_of(ConvolutionKind::forward, context.layout(op.x), context.layout(op.y),
-                              op.geometry, context.device);
+  ConvolutionShape shape = shape_of(ConvolutionKind::forward, context.layout(op.x),
+                                    context.layout(op.y), op.geometry, context.device);
+  shape.with_statistics = statistics_follow(op, context);
+  if (shape.with_statistics &&
+      context.device.convolution_plans().find_or_choose(shape) == nullptr) {
+    shape.with_statistics = false;
+  }
   return reading_filter(shape, op.w, context);
 }
 
@@ -132,6 +164,9 @@ std::byte* filter_in_type(TensorId w, DType dtype, const StepContext& context) {
 StepPointer step_reading_filter(const Convolution& conv, TensorId w, const TensorView& x,
                                 const TensorView& y, const StepContext& context) {
   ConvolutionOperands operands{.x = x.data, .y = y.data};
+  if (conv.with_statistics) {
+    operands.sums = reinterpret_cast<float*>(context.workspace().data() + conv.sums_offset());
+  }
   const auto scratch = conv.scratch(context.workspace());
   cudaStream_t stream = context.stream();
   if (!conv.staged) {
@@ -150,6 +185,16 @@ StepPointer step_reading_filter(const Convolution& conv, TensorId w, const Tenso
 }
 
 }  // namespace
+
+std::optional<std::size_t> sums_taken_along(const BnStatistics& op, const SizingContext& context) {
+  for (const Op& other : context.program.ops) {
+    const auto* convolution = std::get_if<ConvForward>(&other);
+    if (convolution == nullptr || convolution->y != op.y) continue;
+    const Convolution conv = convolution_of(*convolution, context);
+    return conv.with_statistics ? std::optional(conv.sums_offset()) : std::nullopt;
+  }
+  return std::nullopt;
+}
 
 std::size_t workspace_of(const ConvForward& op, const SizingContext& context) {
   return convolution_of(op, context).workspace_bytes();

@@ -28,6 +28,8 @@ struct ConvolutionShape {
   std::int64_t out_height = 1, out_width = 1, out_channels = 1;
   int kernel = 1, stride = 1, padding = 0;
   bool allow_tf32 = false;  ///< f32 only
+  /// Forward only: each channel's sums of y and of y^2 are taken along.
+  bool with_statistics = false;
 
   /// Whether dw is wanted in f32 from activations in 16 bits.
   [[nodiscard]] bool widens_gradient() const {
@@ -39,9 +41,10 @@ struct ConvolutionShape {
 
 /// Device addresses: forward reads x and w and writes y; backward_data reads y (dy) and w and
 /// writes x (dx); backward_weights reads x and y (dy) and writes w (dw, f32 or dtype as the shape
-/// says).
+/// says). With statistics forward also writes sums f32 (2,K).
 struct ConvolutionOperands {
   void *x = nullptr, *w = nullptr, *y = nullptr;
+  float* sums = nullptr;
 };
 
 class ConvolutionPlan {
@@ -70,5 +73,7 @@ struct TimedPlan {
 /// are timed as training runs them: in a graph, and a dw in 16 bits with its widening to f32. No
 /// plan where the library has no deterministic algorithm for the shape.
 TimedPlan measure_convolution_plans(const ConvolutionShape& shape, Device& device);
+/// What a pass over y alone takes for the statistics.
+float measure_statistics_pass(const ConvolutionShape& shape, Device& device);
 
 }  // namespace simclr::cuda

@@ -18,6 +18,7 @@ namespace {
 // before, nor write a gradient in another type.
 constexpr const char* kNoEngine = "none";
 constexpr const char* kNarrowIsFaster = "dw in 16 bits is faster";
+constexpr const char* kApartIsFaster = "statistics apart are faster";
 
 /// dw is written in f32 unless that takes more than this times what rounding it to 16 bits does.
 constexpr float kPriceOfExactness = 1.05F;
@@ -42,7 +43,8 @@ struct ConvolutionPlans::Impl {
 
   /// A choice made earlier. Throws Error where it cannot be had.
   Chosen follow(const ConvolutionShape& shape, const std::string& choice) {
-    if (choice == kNoEngine || (choice == kNarrowIsFaster && shape.widens_gradient())) {
+    if (choice == kNoEngine || (choice == kNarrowIsFaster && shape.widens_gradient()) ||
+        (choice == kApartIsFaster && shape.with_statistics)) {
       return {choice, nullptr};
     }
     return {choice, make_convolution_plan(shape, choice, device)};
@@ -79,6 +81,9 @@ struct ConvolutionPlans::Impl {
     if (shape.widens_gradient() && keep_faster_narrow(shape, found.milliseconds)) {
       return {kNarrowIsFaster, nullptr};
     }
+    if (shape.with_statistics && keep_faster_apart(shape, found.milliseconds)) {
+      return {kApartIsFaster, nullptr};
+    }
     std::string choice = found.plan->choice();
     return {std::move(choice), std::move(found.plan)};
   }
@@ -90,13 +95,33 @@ struct ConvolutionPlans::Impl {
     activity().move();
     TimedPlan narrow = measure_convolution_plans(shape, device);
     if (!narrow.plan || narrow.milliseconds * kPriceOfExactness >= milliseconds) return false;
-    const std::string name = shape.text();
-    log::info("convolution {}: {:.3f} ms with the widening of dw, {:.3f} ms in f32: rounded", name,
-              narrow.milliseconds, milliseconds);
-    std::string choice = narrow.plan->choice();
-    cache.store(name, choice);
-    plans.emplace(name, Chosen{std::move(choice), std::move(narrow.plan)});
+    log::info("convolution {}: {:.3f} ms with the widening of dw, {:.3f} ms in f32: rounded",
+              shape.text(), narrow.milliseconds, milliseconds);
+    keep(shape, std::move(narrow.plan));
     return true;
+  }
+
+  /// Whether the convolution and a pass for its statistics take less than `milliseconds`; its plan
+  /// is kept then.
+  bool keep_faster_apart(const ConvolutionShape& together, float milliseconds) {
+    ConvolutionShape shape = together;
+    shape.with_statistics = false;
+    activity().move();
+    TimedPlan alone = measure_convolution_plans(shape, device);
+    if (!alone.plan) return false;
+    const float apart = alone.milliseconds + measure_statistics_pass(shape, device);
+    if (apart >= milliseconds) return false;
+    log::info("convolution {}: {:.3f} ms and a pass for statistics, {:.3f} ms with them: apart",
+              shape.text(), apart, milliseconds);
+    keep(shape, std::move(alone.plan));
+    return true;
+  }
+
+  void keep(const ConvolutionShape& shape, std::unique_ptr<ConvolutionPlan> plan) {
+    const std::string name = shape.text();
+    std::string choice = plan->choice();
+    cache.store(name, choice);
+    plans.emplace(name, Chosen{std::move(choice), std::move(plan)});
   }
 
   Device& device;

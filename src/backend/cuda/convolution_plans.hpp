@@ -19,7 +19,8 @@ class ConvolutionPlans {
   ~ConvolutionPlans();
 
   /// Null where the library has no deterministic algorithm for the shape; also where dw is wanted
-  /// in f32 from 16 bits, and writing it in 16 bits and widening it is clearly faster.
+  /// in f32 from 16 bits, and writing it in 16 bits and widening it is clearly faster; and where
+  /// statistics are wanted, and a pass of their own is faster.
   ConvolutionPlan* find_or_choose(const ConvolutionShape& shape);
 
   /// shape.text() -> choice of every shape that was asked for, those without a plan among them, for

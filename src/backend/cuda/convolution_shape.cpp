@@ -30,6 +30,7 @@ std::string ConvolutionShape::text() const {
     text += fmt::format(", dw {}", simclr::name_of(gradient_dtype));
   }
   if (dtype == DType::f32 && allow_tf32) text += ", tf32";
+  if (with_statistics) text += ", with statistics";
   return text;
 }
 

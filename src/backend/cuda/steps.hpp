@@ -61,7 +61,7 @@ struct StepContext {
   }
   [[nodiscard]] cudaStream_t stream() const { return device.lanes().compute.get(); }
   /// Device scratch memory shared by all ops, aligned to 256 bytes (workspace_of below asks for
-  /// it); its contents do not survive from step to step.
+  /// it); its contents do not survive from step to step (but see convolution_statistics.hpp).
   [[nodiscard]] std::span<std::byte> workspace() const { return bindings.workspace; }
 };
 

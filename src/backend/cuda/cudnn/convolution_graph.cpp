@@ -42,9 +42,10 @@ Descriptor tensor(std::int64_t id, DType dtype, const std::array<std::int64_t, 4
   return tensor;
 }
 
-/// x, w and y in the order of their ids; last, where there is one, the gradient before its copy.
+/// x, w and y in the order of their ids; then the gradient before its copy, or the statistics,
+/// where there are any.
 std::vector<Descriptor> tensors(const ConvolutionShape& s) {
-  constexpr std::int64_t kIdOfSums = 4;
+  constexpr std::int64_t kIdOfGradient = 6;
   const bool is_gradient = s.kind == ConvolutionKind::backward_weights;
   const std::array<std::int64_t, 4> filter{s.out_channels, s.kernel, s.kernel, s.in_channels};
   std::vector<Descriptor> tensors;
@@ -53,7 +54,12 @@ std::vector<Descriptor> tensors(const ConvolutionShape& s) {
   tensors.push_back(
       tensor(kOperandIds[2], s.dtype, {s.images, s.out_height, s.out_width, s.out_channels}));
   if (s.widens_gradient()) {
-    tensors.push_back(tensor(kIdOfSums, DType::f32, filter, Kind::is_virtual));
+    tensors.push_back(tensor(kIdOfGradient, DType::f32, filter, Kind::is_virtual));
+  }
+  if (s.with_statistics) {
+    for (const std::size_t sums : {3, 4}) {
+      tensors.push_back(tensor(kOperandIds[sums], DType::f32, {1, 1, 1, s.out_channels}));
+    }
   }
   return tensors;
 }
@@ -137,13 +143,22 @@ Descriptor copy() {
 std::vector<Descriptor> operations(const ConvolutionShape& shape, const Descriptor& convolution,
                                    const Descriptor& copy, std::span<const Descriptor> tensors) {
   std::vector<Descriptor> operations;
-  const Descriptor& sums = shape.widens_gradient() ? tensors[3] : tensors[1];
-  operations.push_back(convolve(shape.kind, convolution, tensors[0], sums, tensors[2]));
+  const Descriptor& w = shape.widens_gradient() ? tensors[3] : tensors[1];
+  operations.push_back(convolve(shape.kind, convolution, tensors[0], w, tensors[2]));
   if (shape.widens_gradient()) {
     operations.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)
         .set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, copy)
-        .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, sums)
+        .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, w)
         .set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, tensors[1])
+        .finalize();
+  }
+  if (shape.with_statistics) {
+    operations.emplace_back(CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR)
+        .set(CUDNN_ATTR_OPERATION_GENSTATS_MODE, CUDNN_GENSTATS_SUM_SQSUM)
+        .set(CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, CUDNN_DATA_FLOAT)
+        .set(CUDNN_ATTR_OPERATION_GENSTATS_XDESC, tensors[2])
+        .set(CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC, tensors[3])
+        .set(CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC, tensors[4])
         .finalize();
   }
   return operations;

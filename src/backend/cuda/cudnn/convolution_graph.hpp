@@ -13,8 +13,9 @@ namespace simclr::cuda::cudnn {
 /// buffers and of their 16-bit shadows start at multiples of 32 bytes, arena tensors at 256.
 inline constexpr std::int64_t kAlignmentBytes = 16;
 
-/// By which variant packs tell the operands apart, in the order of ConvolutionOperands: x, w, y.
-inline constexpr std::array<std::int64_t, 3> kOperandIds{1, 2, 3};
+/// By which variant packs tell the operands apart: x, w, y; with statistics also the sums of y and
+/// those of y^2.
+inline constexpr std::array<std::int64_t, 5> kOperandIds{1, 2, 3, 4, 5};
 
 /// For which GPU: that of a handle, or (where there is none, in tests) one that a
 /// CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR describes.
@@ -25,7 +26,7 @@ struct Target {
 
 /// Engines write a filter's gradient in the operands' type. Where it is wanted in f32 from 16 bits,
 /// the graph ends with a copy of the (virtual) f32 sums, which cuDNN's run-time compiled engines
-/// fuse into the convolution.
+/// fuse into the convolution. Statistics are an operation on y that has no meaning of its own.
 class ConvolutionGraph {
  public:
   ConvolutionGraph(const ConvolutionShape& shape, const Target& target);

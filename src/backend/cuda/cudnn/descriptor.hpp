@@ -33,6 +33,8 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
     return CUDNN_TYPE_POINTWISE_MODE;
   } else if constexpr (std::is_same_v<T, cudnnBackendHeurMode_t>) {
     return CUDNN_TYPE_HEUR_MODE;
+  } else if constexpr (std::is_same_v<T, cudnnGenStatsMode_t>) {
+    return CUDNN_TYPE_GENSTATS_MODE;
   } else if constexpr (std::is_same_v<T, cudnnBackendKnobType_t>) {
     return CUDNN_TYPE_KNOB_TYPE;
   } else {

@@ -24,10 +24,10 @@ EnginePlan::EnginePlan(std::shared_ptr<const ConvolutionGraph> graph, EngineConf
 
 const Descriptor& EnginePlan::pack_of(const Addresses& addresses) {
   if (const auto found = packs_.find(addresses); found != packs_.end()) return found->second;
-  const std::array<void*, kOperandIds.size()> operands{addresses[0], addresses[1], addresses[2]};
+  const std::size_t operands = graph_->shape().with_statistics ? 5 : 3;
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-  pack.set_all<std::int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, kOperandIds)
-      .set_all<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, operands)
+  pack.set_all(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, std::span(kOperandIds).first(operands))
+      .set_all(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::span(addresses).first(operands))
       .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, addresses.back())
       .finalize();
   return packs_.emplace(addresses, std::move(pack)).first->second;
@@ -38,10 +38,13 @@ void EnginePlan::run(const ConvolutionOperands& operands, std::span<std::byte> w
   require(workspace.size() >= workspace_bytes_, "a convolution has the workspace it asked for");
   require(handles_ != nullptr, "a plan that runs has handles");
   handles_->use_stream(stream);
-  const Descriptor& pack = pack_of({operands.x, operands.w, operands.y, workspace.data()});
+  const ConvolutionShape& shape = graph_->shape();
+  float* squares = shape.with_statistics ? operands.sums + shape.out_channels : nullptr;
+  const Descriptor& pack =
+      pack_of({operands.x, operands.w, operands.y, operands.sums, squares, workspace.data()});
   const cudnnStatus_t status = cudnnBackendExecute(handles_->cudnn, plan_.get(), pack.get());
   if (status != CUDNN_STATUS_SUCCESS) {
-    check(status, fmt::format("{} on {}", graph_->shape().text(), choice()));
+    check(status, fmt::format("{} on {}", shape.text(), choice()));
   }
 }
 

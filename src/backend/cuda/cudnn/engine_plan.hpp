@@ -28,8 +28,8 @@ class EnginePlan final : public ConvolutionPlan {
   void forget_addresses() { packs_.clear(); }
 
  private:
-  /// x, w, y, workspace.
-  using Addresses = std::array<void*, 4>;
+  /// x, w, y, sums of y, sums of y^2, workspace.
+  using Addresses = std::array<void*, 6>;
   const Descriptor& pack_of(const Addresses& addresses);
 
   // Everything that the plan was made from lives as long as the plan.

@@ -8,9 +8,11 @@
 #include "../device.hpp"
 #include "../dispatch.hpp"
 #include "../graph.hpp"
+#include "../kernels/batch_norm.hpp"
 #include "../kernels/filter.hpp"
 #include "../libraries.hpp"
 #include "../memory.hpp"
+#include "../row_tiles.hpp"
 #include "engine_plan.hpp"
 #include "simclr/core/log.hpp"
 
@@ -58,6 +60,26 @@ Buffer filled(std::int64_t elements, DType dtype, cudaStream_t stream) {
   return buffer;
 }
 
+/// How long what `run` enqueues takes in a graph, milliseconds: the best of a few.
+template <class Run>
+float time_in_graph(cudaStream_t stream, const Run& run) {
+  run();  // loads code, which no capture allows
+  Capture capture(stream);
+  for (int i = 0; i < kRunsOfAGraph; ++i) run();
+  const GraphExec graph = capture.finish("a graph of convolutions");
+  Event begin(Event::Timing::on);
+  Event end(Event::Timing::on);
+  float best = std::numeric_limits<float>::infinity();
+  for (int i = 0; i < kRepeats; ++i) {
+    begin.record(stream);
+    check(cudaGraphLaunch(graph.get(), stream), "launch a graph");
+    end.record(stream);
+    end.synchronise();
+    best = std::min(best, end.milliseconds_since(begin) / kRunsOfAGraph);
+  }
+  return best;
+}
+
 /// Operands and scratch memory for any of the candidates.
 class Bench {
  public:
@@ -76,32 +98,20 @@ class Bench {
                   shape.dtype, stream)),
         widened_(allocate_device(static_cast<std::size_t>(filter_.elements()) * sizeof(float),
                                  kPurpose)),
+        sums_(filled(2 * shape.out_channels, DType::f32, stream)),
         workspace_(allocate_device(workspace_bytes, kPurpose)),
         stream_(stream) {}
 
-  /// The best of a few.
   float milliseconds(EnginePlan& plan) {
-    run(plan);  // loads code, which no capture allows
-    const GraphExec graph = capture(plan);
-    float best = std::numeric_limits<float>::infinity();
-    for (int i = 0; i < kRepeats; ++i) {
-      begin_.record(stream_);
-      check(cudaGraphLaunch(graph.get(), stream_), "launch a graph");
-      end_.record(stream_);
-      end_.synchronise();
-      best = std::min(best, end_.milliseconds_since(begin_) / kRunsOfAGraph);
-    }
-    return best;
+    return time_in_graph(stream_, [&] { run(plan); });
   }
 
  private:
-  GraphExec capture(EnginePlan& plan) {
-    Capture capture(stream_);
-    for (int i = 0; i < kRunsOfAGraph; ++i) run(plan);
-    return capture.finish("a graph of convolutions");
-  }
   void run(EnginePlan& plan) {
-    plan.run({.x = x_.data(), .w = w_.data(), .y = y_.data()},
+    plan.run({.x = x_.data(),
+              .w = w_.data(),
+              .y = y_.data(),
+              .sums = reinterpret_cast<float*>(sums_.data())},
              {workspace_.data(), workspace_.bytes()}, stream_);
     if (shape_.kind != ConvolutionKind::backward_weights || shape_.gradient_dtype == DType::f32) {
       return;
@@ -114,9 +124,8 @@ class Bench {
 
   ConvolutionShape shape_;
   FilterPadding filter_;
-  Buffer x_, w_, y_, widened_, workspace_;
+  Buffer x_, w_, y_, widened_, sums_, workspace_;
   cudaStream_t stream_;
-  Event begin_{Event::Timing::on}, end_{Event::Timing::on};
 };
 
 }  // namespace
@@ -158,6 +167,30 @@ TimedPlan measure_convolution_plans(const ConvolutionShape& shape, Device& devic
   log::info("convolution {}: {}, {:.3f} ms, the best of {}", name, best->choice(), least,
             plans.size());
   return {std::move(best), least};
+}
+
+float measure_statistics_pass(const ConvolutionShape& shape, Device& device) {
+  const Layout y_layout{.dtype = shape.dtype,
+                        .images = shape.images,
+                        .height = shape.out_height,
+                        .width = shape.out_width,
+                        .channels = shape.out_channels,
+                        .stride = shape.out_channels};
+  const RowTiles tiles =
+      tiles_for_sums(y_layout, {.groups = 1, .samples = static_cast<int>(shape.images)});
+  cudaStream_t stream = device.lanes().compute.get();
+  const Buffer y = filled(y_layout.rows() * shape.out_channels, shape.dtype, stream);
+  const Buffer shift = filled(shape.out_channels, DType::f32, stream);
+  const Buffer partials = allocate_device(bn_partial_bytes(tiles), kPurpose);
+  const Buffer stats = filled(2 * shape.out_channels, DType::f64, stream);
+  return with_activation_type(shape.dtype, [&]<class T>(T) {
+    return time_in_graph(stream, [&] {
+      auto* sums = reinterpret_cast<double*>(partials.data());
+      bn_statistics<T>(tiles, reinterpret_cast<const T*>(y.data()),
+                       reinterpret_cast<const float*>(shift.data()), sums, stream);
+      bn_add_partials(tiles, sums, {.sums = reinterpret_cast<double*>(stats.data())}, stream);
+    });
+  });
 }
 
 }  // namespace simclr::cuda

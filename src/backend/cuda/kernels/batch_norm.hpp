@@ -29,6 +29,18 @@ template <class T>
 void bn_statistics(const RowTiles& tiles, const T* y, const float* shift, double* partials,
                    cudaStream_t stream);
 
+/// What a convolution has summed up: `sums` f32 (2, stride) of y and y^2 over `rows` rows, as stats
+/// f64 (1,2,C) about a shift.
+struct BnPlainSums {
+  int channels = 1;
+  int stride = 1;
+  double rows = 1;
+  const float* sums = nullptr;
+  Mark mark;
+};
+void bn_shift_sums(const BnPlainSums& plain, const float* shift, double* stats,
+                   cudaStream_t stream);
+
 struct BnReduceOperands {
   bool relu = false;
   bool write_back = false;
