@@ -1,7 +1,5 @@
 #include "emulation.hpp"
 
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <deque>
@@ -15,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "context.hpp"
 #include "device_memory.hpp"
 #include "streams.hpp"
 
@@ -44,7 +43,7 @@ struct PendingCopies {
 };
 
 struct Fibre {
-  ucontext_t context{};
+  Context context;
   ThreadPlace place;
   State state = State::ready;
   unsigned linear = 0;  // index in the block
@@ -107,7 +106,7 @@ class Block {
   std::span<std::byte> shared_;
   std::vector<Fibre> fibres_;
   Fibre* current_ = nullptr;
-  ucontext_t scheduler_{};
+  Context scheduler_;
   std::exception_ptr error_;
 #if defined(__SANITIZE_ADDRESS__)
   void* scheduler_fake_stack_ = nullptr;
@@ -138,7 +137,7 @@ void Block::resume(Fibre& fibre) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&scheduler_fake_stack_, stack, kStackBytes);
 #endif
-  swapcontext(&scheduler_, &fibre.context);
+  scheduler_.switch_to(fibre.context);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
 #endif
@@ -151,7 +150,7 @@ void Block::yield([[maybe_unused]] bool finished) {
   __sanitizer_start_switch_fiber(finished ? nullptr : &fibre.fake_stack, scheduler_stack_,
                                  scheduler_stack_bytes_);
 #endif
-  swapcontext(&fibre.context, &scheduler_);
+  fibre.context.switch_to(scheduler_);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fibre.fake_stack, &scheduler_stack_, &scheduler_stack_bytes_);
 #endif
@@ -232,11 +231,7 @@ void Block::report_deadlock() const {
 void Block::run() {
   running = this;
   for (Fibre& fibre : fibres_) {
-    getcontext(&fibre.context);
-    fibre.context.uc_stack.ss_sp = stacks_.data() + fibre.linear * kStackBytes;
-    fibre.context.uc_stack.ss_size = kStackBytes;
-    fibre.context.uc_link = nullptr;
-    makecontext(&fibre.context, &Block::enter, 0);
+    fibre.context.prepare(stacks_.data() + fibre.linear * kStackBytes, kStackBytes, &Block::enter);
   }
   const std::size_t warps = (fibres_.size() + kWarp - 1) / kWarp;
   while (true) {

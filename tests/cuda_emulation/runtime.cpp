@@ -41,7 +41,8 @@ cudaError_t refuse_in_capture(emulation::Graph* graph) {
 
 /// The first `count` items of a stream's work have run afterwards.
 void execute(emulation::Stream* stream, std::size_t count) {
-  if (!streams.contains(stream)) return;
+  if (!streams.contains(stream) || stream->executed >= count) return;
+  const DeviceMemoryIsOpen open;  // once for all of it
   while (stream->executed < count && !stream->queue.empty()) {
     const emulation::Work work = std::move(stream->queue.front());
     stream->queue.pop_front();
@@ -355,6 +356,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   ++launched_graphs;
+  const DeviceMemoryIsOpen open;  // once for all of it
   for (const emulation::Work& work : exec->work) emulation::enqueue(stream, work);
   return cudaSuccess;
 }
