@@ -1,6 +1,7 @@
 // What ranks under a watchdog may do. usage: watchdog_ranks SCENARIO TIMEOUT_SECONDS
 // Driven by watchdog_test.py; exits 0 when the scenario came to its own end.
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
@@ -33,9 +34,10 @@ void begin_step() {
   activity().at_op(0);
 }
 
-/// Long enough for the others to hear where this rank is.
-void raise_after_a_while(int signal) {
-  sleep_seconds(1);
+/// In more than two heartbeats, so that the others have heard where this rank is; before they are
+/// tired of waiting.
+void raise_after_a_while(int signal, double timeout) {
+  sleep_seconds(std::min(2.5, timeout / 2));
   std::raise(signal);
 }
 
@@ -60,21 +62,21 @@ void mismatch(Communicator& world, Watchdog&, double) {
   (world.rank() == 0 ? *other : world).barrier();
 }
 
-void stop(Communicator& world, Watchdog&, double) {
+void stop(Communicator& world, Watchdog&, double timeout) {
   begin_step();
-  if (world.rank() == world.size() - 1) raise_after_a_while(SIGSTOP);
+  if (world.rank() == world.size() - 1) raise_after_a_while(SIGSTOP, timeout);
   wait_for_all(world);
 }
 
-void stop_root(Communicator& world, Watchdog&, double) {
+void stop_root(Communicator& world, Watchdog&, double timeout) {
   begin_step();
-  if (world.rank() == 0) raise_after_a_while(SIGSTOP);
+  if (world.rank() == 0) raise_after_a_while(SIGSTOP, timeout);
   wait_for_all(world);
 }
 
-void die(Communicator& world, Watchdog&, double) {
+void die(Communicator& world, Watchdog&, double timeout) {
   begin_step();
-  if (world.rank() == world.size() - 1) raise_after_a_while(SIGKILL);
+  if (world.rank() == world.size() - 1) raise_after_a_while(SIGKILL, timeout);
   wait_for_all(world);
 }
 
@@ -112,9 +114,9 @@ void be_suspended(Communicator& world, Watchdog&, double timeout) {
 }
 
 /// Communication fails, and the watchdog finds out whose fault that is.
-void wait_for_verdict(Communicator& world, Watchdog& watchdog, double) {
+void wait_for_verdict(Communicator& world, Watchdog& watchdog, double timeout) {
   begin_step();
-  if (world.rank() == world.size() - 1) raise_after_a_while(SIGSTOP);
+  if (world.rank() == world.size() - 1) raise_after_a_while(SIGSTOP, timeout);
   watchdog.await_verdict();
 }
 
