@@ -78,50 +78,35 @@ struct ConvolutionPlans::Impl {
     activity().move();  // measuring takes seconds a shape
     TimedPlan found = measure_convolution_plans(shape, device);
     if (!found.plan) return {};
-    if (shape.widens_gradient() && keep_faster_narrow(shape, found.milliseconds)) {
-      return {kNarrowIsFaster, nullptr};
+    ConvolutionShape simpler = shape;
+    if (shape.widens_gradient()) {
+      simpler.gradient_dtype = shape.dtype;
+      if (keep_if_faster(simpler, found.milliseconds / kPriceOfExactness)) {
+        return {kNarrowIsFaster, nullptr};
+      }
     }
-    if (shape.with_statistics && keep_faster_apart(shape, found.milliseconds)) {
-      return {kApartIsFaster, nullptr};
+    if (shape.with_statistics) {
+      simpler.with_statistics = false;
+      if (keep_if_faster(simpler, found.milliseconds - measure_statistics_pass(simpler, device))) {
+        return {kApartIsFaster, nullptr};
+      }
     }
     std::string choice = found.plan->choice();
     return {std::move(choice), std::move(found.plan)};
   }
 
-  /// Whether dw in 16 bits takes clearly less than `milliseconds`; its plan is kept then.
-  bool keep_faster_narrow(const ConvolutionShape& wide, float milliseconds) {
-    ConvolutionShape shape = wide;
-    shape.gradient_dtype = shape.dtype;
+  /// Whether the shape's best plan takes less than `milliseconds`; it is kept then.
+  bool keep_if_faster(const ConvolutionShape& shape, float milliseconds) {
     activity().move();
-    TimedPlan narrow = measure_convolution_plans(shape, device);
-    if (!narrow.plan || narrow.milliseconds * kPriceOfExactness >= milliseconds) return false;
-    log::info("convolution {}: {:.3f} ms with the widening of dw, {:.3f} ms in f32: rounded",
-              shape.text(), narrow.milliseconds, milliseconds);
-    keep(shape, std::move(narrow.plan));
-    return true;
-  }
-
-  /// Whether the convolution and a pass for its statistics take less than `milliseconds`; its plan
-  /// is kept then.
-  bool keep_faster_apart(const ConvolutionShape& together, float milliseconds) {
-    ConvolutionShape shape = together;
-    shape.with_statistics = false;
-    activity().move();
-    TimedPlan alone = measure_convolution_plans(shape, device);
-    if (!alone.plan) return false;
-    const float apart = alone.milliseconds + measure_statistics_pass(shape, device);
-    if (apart >= milliseconds) return false;
-    log::info("convolution {}: {:.3f} ms and a pass for statistics, {:.3f} ms with them: apart",
-              shape.text(), apart, milliseconds);
-    keep(shape, std::move(alone.plan));
-    return true;
-  }
-
-  void keep(const ConvolutionShape& shape, std::unique_ptr<ConvolutionPlan> plan) {
+    TimedPlan found = measure_convolution_plans(shape, device);
+    if (!found.plan || found.milliseconds >= milliseconds) return false;
     const std::string name = shape.text();
-    std::string choice = plan->choice();
+    log::info("convolution {}: taken for its {:.3f} ms, where {:.3f} would be too many", name,
+              found.milliseconds, milliseconds);
+    std::string choice = found.plan->choice();
     cache.store(name, choice);
-    plans.emplace(name, Chosen{std::move(choice), std::move(plan)});
+    plans.emplace(name, Chosen{std::move(choice), std::move(found.plan)});
+    return true;
   }
 
   Device& device;
