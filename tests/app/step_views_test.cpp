@@ -7,7 +7,7 @@
 
 #include "app/step_views.hpp"
 #include "app/synthetic_batches.hpp"
-#include "backend/backends.hpp"
+#include "backend/on_each_backend.hpp"
 
 namespace simclr::testing {
 
@@ -17,13 +17,11 @@ constexpr int kSide = 16;
 constexpr int kStoredSide = 20;
 constexpr std::int64_t kSamples = 3;
 
-class StepViewsTest : public ::testing::TestWithParam<std::size_t> {
+class StepViewsTest : public OnEachBackend {
  protected:
   void SetUp() override {
-    const BackendUnderTest& under_test = backends_under_test()[GetParam()];
-    const std::string reason = under_test.why_skip(DType::f32);
-    if (!reason.empty()) GTEST_SKIP() << reason;
-    backend_ = under_test.make();
+    OnEachBackend::SetUp();
+    if (IsSkipped()) return;
     memory_ = backend_->allocate(backend_->storage_bytes(tensor_));
     backend_->poison({memory_.data(), memory_.bytes()});
     spec_.augmentation.image_size = kSide;
@@ -65,7 +63,6 @@ class StepViewsTest : public ::testing::TestWithParam<std::size_t> {
                      .storage = Storage::input,
                      .offset = 0};
   StepViewsSpec spec_{.samples = kSamples, .stored_side = kStoredSide, .threads = 2};
-  std::unique_ptr<Backend> backend_;
   Buffer memory_;
 };
 
@@ -101,9 +98,7 @@ TEST(StoredSideTest, IsThatOfEvaluation) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, StepViewsTest,
-                         ::testing::Range(std::size_t{0}, backends_under_test().size()),
-                         [](const auto& entry) { return backends_under_test()[entry.param].name; });
+INSTANTIATE_TEST_SUITE_P(Backends, StepViewsTest, each_backend(), name_of_backend);
 
 }  // namespace
 

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "backend/backends.hpp"
+#include "backend/on_each_backend.hpp"
 #include "simclr/backend/host_memory.hpp"
 #include "simclr/core/check.hpp"
 
@@ -12,13 +12,11 @@ namespace simclr::testing {
 
 namespace {
 
-class HostViews : public ::testing::TestWithParam<std::size_t> {
+class HostViews : public OnEachBackend {
  protected:
   void SetUp() override {
-    const BackendUnderTest& under_test = backends_under_test()[GetParam()];
-    const std::string reason = under_test.why_skip(DType::f32);
-    if (!reason.empty()) GTEST_SKIP() << reason;
-    backend_ = under_test.make();
+    OnEachBackend::SetUp();
+    if (IsSkipped()) return;
     memory_ = backend_->allocate(backend_->storage_bytes(tensor_));
     backend_->poison({memory_.data(), memory_.bytes()});
     stage_ = backend_->make_input_stage({.tensor = tensor_, .address = memory_.data()});
@@ -41,7 +39,6 @@ class HostViews : public ::testing::TestWithParam<std::size_t> {
                      .dtype = DType::f32,
                      .storage = Storage::input,
                      .offset = 0};
-  std::unique_ptr<Backend> backend_;
   Buffer memory_;
   std::unique_ptr<InputStage> stage_;
 };
@@ -97,9 +94,7 @@ TEST_P(HostViews, AreRefusedInAnotherNumber) {
       Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, HostViews,
-                         ::testing::Range(std::size_t{0}, backends_under_test().size()),
-                         [](const auto& entry) { return backends_under_test()[entry.param].name; });
+INSTANTIATE_TEST_SUITE_P(Backends, HostViews, each_backend(), name_of_backend);
 
 }  // namespace
 

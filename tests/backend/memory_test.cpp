@@ -5,7 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "backend/backends.hpp"
+#include "backend/on_each_backend.hpp"
 #include "simclr/core/bf16.hpp"
 #include "simclr/core/check.hpp"
 
@@ -13,16 +13,7 @@ namespace simclr::testing {
 
 namespace {
 
-class StoredTensors : public ::testing::TestWithParam<std::size_t> {
- protected:
-  void SetUp() override {
-    const std::string reason = under_test().why_skip(DType::f32);
-    if (!reason.empty()) GTEST_SKIP() << reason;
-  }
-  [[nodiscard]] const BackendUnderTest& under_test() const {
-    return backends_under_test()[GetParam()];
-  }
-};
+class StoredTensors : public OnEachBackend {};
 
 const std::vector<Shape>& shapes() {
   static const std::vector<Shape> all{{3, 5, 4, 16}, {2, 3, 5, 21}, {2, 3, 3, 7}, {2, 6, 5, 3},
@@ -39,20 +30,19 @@ std::vector<float> numbers(std::int64_t count) {
 }
 
 TEST_P(StoredTensors, ComeBackAsFloats) {
-  const auto backend = under_test().make();
   for (const Storage storage : {Storage::arena, Storage::input, Storage::output}) {
     for (const DType dtype : {DType::f32, DType::bf16, DType::f64, DType::i32, DType::u8}) {
       for (const Shape& shape : shapes()) {
         const TensorInfo tensor{
             .name = "t", .shape = shape, .dtype = dtype, .storage = storage, .offset = 0};
-        const Buffer memory = backend->allocate(backend->storage_bytes(tensor));
+        const Buffer memory = backend_->allocate(backend_->storage_bytes(tensor));
         ASSERT_EQ(reinterpret_cast<std::uintptr_t>(memory.data()) % 64, 0U);
-        backend->poison({memory.data(), memory.bytes()});
+        backend_->poison({memory.data(), memory.bytes()});
         const auto sent = numbers(shape.elements());
-        backend->upload(tensor, memory.data(), const_buffer_span(std::span<const float>(sent)));
+        backend_->upload(tensor, memory.data(), const_buffer_span(std::span<const float>(sent)));
         under_test().check_stored(tensor, {memory.data(), memory.bytes()});
         std::vector<float> received(sent.size(), NAN);
-        backend->download(tensor, memory.data(), buffer_span(std::span(received)));
+        backend_->download(tensor, memory.data(), buffer_span(std::span(received)));
         EXPECT_EQ(sent, received) << shape.text() << " " << name_of(dtype);
       }
     }
@@ -60,65 +50,60 @@ TEST_P(StoredTensors, ComeBackAsFloats) {
 }
 
 TEST_P(StoredTensors, ComeBackInTheirOwnType) {
-  const auto backend = under_test().make();
   const TensorInfo sums{.name = "sums", .shape = {3}, .dtype = DType::f64};
-  const Buffer memory = backend->allocate(backend->storage_bytes(sums));
+  const Buffer memory = backend_->allocate(backend_->storage_bytes(sums));
   const std::vector<double> sent{1.0 / 3, -2e100, 5};
-  backend->upload(sums, memory.data(), const_buffer_span(std::span<const double>(sent)));
+  backend_->upload(sums, memory.data(), const_buffer_span(std::span<const double>(sent)));
   std::vector<double> received(3);
-  backend->download(sums, memory.data(), buffer_span(std::span(received)));
+  backend_->download(sums, memory.data(), buffer_span(std::span(received)));
   EXPECT_EQ(sent, received);
 }
 
 TEST_P(StoredTensors, RoundFloatsToNearestBf16) {
-  const auto backend = under_test().make();
   const TensorInfo tensor{.name = "t", .shape = {1, 3}, .dtype = DType::bf16};
-  const Buffer memory = backend->allocate(backend->storage_bytes(tensor));
+  const Buffer memory = backend_->allocate(backend_->storage_bytes(tensor));
   const std::vector<float> sent{1 + 0x1p-9F, 1 + 0x1.8p-8F, -0x1.fffffep+0F};
-  backend->upload(tensor, memory.data(), const_buffer_span(std::span<const float>(sent)));
+  backend_->upload(tensor, memory.data(), const_buffer_span(std::span<const float>(sent)));
   std::vector<float> received(3);
-  backend->download(tensor, memory.data(), buffer_span(std::span(received)));
+  backend_->download(tensor, memory.data(), buffer_span(std::span(received)));
   EXPECT_EQ(received, (std::vector<float>{1, 1 + 0x1p-7F, -2}));
 }
 
 TEST_P(StoredTensors, RefuseHostMemoryThatDoesNotMatch) {
-  const auto backend = under_test().make();
   const TensorInfo tensor{.name = "t", .shape = {2, 3}, .dtype = DType::f32};
-  const Buffer memory = backend->allocate(backend->storage_bytes(tensor));
+  const Buffer memory = backend_->allocate(backend_->storage_bytes(tensor));
   const std::vector<float> five(5);
   const std::vector<double> doubles(6);
   EXPECT_THROW(
-      backend->upload(tensor, memory.data(), const_buffer_span(std::span<const float>(five))),
+      backend_->upload(tensor, memory.data(), const_buffer_span(std::span<const float>(five))),
       Error);
   EXPECT_THROW(
-      backend->upload(tensor, memory.data(), const_buffer_span(std::span<const double>(doubles))),
+      backend_->upload(tensor, memory.data(), const_buffer_span(std::span<const double>(doubles))),
       Error);
 }
 
 TEST_P(StoredTensors, PoisonIsNanInEveryType) {
-  const auto backend = under_test().make();
   for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
     const TensorInfo tensor{.name = "t", .shape = {2, 3}, .dtype = dtype};
-    const Buffer memory = backend->allocate(backend->storage_bytes(tensor));
-    backend->poison({memory.data(), memory.bytes()});
+    const Buffer memory = backend_->allocate(backend_->storage_bytes(tensor));
+    backend_->poison({memory.data(), memory.bytes()});
     std::vector<float> received(6);
-    backend->download(tensor, memory.data(), buffer_span(std::span(received)));
+    backend_->download(tensor, memory.data(), buffer_span(std::span(received)));
     for (const float value : received) EXPECT_TRUE(std::isnan(value)) << name_of(dtype);
   }
 }
 
 TEST_P(StoredTensors, SayWhetherTheyAreFinite) {
-  const auto backend = under_test().make();
   for (const std::int64_t count : {1, 6, 4097, 1'200'003}) {
     const TensorInfo tensor{.name = "t", .shape = {count}, .storage = Storage::gradients};
-    const Buffer memory = backend->allocate(backend->storage_bytes(tensor));
+    const Buffer memory = backend_->allocate(backend_->storage_bytes(tensor));
     std::vector<float> values = numbers(count);
     const auto is_finite_with = [&](std::int64_t at, float value) {
       float& one = values[static_cast<std::size_t>(at)];
       const float kept = std::exchange(one, value);
-      backend->upload(tensor, memory.data(), const_buffer_span(std::span<const float>(values)));
+      backend_->upload(tensor, memory.data(), const_buffer_span(std::span<const float>(values)));
       one = kept;
-      return backend->all_finite(memory.data(), values.size());
+      return backend_->all_finite(memory.data(), values.size());
     };
     EXPECT_TRUE(is_finite_with(0, -3e38F)) << count;
     EXPECT_FALSE(is_finite_with(0, NAN)) << count;
@@ -127,9 +112,7 @@ TEST_P(StoredTensors, SayWhetherTheyAreFinite) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, StoredTensors,
-                         ::testing::Range<std::size_t>(0, backends_under_test().size()),
-                         [](const auto& entry) { return backends_under_test()[entry.param].name; });
+INSTANTIATE_TEST_SUITE_P(Backends, StoredTensors, each_backend(), name_of_backend);
 
 }  // namespace
 

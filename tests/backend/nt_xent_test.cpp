@@ -7,7 +7,7 @@
 #include <numeric>
 #include <random>
 
-#include "backend/backends.hpp"
+#include "backend/on_each_backend.hpp"
 #include "reference/run.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/program/recorder.hpp"
@@ -121,23 +121,12 @@ std::vector<double> reference_sums(const Rows& u, float temperature) {
   return {sums.begin(), sums.end()};
 }
 
-class NtXent : public ::testing::TestWithParam<std::size_t> {
+class NtXent : public OnEachBackend {
  protected:
-  void SetUp() override {
-    const std::string reason = under_test().why_skip(DType::f32);
-    if (!reason.empty()) GTEST_SKIP() << reason;
-    backend_ = under_test().make();
-  }
-  [[nodiscard]] const BackendUnderTest& under_test() const {
-    return backends_under_test()[GetParam()];
-  }
   Backend& backend() { return *backend_; }
   LossResult run_one(const Rows& u, const LossOptions& options) {
     return run_ranks(*backend_, u, 1, options)[0];
   }
-
- private:
-  std::unique_ptr<Backend> backend_;
 };
 
 TEST_P(NtXent, IsTheLogarithmOfTheOthersForRandomEmbeddings) {
@@ -265,9 +254,7 @@ TEST_P(NtXent, NeverMaterialisesTheSimilarities) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, NtXent,
-                         ::testing::Range<std::size_t>(0, backends_under_test().size()),
-                         [](const auto& entry) { return backends_under_test()[entry.param].name; });
+INSTANTIATE_TEST_SUITE_P(Backends, NtXent, each_backend(), name_of_backend);
 
 }  // namespace
 }  // namespace simclr::testing

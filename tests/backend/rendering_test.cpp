@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/backends.hpp"
 #include "backend/cuda/kernels/render_views.hpp"
+#include "backend/on_each_backend.hpp"
 #include "simclr/augment/augmentation.hpp"
 #include "simclr/core/check.hpp"
 
@@ -69,13 +69,11 @@ std::vector<ViewParameters> sample(const AugmentationConfig& config,
   return parameters;
 }
 
-class DeviceRendering : public ::testing::TestWithParam<std::size_t> {
+class DeviceRendering : public OnEachBackend {
  protected:
   void SetUp() override {
-    const BackendUnderTest& under_test = backends_under_test()[GetParam()];
-    const std::string reason = under_test.why_skip(DType::f32);
-    if (!reason.empty()) GTEST_SKIP() << reason;
-    backend_ = under_test.make();
+    OnEachBackend::SetUp();
+    if (IsSkipped()) return;
     ASSERT_TRUE(backend_->renders_views());
   }
 
@@ -118,8 +116,6 @@ class DeviceRendering : public ::testing::TestWithParam<std::size_t> {
     backend_->download(target.spec.tensor, target.spec.address, buffer_span(std::span(views)));
     return views;
   }
-
-  std::unique_ptr<Backend> backend_;
 };
 
 std::vector<float> render_on_host(const AugmentationConfig& config,
@@ -378,9 +374,7 @@ TEST_P(DeviceRendering, ATileMoreChangesNoBit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, DeviceRendering,
-                         ::testing::Range<std::size_t>(0, backends_under_test().size()),
-                         [](const auto& entry) { return backends_under_test()[entry.param].name; });
+INSTANTIATE_TEST_SUITE_P(Backends, DeviceRendering, each_backend(), name_of_backend);
 
 }  // namespace
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "backend/backends.hpp"
+#include "backend/on_each_backend.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/program/recorder.hpp"
@@ -24,17 +24,7 @@ Program record(std::int64_t rows, std::int64_t columns, std::int64_t k) {
   return r.finish();
 }
 
-class LargestOfRows : public ::testing::TestWithParam<std::size_t> {
- protected:
-  void SetUp() override {
-    const std::string reason = under_test().why_skip(DType::f32);
-    if (!reason.empty()) GTEST_SKIP() << reason;
-    backend = under_test().make();
-  }
-  static const BackendUnderTest& under_test() { return backends_under_test()[GetParam()]; }
-
-  std::unique_ptr<Backend> backend;
-};
+class LargestOfRows : public OnEachBackend {};
 
 /// One row, of which the first `valid` columns count.
 void select(Executor& executor, const std::vector<float>& values, std::int32_t valid) {
@@ -52,7 +42,7 @@ std::vector<std::int32_t> columns(const Executor& executor) {
 }
 
 TEST_P(LargestOfRows, HoldForTheColumnsOfEachRun) {
-  Executor executor(record(1, 40, 4), *backend, {});
+  Executor executor(record(1, 40, 4), *backend_, {});
   std::vector<float> rising(40);
   std::iota(rising.begin(), rising.end(), 0.0F);
   for (int repeat = 0; repeat < 2; ++repeat) {
@@ -68,7 +58,7 @@ TEST_P(LargestOfRows, HoldForTheColumnsOfEachRun) {
 }
 
 TEST_P(LargestOfRows, TakesNoMoreColumnsThanThereAre) {
-  Executor executor(record(1, 3, 2), *backend, {});
+  Executor executor(record(1, 3, 2), *backend_, {});
   select(executor, {1, 2, 3}, 1000);
   EXPECT_EQ(columns(executor), (std::vector<std::int32_t>{2, 1}));
   select(executor, {1, 2, 3}, -1000);
@@ -76,7 +66,7 @@ TEST_P(LargestOfRows, TakesNoMoreColumnsThanThereAre) {
 }
 
 TEST_P(LargestOfRows, ShowNan) {
-  Executor executor(record(1, 6, 4), *backend, {});
+  Executor executor(record(1, 6, 4), *backend_, {});
   select(executor, {1, -NAN, INFINITY, NAN, 2, 0}, 6);
   EXPECT_EQ(columns(executor), (std::vector<std::int32_t>{1, 3, 2, 4}));
   const auto best = executor.values(executor.program().at("best"));
@@ -84,10 +74,10 @@ TEST_P(LargestOfRows, ShowNan) {
 }
 
 TEST_P(LargestOfRows, AreRefusedWhereTheyAreTooManyForTheDevice) {
-  if (backend->name() == "cuda") {
-    EXPECT_THROW(Executor(record(1, 2000, 1025), *backend, {}), RefusedError);
+  if (backend_->name() == "cuda") {
+    EXPECT_THROW(Executor(record(1, 2000, 1025), *backend_, {}), RefusedError);
   }
-  Executor executor(record(1, 2000, 1024), *backend, {});
+  Executor executor(record(1, 2000, 1024), *backend_, {});
   std::vector<float> falling(2000);
   std::iota(falling.rbegin(), falling.rend(), 0.0F);
   select(executor, falling, 2000);
@@ -96,9 +86,7 @@ TEST_P(LargestOfRows, AreRefusedWhereTheyAreTooManyForTheDevice) {
   EXPECT_EQ(columns(executor), first);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, LargestOfRows,
-                         ::testing::Range(std::size_t{0}, backends_under_test().size()),
-                         [](const auto& entry) { return backends_under_test()[entry.param].name; });
+INSTANTIATE_TEST_SUITE_P(Backends, LargestOfRows, each_backend(), name_of_backend);
 
 }  // namespace
 
