@@ -9,6 +9,8 @@ for argument; do
 done
 sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status >"$run/cores-of-rank-$SLURM_PROCID"
 [ "$SLURM_PROCID" = 0 ] || exit 0
+# Its failure ends the others, which may not have begun.
+until [ "$(find "$run" -name 'cores-of-rank-*' | wc -l)" -ge "$SLURM_STEP_NUM_TASKS" ]; do sleep 0.05; done
 mkdir -p "$run/checkpoints"
 touch "$run/config.cfg"
 step="$(find "$run/checkpoints" -name 'step-*.h5' | wc -l)"
