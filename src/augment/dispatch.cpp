@@ -1,6 +1,7 @@
 #include <array>
 #include <cstddef>
 
+#include "simclr/core/instruction_set.hpp"
 #include "view_job.hpp"
 
 namespace simclr::augment {
@@ -28,14 +29,8 @@ struct Available {
 Available find_available() {
   Available available;
 #ifdef SIMCLR_X86_64_LEVELS
-  const bool avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&
-                    __builtin_cpu_supports("bmi2") != 0;
-  const bool avx512 =
-      avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-      __builtin_cpu_supports("avx512cd") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-      __builtin_cpu_supports("avx512vl") != 0;
-  if (avx512) available.add(lanes16::kKernels);
-  if (avx2) available.add(lanes8::kKernels);
+  if (instruction_set() >= InstructionSet::v4) available.add(lanes16::kKernels);
+  if (instruction_set() >= InstructionSet::v3) available.add(lanes8::kKernels);
 #endif
   available.add(lanes4::kKernels);
   return available;

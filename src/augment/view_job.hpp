@@ -52,7 +52,7 @@ struct Kernels {
   RenderFunction render;
 };
 
-/// The fastest kernels first; only those that this processor runs. Never empty.
+/// The fastest kernels first; only those that instruction_set() includes. Never empty.
 struct KernelList {
   const Kernels* first;
   int count;

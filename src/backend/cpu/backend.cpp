@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "input_stage.hpp"
+#include "kernels/table.hpp"
 #include "memory.hpp"
 #include "onednn.hpp"
 #include "runner.hpp"
@@ -35,7 +36,9 @@ class ReachedMilestone final : public Milestone {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
+  explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {
+    (void)kernels::table();  // refuses a wrong SIMCLR_CPU_ISA here, not within a parallel region
+  }
 
   [[nodiscard]] std::string_view name() const override { return "cpu"; }
   [[nodiscard]] std::string description() const override {

@@ -152,8 +152,7 @@ struct Table {
   OptimizerKernels optimizer;
 };
 
-/// The kernels for this machine. SIMCLR_CPU_ISA=x86-64-v3 (or another built one that the machine
-/// has) in the environment chooses otherwise, for tests; a name it does not have is refused.
+/// The kernels for instruction_set(), which refuses what the machine does not have.
 const Table& table();
 
 template <class T>
