@@ -49,8 +49,12 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-void AtomicFile::commit() {
+void AtomicFile::sync() {
   if (::fsync(descriptor_) != 0) fail_with("sync");
+}
+
+void AtomicFile::commit() {
+  sync();
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_with("rename");
   ::close(std::exchange(descriptor_, -1));
   const auto parent = target_.parent_path();

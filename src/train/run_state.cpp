@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/retry.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -17,16 +18,20 @@ constexpr std::array kStatusNames{"running", "finished", "stopped-early", "faile
 
 const char* name_of(RunStatus status) { return kStatusNames.at(static_cast<std::size_t>(status)); }
 
-}  // namespace
-
-void write_state(const fs::path& directory, const RunState& state) {
+std::string text_of(const RunState& state) {
   const Json json{{"status", name_of(state.status)},
                   {"step", state.step},
                   {"reason", state.reason},
                   {"cause", name_of(state.cause)},
                   {"resubmit", helps_to_resubmit(state.cause)},
                   {"restarts", state.restarts}};
-  write_file(directory / kFile, json.dump(2) + "\n");
+  return json.dump(2) + "\n";
+}
+
+}  // namespace
+
+void write_state(const fs::path& directory, const RunState& state) {
+  write_file(directory / kFile, text_of(state));
 }
 
 std::optional<RunState> read_state(const fs::path& directory) {
@@ -54,8 +59,24 @@ void StateFile::running(std::int64_t step) {
   const std::lock_guard lock(mutex_);
   if (state_.status != RunStatus::running) return;
   state_.step = step;
+  if (is_root_ && begun_) write_unless_ended();
+  if (is_root_ && !begun_) write_state(directory_, state_);
   begun_ = true;
-  if (is_root_) write_state(directory_, state_);
+}
+
+/// Looks just before the new text takes the old one's place: rank 0 may have been stopped at any
+/// point of the writing, have been missed, and go on for the moment that launchers leave it.
+void StateFile::write_unless_ended() const {
+  const fs::path target = directory_ / kFile;
+  with_retries(target, [&](int) {
+    AtomicFile file(target);
+    file.write(text_of(state_));
+    file.sync();
+    const std::optional<RunState> written = read_state(directory_);
+    const bool ended =
+        written && written->status != RunStatus::running && written->restarts == state_.restarts;
+    if (!ended) file.commit();
+  });
 }
 
 bool StateFile::may_write_the_end() const {

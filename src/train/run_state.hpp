@@ -50,6 +50,7 @@ class StateFile {
 
  private:
   [[nodiscard]] bool may_write_the_end() const;
+  void write_unless_ended() const;
 
   std::filesystem::path directory_;
   bool is_root_;

@@ -1,8 +1,9 @@
 // A library to preload: system calls on chosen files fail, as over a file system in trouble.
 //
 // FAULTY_IO="CALL:PATH:SKIP:TIMES:ERRNO;..." lets calls number SKIP+1 to SKIP+TIMES of CALL (open,
-// read, pread, write, fsync) on files whose path contains PATH fail with ERRNO. With FAULTY_IO_RANK
-// in that rank of an Open MPI job only, with FAULTY_IO_AFTER only once a file of that name exists.
+// read, pread, write, fsync) on files whose path contains PATH fail with ERRNO; with ERRNO 0 they
+// succeed after FAULTY_IO_SECONDS. With FAULTY_IO_RANK in that rank of an Open MPI job only, with
+// FAULTY_IO_AFTER only once a file of that name exists.
 
 #include <dlfcn.h>
 #include <sys/types.h>
@@ -64,6 +65,10 @@ bool fails(const char* call, const std::string& path) {
     if (fault.call != call || path.find(fault.path) == std::string::npos || !has_begun()) continue;
     const long number = fault.calls++;
     if (number < fault.skip || number >= fault.skip + fault.times) continue;
+    if (fault.error == 0) {
+      ::sleep(static_cast<unsigned>(std::stoul(std::getenv("FAULTY_IO_SECONDS"))));
+      continue;
+    }
     errno = fault.error;
     return true;
   }

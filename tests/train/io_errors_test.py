@@ -5,9 +5,10 @@ usage: io_errors_test.py SIMCLR MPIEXEC [unittest arguments], with FAULTY_IO_LIB
 """
 import errno
 import os
+import signal
 import time
 
-from training_runs import TrainingTest, main
+from training_runs import TrainingTest, main, rank_pids
 
 LIBRARY = os.environ["FAULTY_IO_LIBRARY"]
 FOREVER = 1_000_000
@@ -115,6 +116,20 @@ class IoErrorsTest(TrainingTest):
             self.assertEqual([p.name for p in (self.run_dir / "checkpoints").iterdir()], [self.checkpoint(2).name])
             self.assertEqual(self.checkpoint(2).read_bytes(), before)
         self.pretrain(2, max_steps=3)
+
+    # ---- a slow disk --------------------------------------------------------------------------------
+
+    def test_a_verdict_is_on_a_slow_disk_before_the_ranks_end(self):
+        """A rank that has been told to end leaves 3 s later, and then the launcher kills all."""
+        process = self.start(3, epochs=100000, timeout_seconds=4, environment={
+            "LD_PRELOAD": LIBRARY, "FAULTY_IO": fault("fsync", "state.json", FOREVER, 0, skip=1),
+            "FAULTY_IO_SECONDS": "6"})
+        self.wait_for_step(process, 2)
+        time.sleep(1.5)  # more than a heartbeat
+        os.kill(rank_pids(process)[2], signal.SIGSTOP)
+        _, errors = process.communicate(timeout=60)
+        self.assertRegex(errors, r"simclr: error: rank 0 on \S+: rank 2 on \S+ is lost")
+        self.assert_state(status="failed", cause="lost-rank", resubmit=True)
 
 
 if __name__ == "__main__":

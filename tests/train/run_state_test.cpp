@@ -78,6 +78,15 @@ TEST_F(RunStateTest, LetsAnotherRankSpeakOnlyForARunThatIsStillSaidToRun) {
   EXPECT_EQ(written().at("reason"), "rank 0 is lost");
 }
 
+TEST_F(RunStateTest, DoesNotSayThatARunGoesOnWhoseEndAnotherRankHasWritten) {
+  begin(root, 100, 1);
+  begin(other, 100, 1);
+  other.end(RunStatus::failed, Cause::lost_rank, "rank 0 is lost");
+  root.running(120);  // back after a pause
+  EXPECT_EQ(written().at("status"), "failed");
+  EXPECT_EQ(written().at("step"), 100);
+}
+
 TEST_F(RunStateTest, LetsNoRankThatIsCutOffOverrule) {
   begin(other, 100, 1);
   begin(root, 100, 1);

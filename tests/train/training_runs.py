@@ -60,6 +60,20 @@ def ranks_of(launcher, count):
     raise AssertionError(f"mpirun has not started {count} ranks")
 
 
+def rank_of(pid):
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return next((int(v.split(b"=")[1]) for v in environment if v.startswith(b"OMPI_COMM_WORLD_RANK=")), None)
+
+
+def rank_pids(launcher):
+    """rank -> process, of an mpirun whose ranks are all there."""
+    children = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=True)
+    return {rank_of(pid): int(pid) for pid in children.stdout.split()}
+
+
 class TrainingTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -20,6 +20,8 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  /// What has been written is on the disk, under the temporary name.
+  void sync();
   void commit();
 
  private:

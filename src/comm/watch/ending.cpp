@@ -11,7 +11,7 @@ namespace simclr::watch {
 namespace {
 
 constexpr int kExitFailed = 1;
-constexpr auto kMostForTheReport = std::chrono::seconds(10);
+constexpr auto kMostForTheReport = std::chrono::seconds(25);  // a busy disk takes its time to sync
 constexpr auto kPatienceWithMpi = std::chrono::seconds(3);
 
 [[noreturn]] void exit_after(std::chrono::seconds patience) {
@@ -21,7 +21,8 @@ constexpr auto kPatienceWithMpi = std::chrono::seconds(3);
 
 }  // namespace
 
-void end_job(const Fault& fault, const Watchdog::Handler& on_fault) {
+void end_job(const Fault& fault, const Watchdog::Handler& on_fault,
+             const std::function<void()>& tell_others) {
   std::thread([] { exit_after(kMostForTheReport); }).detach();
   log::error("{}", fault.message);
   try {
@@ -29,6 +30,7 @@ void end_job(const Fault& fault, const Watchdog::Handler& on_fault) {
   } catch (const std::exception& error) {
     log::error("{}", error.what());
   }
+  if (tell_others) tell_others();
   std::thread([] { exit_after(kPatienceWithMpi); }).detach();
   abort_all_ranks(kExitFailed);
 }

@@ -114,8 +114,7 @@ bool Monitor::look_for_lost_ranks(double silence_seconds, double settle_seconds)
 }
 
 void Monitor::end_all(const Fault& fault) {
-  send_to_all(FrameKind::abort);
-  end_job(fault, on_fault_);
+  end_job(fault, on_fault_, [this] { send_to_all(FrameKind::abort); });
 }
 
 void Monitor::send_to_all(FrameKind kind) const {
