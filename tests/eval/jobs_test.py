@@ -74,17 +74,19 @@ def check_linear_cached(program):
 
 
 def check_linear_augmented(program):
+    """The learning rate at which the steps do not amplify rounding: 4 x 30 / 256 times the largest curvature (half of
+    the largest eigenvalue, 3.0, of the features' second moment) is 0.70, where Nesterov's limit at 0.9 is 1.36."""
     results = []
     for ranks, cache in ((0, "node"), (2, "distributed")):
         program.run("linear-eval", "--checkpoint", "run", *SETS, "--protocol", "augmented", "--cache", cache,
-                    "--epochs", 10, "--batch-size", 30, "--learning-rate", 20, "--output",
+                    "--epochs", 30, "--batch-size", 30, "--learning-rate", 4, "--output",
                     f"augmented{ranks}.json", ranks=ranks)
         results.append(program.result(f"augmented{ranks}.json"))
         check(results[-1]["protocol"] == "linear-augmented", "protocol")
-        check(results[-1]["steps"] == 10 * (TRAIN // 30), "steps")
+        check(results[-1]["steps"] == 30 * (TRAIN // 30), "steps")
         check(results[-1]["encoder_hash_before"] == results[-1]["encoder_hash_after"], "hash")
     check(results[0]["encoder_hash_before"] == results[1]["encoder_hash_before"], "hash by rank")
-    close(results[0]["train_loss"], results[1]["train_loss"], 1e-3 * results[0]["train_loss"],
+    close(results[0]["train_loss"], results[1]["train_loss"], 1e-6 * results[0]["train_loss"],
           "loss on 1 and 2 ranks")
     check(results[0]["top1"] > 0.5, f"top-1 {results[0]['top1']} is chance")
 

@@ -9,33 +9,25 @@ import subprocess
 import time
 from pathlib import Path
 
-from training_runs import SIMCLR, TrainingTest, main
+from training_runs import SIMCLR, TrainingTest, main, rank_pids
 
-# With these the run learns for a while and then falls apart, its loss finite all the time.
-DIVERGING = {"optimizer": "lars", "learning_rate": 400, "warmup_epochs": 150, "epochs": 3000, "batch_size": 48,
-             "checkpoint_every_epochs": 10, "keep": 2, "divergence_steps": 40, "hash_every": 50}
-
-
-def rank_of(pid):
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return None
-    return next((int(v.split(b"=")[1]) for v in environment if v.startswith(b"OMPI_COMM_WORLD_RANK=")), None)
+# This run falls apart on every processor, however it rounds. The views of an image are nearly equal, so that even the
+# untrained encoder pairs them better than guessing does. AdamW's decay then takes all weights to 1e-8 or less (no
+# gradient can hold more: its steps have the size of the learning rate, and a fifth of the weights goes in each), the
+# embeddings vanish, and the loss is that of guessing, ln(2N - 1), to the last digit.
+DIVERGING = {"optimizer": "adamw", "learning_rate": 2e-9, "weight_decay": 1e8, "warmup_epochs": 20, "epochs": 3000,
+             "batch_size": 48, "augment": "color", "color_strength": 0.1, "checkpoint_every_epochs": 10, "keep": 2,
+             "divergence_steps": 40, "hash_every": 50}
 
 
 class FaultsTest(TrainingTest):
-    def ranks_of(self, process):
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
-        return {rank_of(pid): int(pid) for pid in children.stdout.split()}
-
     # ---- ranks ------------------------------------------------------------------------------------
 
     def assert_stopped_rank_ends_the_job(self, ranks, stopped):
         process = self.start(ranks, epochs=100000, timeout_seconds=5, checkpoint_every_epochs=2)
         self.wait_for_step(process, 14)
         time.sleep(1.5)  # more than a heartbeat
-        os.kill(self.ranks_of(process)[stopped], signal.SIGSTOP)
+        os.kill(rank_pids(process)[stopped], signal.SIGSTOP)
         start = time.monotonic()
         _, errors = process.communicate(timeout=60)
         self.assertLess(time.monotonic() - start, 60)
@@ -93,7 +85,8 @@ class FaultsTest(TrainingTest):
         losses = self.losses()
         self.assertLess(step, len(losses) - 74)
         guessing = 4.5539
-        self.assertGreater(sum(losses[-40:]) / 40, guessing)
+        for loss in losses[-40:]:
+            self.assertAlmostEqual(loss, guessing, delta=1e-3)
         self.assertLess(sum(losses[step:step + 40]) / 40, guessing - 0.1)
         left = os.listdir(self.run_dir / "checkpoints")
         self.assertEqual([name for name in left if name.endswith(".h5")], [self.checkpoint(step).name])
