@@ -12,8 +12,10 @@
 #include "command.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/instruction_set.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/names.hpp"
+#include "thread_waiting.hpp"
 #include "version.hpp"
 
 namespace simclr {
@@ -84,6 +86,7 @@ int run_with_mpi(const Command& command, std::vector<std::string> arguments, int
 int run_program(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.empty()) refuse("name a command; see simclr --help");
+  (void)instruction_set();  // refuses a wrong SIMCLR_CPU_ISA before any work
   const std::string& first = arguments.front();
   if (first == "--help" || first == "-h" || first == "help") {
     print_help();
@@ -108,6 +111,7 @@ int run_program(int argc, char** argv) {
 }  // namespace simclr
 
 int main(int argc, char** argv) {
+  simclr::bound_spinning(argv);
   // Writing beyond a file size limit is then an error to report, not the end of the process.
   std::signal(SIGXFSZ, SIG_IGN);
   try {
