@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From a fresh clone on Debian 12 to a trained and evaluated encoder: installs, builds, packs
 # Fashion-MNIST, pretrains on two ranks without labels, and compares with the untrained encoder.
-# Takes about ten minutes on two CPU cores, most of it training and compiling; needs no GPU.
+# Takes at most 12 minutes on two idle CPU cores of any kind, downloads not counted: it measures the
+# machine and chooses the width of the encoder and the epochs by that. Needs no GPU.
 #   scripts/quickstart.sh [OUTPUT_DIR]     (default: out/quickstart)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,10 +20,14 @@ fi
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
 
-say() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
+begin=$SECONDS # anew once everything is downloaded
+left=""        # seconds that the rest takes, once that is known
+minutes() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
+say() { printf '\n== %s (%s%s)\n' "$1" "$(minutes $((SECONDS - begin)))" "${left:+; about $(minutes "$left") left}"; }
 
 say "install packages"
 scripts/install_deps.sh --with-demo
+begin=$SECONDS
 
 say "build"
 cuda=OFF  # compiled where there is a GPU to try it on; the recipe below is sized for the CPU
@@ -39,12 +44,22 @@ mpirun -n 2 "$simclr" pack --from idx --input "$images" --split test --output "$
 say "look at what it trains on"
 "$simclr" preview --config "$config" --data "$out/train" --output "$out/augmented-pairs.png"
 
-say "pretrain on two ranks, without labels"
+say "measure this machine"
 precision=fp32
 grep -q avx512_bf16 /proc/cpuinfo && precision=bf16
-mpirun -n 2 "$simclr" pretrain --config "$config" --data "$out/train" --precision "$precision" \
-  --run-dir "$out/run" --checkpoint-steps 0
-"$python" scripts/plot_loss.py "$out/run"
+processor="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+pretrain() { mpirun -n 2 "$simclr" pretrain --config "$config" --data "$out/train" --precision "$precision" "$@"; }
+pretrain --width 0.25 --max-steps 8 --log-every 1 --run-dir "$out/trial" >/dev/null
+size="$("$python" scripts/quickstart_size.py "$out/trial/metrics.jsonl" $((SECONDS - begin)) "$precision")"
+read -r width epochs warmup rate train_seconds evaluation_seconds <<<"$size"
+rm -r "$out/trial"
+echo "$processor, $precision: $rate images/s with a quarter-width ResNet-18. To end within 12 minutes:"
+echo "width $width, $epochs epoch(s): training about $(minutes "$train_seconds"), evaluations $(minutes "$evaluation_seconds")"
+left=$((train_seconds + evaluation_seconds))
+
+say "pretrain on two ranks, without labels"
+pretrain --width "$width" --epochs "$epochs" --warmup-epochs "$warmup" --run-dir "$out/run" --checkpoint-steps 0
+left=$evaluation_seconds
 
 say "evaluate, next to the same encoder untrained"
 for state in untrained trained; do
@@ -56,9 +71,10 @@ for state in untrained trained; do
     --train-data "$out/train" --test-data "$out/test" --name "knn-$state"
 done
 
+left=""
 say "done"
 top1() { "$python" -c 'import json, sys; print("%.2f" % (100 * json.load(open(sys.argv[1]))["top1"]))' "$out/run/eval/$1.json"; }
-echo "top-1 on 10,000 test images, %"
+echo "top-1 on 10,000 test images, %, after $(minutes $((SECONDS - begin))) on $processor ($precision)"
 printf '%-14s %10s %10s\n' "" untrained trained
 printf '%-14s %10s %10s\n' linear-cached "$(top1 linear-untrained)" "$(top1 linear-trained)"
 printf '%-14s %10s %10s\n' kNN "$(top1 knn-untrained)" "$(top1 knn-trained)"

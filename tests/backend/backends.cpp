@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "backend/cpu/layout.hpp"
 #include "simclr/backend/registry.hpp"
@@ -12,7 +14,11 @@ namespace simclr::testing {
 
 namespace {
 
-constexpr int kThreads = 2;
+/// Two, or what SIMCLR_TEST_THREADS says.
+int threads() {
+  const char* wanted = std::getenv("SIMCLR_TEST_THREADS");
+  return wanted == nullptr ? 2 : std::stoi(wanted);
+}
 
 /// Channels that pad a block are zero, always (but for the positions of maxima, which nothing
 /// adds).
@@ -41,17 +47,18 @@ std::string why_skip(DType activations) {
 }  // namespace
 
 const std::vector<BackendUnderTest>& backends_under_test() {
-  static const std::vector<BackendUnderTest> all{{.name = "cpu",
-                                                  .make = [] { return make_cpu_backend(kThreads); },
-                                                  .activations = {DType::f32, DType::bf16},
-                                                  .why_skip = why_skip,
-                                                  .check_stored = check_padding}};
+  static const std::vector<BackendUnderTest> all{
+      {.name = "cpu",
+       .make = [] { return make_cpu_backend(threads()); },
+       .activations = {DType::f32, DType::bf16},
+       .why_skip = why_skip,
+       .check_stored = check_padding}};
   return all;
 }
 
 const std::vector<RanksUnderTest>& ranks_under_test() {
   static const std::vector<RanksUnderTest> all{
-      {.name = "cpu", .make = [](const NodePlace&) { return make_cpu_backend(kThreads); }}};
+      {.name = "cpu", .make = [](const NodePlace&) { return make_cpu_backend(threads()); }}};
   return all;
 }
 
