@@ -121,14 +121,14 @@ class IoErrorsTest(TrainingTest):
 
     def test_a_verdict_is_on_a_slow_disk_before_the_ranks_end(self):
         """A rank that has been told to end leaves 3 s later, and then the launcher kills all."""
-        process = self.start(3, epochs=100000, timeout_seconds=4, environment={
+        process = self.start(4, epochs=100000, timeout_seconds=4, environment={
             "LD_PRELOAD": LIBRARY, "FAULTY_IO": fault("fsync", "state.json", FOREVER, 0, skip=1),
             "FAULTY_IO_SECONDS": "6"})
         self.wait_for_step(process, 2)
         time.sleep(1.5)  # more than a heartbeat
-        os.kill(rank_pids(process)[2], signal.SIGSTOP)
+        os.kill(rank_pids(process)[3], signal.SIGSTOP)
         _, errors = process.communicate(timeout=60)
-        self.assertRegex(errors, r"simclr: error: rank 0 on \S+: rank 2 on \S+ is lost")
+        self.assertRegex(errors, r"simclr: error: rank 0 on \S+: rank 3 on \S+ is lost")
         self.assert_state(status="failed", cause="lost-rank", resubmit=True)
 
 
