@@ -44,7 +44,6 @@ precision=fp32
 grep -q avx512_bf16 /proc/cpuinfo && precision=bf16
 mpirun -n 2 "$simclr" pretrain --config "$config" --data "$out/train" --precision "$precision" \
   --run-dir "$out/run" --checkpoint-steps 0
-"$python" scripts/plot_loss.py "$out/run"
 
 say "evaluate, next to the same encoder untrained"
 for state in untrained trained; do
@@ -65,5 +64,4 @@ printf '%-14s %10s %10s\n' kNN "$(top1 knn-untrained)" "$(top1 knn-trained)"
 echo
 echo "look at: $out/run/report.html      curves, evaluations, augmented pairs and settings on one page"
 echo "         $out/augmented-pairs.png  augmented pairs, as the encoder sees them"
-echo "         $out/run/loss.png         the loss curve"
 echo "         $out/run/metrics.jsonl    every logged step"
