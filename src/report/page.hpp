@@ -9,11 +9,11 @@
 
 namespace simclr {
 
-/// The file report.html of this folder. "DATA" alone in an element stands for the data.
+/// The text of report.html in this folder, where an element "DATA" stands for the data.
 std::string_view page_template();
 
-/// The template with `data` in it. No text of the data can end the element that holds it, and bytes
-/// that are not UTF-8 become U+FFFD.
+/// Puts `data` into the template. No text of the data can end the element that holds it; bytes that
+/// are not UTF-8 become U+FFFD.
 std::string fill_page(const nlohmann::ordered_json& data);
 
 /// RFC 4648, with padding.

@@ -40,7 +40,7 @@ Json pairs_json(const PretrainConfig& config, Pairs pairs) {
   }
 }
 
-/// Directories of one name are told apart by their paths.
+/// Names the runs by their paths where two directories have the same name.
 void tell_apart(std::vector<RunData>& runs, const std::vector<fs::path>& run_dirs) {
   std::set<std::string> names;
   for (const RunData& run : runs) names.insert(run.name);

@@ -19,8 +19,8 @@ std::string option(const RunData& run, std::string_view name) {
   return found->second;
 }
 
-/// Where stretches of rows begin, and the end of the last: as even as can be, with the first and
-/// the last row alone. Few rows are alone each.
+/// Splits the rows into at most kMostPoints stretches and returns where each begins, then the end.
+/// The first and the last row are stretches of their own; those between are about as long.
 std::vector<std::size_t> stretch_bounds(std::size_t rows) {
   const std::size_t count = std::min(rows, kMostPoints);
   std::vector<std::size_t> bounds(count + 1);
@@ -52,7 +52,7 @@ Json column_json(const std::vector<double>& values, const std::vector<std::size_
   for (std::size_t s = 0; s + 1 < bounds.size(); ++s) {
     Extent extent;
     for (std::size_t i = bounds[s]; i < bounds[s + 1]; ++i) extent.add(values[i]);
-    means.push_back(extent.mean());  // what is not finite is written as null
+    means.push_back(extent.mean());  // JSON writes NaN and infinity as null
     least.push_back(extent.least);
     greatest.push_back(extent.greatest);
   }
@@ -107,7 +107,7 @@ Json levels_json(const PretrainConfig& config) {
   return {{{"column", "loss"}, {"value", chance}, {"name", "chance, ln(2N-1)"}}};
 }
 
-/// The same evaluation of the encoder before its first update.
+/// Returns the same evaluation of the encoder before its first update; null where there is none.
 const Evaluation* untrained(const RunData& run, const Evaluation& of) {
   const auto found = std::ranges::find_if(run.evaluations, [&](const Evaluation& e) {
     return e.step == 0 && of.step > 0 && e.protocol == of.protocol && e.test_data == of.test_data;

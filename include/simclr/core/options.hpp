@@ -96,8 +96,8 @@ class Options {
     positional_.push_back(name);
     return add(name, target, help);
   }
-  /// All arguments without a name, from here on, e.g. the DIRs of `report DIR [DIR ...]`; also
-  /// accepted as --name DIR --name DIR.
+  /// Takes every argument without a name, e.g. the DIRs of `report DIR DIR`; also accepted as
+  /// --name DIR --name DIR.
   Options& positional_list(const std::string& name, std::vector<std::filesystem::path>& target,
                            const std::string& help);
 
