@@ -1,5 +1,6 @@
 # How tests are declared. Labels: unit (one process), mpi (several ranks), e2e (the program itself),
-# oracle (compared with PyTorch or another independent program), asan (also run under sanitizers).
+# oracle (compared with PyTorch or another independent program), asan (also run under sanitizers),
+# browser (needs Chromium; scripts/test.sh leaves it out).
 
 find_package(GTest REQUIRED)
 include(GoogleTest)

@@ -6,11 +6,12 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: scripts/install_deps.sh [--with-tests] [--with-demo] [--dev] [--list]
+usage: scripts/install_deps.sh [--with-tests] [--with-demo] [--dev] [--all] [--list]
   (nothing)     compilers and libraries that building and running need
   --with-tests  also what the tests compare with and run on: GoogleTest, PyTorch, h5py, Fashion-MNIST, Slurm
-  --with-demo   also what scripts/quickstart.sh needs: Fashion-MNIST, matplotlib
+  --with-demo   also what scripts/quickstart.sh needs: Fashion-MNIST, Python
   --dev         also what keeps the code in shape: clang-format, clang-tidy, shellcheck, ccache
+  --all         all of these, and what scripts/test.sh --all needs besides: Chromium
   --list        print the packages and why, install nothing
 TEXT
 }
@@ -35,8 +36,7 @@ build=(
 )
 demo=(
   "dataset-fashion-mnist: real images to train on"
-  "python3: plots the loss curve"
-  "python3-matplotlib: plots the loss curve"
+  "python3: prints the table of accuracies"
 )
 tests=(
   "libgtest-dev: GoogleTest"
@@ -67,6 +67,9 @@ dev=(
   "shellcheck: checks of shell scripts"
   "ccache: faster rebuilds"
 )
+all=(
+  "chromium: a browser, in which report.html is tested"
+)
 
 wanted=("${build[@]}")
 list_only=false
@@ -75,6 +78,7 @@ for argument in "$@"; do
     --with-tests) wanted+=("${tests[@]}") ;;
     --with-demo) wanted+=("${demo[@]}") ;;
     --dev) wanted+=("${dev[@]}") ;;
+    --all) wanted+=("${tests[@]}" "${demo[@]}" "${dev[@]}" "${all[@]}") ;;
     --list) list_only=true ;;
     -h | --help) usage; exit 0 ;;
     *) echo "install_deps.sh: unknown option $argument" >&2; usage >&2; exit 2 ;;
@@ -95,6 +99,7 @@ case "$system" in
     absent=(
       "python3-torch: for the oracle tests install it from PyPI, and name that Python with -DSIMCLR_PYTHON"
       "python3-torchvision: as python3-torch"
+      "chromium: comes as a snap only; without it the tests labeled browser are skipped"
     )
     ;;
   "ubuntu 22.04")
@@ -102,6 +107,7 @@ case "$system" in
       "cmake: 3.22 there is too old; python3 -m pip install cmake brings a newer one"
       "clang-tidy-16: the checks of scripts/lint.sh need it, from apt.llvm.org"
       "libomp-16-dev: as clang-tidy-16"
+      "chromium: comes as a snap only; without it the tests labeled browser are skipped"
     )
     ;;
   *)

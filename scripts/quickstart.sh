@@ -81,5 +81,4 @@ printf '%-14s %10s %10s\n' kNN "$(top1 knn-untrained)" "$(top1 knn-trained)"
 echo
 echo "look at: $out/run/report.html      curves, evaluations, augmented pairs and settings on one page"
 echo "         $out/augmented-pairs.png  augmented pairs, as the encoder sees them"
-echo "         $out/run/loss.png         the loss curve"
 echo "         $out/run/metrics.jsonl    every logged step"

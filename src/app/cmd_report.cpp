@@ -1,5 +1,6 @@
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "command.hpp"
 #include "output_file.hpp"
@@ -9,19 +10,25 @@
 #include "simclr/report/report.hpp"
 
 namespace simclr {
+namespace fs = std::filesystem;
 
 int run_report(Invocation& invocation) {
-  std::filesystem::path run_dir;
-  std::optional<std::filesystem::path> output;
-  Options options("report", "one page of a run: curves, evaluations, augmented pairs, settings",
-                  {"report"});
-  options.positional("run-dir", run_dir, "a run directory")
-      .add("output", output, "file to write; by default RUN-DIR/report.html");
+  std::vector<fs::path> run_dirs;
+  std::optional<fs::path> output;
+  Options options(
+      "report",
+      "one page of a run (curves, evaluations, augmented pairs, settings), or of several "
+      "runs over each other",
+      {"report"});
+  options.positional_list("run-dir", run_dirs, "a run directory, or several")
+      .add("output", output,
+           "file to write; by default RUN-DIR/report.html, for several runs report.html here");
   if (!options.parse(invocation.arguments)) return 0;
-  if (run_dir.empty()) refuse("report: name a run directory");
+  if (run_dirs.empty()) refuse("report: name a run directory");
   if (output) require_directory_of(*output);
-  const std::filesystem::path target = output.value_or(run_dir / "report.html");
-  write_report(run_dir, target, Pairs::render);
+  const fs::path own = run_dirs.size() == 1 ? run_dirs.front() / "report.html" : "report.html";
+  const fs::path target = output.value_or(own);
+  write_report(run_dirs, target, Pairs::render);
   log::info("wrote {}", target.string());
   return 0;
 }

@@ -69,6 +69,16 @@ Options& Options::flag(const std::string& name, bool& target, const std::string&
   return *this;
 }
 
+Options& Options::positional_list(const std::string& name,
+                                  std::vector<std::filesystem::path>& target,
+                                  const std::string& help) {
+  positional_.push_back(name);
+  declare({name, help, Kind::list,
+           [&target](const std::string& t) { parse_value(t, target.emplace_back()); },
+           [] { return std::string(); }, [&target] { target.clear(); }});
+  return *this;
+}
+
 void Options::declare(Option option) {
   require(find(option.name) == nullptr, "an option is declared once: " + option.name);
   option.group = group_;
@@ -79,6 +89,11 @@ Options::Option* Options::find(const std::string& name) {
   const auto found = std::find_if(options_.begin(), options_.end(),
                                   [&](const Option& o) { return o.name == name; });
   return found == options_.end() ? nullptr : &*found;
+}
+
+bool Options::is_list(const std::string& name) const {
+  return std::any_of(options_.begin(), options_.end(),
+                     [&](const Option& o) { return o.name == name && o.kind == Kind::list; });
 }
 
 std::vector<std::string> Options::names() const {
@@ -113,7 +128,7 @@ std::vector<Options::Setting> Options::parse_command_line(
     description.add_options()(o.name.c_str(), semantic);
   }
   po::positional_options_description places;
-  for (const std::string& name : positional_) places.add(name.c_str(), 1);
+  for (const std::string& name : positional_) places.add(name.c_str(), is_list(name) ? -1 : 1);
 
   std::vector<Setting> settings;
   try {
@@ -139,7 +154,9 @@ std::vector<Options::Setting> Options::parse_command_line(
   }
   std::set<std::string> seen;
   for (const Setting& s : settings) {
-    if (!seen.insert(s.name).second) refuse("option --{} is given twice", s.name);
+    if (!seen.insert(s.name).second && !is_list(s.name)) {
+      refuse("option --{} is given twice", s.name);
+    }
   }
   return settings;
 }
@@ -154,6 +171,9 @@ bool Options::parse(const std::vector<std::string>& arguments) {
   const std::vector<Setting> settings = parse_command_line(arguments);
   for (const Setting& s : settings) {
     if (s.name == "config") set_from_file(s.value);
+  }
+  for (const Setting& s : settings) {
+    if (is_list(s.name)) find(s.name)->clear();
   }
   for (const Setting& s : settings) {
     if (s.name != "config") set(s.name, s.value, "");
@@ -229,7 +249,9 @@ std::string Options::text(const std::string& section) const {
 
 std::string Options::help() const {
   std::string usage = "usage: simclr " + command_;
-  for (const std::string& name : positional_) usage += " [" + name + "]";
+  for (const std::string& name : positional_) {
+    usage += " [" + name + (is_list(name) ? " ...]" : "]");
+  }
   std::string text = usage + " [--config FILE] [--option value ...]\n" + summary_ + "\n";
   std::string title;
   for (const Option& o : options_) {

@@ -28,6 +28,12 @@ MetricsTable::MetricsTable(const std::filesystem::path& file) {
   for (auto& [name, values] : columns_) values.resize(steps_.size(), kNone);
 }
 
+std::vector<std::string> MetricsTable::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, values] : columns_) names.push_back(name);
+  return names;
+}
+
 std::vector<double> MetricsTable::column(const std::string& name) const {
   const auto found = columns_.find(name);
   return found != columns_.end() ? found->second : std::vector<double>(rows(), kNone);

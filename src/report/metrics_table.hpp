@@ -18,8 +18,8 @@ class MetricsTable {
 
   [[nodiscard]] std::size_t rows() const { return steps_.size(); }
   [[nodiscard]] const std::vector<double>& steps() const { return steps_; }
-  /// Whether any row has this number.
-  [[nodiscard]] bool has(const std::string& name) const { return columns_.contains(name); }
+  /// Names of the columns that have a number in any row, in alphabetical order.
+  [[nodiscard]] std::vector<std::string> names() const;
   /// One value a row, NaN where it has none; all NaN for an unknown name.
   [[nodiscard]] std::vector<double> column(const std::string& name) const;
 

@@ -66,6 +66,28 @@ TEST(Options, ReadsTheCommandLine) {
   EXPECT_FALSE(options.given("name"));
 }
 
+TEST(Options, AListTakesAllArgumentsWithoutAName) {
+  const TemporaryDirectory directory;
+  const auto file = directory.path() / "list.cfg";
+  std::ofstream(file) << "[bench]\nruns = from-file\n";
+  const auto read = [](const std::vector<std::string>& arguments) {
+    std::vector<std::filesystem::path> runs;
+    std::int64_t count = 0;
+    Options options("bench", "an example", {"bench"});
+    options.positional_list("runs", runs, "").add("count", count, "");
+    EXPECT_NE(options.help().find("bench [runs ...]"), std::string::npos) << options.help();
+    EXPECT_TRUE(options.parse(arguments));
+    return runs;
+  };
+  using Paths = std::vector<std::filesystem::path>;
+  EXPECT_EQ(read({}), Paths{});
+  EXPECT_EQ(read({"a,b"}), Paths{"a,b"});
+  EXPECT_EQ(read({"a", "--count", "3", "b", "--runs", "c"}), (Paths{"a", "b", "c"}));
+  // The command line wins.
+  EXPECT_EQ(read({"--config", file}), Paths{"from-file"});
+  EXPECT_EQ(read({"--config", file, "a", "b"}), (Paths{"a", "b"}));
+}
+
 TEST(Options, RefusesInOneLineThatNamesTheCulprit) {
   expect_in("did you mean 'count'", refusal({"--cuont", "3"}));
   expect_in("--count", refusal({"--count", "three"}));

@@ -59,9 +59,20 @@ class InstallDepsTest(unittest.TestCase):
         for name in ("g++", "libdnnl-dev", "slurmctld", "slurmd", "munge", "bc", "python3-matplotlib", "python3-torch"):
             self.assertIn(name, names)
         self.assertNotIn("shellcheck", names)
+        self.assertNotIn("chromium", names)
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(policy, ["#!/bin/sh", "exit 101"])
         self.assertFalse(self.policy.exists(), "it goes away again")
+
+    def test_all_is_everything_and_a_browser(self):
+        self.run_script("debian 12", "--all")
+        names, _ = self.installs()
+        for name in ("g++", "python3-torch", "dataset-fashion-mnist", "shellcheck", "chromium"):
+            self.assertEqual(names.count(name), 1, name)
+        self.log.unlink()
+        done = self.run_script("ubuntu 24.04", "--all")
+        self.assertIn("not a package of this system: chromium: comes as a snap only", done.stdout)
+        self.assertNotIn("chromium", self.installs()[0])
 
     def test_a_policy_of_the_system_stays(self):
         self.policy.write_text("theirs\n")
@@ -109,7 +120,7 @@ class InstallDepsTest(unittest.TestCase):
         self.assertEqual(self.installs()[0], [])
 
     def test_unknown_options_are_refused(self):
-        self.assertIn("unknown option --all", self.run_script("debian 12", "--all", expect=2).stderr)
+        self.assertIn("unknown option --every", self.run_script("debian 12", "--every", expect=2).stderr)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,10 @@ class Options {
     positional_.push_back(name);
     return add(name, target, help);
   }
+  /// Takes every argument without a name, e.g. the DIRs of `report DIR DIR`; also accepted as
+  /// --name DIR --name DIR.
+  Options& positional_list(const std::string& name, std::vector<std::filesystem::path>& target,
+                           const std::string& help);
 
   /// Reads arguments and configuration file. Returns false when --help was asked for and printed.
   /// Throws RefusedError naming option, value and what is allowed.
@@ -112,13 +116,14 @@ class Options {
   [[nodiscard]] std::string help() const;
 
  private:
-  enum class Kind : std::uint8_t { value, flag };
+  enum class Kind : std::uint8_t { value, flag, list };
   struct Option {
     std::string name, help;
     Kind kind = Kind::value;
     std::function<void(const std::string&)> set;
     std::function<std::string()> get;
-    std::string group;
+    std::function<void()> clear = {};  ///< empties a list
+    std::string group = {};
     bool given = false;
   };
   struct Setting {
@@ -128,6 +133,7 @@ class Options {
   static std::string join(const std::vector<std::string>& names);
   void declare(Option option);
   Option* find(const std::string& name);
+  [[nodiscard]] bool is_list(const std::string& name) const;
   [[nodiscard]] std::vector<std::string> names() const;
   void set(const std::string& name, const std::string& value, const std::string& origin);
   void set_from_file(const std::filesystem::path& file);

@@ -1,0 +1,185 @@
+#include "run_json.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string option(const RunData& run, std::string_view name) {
+  const auto found = std::ranges::find(run.options, name, &Facts::value_type::first);
+  require(found != run.options.end(), "pretrain has an option " + std::string(name));
+  return found->second;
+}
+
+/// Splits the rows into at most kMostPoints stretches and returns where each begins, then the end.
+/// The first and the last row are stretches of their own; those between are about as long.
+std::vector<std::size_t> stretch_bounds(std::size_t rows) {
+  const std::size_t count = std::min(rows, kMostPoints);
+  std::vector<std::size_t> bounds(count + 1);
+  for (std::size_t i = 0; i < count; ++i) {
+    bounds[i] = i == 0 || rows == count ? i : 1 + (rows - 2) * (i - 1) / (count - 2);
+  }
+  bounds[count] = rows;
+  return bounds;
+}
+
+/// The least, greatest and mean of finite values; NaN where there is none.
+struct Extent {
+  double least = std::numeric_limits<double>::infinity(), greatest = -least;
+  double sum = 0;
+  int count = 0;
+
+  void add(double value) {
+    if (!std::isfinite(value)) return;
+    least = std::min(least, value);
+    greatest = std::max(greatest, value);
+    sum += value;
+    ++count;
+  }
+  [[nodiscard]] double mean() const { return count == 1 ? least : sum / count; }
+};
+
+Json column_json(const std::vector<double>& values, const std::vector<std::size_t>& bounds) {
+  Json means = Json::array(), least = Json::array(), greatest = Json::array();
+  for (std::size_t s = 0; s + 1 < bounds.size(); ++s) {
+    Extent extent;
+    for (std::size_t i = bounds[s]; i < bounds[s + 1]; ++i) extent.add(values[i]);
+    means.push_back(extent.mean());  // JSON writes NaN and infinity as null
+    least.push_back(extent.least);
+    greatest.push_back(extent.greatest);
+  }
+  Json json{{"values", std::move(means)}};
+  if (values.size() + 1 > bounds.size()) {
+    json["least"] = std::move(least);
+    json["greatest"] = std::move(greatest);
+  }
+  return json;
+}
+
+/// Adds `step` and `columns`.
+void add_curves(Json& json, const MetricsTable& metrics) {
+  const std::vector<std::size_t> bounds = stretch_bounds(metrics.rows());
+  Json& steps = json["step"] = Json::array();
+  for (std::size_t s = 0; s + 1 < bounds.size(); ++s) {
+    steps.push_back(metrics.steps()[bounds[s + 1] - 1]);
+  }
+  Json& columns = json["columns"] = Json::object();
+  for (const std::string& name : metrics.names()) {
+    if (name != "step") columns[name] = column_json(metrics.column(name), bounds);
+  }
+}
+
+Json restarts_json(const MetricsTable& metrics) {
+  Json restarts = Json::array();
+  double before = 0;
+  const std::vector<double> column = metrics.column("restarts");
+  for (std::size_t i = 0; i < column.size(); ++i) {
+    const double now = std::isnan(column[i]) ? before : column[i];
+    // The first step of every start has a row, so the checkpoint is of the step before it.
+    if (now != before) restarts.push_back({{"number", now}, {"step", metrics.steps()[i] - 1}});
+    before = now;
+  }
+  return restarts;
+}
+
+/// A row stands for the steps since the row before it.
+double training_seconds(const MetricsTable& metrics) {
+  double seconds = 0, before = 0;
+  const std::vector<double> step_seconds = metrics.column("seconds_step");
+  for (std::size_t i = 0; i < metrics.rows(); ++i) {
+    if (std::isfinite(step_seconds[i])) seconds += step_seconds[i] * (metrics.steps()[i] - before);
+    before = metrics.steps()[i];
+  }
+  return seconds;
+}
+
+Json levels_json(const PretrainConfig& config) {
+  // NT-Xent's value when no view is more like its partner than like the other 2N-2.
+  const double chance = std::log(2 * static_cast<double>(config.batch_size) - 1);
+  return {{{"column", "loss"}, {"value", chance}, {"name", "chance, ln(2N-1)"}}};
+}
+
+/// Returns the same evaluation of the encoder before its first update; null where there is none.
+const Evaluation* untrained(const RunData& run, const Evaluation& of) {
+  const auto found = std::ranges::find_if(run.evaluations, [&](const Evaluation& e) {
+    return e.step == 0 && of.step > 0 && e.protocol == of.protocol && e.test_data == of.test_data;
+  });
+  return found == run.evaluations.end() ? nullptr : &*found;
+}
+
+Json evaluations_json(const RunData& run) {
+  Json evaluations = Json::array();
+  for (const Evaluation& e : run.evaluations) {
+    const Evaluation* beside = untrained(run, e);
+    evaluations.push_back({{"name", e.name},
+                           {"protocol", e.protocol},
+                           {"top1", e.top1},
+                           {"untrained_top1", beside != nullptr ? Json(beside->top1) : Json()},
+                           {"top5", e.top5},
+                           {"samples", e.samples},
+                           {"test_data", e.test_data},
+                           {"checkpoint", e.checkpoint}});
+  }
+  return evaluations;
+}
+
+Facts configuration(const RunData& run) {
+  Facts facts;
+  for (const auto& [title, name] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"Data", "data"},
+           {"Image size", "image-size"},
+           {"Encoder", "encoder"},
+           {"Width", "width"},
+           {"Batch size", "batch-size"},
+           {"Epochs", "epochs"},
+           {"Temperature", "temperature"},
+           {"Augmentation", "augment"},
+           {"Optimizer", "optimizer"},
+           {"Learning rate", "learning-rate"},
+           {"Scaled by", "lr-scaling"},
+           {"Precision", "precision"}}) {
+    facts.emplace_back(title, option(run, name));
+  }
+  return facts;
+}
+
+Json facts_json(const Facts& facts) {
+  Json json = Json::array();
+  for (const auto& [name, value] : facts) {
+    if (!value.empty()) json.push_back(Json::array({name, value}));
+  }
+  return json;
+}
+
+}  // namespace
+
+Json run_json(const RunData& run) {
+  const RunStateText& state = run.state;
+  Json json{{"name", run.name},
+            {"state",
+             {{"status", state.status},
+              {"reason", state.reason},
+              {"step", state.step},
+              {"restarts", state.restarts}}},
+            {"seconds", training_seconds(run.metrics)},
+            {"epochs", option(run, "epochs")}};
+  add_curves(json, run.metrics);
+  json["restarts"] = restarts_json(run.metrics);
+  json["levels"] = levels_json(run.config);
+  json["evaluations"] = evaluations_json(run);
+  json["configuration"] = facts_json(configuration(run));
+  json["options"] = facts_json(run.options);
+  json["environment"] = facts_json(run.environment);
+  json["unreadable"] = run.unreadable;
+  return json;
+}
+
+}  // namespace simclr
