@@ -47,7 +47,11 @@ say "look at what it trains on"
 say "measure this machine"
 precision=fp32
 grep -q avx512_bf16 /proc/cpuinfo && precision=bf16
-processor="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+vectors="no AVX2"
+for flag in avx2:AVX2 avx512f:AVX-512 "avx512_bf16:AVX-512 with bf16"; do
+  grep -qw "${flag%%:*}" /proc/cpuinfo && vectors="${flag#*:}"
+done
+processor="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, $vectors"
 pretrain() { mpirun -n 2 "$simclr" pretrain --config "$config" --data "$out/train" --precision "$precision" "$@"; }
 pretrain --width 0.25 --max-steps 8 --log-every 1 --run-dir "$out/trial" >/dev/null
 size="$("$python" scripts/quickstart_size.py "$out/trial/metrics.jsonl" $((SECONDS - begin)) "$precision")"

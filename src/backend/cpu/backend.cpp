@@ -42,7 +42,8 @@ class CpuBackend final : public Backend {
 
   [[nodiscard]] std::string_view name() const override { return "cpu"; }
   [[nodiscard]] std::string description() const override {
-    return fmt::format("CPU, {} threads", threads_);
+    return fmt::format("CPU ({}, {}), {} thread{}", processor_name(), kernels::table().name,
+                       threads_, threads_ == 1 ? "" : "s");
   }
   [[nodiscard]] std::string model() const override { return processor_name(); }
   [[nodiscard]] std::string libraries() const override { return cpu::OneDnn::version(); }
