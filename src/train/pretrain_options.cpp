@@ -15,10 +15,9 @@ void declare_model(Options& o, PretrainConfig& c) {
                          {{"auto", CacheMode::automatic},
                           {"node", CacheMode::node},
                           {"distributed", CacheMode::distributed},
-                          {"none", CacheMode::none},
-                          {"device", CacheMode::device}},
+                          {"none", CacheMode::none}},
                          "where pixels are kept: node: a copy a node; distributed: spread over all "
-                         "ranks; none: in the files; device: a small set in the GPU's memory too")
+                         "ranks; none: in the files")
       .choice<Shuffle>("shuffle", c.shuffle,
                        {{"full", Shuffle::full},
                         {"block", Shuffle::block},

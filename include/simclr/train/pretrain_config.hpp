@@ -94,11 +94,8 @@ struct PretrainConfig {
 /// Declares every option of `pretrain`, bound to the fields of `config`, in the help text's groups.
 void declare_pretrain_options(Options& options, PretrainConfig& config);
 
-/// Refuses batches that the data cannot fill, and data that --cache device cannot hold.
+/// Refuses batches that the data cannot fill.
 void validate_data(const PretrainConfig& config, const ShardSetInfo& data);
-
-/// Refuses --cache device where there is no GPU.
-void validate_cache(const PretrainConfig& config, DeviceKind device);
 
 /// Refuses a run directory that holds a run of another configuration, or any run with --resume
 /// none. Reads only. Returns the precision that the run began in; empty for a new run.
