@@ -94,6 +94,10 @@ struct PretrainConfig {
 /// Declares every option of `pretrain`, bound to the fields of `config`, in the help text's groups.
 void declare_pretrain_options(Options& options, PretrainConfig& config);
 
+/// Reads the configuration that a run has stored (its config.cfg, a checkpoint's) into `options`,
+/// as declared above; values that have since been renamed are those of today.
+void read_stored_options(Options& options, const std::string& text, const std::string& origin);
+
 /// Refuses batches that the data cannot fill.
 void validate_data(const PretrainConfig& config, const ShardSetInfo& data);
 
