@@ -1,15 +1,11 @@
 #!/usr/bin/python3
-"""Augmentation rates of this program and of PyTorch in one run: on one core, or on a GPU.
+"""Augmentation rates of this program and of torchvision in one run, on one core.
 
-    scripts/bench_augment.py [--simclr build/simclr] [--device cuda] [--seconds 2]
+    scripts/bench_augment.py [--simclr build/simclr] [--seconds 2]
 
-On a core torchvision does the same work in two ways: `tensor`, the float ops that this program's views equal, and
-`PIL`, what most training scripts use (8-bit in between, PIL's resize and colour ops). Both sides report
-processor time of one thread pinned to one core, so neighbours disturb the ratio little.
-
-On a GPU PyTorch renders whole batches by the same recipe (pytorch/gpu_augment.py) from images that stay there: eager,
-compiled, compiled with CUDA graphs, and as one CUDA graph. The ratio is that of simclr, with each batch's random
-decisions brought from the host, to the fastest of these; beside it stands the rate of simclr's kernels alone.
+torchvision does the same work in two ways: `tensor`, the float ops that this program's views equal, and `PIL`, what
+most training scripts use (8-bit in between, PIL's resize and colour ops). Both sides report processor time of one
+thread pinned to one core, so neighbours disturb the ratio little.
 """
 
 import argparse
@@ -25,10 +21,6 @@ import torchvision
 from PIL import Image
 from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
-
-from bench_pytorch import capture, compiled, wait
-from bench_step import MODES
-from gpu_augment import two_views  # bench_pytorch has made it known
 
 SAMPLES = 64
 
@@ -87,37 +79,7 @@ def torchvision_rates(row, seconds):
     return as_tensor, as_pil
 
 
-def seconds_of(step, runs, args):
-    wait(args)
-    start = time.perf_counter()
-    for _ in range(runs):
-        step()
-    wait(args)
-    return time.perf_counter() - start
-
-
-def batch_rate(mode, stored, row, args):
-    """Views/s of two_views() in one mode, best of three repeats after a warm-up."""
-    if hasattr(torch, "_dynamo"):
-        torch._dynamo.reset()  # every row is compiled for its own shapes
-    make = compiled(two_views, mode)
-    step = lambda: make(stored, row["image_size"], row["color_strength"], tuple(row["ops"].split(",")))  # noqa: E731
-    if mode == "graph":
-        step = capture(step, 3)
-    seconds_of(step, 3, args)
-    runs = max(1, int(args.seconds / 3 / seconds_of(step, 1, args)))
-    return 2 * len(stored) * runs / min(seconds_of(step, runs, args) for _ in range(3))
-
-
-def pytorch_rates(row, args):
-    """{mode: views/s}, from images that stay on the device."""
-    images = torch.from_numpy(make_images(row["stored_size"], row["batch_size"]))
-    stored = images.permute(0, 3, 1, 2).contiguous().to(args.device)
-    with torch.no_grad():
-        return {mode: batch_rate(mode, stored, row, args) for mode in MODES[args.device]}
-
-
-def compare_on_core(ours, args):
+def compare(ours, args):
     print(f"one core; {ours['kernels']} kernels; torch {torch.__version__}, torchvision {torchvision.__version__}, "
           f"PIL {PIL.__version__}; load {os.getloadavg()[0]:.1f}")
     print(f"{'side':>4}  {'ops':<26} {'simclr':>10} {'tensor':>8} {'ratio':>6} {'PIL':>8} {'ratio':>6}   views/s")
@@ -129,37 +91,18 @@ def compare_on_core(ours, args):
               f"{rate / row['torchvision_pil']:>5.0f}x")
 
 
-def compare_on_gpu(ours, args):
-    print(f"{ours['kernels']}; torch {torch.__version__}; copy {ours['copied_bytes_per_second'] / 1e9:.0f} GB/s, "
-          f"f32 products {ours['flops_per_second'] / 1e12:.1f} TFLOP/s")
-    print(f"{'side':>4}  {'ops':<26} {'images':>6} {'kernels':>10} {'limit':>10} {'simclr':>10} {'PyTorch':>10} "
-          f"{'ratio':>6}   views/s", flush=True)
-    for row in ours["results"]:
-        row["pytorch"] = pytorch_rates(row, args)
-        mode, theirs = max(row["pytorch"].items(), key=lambda entry: entry[1])
-        limit = 1e6 / max(row["arithmetic_limit_microseconds"], row["memory_limit_microseconds"])
-        rate = row["resident_views_per_second"]
-        print(f"{row['image_size']:>4}  {row['ops']:<26} {row['batch_size']:>6} {row['views_per_second']:>10.0f} "
-              f"{limit:>10.0f} {rate:>10.0f} {theirs:>10.0f} {rate / theirs:>5.1f}x   ({mode})", flush=True)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--simclr", default="build/simclr", help="the program")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--seconds", type=float, default=2, help="for each rate")
     parser.add_argument("--json", help="also write the results to this file")
     args = parser.parse_args()
 
-    if args.device == "cpu":
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        torch.set_num_threads(1)
-    else:
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = False  # as in matrix products, and as simclr's kernels
-    command = [args.simclr, "bench", "augment", "--device", args.device, "--json", "--seconds", str(args.seconds / 5)]
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    command = [args.simclr, "bench", "augment", "--json", "--seconds", str(args.seconds / 5)]
     ours = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    (compare_on_core if args.device == "cpu" else compare_on_gpu)(ours, args)
+    compare(ours, args)
     if args.json:
         with open(args.json, "w") as file:
             json.dump(ours, file, indent=1)

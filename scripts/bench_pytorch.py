@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Times one SimCLR training step in PyTorch: forward, NT-Xent, backward, LARS, on views that are ready.
 
-channels_last, automatic mixed precision; eager, compiled, or captured in a CUDA graph. With --augment the views
-are made within the step, on the same device. The counterpart of `simclr bench step`; scripts/bench_step.py runs the two side by side.
+channels_last, automatic mixed precision; eager, compiled, or captured in a CUDA graph. The counterpart of `simclr bench
+step`; scripts/bench_step.py runs the two side by side.
 On Debian use /usr/bin/python3, the interpreter that python3-torch belongs to.
 """
 
@@ -17,7 +17,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "pytorch"))
 
 import torch  # noqa: E402
-from gpu_augment import ALL, two_views  # noqa: E402
 from simclr_torch import BLOCKS, Lars, SimClr, nt_xent  # noqa: E402
 
 
@@ -35,8 +34,6 @@ def parse_arguments():
     parser.add_argument("--mode", default="eager", choices=["eager", "compile", "compile-graph", "graph"],
                         help="compile: torch.compile (PyTorch 2), -graph: its mode reduce-overhead; "
                              "graph: the step as one CUDA graph")
-    parser.add_argument("--augment", action="store_true", help="make the views in the step, from stored images")
-    parser.add_argument("--stored-size", type=int, default=0, help="side of those; 0: 256/224 of the image size")
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
     parser.add_argument("--warmup", type=int, default=2, help="steps before timing starts")
     parser.add_argument("--repeats", type=int, default=5, help="timed steps; the median is reported")
@@ -50,17 +47,9 @@ def compiled(function, mode):
 
 
 def make_views(options, device):
-    """A function that gives the step its views."""
-    size, count = options.image_size, options.batch_size
-    if not options.augment:
-        views = torch.rand(2 * count, 3, size, size, device=device)
-        views = views.contiguous(memory_format=torch.channels_last)
-        return lambda: views
-    side = options.stored_size or (size if size <= 32 else round(size * 256 / 224))
-    stored = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, device=device)
-    strength, ops = (0.5, ALL[:-1]) if options.stem == "cifar" else (1.0, ALL)  # CIFAR's recipe has no blur
-    make = compiled(two_views, options.mode)
-    return lambda: make(stored, size, strength, ops).contiguous(memory_format=torch.channels_last)
+    size = options.image_size
+    views = torch.rand(2 * options.batch_size, 3, size, size, device=device)
+    return views.contiguous(memory_format=torch.channels_last)
 
 
 def make_step(options):
@@ -76,9 +65,8 @@ def make_step(options):
 
     def step():
         optimizer.zero_grad()
-        inputs = views()
         with precision():
-            _, z = forward(inputs)
+            _, z = forward(views)
         loss = nt_xent(z.float(), options.temperature)
         loss.backward()
         optimizer.step(0.1)
@@ -138,7 +126,7 @@ def main():
         "framework": "pytorch", "version": torch.__version__, "encoder": options.encoder,
         "width": options.width, "stem": options.stem, "image_size": options.image_size,
         "batch_size": options.batch_size, "precision": options.precision, "device": options.device,
-        "mode": options.mode, "augment": options.augment, "threads": torch.get_num_threads(),
+        "mode": options.mode, "threads": torch.get_num_threads(),
         "seconds_per_step": median, "seconds_fastest": min(seconds),
         "views_per_second": 2 * options.batch_size / median,
     }

@@ -4,7 +4,6 @@
 The neighbours of a shared machine come and go: the two take turns within every round, a ratio is taken
 within each round, and the median round is reported beside the slowest and the fastest. On a GPU PyTorch runs eager,
 compiled, compiled with CUDA graphs, and as one CUDA graph: the last row is against the fastest of these in each round.
-With --augment both render the step's views within it, from stored images, by the recipe that belongs to the shape.
 """
 
 import argparse
@@ -22,8 +21,6 @@ SHAPES = {
     "R18-CIFAR": ("resnet18", "cifar", 32, {"cpu": 32, "cuda": 1024}),
     "R50-224": ("resnet50", "imagenet", 224, {"cpu": 8, "cuda": 256}),
 }
-# Of the program's views; bench_pytorch.py knows its own by the stem.
-RECIPES = {"cifar": ["--augment", "crop,flip,color,gray", "--color-strength", "0.5"], "imagenet": []}
 MODES = {"cpu": ["eager"], "cuda": ["eager", "compile", "compile-graph", "graph"]}
 
 
@@ -45,10 +42,8 @@ def shape_options(shape, precision, options):
 def measure(shape, precision, options):
     """[(views/s of simclr, [views/s of each PyTorch])] by round, and what those PyTorch runs are."""
     shared = shape_options(shape, precision, options)
-    rendering = ["--render-views", *RECIPES[SHAPES[shape][1]]] if options.augment else []
-    ours = [options.simclr, "bench", "step", *shared, *rendering]
-    theirs = [[python, str(ROOT / "scripts" / "bench_pytorch.py"), *shared, "--mode", mode,
-               *(["--augment"] if options.augment else [])]
+    ours = [options.simclr, "bench", "step", *shared]
+    theirs = [[python, str(ROOT / "scripts" / "bench_pytorch.py"), *shared, "--mode", mode]
               for python in options.python for mode in MODES[options.device]]
     rounds, names = [], []
     for _ in range(options.rounds):
@@ -66,7 +61,6 @@ def main():
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--precisions", default="bf16,fp32")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--augment", action="store_true", help="render the views within the step")
     parser.add_argument("--batch-size", type=int, default=0, help="images a step, instead of each shape's own")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
@@ -85,11 +79,10 @@ def main():
             columns = [(name, [r[1][which] for r in rounds]) for which, name in enumerate(names)]
             if len(columns) > 1:
                 columns.append(("the fastest", [max(r[1]) for r in rounds]))
-            step = f"{shape} with augmentation" if options.augment else shape
             for name, rates in columns:
                 theirs = statistics.median(rates)
                 ratios = [r[0] / rate for r, rate in zip(rounds, rates)]
-                print(f"| {step} | {precision} | {ours:.1f} | {theirs:.1f} ({name}) | "
+                print(f"| {shape} | {precision} | {ours:.1f} | {theirs:.1f} ({name}) | "
                       f"{statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) |", flush=True)
 
 

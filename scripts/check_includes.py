@@ -11,11 +11,11 @@ from pathlib import Path
 # Folder -> folders whose public headers (include/simclr/<folder>/) it may include.
 FOLDERS = {
     "core": set(),
-    "augment": {"core"},
     "tensor": {"core"},
+    "augment": {"core", "tensor"},
     "comm": {"core", "tensor"},
     "program": {"core", "tensor", "comm"},
-    "backend": {"core", "augment", "tensor", "comm", "program"},
+    "backend": {"core", "tensor", "comm", "program"},
     "optim": {"core", "tensor", "program"},
     "nn": {"core", "tensor", "program", "optim"},
     "io": {"core", "tensor", "comm"},

@@ -236,12 +236,6 @@ pytorch_step() {
     step "$name" "$python" "$script" --simclr "$simclr" --device cuda "$@"
   fi
 }
-# One shape by turns, and with the views rendered within the step.
-pytorch_steps() {
-  local compare=(bench_step.py --python "$python" --precisions bf16 --shapes "$1")
-  pytorch_step "pytorch-${2}" "${compare[@]}"
-  pytorch_step "pytorch-${2}-augment" "${compare[@]}" --augment
-}
 
 # ---- what is run --------------------------------------------------------------------------------------
 
@@ -264,7 +258,7 @@ if needs first-launch "$simclr"; then
     exit 1
   fi
 fi
-for name in parity memory weights rendering input_stage nt_xent batch_norm_sums top_k; do
+for name in parity memory weights input_stage nt_xent batch_norm_sums top_k; do
   test_step "$name" "${name}_test_$target"
 done
 test_step lockstep "network_test_$target" '--gtest_filter=LockstepTest.*'
@@ -274,8 +268,6 @@ test_step whole-steps "network_test_$target" '--gtest_filter=Step.*'
 few='*bn_statistics_vectors*:*bn_backward_apply_plain*:*max_pool_3x3*:*nt_xent*:*lars*:*l2_normalize*'
 for tool in memcheck racecheck; do
   sanitizer_step "$tool-parity" "$tool" "parity_test_$target" "$few"
-  sanitizer_step "$tool-rendering" "$tool" "rendering_test_$target" \
-    '*IsThatOfTheHost*:*NormalisesLast*'
 done
 
 for ranks in 1 2 4; do
@@ -295,8 +287,6 @@ function_step restart-fp32 restart fp32
 
 r18=(--encoder resnet18 --stem cifar --image-size 32 --batch-size 1024)
 r50=(--encoder resnet50 --stem imagenet --image-size 224 --batch-size 256)
-cifar=(--render-views --augment "crop,flip,color,gray" --color-strength 0.5)
-augment=()
 ops=(--views 512)
 loss=(--views 16384 --embedding-dim 128)
 if [ "$target" = cuda_emulated ]; then
@@ -304,19 +294,15 @@ if [ "$target" = cuda_emulated ]; then
   r50=(--encoder resnet50 --width 0.125 --stem imagenet --image-size 33 --batch-size 2 --repeats 1)
   ops=(--encoder resnet18 --width 0.125 --stem cifar --image-size 8 --views 4 --repeats 1)
   loss=(--views 64 --embedding-dim 16 --repeats 1)
-  augment=(--batch-size 1 --seconds 0.001 --repeats 1)
 fi
 bench_step bench-step-R50 step "${r50[@]}" --precision bf16
-bench_step bench-step-R50-augment step "${r50[@]}" --precision bf16 --render-views
 bench_step bench-step-R18-CIFAR step "${r18[@]}" --precision bf16
-bench_step bench-step-R18-CIFAR-augment step "${r18[@]}" --precision bf16 "${cifar[@]}"
-bench_step bench-augment augment "${augment[@]}"
 bench_step bench-op op "${ops[@]}" --precision bf16
 bench_step bench-op-shapes op "${ops[@]}" --precision bf16 --by-shape
 bench_step bench-loss loss "${loss[@]}"
-pytorch_steps R50-224 R50
-pytorch_steps R18-CIFAR R18-CIFAR
-pytorch_step pytorch-augment bench_augment.py
+for shape in R50-224 R18-CIFAR; do
+  pytorch_step "pytorch-$shape" bench_step.py --python "$python" --precisions bf16 --shapes "$shape"
+done
 
 printf '\n%d passed, %d failed, %d not run\n' "$passed" "$failed" "$not_run" | tee -a "$out/summary.md"
 if [ "$failed" -gt 0 ]; then exit 1; fi

@@ -1,62 +1,60 @@
-// Rates of augmentation, op by op, beside what arithmetic and memory allow: on one core, or on a
-// GPU.
+// Rates of augmentation on one core, op by op, beside what arithmetic and memory allow.
 
 #include <fmt/format.h>
 
+#include <array>
+#include <ctime>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include "bench_report.hpp"
 #include "command.hpp"
-#include "rendering_rates.hpp"
+#include "median.hpp"
 #include "simclr/augment/augmentation.hpp"
+#include "simclr/augment/augmentation_parameters.hpp"
+#include "simclr/augment/augmentation_work.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/options.hpp"
+#include "simclr/core/random.hpp"
 #include "simclr/plan/machine_limits.hpp"
-#include "simclr/train/device.hpp"
+#include "simclr/tensor/host_buffer.hpp"
 
 namespace simclr {
 namespace {
+
+/// As many images as a loader thread has in its neighbourhood of the caches.
+constexpr std::int64_t kSamples = 64;
 
 struct BenchOptions {
   double seconds = 0.3;
   int repeats = 5;
   Interpolation interpolation = Interpolation::bicubic;
-  DeviceOptions device;
-  std::optional<std::int64_t> batch_size;
+  DType dtype = DType::f32;
   bool json = false;
 };
 
 struct Row {
   std::string ops;
-  RenderingSetting setting;
+  AugmentationConfig config;
+  int stored_side = 0;
 };
 
 bool parse(BenchOptions& bench, const std::vector<std::string>& arguments) {
-  Options options("bench augment",
-                  "views a second on one core or on a GPU, with the machine's limits beside them",
+  Options options("bench augment", "views a second on one core, with the core's limits beside them",
                   {"bench augment"});
-  declare_device_choice(options, bench.device);
-  options
-      .add("batch-size", bench.batch_size,
-           "images rendered at once on a GPU; by default 1024 of 32 pixels, 256 of 224")
-      .add("seconds", bench.seconds, "time of one repeat")
+  options.add("seconds", bench.seconds, "time of one repeat")
       .add("repeats", bench.repeats, "repeats of which the median counts")
       .choice("interpolation", bench.interpolation,
               {{"bicubic", Interpolation::bicubic}, {"bilinear", Interpolation::bilinear}},
               "filter of the resize")
+      .choice("precision", bench.dtype,
+              {{"fp32", DType::f32}, {"bf16", DType::bf16}, {"fp16", DType::f16}}, "of the views")
       .flag("json", bench.json, "print one JSON object instead of a table");
   if (!options.parse(arguments)) return false;
   if (!(bench.seconds > 0)) refuse("--seconds {} must be positive", bench.seconds);
   if (bench.repeats < 1) refuse("--repeats {} must be at least 1", bench.repeats);
-  if (bench.batch_size && *bench.batch_size < 1) {
-    refuse("--batch-size {} must be at least 1", *bench.batch_size);
-  }
   return true;
 }
 
@@ -71,7 +69,7 @@ std::vector<Row> rows(const BenchOptions& bench) {
     config.color = level > 1;
     config.gray = level > 2;
     config.blur = level > 3;
-    return Row{ops, {config, stored, bench.seconds, bench.repeats}};
+    return Row{ops, config, stored};
   };
   return {make(32, 32, 0.5, 0, "crop"),
           make(32, 32, 0.5, 2, "crop,flip,color"),
@@ -81,88 +79,89 @@ std::vector<Row> rows(const BenchOptions& bench) {
           make(224, 256, 1.0, 4, "crop,flip,color,gray,blur")};
 }
 
-/// What a view would take at the machine's limits, in seconds.
-struct ViewLimits {
-  double arithmetic = 0, memory = 0;
-};
-
-ViewLimits view_limits(const Row& row, const MachineLimits& machine) {
-  const AugmentationWork work = mean_work(row.setting);
-  return {.arithmetic = work.flops / (machine.f32_gflops * 1e9),
-          .memory = work.bytes / (machine.copy_gbytes_per_second * 1e9)};
-}
-
-nlohmann::json facts(std::string_view device, const std::string& kernels,
-                     const MachineLimits& machine) {
-  return {{"device", device},
-          {"kernels", kernels},
-          {"flops_per_second", machine.f32_gflops * 1e9},
-          {"copied_bytes_per_second", machine.copy_gbytes_per_second * 1e9}};
-}
-
-nlohmann::json to_json(const Row& row, double seconds_per_view, const ViewLimits& limits) {
-  return {{"image_size", row.setting.config.image_size},
-          {"stored_size", row.setting.stored_side},
-          {"ops", row.ops},
-          {"color_strength", row.setting.config.color_strength},
-          {"microseconds_per_view", seconds_per_view * 1e6},
-          {"views_per_second", 1 / seconds_per_view},
-          {"arithmetic_limit_microseconds", limits.arithmetic * 1e6},
-          {"memory_limit_microseconds", limits.memory * 1e6}};
-}
-
-BenchReport report_one_core(const BenchOptions& bench) {
-  const MachineLimits machine = measure_machine_limits(1);
-  BenchReport report;
-  report.facts = facts("cpu", augmentation_kernels(), machine);
-  report.table = fmt::format(
-      "augmentation on one core; {} kernels; limits of this core: {:.0f} GFLOP/s multiply-add, "
-      "{:.1f} GB/s copied\n{:>4}  {:<26} {:>9} {:>10} {:>12} {:>10}\n",
-      augmentation_kernels(), machine.f32_gflops, machine.copy_gbytes_per_second, "side", "ops",
-      "us/view", "views/s", "arithmetic", "memory");
-  for (const Row& row : rows(bench)) {
-    const double seconds = time_on_one_core(row.setting);
-    const ViewLimits limits = view_limits(row, machine);
-    report.add(fmt::format("{:>4}  {:<26} {:>9.1f} {:>10.0f} {:>9.1f} us {:>7.1f} us",
-                           row.setting.config.image_size, row.ops, seconds * 1e6, 1 / seconds,
-                           limits.arithmetic * 1e6, limits.memory * 1e6),
-               to_json(row, seconds, limits));
+/// u8 (kSamples, side, side, 3), gradients with noise: what rendering costs does not depend on it.
+std::vector<std::uint8_t> make_pixels(int side) {
+  // A prime: the noise never falls on the same columns again.
+  std::array<std::uint8_t, 65521> noise{};
+  PhiloxStream stream(1, RandomPurpose::kShuffle, 0, 0);
+  for (auto& value : noise) value = static_cast<std::uint8_t>(stream.below(128));
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(kSamples * side * side * 3));
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    pixels[i] = static_cast<std::uint8_t>(i / 97 % 128 + noise[i % noise.size()]);
   }
-  return report;
+  return pixels;
 }
 
-std::int64_t batch_size(const BenchOptions& bench, int image_size) {
-  return bench.batch_size.value_or(image_size <= 32 ? 1024 : 256);
+/// Processor time of this thread: what neighbours on the same core take is not counted.
+double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-BenchReport report_gpu(const BenchOptions& bench, Backend& backend) {
-  const MachineLimits machine = measure_limits(backend, 1);
-  BenchReport report;
-  report.facts = facts(backend.name(), backend.description(), machine);
-  report.table = fmt::format(
-      "{}\naugmentation in batches of two views an image: rendering alone; with the views' "
-      "parameters brought for each batch, of\nimages that stay on the device; and with the images "
-      "brought, too, one batch after the other\n"
-      "{:>4}  {:<26} {:>6} {:>9} {:>10} {:>12} {:>10} {:>12} {:>12}\n",
-      machine.text(), "side", "ops", "images", "us/view", "views/s", "arithmetic", "memory",
-      "resident/s", "brought/s");
-  for (const Row& row : rows(bench)) {
-    const int side = row.setting.config.image_size;
-    const std::int64_t images = batch_size(bench, side);
-    const DeviceRenderingSeconds seconds = time_on_device(row.setting, images, backend);
-    const ViewLimits limits = view_limits(row, machine);
-    nlohmann::json json = to_json(row, seconds.rendering, limits);
-    json["batch_size"] = images;
-    json["resident_views_per_second"] = 1 / seconds.resident;
-    json["brought_views_per_second"] = 1 / seconds.brought;
-    report.add(fmt::format("{:>4}  {:<26} {:>6} {:>9.3f} {:>10.0f} {:>9.3f} us {:>7.3f} us "
-                           "{:>12.0f} {:>12.0f}",
-                           side, row.ops, images, seconds.rendering * 1e6, 1 / seconds.rendering,
-                           limits.arithmetic * 1e6, limits.memory * 1e6, 1 / seconds.resident,
-                           1 / seconds.brought),
-               std::move(json));
+/// Seconds a view, of processor time.
+double time_rendering(const Row& row, const BenchOptions& bench) {
+  const int side = row.stored_side;
+  const std::vector<std::uint8_t> pixels = make_pixels(side);
+  const std::int64_t image_bytes = std::int64_t{3} * side * side;
+  Augmenter augmenter(row.config);
+  const auto view_side = static_cast<std::size_t>(row.config.image_size);
+  HostBuffer view(bench.dtype, view_side * view_side * 3);
+  std::int64_t views = 0;
+  const auto render_some = [&](double seconds) {
+    const double start = thread_seconds();
+    std::int64_t made = 0;
+    double elapsed = 0;
+    do {
+      for (int i = 0; i < 8; ++i, ++made, ++views) {
+        const ViewKey key{.seed = 1,
+                          .epoch = static_cast<std::uint32_t>(views / 2 / kSamples),
+                          .sample = views / 2 % kSamples,
+                          .view = static_cast<std::uint32_t>(views % 2)};
+        augmenter.render({pixels.data() + key.sample * image_bytes, side, side}, key, view.span());
+      }
+      elapsed = thread_seconds() - start;
+    } while (elapsed < seconds);
+    return elapsed / static_cast<double>(made);
+  };
+  render_some(0.1 * bench.seconds);  // warms up
+  std::vector<double> seconds;
+  seconds.reserve(static_cast<std::size_t>(bench.repeats));
+  for (int i = 0; i < bench.repeats; ++i) seconds.push_back(render_some(bench.seconds));
+  return median(std::move(seconds));
+}
+
+/// Mean of a view.
+AugmentationWork mean_work(const Row& row, DType dtype) {
+  constexpr int kCounted = 2000;
+  const int side = row.stored_side;
+  AugmentationWork mean;
+  for (int i = 0; i < kCounted; ++i) {
+    const ViewParameters view = sample_view_parameters(row.config, {.sample = i}, side, side);
+    const AugmentationWork work = count_view_work(row.config, view, dtype);
+    mean.flops += work.flops / kCounted;
+    mean.bytes += work.bytes / kCounted;
   }
-  return report;
+  return mean;
+}
+
+void add_row(BenchReport& report, const Row& row, const BenchOptions& bench,
+             const MachineLimits& machine) {
+  const double seconds = time_rendering(row, bench);
+  const AugmentationWork work = mean_work(row, bench.dtype);
+  const double arithmetic = work.flops / (machine.f32_gflops * 1e9);
+  const double memory = work.bytes / (machine.copy_gbytes_per_second * 1e9);
+  report.add(
+      fmt::format("{:>4}  {:<26} {:>9.1f} {:>10.0f} {:>9.1f} us {:>7.1f} us", row.config.image_size,
+                  row.ops, seconds * 1e6, 1 / seconds, arithmetic * 1e6, memory * 1e6),
+      {{"image_size", row.config.image_size},
+       {"stored_size", row.stored_side},
+       {"ops", row.ops},
+       {"color_strength", row.config.color_strength},
+       {"microseconds_per_view", seconds * 1e6},
+       {"views_per_second", 1 / seconds},
+       {"arithmetic_limit_microseconds", arithmetic * 1e6},
+       {"memory_limit_microseconds", memory * 1e6}});
 }
 
 }  // namespace
@@ -170,14 +169,18 @@ BenchReport report_gpu(const BenchOptions& bench, Backend& backend) {
 int run_bench_augment(Invocation& invocation) {
   BenchOptions bench;
   if (!parse(bench, invocation.arguments)) return 0;
-  const auto backend = make_backend(bench.device, 1, invocation.world);
-  if (bench.batch_size && !backend->renders_views()) {
-    refuse("option --batch-size: {}: views are rendered in batches on a GPU only",
-           *bench.batch_size);
-  }
-  if (!bench.json) report_device(bench.device, *backend);
-  const BenchReport report =
-      backend->renders_views() ? report_gpu(bench, *backend) : report_one_core(bench);
+  const MachineLimits machine = measure_machine_limits(1);
+  BenchReport report;
+  report.facts = {{"kernels", augmentation_kernels()},
+                  {"views", name_of(bench.dtype)},
+                  {"flops_per_second", machine.f32_gflops * 1e9},
+                  {"copied_bytes_per_second", machine.copy_gbytes_per_second * 1e9}};
+  report.table = fmt::format(
+      "augmentation on one core to {}; {} kernels; limits of this core: {:.0f} GFLOP/s "
+      "multiply-add, {:.1f} GB/s copied\n{:>4}  {:<26} {:>9} {:>10} {:>12} {:>10}\n",
+      name_of(bench.dtype), augmentation_kernels(), machine.f32_gflops,
+      machine.copy_gbytes_per_second, "side", "ops", "us/view", "views/s", "arithmetic", "memory");
+  for (const Row& row : rows(bench)) add_row(report, row, bench, machine);
   std::cout << report.text(bench.json);
   return 0;
 }

@@ -1,5 +1,4 @@
-// Times the whole training step on synthetic views, ready or rendered within it: what pretrain does
-// but for data and files.
+// Times the whole training step on synthetic views: what pretrain does but for data and files.
 
 #include <fmt/format.h>
 
@@ -12,11 +11,13 @@
 #include "command.hpp"
 #include "median.hpp"
 #include "op_table.hpp"
+#include "simclr/backend/host_memory.hpp"
+#include "simclr/core/random.hpp"
 #include "simclr/plan/machine_limits.hpp"
+#include "simclr/tensor/convert.hpp"
+#include "simclr/tensor/host_buffer.hpp"
 #include "simclr/train/device.hpp"
 #include "simclr/train/trainer.hpp"
-#include "step_views.hpp"
-#include "synthetic_batches.hpp"
 
 namespace simclr {
 namespace {
@@ -27,8 +28,6 @@ using Clock = std::chrono::steady_clock;
 struct BenchStepOptions {
   int repeats = 10;
   int warmup_steps = 2;
-  bool render_views = false;
-  int stored_size = 0;
   bool json = false;
 };
 
@@ -43,19 +42,31 @@ std::optional<double> median_if_any(const std::vector<double>& values) {
   return median(values);
 }
 
-StepTimes time_steps(Trainer& trainer, StepViews& views, const BenchStepOptions& options,
+HostBuffer random_views(const Program& program, HostMemory& memory) {
+  const TensorInfo& info = program.info(program.at("views"));
+  HostBuffer views(info.dtype, static_cast<std::size_t>(info.shape.elements()), &memory);
+  PhiloxStream stream(1, RandomPurpose::kCrop, 0, 0);
+  with_type(info.dtype, [&]<class T>(T) {
+    for (T& value : views.values<T>()) value = convert_value<T>(stream.uniform());
+  });
+  return views;
+}
+
+StepTimes time_steps(Trainer& trainer, ConstBufferSpan views, const BenchStepOptions& options,
                      Communicator& world) {
+  const TensorId input = trainer.executor().program().at("views");
   StepTimes times;
   const int steps = options.warmup_steps + options.repeats;
   // The last timed step, too, has the next one enqueued beside it.
   const int most_started = steps + trainer.most_under_way() - 1;
-  trainer.stage(views.batch(0));
+  trainer.stage(input, views);
   world.barrier();
   auto last = Clock::now();
   for (int started = 0, finished = 0; finished < steps; ++finished) {
     while (started < most_started && trainer.steps_under_way() < trainer.most_under_way()) {
       trainer.start_step(0);
-      trainer.stage(views.batch(++started));
+      trainer.stage(input, views);
+      ++started;
     }
     const StepResult result = trainer.finish_step();
     if (result.not_finite) fail("the step's loss or gradient is not finite");
@@ -99,30 +110,18 @@ Json result_json(const Trainer& trainer, const StepTimes& times, const MemoryRep
           {"machine_copy_gbytes_per_second", limits.copy_gbytes_per_second}};
 }
 
-StepViewsSpec views_spec(const PretrainConfig& config, const BenchStepOptions& options, int threads,
-                         int ranks) {
-  const AugmentationConfig augmentation = config.augmentation();
-  const int stored = options.stored_size;
-  return {.augmentation = augmentation,
-          .samples = config.batch_size / ranks,
-          .stored_side = stored > 0 ? stored : usual_stored_side(augmentation.image_size),
-          .threads = threads};
-}
-
 void print_summary(const Json& result, const MemoryReport& memory) {
   constexpr double kMegabyte = 1e6;
   const auto milliseconds = [&](const char* key) { return result.at(key).get<double>() * 1e3; };
   const bool has_phases = !result.at("seconds_forward").is_null();
-  const Json& stored = result.at("stored_size");
-  fmt::print(
-      "{:.2f} views/s, {:.3f} steps/s; a step {:.2f} ms{} (medians){}\n",
-      result.at("views_per_second").get<double>(), result.at("steps_per_second").get<double>(),
-      milliseconds("seconds_step"),
-      has_phases ? fmt::format(" = forward {:.1f} + backward {:.1f} + check and update {:.1f}",
+  fmt::print("{:.2f} views/s, {:.3f} steps/s; a step {:.2f} ms{} (medians)\n",
+             result.at("views_per_second").get<double>(),
+             result.at("steps_per_second").get<double>(), milliseconds("seconds_step"),
+             has_phases
+                 ? fmt::format(" = forward {:.1f} + backward {:.1f} + check and update {:.1f}",
                                milliseconds("seconds_forward"), milliseconds("seconds_backward"),
                                milliseconds("seconds_update"))
-                 : "",
-      stored.is_null() ? "" : fmt::format("; views rendered in it from {} px", stored.get<int>()));
+                 : "");
   fmt::print(
       "memory a rank: saved activations {:.2f} MB a view, arena {:.1f} MB (live peak {:.1f} MB "
       "at {}), parameters and optimiser {:.1f} MB, workspace {:.1f} MB\n",
@@ -144,22 +143,12 @@ int run_bench_step(Invocation& invocation) {
   options.group("measurement")
       .add("repeats", bench.repeats, "timed steps; medians over them are reported")
       .add("warmup-steps", bench.warmup_steps, "steps before those")
-      .flag("render-views", bench.render_views,
-            "render the views within the step, by --augment, from stored images; on a GPU they "
-            "stay in its memory")
-      .add("stored-size", bench.stored_size,
-           "side of those images; 0: 256/224 of --image-size, or the same up to 32")
       .flag("json", bench.json, "one line of JSON instead of the tables");
   declare_pretrain_options(options, config);
   if (!options.parse(invocation.arguments)) return 0;
   if (bench.repeats < 1)
     refuse("option --repeats: {} is not accepted; allowed: 1 or more", bench.repeats);
   if (bench.warmup_steps < 0) refuse("option --warmup-steps: {} is negative", bench.warmup_steps);
-  if (bench.stored_size < 0) refuse("option --stored-size: {} is negative", bench.stored_size);
-  if (bench.stored_size > 0 && !bench.render_views) {
-    refuse("option --stored-size: {}: nothing is rendered without --render-views",
-           bench.stored_size);
-  }
   config.validate();
 
   Communicator& world = invocation.world;
@@ -171,15 +160,12 @@ int run_bench_step(Invocation& invocation) {
   if (!bench.json) report_device(config.device, *backend);
   // A schedule of one step after the warm-up: a learning rate as in training.
   config.warmup_epochs = 0;
-  const StepViewsSpec spec = views_spec(config, bench, threads, world.size());
-  const auto views =
-      bench.render_views ? make_rendered_views(spec, *backend) : make_ready_views(spec, *backend);
-  Trainer trainer(config, 1, *backend, world, views->expected());
+  Trainer trainer(config, 1, *backend, world);
+  HostMemory host_memory(*backend);
+  const HostBuffer views = random_views(trainer.executor().program(), host_memory);
   const MemoryReport memory = trainer.executor().memory();
-  const StepTimes times = time_steps(trainer, *views, bench, world);
+  const StepTimes times = time_steps(trainer, views.span(), bench, world);
   Json result = result_json(trainer, times, memory, limits, world.size());
-  result["augment"] = bench.render_views;
-  result["stored_size"] = bench.render_views ? Json(spec.stored_side) : Json();
   if (world.rank() == 0) {
     if (bench.json) {
       fmt::print("{}\n", result.dump());

@@ -78,12 +78,13 @@ int count_threads(const PretrainConfig& config) {
   return sched_getaffinity(0, sizeof cores, &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
 }
 
-LoaderConfig loader_config(const PretrainConfig& config) {
+LoaderConfig loader_config(const PretrainConfig& config, Communicator& makers) {
   LoaderConfig loader;
   loader.augmentation = config.augmentation();
   loader.seed = config.seed;
   loader.shuffle = config.shuffle;
   loader.batch_size = config.batch_size;
+  loader.view_type = activation_type(intended_precision(config.device, makers));
   loader.threads = count_threads(config);
   return loader;
 }
@@ -102,12 +103,13 @@ void write_audit(const PreviewConfig& config, Communicator& makers) {
       open_sample_store(config.pretrain.data, cache, makers, count_threads(config.pretrain),
                         config.pretrain.batch_size / makers.size());
   validate_data(config.pretrain, store->info());
-  LoaderConfig loader = loader_config(config.pretrain);
+  LoaderConfig loader = loader_config(config.pretrain, makers);
   loader.first_step = range.begin;
   loader.end_step = range.end;
   write_view_audit(config.output, *store, loader, makers);
-  log::info("wrote {}: the views of steps {} to {}, {} samples each", config.output.string(),
-            range.begin, range.end - 1, loader.batch_size);
+  log::info("wrote {}: the views of steps {} to {}, {} samples each, rounded to {}",
+            config.output.string(), range.begin, range.end - 1, loader.batch_size,
+            name_of(loader.view_type));
 }
 
 }  // namespace

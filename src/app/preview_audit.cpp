@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "preview.hpp"
 #include "simclr/io/array_file.hpp"
+#include "simclr/tensor/convert.hpp"
 
 namespace simclr {
 namespace {
@@ -32,6 +34,15 @@ std::vector<T> gather(std::span<const T> own, Communicator& world) {
   world.all_gather({own.data(), own.size_bytes(), DType::u8},
                    {all.data(), all.size() * sizeof(T), DType::u8});
   return all;
+}
+
+/// The values that training computes with.
+std::vector<float> widened(const HostBuffer& views) {
+  std::vector<float> wide(views.size());
+  with_type(views.dtype(), [&]<class T>(T) {
+    std::ranges::transform(views.values<T>(), wide.begin(), convert_value<float, T>);
+  });
+  return wide;
 }
 
 std::unique_ptr<ArrayFile> create_file(const std::filesystem::path& path,
@@ -67,7 +78,8 @@ void write_view_audit(const std::filesystem::path& path, SampleStore& store, Loa
     for (std::int64_t step = 0; step < loader.end_step - loader.first_step; ++step) {
       const ViewBatch& batch = batches.next();
       const auto samples = gather(std::span(batch.sample_index), world);
-      const auto views = gather(std::span<const float>(batch.views), world);
+      const std::vector<float> own = widened(batch.views);
+      const auto views = gather(std::span<const float>(own), world);
       if (!file) continue;
       file->write("sample_index", {step, first_rank * share}, std::span(samples));
       std::size_t at = 0;

@@ -1,6 +1,7 @@
 #include "simclr/augment/augmentation.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <tuple>
 #include <utility>
@@ -8,7 +9,6 @@
 #include "aligned_buffer.hpp"
 #include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/augment/pixels.hpp"
-#include "simclr/augment/view_geometry.hpp"
 #include "simclr/core/check.hpp"
 #include "view_job.hpp"
 
@@ -39,13 +39,42 @@ void check_config(const AugmentationConfig& config) {
   }
 }
 
+/// Rows and columns of the evaluation image: the short side becomes round(S*256/224) pixels, the
+/// long side in proportion (truncated, as torchvision), and of that the central S x S pixels.
+std::pair<Axis, Axis> evaluation_axes(int height, int width, int side) {
+  const auto target = static_cast<int>(std::lround(side * 256.0 / 224.0));
+  const auto axis = [&](int length) {
+    const int out = static_cast<int>(std::int64_t{target} * length / std::min(height, width));
+    return Axis{.in = length,
+                .out = out,
+                .first = static_cast<int>(std::rint((out - side) / 2.0)),
+                .count = side};
+  };
+  return {axis(height), axis(width)};
+}
+
+/// A period of three channels, as long as Normalization asks for.
+using Channels = std::array<float, augment::kMaxLanes + 2>;
+Channels repeat(const std::array<float, 3>& values) {
+  Channels channels{};
+  for (std::size_t i = 0; i < channels.size(); ++i) channels[i] = values[i % 3];
+  return channels;
+}
+
 int round_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
 
 }  // namespace
 
+int augment::count_taps(const Axis& axis, Interpolation interpolation) {
+  const double stretch = std::max(1.0, static_cast<double>(axis.in) / axis.out);
+  const double support = (interpolation == Interpolation::bicubic ? 2.0 : 1.0) * stretch;
+  return std::min(axis.in, static_cast<int>(std::ceil(2 * support)));
+}
+
 struct Augmenter::Impl {
   AugmentationConfig config;
   augment::Kernels kernels{};
+  Channels mean{}, std{};
 
   struct TapBuffers {
     augment::AlignedBuffer<std::int32_t> start;
@@ -81,17 +110,14 @@ struct Augmenter::Impl {
     return work;
   }
 
-  void run(const augment::ViewJob& job, std::span<float> out) {
+  void run(augment::ViewJob job, BufferSpan out) {
     const auto side = static_cast<std::size_t>(config.image_size);
-    require(out.size() == side * side * 3, "view buffer is image_size x image_size x 3");
-    kernels.render(job, reserve(job), out.data());
-    if (config.mean) {
-      for (std::size_t i = 0; i < out.size(); i += 3) {
-        for (std::size_t c = 0; c < 3; ++c) {
-          out[i + c] = (out[i + c] - (*config.mean)[c]) / (*config.std)[c];
-        }
-      }
-    }
+    require(out.count == side * side * 3, "view buffer is image_size x image_size x 3");
+    require(out.dtype == DType::f32 || out.dtype == DType::bf16 || out.dtype == DType::f16,
+            "a view is of a floating-point type");
+    job.dtype = out.dtype;
+    if (config.mean) job.normalization = {mean.data(), std.data()};
+    kernels.render(job, reserve(job), out.data);
   }
 };
 
@@ -99,29 +125,40 @@ Augmenter::Augmenter(const AugmentationConfig& config, const augment::Kernels* k
     : impl_(std::make_unique<Impl>()) {
   check_config(config);
   impl_->config = config;
+  if (config.mean) {
+    impl_->mean = repeat(*config.mean);
+    impl_->std = repeat(*config.std);
+  }
   impl_->kernels = kernels != nullptr ? *kernels : *augment::available_kernels().first;
 }
 Augmenter::Augmenter(Augmenter&&) noexcept = default;
 Augmenter& Augmenter::operator=(Augmenter&&) noexcept = default;
 Augmenter::~Augmenter() = default;
 
-void Augmenter::render(const ImageRef& image, const ViewKey& key, std::span<float> out) {
+void Augmenter::render(const ImageRef& image, const ViewKey& key, BufferSpan out) {
   require(key.sample >= 0 && key.sample < kMaxAugmentedSamples, "sample index fits the counters");
   require(key.epoch < kMaxAugmentedEpochs && key.view < 2, "epoch and view fit the counters");
   render(image, sample_view_parameters(impl_->config, key, image.height, image.width), out);
 }
 
-void Augmenter::render(const ImageRef& image, const ViewParameters& parameters,
-                       std::span<float> out) {
+void Augmenter::render(const ImageRef& image, const ViewParameters& parameters, BufferSpan out) {
   const AugmentationConfig& config = impl_->config;
-  const augment::ViewGeometry geometry =
-      augment::view_geometry(config, image.height, image.width, parameters);
+  const int side = config.image_size;
+  const CropBox& crop = parameters.crop;
+  require(crop.top >= 0 && crop.left >= 0 && crop.height > 0 && crop.width > 0 &&
+              crop.top + crop.height <= image.height && crop.left + crop.width <= image.width,
+          "crop lies inside the image");
   augment::ViewJob job;
-  job.pixels = image.pixels + geometry.first_byte;
-  job.row_bytes = geometry.row_bytes;
-  job.rows = geometry.rows;
-  job.columns = geometry.columns;
-  job.resample = geometry.resample;
+  job.row_bytes = std::ptrdiff_t{image.width} * 3;
+  job.pixels = image.pixels + crop.top * job.row_bytes + std::ptrdiff_t{crop.left} * 3;
+  job.resample = crop.height != side || crop.width != side;
+  if (config.crop || !job.resample) {
+    job.rows = {.in = crop.height, .out = side, .count = side};
+    job.columns = {.in = crop.width, .out = side, .count = side};
+  } else {
+    std::tie(job.rows, job.columns) = evaluation_axes(image.height, image.width, side);
+  }
+  job.columns.mirrored = parameters.flip;
   job.interpolation = config.interpolation;
   job.additive_brightness = config.additive_brightness;
   job.parameters = parameters;
@@ -130,7 +167,7 @@ void Augmenter::render(const ImageRef& image, const ViewParameters& parameters,
   impl_->run(job, out);
 }
 
-void Augmenter::render_evaluation(const ImageRef& image, std::span<float> out) {
+void Augmenter::render_evaluation(const ImageRef& image, BufferSpan out) {
   const int side = impl_->config.image_size;
   require(image.height > 0 && image.width > 0, "image is not empty");
   augment::ViewJob job;
@@ -140,7 +177,7 @@ void Augmenter::render_evaluation(const ImageRef& image, std::span<float> out) {
     job.resample = false;
     job.rows = job.columns = {.in = side, .out = side, .count = side};
   } else {
-    std::tie(job.rows, job.columns) = augment::evaluation_axes(image.height, image.width, side);
+    std::tie(job.rows, job.columns) = evaluation_axes(image.height, image.width, side);
   }
   impl_->run(job, out);
 }

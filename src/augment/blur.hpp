@@ -1,6 +1,7 @@
 #pragma once
-// Separable Gaussian blur with reflected edges, and the way from strips back to rows of pixels. The
-// horizontal pass runs on strips and the vertical one on rows, so that every tap is a whole vector.
+// Separable Gaussian blur with reflected edges, and the way from strips back to rows of pixels in
+// the type of the view. The horizontal pass runs on strips and the vertical one on rows, so that
+// every tap is a whole vector.
 
 #include "lanes.hpp"
 #include "simclr/augment/pixels.hpp"
@@ -36,10 +37,24 @@ inline void reflect_margins(float* strip, Index columns, Index radius) {
   }
 }
 
-/// kLanes adjacent values (column, channel) of a strip, horizontally blurred unless radius is 0, as
-/// rows: `rows` of them (at most kLanes) are written to out, row_floats apart.
-SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel, float* out,
-                                  Index row_floats, int rows) {
+/// kLanes values of a row, normalized and rounded to T; `at` counts values from the row's start.
+template <class T>
+SIMCLR_HD_INLINE void store_normalized(T* to, Lanes values, const Normalization& normalization,
+                                       Index at) {
+  if (normalization.mean != nullptr) {
+    const Index channel = at % 3;
+    values = (values - load(normalization.mean + channel)) / load(normalization.std + channel);
+  }
+  store(to, values);
+}
+
+/// kLanes adjacent values (column, channel) of a strip from value `at` of its rows on, horizontally
+/// blurred unless radius is 0, as rows: `rows` of them (at most kLanes) are written to out,
+/// row_values apart.
+template <class T>
+SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel,
+                                  const Normalization& normalization, Index at, T* out,
+                                  Index row_values, int rows) {
   Lanes block[kLanes];
   if (kernel.radius == 0) {
     for (int i = 0; i < kLanes; ++i) block[i] = load(strip + Index{i} * kLanes);
@@ -52,48 +67,54 @@ SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel, 
     }
   }
   transpose(block);
-  for (int lane = 0; lane < rows; ++lane) store(out + lane * row_floats, block[lane]);
+  for (int lane = 0; lane < rows; ++lane) {
+    store_normalized(out + lane * row_values, block[lane], normalization, at);
+  }
 }
 
-/// A strip as rows of interleaved pixels; needs row_floats >= kLanes.
-inline void write_rows(const float* strip, const BlurKernel& kernel, float* out, Index row_floats,
-                       int rows) {
+/// A strip as rows of interleaved pixels; needs row_values >= kLanes.
+template <class T>
+void write_rows(const float* strip, const BlurKernel& kernel, const Normalization& normalization,
+                T* out, Index row_values, int rows) {
+  const auto write = [&](Index at) {
+    write_block(strip + at * kLanes, kernel, normalization, at, out + at, row_values, rows);
+  };
   Index at = 0;
-  for (; at + kLanes <= row_floats; at += kLanes) {
-    write_block(strip + at * kLanes, kernel, out + at, row_floats, rows);
-  }
-  if (at < row_floats) {  // overlaps the block before
-    at = row_floats - kLanes;
-    write_block(strip + at * kLanes, kernel, out + at, row_floats, rows);
-  }
+  for (; at + kLanes <= row_values; at += kLanes) write(at);
+  if (at < row_values) write(row_values - kLanes);  // overlaps the block before
 }
 
-template <int kVectors>
+template <int kVectors, class T>
 SIMCLR_HD_INLINE void blur_column_block(const float* rows, const BlurKernel& kernel, int y,
-                                        Index row_floats, int height, float* out) {
+                                        Index row_values, int height,
+                                        const Normalization& normalization, Index at, T* out) {
   Lanes sum[kVectors] = {};
   for (int t = 0; t <= 2 * kernel.radius; ++t) {
-    const float* source = rows + reflect_index(y + t - kernel.radius, height) * row_floats;
+    const float* source = rows + reflect_index(y + t - kernel.radius, height) * row_values + at;
     for (int v = 0; v < kVectors; ++v)
       sum[v] += kernel.weight[t] * load(source + Index{v} * kLanes);
   }
-  for (int v = 0; v < kVectors; ++v) store(out + Index{v} * kLanes, sum[v]);
+  for (int v = 0; v < kVectors; ++v) {
+    const Index offset = at + Index{v} * kLanes;
+    store_normalized(out + offset, sum[v], normalization, offset);
+  }
 }
 
-/// Vertical pass. rows, out: (height, row_floats).
-inline void blur_columns(const float* rows, const BlurKernel& kernel, Index row_floats, int height,
-                         float* out) {
+/// Vertical pass. rows, out: (height, row_values).
+template <class T>
+void blur_columns(const float* rows, const BlurKernel& kernel, Index row_values, int height,
+                  const Normalization& normalization, T* out) {
   constexpr int kVectors = 8;
   constexpr Index kBlock = Index{kVectors} * kLanes;
   for (int y = 0; y < height; ++y) {
-    float* out_row = out + y * row_floats;
+    T* out_row = out + y * row_values;
     Index at = 0;
-    for (; at + kBlock <= row_floats; at += kBlock) {
-      blur_column_block<kVectors>(rows + at, kernel, y, row_floats, height, out_row + at);
+    for (; at + kBlock <= row_values; at += kBlock) {
+      blur_column_block<kVectors>(rows, kernel, y, row_values, height, normalization, at, out_row);
     }
-    for (; at < row_floats; at += kLanes) {
-      at = at + kLanes <= row_floats ? at : row_floats - kLanes;
-      blur_column_block<1>(rows + at, kernel, y, row_floats, height, out_row + at);
+    for (; at < row_values; at += kLanes) {
+      at = at + kLanes <= row_values ? at : row_values - kLanes;
+      blur_column_block<1>(rows, kernel, y, row_values, height, normalization, at, out_row);
     }
   }
 }

@@ -16,7 +16,8 @@ inline int contrast_position(const ViewParameters& view) {
   return position;
 }
 
-void render(const ViewJob& job, const Workspace& work, float* out) {
+template <class T>
+void render_as(const ViewJob& job, const Workspace& work, T* out) {
   const int side = job.columns.count;
   const int strips = (side + kLanes - 1) / kLanes;
   const auto strip_at = [&](int strip) {
@@ -57,16 +58,27 @@ void render(const ViewJob& job, const Workspace& work, float* out) {
                          .mean_luma = static_cast<float>(luma_sum / (double(side) * side))};
   BlurKernel kernel;
   if (view.blur) make_blur_kernel(work.margin, view.sigma, kernel);
-  const Index row_floats = Index{3} * side;
-  float* rows = view.blur && kernel.radius > 0 ? work.rows : out;
+  const Index row_values = Index{3} * side;
   for (int strip = 0; strip < strips; ++strip) {
     float* pixels = strip_at(strip);
     if (two_sweeps) sweep_strip(job, after, pixels, side, rows_in(strip));
-    if (kernel.radius > 0) reflect_margins(pixels, side, kernel.radius);
-    write_rows(pixels, kernel, rows + Index{strip} * kLanes * row_floats, row_floats,
-               rows_in(strip));
+    const Index first = Index{strip} * kLanes * row_values;
+    if (kernel.radius > 0) {
+      reflect_margins(pixels, side, kernel.radius);
+      write_rows(pixels, kernel, {}, work.rows + first, row_values, rows_in(strip));
+    } else {
+      write_rows(pixels, kernel, job.normalization, out + first, row_values, rows_in(strip));
+    }
   }
-  if (kernel.radius > 0) blur_columns(rows, kernel, row_floats, side, out);
+  if (kernel.radius > 0) {
+    blur_columns(work.rows, kernel, row_values, side, job.normalization, out);
+  }
+}
+
+void render(const ViewJob& job, const Workspace& work, void* out) {
+  if (job.dtype == DType::bf16) return render_as(job, work, static_cast<bf16*>(out));
+  if (job.dtype == DType::f16) return render_as(job, work, static_cast<f16*>(out));
+  render_as(job, work, static_cast<float*>(out));
 }
 
 extern const Kernels kKernels{SIMCLR_ISA_NAME, kLanes, render};

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "simclr/core/bf16.hpp"
+#include "simclr/core/f16.hpp"
 #include "simclr/core/host_device.hpp"
 
 #ifdef __AVX2__
@@ -32,6 +34,8 @@ inline constexpr Index kColumn = Index{3} * kLanes;
 
 using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
 using IntLanes = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+using WordLanes = std::uint32_t __attribute__((vector_size(kLanes * sizeof(std::uint32_t))));
+using HalfLanes = std::uint16_t __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
 using ByteLanes = std::uint8_t __attribute__((vector_size(kLanes)));
 
 SIMCLR_HD_INLINE Lanes load(const float* from) {
@@ -40,6 +44,31 @@ SIMCLR_HD_INLINE Lanes load(const float* from) {
   return lanes;
 }
 SIMCLR_HD_INLINE void store(float* to, Lanes lanes) { __builtin_memcpy(to, &lanes, sizeof lanes); }
+/// The bits of to_bf16(), for all but NaN.
+SIMCLR_HD_INLINE void store(bf16* to, Lanes lanes) {
+  const auto bits = (WordLanes)lanes;
+  const WordLanes rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+  const HalfLanes halves = __builtin_convertvector(rounded, HalfLanes);
+  __builtin_memcpy(static_cast<void*>(to), &halves, sizeof halves);
+}
+/// The bits of to_f16(), for all but NaN.
+SIMCLR_HD_INLINE void store(f16* to, Lanes lanes) {
+#if SIMCLR_LANES == 16
+  const auto halves = _mm512_maskz_cvtps_ph(0xFFFF, (__m512)lanes, _MM_FROUND_TO_NEAREST_INT);
+#elif SIMCLR_LANES == 8
+  const auto halves = _mm256_cvtps_ph((__m256)lanes, _MM_FROUND_TO_NEAREST_INT);
+#else
+  const auto bits = (WordLanes)lanes;
+  const WordLanes magnitude = bits & 0x7FFFFFFFU;
+  const WordLanes rebased = magnitude - 0x38000000U;
+  const WordLanes normal = (rebased + 0xFFFU + ((rebased >> 13) & 1U)) >> 13;
+  const WordLanes subnormal = (WordLanes)((Lanes)magnitude + 0.5F) - 0x3F000000U;
+  const WordLanes finite = magnitude >= 0x38800000U ? normal : subnormal;
+  const WordLanes half = magnitude >= 0x477FF000U ? WordLanes{} + 0x7C00U : finite;
+  const HalfLanes halves = __builtin_convertvector(half | ((bits >> 16) & 0x8000U), HalfLanes);
+#endif
+  __builtin_memcpy(static_cast<void*>(to), &halves, sizeof halves);
+}
 
 SIMCLR_HD_INLINE Lanes to_float(IntLanes lanes) { return __builtin_convertvector(lanes, Lanes); }
 /// GCC 12 converts the lanes one by one where it is not told the instruction.

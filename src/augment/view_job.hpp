@@ -6,12 +6,32 @@
 #include <cstdint>
 
 #include "simclr/augment/augmentation_parameters.hpp"
-#include "simclr/augment/view_geometry.hpp"
+#include "simclr/tensor/dtype.hpp"
 
 namespace simclr::augment {
 
 /// Most lanes of any instruction set's vectors; buffers are aligned and padded for it.
 inline constexpr int kMaxLanes = 16;
+
+/// One axis of a separable resampling: outputs [first, first + count) of a signal of `in` samples
+/// that is resized to `out` samples.
+struct Axis {
+  int in = 0;
+  int out = 0;
+  int first = 0;
+  int count = 0;
+  bool mirrored = false;  ///< outputs in reverse order
+};
+
+/// Taps that any output of the axis needs: pixels whose centres lie within the filter's support.
+int count_taps(const Axis& axis, Interpolation interpolation);
+
+/// The last arithmetic on a view's values: (x - mean) / std. Both arrays hold kMaxLanes + 2 floats,
+/// that of channel i % 3 at i: a vector may start at any channel. Null: values stay as they are.
+struct Normalization {
+  const float* mean = nullptr;
+  const float* std = nullptr;
+};
 
 /// Filter taps of an axis. Output i is the sum over t of weight[t * stride + i] * input[start[i] +
 /// t].
@@ -29,6 +49,8 @@ struct ViewJob {
   bool resample = true;  ///< false: both axes copy, and bytes become float(byte) / 255
   Interpolation interpolation = Interpolation::bicubic;
   bool additive_brightness = false;
+  Normalization normalization;
+  DType dtype = DType::f32;   ///< of the view: f32, bf16 or f16
   ViewParameters parameters;  ///< everything but crop and flip, which the axes carry
 };
 
@@ -43,8 +65,8 @@ struct Workspace {
   int margin = 0;           ///< columns on either side of a strip: the blur kernel's radius
 };
 
-/// out: f32 (S, S, 3), clamped to [0, 1].
-using RenderFunction = void (*)(const ViewJob&, const Workspace&, float* out);
+/// out: (S, S, 3) of job.dtype, rounded to nearest even; within [0, 1] before the normalization.
+using RenderFunction = void (*)(const ViewJob&, const Workspace&, void* out);
 
 struct Kernels {
   const char* name;  ///< of the instruction set

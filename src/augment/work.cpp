@@ -48,11 +48,13 @@ double blur_flops(const AugmentationConfig& config, const ViewParameters& view) 
 
 }  // namespace
 
-AugmentationWork count_view_work(const AugmentationConfig& config, const ViewParameters& view) {
+AugmentationWork count_view_work(const AugmentationConfig& config, const ViewParameters& view,
+                                 DType dtype) {
   const double pixels = double(config.image_size) * config.image_size;
+  const auto value_bytes = static_cast<double>(size_in_bytes(dtype));
   return {.flops = resampling_flops(config, view.crop) + color_flops(config, view) +
                    blur_flops(config, view),
-          .bytes = 3.0 * view.crop.height * view.crop.width + 3.0 * sizeof(float) * pixels};
+          .bytes = 3.0 * view.crop.height * view.crop.width + 3.0 * value_bytes * pixels};
 }
 
 std::string augmentation_kernels() { return augment::available_kernels().first->name; }

@@ -69,16 +69,20 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
       workspace_bytes =
           std::max(workspace_bytes, backend.workspace_bytes(program_, program_.ops[op]));
     } catch (const OutOfDeviceMemory& error) {
-      throw explain_shortage(
-          error, fmt::format("{} ({})", describe(program_, op), error.purpose), 0,
-          {.program = program_, .plan = plan_, .other_bytes = error.asked_bytes});
+      throw explain_shortage(error, fmt::format("{} ({})", describe(program_, op), error.purpose),
+                             0,
+                             {.program = program_,
+                              .plan = plan_,
+                              .other_bytes = error.asked_bytes,
+                              .inputs_are_staged = options.stage_inputs});
     }
   }
   std::size_t held_bytes = 0;
   MemoryDemand demand{.program = program_,
                       .plan = plan_,
                       .workspace_bytes = workspace_bytes,
-                      .ranks = communicators.world != nullptr ? communicators.world->size() : 1};
+                      .ranks = communicators.world != nullptr ? communicators.world->size() : 1,
+                      .inputs_are_staged = options.stage_inputs};
   const auto allocate = [&](std::size_t bytes, const std::string& what) {
     try {
       Buffer memory = backend.allocate(bytes);
@@ -106,6 +110,14 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
       const TensorId id{static_cast<std::int32_t>(t)};
       own_[id] = allocate(plan_.bytes[t], "the tensor " + info.name);
       if (info.storage == Storage::output) set_zero(id);
+    }
+  }
+
+  if (options.stage_inputs) {
+    try {
+      make_input_stage();
+    } catch (const OutOfDeviceMemory& error) {
+      throw explain_shortage(error, error.purpose, held_bytes, demand);
     }
   }
 
@@ -171,6 +183,35 @@ void Executor::set_zero(TensorId tensor) {
 
 void Executor::download(TensorId tensor, BufferSpan host) const {
   backend_->download(program_.info(tensor), address(tensor), host);
+}
+
+void Executor::make_input_stage() {
+  std::vector<InputTensor> inputs;
+  for (const auto& [id, buffer] : own_) {
+    if (program_.info(id).storage != Storage::input) continue;
+    inputs.push_back({.id = id, .info = program_.info(id), .address = buffer.data()});
+    staged_[id] = false;
+  }
+  input_stage_ = backend_->make_input_stage(std::move(inputs));
+}
+
+void Executor::stage(TensorId input, ConstBufferSpan host) {
+  const TensorInfo& info = program_.info(input);
+  require(staged_.contains(input), "only inputs of a program that stages them are staged");
+  require(host.dtype == info.dtype && host.count == static_cast<std::size_t>(info.shape.elements()),
+          "an input is staged whole and in its own type");
+  input_stage_->stage(input, host);
+  staged_[input] = true;
+}
+
+void Executor::commit() {
+  const auto staged =
+      std::ranges::count_if(staged_, [](const auto& input) { return input.second; });
+  require(staged == std::ssize(staged_) || (staged == 0 && committed_),
+          "every input of a step is staged before it");
+  input_stage_->commit();
+  for (auto& [id, is_staged] : staged_) is_staged = false;
+  committed_ = true;
 }
 
 void Executor::enqueue_upload(TensorId tensor, ConstBufferSpan host) {

@@ -59,8 +59,10 @@ Split split_demand(const MemoryDemand& demand) {
     const Storage storage = demand.program.tensors[t].storage;
     if (is_flat(storage)) {
       flat.insert(storage);
+    } else if (storage == Storage::input) {
+      split.growing += (demand.inputs_are_staged ? 2 : 1) * demand.plan.bytes[t];
     } else if (storage != Storage::arena) {
-      (storage == Storage::input ? split.growing : split.fixed) += demand.plan.bytes[t];
+      split.fixed += demand.plan.bytes[t];
     }
   }
   for (const Storage storage : flat) {

@@ -16,6 +16,7 @@ struct MemoryDemand {
   std::size_t workspace_bytes = 0;
   std::size_t other_bytes = 0;  ///< that the plan does not know
   int ranks = 1;
+  bool inputs_are_staged = false;  ///< each is there twice
 };
 
 /// The error again, naming what did not fit (`what`), the largest activation and, from the memory

@@ -36,6 +36,13 @@ struct FileEntry {
   std::string section, name, value;
 };
 
+std::string value_of_today(const FileEntry& entry, const std::vector<RenamedValue>& renamed) {
+  const auto found = std::ranges::find_if(renamed, [&](const RenamedValue& r) {
+    return r.option == entry.name && r.before == entry.value;
+  });
+  return found == renamed.end() ? entry.value : found->now;
+}
+
 std::vector<FileEntry> read_entries(std::istream& in, const std::string& origin) {
   std::vector<FileEntry> entries;
   try {
@@ -191,7 +198,8 @@ void Options::set_from_file(const std::filesystem::path& file) {
   parse_text(text.str(), file.string());
 }
 
-void Options::parse_text(const std::string& text, const std::string& origin) {
+void Options::parse_text(const std::string& text, const std::string& origin,
+                         const std::vector<RenamedValue>& renamed) {
   std::istringstream in(text);
   const std::vector<FileEntry> entries = read_entries(in, origin);
   for (const FileEntry& e : entries) {
@@ -209,7 +217,7 @@ void Options::parse_text(const std::string& text, const std::string& origin) {
       const std::string where = origin + ": " + (section.empty() ? "" : "[" + section + "] ");
       if (!seen.insert(e.name).second) refuse("{}option {} is given twice", where, e.name);
       if (find(e.name) != nullptr) {
-        set(e.name, e.value, where);
+        set(e.name, value_of_today(e, renamed), where);
         continue;
       }
       const auto& common = common_options();

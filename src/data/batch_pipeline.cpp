@@ -56,7 +56,6 @@ void BatchPipeline::stop() {
 
 /// Once the threads have ended, see the class's description.
 void BatchPipeline::catch_up() {
-  if (!plan_.fetch) return;
   for (std::int64_t behind = store_.fetches_behind(); behind > 0; --behind) {
     stop_ = std::stop_source();
     fetch_window(0);
@@ -123,9 +122,7 @@ std::vector<BatchPipeline::FetchedBatch> BatchPipeline::fetch_window(int slot) {
     }
     window.push_back({batch, slot, std::move(wanted[own]), {}, 0, 0});
   }
-  const std::vector<StoredImage> images = plan_.fetch
-                                              ? store_.fetch_together(all, slot, stop_.get_token())
-                                              : std::vector<StoredImage>(all[own].size());
+  const std::vector<StoredImage> images = store_.fetch_together(all, slot, stop_.get_token());
   unfetched_ = window_end();
   if (images.size() != all[own].size()) return {};  // stopped meanwhile
   auto image = images.begin();
@@ -155,7 +152,7 @@ BatchPipeline::Claim BatchPipeline::claim_rows() {
     if (candidate.batch >= released_ + kBuffers) break;
     if (candidate.batch == announced_) {
       plan_.prepare(candidate.batch, static_cast<int>(candidate.batch % kBuffers),
-                    candidate.samples, candidate.images);
+                    candidate.samples);
       ++announced_;
       if (candidate.samples.empty()) {
         complete(candidate);

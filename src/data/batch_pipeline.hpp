@@ -56,13 +56,10 @@ class BatchPipeline {
     std::int64_t end = 0;
     std::int64_t batch_samples = 0;
     int threads = 1;
-    bool fetch = true;  ///< false: nothing is read, items come without an image
     /// Of every rank that fetches together; called by one thread at a time, in order.
     std::function<WantedSamples(std::int64_t batch)> samples;
     /// Announces a batch to its buffer.
-    std::function<void(std::int64_t batch, int buffer, const std::vector<std::int64_t>&,
-                       const std::vector<StoredImage>&)>
-        prepare;
+    std::function<void(std::int64_t batch, int buffer, const std::vector<std::int64_t>&)> prepare;
     std::function<Render()> make_render;
   };
 

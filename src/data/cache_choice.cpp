@@ -84,9 +84,8 @@ CacheChoice choose_cache(CacheMode asked, const CacheSizes& sizes) {
                                                 text(rank_bytes), text(sizes.rank.bytes))};
   }
   if (node_fits) {
-    return {asked == CacheMode::automatic ? CacheMode::node : asked,
-            fmt::format("{} of {} free on the fullest node", text(sizes.set_bytes),
-                        text(sizes.node.bytes))};
+    return {CacheMode::node, fmt::format("{} of {} free on the fullest node", text(sizes.set_bytes),
+                                         text(sizes.node.bytes))};
   }
   if (may_spread && ranks_fit) {
     return {CacheMode::distributed,

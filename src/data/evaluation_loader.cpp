@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <numeric>
 
 #include "batch_pipeline.hpp"
@@ -18,7 +19,8 @@ struct EvaluationLoader::Impl {
     augmentation.mean = config.mean;
     augmentation.std = config.std;
     for (EvaluationBatch& batch : buffers) {
-      batch.images.resize(static_cast<std::size_t>(config.batch_size) * image_elements());
+      batch.images = HostBuffer(config.image_type,
+                                static_cast<std::size_t>(config.batch_size) * image_elements());
     }
     pipeline = std::make_unique<BatchPipeline>(store, plan());
   }
@@ -45,8 +47,8 @@ struct EvaluationLoader::Impl {
             .batch_samples = config.batch_size,
             .threads = config.threads,
             .samples = [this](std::int64_t batch) { return wanted(batch); },
-            .prepare = [this](std::int64_t batch, int buffer, const auto& samples,
-                              const auto&) { announce(batch, buffer, samples); },
+            .prepare = [this](std::int64_t batch, int buffer,
+                              const auto& samples) { announce(batch, buffer, samples); },
             .make_render = [this] { return make_render(); }};
   }
 
@@ -77,8 +79,10 @@ struct EvaluationLoader::Impl {
             static_cast<std::int32_t>(store.labels()[static_cast<std::size_t>(sample)]));
       }
     }
-    const auto padding = static_cast<std::ptrdiff_t>(samples.size() * image_elements());
-    std::fill(batch.images.begin() + padding, batch.images.end(), 0.0F);
+    const BufferSpan all = batch.images.span();
+    const std::size_t valid = samples.size() * image_elements();
+    const BufferSpan padding = all.subspan(valid, all.count - valid);
+    std::memset(padding.data, 0, padding.bytes());
   }
 
   BatchPipeline::Render make_render() {
@@ -88,7 +92,7 @@ struct EvaluationLoader::Impl {
       auto& images = buffers[static_cast<std::size_t>(item.buffer)].images;
       augmenter->render_evaluation(
           decoder->decode(item.image),
-          std::span(images).subspan(item.row * image_elements(), image_elements()));
+          images.span().subspan(item.row * image_elements(), image_elements()));
     };
   }
 

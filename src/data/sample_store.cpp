@@ -2,7 +2,6 @@
 
 #include "cache_choice.hpp"
 #include "shard_store.hpp"
-#include "simclr/data/resident_images.hpp"
 
 namespace simclr {
 
@@ -11,7 +10,6 @@ std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& dire
                                                std::int64_t batch_samples) {
   ShardSet set(directory);
   if (mode == CacheMode::none) return make_streaming_store(std::move(set), threads);
-  if (mode == CacheMode::device) require_resident(set.info());
   CacheSizes sizes = measure_cache_sizes(set, batch_samples, world);
   sizes.data = directory.string();
   const CacheChoice choice = choose_cache(mode, sizes);

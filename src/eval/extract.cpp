@@ -46,15 +46,15 @@ ExtractedFeatures extract_features(const FrozenEncoder& encoder, SampleStore& st
   encoder.load_into(executor);
   const Program& program = executor.program();
 
-  EvaluationLoader loader(
-      store, evaluation_images(encoder.model(), config.batch_size, config.threads, world));
+  EvaluationLoader loader(store, evaluation_images(encoder.model(), config.activations,
+                                                   config.batch_size, config.threads, world));
   ExtractedFeatures features;
   features.first_sample = loader.begin_sample();
   features.h.channels = program.info(program.at("h")).shape[-1];
   if (config.with_head) features.embedding = program.info(program.at("z")).shape[-1];
   while (const EvaluationBatch* batch = loader.next()) {
     if (batch->count == 0) continue;
-    executor.upload(program.at("views"), const_buffer_span(std::span(batch->images)));
+    executor.upload(program.at("views"), batch->images.span());
     executor.run_forward();
     append_rows(executor, "h", batch->count, features.h.values);
     if (config.with_head) append_rows(executor, "z", batch->count, features.z);

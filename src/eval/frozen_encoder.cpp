@@ -88,11 +88,13 @@ std::string encoder_hash(const Executor& executor) {
   return to_hex(hash64(std::as_bytes(std::span(encoder))));
 }
 
-EvaluationLoaderConfig evaluation_images(const ModelDescription& model, std::int64_t batch_size,
-                                         int threads, const Communicator& world) {
+EvaluationLoaderConfig evaluation_images(const ModelDescription& model, DType activations,
+                                         std::int64_t batch_size, int threads,
+                                         const Communicator& world) {
   return {.image_size = static_cast<int>(model.image_size),
           .mean = model.mean,
           .std = model.std,
+          .image_type = activations,
           .batch_size = batch_size,
           .rank = world.rank(),
           .world_size = world.size(),

@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "simclr/backend/host_memory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 
@@ -36,7 +37,8 @@ class Probe {
                                        .global_batch = config.batch_size,
                                        .optimizer = probe_optimizer(),
                                        .world_size = world.size()}),
-                  backend, {.world = world_.get(), .gradient_lane = gradient_lane_.get()}),
+                  backend, {.world = world_.get(), .gradient_lane = gradient_lane_.get()},
+                  {.stage_inputs = true}),
         labels_(static_cast<std::size_t>(local_batch_)) {
     encoder.load_into(executor_);
   }
@@ -44,15 +46,26 @@ class Probe {
   [[nodiscard]] const Executor& executor() const { return executor_; }
   [[nodiscard]] std::int64_t local_batch() const { return local_batch_; }
 
-  ClassSums train(const ViewBatch& batch, const std::array<float, 4>& control) {
-    upload(batch.views, batch.labels);
+  void stage(const ViewBatch& batch) {
+    stage(batch.views.span(), std::span<const std::int32_t>(batch.labels));
+  }
+  /// Trains on the staged batch; its sums() may wait until the next one is staged.
+  void start_step(const std::array<float, 4>& control) {
+    executor_.commit();
     executor_.upload(program().at("control"), const_buffer_span(std::span<const float>(control)));
-    executor_.run(0, program().ops.size());
-    return sums();
+    executor_.run_all();
+  }
+  [[nodiscard]] ClassSums sums() const {
+    ClassSums result{};
+    executor_.download(program().at("class_sums"), buffer_span(std::span<double>(result)));
+    return result;
   }
 
   ClassSums measure(const EvaluationBatch& batch) {
-    upload(batch.images, batch.labels);
+    const auto rest = std::copy(batch.labels.begin(), batch.labels.end(), labels_.begin());
+    std::fill(rest, labels_.end(), kPaddingLabel);
+    stage(batch.images.span(), labels_);
+    executor_.commit();
     executor_.run_forward();
     return sums();
   }
@@ -60,24 +73,15 @@ class Probe {
  private:
   [[nodiscard]] const Program& program() const { return executor_.program(); }
 
-  void upload(std::span<const float> images, const std::vector<std::int32_t>& labels) {
-    const auto rest = std::copy(labels.begin(), labels.end(), labels_.begin());
-    std::fill(rest, labels_.end(), kPaddingLabel);
-    executor_.upload(program().at("views"), const_buffer_span(images));
-    executor_.upload(program().at("labels"),
-                     const_buffer_span(std::span<const std::int32_t>(labels_)));
-  }
-
-  [[nodiscard]] ClassSums sums() const {
-    ClassSums result{};
-    executor_.download(program().at("class_sums"), buffer_span(std::span<double>(result)));
-    return result;
+  void stage(ConstBufferSpan images, std::span<const std::int32_t> labels) {
+    executor_.stage(program().at("views"), images);
+    executor_.stage(program().at("labels"), const_buffer_span(labels));
   }
 
   std::unique_ptr<Communicator> world_, gradient_lane_;
   std::int64_t local_batch_;
   Executor executor_;
-  std::vector<std::int32_t> labels_;
+  std::vector<std::int32_t> labels_;  // of an evaluation batch
 };
 
 void add(ClassSums& to, const ClassSums& from) {
@@ -85,7 +89,7 @@ void add(ClassSums& to, const ClassSums& from) {
 }
 
 LoaderConfig training_images(const FrozenEncoder& encoder, const LinearAugmentedConfig& config,
-                             std::int64_t steps, const Communicator& world) {
+                             std::int64_t steps, HostMemory& memory, const Communicator& world) {
   const ModelDescription& model = encoder.model();
   return {.augmentation = {.crop = true,
                            .flip = true,
@@ -98,19 +102,24 @@ LoaderConfig training_images(const FrozenEncoder& encoder, const LinearAugmented
           .seed = config.seed,
           .batch_size = config.batch_size,
           .views_per_sample = 1,
+          .view_type = config.activations,
           .rank = world.rank(),
           .world_size = world.size(),
           .threads = config.threads,
-          .end_step = steps};
+          .end_step = steps,
+          .memory = &memory};
 }
 
 /// Returns the mean loss of the last epoch.
 double train_probe(Probe& probe, TrainingLoader& loader, const Schedule& schedule,
                    std::int64_t steps_per_epoch) {
   ClassSums epoch{};
+  probe.stage(loader.next());
   for (std::int64_t step = 0; step < schedule.total_steps; ++step) {
     if (step % steps_per_epoch == 0) epoch = {};
-    add(epoch, probe.train(loader.next(), schedule.control(step, probe_optimizer())));
+    probe.start_step(schedule.control(step, probe_optimizer()));
+    if (step + 1 < schedule.total_steps) probe.stage(loader.next());
+    add(epoch, probe.sums());
     if (!std::isfinite(epoch[0])) {
       fail("the classifier's loss is not finite at step {}: lower --learning-rate", step);
     }
@@ -158,11 +167,13 @@ LinearAugmentedResult linear_augmented(const FrozenEncoder& encoder, SampleStore
   LinearAugmentedResult result{.steps = schedule.total_steps};
   result.encoder_hash_before = encoder_hash(probe.executor());
   {
-    TrainingLoader loader(train, training_images(encoder, config, schedule.total_steps, world));
+    HostMemory memory(backend);
+    TrainingLoader loader(train,
+                          training_images(encoder, config, schedule.total_steps, memory, world));
     result.train_loss = train_probe(probe, loader, schedule, steps_per_epoch);
   }
-  EvaluationLoader loader(
-      test, evaluation_images(encoder.model(), probe.local_batch(), config.threads, world));
+  EvaluationLoader loader(test, evaluation_images(encoder.model(), config.activations,
+                                                  probe.local_batch(), config.threads, world));
   result.test = measure_probe(probe, loader);
   result.encoder_hash_after = encoder_hash(probe.executor());
   if (result.encoder_hash_after != result.encoder_hash_before) {

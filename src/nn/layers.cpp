@@ -55,8 +55,9 @@ TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
   return y;
 }
 
-TensorId pack_input(Recorder& recorder, TensorId views, DType activations) {
-  const TensorId x = recorder.tensor("x", recorder.info(views).shape, activations);
+TensorId pack_input(Recorder& recorder, TensorId views) {
+  const TensorInfo input = recorder.info(views);
+  const TensorId x = recorder.tensor("x", input.shape, input.dtype);
   recorder.emit(PackInput{views, x});
   return x;
 }

@@ -26,8 +26,8 @@ struct LinearOptions {
 TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
                 const LinearOptions& options);
 
-/// x (V,H,W,3) in the activation dtype, of the host's f32 views.
-TensorId pack_input(Recorder& recorder, TensorId views, DType activations);
+/// x (V,H,W,3), of the host's views in the activation dtype.
+TensorId pack_input(Recorder& recorder, TensorId views);
 TensorId max_pool(Recorder& recorder, TensorId x, ConvGeometry geometry);
 /// h f32 (V,C), stored where the program wants it (arena, or output for features).
 TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage);

@@ -15,8 +15,8 @@ struct Features {
 Features record_inference(Recorder& recorder, const FeatureSpec& spec, Storage storage) {
   const nn::BatchNormContext context{.spec = {}, .local_samples = spec.batch, .training = false};
   const TensorId views = recorder.named("views", {spec.batch, spec.image_size, spec.image_size, 3},
-                                        DType::f32, Storage::input);
-  const TensorId x = nn::pack_input(recorder, views, spec.activations);
+                                        spec.activations, Storage::input);
+  const TensorId x = nn::pack_input(recorder, views);
   Features features;
   features.h = nn::resnet(recorder, spec.encoder, context, x, {.feature_storage = storage});
   if (spec.with_head) features.z = nn::projection_head(recorder, spec.head, context, features.h);
@@ -30,8 +30,8 @@ Program record_pretraining(const PretrainingSpec& spec) {
   const nn::BatchNormContext context{.spec = spec.batch_norm, .local_samples = spec.local_samples};
   const TensorId views =
       recorder.named("views", {2 * spec.local_samples, spec.image_size, spec.image_size, 3},
-                     DType::f32, Storage::input);
-  const TensorId x = nn::pack_input(recorder, views, spec.activations);
+                     spec.activations, Storage::input);
+  const TensorId x = nn::pack_input(recorder, views);
   const TensorId h =
       nn::resnet(recorder, spec.encoder, context, x, {.recompute_blocks = spec.recompute_blocks});
   const TensorId z = nn::projection_head(recorder, spec.head, context, h);

@@ -115,7 +115,8 @@ RenderingRate measure_rendering(int image_size, bool blur) {
   std::vector<float> view(static_cast<std::size_t>(3 * image_size * image_size));
   const double start = thread_seconds();
   for (int i = 0; i < kViews; ++i) {
-    augmenter.render({pixels.data(), side, side}, ViewKey{.seed = 1, .sample = i}, view);
+    augmenter.render({pixels.data(), side, side}, ViewKey{.seed = 1, .sample = i},
+                     buffer_span(std::span(view)));
   }
   const double nanoseconds = (thread_seconds() - start) * 1e9 / kViews;
   return {static_cast<double>(image_size), blur, nanoseconds / (double(image_size) * image_size)};

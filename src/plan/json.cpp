@@ -38,7 +38,6 @@ Json memory_json(const RunPlan& run) {
           {"parameter_bytes", m.parameters},
           {"weight_copy_bytes", m.weight_copies},
           {"input_bytes", m.inputs},
-          {"resident_data_bytes", m.resident},
           {"device_library_bytes", m.device_libraries},
           {"device_bytes", m.on_device()},
           {"loader_bytes", m.loader},

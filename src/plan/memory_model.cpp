@@ -32,14 +32,6 @@ bool has_flat(const Program& program, Storage storage) {
                              [&](const TensorInfo& t) { return t.storage == storage; });
 }
 
-double views_bytes(const Program& program) {
-  return static_cast<double>(program.info(program.at("views")).shape.elements()) * sizeof(float);
-}
-
-double local_samples(const MemoryContext& context) {
-  return static_cast<double>(context.config.batch_size) / context.placement.ranks;
-}
-
 double largest_workspace(const Program& program, Backend& backend) {
   std::size_t largest = 0;
   for (const Op& op : program.ops) {
@@ -62,7 +54,7 @@ void plan_cpu(MemoryPlan& memory, const Program& program, const MemoryContext& c
   const auto bytes = [&](const TensorInfo& info) { return backend->storage_bytes(info); };
   add_report(memory, program, report_memory(program, plan_arena(program, bytes), 0));
   if (workspace == Workspace::ask) memory.workspace = largest_workspace(program, *backend);
-  memory.loader = kLoaderBuffers * views_bytes(program);
+  memory.loader = kLoaderBuffers * memory.inputs;
   memory.process = context.program_bytes + kProcessBytes;
 }
 
@@ -74,11 +66,8 @@ void plan_cuda(MemoryPlan& memory, const Program& program, const MemoryContext& 
   if (context.config.device.precision != Precision::fp32) {
     memory.weight_copies = 2.0 * static_cast<double>(program.parameter_elements);
   }
-  const double images = local_samples(context) * context.data.image_bytes;
-  const bool resident = context.config.cache == CacheMode::device;
-  if (resident) memory.resident = context.data.bytes;
-  if (!resident) memory.inputs += images;
-  memory.loader = resident ? 0 : kLoaderBuffers * images;
+  memory.loader = kLoaderBuffers * memory.inputs;
+  memory.inputs *= 2;  // the next step's are brought over beside them
   memory.process = context.program_bytes + kProcessBytes + kHostBytesBesideDevice;
 }
 
@@ -124,7 +113,6 @@ double cache_bytes_per_node(const MemoryContext& context) {
       }
       return all;
     case CacheMode::node:
-    case CacheMode::device:
       return all;
   }
   fail("unknown cache mode");

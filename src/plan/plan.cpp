@@ -52,7 +52,6 @@ DataSummary summarise(const PlanRequest& request) {
     validate_data(config, info);
     return {.samples = info.samples,
             .bytes = static_cast<double>(set.stored_bytes(0, info.samples)),
-            .image_bytes = 3.0 * info.height * info.width,
             .encoded = info.encoding != ImageEncoding::raw};
   }
   PretrainConfig named = config;
@@ -65,7 +64,6 @@ DataSummary summarise(const PlanRequest& request) {
   const auto bytes = static_cast<double>(request.sample_bytes.value_or(3 * side * side));
   return {.samples = *request.samples,
           .bytes = bytes * static_cast<double>(*request.samples),
-          .image_bytes = bytes,
           .assumed = true};
 }
 
@@ -129,11 +127,16 @@ void note_assumptions(RunPlan& run, const PlanRequest& request) {
   const auto note = [&](std::string text) { run.notes.push_back(std::move(text)); };
   if (run.data.assumed && !request.sample_bytes) {
     note(fmt::format("stored images are taken to have {:.0f} bytes (--sample-bytes)",
-                     run.data.image_bytes));
+                     run.data.bytes / static_cast<double>(run.data.samples)));
   }
   if (run.data.encoded) note("decoding stored images is not in the step's time");
   if (run.machine.kind == DeviceKind::cuda) {
     note("scratch memory of convolutions is known on the device only: an allowance");
+    const double views = 2.0 * static_cast<double>(run.config.batch_size) / run.placement.ranks;
+    note(
+        fmt::format("rendering is not in the step's time: each GPU needs {:.0f} views/s from the "
+                    "host's cores (simclr bench augment measures one core)",
+                    views / run.step.total));
   }
   if (is_measured(request)) {
     if (run.config.device.choice == DeviceChoice::automatic) {
@@ -191,7 +194,6 @@ RunPlan make_plan(const PlanRequest& request) {
   }
   RunPlan run = begin_plan(request, known_machine(request));
   require_device(request.config, run.machine);
-  validate_cache(request.config, run.machine.kind);
   if (begun) run.config.device.precision = *begun;
   run.config.device.precision =
       resolve_precision(run.config.device, run.machine.kind, run.machine.half_gflops > 0);

@@ -13,7 +13,8 @@ namespace {
 double input_seconds(const Program& program, const Machine& machine) {
   if (machine.kind != DeviceKind::cpu) return 0;
   const TensorInfo& views = program.info(program.at("views"));
-  const double bytes = static_cast<double>(views.shape.elements()) * sizeof(float);
+  const auto values = static_cast<double>(views.shape.elements());
+  const double bytes = values * static_cast<double>(size_in_bytes(views.dtype));
   return 2 * bytes / (machine.memory_gbytes_per_second * kGiga);
 }
 

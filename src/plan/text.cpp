@@ -82,7 +82,6 @@ std::string memory_section(const RunPlan& run) {
                bytes_text(m.parameters + m.weight_copies),
                m.weight_copies > 0 ? ", and 16-bit copies" : "");
   text += line("inputs", "{}", bytes_text(m.inputs));
-  if (m.resident > 0) text += line("data set", "{}", bytes_text(m.resident));
   if (gpu) text += line("libraries", "{} (an allowance)", bytes_text(m.device_libraries));
   if (gpu)
     text +=

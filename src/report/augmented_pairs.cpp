@@ -95,16 +95,17 @@ Image augmented_pairs(const PretrainConfig& config, std::int64_t groups) {
   const Layout layout(side, static_cast<int>(samples.size()));
   Image canvas = layout.canvas();
   std::vector<float> view(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3);
+  const BufferSpan out = buffer_span(std::span(view));
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const ImageRef image = decoder.decode(stored[i]);
     const auto group = static_cast<int>(i);
     int left = layout.left(group);
-    original.render(image, central_square(image), view);
+    original.render(image, central_square(image), out);
     paint(canvas, layout.top(group), left, view, side, layout.scale);
     for (std::uint32_t v = 0; v < 2; ++v) {
       left += layout.cell + kGap;
       const ViewKey key{.seed = config.seed, .epoch = 0, .sample = samples[i], .view = v};
-      augmenter.render(image, key, view);
+      augmenter.render(image, key, out);
       paint(canvas, layout.top(group), left, view, side, layout.scale);
     }
   }

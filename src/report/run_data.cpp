@@ -126,7 +126,7 @@ RunData read_run(const fs::path& directory) {
   run.name = fs::canonical(directory).filename().string();
   Options options("report", "", {"pretrain"});
   declare_pretrain_options(options, run.config);
-  options.parse_text(read_text(stored), stored.string());
+  read_stored_options(options, read_text(stored), stored.string());
   run.options = options.values();
   run.metrics = MetricsTable(directory / "metrics.jsonl");
   read_json(directory / "state.json", run.unreadable,

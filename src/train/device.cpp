@@ -151,6 +151,12 @@ Precision resolve_precision(const DeviceOptions& device, DeviceKind kind, bool n
   return device.precision;
 }
 
+Precision intended_precision(const DeviceOptions& device, Communicator& world) {
+  if (device.precision != Precision::automatic) return device.precision;
+  const bool cuda = device.choice == DeviceChoice::cuda || use_cuda(device, world);
+  return resolve_precision(device, cuda ? DeviceKind::cuda : DeviceKind::cpu, false);
+}
+
 DType activation_type(Precision precision) {
   switch (precision) {
     case Precision::automatic:

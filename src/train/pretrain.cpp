@@ -37,37 +37,18 @@ void validate_all(const PretrainConfig& config, Communicator& world) {
   on_root(world, [&] { validate_data(config, ShardSet(config.data).info()); });
 }
 
-/// Whoever renders the views, they are the same.
-BatchContents batch_contents(const PretrainConfig& config, const Backend& backend) {
-  const bool resident = config.cache == CacheMode::device;
-  if (!backend.renders_views()) {
-    validate_cache(config, DeviceKind::cpu);
-    return BatchContents::views;
-  }
-  return resident ? BatchContents::samples : BatchContents::images;
-}
-
-/// Beside views rendered on the host.
-InputStageSpec expected_input(const PretrainConfig& config, BatchContents contents,
-                              const ShardSetInfo& data, std::span<const ImageRef> resident) {
-  if (contents == BatchContents::views) return {};
-  return {.rendering = config.augmentation(),
-          .most_image_bytes = std::int64_t{3} * data.height * data.width,
-          .resident = resident};
-}
-
 LoaderConfig loader_config(const PretrainConfig& config, const Span& span, int threads,
-                           BatchContents contents, HostMemory& memory, Communicator& world) {
+                           HostMemory& memory, Communicator& world) {
   return {.augmentation = config.augmentation(),
           .seed = config.seed,
           .shuffle = config.shuffle,
           .batch_size = config.batch_size,
+          .view_type = activation_type(config.device.precision),
           .rank = world.rank(),
           .world_size = world.size(),
           .threads = config.loader_threads > 0 ? config.loader_threads : threads,
           .first_step = span.first,
           .end_step = span.end,
-          .contents = contents,
           .memory = &memory};
 }
 
@@ -165,7 +146,6 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
             const std::optional<SystemClock::time_point>& deadline,
             std::optional<RunDirectory>& run, Backend& backend, int threads, Communicator& world,
             StateFile& state) {
-  const BatchContents contents = batch_contents(asked, backend);
   activity().begin("taking the run directory");
   on_root(world, [&] { run.emplace(asked); });
   const RunDirectory* root_run = run ? &*run : nullptr;
@@ -181,11 +161,8 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
   span.steps_per_epoch = steps_per_epoch(config, store->info());
   const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
   span.end = std::min(total, config.max_steps.value_or(total));
-  std::vector<ImageRef> resident;
-  if (contents == BatchContents::samples) resident = resident_images(*store);
   activity().begin("preparing the model");
-  Trainer trainer(config, span.steps_per_epoch, backend, world,
-                  expected_input(config, contents, store->info(), resident));
+  Trainer trainer(config, span.steps_per_epoch, backend, world);
   restore(trainer, root_run, span.first, world);
 
   on_root(world, [&] { run->begin(config); });
@@ -200,7 +177,7 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
   if (span.first >= span.end) span.end = span.first;
 
   HostMemory memory(backend);
-  TrainingLoader loader(*store, loader_config(config, span, threads, contents, memory, world));
+  TrainingLoader loader(*store, loader_config(config, span, threads, memory, world));
   TrainingEnd end = train(config, span, deadline, loader, trainer, world, state);
   if (!end.stopped_early) {
     end.cause = span.end < total ? Cause::max_steps : Cause::finished;

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "simclr/core/names.hpp"
-#include "simclr/data/resident_images.hpp"
 
 namespace simclr {
 namespace {
@@ -230,18 +229,11 @@ PretrainingSpec PretrainConfig::program_spec(int rank, int world_size) const {
   return spec;
 }
 
-void validate_cache(const PretrainConfig& config, DeviceKind device) {
-  if (config.cache == CacheMode::device && device == DeviceKind::cpu) {
-    refuse("option --cache: device needs a GPU; on the CPU use node");
-  }
-}
-
 void validate_data(const PretrainConfig& config, const ShardSetInfo& data) {
   if (config.batch_size > data.samples) {
     refuse("option --batch-size: {} is more than the {} images of {}", config.batch_size,
            data.samples, config.data.string());
   }
-  if (config.cache == CacheMode::device) require_resident(data);
 }
 
 }  // namespace simclr

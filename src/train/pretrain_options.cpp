@@ -15,10 +15,9 @@ void declare_model(Options& o, PretrainConfig& c) {
                          {{"auto", CacheMode::automatic},
                           {"node", CacheMode::node},
                           {"distributed", CacheMode::distributed},
-                          {"none", CacheMode::none},
-                          {"device", CacheMode::device}},
+                          {"none", CacheMode::none}},
                          "where pixels are kept: node: a copy a node; distributed: spread over all "
-                         "ranks; none: in the files; device: a small set in the GPU's memory too")
+                         "ranks; none: in the files")
       .choice<Shuffle>("shuffle", c.shuffle,
                        {{"full", Shuffle::full},
                         {"block", Shuffle::block},
@@ -108,12 +107,24 @@ void declare_run(Options& o, PretrainConfig& c) {
       .flag("trace-ops", c.trace_ops, "print every op's min, max, mean and NaN count, first step");
 }
 
+/// In configurations of earlier runs.
+const std::vector<RenamedValue>& renamed_values() {
+  static const std::vector<RenamedValue> values{
+      {"cache", "device", "auto"},  // a copy in the GPU's memory, for a GPU that rendered the views
+  };
+  return values;
+}
+
 }  // namespace
 
 void declare_pretrain_options(Options& options, PretrainConfig& config) {
   declare_model(options, config);
   declare_training(options, config);
   declare_run(options, config);
+}
+
+void read_stored_options(Options& options, const std::string& text, const std::string& origin) {
+  options.parse_text(text, origin, renamed_values());
 }
 
 bool may_change_on_resume(const std::string& option) {

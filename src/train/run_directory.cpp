@@ -38,7 +38,7 @@ Precision require_same_run(const std::string& earlier_text, const std::string& o
                            const PretrainConfig& config) {
   PretrainConfig earlier;
   Options earlier_options = declared(earlier);
-  earlier_options.parse_text(earlier_text, origin);
+  read_stored_options(earlier_options, earlier_text, origin);
   PretrainConfig now = with_absolute_paths(config);
   if (now.device.precision == Precision::automatic) {
     now.device.precision = earlier.device.precision;
@@ -64,7 +64,10 @@ bool holds_a_run(const fs::path& directory) {
 /// --checkpoint-steps of the starts before.
 std::vector<std::int64_t> pinned_before(const fs::path& stored) {
   PretrainConfig earlier;
-  if (fs::exists(stored)) declared(earlier).parse_text(read_text_file(stored), stored.string());
+  if (fs::exists(stored)) {
+    Options options = declared(earlier);
+    read_stored_options(options, read_text_file(stored), stored.string());
+  }
   return earlier.checkpoint_steps;
 }
 

@@ -55,7 +55,7 @@ std::map<std::string, std::string> broadcast_plans(const std::map<std::string, s
 }  // namespace
 
 Trainer::Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Backend& backend,
-                 Communicator& world, InputStageSpec input)
+                 Communicator& world)
     : spec_(config.program_spec(world.rank(), world.size())),
       schedule_(config.schedule(steps_per_epoch)),
       control_(world),
@@ -73,11 +73,6 @@ Trainer::Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Bac
   const Program& program = executor_->program();
   executor_->set_flat(Storage::parameters, initial_parameters(program, config.seed));
   executor_->set_flat(Storage::running, initial_running_statistics(program));
-  const TensorId views = program.at("views");
-  input.tensor = program.info(views);
-  input.address = executor_->address(views);
-  input.samples = spec_.local_samples;
-  input_ = backend.make_input_stage(input);
   exchange_ = std::make_unique<StepExchange>(*executor_, backend);
 }
 Trainer::~Trainer() = default;
@@ -85,10 +80,9 @@ Trainer::~Trainer() = default;
 std::unique_ptr<Executor> Trainer::make_executor() const {
   return std::make_unique<Executor>(
       record_pretraining(spec_), backend_,
-      Communicators{world_.get(), bn_group_.get(), gradient_lane_.get()});
+      Communicators{world_.get(), bn_group_.get(), gradient_lane_.get()},
+      ExecutorOptions{.stage_inputs = true});
 }
-
-void Trainer::stage(const InputBatch& batch) { input_->stage(batch); }
 
 int Trainer::most_under_way() const {
   return backend_.runs_ahead() && !loss_scaling_ ? StepExchange::kSteps : 1;
@@ -97,7 +91,7 @@ int Trainer::most_under_way() const {
 void Trainer::start_step(std::int64_t step, TraceOps trace) {
   require(steps_under_way() < most_under_way(), "the results of earlier steps are taken");
   UnderWay started{.step = step};
-  input_->commit();
+  executor_->commit();
   exchange_->send(control(step));
   if (trace == TraceOps::on) {
     executor_->run_traced(0, executor_->program().ops.size(), [&](const TensorTrace& line) {
@@ -145,7 +139,7 @@ StepResult Trainer::finish_step() {
     result.not_finite = NotFinite::gradient;
   }
   // Another batch is staged for explain_not_finite(): the one that was is not copied any more then.
-  if (result.not_finite) input_->commit();
+  if (result.not_finite) executor_->commit();
   if (loss_scaling_) loss_scaling_ = after_step(*loss_scaling_, gradient_is_finite);
   result.loss_scaling = loss_scaling_;
   return result;
@@ -153,7 +147,7 @@ StepResult Trainer::finish_step() {
 
 void Trainer::explain_not_finite(const StepResult& result) {
   heal_running_statistics(*executor_);
-  input_->commit();
+  executor_->commit();
   std::int32_t first_op = std::numeric_limits<std::int32_t>::max();
   std::string found;
   executor_->run_traced(0, executor_->program().update_begin, [&](const TensorTrace& trace) {

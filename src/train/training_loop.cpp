@@ -124,8 +124,7 @@ class TrainingLoop {
   void stage_batch(std::int64_t step) {
     if (step >= span_.end) return;
     activity().begin("reading a batch");
-    const ViewBatch& batch = loader_.next();
-    trainer_.stage({batch.views, batch.parameters, batch.images, batch.sample_index});
+    trainer_.stage(trainer_.executor().program().at("views"), loader_.next().views.span());
   }
 
   void start_step(std::int64_t step) {

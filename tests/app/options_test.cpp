@@ -141,6 +141,18 @@ TEST(Options, RefusesBadFilesNamingTheEntry) {
   expect_in("true or false", refusal_of_text("[bench]\nloud = yes\n"));
 }
 
+TEST(Options, RenamedValuesAreReadFromStoredTextsOnly) {
+  const std::vector<RenamedValue> renamed{{"colour", "purple", "green"}};
+  Example e;
+  declare(e).parse_text("[bench]\ncolour = purple\n", "stored.cfg", renamed);
+  EXPECT_EQ(e.colour, Colour::green);
+  EXPECT_THROW(declare(e).parse_text("[bench]\ncolour = purple\n", "here.cfg"), RefusedError);
+  EXPECT_THROW(declare(e).parse_text("[bench]\ncolour = pink\n", "stored.cfg", renamed),
+               RefusedError);
+  EXPECT_THROW(declare(e).parse_text("[bench]\nname = x\ncount = purple\n", "stored.cfg", renamed),
+               RefusedError);
+}
+
 TEST(Options, TheEffectiveTextReadsBackExactly) {
   Example e;
   e.rate = 0.1 + 0.2;

@@ -47,7 +47,8 @@ std::vector<float> poisoned(int side) {
 std::vector<float> render(Augmenter& augmenter, const TestImage& image, int side,
                           std::int64_t sample) {
   std::vector<float> view = poisoned(side);
-  augmenter.render(image.ref(), ViewKey{.seed = 9, .epoch = 1, .sample = sample, .view = 1}, view);
+  augmenter.render(image.ref(), ViewKey{.seed = 9, .epoch = 1, .sample = sample, .view = 1},
+                   buffer_span(std::span(view)));
   return view;
 }
 
@@ -85,7 +86,7 @@ TEST(Augmenter, WithoutCropOtherSizesGetTheEvaluationGeometry) {
   const TestImage image(50, 70);
   Augmenter augmenter(no_ops(32));
   std::vector<float> evaluation = poisoned(32);
-  augmenter.render_evaluation(image.ref(), evaluation);
+  augmenter.render_evaluation(image.ref(), buffer_span(std::span(evaluation)));
   EXPECT_EQ(render(augmenter, image, 32, 3), evaluation);
 }
 
@@ -101,6 +102,40 @@ TEST(Augmenter, MeanAndStdComeLast) {
   const auto scaled = render(normalised, image, 32, 4);
   for (std::size_t i = 0; i < view.size(); ++i) {
     ASSERT_EQ(scaled[i], (view[i] - (*config.mean)[i % 3]) / (*config.std)[i % 3]);
+  }
+}
+
+/// A view in T against the same view in f32, bit by bit.
+template <class T>
+void expect_rounded(Augmenter& augmenter, const TestImage& image, std::int64_t sample,
+                    const std::vector<float>& wide, T (*round)(float)) {
+  std::vector<T> view(wide.size(), T{0xFFFF});
+  augmenter.render(image.ref(), ViewKey{.seed = 9, .epoch = 1, .sample = sample, .view = 1},
+                   buffer_span(std::span(view)));
+  for (std::size_t i = 0; i < wide.size(); ++i) {
+    ASSERT_EQ(view[i].bits, round(wide[i]).bits) << "value " << i << ": " << wide[i];
+  }
+}
+
+TEST(Augmenter, SixteenBitViewsAreTheWideOnesRounded) {
+  const augment::KernelList list = augment::available_kernels();
+  for (const int side : {8, 33, 40, 67}) {
+    AugmentationConfig config;
+    config.image_size = side;
+    AugmentationConfig normalized = config;  // down to f16's subnormals, and past its largest value
+    normalized.mean = {0.5F, 0.4F, 0.3F};
+    normalized.std = {2e-6F, 0.25F, 2e4F};
+    for (int k = 0; k < list.count; ++k) {
+      for (const AugmentationConfig& c : {config, normalized}) {
+        Augmenter augmenter(c, list.first + k);
+        for (int i = 0; i < 12; ++i) {  // with and without blur
+          const TestImage image(30 + i * 5, 90 - i * 4, static_cast<std::uint32_t>(i));
+          const std::vector<float> wide = render(augmenter, image, side, i);
+          expect_rounded<bf16>(augmenter, image, i, wide, to_bf16);
+          expect_rounded<f16>(augmenter, image, i, wide, to_f16);
+        }
+      }
+    }
   }
 }
 
@@ -188,7 +223,7 @@ TEST(Augmenter, TheScalarFormulasAreTheOnesThatRender) {
   parameters.saturation = 0.4F;
   parameters.hue = -0.17F;
   std::vector<float> view = poisoned(kSide);
-  augmenter.render(image.ref(), parameters, view);
+  augmenter.render(image.ref(), parameters, buffer_span(std::span(view)));
   for (std::size_t i = 0; i < view.size(); i += 3) {
     Rgb<float> p = {static_cast<float>(image.pixels[i]) / 255.0F,
                     static_cast<float>(image.pixels[i + 1]) / 255.0F,
@@ -218,10 +253,12 @@ TEST(Augmenter, RefusesWhatCannotBeMeant) {
   Augmenter augmenter({.image_size = 32});
   const TestImage image(40, 40);
   std::vector<float> view = poisoned(32);
-  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{.sample = kMaxAugmentedSamples}, view), Error);
-  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{.view = 2}, view), Error);
-  view.pop_back();
-  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{}, view), Error);
+  const BufferSpan out = buffer_span(std::span(view));
+  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{.sample = kMaxAugmentedSamples}, out), Error);
+  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{.view = 2}, out), Error);
+  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{}, {view.data(), view.size(), DType::i32}),
+               Error);
+  EXPECT_THROW(augmenter.render(image.ref(), ViewKey{}, out.subspan(0, view.size() - 1)), Error);
 }
 
 }  // namespace

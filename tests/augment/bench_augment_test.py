@@ -12,13 +12,13 @@ SIMCLR = sys.argv[1]
 
 
 def run(*arguments):
-    return subprocess.run([SIMCLR, "bench", "augment", "--device", "cpu", *arguments], capture_output=True, text=True)
+    return subprocess.run([SIMCLR, "bench", "augment", *arguments], capture_output=True, text=True)
 
 
 done = run("--seconds", "0.02", "--repeats", "1", "--json")
 assert done.returncode == 0, done.stderr
 report = json.loads(done.stdout)
-assert report["device"] == "cpu", report
+assert report["views"] == "f32", report
 assert report["flops_per_second"] > 1e8 and report["copied_bytes_per_second"] > 1e7, report
 sizes = set()
 for row in report["results"]:
@@ -31,8 +31,9 @@ assert sizes == {32, 224}
 
 table = run("--seconds", "0.01", "--repeats", "1")
 assert table.returncode == 0 and len(table.stdout.strip().split("\n")) == 2 + len(report["results"]), table
+half = run("--seconds", "0.01", "--repeats", "1", "--precision", "bf16", "--json")
+assert half.returncode == 0 and json.loads(half.stdout)["views"] == "bf16", half
 for arguments, culprit in [(("--seconds", "0"), "--seconds"), (("--repeats", "0"), "--repeats"),
-                           (("--batch-size", "8"), "--batch-size"), (("--batch-size", "0"), "--batch-size"),
-                           (("--interpolation", "nearest"), "nearest")]:
+                           (("--interpolation", "nearest"), "nearest"), (("--precision", "fp8"), "fp8")]:
     refused = run(*arguments)
     assert refused.returncode == 2 and culprit in refused.stderr, (arguments, refused)

@@ -79,6 +79,23 @@ def check_same_everywhere():
     assert (configured == views[:2]).all(), "a configuration's [pretrain] section is read"
 
 
+def rounded_to_bf16(views):
+    bits = views.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
+def check_rounding():
+    common = ["--data", "data", "--image-size", 32, "--batch-size", 20, "--steps", "0:2"]
+    views, index = audit("fp32.h5", *common, "--device", "cpu")
+    cases = {"bf16": (rounded_to_bf16(views), ["--precision", "bf16"]),
+             "fp16": (views.astype(np.float16).astype(np.float32), ["--precision", "fp16"]),
+             "auto": (rounded_to_bf16(views), ["--precision", "auto", "--device", "cuda"]),
+             "asked": (views, ["--precision", "fp32", "--device", "cuda"])}
+    for name, (wanted, options) in cases.items():
+        got, got_index = audit(f"{name}.h5", *common, *options, ranks=2 if name == "bf16" else None)
+        assert (got == wanted).all() and (got_index == index).all(), name
+
+
 def check_large_batches_are_written_in_parts():
     # 150 samples of 224 pixels are 181 MB of views: more than is made at a time.
     common = ["--data", "data", "--image-size", 224, "--shuffle", "off", "--augment", "crop,flip"]
@@ -145,6 +162,7 @@ def main():
         images = make_shards()
         check_unaugmented(images)
         check_same_everywhere()
+        check_rounding()
         check_large_batches_are_written_in_parts()
         check_picture(images)
         check_refusals()

@@ -94,9 +94,10 @@ std::vector<float> render_case(const std::string& line, const std::vector<char>&
 
   std::vector<float> view(static_cast<std::size_t>(config.image_size * config.image_size * 3),
                           std::numeric_limits<float>::quiet_NaN());
+  const BufferSpan out = buffer_span(std::span(view));
   const auto kind = next<std::string>(in);
   if (kind == "evaluation") {
-    Augmenter(config, kernels).render_evaluation(image, view);
+    Augmenter(config, kernels).render_evaluation(image, out);
     parameters_used << '\n';
     return view;
   }
@@ -108,11 +109,11 @@ std::vector<float> render_case(const std::string& line, const std::vector<char>&
     const ViewKey key{next<std::uint64_t>(in), next<std::uint32_t>(in), next<std::int64_t>(in),
                       next<std::uint32_t>(in)};
     parameters = sample_view_parameters(config, key, height, width);
-    Augmenter(config, kernels).render(image, key, view);
+    Augmenter(config, kernels).render(image, key, out);
     parameters_used << write_parameters(parameters);
     return view;
   }
-  Augmenter(config, kernels).render(image, parameters, view);
+  Augmenter(config, kernels).render(image, parameters, out);
   parameters_used << write_parameters(parameters);
   return view;
 }

@@ -135,7 +135,7 @@ std::vector<CaseEntry> elementwise_cases() {
   add_join_cases(entries, "images", {3, 5, 4, 37});
   add_join_cases(entries, "vectors", {70, 130});
   entries.push_back(entry("pack_input", [](CaseBuilder& b) {
-    const TensorId views = b.tensor("views", {3, 5, 7, 3}, DType::f32, Storage::input);
+    const TensorId views = b.tensor("views", {3, 5, 7, 3}, b.activation(), Storage::input);
     b.emit(PackInput{.views = views, .x = b.activation("x", {3, 5, 7, 3})});
   }));
   return entries;

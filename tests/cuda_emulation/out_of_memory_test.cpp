@@ -4,7 +4,6 @@
 
 #include <cstdlib>
 #include <regex>
-#include <set>
 
 #include "device_memory.hpp"
 #include "simclr/backend/executor.hpp"
@@ -34,10 +33,10 @@ Program record(std::int64_t views) {
   return recorder.finish();
 }
 
-std::string error_of(std::int64_t views) {
+std::string error_of(std::int64_t views, const ExecutorOptions& options = {}) {
   const auto backend = make_cuda_backend({});
   try {
-    const Executor executor(record(views), *backend, {});
+    const Executor executor(record(views), *backend, {}, options);
     return "";
   } catch (const OutOfDeviceMemory& error) {
     EXPECT_GT(error.asked_bytes, error.free_bytes);
@@ -70,6 +69,22 @@ TEST(OutOfMemory, AdvisesABatchThatFits) {
     EXPECT_EQ(advised % 8, 0) << text;
     EXPECT_EQ(error_of(advised), "");
   }
+}
+
+TEST(OutOfMemory, KnowsThatStagedInputsAreThereTwice) {
+  const ExecutorOptions staged{.stage_inputs = true};
+  EXPECT_EQ(error_of(500), "");
+  const std::string next = error_of(500, staged);
+  EXPECT_NE(next.find("no room for the next batch's views: 2.0 MB are asked for"),
+            std::string::npos)
+      << next;
+  std::smatch found;
+  ASSERT_TRUE(std::regex_search(next, found, std::regex("a batch of about ([0-9]+) samples")))
+      << next;
+  const std::int64_t advised = std::stoll(found[1]);
+  EXPECT_LE(advised, 384) << next;  // four tensors of 4 KiB a view into 6 MiB
+  EXPECT_GE(advised, 352) << next;
+  EXPECT_EQ(error_of(advised, staged), "");
 }
 
 TEST(OutOfMemory, SaysWhenNoBatchFits) {
@@ -106,47 +121,14 @@ void expect_start(const std::string& text, const std::string& start) {
   EXPECT_EQ(text.substr(0, start.size()), start);
 }
 
-TensorInfo views_tensor(std::int64_t views, std::int64_t side) {
-  return {.name = "views",
-          .shape = {views, side, side, 3},
-          .dtype = DType::f32,
-          .storage = Storage::input};
-}
-InputStageSpec rendering_spec(std::int64_t samples, std::int64_t most_image_bytes) {
-  constexpr int kSide = 8;
-  InputStageSpec spec{.tensor = views_tensor(2 * samples, kSide),
-                      .samples = samples,
-                      .most_image_bytes = most_image_bytes};
-  spec.rendering = AugmentationConfig{.image_size = kSide};
-  return spec;
-}
-
 TEST(OutOfMemory, NamesWhatOfTheInputDoesNotFit) {
   const auto backend = make_cuda_backend({});
+  const TensorInfo views{
+      .name = "views", .shape = {1000, 30, 30, 3}, .dtype = DType::f32, .storage = Storage::input};
   expect_start(
-      shortage_of([&] { backend->make_input_stage({.tensor = views_tensor(1000, 30)}); }),
+      shortage_of([&] { backend->make_input_stage({{.id = TensorId{0}, .info = views}}); }),
       "out of device memory: no room for the next batch's views: 10.8 MB are asked for, 8.4 of 8.4 "
       "MB of device memory are free");
-  expect_start(shortage_of([&] { backend->make_input_stage(rendering_spec(100000, 48)); }),
-               "out of device memory: no room for the parameters of a batch's views: ");
-}
-
-TEST(OutOfMemory, NamesWhatOfABatchDoesNotFit) {
-  const std::vector<std::uint8_t> pixels(48);
-  const std::vector<ImageRef> images{{.pixels = pixels.data(), .height = 4, .width = 4}};
-  const std::vector<ViewParameters> parameters(2, {.crop = {0, 0, 4, 4}});
-  std::set<std::string> missing;
-  for (std::size_t left = 0; left < 400; left += 8) {
-    const auto backend = make_cuda_backend({});
-    const auto stage = backend->make_input_stage(rendering_spec(1, 48));
-    const Buffer full = backend->allocate(emulation::free_device_bytes() - left);
-    const std::string text =
-        shortage_of([&] { stage->stage({.parameters = parameters, .images = images}); });
-    missing.insert(text.substr(0, text.find(": 0.0 MB")));
-  }
-  const std::string start = "out of device memory: no room for the ";
-  EXPECT_EQ(missing, (std::set<std::string>{"", start + "stored images of a batch",
-                                            start + "brightness of a batch's views"}));
 }
 
 TEST(OutOfMemory, NamesWhatPageLockedMemoryIsFor) {
@@ -156,8 +138,6 @@ TEST(OutOfMemory, NamesWhatPageLockedMemoryIsFor) {
   expect_start(shortage_of([&] { backend->allocate_host(3000000); }, advice),
                "out of page-locked host memory: no room for what the device copies: 3.0 MB are "
                "asked for");
-  expect_start(shortage_of([&] { backend->make_input_stage(rendering_spec(1, 48)); }, advice),
-               "out of page-locked host memory: no room for the parameters of a batch's views: ");
   emulation::refuse_pinned_memory(false);
   EXPECT_EQ(shortage_of([&] { backend->allocate_host(3000000); }), "");
 }

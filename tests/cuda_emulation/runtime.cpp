@@ -150,7 +150,6 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int /*device*/) 
   properties->totalGlobalMem = emulation::total_device_bytes();
   properties->major = 9;
   properties->multiProcessorCount = 4;
-  properties->sharedMemPerBlockOptin = 227UL << 10;
   properties->l2CacheSize = 50 << 20;
   return cudaSuccess;
 }
@@ -200,17 +199,26 @@ cudaError_t cudaFreeHost(void* memory) {
   std::free(memory);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
+                              std::size_t from_pitch, std::size_t width, std::size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream) {
+  if (width > to_pitch || width > from_pitch) return cudaErrorInvalidValue;
   emulation::enqueue(stream, [=] {
     const DeviceMemoryIsOpen open;
-    std::memcpy(to, from, bytes);
+    for (std::size_t row = 0; row < height; ++row) {
+      std::memcpy(static_cast<std::byte*>(to) + row * to_pitch,
+                  static_cast<const std::byte*>(from) + row * from_pitch, width);
+    }
   });
   // Pageable memory is copied before the call returns.
   const bool pageable = (kind == cudaMemcpyHostToDevice && !is_pinned(from)) ||
                         (kind == cudaMemcpyDeviceToHost && !is_pinned(to));
   if (pageable && stream != nullptr && stream->capturing == nullptr) execute_all(stream);
   return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
 }
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   return cudaMemcpyAsync(to, from, bytes, kind, nullptr);

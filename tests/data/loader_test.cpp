@@ -74,7 +74,7 @@ void expect_same(const ViewBatch& a, const ViewBatch& b) {
   EXPECT_EQ(a.epoch, b.epoch);
   EXPECT_EQ(a.sample_index, b.sample_index);
   EXPECT_EQ(a.labels, b.labels);
-  EXPECT_EQ(a.views, b.views);
+  EXPECT_TRUE(std::ranges::equal(a.views.values<float>(), b.views.values<float>()));
 }
 
 TEST_P(Loading, FetchGivesTheStoredPixelsInTheOrderAskedFor) {
@@ -120,119 +120,74 @@ TEST_P(Loading, ViewsAreTheAugmentersOwn) {
       std::vector<float> expected(8 * 8 * 3, NAN);
       augmenter.render(decoder.decode(images[i]),
                        {.seed = 5, .epoch = 1, .sample = batch.sample_index[i], .view = view},
-                       expected);
-      const auto row = batch.views.begin() + static_cast<std::ptrdiff_t>((view * 12 + i) * 192);
-      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), row));
+                       buffer_span(std::span(expected)));
+      const auto row = batch.views.values<float>().subspan((view * 12 + i) * 192, 192);
+      EXPECT_TRUE(std::ranges::equal(expected, row));
     }
   }
 }
 
-/// What the batch's views are, rendered from its own images and parameters.
-std::vector<float> render(const AugmentationConfig& augmentation, const ViewBatch& batch,
-                          std::span<const ImageRef> images) {
-  Augmenter augmenter(augmentation);
-  std::vector<float> views(batch.parameters.size() * 192, NAN);
-  for (std::size_t v = 0; v < batch.parameters.size(); ++v) {
-    augmenter.render(images[v % images.size()], batch.parameters[v],
-                     std::span(views).subspan(v * 192, 192));
-  }
-  return views;
-}
-
-TEST_P(Loading, ImagesAndParametersMakeTheSameViews) {
-  const auto rendered = load(*store_, config());
-  LoaderConfig stored = config();
-  stored.contents = BatchContents::images;
-  stored.threads = 3;
-  TrainingLoader loader(*store_, stored);
-  for (const ViewBatch& expected : rendered) {
-    const ViewBatch& batch = loader.next();
-    EXPECT_EQ(batch.step, expected.step);
-    EXPECT_EQ(batch.epoch, expected.epoch);
-    EXPECT_EQ(batch.sample_index, expected.sample_index);
-    EXPECT_EQ(batch.labels, expected.labels);
-    EXPECT_TRUE(batch.views.empty());
-    ASSERT_EQ(batch.images.size(), 12u);
-    ASSERT_EQ(batch.parameters.size(), 24u);
-    const std::vector<float> views = render(config().augmentation, batch, batch.images);
-    EXPECT_TRUE(std::ranges::equal(views, expected.views)) << "step " << batch.step;
+template <class T>
+void expect_rounded(const ViewBatch& batch, const ViewBatch& wide, T (*round)(float)) {
+  const auto values = batch.views.values<T>();
+  const auto wide_values = wide.views.values<float>();
+  ASSERT_EQ(values.size(), wide_values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ASSERT_EQ(values[i].bits, round(wide_values[i]).bits) << "value " << i;
   }
 }
 
-TEST_P(Loading, ImagesLieBackToBackInTheMemoryGiven) {
+TEST_P(Loading, ViewsAreOfTheTypeAskedFor) {
+  LoaderConfig typed = config();
+  typed.end_step = 3;
+  const auto wide = load(*store_, typed);
+  typed.view_type = DType::bf16;
+  const auto brain = load(*store_, typed);
+  typed.view_type = DType::f16;
+  const auto half = load(*store_, typed);
+  for (std::size_t s = 0; s < wide.size(); ++s) {
+    EXPECT_EQ(brain[s].sample_index, wide[s].sample_index);
+    EXPECT_EQ(brain[s].views.span().bytes(), wide[s].views.span().bytes() / 2);
+    expect_rounded<bf16>(brain[s], wide[s], to_bf16);
+    expect_rounded<f16>(half[s], wide[s], to_f16);
+  }
+}
+
+TEST_P(Loading, ViewsAndLabelsLieInTheMemoryGiven) {
   class Counting final : public std::pmr::memory_resource {
    public:
-    [[nodiscard]] bool holds(const std::uint8_t* at) const {
-      return std::ranges::any_of(blocks_, [at](const auto& block) {
-        return block.first <= at && at < block.first + block.second;
+    [[nodiscard]] bool holds(ConstBufferSpan values) const {
+      const auto* at = static_cast<const std::byte*>(values.data);
+      return std::ranges::any_of(blocks_, [&](const auto& block) {
+        return block.first <= at && at + values.bytes() <= block.first + block.second;
       });
     }
 
    private:
     void* do_allocate(std::size_t bytes, std::size_t alignment) override {
       void* data = std::pmr::new_delete_resource()->allocate(bytes, alignment);
-      blocks_[static_cast<std::uint8_t*>(data)] = bytes;
+      blocks_[static_cast<std::byte*>(data)] = bytes;
       return data;
     }
     void do_deallocate(void* data, std::size_t bytes, std::size_t alignment) override {
-      blocks_.erase(static_cast<std::uint8_t*>(data));
+      blocks_.erase(static_cast<std::byte*>(data));
       std::pmr::new_delete_resource()->deallocate(data, bytes, alignment);
     }
     [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override {
       return this == &other;
     }
-    std::map<const std::uint8_t*, std::size_t> blocks_;
+    std::map<const std::byte*, std::size_t> blocks_;
   };
   Counting memory;
-  LoaderConfig stored = config();
-  stored.memory = &memory;
-  stored.end_step = 3;
-  {
-    TrainingLoader loader(*store_, stored);
-    EXPECT_TRUE(memory.holds(reinterpret_cast<const std::uint8_t*>(loader.next().views.data())));
-  }
-  stored.contents = BatchContents::images;
-  TrainingLoader loader(*store_, stored);
+  LoaderConfig placed = config();
+  placed.memory = &memory;
+  placed.end_step = 3;
+  TrainingLoader loader(*store_, placed);
   for (int step = 0; step < 3; ++step) {
     const ViewBatch& batch = loader.next();
-    const std::uint8_t* at = batch.images.front().pixels;
-    for (const ImageRef& image : batch.images) {
-      EXPECT_EQ(image.pixels, at);
-      at += std::ptrdiff_t{3} * image.height * image.width;
-    }
-    EXPECT_TRUE(memory.holds(batch.images.front().pixels));
-    EXPECT_TRUE(memory.holds(at - 1));
+    EXPECT_TRUE(memory.holds(batch.views.span()));
+    EXPECT_TRUE(memory.holds(const_buffer_span(std::span<const std::int32_t>(batch.labels))));
   }
-}
-
-TEST_P(Loading, SamplesAndParametersMakeTheSameViewsOfAResidentSet) {
-  LoaderConfig named = config();
-  named.contents = BatchContents::samples;
-  if (GetParam().kind != ToyKind::fixed) {
-    EXPECT_THROW(TrainingLoader(*store_, named), RefusedError);
-    EXPECT_THROW(resident_images(*store_), RefusedError);
-    EXPECT_THROW(open(CacheMode::device), RefusedError);
-    return;
-  }
-  const auto rendered = load(*store_, config());
-  const auto resident_store = open(CacheMode::device);
-  const std::vector<ImageRef> resident = resident_images(*resident_store);
-  ASSERT_EQ(resident.size(), static_cast<std::size_t>(kSamples));
-  store_->take_read_statistics();
-  TrainingLoader loader(*store_, named);
-  for (const ViewBatch& expected : rendered) {
-    const ViewBatch& batch = loader.next();
-    EXPECT_EQ(batch.sample_index, expected.sample_index);
-    EXPECT_TRUE(batch.images.empty());
-    std::vector<ImageRef> images;
-    images.reserve(batch.sample_index.size());
-    for (const std::int64_t sample : batch.sample_index) {
-      images.push_back(resident[static_cast<std::size_t>(sample)]);
-    }
-    const std::vector<float> views = render(config().augmentation, batch, images);
-    EXPECT_TRUE(std::ranges::equal(views, expected.views)) << "step " << batch.step;
-  }
-  EXPECT_EQ(store_->take_read_statistics().bytes_read, 0u);
 }
 
 TEST_P(Loading, SameBitsForAnyThreadsAndCache) {
@@ -260,9 +215,9 @@ TEST_P(Loading, RanksShareTheGlobalBatch) {
         const std::size_t global = static_cast<std::size_t>(rank) * 4 + i;
         EXPECT_EQ(batches[s].sample_index[i], whole[s].sample_index[global]);
         for (std::size_t view = 0; view < 2; ++view) {
-          const auto* mine = batches[s].views.data() + (view * 4 + i) * 192;
-          const auto* all = whole[s].views.data() + (view * 12 + global) * 192;
-          EXPECT_TRUE(std::equal(mine, mine + 192, all));
+          const auto mine = batches[s].views.values<float>().subspan((view * 4 + i) * 192, 192);
+          const auto all = whole[s].views.values<float>().subspan((view * 12 + global) * 192, 192);
+          EXPECT_TRUE(std::ranges::equal(mine, all));
         }
       }
     }
@@ -335,18 +290,20 @@ TEST_P(Loading, EvaluationVisitsEverySampleOnceOverTheRanks) {
     std::int64_t batches = 0;
     while (const EvaluationBatch* batch = loader.next()) {
       ++batches;
-      ASSERT_EQ(batch->images.size(), 8u * 192);
+      const auto images = batch->images.values<float>();
+      ASSERT_EQ(images.size(), 8u * 192);
       ASSERT_EQ(batch->labels.size(), static_cast<std::size_t>(batch->count));
       EXPECT_EQ(batch->first_sample, expected);
       for (std::int64_t i = 0; i < batch->count; ++i, ++expected) {
         seen.push_back(batch->first_sample + i);
         EXPECT_EQ(batch->labels[static_cast<std::size_t>(i)], expected % 10);
         std::vector<float> image(192, NAN);
-        augmenter.render_evaluation(decoder.decode(store_->fetch({expected}, 7)[0]), image);
-        EXPECT_TRUE(std::equal(image.begin(), image.end(), batch->images.begin() + i * 192));
+        augmenter.render_evaluation(decoder.decode(store_->fetch({expected}, 7)[0]),
+                                    buffer_span(std::span(image)));
+        EXPECT_TRUE(std::ranges::equal(image, images.subspan(i * 192, 192)));
       }
       for (std::size_t p = static_cast<std::size_t>(batch->count) * 192; p < 8 * 192; ++p) {
-        ASSERT_EQ(batch->images[p], 0.0F);
+        ASSERT_EQ(images[p], 0.0F);
       }
     }
     EXPECT_EQ(batches, 4);

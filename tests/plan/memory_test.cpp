@@ -15,7 +15,7 @@ namespace simclr::plan {
 namespace {
 
 MemoryPlan memory_of(const Program& program, const PretrainConfig& config, DeviceKind kind) {
-  const DataSummary data{.samples = 1000, .bytes = 1e6, .image_bytes = 1000};
+  const DataSummary data{.samples = 1000, .bytes = 1e6};
   return plan_memory(program, {.config = config, .data = data, .placement = {}, .kind = kind},
                      Workspace::ask);
 }
@@ -48,6 +48,8 @@ TEST(PlannedMemory, OfAGpuHasItsLayoutAndAllowances) {
   EXPECT_TRUE(memory.workspace_is_allowance);
   EXPECT_GT(memory.device_libraries, 0);
   EXPECT_EQ(memory.weight_copies, 2.0 * static_cast<double>(program.parameter_elements));
+  EXPECT_EQ(memory.inputs, 2 * 8 * 16 * 16 * 3 * 4);  // views of a step and of the next
+  EXPECT_EQ(memory.loader, memory.inputs);
   // 8 and more channels are stored as they are; on a CPU in blocks of 16.
   EXPECT_LT(memory.arena, memory_of(program, config, DeviceKind::cpu).arena);
 }

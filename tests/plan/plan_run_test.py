@@ -115,7 +115,7 @@ class PlanRunTest(unittest.TestCase):
         self.refused("more than the 48 images", batch_size=64)
         self.refused("--data", "--samples", data=None)
         self.refused("--checkpoint-every-minutes", checkpoint_every_minutes=0, checkpoint_every_epochs=0)
-        self.refused("--cache: device needs a GPU", cache="device")
+        self.refused("--cache: 'device' is not accepted", cache="device")
         self.refused("fp16 needs a GPU", precision="fp16")
         self.refused("--precision", precision="fp8")
         self.refused("--json", "there is no directory", json=self.top / "nowhere" / "plan.json")
@@ -137,6 +137,7 @@ class PlanRunTest(unittest.TestCase):
         self.assertEqual(planned["precision"], "bf16")
         self.assertEqual(planned["nodes"], 2)
         self.assertIn("not measured on a GPU", text)
+        self.assertRegex(text, r"each GPU needs \d+ views/s from the host's cores")
         self.assertTrue(planned["memory"]["workspace_is_allowance"])
 
     def test_this_machine_is_measured_and_kept(self):

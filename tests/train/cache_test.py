@@ -134,6 +134,20 @@ class CacheTest(TrainingTest):
         self.assertEqual([row["step"] for row in self.rows()], list(range(1, 21)))
         self.assert_close(self.losses(), self.losses(straight), 1e-3)
 
+    def test_a_run_that_kept_its_data_on_a_device_goes_on(self):
+        straight = self.run_dir.parent / "straight"
+        self.pretrain(run_dir=straight, max_steps=4)
+        self.pretrain(max_steps=2)
+        stored = self.run_dir / "config.cfg"
+        stored.write_text(stored.read_text().replace("\ncache = auto\n", "\ncache = device\n"))
+        self.assertIn("cache = device", stored.read_text())
+        subprocess.run([SIMCLR, "report", self.run_dir], check=True, capture_output=True)
+        self.pretrain(max_steps=4)
+        self.assertEqual(self.checkpoint(4).read_bytes(), self.checkpoint(4, straight).read_bytes())
+        self.assertIn("\ncache = auto\n", stored.read_text())
+        done = self.pretrain(expect=2, max_steps=6, cache="device")
+        self.assertIn("option --cache: 'device' is not accepted; allowed: auto|node|distributed|none", done.stderr)
+
     # ---- endings ------------------------------------------------------------------------------------
 
     def test_a_signal_ends_ranks_that_fetch_from_each_other(self):

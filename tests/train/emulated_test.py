@@ -67,12 +67,6 @@ class EmulatedTest(TrainingTest):
         self.assertEqual(environment["ranks"][0]["model"], "emulated device")
         self.assertIn("forward", " ".join(environment["convolution_plans"]["choices"]))
 
-    def test_resident(self):
-        """A data set that stays on the device gives the same views."""
-        self.train("stored", 3, cache="node")
-        self.train("resident", 3, cache="device")
-        self.assertEqual(self.loss_of("resident"), self.loss_of("stored"))
-
     def test_restart(self):
         """4 = 2 + 2 bit for bit, in the precision that auto means on a GPU."""
         self.train("straight", 4)
@@ -219,28 +213,10 @@ class EmulatedTest(TrainingTest):
         self.assertRegex(self.bench("loss", "--views", "64", "--embedding-dim", "16"),
                          "limits of emulated device")
 
-    def test_bench_augment(self):
-        few = ("--batch-size", "1", "--seconds", "0.001")
-        report = json.loads(self.bench("augment", *few, "--json"))
-        self.assertEqual((report["device"], {row["image_size"] for row in report["results"]}), ("cuda", {32, 224}))
-        for row in report["results"]:
-            self.assertEqual(row["batch_size"], 1)
-            self.assertAlmostEqual(row["views_per_second"] * row["microseconds_per_view"], 1e6, delta=1)
-            for rate in ("resident_views_per_second", "brought_views_per_second", "arithmetic_limit_microseconds",
-                         "memory_limit_microseconds"):
-                self.assertGreater(row[rate], 0)
-        self.assertRegex(self.bench("augment", *few), "limits of emulated device.*\n.*\n.*\nside .*\n +32  crop +1 ")
-
     def test_bench_step(self):
         result = json.loads(self.bench("step", *SMALL, "--batch-size", "2", "--json"))
         self.assertTrue(0 < result["views_per_second"] < 1e5, result)  # of an emulation
         self.assertIsNone(result["seconds_forward"])
-        self.assertFalse(result["augment"])
-
-    def test_bench_step_rendering(self):
-        result = json.loads(self.bench("step", *SMALL, "--batch-size", "2", "--json", "--render-views"))
-        self.assertTrue(0 < result["views_per_second"] < 1e5, result)
-        self.assertEqual((result["augment"], result["stored_size"]), (True, 8))
 
 
 if __name__ == "__main__":

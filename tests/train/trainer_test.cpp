@@ -42,13 +42,13 @@ class TrainerTest : public test::OnBackend {
   /// The batch of a step, in memory that is another step's next.
   void stage(std::int64_t step) {
     auto& views = views_[static_cast<std::size_t>(step) % views_.size()];
-    const TensorInfo& tensor =
-        trainer_->executor().program().info(trainer_->executor().program().at("views"));
+    const TensorId input = trainer_->executor().program().at("views");
+    const TensorInfo& tensor = trainer_->executor().program().info(input);
     views.resize(static_cast<std::size_t>(tensor.shape.elements()));
     PhiloxStream stream(1, RandomPurpose::kCrop, static_cast<std::uint32_t>(step), 0);
     for (float& pixel : views) pixel = stream.uniform();
     if (step == bad_step_) views[7] = std::numeric_limits<float>::quiet_NaN();
-    trainer_->stage({.views = views});
+    trainer_->stage(input, const_buffer_span(std::span<const float>(views)));
   }
 
   /// Results in order, with at most `under_way` steps begun ahead of them; until a bad one.

@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
+
+#include "simclr/tensor/span.hpp"
 
 namespace simclr {
 
@@ -55,14 +56,15 @@ class Augmenter {
   Augmenter& operator=(Augmenter&&) noexcept;
   ~Augmenter();
 
-  /// out: f32 (image_size, image_size, 3), values in [0,1] (before mean/std). Without crop, an
-  /// image of exactly that size stays as it is and any other gets the evaluation image's geometry.
-  void render(const ImageRef& image, const ViewKey& key, std::span<float> out);
+  /// out: (image_size, image_size, 3) of f32, bf16 or f16, values in [0,1] (before mean/std) that
+  /// are computed in f32 and rounded last, to nearest even. Without crop, an image of exactly that
+  /// size stays as it is and any other gets the evaluation image's geometry.
+  void render(const ImageRef& image, const ViewKey& key, BufferSpan out);
   /// The same with the random decisions given.
-  void render(const ImageRef& image, const ViewParameters& parameters, std::span<float> out);
+  void render(const ImageRef& image, const ViewParameters& parameters, BufferSpan out);
   /// The evaluation image: as it is when exactly S x S with S <= 32; else short side resized to
   /// round(S*256/224) (bicubic, antialias) and the central S x S crop.
-  void render_evaluation(const ImageRef& image, std::span<float> out);
+  void render_evaluation(const ImageRef& image, BufferSpan out);
 
  private:
   struct Impl;

@@ -1,12 +1,11 @@
 #pragma once
 // What a view's random numbers decide, apart from the pixels: a pure function of
-// (seed, epoch, sample, view), the same on the host and in a kernel.
+// (seed, epoch, sample, view).
 
 #include <cmath>
 #include <cstdint>
 
 #include "simclr/augment/augmentation.hpp"
-#include "simclr/core/host_device.hpp"
 #include "simclr/core/random.hpp"
 
 namespace simclr {
@@ -42,13 +41,13 @@ inline constexpr std::int64_t kMaxAugmentedSamples = std::int64_t{1} << 32;
 inline constexpr std::int64_t kMaxAugmentedEpochs = std::int64_t{1} << 31;
 
 /// The stream of one op of one view: an op that is switched off leaves the others' numbers alone.
-SIMCLR_HD inline PhiloxStream view_stream(const ViewKey& key, RandomPurpose purpose) {
+inline PhiloxStream view_stream(const ViewKey& key, RandomPurpose purpose) {
   return {key.seed, purpose, static_cast<std::uint32_t>(key.sample), key.epoch * 2 + key.view};
 }
 
 /// torchvision's RandomResizedCrop.get_params: area U(0.08, 1) of the image, log aspect
 /// U(log 3/4, log 4/3), ten tries, else the central crop of the nearest allowed aspect.
-SIMCLR_HD inline CropBox sample_crop(PhiloxStream stream, int height, int width) {
+inline CropBox sample_crop(PhiloxStream stream, int height, int width) {
   constexpr double kMinArea = 0.08;
   constexpr double kMinAspect = 3.0 / 4.0;
   constexpr double kMaxAspect = 4.0 / 3.0;
@@ -78,8 +77,8 @@ SIMCLR_HD inline CropBox sample_crop(PhiloxStream stream, int height, int width)
 }
 
 /// Color jitter of strength s: factors U(max(0, 1-0.8s), 1+0.8s), hue U(-0.2s, 0.2s), random order.
-SIMCLR_HD inline void sample_jitter(PhiloxStream stream, float strength, bool additive_brightness,
-                                    ViewParameters& view) {
+inline void sample_jitter(PhiloxStream stream, float strength, bool additive_brightness,
+                          ViewParameters& view) {
   view.jitter = stream.uniform() < 0.8F;
   for (std::uint32_t last = 3; last > 0; --last) {  // Fisher-Yates
     const std::uint32_t other = stream.below(last + 1);
@@ -97,8 +96,8 @@ SIMCLR_HD inline void sample_jitter(PhiloxStream stream, float strength, bool ad
 }
 
 /// Everything random about one view of an image of this height and width.
-SIMCLR_HD inline ViewParameters sample_view_parameters(const AugmentationConfig& config,
-                                                       const ViewKey& key, int height, int width) {
+inline ViewParameters sample_view_parameters(const AugmentationConfig& config, const ViewKey& key,
+                                             int height, int width) {
   ViewParameters view;
   view.crop = config.crop ? sample_crop(view_stream(key, RandomPurpose::kCrop), height, width)
                           : CropBox{0, 0, height, width};

@@ -14,8 +14,9 @@ struct AugmentationWork {
   double bytes = 0;  ///< stored pixels of the crop read, pixels of the view written
 };
 
-/// Work of one view as it is rendered, from its parameters.
-AugmentationWork count_view_work(const AugmentationConfig& config, const ViewParameters& view);
+/// Work of one view as it is rendered into this type, from its parameters.
+AugmentationWork count_view_work(const AugmentationConfig& config, const ViewParameters& view,
+                                 DType dtype);
 
 /// Instruction set of the rendering kernels that this processor gets.
 std::string augmentation_kernels();

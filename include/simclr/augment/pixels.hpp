@@ -1,7 +1,7 @@
 #pragma once
-// The arithmetic of augmentation, a pixel or a filter tap at a time. T is float, or a vector of
-// floats on the CPU; the CUDA kernels call the same functions. Formulas: torchvision's functional
-// ops on float tensors (transforms/functional_tensor.py) in [0, 1].
+// The arithmetic of augmentation, a pixel or a filter tap at a time. T is float or a vector of
+// floats. Formulas: torchvision's functional ops on float tensors
+// (transforms/functional_tensor.py) in [0, 1].
 
 #include "simclr/core/host_device.hpp"
 
@@ -12,49 +12,21 @@ struct Rgb {
   T r, g, b;
 };
 
-// In kernels the next five are an instruction each, or part of the one before.
 template <class T>
 SIMCLR_HD_INLINE T smaller(T a, T b) {
-#ifdef __CUDA_ARCH__
-  return fminf(a, b);
-#else
   return a < b ? a : b;
-#endif
 }
 template <class T>
 SIMCLR_HD_INLINE T larger(T a, T b) {
-#ifdef __CUDA_ARCH__
-  return fmaxf(a, b);
-#else
   return a > b ? a : b;
-#endif
 }
 template <class T>
 SIMCLR_HD_INLINE T clamp01(T x) {
-#ifdef __CUDA_ARCH__
-  return __saturatef(x);
-#else
   return smaller(larger(x, T{}), T{} + 1.0F);
-#endif
-}
-/// 1 / x of a normal number, to a unit in the last place.
-template <class T>
-SIMCLR_HD_INLINE T reciprocal(T x) {
-#ifdef __CUDA_ARCH__
-  float result;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-#else
-  return 1.0F / x;
-#endif
 }
 template <class T>
 SIMCLR_HD_INLINE T absolute(T x) {
-#ifdef __CUDA_ARCH__
-  return fabsf(x);
-#else
   return larger(x, -x);
-#endif
 }
 template <class T>
 SIMCLR_HD_INLINE Rgb<T> clamp01(Rgb<T> p) {
@@ -110,7 +82,7 @@ SIMCLR_HD_INLINE Rgb<T> adjust_hue(Rgb<T> p, float shift) {
   const T chroma = largest - least;
   // Gray has no angle: any will do.
   constexpr float kNoChroma = 1e-30F;
-  const T inverse = reciprocal(larger(chroma, zero + kNoChroma));
+  const T inverse = 1.0F / larger(chroma, zero + kNoChroma);
   const T difference =
       by_largest(p, largest, p.g, p.b, p.r) - by_largest(p, largest, p.b, p.r, p.g);
   const T start = by_largest(p, largest, zero, zero + 2.0F, zero + 4.0F) + 6.0F * shift;
@@ -147,11 +119,7 @@ SIMCLR_HD_INLINE int blur_kernel_size(int image_size) {
 /// The blur's weight at this distance from the centre, which has 1.
 SIMCLR_HD_INLINE float gaussian(int distance, float sigma) {
   const float ratio = static_cast<float>(distance) / sigma;
-#ifdef __CUDA_ARCH__
-  return expf(-0.5F * ratio * ratio);
-#else
   return __builtin_expf(-0.5F * ratio * ratio);
-#endif
 }
 /// As far as the blur reaches: taps below float's resolution are left out, because they cannot
 /// change the sum and most kernels are far wider than their sigma needs.

@@ -142,9 +142,8 @@ class Backend {
                                 BufferSpan host) = 0;
   virtual std::unique_ptr<Milestone> make_milestone() = 0;
 
-  /// Whether input stages render stored images; else the host renders.
-  [[nodiscard]] virtual bool renders_views() const = 0;
-  virtual std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec) = 0;
+  /// Stages these inputs, through memory of its own beside theirs where the device has its own.
+  virtual std::unique_ptr<InputStage> make_input_stage(std::vector<InputTensor> inputs) = 0;
 
   /// Whether every one of `count` f32 values (a flat buffer's) is finite.
   [[nodiscard]] virtual bool all_finite(const std::byte* values, std::size_t count) = 0;

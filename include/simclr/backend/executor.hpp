@@ -23,6 +23,7 @@ struct Communicators {
 struct ExecutorOptions {
   std::vector<TensorId> keep;  ///< arena tensors to be downloaded after a run
   bool poison_arena = false;   ///< fill the arena with NaN before the first run (tests)
+  bool stage_inputs = false;   ///< inputs come by stage() and commit(), which take memory on a GPU
 };
 
 /// Statistics of one tensor after one op (--trace-ops).
@@ -44,13 +45,17 @@ class Executor {
   [[nodiscard]] const ArenaPlan& plan() const { return plan_; }
   [[nodiscard]] MemoryReport memory() const;
 
-  /// Where the backend keeps a tensor: for input stages.
-  [[nodiscard]] std::byte* address(TensorId tensor) const;
   void upload(TensorId tensor, ConstBufferSpan host);
   void download(TensorId tensor, BufferSpan host) const;
   /// See Backend: in their turn among what is run, without waiting.
   void enqueue_upload(TensorId tensor, ConstBufferSpan host);
   void enqueue_download(TensorId tensor, BufferSpan host) const;
+  /// The next step's values of an input tensor, in its own type: brought over while the step before
+  /// runs (ExecutorOptions::stage_inputs). The host memory stays as it is until commit().
+  void stage(TensorId input, ConstBufferSpan host);
+  /// What was staged is what runs from now on read. Every input was staged since the last commit();
+  /// or none, and the values of that time, whose host memory is as it was, come again.
+  void commit();
   /// The tensor in canonical layout as f32 (f64 for f64 tensors is rounded).
   [[nodiscard]] std::vector<float> values(TensorId tensor) const;
   /// A whole flat buffer (parameters, gradients, momentum, second_moment, running), f32.
@@ -76,6 +81,8 @@ class Executor {
                   const std::function<void(const TensorTrace&)>& report);
 
  private:
+  [[nodiscard]] std::byte* address(TensorId tensor) const;
+  void make_input_stage();
   [[nodiscard]] TensorInfo flat_info(Storage storage) const;
   void set_zero(TensorId tensor);
 
@@ -84,7 +91,10 @@ class Executor {
   ArenaPlan plan_;
   Buffer arena_, workspace_;
   std::map<Storage, Buffer> flat_;
-  std::map<TensorId, Buffer> own_;  // input, control and output tensors
+  std::map<TensorId, Buffer> own_;   // input, control and output tensors
+  std::map<TensorId, bool> staged_;  // inputs, and whether they were staged since commit()
+  bool committed_ = false;
+  std::unique_ptr<InputStage> input_stage_;
   Activity::Names op_names_;
   std::unique_ptr<Runner> runner_;
 };

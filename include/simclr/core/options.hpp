@@ -39,6 +39,11 @@ std::string value_text(const std::vector<std::int64_t>& value);
 std::string value_text(const std::vector<double>& value);
 std::string value_text(const std::vector<std::string>& value);
 
+/// A value that an option once had, and what stands for it today.
+struct RenamedValue {
+  std::string option, before, now;
+};
+
 /// What is given where: the command line wins over `--config FILE`, later sections over earlier
 /// ones, sections over the options above the first section. Those common options may name things
 /// other commands use (data paths, device, threads, ...); everything else unknown is refused.
@@ -111,8 +116,10 @@ class Options {
   [[nodiscard]] std::string text(const std::string& section) const;
   /// (name, value) of all options, in declaration order.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> values() const;
-  /// Reads a configuration text like a file (checkpoints carry one), without the command line.
-  void parse_text(const std::string& text, const std::string& origin);
+  /// Reads a configuration text like a file (checkpoints carry one), without the command line. The
+  /// text may have the `renamed` values.
+  void parse_text(const std::string& text, const std::string& origin,
+                  const std::vector<RenamedValue>& renamed = {});
   [[nodiscard]] std::string help() const;
 
  private:

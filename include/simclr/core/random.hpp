@@ -6,14 +6,12 @@
 #include <array>
 #include <cstdint>
 
-#include "simclr/core/host_device.hpp"
-
 namespace simclr {
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
 
 /// The ten-round bijection: four random words for one (key, counter) pair.
-SIMCLR_HD inline PhiloxBlock philox4x32(std::uint64_t key, PhiloxBlock counter) {
+inline PhiloxBlock philox4x32(std::uint64_t key, PhiloxBlock counter) {
   auto k0 = static_cast<std::uint32_t>(key);
   auto k1 = static_cast<std::uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
@@ -29,7 +27,7 @@ SIMCLR_HD inline PhiloxBlock philox4x32(std::uint64_t key, PhiloxBlock counter) 
 }
 
 /// Uniform in [0, 1) with 24 random bits: every value is an exact float.
-SIMCLR_HD inline float uniform_from_bits(std::uint32_t bits) {
+inline float uniform_from_bits(std::uint32_t bits) {
   return static_cast<float>(bits >> 8) * 0x1.0p-24f;
 }
 
@@ -49,11 +47,10 @@ enum class RandomPurpose : std::uint32_t {
 /// key = seed; counter words = (draw block, purpose, a, b).
 class PhiloxStream {
  public:
-  SIMCLR_HD PhiloxStream(std::uint64_t seed, RandomPurpose purpose, std::uint32_t a,
-                         std::uint32_t b)
+  PhiloxStream(std::uint64_t seed, RandomPurpose purpose, std::uint32_t a, std::uint32_t b)
       : seed_(seed), counter_{0, static_cast<std::uint32_t>(purpose), a, b} {}
 
-  SIMCLR_HD std::uint32_t next_bits() {
+  std::uint32_t next_bits() {
     if (used_ == 4) {
       block_ = philox4x32(seed_, counter_);
       ++counter_[0];
@@ -61,10 +58,10 @@ class PhiloxStream {
     }
     return block_[used_++];
   }
-  SIMCLR_HD float uniform() { return uniform_from_bits(next_bits()); }
-  SIMCLR_HD float uniform(float low, float high) { return low + (high - low) * uniform(); }
+  float uniform() { return uniform_from_bits(next_bits()); }
+  float uniform(float low, float high) { return low + (high - low) * uniform(); }
   /// Uniform integer in [0, bound), bound >= 1; unbiased to 2^-32 (multiply-shift).
-  SIMCLR_HD std::uint32_t below(std::uint32_t bound) {
+  std::uint32_t below(std::uint32_t bound) {
     return static_cast<std::uint32_t>((std::uint64_t{next_bits()} * bound) >> 32);
   }
 

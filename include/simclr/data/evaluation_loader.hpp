@@ -14,6 +14,7 @@ namespace simclr {
 struct EvaluationLoaderConfig {
   int image_size = 224;
   std::optional<std::array<float, 3>> mean, std;  ///< as the encoder was trained
+  DType image_type = DType::f32;                  ///< f32, bf16 or f16
   std::int64_t batch_size = 64;                   ///< rows of a batch on this rank
   int rank = 0;
   int world_size = 1;
@@ -24,7 +25,7 @@ struct EvaluationBatch {
   std::int64_t first_sample = 0;     ///< global index of row 0
   std::int64_t count = 0;            ///< valid rows; the rest are zeros (0 on a rank that is done)
   std::vector<std::int32_t> labels;  ///< count, or empty when the set is unlabelled
-  std::vector<float> images;         ///< f32 (batch_size, S, S, 3)
+  HostBuffer images;                 ///< (batch_size, S, S, 3)
 };
 
 /// Rank r of P visits samples [N*r/P, N*(r+1)/P). Every rank yields the same number of batches, so

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "simclr/augment/augmentation.hpp"
-#include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/data/sampler.hpp"
 #include "simclr/io/shard_set.hpp"
+#include "simclr/tensor/host_buffer.hpp"
 
 namespace simclr {
 
@@ -23,7 +23,6 @@ enum class CacheMode : std::uint8_t {
   node,         ///< the whole set in memory that a node's ranks share
   distributed,  ///< a part of the set in each rank's memory; ranks fetch from each other
   none,         ///< read from the shards for each batch
-  device,       ///< as `node`, for a copy in the device's memory (resident_images)
 };
 
 /// One sample as it is stored: raw pixels (height, width, 3), or an encoded image.
@@ -103,30 +102,13 @@ std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& dire
                                                CacheMode mode, Communicator& world, int threads,
                                                std::int64_t batch_samples = 0);
 
-/// Every image of the store in order, to be copied to a device; valid until the store's slot 0 is
-/// fetched into again. Throws RefusedError unless the set is raw images of one size.
-std::vector<ImageRef> resident_images(SampleStore& store);
-
-/// What a batch carries: whatever it is, the views are the same.
-enum class BatchContents : std::uint8_t {
-  views,    ///< views rendered on the host
-  images,   ///< stored pixels and the views' parameters, for a device that renders
-  samples,  ///< the views' parameters alone, for a device that holds the images
-};
-
 struct ViewBatch {
-  explicit ViewBatch(std::pmr::memory_resource* memory = std::pmr::get_default_resource())
-      : views(memory), pixels(memory) {}
-
   std::int64_t step = 0;  ///< 0-based
   std::int64_t epoch = 0;
   std::vector<std::int64_t> sample_index;  ///< n, this rank's part of the global batch
-  std::vector<std::int32_t> labels;        ///< n, or empty
-  /// f32 (V*n, S, S, 3): view v of sample i at row v*n + i, V = views per sample.
-  std::pmr::vector<float> views;
-  std::vector<ViewParameters> parameters;  ///< V*n, in the order of the views
-  std::vector<ImageRef> images;            ///< n, back to back in `pixels`
-  std::pmr::vector<std::uint8_t> pixels;
+  std::pmr::vector<std::int32_t> labels;   ///< n, or empty
+  /// (V*n, S, S, 3): view v of sample i at row v*n + i, V = views per sample.
+  HostBuffer views;
 };
 
 struct LoaderConfig {
@@ -135,20 +117,19 @@ struct LoaderConfig {
   Shuffle shuffle = Shuffle::full;
   std::int64_t batch_size = 0;  ///< global; rank r takes [r*n, (r+1)*n), n = batch_size / ranks
   int views_per_sample = 2;
+  DType view_type = DType::f32;  ///< f32, bf16 or f16: that of the program's "views"
   int rank = 0;
   int world_size = 1;
   int threads = 1;
   std::int64_t first_step = 0;
   std::int64_t end_step = 0;
-  BatchContents contents = BatchContents::views;
-  /// Where views and pixels lie: page-locked memory is copied to a device fastest.
+  /// Where views and labels lie: page-locked memory is copied to a device fastest.
   std::pmr::memory_resource* memory = std::pmr::get_default_resource();
 };
 
 /// Keeps the next batches ready (double buffering). Errors of its threads are rethrown by next().
 /// With a store whose ranks fetch together, ranks q of its group load as ranks rank - group rank +
-/// q; all create and destroy their loaders together, at whatever step they agree to stop. Refuses
-/// BatchContents::samples for a set whose images are not raw and of one size.
+/// q; all create and destroy their loaders together, at whatever step they agree to stop.
 class TrainingLoader {
  public:
   TrainingLoader(SampleStore& store, const LoaderConfig& config);

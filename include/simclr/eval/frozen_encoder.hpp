@@ -58,8 +58,9 @@ ExtractedFeatures extract_features(const FrozenEncoder& encoder, SampleStore& st
                                    const ExtractionConfig& config, Backend& backend,
                                    Communicator& world);
 
-/// How this encoder's evaluation images are made.
-EvaluationLoaderConfig evaluation_images(const ModelDescription& model, std::int64_t batch_size,
-                                         int threads, const Communicator& world);
+/// How this encoder's evaluation images are made, in the type of the activations.
+EvaluationLoaderConfig evaluation_images(const ModelDescription& model, DType activations,
+                                         std::int64_t batch_size, int threads,
+                                         const Communicator& world);
 
 }  // namespace simclr

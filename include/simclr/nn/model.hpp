@@ -58,10 +58,10 @@ struct PretrainingSpec {
   std::size_t bucket_bytes = std::size_t{4} << 20;
 };
 
-/// One training step. Named tensors: "views" f32 (V,H,W,3) input; "control" f32 (4); "h" f32 (V,C);
-/// "z" f32 (V,D); "loss_sums" f64 (3), summed over all ranks (divide by 2N: loss, contrastive
-/// top-1, entropy); "verdict" i32 (2) of CheckFinite: where it is not 0 nothing was updated. View v
-/// of local sample i is row v*n + i.
+/// One training step. Named tensors: "views" (V,H,W,3) input in the type of the activations;
+/// "control" f32 (4); "h" f32 (V,C); "z" f32 (V,D); "loss_sums" f64 (3), summed over all ranks
+/// (divide by 2N: loss, contrastive top-1, entropy); "verdict" i32 (2) of CheckFinite: where it is
+/// not 0 nothing was updated. View v of local sample i is row v*n + i.
 Program record_pretraining(const PretrainingSpec& spec);
 
 struct FeatureSpec {
@@ -72,8 +72,8 @@ struct FeatureSpec {
   std::int64_t image_size = 224;
   DType activations = DType::f32;
 };
-/// Inference with running statistics. Named: "views" (B,H,W,3) input, "h" (B,C) output, ["z"
-/// (B,D)].
+/// Inference with running statistics. Named: "views" (B,H,W,3) input in the type of the
+/// activations, "h" (B,C) output, ["z" (B,D)].
 Program record_features(const FeatureSpec& spec);
 
 struct ProbeSpec {
@@ -83,10 +83,10 @@ struct ProbeSpec {
   OptimizerSpec optimizer;
   int world_size = 1;
 };
-/// Linear classifier on the frozen encoder's h of augmented images. Named: "views", "labels" i32
-/// (B), "control", "logits" f32 (B,K), "class_sums" f64 (4) summed over ranks. Parameters: the
-/// encoder's, and "classifier.weight" (K,C), "classifier.bias" (K), the only ones that are trained.
-/// [0, backward_begin) is the evaluation of a batch.
+/// Linear classifier on the frozen encoder's h of augmented images. Named: "views" as above,
+/// "labels" i32 (B), "control", "logits" f32 (B,K), "class_sums" f64 (4) summed over ranks.
+/// Parameters: the encoder's, and "classifier.weight" (K,C), "classifier.bias" (K), the only ones
+/// that are trained. [0, backward_begin) is the evaluation of a batch.
 Program record_linear_probe(const ProbeSpec& spec);
 
 /// The classifier alone, on features given by the host. Named: "h" f32 (B,C) and "labels" i32 (B),

@@ -29,8 +29,7 @@ struct PlanRequest {
 
 struct DataSummary {
   std::int64_t samples = 0;
-  double bytes = 0;        ///< as stored
-  double image_bytes = 0;  ///< of the largest image's pixels
+  double bytes = 0;  ///< as stored
   bool encoded = false;
   bool assumed = false;  ///< not read from shards
 };
@@ -44,8 +43,7 @@ struct MemoryPlan {
   bool workspace_is_allowance = false;
   double parameters = 0;        ///< with gradients, optimiser state and running statistics
   double weight_copies = 0;     ///< in 16 bits, on a GPU
-  double inputs = 0;            ///< of a step, on the device
-  double resident = 0;          ///< --cache device: the data set
+  double inputs = 0;            ///< of a step, on the device; of two on a GPU
   double device_libraries = 0;  ///< an allowance for a GPU's context and libraries
   double loader = 0;            ///< host buffers
   double process = 0;           ///< program and libraries, without data
@@ -53,7 +51,7 @@ struct MemoryPlan {
   double cache_per_node = 0;
 
   [[nodiscard]] double on_device() const {
-    return arena + workspace + parameters + weight_copies + inputs + resident + device_libraries;
+    return arena + workspace + parameters + weight_copies + inputs + device_libraries;
   }
   [[nodiscard]] double on_host() const { return loader + process + checkpoint; }
 };

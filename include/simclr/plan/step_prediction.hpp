@@ -35,7 +35,7 @@ struct TrafficCount {
 struct StepTime {
   double compute = 0;  ///< seconds of all ops that compute, and of bringing the views over
   double exposed_communication = 0;  ///< seconds that ranks wait for each other
-  double rendering = 0;              ///< core seconds a rank, beside the above; 0 on a GPU
+  double rendering = 0;              ///< core seconds a rank, beside the above; on a CPU only
   double total = 0;
   std::map<std::string, double> by_verb{};  ///< seconds
   std::map<Traffic, double> by_traffic{};   ///< seconds on the network, hidden ones too

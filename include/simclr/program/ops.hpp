@@ -18,7 +18,8 @@ namespace simclr {
 
 // ---- images and convolutions ------------------------------------------------------------------
 
-/// x (V,H,W,3) in the activation dtype = views f32 (V,H,W,3).
+/// x (V,H,W,3) as the backend's convolutions read images = views (V,H,W,3) as the host has them;
+/// both of the activation dtype.
 struct PackInput {
   TensorId views, x;
 };

@@ -14,6 +14,10 @@ struct BufferSpan {
   DType dtype = DType::f32;
 
   [[nodiscard]] std::size_t bytes() const { return count * size_in_bytes(dtype); }
+  /// `length` elements from element `first` on.
+  [[nodiscard]] BufferSpan subspan(std::size_t first, std::size_t length) const {
+    return {static_cast<std::byte*>(data) + first * size_in_bytes(dtype), length, dtype};
+  }
 };
 struct ConstBufferSpan {
   const void* data = nullptr;

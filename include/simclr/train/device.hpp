@@ -69,6 +69,10 @@ enum class DeviceKind : std::uint8_t { cpu, cuda };
 /// The same on a machine that is only described.
 Precision resolve_precision(const DeviceOptions& device, DeviceKind kind, bool native_bf16);
 
+/// The same for a run that need not be able to run here: refuses nothing; `automatic` is what it
+/// means on the device that is asked for, or that make_backend() would take. Collective.
+Precision intended_precision(const DeviceOptions& device, Communicator& world);
+
 /// The type of activations in a (resolved) precision.
 DType activation_type(Precision precision);
 

@@ -94,11 +94,12 @@ struct PretrainConfig {
 /// Declares every option of `pretrain`, bound to the fields of `config`, in the help text's groups.
 void declare_pretrain_options(Options& options, PretrainConfig& config);
 
-/// Refuses batches that the data cannot fill, and data that --cache device cannot hold.
-void validate_data(const PretrainConfig& config, const ShardSetInfo& data);
+/// Reads the configuration that a run has stored (its config.cfg, a checkpoint's) into `options`,
+/// as declared above; values that have since been renamed are those of today.
+void read_stored_options(Options& options, const std::string& text, const std::string& origin);
 
-/// Refuses --cache device where there is no GPU.
-void validate_cache(const PretrainConfig& config, DeviceKind device);
+/// Refuses batches that the data cannot fill.
+void validate_data(const PretrainConfig& config, const ShardSetInfo& data);
 
 /// Refuses a run directory that holds a run of another configuration, or any run with --resume
 /// none. Reads only. Returns the precision that the run began in; empty for a new run.

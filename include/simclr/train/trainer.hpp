@@ -41,21 +41,20 @@ class StepExchange;
 
 /// Collective to create and to use: all ranks make the same calls.
 ///
-/// Order of events for step k on batch b(k): stage(b(k)) precedes start_step(k) precedes
-/// finish_step() that returns the result of step k. stage(b(k+1)) comes after start_step(k): a GPU
-/// copies it while it computes. A batch's memory stays as it is until its start_step() has
-/// returned. Up to most_under_way() steps may be started and not yet finished.
+/// Order of events for step k on batch b(k): stage(x, b(k)) of every input x precedes start_step(k)
+/// precedes finish_step() that returns the result of step k. stage(x, b(k+1)) comes after
+/// start_step(k): a GPU copies it while it computes. A batch's memory stays as it is until its
+/// start_step() has returned. Up to most_under_way() steps may be started and not yet finished.
 class Trainer {
  public:
   /// The schedule is that of `steps_per_epoch`. Parameters start from the configuration's seed, and
-  /// its precision is resolved. `input` says what batches to expect beside rendered views: its
-  /// rendering, image sizes and resident data; the rest is filled in here.
+  /// its precision is resolved.
   Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Backend& backend,
-          Communicator& world, InputStageSpec input = {});
+          Communicator& world);
   ~Trainer();
 
-  /// Hands over this rank's part of the next step's batch.
-  void stage(const InputBatch& batch);
+  /// Hands over an input of the next step, this rank's part of its batch: see Executor::stage.
+  void stage(TensorId input, ConstBufferSpan values) { executor_->stage(input, values); }
   /// Sets step `step` (0-based) going on the staged batch, forward to update; with a trace it
   /// prints every op's statistics (rank 0).
   void start_step(std::int64_t step, TraceOps trace = TraceOps::off);
@@ -93,7 +92,6 @@ class Trainer {
   std::unique_ptr<Communicator> bn_ranks_;  // on the control plane, as control_ is
   std::unique_ptr<Communicator> world_, bn_group_, gradient_lane_;
   std::unique_ptr<Executor> executor_;
-  std::unique_ptr<InputStage> input_;
   std::unique_ptr<StepExchange> exchange_;
   struct UnderWay {
     std::int64_t step = 0;

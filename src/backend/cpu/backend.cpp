@@ -86,9 +86,8 @@ class CpuBackend final : public Backend {
     return std::make_unique<ReachedMilestone>();
   }
 
-  [[nodiscard]] bool renders_views() const override { return false; }
-  std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec) override {
-    return cpu::make_input_stage(spec);
+  std::unique_ptr<InputStage> make_input_stage(std::vector<InputTensor> inputs) override {
+    return cpu::make_input_stage(std::move(inputs));
   }
 
   [[nodiscard]] bool all_finite(const std::byte* values, std::size_t count) override {

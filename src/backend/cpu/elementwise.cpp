@@ -68,7 +68,7 @@ StepPointer prepare_step(const PackInput& op, const StepContext& context) {
           "images have three channels and come as the host has them");
   return for_activation_type(x.layout.dtype, [&]<class T>(T) {
     return make_step(
-        [from = views.as<float>(), to = x.as<T>(), layout = x.layout, threads = context.threads] {
+        [from = views.as<T>(), to = x.as<T>(), layout = x.layout, threads = context.threads] {
           for_each_index(layout.images, threads, [&](std::int64_t i) {
             const std::int64_t begin = i * layout.pixels() * 3;
             kernels::element<T>().unzip_rgb(from + begin, layout.pixels(), to + begin);

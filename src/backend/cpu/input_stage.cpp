@@ -1,6 +1,8 @@
 #include "input_stage.hpp"
+
+#include <map>
+
 #include "memory.hpp"
-#include "simclr/core/check.hpp"
 
 namespace simclr::cpu {
 
@@ -9,23 +11,28 @@ namespace {
 /// The host's memory is the device's: a batch waits where it is until its step begins.
 class HostInputStage final : public InputStage {
  public:
-  explicit HostInputStage(const InputStageSpec& spec)
-      : tensor_(spec.tensor), address_(spec.address) {
-    require(!spec.rendering && spec.resident.empty(), "views are rendered before they come here");
+  explicit HostInputStage(std::vector<InputTensor> inputs) {
+    for (InputTensor& input : inputs) staged_[input.id].tensor = std::move(input);
   }
-  void stage(const InputBatch& batch) override { views_ = batch.views; }
-  void commit() override { upload(tensor_, address_, const_buffer_span(views_)); }
+  void stage(TensorId input, ConstBufferSpan host) override { staged_.at(input).host = host; }
+  void commit() override {
+    for (const auto& [id, staged] : staged_) {
+      upload(staged.tensor.info, staged.tensor.address, staged.host);
+    }
+  }
 
  private:
-  TensorInfo tensor_;
-  std::byte* address_;
-  std::span<const float> views_;
+  struct Staged {
+    InputTensor tensor;
+    ConstBufferSpan host;
+  };
+  std::map<TensorId, Staged> staged_;
 };
 
 }  // namespace
 
-std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec) {
-  return std::make_unique<HostInputStage>(spec);
+std::unique_ptr<InputStage> make_input_stage(std::vector<InputTensor> inputs) {
+  return std::make_unique<HostInputStage>(std::move(inputs));
 }
 
 }  // namespace simclr::cpu

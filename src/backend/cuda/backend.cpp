@@ -95,9 +95,8 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Milestone> make_milestone() override {
     return std::make_unique<DeviceMilestone>(device_);
   }
-  [[nodiscard]] bool renders_views() const override { return true; }
-  std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec) override {
-    return cuda::make_input_stage(spec, device_);
+  std::unique_ptr<InputStage> make_input_stage(std::vector<InputTensor> inputs) override {
+    return cuda::make_input_stage(std::move(inputs), device_);
   }
 
   [[nodiscard]] bool all_finite(const std::byte* values, std::size_t count) override {

@@ -48,7 +48,7 @@ StepPointer prepare_step(const PackInput& op, const StepContext& context) {
               x.layout.stride == kImageChannelsStored,
           "images come with three channels and are packed to four");
   return with_activation_type(x.layout.dtype, [&]<class T>(T) {
-    return make_step([views = views.as<float>(), x = x.as<T>(), pixels = x.layout.rows(),
+    return make_step([views = views.as<T>(), x = x.as<T>(), pixels = x.layout.rows(),
                       stream = context.stream()] { pack_images(views, x, pixels, stream); });
   });
 }

@@ -1,61 +1,82 @@
 #include "input_stage.hpp"
 
+#include <map>
+
 #include "layout.hpp"
 #include "memory.hpp"
-#include "rendering_stage.hpp"
 
 namespace simclr::cuda {
 
 namespace {
 
-/// Views that the host rendered. Order of events, for batch b:
-///   the move of b - 1 into the tensor (compute lane) precedes the copy of b to the device (copy
-///   lane) precedes the move of b precedes step b.
-/// One buffer is enough: the copy of b has the whole of step b - 1 to hide behind, because the move
-/// of b - 1 comes before that step.
-class HostViewStage final : public InputStage {
+/// Order of events, for batch b:
+///   the move of b - 1 into the tensors (compute lane) precedes the copies of b to the device (copy
+///   lane) precede the move of b precedes step b.
+/// A second buffer beside each tensor is enough: the copies of b have the whole of step b - 1 to
+/// hide behind, because the move of b - 1 comes before that step.
+class DeviceInputStage final : public InputStage {
  public:
-  HostViewStage(const InputStageSpec& spec, Device& device)
-      : device_(device), lanes_(device.lanes()), tensor_(spec.tensor), address_(spec.address) {
-    const Layout layout = layout_of(tensor_);
-    require(layout.dtype == DType::f32 && !layout.padded(),
-            "views are stored as the host has them");
-    staged_ = allocate_device(layout.stored_bytes(), "the next batch's views");
+  DeviceInputStage(std::vector<InputTensor> inputs, Device& device)
+      : device_(device), lanes_(device.lanes()) {
+    for (const InputTensor& input : inputs) {
+      const Layout layout = layout_of(input.info);
+      Buffer next = allocate_device(layout.stored_bytes(), "the next batch's " + input.info.name);
+      if (layout.padded()) {  // rows are copied in between; the padding stays zero
+        check(cudaMemsetAsync(next.data(), 0, next.bytes(), lanes_.copy.get()), "clear an input");
+      }
+      inputs_.emplace(input.id, Input{layout, input.address, std::move(next)});
+    }
     moved_.record(lanes_.compute.get());
   }
 
-  void stage(const InputBatch& batch) override {
-    require(batch.views.size_bytes() == staged_.bytes(), "a batch has the views of the tensor");
-    moved_.make_wait(lanes_.copy.get());
-    check(cudaMemcpyAsync(staged_.data(), batch.views.data(), staged_.bytes(),
-                          cudaMemcpyHostToDevice, lanes_.copy.get()),
-          "copy views to the device");
-    copied_.record(lanes_.copy.get());
+  void stage(TensorId id, ConstBufferSpan host) override {
+    const Input& input = inputs_.at(id);
+    const cudaStream_t copy = lanes_.copy.get();
+    moved_.make_wait(copy);
+    if (input.layout.padded()) {
+      const std::size_t value = size_in_bytes(input.layout.dtype);
+      const std::size_t row = static_cast<std::size_t>(input.layout.channels) * value;
+      check(cudaMemcpy2DAsync(input.next.data(),
+                              static_cast<std::size_t>(input.layout.stride) * value, host.data, row,
+                              row, static_cast<std::size_t>(input.layout.rows()),
+                              cudaMemcpyHostToDevice, copy),
+            "copy an input to the device");
+    } else {
+      check(
+          cudaMemcpyAsync(input.next.data(), host.data, host.bytes(), cudaMemcpyHostToDevice, copy),
+          "copy an input to the device");
+    }
+    copied_.record(copy);
   }
 
   void commit() override {
     copied_.make_wait(lanes_.compute.get());
-    check(cudaMemcpyAsync(address_, staged_.data(), staged_.bytes(), cudaMemcpyDeviceToDevice,
-                          lanes_.compute.get()),
-          "move views into their tensor");
+    for (const auto& [id, input] : inputs_) {
+      check(cudaMemcpyAsync(input.address, input.next.data(), input.next.bytes(),
+                            cudaMemcpyDeviceToDevice, lanes_.compute.get()),
+            "move an input into its tensor");
+    }
     moved_.record(lanes_.compute.get());
     device_.wait(lanes_.copy.get());  // from here on the host memory may change
   }
 
  private:
+  struct Input {
+    Layout layout;
+    std::byte* address = nullptr;
+    Buffer next;
+  };
+
   Device& device_;
   Lanes& lanes_;
-  TensorInfo tensor_;
-  std::byte* address_;
-  Buffer staged_;
+  std::map<TensorId, Input> inputs_;
   Event copied_, moved_;
 };
 
 }  // namespace
 
-std::unique_ptr<InputStage> make_input_stage(const InputStageSpec& spec, Device& device) {
-  if (spec.rendering) return make_rendering_stage(spec, device);
-  return std::make_unique<HostViewStage>(spec, device);
+std::unique_ptr<InputStage> make_input_stage(std::vector<InputTensor> inputs, Device& device) {
+  return std::make_unique<DeviceInputStage>(std::move(inputs), device);
 }
 
 }  // namespace simclr::cuda

@@ -36,7 +36,7 @@ struct Layout {
 };
 
 /// Padded: activations of rank 4 and 2 (f32, bf16, f16, u8) outside the flat buffers. Packed as on
-/// the host: everything else, among it the input images (N,H,W,3) in f32.
+/// the host: everything else, among it the input images (N,H,W,3).
 Layout layout_of(const TensorInfo& tensor);
 
 }  // namespace simclr::cuda

@@ -23,7 +23,6 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/nt_xent_forward_f32.cu
   ${kernels_dir}/optimizer.cu
   ${kernels_dir}/pool.cu
-  ${kernels_dir}/render_views.cu
   ${kernels_dir}/sum_terms.cu
   ${kernels_dir}/top_k.cu)
 set(SIMCLR_CUDA_HOST_SOURCES
@@ -46,8 +45,6 @@ set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/optimizer.cpp
   ${CMAKE_CURRENT_LIST_DIR}/plan_cache.cpp
   ${CMAKE_CURRENT_LIST_DIR}/pool.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/render_plan.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/rendering_stage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/row_tiles.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp

@@ -102,20 +102,12 @@ void rectify_backward(const T* dz, const T* z, T* dy, std::int64_t count) {
   }
 }
 
-SIMCLR_INLINE void put(float* to, float value) { *to = value; }
-SIMCLR_INLINE void put(bf16* to, float value) {
-  std::uint32_t bits = 0;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  const std::uint32_t rounded = bits + 0x7FFFU + ((bits >> 16) & 1U);
-  to->bits = static_cast<std::uint16_t>((value != value ? bits | 0x400000U : rounded) >> 16);
-}
-
 template <class T>
-void unzip_rgb(const float* interleaved, std::int64_t pixels, T* planes) {
+void unzip_rgb(const T* interleaved, std::int64_t pixels, T* planes) {
   for (std::int64_t p = 0; p < pixels; ++p) {
-    put(planes + p, interleaved[3 * p]);
-    put(planes + pixels + p, interleaved[3 * p + 1]);
-    put(planes + 2 * pixels + p, interleaved[3 * p + 2]);
+    planes[p] = interleaved[3 * p];
+    planes[pixels + p] = interleaved[3 * p + 1];
+    planes[2 * pixels + p] = interleaved[3 * p + 2];
   }
 }
 

@@ -94,7 +94,7 @@ struct ElementKernels {
   void (*relu)(const T* y, T* z, std::int64_t count) = nullptr;
   void (*relu_backward)(const T* dz, const T* z, T* dy, std::int64_t count) = nullptr;
   /// planes (3, pixels) = interleaved (pixels, 3).
-  void (*unzip_rgb)(const float* interleaved, std::int64_t pixels, T* planes) = nullptr;
+  void (*unzip_rgb)(const T* interleaved, std::int64_t pixels, T* planes) = nullptr;
 };
 
 // ---- loss

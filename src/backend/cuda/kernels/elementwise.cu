@@ -45,38 +45,39 @@ void map(F f, cudaStream_t stream, std::int64_t count, T* to, const Inputs*... f
 
 constexpr int kImageChannels = 3;
 constexpr int kStoredChannels = 4;
-/// Pixels of a thread: three 16-byte packs of f32.
-constexpr int kPixels = 4;
+/// Pixels of a thread: three 16-byte packs, of which it makes four.
+template <class T>
+constexpr int kPixels = kPackSize<T>;
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    pack_images_kernel(const float* __restrict__ views, T* __restrict__ x, std::int64_t pixels) {
-  const std::int64_t first = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kPixels;
-  if (first + kPixels > pixels) {
+    pack_images_kernel(const T* __restrict__ views, T* __restrict__ x, std::int64_t pixels) {
+  const std::int64_t first = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kPixels<T>;
+  if (first + kPixels < T >> pixels) {
     for (std::int64_t p = first; p < pixels; ++p) {
       for (int c = 0; c < kImageChannels; ++c) {
-        x[p * kStoredChannels + c] = narrow<T>(views[p * kImageChannels + c]);
+        x[p * kStoredChannels + c] = views[p * kImageChannels + c];
       }
       x[p * kStoredChannels + kImageChannels] = narrow<T>(0);
     }
     return;
   }
-  float values[kPixels * kImageChannels];
+  T values[kPixels<T> * kImageChannels];
 #pragma unroll
-  for (int part = 0; part < kPixels * kImageChannels; part += kPackSize<float>) {
-    const Pack<float> pack = load_pack(views + first * kImageChannels + part);
+  for (int part = 0; part < kPixels<T> * kImageChannels; part += kPackSize<T>) {
+    const Pack<T> pack = load_pack(views + first * kImageChannels + part);
 #pragma unroll
-    for (int i = 0; i < kPackSize<float>; ++i) values[part + i] = pack.values[i];
+    for (int i = 0; i < kPackSize<T>; ++i) values[part + i] = pack.values[i];
   }
 #pragma unroll
-  for (int part = 0; part < kPixels * kStoredChannels; part += kPackSize<T>) {
+  for (int part = 0; part < kPixels<T> * kStoredChannels; part += kPackSize<T>) {
     Pack<T> pack;
 #pragma unroll
     for (int i = 0; i < kPackSize<T>; ++i) {
       const int pixel = (part + i) / kStoredChannels;
       const int c = (part + i) % kStoredChannels;
       pack.values[i] =
-          narrow<T>(c < kImageChannels ? values[pixel * kImageChannels + c % kImageChannels] : 0);
+          c < kImageChannels ? values[pixel * kImageChannels + c % kImageChannels] : narrow<T>(0);
     }
     store_pack(x + first * kStoredChannels + part, pack);
   }
@@ -109,12 +110,12 @@ template void relu_backward(const bf16*, const bf16*, bf16*, std::int64_t, cudaS
 template void relu_backward(const f16*, const f16*, f16*, std::int64_t, cudaStream_t);
 
 template <class T>
-void pack_images(const float* views, T* x, std::int64_t pixels, cudaStream_t stream) {
-  launch(pack_images_kernel<T>, one_thread_each(ceil_div<std::int64_t>(pixels, kPixels)), stream,
+void pack_images(const T* views, T* x, std::int64_t pixels, cudaStream_t stream) {
+  launch(pack_images_kernel<T>, one_thread_each(ceil_div<std::int64_t>(pixels, kPixels<T>)), stream,
          views, x, pixels);
 }
 template void pack_images(const float*, float*, std::int64_t, cudaStream_t);
-template void pack_images(const float*, bf16*, std::int64_t, cudaStream_t);
-template void pack_images(const float*, f16*, std::int64_t, cudaStream_t);
+template void pack_images(const bf16*, bf16*, std::int64_t, cudaStream_t);
+template void pack_images(const f16*, f16*, std::int64_t, cudaStream_t);
 
 }  // namespace simclr::cuda

@@ -22,6 +22,6 @@ void relu_backward(const T* dz, const T* z, T* dy, std::int64_t count, cudaStrea
 
 /// x (pixels, 4) = views (pixels, 3) and a channel of zeros.
 template <class T>
-void pack_images(const float* views, T* x, std::int64_t pixels, cudaStream_t stream);
+void pack_images(const T* views, T* x, std::int64_t pixels, cudaStream_t stream);
 
 }  // namespace simclr::cuda

@@ -1,0 +1,76 @@
+// Which stored configurations a run goes on from.
+
+#include "train/run_directory.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "simclr/core/check.hpp"
+#include "support/temporary_directory.hpp"
+
+namespace simclr {
+namespace {
+
+class RunDirectoryTest : public testing::Test {
+ protected:
+  RunDirectoryTest() {
+    config_.run_dir = directory_.path() / "run";
+    config_.batch_size = 16;
+  }
+
+  /// A stored configuration that says this of the cache.
+  [[nodiscard]] std::string text_with_cache(const std::string& value) const {
+    std::string text = configuration_text(config_, true);
+    const std::string line = "cache = auto\n";
+    const std::size_t at = text.find(line);
+    EXPECT_NE(at, std::string::npos) << text;
+    return text.replace(at, line.size(), "cache = " + value + "\n");
+  }
+  void store(const std::string& text) {
+    std::filesystem::create_directories(config_.run_dir);
+    std::ofstream(config_.run_dir / "config.cfg") << text;
+  }
+
+  TemporaryDirectory directory_;
+  PretrainConfig config_;
+};
+
+TEST_F(RunDirectoryTest, GoesOnFromARunWithAnOptionsFormerValue) {
+  store(text_with_cache("device"));
+  EXPECT_NO_THROW(validate_run_directory(config_));
+  EXPECT_EQ(RunDirectory(config_).restarts(), 1);
+}
+
+TEST_F(RunDirectoryTest, GoesOnFromACheckpointWithAnOptionsFormerValue) {
+  Checkpoint checkpoint;
+  checkpoint.step = 3;
+  checkpoint.configuration = text_with_cache("device");
+  checkpoint.model = "{}";
+  const std::filesystem::path file = directory_.path() / "step-0000000003.h5";
+  write_checkpoint(file, checkpoint);
+  config_.resume = file.string();
+  const RunDirectory run(config_);
+  ASSERT_TRUE(run.resumed());
+  EXPECT_EQ(run.resumed()->checkpoint.step, 3);
+}
+
+TEST_F(RunDirectoryTest, RefusesStoredValuesThatNeverWere) {
+  store(text_with_cache("moon"));
+  EXPECT_THROW(validate_run_directory(config_), RefusedError);
+}
+
+TEST_F(RunDirectoryTest, AFormerValueIsRefusedOnTheCommandLine) {
+  Options options("pretrain", "", {"pretrain"});
+  declare_pretrain_options(options, config_);
+  try {
+    (void)options.parse({"--cache", "device"});
+    FAIL() << "accepted";
+  } catch (const RefusedError& error) {
+    EXPECT_NE(std::string(error.what()).find("auto|node|distributed|none"), std::string::npos)
+        << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace simclr
