@@ -4,7 +4,8 @@
 #   scripts/test.sh              all of it
 #   scripts/test.sh --no-install leave the system's packages alone
 #   scripts/test.sh --quick      release build and its tests only
-#   scripts/test.sh --all        also what is dear: the tests again as on lesser processors (scripts/test_processors.sh)
+#   scripts/test.sh --all        also what is dear: report.html in a browser, and the tests again as on lesser processors
+#                                (scripts/test_processors.sh)
 # Ends with what failed, and why, and a last line: "N passed, N failed, N skipped". Exits 1 if anything
 # failed.
 set -uo pipefail
@@ -36,7 +37,9 @@ build_preset() {
 
 if $install; then
   leg "packages"
-  scripts/install_deps.sh --with-tests --with-demo --dev || fail_leg "packages"
+  packages=(--with-tests --with-demo --dev)
+  $all && packages=(--all)
+  scripts/install_deps.sh "${packages[@]}" || fail_leg "packages"
 fi
 
 leg "build (release)"
@@ -46,7 +49,9 @@ build_preset release || built=false
 $quick || nice -n 19 scripts/lint.sh >"$lint_log" 2>&1 &
 if $built; then
   leg "tests (release)"
-  run_tests build -LE browser  # Chromium is not installed for it
+  chosen=(-LE browser) # Chromium is installed for --all only
+  $all && chosen=()
+  run_tests build "${chosen[@]}"
 else
   fail_leg "release build"
 fi

@@ -31,7 +31,7 @@ again() {
   local name="$1"
   shift
   leg "tests as on $name"
-  run_tests build -LE 'slurm|emulated|cuda' -E '^(packaging|scripts)' "$@"
+  run_tests build -LE 'slurm|emulated|cuda|browser' -E '^(packaging|scripts)' "$@"
 }
 
 for set in "${sets[@]}"; do
