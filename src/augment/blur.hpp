@@ -39,8 +39,7 @@ inline void reflect_margins(float* strip, Index columns, Index radius) {
 
 /// kLanes values of a row, normalized and rounded to T; `at` counts values from the row's start.
 template <class T>
-SIMCLR_HD_INLINE void store_normalized(T* to, Lanes values, const Normalization& normalization,
-                                       Index at) {
+SIMCLR_HD_INLINE void store_normalized(T* to, Lanes values, Normalization normalization, Index at) {
   if (normalization.mean != nullptr) {
     const Index channel = at % 3;
     values = (values - load(normalization.mean + channel)) / load(normalization.std + channel);
@@ -53,8 +52,8 @@ SIMCLR_HD_INLINE void store_normalized(T* to, Lanes values, const Normalization&
 /// row_values apart.
 template <class T>
 SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel,
-                                  const Normalization& normalization, Index at, T* out,
-                                  Index row_values, int rows) {
+                                  Normalization normalization, Index at, T* out, Index row_values,
+                                  int rows) {
   Lanes block[kLanes];
   if (kernel.radius == 0) {
     for (int i = 0; i < kLanes; ++i) block[i] = load(strip + Index{i} * kLanes);
@@ -74,8 +73,8 @@ SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel,
 
 /// A strip as rows of interleaved pixels; needs row_values >= kLanes.
 template <class T>
-void write_rows(const float* strip, const BlurKernel& kernel, const Normalization& normalization,
-                T* out, Index row_values, int rows) {
+void write_rows(const float* strip, const BlurKernel& kernel, Normalization normalization, T* out,
+                Index row_values, int rows) {
   const auto write = [&](Index at) {
     write_block(strip + at * kLanes, kernel, normalization, at, out + at, row_values, rows);
   };
@@ -86,8 +85,8 @@ void write_rows(const float* strip, const BlurKernel& kernel, const Normalizatio
 
 template <int kVectors, class T>
 SIMCLR_HD_INLINE void blur_column_block(const float* rows, const BlurKernel& kernel, int y,
-                                        Index row_values, int height,
-                                        const Normalization& normalization, Index at, T* out) {
+                                        Index row_values, int height, Normalization normalization,
+                                        Index at, T* out) {
   Lanes sum[kVectors] = {};
   for (int t = 0; t <= 2 * kernel.radius; ++t) {
     const float* source = rows + reflect_index(y + t - kernel.radius, height) * row_values + at;
@@ -103,7 +102,7 @@ SIMCLR_HD_INLINE void blur_column_block(const float* rows, const BlurKernel& ker
 /// Vertical pass. rows, out: (height, row_values).
 template <class T>
 void blur_columns(const float* rows, const BlurKernel& kernel, Index row_values, int height,
-                  const Normalization& normalization, T* out) {
+                  Normalization normalization, T* out) {
   constexpr int kVectors = 8;
   constexpr Index kBlock = Index{kVectors} * kLanes;
   for (int y = 0; y < height; ++y) {

@@ -55,8 +55,8 @@ class ReportTest(TrainingTest):
         return Page(file or self.run_dir / "report.html")
 
     def report(self, *arguments, expect=0, cwd=None, **environment):
-        done = subprocess.run([SIMCLR, "report", *arguments], capture_output=True, text=True, check=False, cwd=cwd,
-                              env={**os.environ, **environment})
+        done = subprocess.run([SIMCLR, "report", *arguments], capture_output=True, text=True, errors="replace", check=False,
+                              cwd=cwd, env={**os.environ, **environment})
         self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
         return done
 
