@@ -30,6 +30,7 @@ MetricsTable::MetricsTable(const std::filesystem::path& file) {
 
 std::vector<std::string> MetricsTable::names() const {
   std::vector<std::string> names;
+  names.reserve(columns_.size());
   for (const auto& [name, values] : columns_) names.push_back(name);
   return names;
 }

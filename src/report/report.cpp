@@ -53,6 +53,7 @@ void tell_apart(std::vector<RunData>& runs, const std::vector<fs::path>& run_dir
 void write_report(const std::vector<fs::path>& run_dirs, const fs::path& output, Pairs pairs) {
   require(!run_dirs.empty(), "a page shows a run");
   std::vector<RunData> runs;
+  runs.reserve(run_dirs.size());
   for (const fs::path& run_dir : run_dirs) runs.push_back(read_run(run_dir));
   tell_apart(runs, run_dirs);
   Json data{{"written", fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(std::time(nullptr)))},

@@ -247,6 +247,12 @@ class BrowserTest(unittest.TestCase):
         self.set_control("Logarithmic values", True)
         self.assertIn("Loss", self.charts())
 
+    def test_numbers_are_short_on_axes(self):
+        self.open(self.make_run([usual_row(1)]))
+        self.assertEqual(self.browser.evaluate("[0, -2.5, 1250, 12500, 2.5e6, 3e9, 4e12, 0.001, -0.0003].map(tickText)"),
+                         ["0", "-2.5", "1250", "12.5k", "2.5M", "3G", "4e+12", "0.001", "-3e-4"])
+        self.assertEqual(self.browser.evaluate("[3.14159265, 1234567].map(value => digits(value, 6))"), ["3.14159", "1234570"])
+
     def test_pointing_at_a_curve_tells_its_values(self):
         self.open(self.make_run([usual_row(step) for step in range(1, 41)]))
         box = self.browser.evaluate("document.querySelector('figure svg').getBoundingClientRect().toJSON()")
