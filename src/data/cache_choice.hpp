@@ -30,8 +30,8 @@ struct CacheChoice {
   std::string reason;  ///< sizes, for the log
 };
 
-/// `asked` is automatic, node or distributed. Throws RefusedError with sizes and advice when it does
-/// not fit.
+/// `asked` is automatic, node or distributed. Throws RefusedError with sizes and advice when it
+/// does not fit.
 CacheChoice choose_cache(CacheMode asked, const CacheSizes& sizes);
 
 }  // namespace simclr
