@@ -40,24 +40,21 @@ struct Row {
 bool parse(BenchOptions& bench, const std::vector<std::string>& arguments) {
   Options options("bench augment",
                   "views a second on one core or on a GPU, with the machine's limits beside them",
-                  {"bench augment"});
+                  {});
   declare_device_choice(options, bench.device);
   options
       .add("batch-size", bench.batch_size,
            "images rendered at once on a GPU; by default 1024 of 32 pixels, 256 of 224")
-      .add("seconds", bench.seconds, "time of one repeat")
-      .add("repeats", bench.repeats, "repeats of which the median counts")
+      .range(at_least(1))
+      .add("seconds", bench.seconds, "time of one repeat, seconds")
+      .range(above(0))
+      .add("repeats", bench.repeats, "repeats of each measurement, whose median is reported")
+      .range(at_least(1))
       .choice("interpolation", bench.interpolation,
               {{"bicubic", Interpolation::bicubic}, {"bilinear", Interpolation::bilinear}},
-              "filter of the resize")
+              "filter with which the crop is resized to a view")
       .flag("json", bench.json, "print one JSON object instead of a table");
-  if (!options.parse(arguments)) return false;
-  if (!(bench.seconds > 0)) refuse("--seconds {} must be positive", bench.seconds);
-  if (bench.repeats < 1) refuse("--repeats {} must be at least 1", bench.repeats);
-  if (bench.batch_size && *bench.batch_size < 1) {
-    refuse("--batch-size {} must be at least 1", *bench.batch_size);
-  }
-  return true;
+  return options.parse(arguments);
 }
 
 /// Crop alone, then the ops that follow one by one.

@@ -142,20 +142,19 @@ int run_bench_step(Invocation& invocation) {
   Options options("bench step", "Time of the whole training step on synthetic views.",
                   {"pretrain", "bench"});
   options.group("measurement")
-      .add("repeats", bench.repeats, "timed steps; medians over them are reported")
-      .add("warmup-steps", bench.warmup_steps, "steps before those")
+      .add("repeats", bench.repeats, "steps to time, whose medians are reported")
+      .range(at_least(1))
+      .add("warmup-steps", bench.warmup_steps, "steps before those that are not timed")
+      .range(at_least(0))
       .flag("render-views", bench.render_views,
             "render the views within the step, by --augment, from stored images; on a GPU they "
             "stay in its memory")
       .add("stored-size", bench.stored_size,
-           "side of those images; 0: 256/224 of --image-size, or the same up to 32")
-      .flag("json", bench.json, "one line of JSON instead of the tables");
+           "side of those images, in pixels; 0: 256/224 of --image-size, or the same up to 32")
+      .range(at_least(0))
+      .flag("json", bench.json, "print one line of JSON instead of the tables");
   declare_pretrain_options(options, config);
   if (!options.parse(invocation.arguments)) return 0;
-  if (bench.repeats < 1)
-    refuse("option --repeats: {} is not accepted; allowed: 1 or more", bench.repeats);
-  if (bench.warmup_steps < 0) refuse("option --warmup-steps: {} is negative", bench.warmup_steps);
-  if (bench.stored_size < 0) refuse("option --stored-size: {} is negative", bench.stored_size);
   if (bench.stored_size > 0 && !bench.render_views) {
     refuse("option --stored-size: {}: nothing is rendered without --render-views",
            bench.stored_size);

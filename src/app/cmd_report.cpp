@@ -15,8 +15,8 @@ int run_report(Invocation& invocation) {
   std::optional<std::filesystem::path> output;
   Options options("report", "one page of a run: curves, evaluations, augmented pairs, settings",
                   {"report"});
-  options.positional("run-dir", run_dir, "a run directory")
-      .add("output", output, "file to write; by default RUN-DIR/report.html");
+  options.positional("run-dir", run_dir, "directory of the run to report on")
+      .add("output", output, "file to write; unset: report.html in the run directory");
   if (!options.parse(invocation.arguments)) return 0;
   if (run_dir.empty()) refuse("report: name a run directory");
   if (output) require_directory_of(*output);

@@ -9,7 +9,7 @@ import shutil
 from slurm_case import JOBS, SAMPLES, SIMCLR, SlurmTest, main
 
 
-FOR_EVALUATIONS = {"LINEAR_EVAL_OPTIONS": "--device cpu", "KNN_OPTIONS": "--device cpu --neighbours 10"}
+FOR_EVALUATIONS = {"LINEAR_EVAL_OPTIONS": "--device cpu", "KNN_OPTIONS": "--device cpu --neighbors 10"}
 
 
 class PipelineTest(SlurmTest):

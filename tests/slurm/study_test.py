@@ -12,7 +12,7 @@ from slurm_case import BATCH, JOBS, OPTIONS, SAMPLES, STAND_IN, SlurmTest, as_ar
 
 # Small enough for two CPUs, and reachable from the study's base rates.
 GRID = {"BATCH_SIZES": f"{BATCH} {2 * BATCH}", "EPOCHS": "1", "SCALINGS": "linear sqrt",
-        "KNN_OPTIONS": "--neighbours 10", "SIMCLR_PYTHON": sys.executable}
+        "KNN_OPTIONS": "--neighbors 10", "SIMCLR_PYTHON": sys.executable}
 OF_A_CELL = ("batch-size", "epochs", "lr-scaling", "learning-rate")
 
 
