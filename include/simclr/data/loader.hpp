@@ -103,6 +103,11 @@ std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& dire
                                                CacheMode mode, Communicator& world, int threads,
                                                std::int64_t batch_samples = 0);
 
+/// Refuses a data set that open_sample_store() would refuse, from sizes alone: reads no image.
+/// Collective.
+void require_cache_fits(const std::filesystem::path& directory, CacheMode mode, Communicator& world,
+                        std::int64_t batch_samples);
+
 /// Every image of the store in order, to be copied to a device; valid until the store's slot 0 is
 /// fetched into again. Throws RefusedError unless the set is raw images of one size.
 std::vector<ImageRef> resident_images(SampleStore& store);
