@@ -40,7 +40,7 @@ void declare(Options& options, LinearOptions& linear) {
       .add("max-iterations", linear.cached.max_iterations, "most iterations of L-BFGS")
       .range(at_least(1))
       .add("tolerance", linear.cached.tolerance,
-           "the fit ends when no component of the gradient, times K, is larger")
+           "the fit ends when no component of the gradient, times K, is larger than this")
       .range(above(0));
   options.group("augmented")
       .add("epochs", linear.epochs,

@@ -81,7 +81,7 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
   declare_rank_options(options, config.device);
   options
       .add("feature-batch", config.feature_batch,
-           "images that each rank encodes at a time; the result does not depend on it")
+           "images that each rank encodes at a time: more take more memory")
       .range(at_least(1))
       .choice<CacheMode>(
           "cache", config.cache,

@@ -10,8 +10,8 @@
 namespace simclr {
 
 struct KnnConfig {
-  std::int64_t neighbors = 200;  ///< k
-  double temperature = 0.1;      ///< T
+  std::int64_t neighbors = 200;  ///< k, 1 to TopK::kMost
+  double temperature = 0.1;      ///< T, above 0
   std::int64_t classes = 0;
 };
 
