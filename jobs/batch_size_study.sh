@@ -9,7 +9,8 @@
 #
 # One array of pretraining jobs, one of evaluations, in which every cell waits for its own pretraining,
 # and a job that writes STUDY_DIR/table/. Each cell is a run: STUDY_DIR/batch-B_epochs-E_scaling-S/.
-# Call it again to go on: finished cells are left alone, others continue where they stopped.
+# Call it again to go on: finished cells are left alone, others continue where they stopped. Where the
+# program would refuse a cell, nothing is submitted.
 # From the environment, beside the lists above:
 #   LEARNING_RATE_LINEAR=0.3 LEARNING_RATE_SQRT=0.075   base rates, as in the paper
 #   AT_A_TIME=4                                         array tasks that run at once; empty: all
@@ -49,6 +50,10 @@ mkdir -p "$study/logs"
 unfinished="$(mktemp "$study/logs/pretrain-XXXXXX.cells")"
 unevaluated="$(mktemp "$study/logs/evaluate-XXXXXX.cells")"
 done_cells=0
+refuse_cell() {
+  rm -f "$unfinished" "$unevaluated"
+  die 2 "$1: nothing was submitted"
+}
 for epochs in ${EPOCHS:-100}; do
   for batch in ${BATCH_SIZES:-256 512 1024 2048 4096}; do
     for scaling in ${SCALINGS:-linear sqrt}; do
@@ -60,6 +65,8 @@ for epochs in ${EPOCHS:-100}; do
       cell="batch-${batch}_epochs-${epochs}_scaling-$scaling"
       line="$batch $epochs $scaling $rate $study/$cell"
       if [ "$(state_field status "$study/$cell/state.json")" != finished ]; then
+        check_run "$study/$cell" "${PROGRAM_OPTIONS[@]}" --run-dir="$study/$cell" --batch-size="$batch" \
+          --epochs="$epochs" --lr-scaling="$scaling" --learning-rate="$rate" >/dev/null || refuse_cell "$cell"
         echo "$line" >>"$unfinished"
       elif ! compgen -G "$study/$cell/eval/linear-*.json" >/dev/null ||
         ! compgen -G "$study/$cell/eval/knn-*.json" >/dev/null; then

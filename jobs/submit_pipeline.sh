@@ -6,7 +6,8 @@
 #     --data shards/train --eval-data shards/test --run-dir runs/r50
 #
 # Options before -- go to all three sbatch, those behind it to `simclr pretrain`. A pretraining that
-# fails cancels its evaluations. Results: RUN/eval/*.json; logs: RUN/logs/.
+# fails cancels its evaluations; one that the program would refuse is not submitted.
+# Results: RUN/eval/*.json; logs: RUN/logs/.
 # More for the evaluations, from the environment:
 #   LINEAR_EVAL_OPTIONS="--protocol augmented"   KNN_OPTIONS=""   options of the program
 #   EVALUATION_SBATCH_OPTIONS="--time=2:00:00"   options of sbatch that replace the common ones
@@ -21,6 +22,7 @@ split_options "$@"
 require_program_option run-dir "the run's directory"
 require_program_option eval-data "the labelled images to evaluate on"
 run_dir="$(option_value run-dir "${PROGRAM_OPTIONS[@]}")"
+check_run "$run_dir" "${PROGRAM_OPTIONS[@]}" || die 2 "nothing was submitted"
 mkdir -p "$run_dir/logs"
 set_site_options
 log="--output=$run_dir/logs/%x-%j.out"

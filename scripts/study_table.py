@@ -3,12 +3,16 @@
 
 STUDY_DIR holds a run directory for each cell, batch-B_epochs-E_scaling-S (S: linear, sqrt or none), with the
 results of its evaluations in eval/. Writes table.md, table.csv and plot.png. A cell without a result says why.
+Options that the cells should share and do not are named; `simclr pretrain --list-options` says which may differ.
 """
 
 import argparse
 import csv
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
@@ -29,11 +33,8 @@ PAPER = {
     8192: {"linear": (64.8, 66.6, 67.8, 69.0), "sqrt": (64.8, 67.0, 68.3, 69.1)},
 }
 
-# What the study varies, and what does not change the result.
-VARIED = {"batch-size", "epochs", "lr-scaling", "learning-rate", "run-dir"}
-IRRELEVANT = {"threads", "loader-threads", "cache", "collectives", "recompute", "log-every", "keep", "resume",
-              "checkpoint-every-epochs", "checkpoint-every-minutes", "checkpoint-steps", "stop-before-minutes",
-              "timeout-seconds", "plan-cache", "share-device", "eval-data", "device"}
+# What the study varies.
+VARIED = {"batch-size", "epochs", "lr-scaling", "learning-rate"}
 
 # top1: percent, or None with the reason in `problem`.
 Cell = namedtuple("Cell", "batch epochs scaling top1 top5 samples test_data problem config")
@@ -46,6 +47,19 @@ def read_json(path):
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def find_program():
+    """simclr as $SIMCLR names it, of the source tree, of the installed tree, or in PATH."""
+    here = Path(__file__).resolve().parent
+    found = [os.environ.get("SIMCLR"), here / "../build/simclr", here / "../../../bin/simclr"]
+    return next((str(p) for p in found if p and os.access(p, os.X_OK)), shutil.which("simclr"))
+
+
+def pretrain_options(program):
+    """name -> what the program says about it, for every option of a run's configuration."""
+    done = subprocess.run([program, "pretrain", "--list-options"], capture_output=True, text=True, check=True)
+    return {option["name"]: option for option in json.loads(done.stdout) if option["sections"]}
 
 
 def read_config(path):
@@ -95,11 +109,14 @@ def read_cell(directory, protocol):
                 found.get("test_data"), problem, config)
 
 
-def differences(cells):
-    """Options that cells should share and do not: name -> values."""
+def differences(cells, options):
+    """Options that cells should share and do not: name -> values. What a run may change when it resumes does not
+    change its result."""
     configs = [cell.config for cell in cells if cell.config]
-    names = sorted(set().union(*configs) - VARIED - IRRELEVANT) if configs else []
-    values = {name: sorted({config.get(name, "unset") for config in configs}) for name in names}
+    defaults = {name: option["default"] for name, option in options.items()}
+    may_differ = VARIED | {name for name, option in options.items() if option["may_change_on_resume"]}
+    names = sorted(set(defaults).union(*configs) - may_differ)
+    values = {name: sorted({config.get(name, defaults.get(name)) or "unset" for config in configs}) for name in names}
     return {name: found for name, found in values.items() if len(found) > 1}
 
 
@@ -148,13 +165,13 @@ def describe(cells, protocol):
     return text + (f", images of {config['image-size']} pixels" if "image-size" in config else "")
 
 
-def markdown(cells, protocol):
+def markdown(cells, protocol, options):
     notes = []
     table, scalings = study_table(cells, notes)
     text = f"## This study\n\nTop-1 in %, {describe(cells, protocol)}. Learning rate scaled: {scalings}.\n\n{table}"
     if notes:
         text += "\n" + "\n".join(f"({i}) {note}  " for i, note in enumerate(notes, 1)) + "\n"
-    for name, values in differences(cells).items():
+    for name, values in differences(cells, options).items():
         text += f"\n**The cells differ in {name}: {', '.join(values)}.**\n"
     return text + ("\n## The SimCLR paper (other data, another encoder)\n\n"
                    "Top-1 in %, linear evaluation of ResNet-50 on ImageNet (arXiv 2002.05709, Table B.1). "
@@ -224,19 +241,28 @@ def main():
     parser.add_argument("study", type=Path, metavar="STUDY_DIR")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="made where it is missing")
     parser.add_argument("--protocol", default="linear-cached", choices=PROTOCOLS, help="default: %(default)s")
-    options = parser.parse_args()
-    if not options.study.is_dir():
-        parser.error(f"{options.study}: is no directory")
-    directories = [d for d in options.study.iterdir() if CELL.match(d.name) and d.is_dir()]
+    parser.add_argument("--simclr", default=find_program(), metavar="PROGRAM",
+                        help="the program whose options the runs have; default: $SIMCLR, else what lies beside this "
+                             "file or in PATH")
+    given = parser.parse_args()
+    if not given.study.is_dir():
+        parser.error(f"{given.study}: is no directory")
+    directories = [d for d in given.study.iterdir() if CELL.match(d.name) and d.is_dir()]
     if not directories:
-        parser.error(f"{options.study}: holds no batch-B_epochs-E_scaling-S")
-    cells = sorted((read_cell(d, options.protocol) for d in directories), key=lambda c: c[:3])
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "table.md").write_text(markdown(cells, options.protocol), encoding="utf-8")
-    write_csv(options.output / "table.csv", cells, options.protocol)
-    write_plot(options.output / "plot.png", cells, options.protocol)
+        parser.error(f"{given.study}: holds no batch-B_epochs-E_scaling-S")
+    if given.simclr is None:
+        parser.error("no simclr beside this file or in PATH: name it with --simclr or SIMCLR")
+    try:
+        options = pretrain_options(given.simclr)
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        parser.error(f"{given.simclr} pretrain --list-options: {error}")
+    cells = sorted((read_cell(d, given.protocol) for d in directories), key=lambda c: c[:3])
+    given.output.mkdir(parents=True, exist_ok=True)
+    (given.output / "table.md").write_text(markdown(cells, given.protocol, options), encoding="utf-8")
+    write_csv(given.output / "table.csv", cells, given.protocol)
+    write_plot(given.output / "plot.png", cells, given.protocol)
     missing = sum(bool(c.problem) for c in cells)
-    print(f"{options.output}: table.md, table.csv, plot.png; {len(cells)} cells, {missing} without a number")
+    print(f"{given.output}: table.md, table.csv, plot.png; {len(cells)} cells, {missing} without a number")
 
 
 if __name__ == "__main__":

@@ -44,18 +44,18 @@ struct Row {
 bool parse(BenchOptions& bench, const std::vector<std::string>& arguments) {
   Options options("bench augment", "views a second on one core, with the core's limits beside them",
                   {"bench augment"});
-  options.add("seconds", bench.seconds, "time of one repeat")
-      .add("repeats", bench.repeats, "repeats of which the median counts")
+  options.add("seconds", bench.seconds, "time of one repeat, seconds")
+      .range(above(0))
+      .add("repeats", bench.repeats, "repeats of each measurement, whose median is reported")
+      .range(at_least(1))
       .choice("interpolation", bench.interpolation,
               {{"bicubic", Interpolation::bicubic}, {"bilinear", Interpolation::bilinear}},
-              "filter of the resize")
+              "filter with which the crop is resized to a view")
       .choice("precision", bench.dtype,
-              {{"fp32", DType::f32}, {"bf16", DType::bf16}, {"fp16", DType::f16}}, "of the views")
+              {{"fp32", DType::f32}, {"bf16", DType::bf16}, {"fp16", DType::f16}},
+              "type of a view's values")
       .flag("json", bench.json, "print one JSON object instead of a table");
-  if (!options.parse(arguments)) return false;
-  if (!(bench.seconds > 0)) refuse("--seconds {} must be positive", bench.seconds);
-  if (bench.repeats < 1) refuse("--repeats {} must be at least 1", bench.repeats);
-  return true;
+  return options.parse(arguments);
 }
 
 /// Crop alone, then the ops that follow one by one.

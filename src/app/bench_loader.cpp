@@ -1,5 +1,5 @@
 // Rates of reading, page cache to batch buffer, beside a plain pread of the same bytes: both into
-// memory that has been used before, taking turns, so that a neighbour's load meets both. On several
+// memory that has been used before, taking turns, so that a neighbor's load meets both. On several
 // ranks, rates of fetching from each other's memory.
 
 #include <fcntl.h>
@@ -224,7 +224,7 @@ class LoaderBench {
         });
   }
 
-  /// One for neighbours.
+  /// One for neighbors.
   [[nodiscard]] std::vector<PlainReader::Request> requests_of(
       const std::vector<std::int64_t>& samples) const {
     std::vector<PlainReader::Request> requests;
@@ -276,21 +276,27 @@ int run_bench_loader(Invocation& invocation) {
   Options options("bench loader",
                   "page cache to batch buffer, on several ranks from each other's memory; beside a "
                   "plain pread of the same bytes",
-                  {"bench loader"});
-  options.add("data", bench.data, "shard set to read; by default one is made and removed")
-      .add("samples", bench.samples, "of the set that is made")
-      .add("image-size", bench.side, "of the set that is made")
-      .add("batch-size", bench.batch_size, "samples fetched at once, over all ranks")
-      .add("threads", bench.threads, "threads that read batches")
-      .add("repeats", bench.repeats, "repeats, of which the best counts")
+                  {});
+  options
+      .add("data", bench.data,
+           "directory of shards to read; empty: a temporary one is made, and removed at the end")
+      .add("samples", bench.samples, "number of images of the set that is made")
+      .range(at_least(2))
+      .add("image-size", bench.side, "side of those square images, in pixels")
+      .range(at_least(1))
+      .add("batch-size", bench.batch_size, "images fetched at once, summed over all ranks")
+      .range(at_least(1))
+      .add("threads", bench.threads, "threads of each rank that read batches")
+      .range(at_least(1))
+      .add("repeats", bench.repeats,
+           "repeats of each measurement, of which the fastest is reported")
+      .range(at_least(1))
       .flag("json", bench.json, "print one JSON object instead of a table");
   if (!options.parse(invocation.arguments)) return 0;
-  if (bench.samples < 2) refuse("--samples {}: must be at least 2", bench.samples);
-  if (bench.side < 1) refuse("--image-size {}: must be positive", bench.side);
-  if (bench.repeats < 1) refuse("--repeats {}: must be at least 1", bench.repeats);
   Communicator& world = invocation.world;
   if (bench.batch_size % world.size() != 0) {
-    refuse("--batch-size {}: not divisible by the {} ranks", bench.batch_size, world.size());
+    refuse_value("batch-size", value_text(bench.batch_size),
+                 fmt::format("a multiple of {}, the number of ranks", world.size()));
   }
 
   std::optional<SyntheticShards> made;

@@ -23,33 +23,27 @@ namespace {
 struct BenchConfig {
   std::vector<std::int64_t> views = {512, 2048, 8192, 16384};
   std::int64_t embedding_dim = 128;
-  float temperature = 0.1F;
+  double temperature = 0.1;
   DeviceOptions device;
   int repeats = 3;
 };
 
 bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
   Options options("bench loss", "NT-Xent, forward and backward, beside a matrix product's rate",
-                  {"bench loss"});
+                  {});
   options.group("problem")
-      .add("views", config.views, "global batches to time, in views: twice the samples")
-      .add("embedding-dim", config.embedding_dim, "dimensions of an embedding")
-      .add("temperature", config.temperature, "of the softmax");
+      .add("views", config.views, "batches to time: views of each, two for each image")
+      .range(at_least(2).multiples_of(2))
+      .add("embedding-dim", config.embedding_dim, "dimension of an embedding")
+      .range(at_least(1))
+      .add("temperature", config.temperature, "divides the cosine similarities in the loss")
+      .range(above(0));
   options.group("device");
   declare_device_options(options, config.device);
   options.group("measurement")
-      .add("repeats", config.repeats, "the median of so many runs is reported");
-  if (!options.parse(arguments)) return false;
-  for (const std::int64_t views : config.views) {
-    if (views < 2 || views % 2 != 0) refuse("--views {}: give even numbers of at least 2", views);
-  }
-  if (config.embedding_dim < 1) refuse("--embedding-dim {}: give at least 1", config.embedding_dim);
-  if (!(config.temperature > 0)) {
-    refuse("--temperature {}: give a number above 0", config.temperature);
-  }
-  if (config.repeats < 1) refuse("--repeats {}: give at least 1", config.repeats);
-  validate(config.device);
-  return true;
+      .add("repeats", config.repeats, "runs of each batch, whose median is reported")
+      .range(at_least(1));
+  return options.parse(arguments);
 }
 
 /// Median seconds.
@@ -105,14 +99,14 @@ Program record_loss(const BenchConfig& config, std::int64_t views, DType similar
                        .u_all = u,
                        .lse = lse,
                        .sums = sums,
-                       .temperature = config.temperature,
+                       .temperature = static_cast<float>(config.temperature),
                        .similarity = similarity});
   r.emit(NtXentBackward{.u = u,
                         .u_all = u,
                         .lse = lse,
                         .lse_all = lse,
                         .du = du,
-                        .temperature = config.temperature,
+                        .temperature = static_cast<float>(config.temperature),
                         .similarity = similarity});
   return r.finish();
 }

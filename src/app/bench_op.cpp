@@ -31,28 +31,28 @@ struct BenchConfig {
 
 bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
   Options options("bench op", "time of every op of a training step, beside the machine's limits",
-                  {"bench op"});
+                  {});
   options.group("program")
-      .add("encoder", config.encoder, "resnet18, 34, 50, 101, 152 or 200")
-      .add("width", config.width, "multiplier of the encoder's channels")
+      .add("encoder", config.encoder, "ResNet to time")
+      .known(known_encoders())
+      .add("width", config.width, "multiplies the number of channels of every layer of the encoder")
+      .range(above(0))
       .choice("stem", config.stem, {{"imagenet", Stem::imagenet}, {"cifar", Stem::cifar}},
-              "first layers of the encoder")
-      .add("image-size", config.image_size, "pixels")
-      .add("views", config.views, "views in a step: twice the samples");
+              "first layers of the encoder. imagenet: 7x7 convolution of stride 2 and max "
+              "pooling; cifar: 3x3 convolution of stride 1")
+      .add("image-size", config.image_size, "side of the square views, in pixels")
+      .range(at_least(8))
+      .add("views", config.views, "views of a step, two for each image")
+      .range(at_least(4).multiples_of(2));
   options.group("device");
   declare_device_options(options, config.device);
   declare_precision_options(options, config.device);
   options.group("measurement")
-      .add("repeats", config.repeats, "steps; an op's time is its median over them")
-      .flag("by-shape", config.by_shape, "one line for each kind and shape, not for each kind");
-  if (!options.parse(arguments)) return false;
-  if (config.views < 4 || config.views % 2 != 0) {
-    refuse("--views {}: give an even number of at least 4", config.views);
-  }
-  if (config.repeats < 1) refuse("--repeats {}: give at least 1", config.repeats);
-  validate(config.device);
-  if (config.image_size < 8) refuse("--image-size {}: give at least 8", config.image_size);
-  return true;
+      .add("repeats", config.repeats, "steps to time; an operation's time is its median over them")
+      .range(at_least(1))
+      .flag("by-shape", config.by_shape,
+            "print a line for each shape of an operation instead of one for each operation");
+  return options.parse(arguments);
 }
 
 Program record(const BenchConfig& config, DType activations) {

@@ -141,14 +141,13 @@ int run_bench_step(Invocation& invocation) {
   Options options("bench step", "Time of the whole training step on synthetic views.",
                   {"pretrain", "bench"});
   options.group("measurement")
-      .add("repeats", bench.repeats, "timed steps; medians over them are reported")
-      .add("warmup-steps", bench.warmup_steps, "steps before those")
-      .flag("json", bench.json, "one line of JSON instead of the tables");
+      .add("repeats", bench.repeats, "steps to time, whose medians are reported")
+      .range(at_least(1))
+      .add("warmup-steps", bench.warmup_steps, "steps before those that are not timed")
+      .range(at_least(0))
+      .flag("json", bench.json, "print one line of JSON instead of the tables");
   declare_pretrain_options(options, config);
   if (!options.parse(invocation.arguments)) return 0;
-  if (bench.repeats < 1)
-    refuse("option --repeats: {} is not accepted; allowed: 1 or more", bench.repeats);
-  if (bench.warmup_steps < 0) refuse("option --warmup-steps: {} is negative", bench.warmup_steps);
   config.validate();
 
   Communicator& world = invocation.world;

@@ -16,9 +16,11 @@ int run_embed(Invocation& invocation) {
   bool with_z = false;
   Options options("embed", "features of a data set -> HDF5", {"embed"});
   options.group("data and result")
-      .add("data", data, "shards; labels are copied where there are any")
-      .add("output", output, "HDF5 file to write: h, sample_index, [z], [labels]")
-      .flag("with-z", with_z, "also the projection head's output z");
+      .add("data", data,
+           "images to encode: a directory of shards; their labels, if any, are copied")
+      .add("output", output,
+           "HDF5 file to write: h, sample_index, labels if there are any, z with --with-z")
+      .flag("with-z", with_z, "write the projection head's output z, too");
   declare_encoder_options(options, config);
   if (!options.parse(invocation.arguments)) return 0;
   if (data.empty()) refuse("option --data: name a directory of shards");

@@ -16,14 +16,13 @@ int run_export(Invocation& invocation) {
   Options options("export", "checkpoint -> .safetensors with torchvision's names", {"export"});
   options
       .positional("checkpoint", checkpoint,
-                  "a checkpoint, or a run directory: its newest valid one")
-      .add("output", output, "file to write; by default beside the checkpoint");
+                  "a checkpoint file, or a run directory, which stands for its newest valid one")
+      .add("output", output, "file to write; unset: beside the checkpoint, with its name")
+      .rule("a name ending in .safetensors", [](const std::string& name) {
+        return std::filesystem::path(name).extension() == ".safetensors";
+      });
   if (!options.parse(invocation.arguments)) return 0;
   if (checkpoint.empty()) refuse("export: name a checkpoint or a run directory");
-  if (output && output->extension() != ".safetensors") {
-    refuse("option --output: '{}' is not accepted; allowed: a name ending in .safetensors",
-           output->string());
-  }
   if (output) require_directory_of(*output);
   const FoundCheckpoint found = open_checkpoint(checkpoint);
   const std::filesystem::path source = found.file.path;

@@ -130,9 +130,10 @@ int run_inspect(Invocation& invocation) {
   Options options("inspect", "what is in a shard set or a checkpoint", {"inspect"});
   options
       .positional("path", path,
-                  "directory of shards, one shard, a checkpoint, or a run directory (its newest "
-                  "valid checkpoint)")
-      .flag("verify", verify, "read every byte against the checksums; exit code 1 if one differs");
+                  "what to look at: a directory of shards, one shard, a checkpoint, or a run "
+                  "directory, which stands for its newest valid checkpoint")
+      .flag("verify", verify,
+            "read every byte and compare it with the checksums; exit code 1 if one differs");
   if (!options.parse(invocation.arguments)) return 0;
   if (path.empty()) refuse("inspect: name a directory or a file");
   if (!fs::exists(path)) refuse("{}: no such directory or file", path.string());

@@ -2,6 +2,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/eval/evaluation_job.hpp"
 #include "simclr/eval/knn.hpp"
+#include "simclr/program/ops.hpp"
 #include "simclr/report/report.hpp"
 
 namespace simclr {
@@ -9,10 +10,13 @@ namespace simclr {
 int run_knn(Invocation& invocation) {
   EvaluationConfig config;
   KnnConfig knn;
-  Options options("knn", "nearest-neighbour accuracy of a checkpoint's features", {"knn"});
-  options.group("neighbours")
-      .add("neighbours", knn.neighbours, "k: how many training samples vote")
-      .add("temperature", knn.temperature, "T: a vote weighs exp(cosine / T)");
+  Options options("knn", "nearest-neighbor accuracy of a checkpoint's features", {"knn"});
+  options.group("neighbors")
+      .add("neighbors", knn.neighbors, "number of nearest training samples that vote on a label")
+      .range(at_least(1).at_most(TopK::kMost))
+      .add("temperature", knn.temperature,
+           "T: a training sample's vote has the weight exp(cosine similarity / T)")
+      .range(above(0));
   declare_evaluation_options(options, config);
   if (!options.parse(invocation.arguments)) return 0;
 

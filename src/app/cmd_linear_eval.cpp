@@ -30,18 +30,29 @@ void declare(Options& options, LinearOptions& linear) {
       .choice<Protocol>(
           "protocol", linear.protocol,
           {{"cached", Protocol::cached}, {"augmented", Protocol::augmented}},
-          "cached: logistic regression on features of plain images; augmented: the paper's, SGD on "
-          "cropped and flipped images");
+          "how the linear classifier is trained. cached: logistic regression on the features of "
+          "the images as they are; augmented: SGD on features of randomly cropped and flipped "
+          "images, as in the paper");
   options.group("cached")
-      .add("l2", linear.cached.l2, "penalty l2/(2K) |W|^2 for K classes, on standardised features")
-      .add("max-iterations", linear.cached.max_iterations, "of L-BFGS")
+      .add("l2", linear.cached.l2,
+           "penalty: l2/(2K) |W|^2 for K classes, on features of mean 0 and deviation 1")
+      .range(at_least(0))
+      .add("max-iterations", linear.cached.max_iterations, "most iterations of L-BFGS")
+      .range(at_least(1))
       .add("tolerance", linear.cached.tolerance,
-           "largest gradient component, times K, that counts as converged");
+           "the fit ends when no component of the gradient, times K, is larger than this")
+      .range(above(0));
   options.group("augmented")
-      .add("epochs", linear.epochs, "by default 90; 100 with the CIFAR stem")
-      .add("batch-size", linear.batch_size, "global; by default 4096; 512 with the CIFAR stem")
-      .add("learning-rate", linear.learning_rate, "at a batch of 256; scaled linearly")
-      .add("seed", linear.seed, "of shuffling, crops and flips");
+      .add("epochs", linear.epochs,
+           "passes over the training data; unset: 90, or 100 with the CIFAR stem")
+      .range(at_least(1))
+      .add("batch-size", linear.batch_size,
+           "images of a step, summed over all ranks; unset: 4096, or 512 with the CIFAR stem")
+      .range(at_least(1))
+      .add("learning-rate", linear.learning_rate,
+           "learning rate at a batch size of 256; multiplied by the batch size / 256")
+      .range(above(0))
+      .add("seed", linear.seed, "seed of the order of samples, of crops and flips");
 }
 
 /// An option of one protocol given with the other would be ignored: a misunderstanding.
@@ -62,7 +73,6 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
                 Communicator& world) {
   EvaluationJob job(config, "linear-cached", world);
   linear.classes = job.classes();
-  validate(linear);
   auto train = job.features(config.train_data, false);
   auto test = job.features(config.test_data, false);
   const auto result =

@@ -30,24 +30,32 @@ int run_pack(Invocation& invocation) {
               {{"folder", PackSource::folder},
                {"idx", PackSource::idx},
                {"cifar-bin", PackSource::cifar_bin}},
-              "folder: JPEG and PNG files, a folder a class or all in one; idx: MNIST and its "
-              "relatives, also .gz; cifar-bin: CIFAR-10 and -100, binary version")
-      .add("input", config.input, "directory with the images")
+              "form of the images. folder: JPEG and PNG files, one folder for each class or all in "
+              "one folder; idx: MNIST and its relatives, also .gz; cifar-bin: the binary version "
+              "of CIFAR-10 or CIFAR-100")
+      .add("input", config.input, "directory that holds the images")
       .choice("split", config.split, {{"train", PackSplit::train}, {"test", PackSplit::test}},
-              "which part, for idx and cifar-bin")
-      .add("images", config.idx_images, "idx: this file of images instead of one found by name")
-      .add("labels", config.idx_labels, "idx: this file of labels instead of one found by name");
+              "part of the data set to pack, with idx and cifar-bin")
+      .add("images", config.idx_images,
+           "with idx: file of images; unset: the file of --input that --split names")
+      .add("labels", config.idx_labels,
+           "with idx: file of labels; unset: the file of --input that --split names");
   options.group("shards")
-      .add("output", config.output, "directory to write; must be empty")
-      .add("name", config.name, "name of the data set; by default the output directory's")
+      .add("output", config.output, "directory to write the shards to; must be empty")
+      .add("name", config.name, "name of the data set; empty: the output directory's name")
       .add("shards", config.shards, "number of files; 0: 8, or fewer for fewer images")
+      .range(at_least(0))
       .add("resize-short", config.resize_short,
-           "resize the short side to this many pixels (antialiased, bicubic); 0: as they are")
+           "pixels to which the short side is resized (bicubic, antialiased); 0: images keep "
+           "their size")
+      .range(at_least(0))
       .choice("encoding", config.encoding,
               {{"raw", ImageEncoding::raw}, {"jpeg", ImageEncoding::jpeg}},
-              "pixels, or JPEG (files that are JPEG and keep their size are stored as they are)")
-      .add("jpeg-quality", config.jpeg_quality, "1 to 100, where images are encoded anew")
-      .flag("force", config.force, "replace the shards of an output that is not empty");
+              "how images are stored. raw: as pixels; jpeg: as JPEG, files that are JPEG and keep "
+              "their size unchanged")
+      .add("jpeg-quality", config.jpeg_quality, "JPEG quality of images that are encoded anew")
+      .range(at_least(1).at_most(100))
+      .flag("force", config.force, "replace the shards of an output directory that is not empty");
   if (!options.parse(invocation.arguments)) return 0;
   if (config.input.empty() && !config.idx_images) refuse("pack: --input is missing");
   if (config.output.empty()) refuse("pack: --output is missing");

@@ -15,18 +15,25 @@ namespace {
 void declare_plan_options(Options& options, PlanRequest& request,
                           std::optional<std::filesystem::path>& json) {
   options.group("plan")
-      .add("ranks", request.ranks, "devices of the job, one rank each")
+      .add("ranks", request.ranks, "ranks of the job, one for each device")
+      .range(at_least(1))
       .add("ranks-per-node", request.ranks_per_node,
-           "devices of a node; 0: as many as the machine has, one on a measured CPU")
+           "ranks of each node; 0: as many as a node has devices, 1 on a measured CPU")
+      .range(at_least(0))
       .add("machine", request.machine,
-           "measured (this CPU, about ten seconds), h100, or a file of limits; by default by "
-           "--device: h100 for cuda, else measured")
-      .add("write-machine", request.write_machine, "keep the machine's limits in this file")
-      .add("samples", request.samples, "images of the data set, where --data is not there")
-      .add("sample-bytes", request.sample_bytes, "of a stored image, with --samples")
-      .add("node-memory-gb", request.node_memory_gb, "host memory of a node")
-      .add("time-limit-minutes", request.time_limit_minutes, "of the job")
-      .add("json", json, "write the plan to this file, too");
+           "machine that the run is planned for. measured: this CPU, measured for about ten "
+           "seconds; h100: nodes of 8 H100; FILE: limits that --write-machine wrote; empty: h100 "
+           "with --device cuda, else measured")
+      .add("write-machine", request.write_machine, "file to write the machine's limits to")
+      .add("samples", request.samples, "number of images, in place of --data")
+      .range(at_least(1))
+      .add("sample-bytes", request.sample_bytes, "bytes of a stored image, with --samples")
+      .range(at_least(1))
+      .add("node-memory-gb", request.node_memory_gb, "host memory of a node, GB")
+      .range(above(0))
+      .add("time-limit-minutes", request.time_limit_minutes, "time limit of the job, minutes")
+      .range(above(0))
+      .add("json", json, "file to write the plan to as JSON, beside the text on the terminal");
 }
 
 }  // namespace

@@ -1,3 +1,6 @@
+#include <iostream>
+#include <optional>
+
 #include "command.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/report/report.hpp"
@@ -10,7 +13,20 @@ int run_pretrain(Invocation& invocation) {
   PretrainConfig config;
   Options options("pretrain", "Pretrains an encoder with SimCLR: the main job.", {"pretrain"});
   declare_pretrain_options(options, config);
+  std::optional<DryRun> dry;
+  options.group("instead of training")
+      .action<DryRun>("dry-run", dry, {{"here", DryRun::here}, {"elsewhere", DryRun::elsewhere}},
+                      "check all that can be checked before work begins, say in one line what "
+                      "would be done, write nothing; exit code 0, or 2 with the refusal. here: "
+                      "with the ranks, devices and memory of this start; elsewhere: without what "
+                      "depends on machine and job (device, memory, time limit) and without MPI, "
+                      "for login nodes");
   if (!options.parse(invocation.arguments)) return 0;
+  if (dry) {
+    const std::string line = dry_run(config, *dry, invocation.world);
+    if (invocation.world.rank() == 0) std::cout << line << '\n';
+    return 0;
+  }
   const bool writes_report = invocation.world.rank() == 0;
   try {
     const int code = pretrain(config, {program_version(), git_commit(), compiler_description()},

@@ -32,16 +32,15 @@ struct StepRange {
   std::int64_t end = 0;  ///< excluded
 };
 
-StepRange parse_steps(const std::string& text) {
+/// A:B; empty where the text is something else.
+std::optional<StepRange> parse_steps(const std::string& text) {
   StepRange range;
   const char* last = text.data() + text.size();
   const auto [colon, first_error] = std::from_chars(text.data(), last, range.begin);
   const bool first_ok = first_error == std::errc() && colon != last && *colon == ':';
   const auto [rest, second_error] = std::from_chars(first_ok ? colon + 1 : last, last, range.end);
-  if (!first_ok || second_error != std::errc() || rest != last || range.begin < 0 ||
-      range.end <= range.begin) {
-    refuse("option --steps: '{}' is not accepted; allowed: A:B with 0 <= A < B (B excluded)", text);
-  }
+  const bool second_ok = second_error == std::errc() && rest == last;
+  if (!first_ok || !second_ok || range.begin < 0 || range.end <= range.begin) return {};
   return range;
 }
 
@@ -52,10 +51,6 @@ void validate(const PreviewConfig& config) {
     refuse("option --output is missing: FILE.png for a picture, FILE.h5 with --steps to audit");
   }
   const std::string kind = config.output.extension().string();
-  if (kind != ".png" && kind != ".h5") {
-    refuse("option --output: '{}' is not accepted; allowed: a name ending in .png or .h5",
-           config.output.string());
-  }
   if (kind == ".h5" && !config.steps) {
     refuse("option --steps is missing: which batches {} is to hold, e.g. --steps 0:5",
            config.output.string());
@@ -63,9 +58,6 @@ void validate(const PreviewConfig& config) {
   if (kind == ".png" && config.steps) {
     refuse("option --steps goes with an --output ending in .h5, not with '{}'",
            config.output.string());
-  }
-  if (config.samples < 1 || config.samples > 300) {
-    refuse("option --samples: {} is not accepted; allowed: 1 to 300", config.samples);
   }
   require_directory_of(config.output);
 }
@@ -95,7 +87,7 @@ void write_picture(const PreviewConfig& config) {
 }
 
 void write_audit(const PreviewConfig& config, Communicator& makers) {
-  const StepRange range = parse_steps(*config.steps);
+  const StepRange range = parse_steps(*config.steps).value();
   // Few samples are needed: unless a cache is asked for, they are read one by one.
   const CacheMode asked = config.pretrain.cache;
   const CacheMode cache = asked == CacheMode::automatic ? CacheMode::none : asked;
@@ -119,14 +111,24 @@ int run_preview(Invocation& invocation) {
   Options options("preview", "training views as the program makes them, to look at or to audit",
                   {"pretrain", "preview"});
   options.group("preview")
-      .add("output", config.output, "FILE.png: a picture; FILE.h5 (with --steps): the views")
-      .add("steps", config.steps, "A:B, batches to write, counted from 0, end excluded")
-      .add("samples", config.samples, "how many samples the picture shows");
+      .add("output", config.output,
+           "file to write. FILE.png: a picture of some images and their views; FILE.h5, with "
+           "--steps: the views of whole batches")
+      .rule("a name ending in .png or .h5",
+            [](const std::string& name) {
+              const std::string kind = std::filesystem::path(name).extension().string();
+              return kind == ".png" || kind == ".h5";
+            })
+      .add("steps", config.steps,
+           "A:B, the batches to write: from step A, counted from 0, up to but without step B")
+      .rule("A:B with 0 <= A < B (B excluded)",
+            [](const std::string& text) { return parse_steps(text).has_value(); })
+      .add("samples", config.samples, "number of images in the picture")
+      .range(at_least(1).at_most(300));
   declare_pretrain_options(options, config.pretrain);
   if (!options.parse(invocation.arguments)) return 0;
   config.pretrain.validate();
   validate(config);
-  if (config.steps) parse_steps(*config.steps);
   // Views do not depend on the ranks: those that cannot share a batch, or a picture, leave it to
   // one.
   Communicator& world = invocation.world;

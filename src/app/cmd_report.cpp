@@ -20,9 +20,10 @@ int run_report(Invocation& invocation) {
       "one page of a run (curves, evaluations, augmented pairs, settings), or of several "
       "runs over each other",
       {"report"});
-  options.positional_list("run-dir", run_dirs, "a run directory, or several")
+  options.positional_list("run-dir", run_dirs, "directory of the run to report on, or several")
       .add("output", output,
-           "file to write; by default RUN-DIR/report.html, for several runs report.html here");
+           "file to write; unset: report.html in the run directory, for several runs report.html "
+           "in the working directory");
   if (!options.parse(invocation.arguments)) return 0;
   if (run_dirs.empty()) refuse("report: name a run directory");
   if (output) require_directory_of(*output);

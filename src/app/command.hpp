@@ -17,9 +17,8 @@ struct Invocation {
 };
 
 /// Returns the process's exit code. Throws RefusedError (exit 2) before any work, Error (exit 1)
-/// after. With --help in its arguments it is called without MPI and returns 0 once the help is
-/// printed
-/// (`if (!options.parse(invocation.arguments)) return 0;`).
+/// after. With --help or --list-options in its arguments it is called without MPI and returns 0
+/// once the answer is printed (`if (!options.parse(invocation.arguments)) return 0;`).
 using RunCommand = int (*)(Invocation& invocation);
 
 struct Command {

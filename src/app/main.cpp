@@ -7,6 +7,7 @@
 #include <csignal>
 #include <iostream>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "command.hpp"
@@ -31,12 +32,16 @@ void print_help() {
                "Pretrains image encoders with SimCLR and evaluates them, on one rank or many\n"
                "(mpirun, srun).\n\ncommands:\n";
   for (const Command& c : commands()) std::cout << fmt::format("  {:<12} {}\n", c.name, c.summary);
-  std::cout << "\nsimclr COMMAND --help lists a command's options; --version names this build.\n";
+  std::cout << "\nsimclr COMMAND --help lists a command's options, --list-options does as JSON;\n"
+               "simclr --version names this build.\n";
 }
 
-bool asks_for_help(const std::vector<std::string>& arguments) {
-  return std::any_of(arguments.begin(), arguments.end(),
-                     [](const std::string& a) { return a == "--help" || a == "-h"; });
+/// Whether the arguments ask for something that a login node without MPI can answer.
+bool needs_no_ranks(const std::vector<std::string>& arguments) {
+  static const std::set<std::string> answered_alone{"--help", "-h", "--list-options",
+                                                    "--dry-run=elsewhere"};
+  return std::ranges::any_of(arguments,
+                             [](const std::string& a) { return answered_alone.contains(a); });
 }
 
 const Command& find_command(const std::string& name) {
@@ -99,7 +104,7 @@ int run_program(int argc, char** argv) {
   }
   const Command& command = find_command(first);
   std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
-  if (command.uses_mpi && !asks_for_help(rest)) {
+  if (command.uses_mpi && !needs_no_ranks(rest)) {
     return run_with_mpi(command, std::move(rest), argc, argv);
   }
   const auto alone = make_self_communicator();

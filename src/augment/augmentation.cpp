@@ -18,18 +18,16 @@ namespace {
 
 using augment::Axis;
 
-constexpr int kSmallestSide = 8;
-constexpr int kLargestSide = 5120;
 /// Evaluation images up to this size are used as they are.
 constexpr int kLargestSideKept = 32;
 
 void check_config(const AugmentationConfig& config) {
-  if (config.image_size < kSmallestSide || config.image_size > kLargestSide) {
-    refuse("image-size {} is outside [{}, {}]", config.image_size, kSmallestSide, kLargestSide);
+  if (config.image_size < kSmallestImageSize || config.image_size > kLargestImageSize) {
+    refuse("image-size {} is outside [{}, {}]", config.image_size, kSmallestImageSize,
+           kLargestImageSize);
   }
-  if (!(config.color_strength >= 0 && config.color_strength <= 2.5)) {
-    refuse("color-strength {} is outside [0, 2.5] (at 2.5 the hue turns by half a circle)",
-           config.color_strength);
+  if (!(config.color_strength >= 0 && config.color_strength <= kMostColorStrength)) {
+    refuse("color-strength {} is outside [0, {}]", config.color_strength, kMostColorStrength);
   }
   if (config.mean.has_value() != config.std.has_value()) {
     refuse("mean and std go together: give both or neither");

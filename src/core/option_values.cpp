@@ -1,70 +1,124 @@
+#include "simclr/core/option_values.hpp"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
-
-#include "simclr/core/options.hpp"
+#include <cmath>
+#include <type_traits>
+#include <utility>
 
 namespace simclr {
 namespace {
 
+/// A comparison with NaN is false, and so is the answer.
 template <class Number>
-void parse_number(const std::string& text, Number& value, std::string_view expected) {
-  Number parsed{};
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, parsed);
-  if (error != std::errc() || rest != end || text.empty()) refuse("allowed: {}", expected);
-  value = parsed;
+bool accepts(const NumberRange& range, Number number) {
+  const auto value = static_cast<double>(number);
+  if (!std::isfinite(value)) return false;
+  if (const auto& low = range.low) {
+    if (!(low->inclusive ? value >= low->value : value > low->value)) return false;
+  }
+  if (const auto& high = range.high) {
+    if (!(high->inclusive ? value <= high->value : value < high->value)) return false;
+  }
+  if constexpr (std::is_signed_v<Number> && std::is_integral_v<Number>) {
+    return number % range.multiple_of == 0;
+  }
+  return true;
 }
 
-std::vector<std::string> split_list(const std::string& text) {
-  std::vector<std::string> items;
-  std::size_t begin = 0;
-  while (begin < text.size()) {
+template <class Number>
+bool read_number(const std::string& text, Number& value, const NumberRange& range) {
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && rest == end && accepts(range, value);
+}
+
+bool split_list(const std::string& text, std::vector<std::string>& items) {
+  items.clear();
+  if (text.empty()) return true;
+  for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t comma = std::min(text.find(',', begin), text.size());
     items.push_back(text.substr(begin, comma - begin));
-    if (items.back().empty()) refuse("allowed: a comma-separated list without empty items");
     begin = comma + 1;
   }
-  return items;
+  return std::ranges::none_of(items, &std::string::empty);
 }
 
 template <class Number>
-std::vector<Number> parse_numbers(const std::string& text, std::string_view expected) {
-  std::vector<Number> numbers;
-  for (const std::string& item : split_list(text)) {
-    parse_number(item, numbers.emplace_back(), expected);
+bool read_numbers(const std::string& text, std::vector<Number>& value, const NumberRange& range) {
+  std::vector<std::string> items;
+  if (!split_list(text, items)) return false;
+  value.resize(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!read_number(items[i], value[i], range)) return false;
   }
-  return numbers;
+  return range.count == 0 || value.empty() || value.size() == range.count;
 }
 
 }  // namespace
 
-void parse_value(const std::string& text, std::string& value) { value = text; }
-void parse_value(const std::string& text, std::filesystem::path& value) { value = text; }
-void parse_value(const std::string& text, bool& value) {
-  if (text != "true" && text != "false") refuse("allowed: true or false");
+NumberRange NumberRange::at_most(double bound) const {
+  NumberRange range = *this;
+  range.high = {bound, true};
+  return range;
+}
+NumberRange NumberRange::below(double bound) const {
+  NumberRange range = *this;
+  range.high = {bound, false};
+  return range;
+}
+NumberRange NumberRange::multiples_of(std::int64_t divisor) const {
+  NumberRange range = *this;
+  range.multiple_of = divisor;
+  return range;
+}
+NumberRange NumberRange::items(std::size_t number) const {
+  NumberRange range = *this;
+  range.count = number;
+  return range;
+}
+NumberRange any_number() { return {}; }
+NumberRange at_least(double bound) { return {.low = {{bound, true}}, .high = {}}; }
+NumberRange above(double bound) { return {.low = {{bound, false}}, .high = {}}; }
+
+bool read_value(const std::string& text, std::string& value, const NumberRange& /*range*/) {
+  value = text;
+  return true;
+}
+bool read_value(const std::string& text, std::filesystem::path& value,
+                const NumberRange& /*range*/) {
+  value = text;
+  return true;
+}
+bool read_value(const std::string& text, bool& value, const NumberRange& /*range*/) {
   value = text == "true";
+  return value || text == "false";
 }
-void parse_value(const std::string& text, int& value) {
-  parse_number(text, value, "a whole number");
+bool read_value(const std::string& text, int& value, const NumberRange& range) {
+  return read_number(text, value, range);
 }
-void parse_value(const std::string& text, std::int64_t& value) {
-  parse_number(text, value, "a whole number");
+bool read_value(const std::string& text, std::int64_t& value, const NumberRange& range) {
+  return read_number(text, value, range);
 }
-void parse_value(const std::string& text, std::uint64_t& value) {
-  parse_number(text, value, "a whole number, not negative");
+bool read_value(const std::string& text, std::uint64_t& value, const NumberRange& range) {
+  return read_number(text, value, range);
 }
-void parse_value(const std::string& text, float& value) { parse_number(text, value, "a number"); }
-void parse_value(const std::string& text, double& value) { parse_number(text, value, "a number"); }
-void parse_value(const std::string& text, std::vector<std::int64_t>& value) {
-  value = parse_numbers<std::int64_t>(text, "whole numbers separated by commas");
+bool read_value(const std::string& text, double& value, const NumberRange& range) {
+  return read_number(text, value, range);
 }
-void parse_value(const std::string& text, std::vector<double>& value) {
-  value = parse_numbers<double>(text, "numbers separated by commas");
+bool read_value(const std::string& text, std::vector<std::int64_t>& value,
+                const NumberRange& range) {
+  return read_numbers(text, value, range);
 }
-void parse_value(const std::string& text, std::vector<std::string>& value) {
-  value = split_list(text);
+bool read_value(const std::string& text, std::vector<double>& value, const NumberRange& range) {
+  return read_numbers(text, value, range);
+}
+bool read_value(const std::string& text, std::vector<std::string>& value,
+                const NumberRange& /*range*/) {
+  return split_list(text, value);
 }
 
 std::string value_text(const std::string& value) { return value; }
@@ -73,7 +127,6 @@ std::string value_text(bool value) { return value ? "true" : "false"; }
 std::string value_text(int value) { return fmt::format("{}", value); }
 std::string value_text(std::int64_t value) { return fmt::format("{}", value); }
 std::string value_text(std::uint64_t value) { return fmt::format("{}", value); }
-std::string value_text(float value) { return fmt::format("{}", value); }
 std::string value_text(double value) { return fmt::format("{}", value); }
 std::string value_text(const std::vector<std::int64_t>& value) {
   return fmt::format("{}", fmt::join(value, ","));
@@ -83,6 +136,48 @@ std::string value_text(const std::vector<double>& value) {
 }
 std::string value_text(const std::vector<std::string>& value) {
   return fmt::format("{}", fmt::join(value, ","));
+}
+
+std::string bounds_text(const NumberRange& range) {
+  std::vector<std::string> parts;
+  if (const auto& low = range.low) {
+    parts.push_back(low->inclusive ? fmt::format("{} or more", low->value)
+                                   : fmt::format("above {}", low->value));
+  }
+  if (const auto& high = range.high) {
+    parts.push_back(high->inclusive ? fmt::format("at most {}", high->value)
+                                    : fmt::format("below {}", high->value));
+  }
+  if (range.multiple_of > 1) parts.push_back(fmt::format("a multiple of {}", range.multiple_of));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string range_text(ValueType type, const NumberRange& range) {
+  const std::string bounds = bounds_text(range);
+  const std::string count = range.count > 0 ? fmt::format("{} ", range.count) : "";
+  const std::string one = bounds.empty() ? "" : ", " + bounds;
+  const std::string each = bounds.empty() ? "" : ", each " + bounds;
+  switch (type) {
+    case ValueType::text:
+      return "a text";
+    case ValueType::path:
+      return "a path";
+    case ValueType::flag:
+      return "true or false";
+    case ValueType::choice:
+      break;  // has its names
+    case ValueType::integer:
+      return "a whole number" + one;
+    case ValueType::number:
+      return "a finite number" + one;
+    case ValueType::integers:
+      return count + "whole numbers separated by commas" + each;
+    case ValueType::numbers:
+      return count + "finite numbers separated by commas" + each;
+    case ValueType::names:
+      return "names separated by commas";
+  }
+  return "";
 }
 
 }  // namespace simclr

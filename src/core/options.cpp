@@ -10,6 +10,8 @@
 #include <set>
 #include <sstream>
 
+#include "simclr/core/names.hpp"
+
 namespace simclr {
 namespace po = boost::program_options;
 namespace {
@@ -62,6 +64,10 @@ std::vector<FileEntry> read_entries(std::istream& in, const std::string& origin)
 
 }  // namespace
 
+void refuse_value(std::string_view option, std::string_view value, std::string_view allowed) {
+  refuse("option --{}: '{}' is not accepted; allowed: {}", option, value, allowed);
+}
+
 Options::Options(std::string command, std::string summary, std::vector<std::string> sections)
     : command_(std::move(command)), summary_(std::move(summary)), sections_(std::move(sections)) {}
 
@@ -71,8 +77,8 @@ Options& Options::group(std::string title) {
 }
 
 Options& Options::flag(const std::string& name, bool& target, const std::string& help) {
-  declare({name, help, Kind::flag, [&target](const std::string& t) { parse_value(t, target); },
-           [&target] { return value_text(target); }});
+  add(name, target, help);
+  options_.back().kind = Kind::flag;
   return *this;
 }
 
@@ -80,21 +86,54 @@ Options& Options::positional_list(const std::string& name,
                                   std::vector<std::filesystem::path>& target,
                                   const std::string& help) {
   positional_.push_back(name);
-  declare({name, help, Kind::list,
-           [&target](const std::string& t) { parse_value(t, target.emplace_back()); },
-           [] { return std::string(); }, [&target] { target.clear(); }});
-  return *this;
+  return declare({.name = name,
+                  .help = help,
+                  .kind = Kind::list,
+                  .type = ValueType::path,
+                  .set =
+                      [&target](const std::string& text, const NumberRange& range) {
+                        return read_value(text, target.emplace_back(), range);
+                      },
+                  .get = [] { return std::string(); },
+                  .clear = [&target] { target.clear(); }});
 }
 
-void Options::declare(Option option) {
+Options& Options::declare(Option option) {
   require(find(option.name) == nullptr, "an option is declared once: " + option.name);
   option.group = group_;
   options_.push_back(std::move(option));
+  return *this;
+}
+
+Options& Options::range(const NumberRange& range) {
+  options_.back().range = range;
+  return *this;
+}
+
+Options& Options::known(std::vector<std::string> names) {
+  Option& option = options_.back();
+  option.choices = std::move(names);
+  if (option.type == ValueType::text) option.type = ValueType::choice;
+  return *this;
+}
+
+Options& Options::rule(std::string allowed, std::function<bool(const std::string&)> accepts) {
+  options_.back().rule = Rule{std::move(allowed), std::move(accepts)};
+  return *this;
+}
+
+Options& Options::may_change_on_resume() {
+  options_.back().may_change = true;
+  return *this;
 }
 
 Options::Option* Options::find(const std::string& name) {
-  const auto found = std::find_if(options_.begin(), options_.end(),
-                                  [&](const Option& o) { return o.name == name; });
+  const auto found = std::ranges::find(options_, name, &Option::name);
+  return found == options_.end() ? nullptr : &*found;
+}
+
+const Options::Option* Options::find(const std::string& name) const {
+  const auto found = std::ranges::find(options_, name, &Option::name);
   return found == options_.end() ? nullptr : &*found;
 }
 
@@ -110,18 +149,33 @@ std::vector<std::string> Options::names() const {
   return all;
 }
 
-std::string Options::join(const std::vector<std::string>& names) {
-  return fmt::format("{}", fmt::join(names, "|"));
+/// The first item of the value that is none of the option's names; empty where all are.
+std::string Options::unknown_name(const Option& option, const std::string& value) {
+  if (option.choices.empty()) return "";
+  std::vector<std::string> items{value};
+  if (option.type == ValueType::names && !read_value(value, items, option.range)) return "";
+  const auto unknown = std::ranges::find_if(items, [&](const std::string& item) {
+    return std::ranges::find(option.choices, item) == option.choices.end();
+  });
+  return unknown == items.end() ? "" : *unknown;
 }
 
 void Options::set(const std::string& name, const std::string& value, const std::string& origin) {
-  Option* option = find(name);
-  try {
-    option->set(value);
-  } catch (const RefusedError& error) {
-    refuse("{}option --{}: '{}' is not accepted; {}", origin, name, value, error.what());
+  Option& option = *find(name);
+  const std::string unknown = unknown_name(option, value);
+  const bool follows_rule = !option.rule || option.rule->accepts(value);
+  if (!unknown.empty() || !follows_rule || !option.set(value, option.range)) {
+    const std::string meant = unknown.empty() ? "" : suggestion(unknown, option.choices);
+    refuse("{}option --{}: '{}' is not accepted; allowed: {}{}", origin, name, value,
+           allowed(option), meant);
   }
-  option->given = true;
+  option.given = true;
+}
+
+/// The value of an option that stands on the command line without one.
+std::string Options::implied(const std::string& name) const {
+  const Option* option = find(name);
+  return option != nullptr && option->kind == Kind::action ? option->choices.front() : "true";
 }
 
 std::vector<Options::Setting> Options::parse_command_line(
@@ -129,9 +183,19 @@ std::vector<Options::Setting> Options::parse_command_line(
   po::options_description description;
   description.add_options()("config", po::value<std::string>());
   for (const Option& o : options_) {
-    const po::value_semantic* semantic =
-        o.kind == Kind::flag ? static_cast<po::value_semantic*>(new po::untyped_value(true))
-                             : po::value<std::string>();
+    const po::value_semantic* semantic = nullptr;
+    switch (o.kind) {
+      case Kind::value:
+      case Kind::list:
+        semantic = po::value<std::string>();
+        break;
+      case Kind::flag:
+        semantic = new po::untyped_value(true);
+        break;
+      case Kind::action:
+        semantic = po::value<std::string>()->implicit_value(o.choices.front());
+        break;
+    }
     description.add_options()(o.name.c_str(), semantic);
   }
   po::positional_options_description places;
@@ -146,7 +210,7 @@ std::vector<Options::Setting> Options::parse_command_line(
                             .style(style)
                             .run();
     for (const auto& o : parsed.options) {
-      settings.push_back({o.string_key, o.value.empty() ? "true" : o.value.front()});
+      settings.push_back({o.string_key, o.value.empty() ? implied(o.string_key) : o.value.front()});
     }
   } catch (const po::unknown_option& error) {
     std::string name = error.get_option_name();
@@ -172,6 +236,10 @@ bool Options::parse(const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments) {
     if (argument == "--help" || argument == "-h") {
       std::cout << help();
+      return false;
+    }
+    if (argument == "--list-options") {
+      std::cout << list();
       return false;
     }
   }
@@ -216,7 +284,8 @@ void Options::parse_text(const std::string& text, const std::string& origin,
       if (e.section != section) continue;
       const std::string where = origin + ": " + (section.empty() ? "" : "[" + section + "] ");
       if (!seen.insert(e.name).second) refuse("{}option {} is given twice", where, e.name);
-      if (find(e.name) != nullptr) {
+      const Option* option = find(e.name);
+      if (option != nullptr && option->kind != Kind::action) {
         set(e.name, value_of_today(e, renamed), where);
         continue;
       }
@@ -230,14 +299,21 @@ void Options::parse_text(const std::string& text, const std::string& origin,
 }
 
 bool Options::given(const std::string& name) const {
-  return std::any_of(options_.begin(), options_.end(),
-                     [&](const Option& o) { return o.name == name && o.given; });
+  const Option* option = find(name);
+  return option != nullptr && option->given;
+}
+
+bool Options::may_change_on_resume(const std::string& name) const {
+  const Option* option = find(name);
+  return option != nullptr && option->may_change;
 }
 
 std::vector<std::pair<std::string, std::string>> Options::values() const {
   std::vector<std::pair<std::string, std::string>> all;
   all.reserve(options_.size());
-  for (const Option& o : options_) all.emplace_back(o.name, o.get());
+  for (const Option& o : options_) {
+    if (o.kind != Kind::action) all.emplace_back(o.name, o.get());
+  }
   return all;
 }
 
@@ -251,24 +327,6 @@ std::string Options::text(const std::string& section) const {
     }
     // Unset options stay away: an empty text is not a number.
     if (!value.empty()) text += fmt::format("{} = {}\n", name, value);
-  }
-  return text;
-}
-
-std::string Options::help() const {
-  std::string usage = "usage: simclr " + command_;
-  for (const std::string& name : positional_) {
-    usage += " [" + name + (is_list(name) ? " ...]" : "]");
-  }
-  std::string text = usage + " [--config FILE] [--option value ...]\n" + summary_ + "\n";
-  std::string title;
-  for (const Option& o : options_) {
-    if (o.group != title) text += "\n" + (title = o.group) + ":\n";
-    const std::string value = o.get();
-    const std::string name = "--" + o.name + (o.kind == Kind::flag ? "" : " VALUE");
-    const bool show_default = o.kind == Kind::value && !value.empty();
-    text += fmt::format("  {:<34} {}{}\n", name, o.help,
-                        show_default ? " [" + value + "]" : std::string());
   }
   return text;
 }

@@ -62,18 +62,9 @@ nlohmann::ordered_json options_json(const Options& options) {
   return object;
 }
 
-void validate(const EvaluationConfig& config) {
-  validate(config.device);
-  if (config.checkpoint.empty()) {
-    refuse("option --checkpoint: name a checkpoint or a run directory");
-  }
-  if (config.feature_batch < 1) {
-    refuse("option --feature-batch: {}: must be at least 1", config.feature_batch);
-  }
-}
-
 const EvaluationConfig& validated(const EvaluationConfig& config) {
-  validate(config);
+  if (config.checkpoint.empty())
+    refuse("option --checkpoint: name a checkpoint or a run directory");
   return config;
 }
 
@@ -82,29 +73,39 @@ const EvaluationConfig& validated(const EvaluationConfig& config) {
 void declare_encoder_options(Options& options, EvaluationConfig& config) {
   options.group("checkpoint")
       .add("checkpoint", config.checkpoint,
-           "a checkpoint, or a run directory: its newest valid one");
+           "encoder to evaluate: a checkpoint file, or a run directory, which stands for its "
+           "newest valid checkpoint");
   options.group("device");
   declare_device_options(options, config.device);
   declare_precision_options(options, config.device);
   declare_rank_options(options, config.device);
-  options.add("feature-batch", config.feature_batch, "images a rank encodes at a time")
+  options
+      .add("feature-batch", config.feature_batch,
+           "images that each rank encodes at a time: more take more memory")
+      .range(at_least(1))
       .choice<CacheMode>(
           "cache", config.cache,
           {{"auto", CacheMode::automatic},
            {"node", CacheMode::node},
            {"distributed", CacheMode::distributed},
            {"none", CacheMode::none}},
-          "where pixels wait: node: in its shared memory; distributed: in all ranks' "
-          "memory; none: in the files");
+          "where stored images are kept. auto: node if they fit, else distributed; node: one copy "
+          "in each node's shared memory; distributed: spread over the memory of all ranks; none: "
+          "read from the files when needed");
 }
 
 void declare_evaluation_options(Options& options, EvaluationConfig& config) {
   declare_encoder_options(options, config);
   options.group("data and result")
-      .add("train-data", config.train_data, "labelled shards to learn from")
-      .add("test-data", config.test_data, "labelled shards to measure on")
-      .add("output", config.output, "the result's file; by default RUN/eval/NAME.json")
-      .add("name", config.name, "NAME; by default PROTOCOL-step-STEP");
+      .add("train-data", config.train_data, "labeled images to learn from: a directory of shards")
+      .add("test-data", config.test_data,
+           "labeled images on which accuracy is measured: a directory of shards")
+      .add("output", config.output,
+           "JSON file to write the result to; unset: eval/NAME.json in the run directory")
+      .add("name", config.name, "NAME of the result's file; unset: PROTOCOL-step-STEP")
+      .rule("the name of a file in RUN/eval", [](const std::string& name) {
+        return !name.empty() && name.find('/') == std::string::npos;
+      });
 }
 
 EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
@@ -152,9 +153,6 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
   train_samples_ = train.info().samples;
   const std::string name =
       config.name.value_or(fmt::format("{}-step-{:010}", protocol_, encoder().step()));
-  if (name.empty() || name.find('/') != std::string::npos) {
-    refuse("option --name: '{}' is not accepted; allowed: the name of a file in RUN/eval", name);
-  }
   output_ = config.output ? *config.output : default_output(encoder(), name);
 }
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "simclr/core/check.hpp"
+#include "simclr/core/options.hpp"
 #include "simclr/program/ops.hpp"
 #include "similarity.hpp"
 
@@ -18,14 +18,14 @@ namespace {
 constexpr std::int64_t kQueryBlock = 512;
 constexpr std::int64_t kBankBlock = 16384;
 
-struct Neighbour {
+struct Neighbor {
   float similarity = 0;
   std::int32_t row = 0;  // of this rank's bank
 };
-using Neighbours = std::vector<Neighbour>;  // nearest first, of equal ones the earlier row first
+using Neighbors = std::vector<Neighbor>;  // nearest first, of equal ones the earlier row first
 
 /// Adds the nearest rows of a later block of the bank, which starts at `first_row`, and keeps k.
-void join(Neighbours& nearest, std::span<const float> similarities,
+void join(Neighbors& nearest, std::span<const float> similarities,
           std::span<const std::int32_t> rows, std::int32_t first_row, std::size_t k) {
   const auto earlier = std::ssize(nearest);
   for (std::size_t j = 0; j < rows.size() && rows[j] >= 0; ++j) {
@@ -33,7 +33,7 @@ void join(Neighbours& nearest, std::span<const float> similarities,
   }
   std::inplace_merge(
       nearest.begin(), nearest.begin() + earlier, nearest.end(),
-      [](const Neighbour& a, const Neighbour& b) { return a.similarity > b.similarity; });
+      [](const Neighbor& a, const Neighbor& b) { return a.similarity > b.similarity; });
   if (nearest.size() > k) nearest.resize(k);
 }
 
@@ -59,10 +59,10 @@ std::span<const float> rows_of(const std::vector<float>& values, std::int64_t fi
 }
 
 /// The k nearest of this rank's bank rows for every test row (fewer where the bank is smaller).
-std::vector<Neighbours> nearest_in_bank(const std::vector<float>& bank, std::int64_t bank_rows,
-                                        const std::vector<float>& test, std::int64_t test_rows,
-                                        std::int64_t channels, std::int64_t k, Backend& backend) {
-  std::vector<Neighbours> nearest(static_cast<std::size_t>(test_rows));
+std::vector<Neighbors> nearest_in_bank(const std::vector<float>& bank, std::int64_t bank_rows,
+                                       const std::vector<float>& test, std::int64_t test_rows,
+                                       std::int64_t channels, std::int64_t k, Backend& backend) {
+  std::vector<Neighbors> nearest(static_cast<std::size_t>(test_rows));
   if (bank_rows == 0) return nearest;
   const std::int64_t bank_block = std::min(kBankBlock, bank_rows);
   const std::int64_t of_block = std::min(k, bank_block);
@@ -86,18 +86,18 @@ std::vector<Neighbours> nearest_in_bank(const std::vector<float>& bank, std::int
 }
 
 struct Vote {
-  float similarity = -2;    // below every cosine: no neighbour
-  std::int32_t label = -1;  // of the neighbour
+  float similarity = -2;    // below every cosine: no neighbor
+  std::int32_t label = -1;  // of the neighbor
 };
 
-/// All ranks' neighbours of test rows [first, first + count): (ranks, count, k), rank order.
-std::vector<Vote> gather_votes(const std::vector<Neighbours>& nearest, std::size_t first,
+/// All ranks' neighbors of test rows [first, first + count): (ranks, count, k), rank order.
+std::vector<Vote> gather_votes(const std::vector<Neighbors>& nearest, std::size_t first,
                                std::size_t count, const std::vector<std::int32_t>& labels,
                                std::size_t k, Communicator& world) {
   std::vector<float> similarities(count * k, Vote{}.similarity);
   std::vector<std::int32_t> voted(count * k, Vote{}.label);
   for (std::size_t i = 0; i < count; ++i) {
-    const Neighbours& found = nearest[first + i];
+    const Neighbors& found = nearest[first + i];
     for (std::size_t j = 0; j < found.size(); ++j) {
       similarities[i * k + j] = found[j].similarity;
       voted[i * k + j] = labels[static_cast<std::size_t>(found[j].row)];
@@ -128,7 +128,7 @@ std::vector<double> class_scores(std::vector<Vote> candidates, const KnnConfig& 
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Vote& a, const Vote& b) { return a.similarity > b.similarity; });
   std::vector<double> scores(static_cast<std::size_t>(config.classes));
-  for (std::int64_t j = 0; j < config.neighbours; ++j) {
+  for (std::int64_t j = 0; j < config.neighbors; ++j) {
     const Vote& vote = candidates[static_cast<std::size_t>(j)];
     // exp((s-1)/T): the common factor exp(1/T) changes no order and cannot overflow.
     scores[static_cast<std::size_t>(vote.label)] +=
@@ -140,13 +140,9 @@ std::vector<double> class_scores(std::vector<Vote> candidates, const KnnConfig& 
 }  // namespace
 
 void validate(const KnnConfig& config, std::int64_t bank_rows) {
-  const auto most = std::min<std::int64_t>(bank_rows, TopK::kMost);
-  if (config.neighbours < 1 || config.neighbours > most) {
-    refuse("option --neighbours: {}: allowed are 1 to {}, {}", config.neighbours, most,
-           most == bank_rows ? "the number of training samples" : "the most that are searched for");
-  }
-  if (!(config.temperature > 0)) {
-    refuse("option --temperature: {}: must be positive", config.temperature);
+  if (config.neighbors > bank_rows) {
+    refuse_value("neighbors", value_text(config.neighbors),
+                 fmt::format("at most {}, the number of training samples", bank_rows));
   }
 }
 
@@ -155,9 +151,9 @@ Accuracy knn_accuracy(const LabelledFeatures& bank, const LabelledFeatures& test
   validate(config, sum_over_ranks(world, bank.rows()));
   const LabelledFeatures queries = gather_rows(world, test);
   const auto nearest = nearest_in_bank(normalised_rows(bank), bank.rows(), normalised_rows(queries),
-                                       queries.rows(), bank.channels, config.neighbours, backend);
+                                       queries.rows(), bank.channels, config.neighbors, backend);
 
-  const auto k = static_cast<std::size_t>(config.neighbours);
+  const auto k = static_cast<std::size_t>(config.neighbors);
   const auto ranks = static_cast<std::size_t>(world.size());
   std::int64_t top1 = 0;
   std::int64_t top5 = 0;

@@ -10,6 +10,7 @@
 #include "simclr/backend/host_memory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/core/options.hpp"
 
 namespace simclr {
 namespace {
@@ -141,16 +142,13 @@ Accuracy measure_probe(Probe& probe, EvaluationLoader& loader) {
 }  // namespace
 
 void validate(const LinearAugmentedConfig& config, std::int64_t train_samples, int ranks) {
-  if (config.batch_size < 1 || config.batch_size > train_samples) {
-    refuse("option --batch-size: {}: allowed are 1 to the number of training samples, {}",
-           config.batch_size, train_samples);
+  if (config.batch_size > train_samples) {
+    refuse_value("batch-size", value_text(config.batch_size),
+                 fmt::format("at most {}, the number of training samples", train_samples));
   }
   if (config.batch_size % ranks != 0) {
-    refuse("option --batch-size: {}: must be divisible by the {} ranks", config.batch_size, ranks);
-  }
-  if (config.epochs < 1) refuse("option --epochs: {}: must be at least 1", config.epochs);
-  if (!(config.learning_rate > 0)) {
-    refuse("option --learning-rate: {}: must be positive", config.learning_rate);
+    refuse_value("batch-size", value_text(config.batch_size),
+                 fmt::format("a multiple of {}, the number of ranks", ranks));
   }
 }
 

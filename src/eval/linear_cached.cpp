@@ -133,16 +133,6 @@ Accuracy measure(BlockClassifier& classifier, const LabelledFeatures& test, Comm
 
 }  // namespace
 
-void validate(const LinearCachedConfig& config) {
-  if (!(config.l2 >= 0)) refuse("option --l2: {}: must not be negative", config.l2);
-  if (config.max_iterations < 1) {
-    refuse("option --max-iterations: {}: must be at least 1", config.max_iterations);
-  }
-  if (!(config.tolerance > 0)) {
-    refuse("option --tolerance: {}: must be positive", config.tolerance);
-  }
-}
-
 LinearCachedResult linear_cached(LabelledFeatures train, LabelledFeatures test,
                                  const LinearCachedConfig& config, Backend& backend,
                                  Communicator& world) {

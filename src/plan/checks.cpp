@@ -11,13 +11,6 @@
 namespace simclr::plan {
 namespace {
 
-template <class T>
-void require_above_zero(const char* option, const std::optional<T>& value) {
-  if (value && !(*value > 0)) {
-    refuse("option --{}: {} is not accepted; allowed: above 0", option, *value);
-  }
-}
-
 void require_checkpoints(const PretrainConfig& config) {
   if (config.checkpoint_every_epochs > 0 || config.checkpoint_every_minutes > 0) return;
   refuse(
@@ -100,16 +93,6 @@ void require_cache(const RunPlan& run) {
 }  // namespace
 
 void validate_request(const PlanRequest& request) {
-  if (request.ranks < 1) {
-    refuse("option --ranks: {} is not accepted; allowed: 1 or more", request.ranks);
-  }
-  if (request.ranks_per_node < 0) {
-    refuse("option --ranks-per-node: {} is negative", request.ranks_per_node);
-  }
-  require_above_zero("samples", request.samples);
-  require_above_zero("sample-bytes", request.sample_bytes);
-  require_above_zero("node-memory-gb", request.node_memory_gb);
-  require_above_zero("time-limit-minutes", request.time_limit_minutes);
   request.config.validate();
   request.config.validate_ranks(request.ranks);
   if (request.config.data.empty() == !request.samples) {

@@ -5,7 +5,7 @@
 
 namespace simclr::plan {
 
-/// Options that are wrong whatever the machine; ranks and groups; no checkpoints.
+/// Options that do not go together, on any machine; ranks and groups; no checkpoints.
 void validate_request(const PlanRequest& request);
 
 /// A model that fits no device, or a node's ranks and cache that do not fit the node. Names what

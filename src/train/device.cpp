@@ -1,7 +1,6 @@
 #include "simclr/train/device.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 
 #include "simclr/comm/session.hpp"
@@ -53,17 +52,24 @@ void declare_device_choice(Options& options, DeviceOptions& device) {
                             {{"auto", DeviceChoice::automatic},
                              {"cpu", DeviceChoice::cpu},
                              {"cuda", DeviceChoice::cuda}},
-                            "where to compute; auto: on a GPU if there is one")
+                            "where to compute. auto: on GPUs if every rank has one, else on the "
+                            "CPU; cuda: on GPUs or not at all")
+      .may_change_on_resume()
       .add("plan-cache", device.plan_cache,
-           "file of measured convolution plans, or none; by default "
-           "~/.cache/simclr/convolution-plans.json");
+           "file that keeps the measured choice of convolution algorithms on a GPU; none: no "
+           "file; unset: ~/.cache/simclr/convolution-plans.json")
+      .may_change_on_resume();
 }
 
 void declare_device_options(Options& options, DeviceOptions& device) {
   declare_device_choice(options, device);
-  options.add("threads", device.threads, "compute threads a rank; 0: the cores it may use")
+  options
+      .add("threads", device.threads,
+           "threads of each rank that compute; 0: as many as the cores it may use")
+      .range(at_least(0))
+      .may_change_on_resume()
       .flag("allow-tf32", device.allow_tf32,
-            "fp32 products on a GPU with 10 bits of mantissa: faster, not exact");
+            "multiply fp32 matrices on a GPU with 10 bits of mantissa: faster, less exact");
 }
 
 void declare_precision_options(Options& options, DeviceOptions& device) {
@@ -73,8 +79,11 @@ void declare_precision_options(Options& options, DeviceOptions& device) {
                           {"fp32", Precision::fp32},
                           {"bf16", Precision::bf16},
                           {"fp16", Precision::fp16}},
-                         "of the activations; auto: bf16 on a GPU, fp32 on the CPU")
-      .flag("allow-slow-bf16", device.allow_slow_bf16, "bf16 also where the CPU has to emulate it");
+                         "number type of the activations; weights, statistics and loss stay fp32. "
+                         "auto: bf16 on a GPU, fp32 on the CPU; fp16: on a GPU only")
+      .flag("allow-slow-bf16", device.allow_slow_bf16,
+            "accept bf16 on a CPU that has no instructions for it and emulates it slowly")
+      .may_change_on_resume();
 }
 
 void declare_rank_options(Options& options, DeviceOptions& device) {
@@ -83,20 +92,16 @@ void declare_rank_options(Options& options, DeviceOptions& device) {
                            {{"auto", Collectives::automatic},
                             {"nccl", Collectives::nccl},
                             {"mpi", Collectives::mpi}},
-                           "between GPUs; auto: nccl, or mpi where ranks share a GPU")
-      .flag("share-device", device.share_device, "several ranks may use one GPU")
+                           "how GPUs exchange data. nccl: between the GPUs; mpi: through host "
+                           "memory; auto: nccl, or mpi where ranks share a GPU")
+      .may_change_on_resume()
+      .flag("share-device", device.share_device, "let several ranks of a node use the same GPU")
+      .may_change_on_resume()
       .add("timeout-seconds", device.timeout_seconds,
-           "after which a job that stands still is ended; ranks that are silent: 20 at most");
-}
-
-void validate(const DeviceOptions& device) {
-  if (device.threads < 0) {
-    refuse("option --threads: {} is not accepted; allowed: 0 or more", device.threads);
-  }
-  if (!(device.timeout_seconds > 0) || !std::isfinite(device.timeout_seconds)) {
-    refuse("option --timeout-seconds: {} is not accepted; allowed: above 0",
-           device.timeout_seconds);
-  }
+           "seconds without progress after which the job is ended; a rank that does not answer "
+           "at all has 20 seconds at most")
+      .range(above(0))
+      .may_change_on_resume();
 }
 
 Watchdog watch_ranks(const DeviceOptions& device, Communicator& world,

@@ -74,10 +74,10 @@ void restore(Trainer& trainer, const RunDirectory* run, std::int64_t step, Commu
 
 /// The precision of the run that is gone on with, wherever it began; of a new one, what is asked
 /// for. Agreed by all ranks.
-Precision run_precision(const DeviceOptions& device, const RunDirectory* run,
+Precision run_precision(const DeviceOptions& device, std::optional<Precision> earlier,
                         const Backend& backend, Communicator& world) {
   DeviceOptions agreed = device;
-  if (run != nullptr) agreed.precision = run->precision().value_or(device.precision);
+  agreed.precision = earlier.value_or(device.precision);  // rank 0's counts
   world.broadcast({&agreed.precision, sizeof(agreed.precision), DType::u8}, 0);
   return resolve_precision(agreed, backend);
 }
@@ -113,6 +113,24 @@ void report_changes(const std::optional<Environment>& earlier, const Environment
   if (changes.text.empty()) return;
   log::info("since the start before: {}: the run goes on, {}bit for bit", changes.text,
             changes.same_bits ? "" : "but not ");
+}
+
+/// What dry_run() says.
+std::string describe_start(const PretrainConfig& config, const RunStart& start,
+                           std::int64_t steps_per_epoch, int ranks) {
+  const std::int64_t total = config.schedule(steps_per_epoch).total_steps;
+  const std::int64_t end = std::min(total, config.max_steps.value_or(total));
+  const std::int64_t first = start.checkpoint ? start.checkpoint->checkpoint.step : 0;
+  const std::string run = config.run_dir.string();
+  if (start.checkpoint && first >= end) {
+    return fmt::format("dry run: {} is at step {} of {}: nothing is left to do", run, first, end);
+  }
+  const std::string action =
+      start.checkpoint
+          ? fmt::format("resume {} from {}", run, start.checkpoint->file.path.filename().string())
+          : fmt::format("start a new run in {}", run);
+  return fmt::format("dry run: would {}: steps {} to {}, {} an epoch, on {} rank{}", action, first,
+                     end, steps_per_epoch, ranks, ranks == 1 ? "" : "s");
 }
 
 void describe_run(const Trainer& trainer, const SampleStore& store, const Span& span,
@@ -151,7 +169,9 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
   const RunDirectory* root_run = run ? &*run : nullptr;
   Span span{.first = first_step(root_run, world, state)};
   PretrainConfig config = asked;
-  config.device.precision = run_precision(asked.device, root_run, backend, world);
+  const std::optional<Precision> earlier_precision =
+      run ? run->precision() : std::optional<Precision>();
+  config.device.precision = run_precision(asked.device, earlier_precision, backend, world);
   config.checkpoint_steps = pinned_steps(asked, root_run, world);
   const std::optional<Environment> earlier = take_over_environment(root_run, backend);
   activity().begin("reading the data set");
@@ -207,6 +227,31 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
 }
 
 }  // namespace
+
+std::string dry_run(const PretrainConfig& config, DryRun where, Communicator& world) {
+  validate_all(config, world);
+  RunStart start;
+  const auto check_directory = [&] { start = check_run_directory(config); };
+  if (where == DryRun::here) {
+    if (config.stop_before_minutes) (void)job_deadline(*config.stop_before_minutes);
+    const auto backend = make_backend(config.device, compute_threads(config.device, world), world);
+    (void)resolve_precision(config.device, *backend);
+    (void)batch_contents(config, *backend);
+    on_root(world, check_directory);
+    (void)run_precision(config.device, start.precision, *backend, world);
+    require_cache_fits(config.data, config.cache, world, config.batch_size / world.size());
+  } else {
+    on_root(world, check_directory);
+  }
+  std::string line;
+  on_root(world, [&] {
+    line = describe_start(config, start, steps_per_epoch(config, ShardSet(config.data).info()),
+                          world.size());
+  });
+  if (where == DryRun::elsewhere)
+    line += "; device, memory and time limit are for the job to check";
+  return broadcast_text(world, line);
+}
 
 int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& world) {
   install_stop_signals();

@@ -1,97 +1,14 @@
 #include "simclr/train/pretrain_config.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
-#include "simclr/core/names.hpp"
+#include "simclr/core/check.hpp"
 
 namespace simclr {
 namespace {
 
 constexpr std::int64_t kCifarStemUpToPixels = 32;
-// Four of the first layer's 64 channels: backends take activations of three channels for images.
-constexpr double kNarrowest = 4.0 / 64;
-// Far beyond what anybody trains: typing errors end here and not in arithmetic.
-constexpr double kWidest = 256;
-constexpr int kMostHeadLayers = 100;
-constexpr std::int64_t kMostEpochs = 1'000'000'000;
-
-const std::vector<std::string>& known_augmentations() {
-  static const std::vector<std::string> names{"crop", "flip", "color", "gray", "blur", "none"};
-  return names;
-}
-
-template <class T>
-void require_at_least(const char* option, T value, T least) {
-  if (!(value >= least) || !std::isfinite(static_cast<double>(value))) {
-    refuse("option --{}: {} is not accepted; allowed: {} or more", option, value, least);
-  }
-}
-
-template <class T>
-void require_at_most(const char* option, T value, T most) {
-  if (value > most) {
-    refuse("option --{}: {} is not accepted; allowed: up to {}", option, value, most);
-  }
-}
-
-template <class T>
-void require_positive(const char* option, T value) {
-  if (!(value > 0) || !std::isfinite(static_cast<double>(value))) {
-    refuse("option --{}: {} is not accepted; allowed: above 0", option, value);
-  }
-}
-
-void validate_augmentation(const PretrainConfig& c) {
-  for (const std::string& name : c.augment) {
-    require_known("augmentation of --augment", name, known_augmentations());
-    if (std::count(c.augment.begin(), c.augment.end(), name) > 1) {
-      refuse("option --augment: '{}' stands there twice", name);
-    }
-  }
-  const bool none = std::count(c.augment.begin(), c.augment.end(), "none") > 0;
-  if (none && c.augment.size() > 1) {
-    refuse("option --augment: 'none' goes with no other augmentation");
-  }
-  require_at_least("color-strength", c.color_strength, 0.0);
-  for (const auto* values : {&c.mean, &c.std}) {
-    if (!values->empty() && values->size() != 3) {
-      refuse("options --mean and --std: allowed: three numbers r,g,b");
-    }
-  }
-  for (const double value : c.std) require_positive("std", value);
-}
-
-void validate_run(const PretrainConfig& c) {
-  require_positive("epochs", c.epochs);
-  require_at_most("epochs", c.epochs, kMostEpochs);
-  if (c.max_steps) require_at_least<std::int64_t>("max-steps", *c.max_steps, 0);
-  simclr::validate(c.device);
-  require_at_least("loader-threads", c.loader_threads, 0);
-  require_positive("log-every", c.log_every);
-  require_at_least<std::int64_t>("checkpoint-every-epochs", c.checkpoint_every_epochs, 0);
-  require_at_least("checkpoint-every-minutes", c.checkpoint_every_minutes, 0.0);
-  require_at_least("keep", c.keep, 1);
-  require_at_least<std::int64_t>("hash-every", c.hash_every, 0);
-  require_at_least<std::int64_t>("divergence-steps", c.divergence_steps, 0);
-  if (c.stop_before_minutes) require_at_least("stop-before-minutes", *c.stop_before_minutes, 0.0);
-  for (const std::int64_t step : c.checkpoint_steps) {
-    require_at_least<std::int64_t>("checkpoint-steps", step, 0);
-  }
-}
-
-/// K of --bn-group K.
-std::int64_t parse_group_samples(const std::string& text) {
-  std::int64_t samples = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, samples);
-  if (error != std::errc() || rest != end || samples < 1) {
-    refuse("option --bn-group: '{}' is not accepted; allowed: global, local or a number of samples",
-           text);
-  }
-  return samples;
-}
 
 std::optional<std::array<float, 3>> channels(const std::vector<double>& values) {
   if (values.empty()) return {};
@@ -110,26 +27,9 @@ std::int64_t samples_per_rank(const PretrainConfig& c, int world_size) {
 }  // namespace
 
 void PretrainConfig::validate() const {
-  require_positive("image-size", image_size);
-  parse_encoder_depth(encoder);
-  require_positive("width", width);
-  require_at_least("width", width, kNarrowest);
-  require_at_most("width", width, kWidest);
-  require_at_least("head-layers", head.layers, 1);
-  require_at_most("head-layers", head.layers, kMostHeadLayers);
-  require_at_least<std::int64_t>("head-width", head.hidden, 0);
-  require_positive("embedding-dim", head.embedding);
-  require_positive("batch-size", batch_size);
-  require_positive("temperature", temperature);
-  require_at_least("learning-rate", learning_rate, 0.0);
-  require_at_least("warmup-epochs", warmup_epochs, 0.0);
-  require_at_least("weight-decay", weight_decay, 0.0);
-  if (!(momentum >= 0 && momentum < 1)) {
-    refuse("option --momentum: {} is not accepted; allowed: 0 or more, below 1", momentum);
-  }
-  validate_augmentation(*this);
+  if (mean.empty() != std.empty())
+    refuse("options --mean and --std go together: give both or none");
   const Augmenter refuses_what_it_cannot_render(augmentation());
-  validate_run(*this);
 }
 
 void PretrainConfig::validate_ranks(int world_size) const {
@@ -198,7 +98,8 @@ BatchNormSpec PretrainConfig::batch_norm_spec(int world_size) const {
     spec.ranks_per_group = world_size;
     return spec;
   }
-  const std::int64_t group = parse_group_samples(bn_group);
+  std::int64_t group = 0;
+  require(read_value(bn_group, group, at_least(1)), "--bn-group is a number of samples");
   const std::int64_t local = samples_per_rank(*this, world_size);
   if (batch_size % group == 0 && group % local == 0) {
     spec.ranks_per_group = static_cast<int>(group / local);

@@ -1,5 +1,9 @@
 #include "run_directory.hpp"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -13,6 +17,12 @@
 namespace simclr {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr const char* kFileInTheWay = "a file of this name is in the way";
+
+[[noreturn]] void refuse_directory(const fs::path& directory, const std::string& reason) {
+  refuse("option --run-dir: cannot create the directory {}: {}", directory.string(), reason);
+}
 
 using Values = std::vector<std::pair<std::string, std::string>>;
 
@@ -44,10 +54,11 @@ Precision require_same_run(const std::string& earlier_text, const std::string& o
     now.device.precision = earlier.device.precision;
   }
   const Values then_values = earlier_options.values();
-  const Values now_values = declared(now).values();
+  const Options now_options = declared(now);
+  const Values now_values = now_options.values();
   for (std::size_t i = 0; i < now_values.size(); ++i) {
     const auto& [name, value] = now_values[i];
-    if (may_change_on_resume(name) || value == then_values[i].second) continue;
+    if (now_options.may_change_on_resume(name) || value == then_values[i].second) continue;
     refuse(
         "option --{}: this run was started with '{}' ({}), now it is '{}'; a run cannot change it: "
         "use the old value or another --run-dir",
@@ -71,13 +82,8 @@ std::vector<std::int64_t> pinned_before(const fs::path& stored) {
   return earlier.checkpoint_steps;
 }
 
-struct Start {
-  std::optional<FoundCheckpoint> checkpoint{};
-  std::optional<Precision> precision{};
-};
-
-Start find_start(const PretrainConfig& config) {
-  Start start{.precision = validate_run_directory(config)};
+RunStart find_start(const PretrainConfig& config) {
+  RunStart start{.precision = validate_run_directory(config)};
   if (config.resume == "none") return start;
   if (config.resume == "auto") {
     start.checkpoint = newest_valid_checkpoint(config.run_dir / "checkpoints");
@@ -125,6 +131,18 @@ void set_aside_after(const fs::path& checkpoints, std::int64_t step, const std::
   }
 }
 
+RunStart check_run_directory(const PretrainConfig& config) {
+  fs::path at = fs::absolute(config.run_dir).lexically_normal();
+  while (!fs::exists(at) && at != at.parent_path()) at = at.parent_path();
+  if (!fs::is_directory(at)) refuse_directory(config.run_dir, kFileInTheWay);
+  if (::access(at.c_str(), W_OK | X_OK) != 0) {
+    const std::string reason = std::strerror(errno);
+    refuse_directory(config.run_dir, at.string() + ": " + reason);
+  }
+  require_unlocked(config.run_dir);
+  return find_start(config);
+}
+
 NewDirectory::NewDirectory(const fs::path& directory) {
   for (fs::path at = fs::absolute(directory).lexically_normal();
        !fs::exists(at) && at != at.parent_path(); at = at.parent_path()) {
@@ -133,8 +151,7 @@ NewDirectory::NewDirectory(const fs::path& directory) {
   std::error_code error;
   fs::create_directories(directory, error);
   if (!fs::is_directory(directory)) {
-    refuse("option --run-dir: cannot create the directory {}: {}", directory.string(),
-           error ? error.message() : "a file of this name is in the way");
+    refuse_directory(directory, error ? error.message() : kFileInTheWay);
   }
 }
 
@@ -147,7 +164,7 @@ RunDirectory::RunDirectory(const PretrainConfig& config)
     : path_(config.run_dir), directory_(config.run_dir) {
   lock_ = std::make_unique<RunLock>(path_);
   const bool is_restart = holds_a_run(path_);
-  Start start = find_start(config);
+  RunStart start = find_start(config);
   resumed_ = std::move(start.checkpoint);
   precision_ = start.precision;
   pinned_steps_ = pinned_before(path_ / "config.cfg");

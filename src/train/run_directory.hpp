@@ -17,6 +17,15 @@ namespace simclr {
 /// are absolute. A checkpoint's leaves the run directory out: a run may be moved.
 std::string configuration_text(const PretrainConfig& config, bool with_run_directory);
 
+/// Where a run begins, on rank 0.
+struct RunStart {
+  std::optional<FoundCheckpoint> checkpoint{};  ///< to resume from; empty for a new run
+  std::optional<Precision> precision{};         ///< of the resumed run; empty for a new one
+};
+
+/// Refuses what the constructor of RunDirectory refuses, and writes nothing.
+RunStart check_run_directory(const PretrainConfig& config);
+
 /// A directory and its parents, made where they are missing. What was made goes away again with the
 /// object, unless it is kept: a run that is refused leaves nothing behind.
 class NewDirectory {

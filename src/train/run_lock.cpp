@@ -74,6 +74,12 @@ Holder parse_holder(const std::string& content, const fs::path& file) {
   }
 }
 
+void require_gone(const Holder& holder, const fs::path& run_directory, const fs::path& file) {
+  if (holder.is_gone()) return;
+  refuse("run directory {} is in use by {}; wait for it, or delete {} if it is gone",
+         run_directory.string(), holder.text(), file.string());
+}
+
 /// Creates the file with its content in one step; false when it exists.
 bool create_whole(const fs::path& file, const std::string& content) {
   const fs::path own = fmt::format("{}.{}", file.string(), ::getpid());
@@ -103,14 +109,18 @@ RunLock::RunLock(const fs::path& run_directory)
     const std::string found = content_of(file_);
     if (found.empty() && !fs::exists(file_)) continue;  // released just now
     const Holder holder = parse_holder(found, file_);
-    if (!holder.is_gone()) {
-      refuse("run directory {} is in use by {}; wait for it, or delete {} if it is gone",
-             run_directory.string(), holder.text(), file_.string());
-    }
+    require_gone(holder, run_directory, file_);
     log::warning("run directory {}: its lock was left by {}, which is gone; going on",
                  run_directory.string(), holder.text());
     remove_stale(file_, found);
   }
+}
+
+void require_unlocked(const fs::path& run_directory) {
+  const fs::path file = run_directory / "lock";
+  const std::string found = content_of(file);
+  if (found.empty() && !fs::exists(file)) return;
+  require_gone(parse_holder(found, file), run_directory, file);
 }
 
 RunLock::~RunLock() {

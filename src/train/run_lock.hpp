@@ -21,4 +21,7 @@ class RunLock {
   std::string content_;
 };
 
+/// Refuses a run directory that another process uses, naming the holder. Reads only.
+void require_unlocked(const std::filesystem::path& run_directory);
+
 }  // namespace simclr

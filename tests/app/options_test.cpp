@@ -3,23 +3,33 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "support/temporary_directory.hpp"
 
 namespace simclr {
 namespace {
 
-enum class Colour : std::uint8_t { red, green };
+enum class Color : std::uint8_t { red, green };
+
+enum class Rehearsal : std::uint8_t { here, elsewhere };
 
 struct Example {
   std::int64_t count = 4;
   double rate = 0.1;
   std::string name = "plain";
   bool loud = false;
-  Colour colour = Colour::red;
+  Color color = Color::red;
   std::optional<std::int64_t> limit;
   std::vector<std::int64_t> steps{1};
+  std::vector<double> scale;
+  std::vector<std::string> parts{"one"};
+  std::uint64_t seed = 1;
+  int small = 2;
+  std::string place = "anywhere";
   std::filesystem::path file;
+  std::optional<Rehearsal> rehearse;
 };
 
 Options declare(Example& e) {
@@ -28,10 +38,25 @@ Options declare(Example& e) {
       .add("rate", e.rate, "")
       .add("name", e.name, "")
       .flag("loud", e.loud, "")
-      .choice<Colour>("colour", e.colour, {{"red", Colour::red}, {"green", Colour::green}}, "")
+      .choice<Color>("color", e.color, {{"red", Color::red}, {"green", Color::green}}, "")
       .add("limit", e.limit, "")
+      .range(at_least(2))
       .add("steps", e.steps, "")
-      .positional("file", e.file, "");
+      .range(at_least(0))
+      .may_change_on_resume()
+      .add("scale", e.scale, "")
+      .range(above(0).below(1).items(3))
+      .add("parts", e.parts, "")
+      .known({"one", "two", "three"})
+      .add("seed", e.seed, "")
+      .add("small", e.small, "")
+      .range(at_least(2).at_most(8).multiples_of(2))
+      .add("place", e.place, "")
+      .rule("a text without spaces",
+            [](const std::string& text) { return text.find(' ') == std::string::npos; })
+      .positional("file", e.file, "")
+      .action<Rehearsal>("rehearse", e.rehearse,
+                         {{"here", Rehearsal::here}, {"elsewhere", Rehearsal::elsewhere}}, "");
   return options;
 }
 
@@ -52,12 +77,12 @@ void expect_in(const std::string& part, const std::string& whole) {
 TEST(Options, ReadsTheCommandLine) {
   Example e;
   Options options = declare(e);
-  EXPECT_TRUE(options.parse({"--count=7", "--rate", "-2.5e-3", "--loud", "the-file", "--colour",
+  EXPECT_TRUE(options.parse({"--count=7", "--rate", "-2.5e-3", "--loud", "the-file", "--color",
                              "green", "--limit", "9", "--steps", "0,5,10"}));
   EXPECT_EQ(e.count, 7);
   EXPECT_EQ(e.rate, -2.5e-3);
   EXPECT_TRUE(e.loud);
-  EXPECT_EQ(e.colour, Colour::green);
+  EXPECT_EQ(e.color, Color::green);
   EXPECT_EQ(e.limit, 9);
   EXPECT_EQ(e.steps, (std::vector<std::int64_t>{0, 5, 10}));
   EXPECT_EQ(e.file, "the-file");
@@ -93,8 +118,8 @@ TEST(Options, RefusesInOneLineThatNamesTheCulprit) {
   expect_in("--count", refusal({"--count", "three"}));
   expect_in("'three'", refusal({"--count", "three"}));
   expect_in("--count", refusal({"--count", "3.5"}));
-  expect_in("red|green", refusal({"--colour", "gren"}));
-  expect_in("'green'", refusal({"--colour", "gren"}));
+  expect_in("red|green", refusal({"--color", "gren"}));
+  expect_in("'green'", refusal({"--color", "gren"}));
   expect_in("--count", refusal({"--count"}));
   expect_in("twice", refusal({"--count", "1", "--count", "2"}));
   expect_in("c", refusal({"a", "b"}));
@@ -104,6 +129,126 @@ TEST(Options, RefusesInOneLineThatNamesTheCulprit) {
     EXPECT_NE(refusal(arguments), "accepted");
     EXPECT_EQ(refusal(arguments).find('\n'), std::string::npos);
   }
+}
+
+/// `--NAME VALUE` is refused, and in the one wording.
+void expect_refused(const std::string& name, const std::string& value, const std::string& allowed) {
+  EXPECT_EQ(refusal({"--" + name, value}),
+            "option --" + name + ": '" + value + "' is not accepted; allowed: " + allowed);
+}
+
+TEST(Options, RefusesNumbersOutOfRangeInOneWording) {
+  for (const char* value : {"1", "-9", "two", "2.5", "99999999999999999999"}) {
+    expect_refused("limit", value, "a whole number, 2 or more");
+  }
+  for (const char* value : {"3", "0", "10", "99999999999"}) {
+    expect_refused("small", value, "a whole number, 2 or more, at most 8, a multiple of 2");
+  }
+  for (const char* value : {"-1", "18446744073709551616"}) {
+    expect_refused("seed", value, "a whole number, 0 or more");
+  }
+  for (const char* value : {"nan", "-nan", "inf", "-inf", "1e999", "", "0x1"}) {
+    expect_refused("rate", value, "a finite number");
+  }
+  for (const char* value : {"0,-5", "1,,2", "1,", "1,x"}) {
+    expect_refused("steps", value, "whole numbers separated by commas, each 0 or more");
+  }
+  for (const char* value : {"0.1,0.2", "0.1,0.2,0", "0.1,0.2,1", "0.1,0.2,nan", "a,b,c"}) {
+    expect_refused("scale", value, "3 finite numbers separated by commas, each above 0, below 1");
+  }
+  for (const char* value : {"", "0.1,0.2,0.999"}) {
+    EXPECT_EQ(refusal({"--scale", value}), "accepted");
+  }
+  for (const char* value : {"2", "8"}) {
+    EXPECT_EQ(refusal({std::string("--small=") + value}), "accepted");
+  }
+  EXPECT_EQ(refusal({"--seed=18446744073709551615"}), "accepted");
+}
+
+TEST(Options, AValueThatIsRefusedChangesNothing) {
+  Example e;
+  EXPECT_THROW((void)declare(e).parse({"--small=3"}), RefusedError);
+  EXPECT_THROW((void)declare(e).parse({"--limit=1"}), RefusedError);
+  EXPECT_THROW((void)declare(e).parse({"--steps=5,-1"}), RefusedError);
+  EXPECT_EQ(e.small, 2);
+  EXPECT_FALSE(e.limit.has_value());
+  EXPECT_EQ(e.steps, std::vector<std::int64_t>{1});
+}
+
+TEST(Options, RefusesUnknownNamesAndBrokenRules) {
+  expect_refused("parts", "one,tow", "one|two|three; did you mean 'two'?");
+  expect_refused("parts", "one,", "one|two|three");
+  expect_refused("color", "gren", "red|green; did you mean 'green'?");
+  expect_refused("place", "over there", "a text without spaces");
+  EXPECT_EQ(refusal({"--parts", "two,one", "--place", "here"}), "accepted");
+}
+
+TEST(Options, AnActionIsNoSetting) {
+  Example e;
+  EXPECT_TRUE(declare(e).parse({"--rehearse", "--count", "3"}));
+  EXPECT_EQ(e.rehearse, Rehearsal::here);
+  EXPECT_EQ(e.count, 3);
+  EXPECT_EQ(declare(e).text("bench").find("rehearse"), std::string::npos);
+  for (const auto& [name, value] : declare(e).values()) EXPECT_NE(name, "rehearse");
+  EXPECT_TRUE(declare(e).parse({"--rehearse=elsewhere"}));
+  EXPECT_EQ(e.rehearse, Rehearsal::elsewhere);
+  EXPECT_EQ(refusal({"--rehearse=xyz"}),
+            "option --rehearse: 'xyz' is not accepted; allowed: here|elsewhere");
+  EXPECT_THROW(declare(e).parse_text("[bench]\nrehearse = here\n", "c.cfg"), RefusedError);
+}
+
+TEST(Options, KnowsWhatMayChangeOnResume) {
+  Example e;
+  const Options options = declare(e);
+  EXPECT_TRUE(options.may_change_on_resume("steps"));
+  EXPECT_FALSE(options.may_change_on_resume("limit"));
+  EXPECT_FALSE(options.may_change_on_resume("scale"));
+}
+
+nlohmann::json listed(const std::string& name) {
+  Example e;
+  for (const auto& option : nlohmann::json::parse(declare(e).list())) {
+    if (option.at("name") == name) return option;
+  }
+  ADD_FAILURE() << name << " is not listed";
+  return {};
+}
+
+TEST(Options, TheListSaysWhatIsDeclared) {
+  using Json = nlohmann::json;
+  EXPECT_EQ(listed("small"),
+            (Json{{"name", "small"},
+                  {"group", "options"},
+                  {"sections", {"pretrain", "bench"}},
+                  {"type", "integer"},
+                  {"choices", nullptr},
+                  {"default", "2"},
+                  {"range", "a whole number, 2 or more, at most 8, a multiple of 2"},
+                  {"min", {{"value", 2}, {"inclusive", true}}},
+                  {"max", {{"value", 8}, {"inclusive", true}}},
+                  {"may_change_on_resume", false},
+                  {"help", ""}}));
+  EXPECT_EQ(listed("scale").at("min"), (Json{{"value", 0.0}, {"inclusive", false}}));
+  EXPECT_EQ(listed("scale").at("max"), (Json{{"value", 1.0}, {"inclusive", false}}));
+  EXPECT_EQ(listed("scale").at("type"), "numbers");
+  EXPECT_EQ(listed("seed").at("min").at("value"), 0);
+  EXPECT_TRUE(listed("steps").at("may_change_on_resume"));
+  EXPECT_EQ(listed("color").at("choices"), (Json{"red", "green"}));
+  EXPECT_EQ(listed("loud").at("type"), "flag");
+  EXPECT_EQ(listed("limit").at("default"), "");
+  EXPECT_EQ(listed("rehearse").at("sections"), Json::array());
+}
+
+TEST(Options, HelpLinesFitATerminal) {
+  bool flag = false;
+  Options options("bench", "an example", {});
+  std::string words;
+  for (int i = 0; i < 60; ++i) words += "word ";
+  options.flag("long", flag, words);
+  std::istringstream lines(options.help());
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) EXPECT_LE(line.size(), 100U) << line;
+  EXPECT_GE(count, 8);
 }
 
 TEST(Options, CommandLineBeatsLaterSectionBeatsEarlierBeatsCommon) {
@@ -157,14 +302,14 @@ TEST(Options, TheEffectiveTextReadsBackExactly) {
   Example e;
   e.rate = 0.1 + 0.2;
   e.limit = 3;
-  e.colour = Colour::green;
+  e.color = Color::green;
   e.loud = true;
   const std::string text = declare(e).text("bench");
   Example read;
   declare(read).parse_text(text, "text");
   EXPECT_EQ(read.rate, e.rate);
   EXPECT_EQ(read.limit, e.limit);
-  EXPECT_EQ(read.colour, e.colour);
+  EXPECT_EQ(read.color, e.color);
   EXPECT_TRUE(read.loud);
   EXPECT_EQ(declare(read).text("bench"), text);
   e.name = "with # sign";

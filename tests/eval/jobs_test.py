@@ -35,7 +35,7 @@ def knn_by_hand(train, train_labels, test, test_labels, k, temperature):
 def check_knn(program):
     by_hand = knn_by_hand(*features(program, "train"), *features(program, "test"), 20, 0.07)
     for ranks in (0, 2):
-        program.run("knn", "--checkpoint", "run", *SETS, "--neighbours", 20, "--temperature", 0.07,
+        program.run("knn", "--checkpoint", "run", *SETS, "--neighbors", 20, "--temperature", 0.07,
                     "--name", f"knn{ranks}", ranks=ranks)
         result = program.result(f"run/eval/knn{ranks}.json")
         check(result["protocol"] == "knn" and result["samples"] == TEST, f"{result}")
@@ -137,16 +137,19 @@ def check_refusals(program):
         ("--checkpoint", ["knn", *SETS]),
         ("absent", ["knn", "--checkpoint", "absent", *SETS]),
         ("--output", ["knn", "--checkpoint", "loose.h5", *SETS]),
-        ("deeper.h5: holds no", ["knn", "--checkpoint", "deeper.h5", *SETS, "--output", "x.json", "--neighbours", 9]),
+        ("deeper.h5: holds no", ["knn", "--checkpoint", "deeper.h5", *SETS, "--output", "x.json", "--neighbors", 9]),
         ("wider.h5", ["embed", "--checkpoint", "wider.h5", "--data", "test", "--output", "features.h5"]),
-        ("--neighbours", ["knn", *run, *SETS, "--neighbours", TRAIN + 1]),
+        (f"'{TRAIN + 1}' is not accepted; allowed: at most {TRAIN}, the number of training samples",
+         ["knn", *run, *SETS, "--neighbors", TRAIN + 1]),
+        ("'1025' is not accepted; allowed: a whole number, 1 or more, at most 1024",
+         ["knn", *run, *SETS, "--neighbors", 1025]),
         ("--temperature", ["knn", *run, *SETS, "--temperature", 0]),
         ("--l2", ["linear-eval", *run, *SETS, "--l2", -1]),
         ("--epochs", ["linear-eval", *run, *SETS, "--epochs", 5]),
         ("--l2", ["linear-eval", *run, *SETS, "--protocol", "augmented", "--l2", 1]),
         ("--batch-size", ["linear-eval", *run, *SETS, "--protocol", "augmented"]),
         ("--device", ["knn", *run, *SETS, "--device", "cuda"]),
-        ("neighbours", ["knn", *run, *SETS, "--neighbors", 3]),
+        ("did you mean 'neighbors'", ["knn", *run, *SETS, "--neighbours", 3]),
         ("--output", ["embed", *run, "--data", "test"]),
         ("nowhere", ["embed", *run, "--data", "test", "--output", "nowhere/features.h5"]),
         ("text.h5", ["export", "text.h5"]),

@@ -111,6 +111,7 @@ class PlanRunTest(unittest.TestCase):
 
     def test_refusals(self):
         self.refused("--batch-size: 16 cannot be divided among 3 ranks", ranks=3)
+        self.refused("option --ranks: '0' is not accepted; allowed: a whole number, 1 or more", ranks=0)
         self.refused("--bn-group", ranks=2, bn_group=12)
         self.refused("more than the 48 images", batch_size=64)
         self.refused("--data", "--samples", data=None)

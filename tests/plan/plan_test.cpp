@@ -112,9 +112,6 @@ TEST(Plan, RefusesWhatDoesNotDivideOrFit) {
   request.samples.reset();
   expect_contains(refusal(request), "--samples");
   request = paper_run();
-  request.ranks = 0;
-  expect_contains(refusal(request), "--ranks");
-  request = paper_run();
   request.config.device.choice = DeviceChoice::cpu;
   expect_contains(refusal(request), "--device: cpu");
   request = paper_run();

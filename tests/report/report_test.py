@@ -62,7 +62,7 @@ class ReportTest(TrainingTest):
 
     def evaluate(self, checkpoint, *arguments):
         subprocess.run([SIMCLR, "knn", "--checkpoint", checkpoint, "--train-data", self.data, "--test-data", self.data,
-                        "--neighbours", "5", *arguments], check=True, capture_output=True)
+                        "--neighbors", "5", *arguments], check=True, capture_output=True)
 
     def top1(self, step):
         return json.loads((self.run_dir / "eval" / f"knn-step-{step:010}.json").read_text())["top1"]

@@ -1,4 +1,7 @@
-"""scripts/study_table.py on run directories made for it: numbers, reasons for missing ones, the paper's table."""
+"""scripts/study_table.py on run directories made for it: numbers, reasons for missing ones, the paper's table.
+
+usage: study_table_test.py SIMCLR [unittest arguments]
+"""
 
 import csv
 import json
@@ -8,6 +11,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+SIMCLR = sys.argv[1]
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "study_table.py"
 
 
@@ -32,9 +36,9 @@ class StudyTableTest(unittest.TestCase):
                  "test_data": "cifar10-test"}))
         return run
 
-    def run_script(self, *arguments, expect=0):
-        done = subprocess.run([sys.executable, SCRIPT, self.study, "--output", self.output, *arguments],
-                              capture_output=True, text=True, check=False)
+    def run_script(self, *arguments, expect=0, simclr=SIMCLR):
+        done = subprocess.run([sys.executable, SCRIPT, self.study, "--output", self.output, "--simclr", simclr,
+                               *arguments], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, expect, done.stderr)
         return done.stdout + done.stderr
 
@@ -107,13 +111,28 @@ class StudyTableTest(unittest.TestCase):
         self.assertIn("| 2 | 25.0 |\n| 4 | 75.0 |", ours)
         self.assertIn("**The cells differ in seed: 1, 2.**", ours)
 
+    def test_only_what_a_resumed_run_may_not_change_makes_cells_differ(self):
+        done = [("linear-cached", 100, 0.5)]
+        # The momentum of the second cell is the default's.
+        self.cell(2, 5, "linear", results=done, threads=1, keep=3, hash_every=9, momentum=0.9, temperature=0.1)
+        self.cell(4, 5, "linear", results=done, threads=8, keep=5, temperature=0.2)
+        self.run_script()
+        ours, _ = self.blocks()
+        self.assertEqual([line for line in ours.splitlines() if "differ" in line],
+                         ["**The cells differ in temperature: 0.1, 0.2.**"])
+
     def test_refusals(self):
         self.assertIn("is no directory", self.run_script(expect=2))
         self.study.mkdir()
         (self.study / "batch-2_epochs-x_scaling-linear").mkdir()
         self.assertIn("holds no batch-B_epochs-E_scaling-S", self.run_script(expect=2))
+        self.cell(2, 5, "linear")
+        for program, reason in (("no-such-program", "No such file"), ("/bin/false", "exit status 1")):
+            answer = self.run_script(expect=2, simclr=program)
+            self.assertIn(f"{program} pretrain --list-options", answer)
+            self.assertIn(reason, answer)
         self.assertFalse(self.output.exists())
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])

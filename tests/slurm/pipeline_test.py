@@ -9,16 +9,19 @@ import shutil
 from slurm_case import JOBS, SAMPLES, SIMCLR, SlurmTest, main
 
 
-FOR_EVALUATIONS = {"LINEAR_EVAL_OPTIONS": "--device cpu", "KNN_OPTIONS": "--device cpu --neighbours 10"}
+FOR_EVALUATIONS = {"LINEAR_EVAL_OPTIONS": "--device cpu", "KNN_OPTIONS": "--device cpu --neighbors 10"}
 
 
 class PipelineTest(SlurmTest):
+    def submit_pipeline(self, jobs=JOBS, environment=None, **changed):
+        return self.cluster.run(
+            jobs / "submit_pipeline.sh", "--nodes=4", "--time=5", "--", *self.pretrain_arguments(**changed),
+            environment={"SIMCLR_RANKS_PER_NODE": "2", **FOR_EVALUATIONS, **(environment or {})}, cwd=self.directory)
+
     def pipeline(self, jobs=JOBS, environment=None, **changed):
         """The numbers of the pretraining, linear-eval and knn jobs."""
         self.log = self.directory / "none"
-        done = self.cluster.run(
-            jobs / "submit_pipeline.sh", "--nodes=4", "--time=5", "--", *self.pretrain_arguments(**changed),
-            environment={"SIMCLR_RANKS_PER_NODE": "2", **FOR_EVALUATIONS, **(environment or {})}, cwd=self.directory)
+        done = self.submit_pipeline(jobs, environment, **changed)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.saw(done.stdout.strip().replace("\n", "; "))
         numbers = re.findall(r"^(?:pretrain|linear-eval|knn) +job (\d+)$", done.stdout, re.MULTILINE)
@@ -71,6 +74,20 @@ class PipelineTest(SlurmTest):
             self.assertEqual(self.finish(number, "CANCELLED", 30).reason, "DependencyNeverSatisfied")
         self.assertFalse((self.run_dir / "eval").exists())
         self.assertIn("would fail again", self.log.read_text())
+
+    def test_a_run_that_would_be_refused_is_not_submitted(self):
+        def jobs():
+            return set(self.cluster.output("squeue", "--noheader", "--format=%A").split())
+
+        before = jobs()
+        for changed, culprit in (({"batch_size": 4 * SAMPLES}, "option --batch-size"),
+                                 ({"keep": 0}, "option --keep: '0' is not accepted")):
+            done = self.submit_pipeline(**changed)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            self.assertIn(culprit, done.stderr)
+            self.assertIn("nothing was submitted", done.stderr)
+        self.assertLessEqual(jobs(), before)
+        self.assertFalse(self.run_dir.exists())
 
     def test_a_refused_run_is_not_requeued_and_leaves_nothing(self):
         number = self.submit(batch_size=4 * SAMPLES)

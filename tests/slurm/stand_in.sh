@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Stands in for `simclr` where a test of the job scripts needs a certain end of it: writes a run's files as
-# pretraining would, on rank 0, and ends as $END says. Evaluations succeed.
+# pretraining would, on rank 0, and ends as $END says. Evaluations and dry runs succeed.
 set -euo pipefail
 [ "$1" = pretrain ] || exit 0
 run=""
 for argument; do
-  case "$argument" in --run-dir=*) run="${argument#*=}" ;; esac
+  case "$argument" in
+    --run-dir=*) run="${argument#*=}" ;;
+    --dry-run=*) exit 0 ;;
+  esac
 done
 sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status >"$run/cores-of-rank-$SLURM_PROCID"
 [ "$SLURM_PROCID" = 0 ] || exit 0

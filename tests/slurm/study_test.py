@@ -12,7 +12,7 @@ from slurm_case import BATCH, JOBS, OPTIONS, SAMPLES, STAND_IN, SlurmTest, as_ar
 
 # Small enough for two CPUs, and reachable from the study's base rates.
 GRID = {"BATCH_SIZES": f"{BATCH} {2 * BATCH}", "EPOCHS": "1", "SCALINGS": "linear sqrt",
-        "KNN_OPTIONS": "--neighbours 10", "SIMCLR_PYTHON": sys.executable}
+        "KNN_OPTIONS": "--neighbors 10", "SIMCLR_PYTHON": sys.executable}
 OF_A_CELL = ("batch-size", "epochs", "lr-scaling", "learning-rate")
 
 
@@ -91,6 +91,14 @@ class StudyTest(SlurmTest):
                 cell = self.cell(batch, scaling)
                 self.assertEqual(self.state(cell)["status"], "finished")
                 self.assertEqual(self.starts(cell), [0, 1])
+
+    def test_a_cell_that_would_be_refused_stops_the_study_before_it_is_submitted(self):
+        done = self.study(BATCH_SIZES=f"{BATCH} {2 * SAMPLES}", SCALINGS="linear")
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn(f"option --batch-size: {2 * SAMPLES} is more than the {SAMPLES} images", done.stderr)
+        self.assertIn(f"{self.cell(2 * SAMPLES, 'linear').name}: nothing was submitted", done.stderr)
+        self.assertEqual((self.directory / "study" / "jobs.txt").read_text(), "")
+        self.assertEqual(list((self.directory / "study" / "logs").iterdir()), [])
 
     def test_options_that_the_study_sets_are_refused(self):
         done = self.cluster.run(JOBS / "batch_size_study.sh", self.directory / "study", "--",

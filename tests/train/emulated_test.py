@@ -181,7 +181,7 @@ class EmulatedTest(TrainingTest):
         return gpu, cpu
 
     def test_knn(self):
-        self.assert_same_accuracy("knn", "--neighbours", 5)
+        self.assert_same_accuracy("knn", "--neighbors", 5)
 
     def test_linear_cached(self):
         gpu, cpu = self.assert_same_accuracy("linear-eval", "--max-iterations", 10)

@@ -13,6 +13,12 @@ namespace simclr {
 
 enum class Interpolation : std::uint8_t { bilinear, bicubic };
 
+/// Side of a view, pixels.
+inline constexpr int kSmallestImageSize = 8;
+inline constexpr int kLargestImageSize = 5120;
+/// At which the hue turns by half a circle.
+inline constexpr double kMostColorStrength = 2.5;
+
 struct AugmentationConfig {
   bool crop = true, flip = true, color = true, gray = true, blur = true;
   double color_strength = 1.0;

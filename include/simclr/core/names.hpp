@@ -9,7 +9,7 @@
 namespace simclr {
 
 /// The known name with the smallest edit distance to `name` (insertions, deletions, substitutions,
-/// swaps of neighbours); empty if none is near enough to be meant (distance over half the length).
+/// swaps of neighbors); empty if none is near enough to be meant (distance over half the length).
 std::string nearest_name(std::string_view name, std::span<const std::string> known);
 
 /// "; did you mean 'X'?" or "", to end an error message with.

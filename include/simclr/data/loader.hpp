@@ -102,6 +102,11 @@ std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& dire
                                                CacheMode mode, Communicator& world, int threads,
                                                std::int64_t batch_samples = 0);
 
+/// Refuses a data set that open_sample_store() would refuse, from sizes alone: reads no image.
+/// Collective.
+void require_cache_fits(const std::filesystem::path& directory, CacheMode mode, Communicator& world,
+                        std::int64_t batch_samples);
+
 struct ViewBatch {
   std::int64_t step = 0;  ///< 0-based
   std::int64_t epoch = 0;

@@ -1,5 +1,5 @@
 #pragma once
-// Weighted nearest-neighbour classification (Wu et al., "Unsupervised feature learning via
+// Weighted nearest-neighbor classification (Wu et al., "Unsupervised feature learning via
 // non-parametric instance discrimination", CVPR 2018, section 3.4).
 
 #include <cstdint>
@@ -10,12 +10,12 @@
 namespace simclr {
 
 struct KnnConfig {
-  std::int64_t neighbours = 200;  ///< k
-  double temperature = 0.1;       ///< T
+  std::int64_t neighbors = 200;  ///< k, 1 to TopK::kMost
+  double temperature = 0.1;      ///< T, above 0
   std::int64_t classes = 0;
 };
 
-/// RefusedError naming the option: k beyond the bank's rows, T not positive.
+/// Refuses k beyond the bank's rows.
 void validate(const KnnConfig& config, std::int64_t bank_rows);
 
 /// Accuracy on `test` of the vote of each sample's k nearest rows of `bank` in cosine similarity s,

@@ -25,9 +25,6 @@ struct LinearCachedResult {
   bool converged = false;
 };
 
-/// RefusedError naming the option that no fit can use.
-void validate(const LinearCachedConfig& config);
-
 /// Fits W, b on `train` and measures them on `test`:
 ///   minimise  mean_i CE(softmax(W x_i + b), y_i) + l2/(2K) |W|^2,   x = (h - mean) / deviation,
 /// mean and deviation per channel over the training features, so that neither the scale of h nor

@@ -42,9 +42,6 @@ void declare_precision_options(Options& options, DeviceOptions& device);
 /// --collectives, --share-device, --timeout-seconds.
 void declare_rank_options(Options& options, DeviceOptions& device);
 
-/// Refuses values that are wrong on any machine.
-void validate(const DeviceOptions& device);
-
 /// Watches over the ranks of this job by --timeout-seconds. Collective.
 Watchdog watch_ranks(const DeviceOptions& device, Communicator& world,
                      const Watchdog::Handler& on_fault = {});

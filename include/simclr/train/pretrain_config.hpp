@@ -46,7 +46,7 @@ struct PretrainConfig {
   bool additive_brightness = false;
   Interpolation interpolation = Interpolation::bicubic;
   std::vector<double> mean, std;
-  // optimiser
+  // optimizer
   OptimizerKind optimizer = OptimizerKind::lars;
   double learning_rate = 0.3;
   LearningRateScaling lr_scaling = LearningRateScaling::linear;
@@ -74,7 +74,8 @@ struct PretrainConfig {
   std::int64_t divergence_steps = 200;  ///< 0: never stop because of the loss
   bool trace_ops = false;
 
-  /// Refuses values that are wrong whatever the data and the ranks; names option, value, remedy.
+  /// Refuses options that do not go together, whatever the data and the ranks. (What a single
+  /// option accepts stands at its declaration.)
   void validate() const;
   /// Refuses batches and BN groups that cannot be spread over this many ranks.
   void validate_ranks(int world_size) const;
@@ -104,8 +105,5 @@ void validate_data(const PretrainConfig& config, const ShardSetInfo& data);
 /// Refuses a run directory that holds a run of another configuration, or any run with --resume
 /// none. Reads only. Returns the precision that the run began in; empty for a new run.
 std::optional<Precision> validate_run_directory(const PretrainConfig& config);
-
-/// Whether a run that exists may go on with another value of this option.
-bool may_change_on_resume(const std::string& option);
 
 }  // namespace simclr

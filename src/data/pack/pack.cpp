@@ -230,13 +230,6 @@ class Packer {
 }  // namespace
 
 PackSummary pack(const PackConfig& config, Communicator& world) {
-  if (config.resize_short < 0) {
-    refuse("--resize-short {}: must be positive", config.resize_short);
-  }
-  if (config.shards < 0) refuse("--shards {}: must be positive", config.shards);
-  if (config.jpeg_quality < 1 || config.jpeg_quality > 100) {
-    refuse("--jpeg-quality {}: allowed are 1 to 100", config.jpeg_quality);
-  }
   return Packer(config, world).run();
 }
 

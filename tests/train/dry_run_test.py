@@ -1,0 +1,116 @@
+"""`simclr pretrain --dry-run`: the checks of pretrain, what would be done in one line, and nothing written.
+
+usage: dry_run_test.py SIMCLR MPIEXEC [unittest arguments]
+"""
+import os
+import signal
+import subprocess
+
+from training_runs import BATCH, OPTIONS, SAMPLES, SIMCLR, TrainingTest, main
+
+STEPS = OPTIONS["epochs"] * (SAMPLES // BATCH)
+ELSEWHERE = "; device, memory and time limit are for the job to check"
+
+
+class DryRunTest(TrainingTest):
+    def files(self):
+        """Everything below the test's folder, and when each file was last written."""
+        return {p: (p.stat().st_mtime_ns, None if p.is_dir() else p.stat().st_size) for p in self.top.rglob("*")}
+
+    def dry_run(self, ranks=1, expect=0, where=True, **changed):
+        """The line it says, or the refusal."""
+        before = self.files()
+        done = self.pretrain(ranks, expect=expect, **{"dry-run": where}, **changed)
+        self.assertEqual(self.files(), before)
+        said, silent = (done.stderr, done.stdout) if expect else (done.stdout, done.stderr)
+        self.assertEqual(silent, "")
+        lines = [line for line in said.splitlines() if line.startswith("simclr:") or not expect]
+        self.assertEqual(len(lines), 1, said)
+        return lines[0]
+
+    def test_a_new_run(self):
+        for ranks, words in ((1, "1 rank"), (2, "2 ranks")):
+            self.assertEqual(self.dry_run(ranks), f"dry run: would start a new run in {self.run_dir}: steps 0 to "
+                                                  f"{STEPS}, {SAMPLES // BATCH} an epoch, on {words}")
+        self.assertFalse(self.run_dir.exists())
+        self.assertIn("steps 0 to 5, ", self.dry_run(max_steps=5))
+
+    def test_a_run_to_resume(self):
+        self.pretrain(max_steps=4)
+        for ranks, words in ((1, "1 rank"), (2, "2 ranks")):
+            self.assertEqual(self.dry_run(ranks), f"dry run: would resume {self.run_dir} from step-0000000004.h5: steps "
+                                                  f"4 to {STEPS}, {SAMPLES // BATCH} an epoch, on {words}")
+        self.assertEqual(self.dry_run(max_steps=4),
+                         f"dry run: {self.run_dir} is at step 4 of 4: nothing is left to do")
+        self.assertIn("--temperature: this run was started with '0.5'",
+                      self.dry_run(expect=2, temperature=0.2))
+        self.assertIn("--seed: this run was started with '1'", self.dry_run(2, expect=2, seed=7))
+        self.assertIn("holds a run", self.dry_run(expect=2, resume="none"))
+        # What may change may change here, too; and the run goes on afterwards as if nothing had been asked.
+        self.assertIn("would resume", self.dry_run(threads=2, keep=9, log_every=3))
+        self.pretrain(max_steps=5)
+        self.assertNotIn("dry-run", (self.run_dir / "config.cfg").read_text())
+
+    def test_what_pretrain_refuses_is_refused(self):
+        for culprit, changed in (("option --temperature: '0' is not accepted", {"temperature": 0}),
+                                 ("nowhere: no such directory", {"data": self.top / "nowhere"}),
+                                 (f"more than the {SAMPLES} images", {"batch_size": SAMPLES + 1}),
+                                 ("--mean", {"mean": "1,1,1"}),
+                                 ("--bn-group", {"bn_group": 7}),
+                                 ("nothing.h5", {"resume": self.top / "nothing.h5"}),
+                                 ("a file of this name is in the way", {"run_dir": self.data / "data-00000-of-00002.h5"}),
+                                 ("run-dir", {"run_dir": ""})):
+            for where in (True, "elsewhere"):
+                with self.subTest(culprit=culprit, where=where):
+                    self.assertIn(culprit, self.dry_run(expect=2, where=where, **changed))
+        self.assertIn("3 ranks", self.dry_run(3, expect=2))
+        self.assertIn("here|elsewhere", self.dry_run(expect=2, where="everywhere"))
+
+    def test_a_directory_in_which_nothing_can_be_written(self):
+        closed = self.run_dir.parent / "closed"
+        closed.mkdir(mode=0o555)
+        self.top.chmod(0o755)
+        self.run_dir.parent.chmod(0o755)
+        nobody = {"user": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+        try:
+            done = subprocess.run(self.command(1, closed / "run", **{"dry-run": "elsewhere"}), capture_output=True,
+                                  text=True, check=False, **nobody)
+        except PermissionError:
+            self.skipTest("root writes everywhere, and nobody else may start the program")
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn(f"{closed}: Permission denied", done.stderr)
+
+    def test_the_machine_counts_here_and_not_elsewhere(self):
+        for culprit, changed in (("--device", {"device": "cuda"}), ("fp16 needs a GPU", {"precision": "fp16"}),
+                                 ("SLURM_JOB_END_TIME", {"stop_before_minutes": 5})):
+            with self.subTest(culprit=culprit):
+                self.assertIn(culprit, self.dry_run(expect=2, where="here", **changed))
+                self.assertTrue(self.dry_run(where="elsewhere", **changed).endswith(ELSEWHERE))
+
+    def test_elsewhere_needs_no_mpi(self):
+        broken = {"OMPI_MCA_pml": "no-such-transport"}
+        self.assertIn("would start", self.pretrain(environment=broken, **{"dry-run": "elsewhere"}).stdout)
+        with self.assertRaises(AssertionError):
+            self.pretrain(environment=broken, **{"dry-run": "here"})
+
+    def test_a_run_that_is_in_use(self):
+        process = self.start(1, epochs=1000, log_every=1000)
+        self.wait_for_step(process, 1)
+        done = self.pretrain(expect=2, epochs=1000, **{"dry-run": True})
+        self.assertIn(f"process {process.pid}", done.stderr)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 75)
+        self.assertIn("would resume", self.dry_run(epochs=1000))
+
+    def test_it_is_no_setting(self):
+        config = self.run_dir.parent / "c.cfg"
+        config.write_text("[pretrain]\ndry-run = here\n")
+        self.assertIn("unknown option 'dry-run'", self.dry_run(expect=2, config=config))
+        done = subprocess.run([SIMCLR, "preview", "--dry-run"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("unknown option --dry-run", done.stderr)
+
+
+if __name__ == "__main__":
+    main()
