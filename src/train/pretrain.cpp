@@ -236,7 +236,6 @@ std::string dry_run(const PretrainConfig& config, DryRun where, Communicator& wo
     if (config.stop_before_minutes) (void)job_deadline(*config.stop_before_minutes);
     const auto backend = make_backend(config.device, compute_threads(config.device, world), world);
     (void)resolve_precision(config.device, *backend);
-    (void)batch_contents(config, *backend);
     on_root(world, check_directory);
     (void)run_precision(config.device, start.precision, *backend, world);
     require_cache_fits(config.data, config.cache, world, config.batch_size / world.size());

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "shared_shards.hpp"
@@ -79,8 +80,8 @@ TEST_P(OnRanks, ViewsOfTheRanksAreThoseOfOneRank) {
     const ViewBatch& mine = part.next();
     for (std::size_t row = 0; row < 2 * n; ++row) {
       const std::size_t global = row / n * 8 + static_cast<std::size_t>(config.rank) * n + row % n;
-      const auto view = mine.views.values<float>().subspan(row * 192, 192);
-      EXPECT_TRUE(std::ranges::equal(view, all.views.values<float>().subspan(global * 192, 192)));
+      EXPECT_TRUE(std::ranges::equal(mine.views.values<float>().subspan(row * 192, 192),
+                                     all.views.values<float>().subspan(global * 192, 192)));
     }
   }
 }
