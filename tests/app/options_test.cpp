@@ -287,12 +287,12 @@ TEST(Options, RefusesBadFilesNamingTheEntry) {
 }
 
 TEST(Options, RenamedValuesAreReadFromStoredTextsOnly) {
-  const std::vector<RenamedValue> renamed{{"colour", "purple", "green"}};
+  const std::vector<RenamedValue> renamed{{"color", "purple", "green"}};
   Example e;
-  declare(e).parse_text("[bench]\ncolour = purple\n", "stored.cfg", renamed);
-  EXPECT_EQ(e.colour, Colour::green);
-  EXPECT_THROW(declare(e).parse_text("[bench]\ncolour = purple\n", "here.cfg"), RefusedError);
-  EXPECT_THROW(declare(e).parse_text("[bench]\ncolour = pink\n", "stored.cfg", renamed),
+  declare(e).parse_text("[bench]\ncolor = purple\n", "stored.cfg", renamed);
+  EXPECT_EQ(e.color, Color::green);
+  EXPECT_THROW(declare(e).parse_text("[bench]\ncolor = purple\n", "here.cfg"), RefusedError);
+  EXPECT_THROW(declare(e).parse_text("[bench]\ncolor = pink\n", "stored.cfg", renamed),
                RefusedError);
   EXPECT_THROW(declare(e).parse_text("[bench]\nname = x\ncount = purple\n", "stored.cfg", renamed),
                RefusedError);
