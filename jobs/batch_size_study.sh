@@ -65,7 +65,7 @@ for epochs in ${EPOCHS:-100}; do
       cell="batch-${batch}_epochs-${epochs}_scaling-$scaling"
       line="$batch $epochs $scaling $rate $study/$cell"
       if [ "$(state_field status "$study/$cell/state.json")" != finished ]; then
-        check_run "$study/$cell" "${PROGRAM_OPTIONS[@]}" --run-dir="$study/$cell" --batch-size="$batch" \
+        check_run "${PROGRAM_OPTIONS[@]}" --run-dir="$study/$cell" --batch-size="$batch" \
           --epochs="$epochs" --lr-scaling="$scaling" --learning-rate="$rate" >/dev/null || refuse_cell "$cell"
         echo "$line" >>"$unfinished"
       elif ! compgen -G "$study/$cell/eval/linear-*.json" >/dev/null ||

@@ -70,19 +70,6 @@ state_field() {
   sed -n "s/^ *\"$1\": *//p" "$2" | sed 's/,$//; s/^"//; s/"$//'
 }
 
-# free_lock RUN_DIR: a lock of another job that has ended, on whatever host, does not stand in the way.
-free_lock() {
-  local lock="$1/lock" holder active
-  [ -O "$lock" ] || return 0
-  holder="$(sed -n 's/.*"job":"\([0-9]*\)".*/\1/p' "$lock")"
-  if [ -z "$holder" ] || [ "$holder" = "${SLURM_JOB_ID:-}" ]; then return 0; fi
-  active="$(squeue --me --noheader --format=%A)" || return 0
-  if ! grep -Fxq "$holder" <<<"$active"; then
-    say "$lock was left by job $holder, which has ended; deleting it"
-    rm -f "$lock"
-  fi
-}
-
 # set_launch_command: LAUNCH becomes what starts the program on all ranks, bound to cores and the
 # memory beside them. A rank picks its GPU by its place on the node, so none is bound here.
 set_launch_command() {
@@ -152,11 +139,9 @@ require_program_option() {
   [ -n "$(option_value "$1" "${PROGRAM_OPTIONS[@]}")" ] || die 2 "name $2 with --$1"
 }
 
-# check_run RUN_DIR PRETRAIN_OPTION...: fails, with the program's message, where pretraining would be refused
-# whatever the job's ranks and nodes.
+# check_run PRETRAIN_OPTION...: fails, with the program's message, where pretraining would be refused
+# whatever the job's ranks, nodes and time.
 check_run() {
-  free_lock "$1"
-  shift
   "$SIMCLR" pretrain "$@" --dry-run=elsewhere
 }
 

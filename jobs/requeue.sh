@@ -27,7 +27,7 @@ pretrain_job() {
   RESUBMIT="$(resubmission "$@")"
   announce "pretraining in $RUN_DIR from step $(newest_checkpoint)"
   require_progress
-  free_lock "$RUN_DIR"
+  free_lock
   record_start
   set_deadline "$@"
   set_launch_command
@@ -76,6 +76,19 @@ require_progress() {
   reason="$(state_field reason "$STATE")"
   die 1 "no progress: $idle starts in a row have left no checkpoint after step $(newest_checkpoint)\
 ${reason:+ (the latest reason: $reason)}; when that is mended: $RESUBMIT"
+}
+
+# A lock of another job that has ended, on whatever host, does not stand in the way.
+free_lock() {
+  local lock="$RUN_DIR/lock" holder active
+  [ -O "$lock" ] || return 0
+  holder="$(sed -n 's/.*"job":"\([0-9]*\)".*/\1/p' "$lock")"
+  if [ -z "$holder" ] || [ "$holder" = "$SLURM_JOB_ID" ]; then return 0; fi
+  active="$(squeue --me --noheader --format=%A)" || return 0
+  if ! grep -Fxq "$holder" <<<"$active"; then
+    say "$lock was left by job $holder, which has ended; deleting it"
+    rm -f "$lock"
+  fi
 }
 
 # ---- the program under way --------------------------------------------------------------------------

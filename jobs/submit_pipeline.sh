@@ -22,7 +22,7 @@ split_options "$@"
 require_program_option run-dir "the run's directory"
 require_program_option eval-data "the labelled images to evaluate on"
 run_dir="$(option_value run-dir "${PROGRAM_OPTIONS[@]}")"
-check_run "$run_dir" "${PROGRAM_OPTIONS[@]}" || die 2 "nothing was submitted"
+check_run "${PROGRAM_OPTIONS[@]}" || die 2 "nothing was submitted"
 mkdir -p "$run_dir/logs"
 set_site_options
 log="--output=$run_dir/logs/%x-%j.out"

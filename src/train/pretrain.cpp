@@ -231,7 +231,8 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
 std::string dry_run(const PretrainConfig& config, DryRun where, Communicator& world) {
   validate_all(config, world);
   RunStart start;
-  const auto check_directory = [&] { start = check_run_directory(config); };
+  const auto in_use = where == DryRun::here ? DirectoryInUse::refuse : DirectoryInUse::accept;
+  const auto check_directory = [&] { start = check_run_directory(config, in_use); };
   if (where == DryRun::here) {
     if (config.stop_before_minutes) (void)job_deadline(*config.stop_before_minutes);
     const auto backend = make_backend(config.device, compute_threads(config.device, world), world);

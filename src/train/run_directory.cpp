@@ -131,7 +131,7 @@ void set_aside_after(const fs::path& checkpoints, std::int64_t step, const std::
   }
 }
 
-RunStart check_run_directory(const PretrainConfig& config) {
+RunStart check_run_directory(const PretrainConfig& config, DirectoryInUse in_use) {
   fs::path at = fs::absolute(config.run_dir).lexically_normal();
   while (!fs::exists(at) && at != at.parent_path()) at = at.parent_path();
   if (!fs::is_directory(at)) refuse_directory(config.run_dir, kFileInTheWay);
@@ -139,7 +139,7 @@ RunStart check_run_directory(const PretrainConfig& config) {
     const std::string reason = std::strerror(errno);
     refuse_directory(config.run_dir, at.string() + ": " + reason);
   }
-  require_unlocked(config.run_dir);
+  if (in_use == DirectoryInUse::refuse) require_unlocked(config.run_dir);
   return find_start(config);
 }
 

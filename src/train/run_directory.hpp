@@ -23,8 +23,10 @@ struct RunStart {
   std::optional<Precision> precision{};         ///< of the resumed run; empty for a new one
 };
 
-/// Refuses what the constructor of RunDirectory refuses, and writes nothing.
-RunStart check_run_directory(const PretrainConfig& config);
+/// Refuses what the constructor of RunDirectory refuses, and writes nothing. A directory that is in
+/// use now may be free when a job begins that has not been submitted yet.
+enum class DirectoryInUse : std::uint8_t { refuse, accept };
+RunStart check_run_directory(const PretrainConfig& config, DirectoryInUse in_use);
 
 /// A directory and its parents, made where they are missing. What was made goes away again with the
 /// object, unless it is kept: a run that is refused leaves nothing behind.

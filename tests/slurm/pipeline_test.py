@@ -89,25 +89,6 @@ class PipelineTest(SlurmTest):
         self.assertLessEqual(jobs(), before)
         self.assertFalse(self.run_dir.exists())
 
-    def test_only_the_lock_of_a_job_that_has_ended_is_deleted_before_submitting(self):
-        self.run_dir.mkdir()
-        lock = self.run_dir / "lock"
-        holder = {"host": "elsewhere", "pid": 1, "process_start": "5", "job": "", "job_restart": 0}
-
-        def write(job):
-            lock.write_text(json.dumps({**holder, "job": job}, separators=(",", ":")))
-
-        write("")
-        done = self.submit_pipeline()
-        self.assertEqual(done.returncode, 2, done.stdout)
-        self.assertIn("in use by process 1 on elsewhere", done.stderr)
-        self.assertTrue(lock.exists())
-        write("999999")
-        done = self.submit_pipeline()
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("was left by job 999999", done.stdout)
-        self.assertIn("dry run: would start a new run", done.stdout)
-
     def test_a_refused_run_is_not_requeued_and_leaves_nothing(self):
         number = self.submit(batch_size=4 * SAMPLES)
         failed = self.finish(number, "FAILED")

@@ -98,6 +98,9 @@ class DryRunTest(TrainingTest):
         self.wait_for_step(process, 1)
         done = self.pretrain(expect=2, epochs=1000, **{"dry-run": True})
         self.assertIn(f"process {process.pid}", done.stderr)
+        # By the time that a job begins it may be free.
+        done = self.pretrain(epochs=1000, **{"dry-run": "elsewhere"})
+        self.assertRegex(done.stdout, "^dry run: would (start|resume)")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
         self.assertEqual(process.returncode, 75)
