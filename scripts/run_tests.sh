@@ -26,6 +26,13 @@ fail_leg() {
   failed=$((failed + 1))
 }
 
+# add_counts PASSED FAILED SKIPPED: a leg that says nothing of its tests counts as one failure.
+add_counts() {
+  passed=$((passed + ${1:-0}))
+  failed=$((failed + ${2:-1}))
+  skipped=$((skipped + ${3:-0}))
+}
+
 # run_tests BUILD_DIR CTEST_OPTION...: adds the cases that ctest's report shows to the sum, names those
 # that were skipped, and keeps the end of what failed for the last words.
 run_tests() {
@@ -48,18 +55,14 @@ run_tests() {
   if [ "$status" -ne 0 ] && [ "${bad:-0}" -eq 0 ]; then
     fail_leg "ctest ended with status $status in $build"
   fi
-  passed=$((passed + ${good:-0}))
-  failed=$((failed + ${bad:-1}))
-  skipped=$((skipped + ${skip:-0}))
+  add_counts "$good" "$bad" "$skip"
 }
 
-# add_counts FILE: adds what its last line says, "N passed, N failed[, N skipped]".
-add_counts() {
+# add_last_line FILE: adds what its last line says, "N passed, N failed[, N skipped]".
+add_last_line() {
   local good bad skip
   read -r good _ bad _ skip _ < <(tail -n1 "$1")
-  passed=$((passed + ${good:-0}))
-  failed=$((failed + ${bad:-1}))
-  skipped=$((skipped + ${skip:-0}))
+  add_counts "$good" "$bad" "$skip"
 }
 
 # report_tests: what failed, and why, and the line of sums. Fails if anything did.

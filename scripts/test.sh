@@ -60,7 +60,7 @@ if ! $quick; then
   leg "lint, begun beside the tests"
   wait
   cat "$lint_log"
-  add_counts "$lint_log"
+  add_last_line "$lint_log"
   grep -B 20 FAILED "$lint_log" >>"$failures"
 
   leg "build (asan)"
@@ -76,7 +76,7 @@ if $all && $built; then
   leg "lesser processors"
   scripts/test_processors.sh | tee "$scratch/processors"
   sed -n '/==== done/,$p' "$scratch/processors" | head -n -1 >>"$failures"
-  add_counts "$scratch/processors"
+  add_last_line "$scratch/processors"
 fi
 
 report_tests

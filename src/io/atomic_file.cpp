@@ -49,12 +49,9 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-void AtomicFile::sync() {
+void AtomicFile::commit(const std::function<bool()>& still_wanted) {
   if (::fsync(descriptor_) != 0) fail_with("sync");
-}
-
-void AtomicFile::commit() {
-  sync();
+  if (still_wanted && !still_wanted()) return;
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_with("rename");
   ::close(std::exchange(descriptor_, -1));
   const auto parent = target_.parent_path();

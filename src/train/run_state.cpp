@@ -30,10 +30,6 @@ std::string text_of(const RunState& state) {
 
 }  // namespace
 
-void write_state(const fs::path& directory, const RunState& state) {
-  write_file(directory / kFile, text_of(state));
-}
-
 std::optional<RunState> read_state(const fs::path& directory) {
   std::ifstream in(directory / kFile);
   const Json json = in ? Json::parse(in, nullptr, false) : Json();
@@ -59,31 +55,27 @@ void StateFile::running(std::int64_t step) {
   const std::lock_guard lock(mutex_);
   if (state_.status != RunStatus::running) return;
   state_.step = step;
-  if (is_root_ && begun_) write_unless_ended();
-  if (is_root_ && !begun_) write_state(directory_, state_);
+  if (is_root_) write();
   begun_ = true;
 }
 
-/// Looks just before the new text takes the old one's place: rank 0 may have been stopped at any
-/// point of the writing, have been missed, and go on for the moment that launchers leave it.
-void StateFile::write_unless_ended() const {
-  const fs::path target = directory_ / kFile;
-  with_retries(target, [&](int) {
-    AtomicFile file(target);
-    file.write(text_of(state_));
-    file.sync();
-    const std::optional<RunState> written = read_state(directory_);
-    const bool ended =
-        written && written->status != RunStatus::running && written->restarts == state_.restarts;
-    if (!ended) file.commit();
-  });
-}
-
-bool StateFile::may_write_the_end() const {
+bool StateFile::may_write() const {
   if (is_root_ && !begun_) return true;  // what stands there is of an earlier start
   const std::optional<RunState> written = read_state(directory_);
   if (!written) return is_root_;
   return written->status == RunStatus::running && written->restarts == state_.restarts;
+}
+
+/// Asks again just before the new text takes the old one's place: rank 0 may have been stopped at
+/// any point of the writing, have been missed, and go on for the moment that launchers leave it.
+void StateFile::write() const {
+  if (!may_write()) return;
+  const fs::path target = directory_ / kFile;
+  with_retries(target, [&](int) {
+    AtomicFile file(target);
+    file.write(text_of(state_));
+    file.commit([this] { return may_write(); });
+  });
 }
 
 void StateFile::end(RunStatus status, Cause cause, const std::string& reason) {
@@ -92,7 +84,7 @@ void StateFile::end(RunStatus status, Cause cause, const std::string& reason) {
   state_.status = status;
   state_.cause = cause;
   state_.reason = reason;
-  if (may_write_the_end()) write_state(directory_, state_);
+  write();
 }
 
 }  // namespace simclr

@@ -22,9 +22,7 @@ struct RunState {
   int restarts = 0;
 };
 
-/// Writes DIRECTORY/state.json, whole or not at all.
-void write_state(const std::filesystem::path& directory, const RunState& state);
-/// Status, step and restarts; empty where there is none that can be read.
+/// Status, step and restarts of DIRECTORY/state.json; empty where there is none that can be read.
 std::optional<RunState> read_state(const std::filesystem::path& directory);
 
 /// One rank's hand on state.json. Of a run's end the first word counts: a watchdog's, also where
@@ -49,8 +47,8 @@ class StateFile {
   [[nodiscard]] int restarts() const { return state_.restarts; }
 
  private:
-  [[nodiscard]] bool may_write_the_end() const;
-  void write_unless_ended() const;
+  [[nodiscard]] bool may_write() const;
+  void write() const;
 
   std::filesystem::path directory_;
   bool is_root_;

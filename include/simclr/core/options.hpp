@@ -51,13 +51,7 @@ class Options {
                     .help = help,
                     .type = type_of(target),
                     .range = natural_range<T>(),
-                    .set =
-                        [&target](const std::string& text, const NumberRange& range) {
-                          T value{};
-                          if (!read_value(text, value, range)) return false;
-                          target = std::move(value);
-                          return true;
-                        },
+                    .set = set_value<T>(target),
                     .get = [&target] { return value_text(target); }});
   }
   /// Unset unless given.
@@ -67,13 +61,7 @@ class Options {
                     .help = help,
                     .type = type_of(T{}),
                     .range = natural_range<T>(),
-                    .set =
-                        [&target](const std::string& text, const NumberRange& range) {
-                          T value{};
-                          if (!read_value(text, value, range)) return false;
-                          target = std::move(value);
-                          return true;
-                        },
+                    .set = set_value<T>(target),
                     .get = [&target] { return target ? value_text(*target) : std::string(); }});
   }
   /// One of several names; `choices` pairs each with its value.
@@ -184,6 +172,16 @@ class Options {
     names.reserve(choices.size());
     for (const auto& c : choices) names.push_back(c.first);
     return names;
+  }
+  /// `target` is a T or an optional one.
+  template <class T, class Target>
+  static Set set_value(Target& target) {
+    return [&target](const std::string& text, const NumberRange& range) {
+      T value{};
+      if (!read_value(text, value, range)) return false;
+      target = std::move(value);
+      return true;
+    };
   }
   /// `target` is an Enum or an optional one.
   template <class Target, class Enum>

@@ -20,9 +20,9 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
-  /// What has been written is on the disk, under the temporary name.
-  void sync();
-  void commit();
+  /// `still_wanted` is asked once the bytes are on the disk, just before they take the target's
+  /// place; where it says no, the target stays as it is.
+  void commit(const std::function<bool()>& still_wanted = {});
 
  private:
   [[noreturn]] void fail_with(std::string_view action) const;
