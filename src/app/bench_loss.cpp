@@ -92,7 +92,7 @@ Program record_loss(const BenchConfig& config, std::int64_t views, DType similar
   const TensorId u = r.tensor("u", shape, DType::f32);
   const TensorId inverse_norm = r.tensor("inverse_norm", {views}, DType::f32);
   const TensorId lse = r.tensor("lse", {views}, DType::f32);
-  const TensorId sums = r.named("loss_sums", {3}, DType::f64, Storage::output);
+  const TensorId sums = r.named("sums", {3}, DType::f64, Storage::output);
   const TensorId du = r.tensor("du", shape, DType::f32);
   r.emit(L2Normalize{.z = z, .u = u, .inverse_norm = inverse_norm});
   r.emit(NtXentForward{.u = u,
@@ -129,7 +129,7 @@ void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, 
   const double product = 2.0 * static_cast<double>(views) * static_cast<double>(views) *
                          static_cast<double>(config.embedding_dim) * 1e-9;
   const double rate = 3 * product / (forward + backward);
-  const auto loss = executor.values(executor.program().at("loss_sums"))[0];
+  const auto loss = executor.values(executor.program().at("sums"))[0];
   fmt::print("{:>7} {:>11.3f} {:>11.3f} {:>9.1f} {:>8.0f}% {:>11.1f} {:>11.1f} {:>9.5f} {:>9.5f}\n",
              views, forward * 1e3, backward * 1e3, rate, 100 * rate / gemm,
              static_cast<double>(executor.memory().workspace_bytes) * 1e-6, grown,

@@ -16,7 +16,7 @@
 #include "simclr/plan/machine_limits.hpp"
 #include "simclr/tensor/convert.hpp"
 #include "simclr/tensor/host_buffer.hpp"
-#include "simclr/train/device.hpp"
+#include "simclr/train/pretrain_config.hpp"
 #include "simclr/train/trainer.hpp"
 
 namespace simclr {
@@ -42,30 +42,30 @@ std::optional<double> median_if_any(const std::vector<double>& values) {
   return median(values);
 }
 
-HostBuffer random_views(const Program& program, HostMemory& memory) {
+ViewBatch random_batch(const Program& program, HostMemory& memory) {
   const TensorInfo& info = program.info(program.at("views"));
-  HostBuffer views(info.dtype, static_cast<std::size_t>(info.shape.elements()), &memory);
+  ViewBatch batch;
+  batch.views = HostBuffer(info.dtype, static_cast<std::size_t>(info.shape.elements()), &memory);
   PhiloxStream stream(1, RandomPurpose::kCrop, 0, 0);
   with_type(info.dtype, [&]<class T>(T) {
-    for (T& value : views.values<T>()) value = convert_value<T>(stream.uniform());
+    for (T& value : batch.views.values<T>()) value = convert_value<T>(stream.uniform());
   });
-  return views;
+  return batch;
 }
 
-StepTimes time_steps(Trainer& trainer, ConstBufferSpan views, const BenchStepOptions& options,
+StepTimes time_steps(Trainer& trainer, const ViewBatch& batch, const BenchStepOptions& options,
                      Communicator& world) {
-  const TensorId input = trainer.executor().program().at("views");
   StepTimes times;
   const int steps = options.warmup_steps + options.repeats;
   // The last timed step, too, has the next one enqueued beside it.
   const int most_started = steps + trainer.most_under_way() - 1;
-  trainer.stage(input, views);
+  trainer.stage(batch);
   world.barrier();
   auto last = Clock::now();
   for (int started = 0, finished = 0; finished < steps; ++finished) {
     while (started < most_started && trainer.steps_under_way() < trainer.most_under_way()) {
       trainer.start_step(0);
-      trainer.stage(input, views);
+      trainer.stage(batch);
       ++started;
     }
     const StepResult result = trainer.finish_step();
@@ -146,7 +146,7 @@ int run_bench_step(Invocation& invocation) {
       .add("warmup-steps", bench.warmup_steps, "steps before those that are not timed")
       .range(at_least(0))
       .flag("json", bench.json, "print one line of JSON instead of the tables");
-  declare_pretrain_options(options, config);
+  config.declare(options);
   if (!options.parse(invocation.arguments)) return 0;
   config.validate();
 
@@ -159,11 +159,12 @@ int run_bench_step(Invocation& invocation) {
   if (!bench.json) report_device(config.device, *backend);
   // A schedule of one step after the warm-up: a learning rate as in training.
   config.warmup_epochs = 0;
-  Trainer trainer(config, 1, *backend, world);
+  Trainer trainer(config.task(world.rank(), world.size()), config.trainer_options(1), *backend,
+                  world);
   HostMemory host_memory(*backend);
-  const HostBuffer views = random_views(trainer.executor().program(), host_memory);
+  const ViewBatch batch = random_batch(trainer.executor().program(), host_memory);
   const MemoryReport memory = trainer.executor().memory();
-  const StepTimes times = time_steps(trainer, views.span(), bench, world);
+  const StepTimes times = time_steps(trainer, batch, bench, world);
   Json result = result_json(trainer, times, memory, limits, world.size());
   if (world.rank() == 0) {
     if (bench.json) {

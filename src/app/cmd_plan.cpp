@@ -45,7 +45,7 @@ int run_plan(Invocation& invocation) {
                   "What a run of pretrain will take: memory, communication, time. Needs no device.",
                   {"pretrain", "plan"});
   declare_plan_options(options, request, json);
-  declare_pretrain_options(options, request.config);
+  request.config.declare(options);
   if (!options.parse(invocation.arguments)) return 0;
   if (json) require_directory_of(*json, "json");
   if (!request.write_machine.empty()) require_directory_of(request.write_machine, "write-machine");

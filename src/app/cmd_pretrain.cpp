@@ -4,7 +4,8 @@
 #include "command.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/report/report.hpp"
-#include "simclr/train/pretrain.hpp"
+#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/training_job.hpp"
 #include "version.hpp"
 
 namespace simclr {
@@ -12,7 +13,7 @@ namespace simclr {
 int run_pretrain(Invocation& invocation) {
   PretrainConfig config;
   Options options("pretrain", "Pretrains an encoder with SimCLR: the main job.", {"pretrain"});
-  declare_pretrain_options(options, config);
+  config.declare(options);
   std::optional<DryRun> dry;
   options.group("instead of training")
       .action<DryRun>("dry-run", dry, {{"here", DryRun::here}, {"elsewhere", DryRun::elsewhere}},
@@ -29,8 +30,8 @@ int run_pretrain(Invocation& invocation) {
   }
   const bool writes_report = invocation.world.rank() == 0;
   try {
-    const int code = pretrain(config, {program_version(), git_commit(), compiler_description()},
-                              invocation.world);
+    const int code = run_training(config, {program_version(), git_commit(), compiler_description()},
+                                  invocation.world);
     if (writes_report) refresh_report(config.run_dir, Pairs::render);
     return code;
   } catch (const RefusedError&) {

@@ -94,7 +94,7 @@ void write_audit(const PreviewConfig& config, Communicator& makers) {
   const auto store =
       open_sample_store(config.pretrain.data, cache, makers, count_threads(config.pretrain),
                         config.pretrain.batch_size / makers.size());
-  validate_data(config.pretrain, store->info());
+  config.pretrain.validate_data(store->info());
   LoaderConfig loader = loader_config(config.pretrain, makers);
   loader.first_step = range.begin;
   loader.end_step = range.end;
@@ -125,7 +125,7 @@ int run_preview(Invocation& invocation) {
             [](const std::string& text) { return parse_steps(text).has_value(); })
       .add("samples", config.samples, "number of images in the picture")
       .range(at_least(1).at_most(300));
-  declare_pretrain_options(options, config.pretrain);
+  config.pretrain.declare(options);
   if (!options.parse(invocation.arguments)) return 0;
   config.pretrain.validate();
   validate(config);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <optional>
 #include <set>
-#include <variant>
 
 namespace simclr {
 namespace {
@@ -35,14 +34,6 @@ std::string describe_largest(const MemoryDemand& demand) {
   return fmt::format("; the largest activation is {} {} {} with {:.1f} MB", tensor.name,
                      tensor.shape.text(), name_of(tensor.dtype),
                      megabytes(demand.plan.bytes[*largest]));
-}
-
-/// Two views of each sample are contrasted in pretraining; elsewhere a view is a sample.
-std::int64_t views_per_sample(const Program& program) {
-  return std::any_of(program.ops.begin(), program.ops.end(),
-                     [](const Op& op) { return std::holds_alternative<NtXentForward>(op); })
-             ? 2
-             : 1;
 }
 
 /// Activations and inputs grow with the views; parameters, their optimiser's state, results and
@@ -82,7 +73,7 @@ std::string advise_batch(std::size_t budget, const MemoryDemand& demand) {
   const double left =
       std::max(kUsable * static_cast<double>(budget) - static_cast<double>(fixed), 0.0);
   std::int64_t samples =
-      static_cast<std::int64_t>(left / per_view) / views_per_sample(demand.program);
+      static_cast<std::int64_t>(left / per_view) / demand.program.views_per_sample;
   if (samples > kBatchMultiple) samples -= samples % kBatchMultiple;
   if (samples == 0) {
     return fmt::format("; no batch fits: parameters and scratch memory alone take {:.1f} MB",

@@ -23,6 +23,9 @@ const std::vector<std::string>& known_sections() {
   return names;
 }
 
+/// The value of an option for a file, such as --plan-cache, that turns the file off.
+constexpr const char* kNoFile = "none";
+
 /// May stand above the first section although this command does not know them.
 const std::vector<std::string>& common_options() {
   static const std::vector<std::string> names{
@@ -317,9 +320,21 @@ std::vector<std::pair<std::string, std::string>> Options::values() const {
   return all;
 }
 
-std::string Options::text(const std::string& section) const {
+std::vector<std::pair<std::string, std::string>> Options::stored_values() const {
+  auto all = values();
+  for (auto& [name, value] : all) {
+    const bool is_path = find(name)->type == ValueType::path;
+    if (!is_path || value.empty() || value == kNoFile) continue;
+    value = std::filesystem::absolute(value).lexically_normal().string();
+  }
+  return all;
+}
+
+std::string Options::text(const std::string& section,
+                          const std::vector<std::string>& omitted) const {
   std::string text = "[" + section + "]\n";
-  for (const auto& [name, value] : values()) {
+  for (const auto& [name, value] : stored_values()) {
+    if (std::ranges::find(omitted, name) != omitted.end()) continue;
     if (value.find_first_of("#\n") != std::string::npos) {
       refuse(
           "option --{}: '{}' holds a '#' or a line break, which a configuration file cannot hold",

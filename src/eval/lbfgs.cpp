@@ -72,7 +72,7 @@ struct Iterate {
   double objective = 0;
 };
 
-Iterate evaluate(const Objective& objective, std::vector<double> point) {
+Iterate evaluate(const Function& objective, std::vector<double> point) {
   activity().move();
   Iterate result{std::move(point), {}, 0};
   result.gradient.resize(result.point.size());
@@ -81,7 +81,7 @@ Iterate evaluate(const Objective& objective, std::vector<double> point) {
 }
 
 /// Halves the step until the objective falls enough; false when it does not.
-bool line_search(const Objective& objective, const Iterate& from,
+bool line_search(const Function& objective, const Iterate& from,
                  const std::vector<double>& direction, double step, double relative_noise,
                  Iterate& to) {
   const double slope = dot(from.gradient, direction);
@@ -109,7 +109,7 @@ void remember(std::deque<Curvature>& history, int limit, const Iterate& from, co
 
 }  // namespace
 
-LbfgsResult minimise_lbfgs(const Objective& objective, std::vector<double> start,
+LbfgsResult minimise_lbfgs(const Function& objective, std::vector<double> start,
                            const LbfgsConfig& config) {
   Iterate current = evaluate(objective, std::move(start));
   double gradient_maximum = largest_magnitude(current.gradient);

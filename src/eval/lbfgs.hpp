@@ -22,12 +22,12 @@ struct LbfgsResult {
 };
 
 /// f(point, gradient): writes the gradient, returns the objective.
-using Objective = std::function<double(std::span<const double>, std::span<double>)>;
+using Function = std::function<double(std::span<const double>, std::span<double>)>;
 
 /// Minimises a smooth convex function by limited-memory BFGS (Nocedal and Wright, Numerical
 /// Optimization, algorithms 7.4 and 7.5) with a backtracking line search. Deterministic: the same
 /// objective gives the same iterates. Throws Error when the objective is not finite at the start.
-LbfgsResult minimise_lbfgs(const Objective& objective, std::vector<double> start,
+LbfgsResult minimise_lbfgs(const Function& objective, std::vector<double> start,
                            const LbfgsConfig& config);
 
 }  // namespace simclr

@@ -42,7 +42,7 @@ class BlockClassifier {
       upload(part, first);
       executor_.run_forward();
       std::array<double, 4> block{};
-      executor_.download(program().at("class_sums"), buffer_span(std::span<double>(block)));
+      executor_.download(program().at("sums"), buffer_span(std::span<double>(block)));
       for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += block[i];
       if (gradient.empty()) continue;
       executor_.run_backward();

@@ -13,6 +13,7 @@ TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNo
     return h;
   }
   const Recorder::Scope scope(recorder, "projection_head");
+  const Recorder::PartScope part(recorder, Part::projection_head);
   const int layers = spec.kind == HeadKind::linear ? 1 : spec.layers;
   const std::int64_t hidden = spec.hidden > 0 ? spec.hidden : recorder.info(h).shape[-1];
   TensorId z = h;
@@ -43,7 +44,7 @@ void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options) {
   const TensorId u = recorder.tensor("u", shape, DType::f32);
   const TensorId inverse_norm = recorder.tensor("inverse_norm", {views}, DType::f32);
   const TensorId lse = recorder.tensor("lse", {views}, DType::f32);
-  const TensorId sums = recorder.named("loss_sums", {3}, DType::f64, Storage::output);
+  const TensorId sums = recorder.named("sums", {3}, DType::f64, Storage::output);
   recorder.emit(L2Normalize{z, u, inverse_norm});
   const TensorId u_all = gathered(u, {views * options.world_size, shape[1]});
   recorder.emit(
@@ -61,15 +62,16 @@ void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options) {
 
 void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options) {
   const Recorder::Scope scope(recorder, "classifier");
+  const Recorder::PartScope part(recorder, Part::classifier);
   const std::int64_t batch = recorder.info(h).shape[0];
   const TensorId labels = recorder.named("labels", {batch}, DType::i32, Storage::input);
   const TensorId logits = linear(recorder, "classifier", h,
                                  {.channels = options.classes,
                                   .with_bias = true,
                                   .initial_stddev = 0,
-                                  .input_gradient = false});
+                                  .input_gradient = options.input_gradient});
   recorder.publish("logits", logits);
-  const TensorId sums = recorder.named("class_sums", {4}, DType::f64, Storage::output);
+  const TensorId sums = recorder.named("sums", {4}, DType::f64, Storage::output);
   recorder.emit(SoftmaxCrossEntropy{.logits = logits,
                                     .labels = labels,
                                     .sums = sums,

@@ -18,7 +18,7 @@ struct NtXentOptions {
   DType similarity = DType::f32;    ///< of embeddings in matrix units; ops.hpp has more
   std::optional<TensorId> control;  ///< its loss scale multiplies the gradient
 };
-/// The contrastive loss over the global batch; publishes "loss_sums" f64 (3) and starts the
+/// The contrastive loss over the global batch; publishes "sums" f64 (3) and starts the
 /// backward pass at z.
 void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options);
 
@@ -26,9 +26,10 @@ struct ClassifierOptions {
   std::int64_t classes = 0;
   float gradient_scale = 1;  ///< 1 / global batch
   int world_size = 1;
+  bool input_gradient = false;  ///< whether h is trained, too
 };
-/// Zero-initialised linear classifier on h and its cross-entropy; publishes "labels", "logits" and
-/// "class_sums" f64 (4), summed over ranks. Nothing flows back into h.
+/// Zero-initialized linear classifier on h and its cross-entropy; publishes "labels", "logits" and
+/// "sums" f64 (4), summed over ranks: cross-entropy, top-1 hits, top-5 hits, samples.
 void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options);
 
 }  // namespace simclr::nn

@@ -25,8 +25,22 @@ Features record_inference(Recorder& recorder, const FeatureSpec& spec, Storage s
 
 }  // namespace
 
+Program finish_training(Recorder& recorder, const TrainingUpdate& update) {
+  Program program = recorder.finish([&](Recorder& r) {
+    const TensorId verdict = r.named("verdict", {2}, DType::i32, Storage::output);
+    r.emit(CheckFinite{r.named_tensor("sums"), r.flat(Storage::gradients), verdict});
+    record_update(r, update.optimizer, r.named_tensor("control"), verdict);
+    if (update.merge_running) {
+      r.emit(AllReduce{r.flat(Storage::running), RankGroup::world, Reduction::mean});
+    }
+  });
+  if (update.world_size > 1) insert_gradient_buckets(program, update.bucket_bytes);
+  return program;
+}
+
 Program record_pretraining(const PretrainingSpec& spec) {
   Recorder recorder;
+  recorder.set_views_per_sample(2);
   const nn::BatchNormContext context{.spec = spec.batch_norm, .local_samples = spec.local_samples};
   const TensorId views =
       recorder.named("views", {2 * spec.local_samples, spec.image_size, spec.image_size, 3},
@@ -43,19 +57,11 @@ Program record_pretraining(const PretrainingSpec& spec) {
                .similarity = spec.activations,
                .control = control});
 
-  // Without global statistics the ranks' running statistics differ: average them every step, so
-  // that the state that is checkpointed and hashed is the same on all ranks.
-  const bool merge_running = spec.batch_norm.ranks_per_group < spec.world_size;
-  Program program = recorder.finish([&](Recorder& r) {
-    const TensorId verdict = r.named("verdict", {2}, DType::i32, Storage::output);
-    r.emit(CheckFinite{r.named_tensor("loss_sums"), r.flat(Storage::gradients), verdict});
-    record_update(r, spec.optimizer, control, verdict);
-    if (merge_running) {
-      r.emit(AllReduce{r.flat(Storage::running), RankGroup::world, Reduction::mean});
-    }
-  });
-  if (spec.world_size > 1) insert_gradient_buckets(program, spec.bucket_bytes);
-  return program;
+  return finish_training(recorder,
+                         {.optimizer = spec.optimizer,
+                          .world_size = spec.world_size,
+                          .merge_running = spec.batch_norm.ranks_per_group < spec.world_size,
+                          .bucket_bytes = spec.bucket_bytes});
 }
 
 Program record_features(const FeatureSpec& spec) {
@@ -74,11 +80,9 @@ Program record_linear_probe(const ProbeSpec& spec) {
                  {.classes = spec.classes,
                   .gradient_scale = 1.0F / static_cast<float>(spec.global_batch),
                   .world_size = spec.world_size});
-  const TensorId control = record_control(recorder);
-  Program program =
-      recorder.finish([&](Recorder& r) { record_update(r, spec.optimizer, control); });
-  if (spec.world_size > 1) insert_gradient_buckets(program, 0);
-  return program;
+  record_control(recorder);
+  return finish_training(
+      recorder, {.optimizer = spec.optimizer, .world_size = spec.world_size, .bucket_bytes = 0});
 }
 
 Program record_linear_classifier(std::int64_t batch, std::int64_t channels, std::int64_t classes) {

@@ -10,6 +10,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "simclr/train/system_info.hpp"
+#include "simclr/train/training_job.hpp"
 #include "step_model.hpp"
 
 namespace simclr {
@@ -49,14 +50,14 @@ DataSummary summarise(const PlanRequest& request) {
   if (!config.data.empty()) {
     const ShardSet set(config.data);
     const ShardSetInfo& info = set.info();
-    validate_data(config, info);
+    config.validate_data(info);
     return {.samples = info.samples,
             .bytes = static_cast<double>(set.stored_bytes(0, info.samples)),
             .encoded = info.encoding != ImageEncoding::raw};
   }
   PretrainConfig named = config;
   named.data = "--samples";
-  validate_data(named, {.samples = *request.samples});
+  named.validate_data({.samples = *request.samples});
   // As `pack --resize-short` of 8/7 of a view's side makes them; small images stay as they are.
   constexpr std::int64_t kSmall = 32;
   const std::int64_t side =
@@ -100,8 +101,7 @@ plan::Cores cores_of(const PlanRequest& request, int threads, int ranks_per_node
 void count_parameters(RunPlan& run, const Program& program) {
   for (const Parameter& p : program.parameters) {
     const std::int64_t elements = program.info(p.value).shape.elements();
-    const bool head = p.name.starts_with("projection_head");
-    (head ? run.head_parameters : run.encoder_parameters) += elements;
+    (p.part == Part::projection_head ? run.head_parameters : run.encoder_parameters) += elements;
   }
 }
 
@@ -184,8 +184,9 @@ void complete_machine(RunPlan& run, const PlanRequest& request) {
 RunPlan make_plan(const PlanRequest& request) {
   const double program_bytes = resident_memory_bytes();  // CUDA's libraries make it ten times more
   plan::validate_request(request);
+  PretrainConfig config = request.config;
   const std::optional<Precision> begun =
-      request.config.run_dir.empty() ? std::nullopt : validate_run_directory(request.config);
+      config.run_dir.empty() ? std::nullopt : validate_run_directory(config);
   if (const auto& eval_data = request.config.eval_data; !eval_data.empty()) {
     if (!ShardSet(eval_data).info().labelled) {
       refuse("option --eval-data: {} has no labels; evaluation needs labelled data",

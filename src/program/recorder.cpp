@@ -53,13 +53,13 @@ TensorId Recorder::parameter(std::string name, Shape shape, InitialValue initial
     gradient = tensor("d." + name, shape, DType::f32, Storage::gradients);
     parameter_gradients_[value] = gradient;
   }
-  program_.parameters.push_back({std::move(name), value, gradient, regularised, initial});
+  program_.parameters.push_back({std::move(name), part_, value, gradient, regularised, initial});
   return value;
 }
 
 TensorId Recorder::running(std::string name, std::int64_t channels, float initial) {
   const TensorId id = tensor(name, {channels}, DType::f32, Storage::running);
-  program_.running.push_back({std::move(name), id, initial});
+  program_.running.push_back({std::move(name), part_, id, initial});
   return id;
 }
 
@@ -77,7 +77,7 @@ const TensorInfo& Recorder::info(TensorId id) const { return program_.info(id); 
 std::vector<ParameterSegment> Recorder::segments() const {
   std::vector<ParameterSegment> result;
   for (const Parameter& parameter : program_.parameters) {
-    if (parameter.gradient.value < 0) continue;
+    if (!parameter.trained()) continue;
     const TensorInfo& value = info(parameter.value);
     result.push_back({value.offset, value.shape.elements(), parameter.regularised});
   }
@@ -179,7 +179,7 @@ void Recorder::lay_out_flat_buffers() {
   for (const Parameter& p : std::views::reverse(program_.parameters)) {
     auto& value = program_.tensors[static_cast<std::size_t>(p.value.value)];
     value.offset = offset;
-    if (p.gradient.value >= 0) {
+    if (p.trained()) {
       program_.tensors[static_cast<std::size_t>(p.gradient.value)].offset = offset;
     }
     offset += aligned(value.shape.elements());

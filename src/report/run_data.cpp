@@ -125,7 +125,7 @@ RunData read_run(const fs::path& directory) {
   RunData run;
   run.name = fs::canonical(directory).filename().string();
   Options options("report", "", {"pretrain"});
-  declare_pretrain_options(options, run.config);
+  run.config.declare(options);
   read_stored_options(options, read_text(stored), stored.string());
   run.options = options.values();
   run.metrics = MetricsTable(directory / "metrics.jsonl");

@@ -101,10 +101,22 @@ double training_seconds(const MetricsTable& metrics) {
   return seconds;
 }
 
-Json levels_json(const PretrainConfig& config) {
-  // NT-Xent's value when no view is more like its partner than like the other 2N-2.
-  const double chance = std::log(2 * static_cast<double>(config.batch_size) - 1);
-  return {{{"column", "loss"}, {"value", chance}, {"name", "chance, ln(2N-1)"}}};
+Json metrics_json(const Objective& objective) {
+  Json metrics = Json::array();
+  for (const Metric& metric : objective.metrics) {
+    metrics.push_back({{"column", metric.name},
+                       {"title", metric.title},
+                       {"unit", metric.unit},
+                       {"tile", !metric.brief.empty()}});
+  }
+  return metrics;
+}
+
+Json levels_json(const Objective& objective) {
+  if (!objective.levels) return Json::array();
+  return {{{"column", objective.metrics.front().name},
+           {"value", objective.levels->guessing},
+           {"name", "chance, " + objective.levels->guessing_text}}};
 }
 
 /// Returns the same evaluation of the encoder before its first update; null where there is none.
@@ -173,7 +185,9 @@ Json run_json(const RunData& run) {
             {"epochs", option(run, "epochs")}};
   add_curves(json, run.metrics);
   json["restarts"] = restarts_json(run.metrics);
-  json["levels"] = levels_json(run.config);
+  const Objective objective = run.config.objective();
+  json["metrics"] = metrics_json(objective);
+  json["levels"] = levels_json(objective);
   json["evaluations"] = evaluations_json(run);
   json["configuration"] = facts_json(configuration(run));
   json["options"] = facts_json(run.options);

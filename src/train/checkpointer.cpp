@@ -8,7 +8,7 @@
 
 namespace simclr {
 
-Checkpointer::Checkpointer(const PretrainConfig& config, std::int64_t steps_per_epoch,
+Checkpointer::Checkpointer(TrainingConfig& config, std::int64_t steps_per_epoch,
                            Communicator& world)
     : config_(config),
       directory_(config.run_dir / "checkpoints"),
@@ -60,7 +60,7 @@ void Checkpointer::write(const Trainer& trainer, std::int64_t step, std::int64_t
     checkpoint.step = step;
     checkpoint.epoch = step / steps_per_epoch_;
     checkpoint.seed = config_.seed;
-    checkpoint.configuration = configuration_text(config_, false);
+    checkpoint.configuration = configuration_text(config_, RunDirectoryOption::omitted);
     checkpoint.model = to_json(config_.model());
     const std::filesystem::path file = checkpoint_path(directory_, step);
     write_checkpoint(file, checkpoint);

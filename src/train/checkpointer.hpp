@@ -7,15 +7,15 @@
 #include <string>
 
 #include "simclr/comm/communicator.hpp"
-#include "simclr/train/pretrain_config.hpp"
 #include "simclr/train/trainer.hpp"
+#include "simclr/train/training_config.hpp"
 
 namespace simclr {
 
 /// Knows when a checkpoint is due, writes it from rank 0 and deletes old ones.
 class Checkpointer {
  public:
-  Checkpointer(const PretrainConfig& config, std::int64_t steps_per_epoch, Communicator& world);
+  Checkpointer(TrainingConfig& config, std::int64_t steps_per_epoch, Communicator& world);
 
   /// After `step` updates, from the options that count steps and epochs: the same on all ranks.
   [[nodiscard]] bool due_at(std::int64_t step) const;
@@ -36,7 +36,7 @@ class Checkpointer {
   [[nodiscard]] bool pinned(std::int64_t step) const;
   void prune(std::int64_t healthy_until) const;
 
-  const PretrainConfig& config_;
+  TrainingConfig& config_;
   std::filesystem::path directory_;
   std::int64_t steps_per_epoch_;
   Communicator& world_;

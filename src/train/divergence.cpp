@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 namespace simclr {
 namespace {
@@ -18,13 +17,18 @@ constexpr std::int64_t kLag = 74;
 
 }  // namespace
 
-DivergenceWatch::DivergenceWatch(std::int64_t batch_size, double temperature, std::int64_t steps)
-    : guessing_(std::log(2 * static_cast<double>(batch_size) - 1)),
-      // The partner at cosine 1, all others at -1.
-      lowest_(std::log1p((2 * static_cast<double>(batch_size) - 2) * std::exp(-2 / temperature))),
-      steps_(steps) {}
+DivergenceWatch::DivergenceWatch(const std::optional<LossLevels>& levels, std::int64_t steps)
+    : steps_(levels ? steps : 0) {
+  if (!levels) return;
+  guessing_ = levels->guessing;
+  lowest_ = levels->lowest;
+}
 
 void DivergenceWatch::add(std::int64_t step, double loss) {
+  if (steps_ == 0) {
+    step_ = good_at_ = skilled_at_ = step;
+    return;
+  }
   // One step of a very low temperature can be off by hundreds: it counts as "very bad".
   const double skill = std::clamp((guessing_ - loss) / (guessing_ - lowest_), -1.0, 1.0);
   for (; step_ < step; ++step_) skill_ += kSmoothing * (skill - skill_);
@@ -39,11 +43,12 @@ std::int64_t DivergenceWatch::healthy_until() const {
   return std::max<std::int64_t>(0, good_at_ - kLag);
 }
 
-std::string DivergenceWatch::reason() const {
+std::string DivergenceWatch::reason(const std::string& guessing_text) const {
   return fmt::format(
-      "its loss has been no better than that of guessing, ln(2N - 1) = {:.4f}, from step {} to {}, "
-      "after it had been",
-      guessing_, skilled_at_ + 1, step_);
+      "its loss has been no better than that of guessing, {} = {:.4f}, from step {} to {}, after "
+      "it "
+      "had been",
+      guessing_text, guessing_, skilled_at_ + 1, step_);
 }
 
 }  // namespace simclr

@@ -1,24 +1,28 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+
+#include "simclr/train/task.hpp"
 
 namespace simclr {
 
-/// Notices that a run has diverged although its loss stays finite: NT-Xent is bounded, and batch
-/// normalisation keeps activations in range, so weights that have blown up or collapsed show as a
-/// loss that is no better than guessing the partner among 2N - 1 views, ln(2N - 1), for good.
+/// Notices that a run has diverged although its loss stays finite: batch normalization keeps
+/// activations in range, and NT-Xent is bounded, so weights that have blown up or collapsed show as
+/// a loss that stays no better than guessing.
 ///
-/// Measured by the skill u = (ln(2N - 1) - loss) / (ln(2N - 1) - lowest possible loss): 1 where
-/// every pair is found, 0 for guessing, below it for embeddings that are spread but mean nothing;
-/// its running mean over about 20 steps smooths small batches' noise. The rule: once the mean has
-/// reached 0.05, it has since then been at most 0.005 for `steps` steps in a row. A run that has
-/// not learned anything yet is never stopped, however long its warm-up and however bad its
-/// untrained loss (at low temperatures it is far above ln(2N - 1)); nor is one with some bad steps.
+/// It watches the skill u = (guessing - loss) / (guessing - lowest), in the task's LossLevels: 1
+/// for a perfect model, 0 for guessing, negative for a model that is confidently wrong. The running
+/// mean of u over about 20 steps smooths the noise of small batches. A run has diverged when this
+/// mean, having reached 0.05 at some step, has been at most 0.005 for `steps` steps in a row. A run
+/// that has not learned anything yet is never stopped, however long its warm-up and however bad its
+/// untrained loss (NT-Xent at low temperatures starts far above guessing); nor is one with a few
+/// bad steps.
 class DivergenceWatch {
  public:
-  /// `steps` 0: never.
-  DivergenceWatch(std::int64_t batch_size, double temperature, std::int64_t steps);
+  /// Without levels, or with 0 `steps`, no run has diverged.
+  DivergenceWatch(const std::optional<LossLevels>& levels, std::int64_t steps);
 
   /// After every step, from 1; steps that are left out count as the next that is not.
   void add(std::int64_t step, double loss);
@@ -29,10 +33,10 @@ class DivergenceWatch {
   /// earlier.
   [[nodiscard]] std::int64_t healthy_until() const;
   /// Why it has diverged.
-  [[nodiscard]] std::string reason() const;
+  [[nodiscard]] std::string reason(const std::string& guessing_text) const;
 
  private:
-  double guessing_, lowest_;
+  double guessing_ = 1, lowest_ = 0;
   std::int64_t steps_;
   double skill_ = 0;  // running mean
   bool learned_ = false;

@@ -8,7 +8,7 @@
 
 #include "simclr/backend/backend.hpp"
 #include "simclr/comm/communicator.hpp"
-#include "simclr/train/pretrain.hpp"
+#include "simclr/train/training_job.hpp"
 
 namespace simclr {
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "simclr/io/atomic_file.hpp"
 
@@ -25,16 +26,18 @@ void for_rows_up_to(const fs::path& file, std::int64_t last_step, const Take& ta
 
 }  // namespace
 
-std::vector<std::pair<std::int64_t, double>> logged_losses(const fs::path& file,
+std::vector<std::pair<std::int64_t, double>> logged_values(const fs::path& file,
+                                                           const std::string& column,
                                                            std::int64_t last_step) {
-  std::vector<std::pair<std::int64_t, double>> losses;
+  std::vector<std::pair<std::int64_t, double>> values;
   for_rows_up_to(file, last_step, [&](const std::string&, const Json& row) {
-    if (row.contains("loss")) losses.emplace_back(row.at("step"), row.at("loss"));
+    if (row.contains(column)) values.emplace_back(row.at("step"), row.at(column));
   });
-  return losses;
+  return values;
 }
 
-MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) {
+MetricsFile::MetricsFile(const fs::path& file, std::vector<Metric> metrics, std::int64_t last_step)
+    : metrics_(std::move(metrics)) {
   std::string kept;
   for_rows_up_to(file, last_step,
                  [&](const std::string& line, const Json&) { kept += line + "\n"; });
@@ -43,20 +46,16 @@ MetricsFile::MetricsFile(const fs::path& file, std::int64_t last_step) {
 }
 
 void MetricsFile::append(const MetricsRow& row) {
-  Json json{{"step", row.step},
-            {"epoch", row.epoch},
-            {"restarts", row.restarts},
-            {"loss", row.loss},
-            {"contrastive_top1", row.contrastive_top1},
-            {"entropy", row.entropy},
-            {"learning_rate", row.learning_rate},
-            {"images_per_second", row.images_per_second},
-            {"seconds_step", row.seconds_step},
-            {"seconds_data", row.seconds_data},
-            {"seconds_checkpoint", row.seconds_checkpoint},
-            {"seconds_read", row.seconds_read},
-            {"bytes_read", row.bytes_read},
-            {"bytes_fetched", row.bytes_fetched}};
+  Json json{{"step", row.step}, {"epoch", row.epoch}, {"restarts", row.restarts}};
+  for (std::size_t i = 0; i < metrics_.size(); ++i) json[metrics_[i].name] = row.metrics[i];
+  json["learning_rate"] = row.learning_rate;
+  json["images_per_second"] = row.images_per_second;
+  json["seconds_step"] = row.seconds_step;
+  json["seconds_data"] = row.seconds_data;
+  json["seconds_checkpoint"] = row.seconds_checkpoint;
+  json["seconds_read"] = row.seconds_read;
+  json["bytes_read"] = row.bytes_read;
+  json["bytes_fetched"] = row.bytes_fetched;
   if (row.phases) {
     json["seconds_forward"] = row.phases->forward;
     json["seconds_backward"] = row.phases->backward;

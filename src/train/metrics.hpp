@@ -14,11 +14,11 @@ namespace simclr {
 
 /// One logged step; times are means over the steps since the row before.
 struct MetricsRow {
-  std::int64_t step = 0;  ///< 1 = after the first update
-  int restarts = 0;       ///< of the run, before this step
-  double epoch = 0;       ///< passes over the data done
-  double loss = 0;        ///< the paper's L, of this step
-  double contrastive_top1 = 0, entropy = 0, learning_rate = 0;
+  std::int64_t step = 0;        ///< 1 = after the first update
+  int restarts = 0;             ///< of the run, before this step
+  double epoch = 0;             ///< passes over the data done
+  std::vector<double> metrics;  ///< of this step, in the task's order
+  double learning_rate = 0;
   double images_per_second = 0;
   double seconds_step = 0, seconds_data = 0, seconds_checkpoint = 0;
   double seconds_read = 0;                         ///< of rank 0's reading thread
@@ -27,19 +27,23 @@ struct MetricsRow {
   std::optional<LossScaling> loss_scaling;  ///< loss_scale, skipped_steps; left out where unset
 };
 
-/// The losses of a run's rows up to a step, by step; none where there is no such file.
-std::vector<std::pair<std::int64_t, double>> logged_losses(const std::filesystem::path& file,
+/// (step, value) of a column of a run's rows up to a step; empty where there is no such file.
+std::vector<std::pair<std::int64_t, double>> logged_values(const std::filesystem::path& file,
+                                                           const std::string& column,
                                                            std::int64_t last_step);
 
 /// metrics.jsonl, written by rank 0. Numbers are written so that they read back exactly.
 class MetricsFile {
  public:
-  /// Opens for appending, after cutting back to the rows up to `last_step`.
-  MetricsFile(const std::filesystem::path& file, std::int64_t last_step);
+  /// Opens for appending, after cutting back to the rows up to `last_step`. Rows have a column for
+  /// each of the `metrics`.
+  MetricsFile(const std::filesystem::path& file, std::vector<Metric> metrics,
+              std::int64_t last_step);
   /// Throws IoError when the row cannot be written (full disk).
   void append(const MetricsRow& row);
 
  private:
+  std::vector<Metric> metrics_;
   std::optional<AppendedFile> file_;
 };
 

@@ -1,7 +1,6 @@
 #include "simclr/train/pretrain_config.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "simclr/core/check.hpp"
 
@@ -16,15 +15,11 @@ std::optional<std::array<float, 3>> channels(const std::vector<double>& values) 
                     static_cast<float>(values[2])};
 }
 
-std::int64_t samples_per_rank(const PretrainConfig& c, int world_size) {
-  if (c.batch_size % world_size != 0) {
-    refuse("option --batch-size: {} cannot be divided among {} ranks; choose a multiple of {}",
-           c.batch_size, world_size, world_size);
-  }
-  return c.batch_size / world_size;
-}
-
 }  // namespace
+
+std::unique_ptr<TrainingConfig> PretrainConfig::with_defaults() const {
+  return std::make_unique<PretrainConfig>();
+}
 
 void PretrainConfig::validate() const {
   if (mean.empty() != std.empty())
@@ -33,7 +28,7 @@ void PretrainConfig::validate() const {
 }
 
 void PretrainConfig::validate_ranks(int world_size) const {
-  (void)samples_per_rank(*this, world_size);
+  TrainingConfig::validate_ranks(world_size);
   (void)batch_norm_spec(world_size);
 }
 
@@ -75,22 +70,6 @@ AugmentationConfig PretrainConfig::augmentation() const {
   return a;
 }
 
-OptimizerSpec PretrainConfig::optimizer_spec() const {
-  OptimizerSpec spec;
-  spec.kind = optimizer;
-  spec.momentum = static_cast<float>(momentum);
-  spec.weight_decay = static_cast<float>(weight_decay);
-  return spec;
-}
-
-Schedule PretrainConfig::schedule(std::int64_t steps_per_epoch) const {
-  Schedule s;
-  s.peak = scaled_learning_rate(learning_rate, lr_scaling, batch_size);
-  s.warmup_steps = std::llround(warmup_epochs * static_cast<double>(steps_per_epoch));
-  s.total_steps = steps_per_epoch * epochs;
-  return s;
-}
-
 BatchNormSpec PretrainConfig::batch_norm_spec(int world_size) const {
   BatchNormSpec spec;
   if (bn_group == "local") return spec;
@@ -100,7 +79,7 @@ BatchNormSpec PretrainConfig::batch_norm_spec(int world_size) const {
   }
   std::int64_t group = 0;
   require(read_value(bn_group, group, at_least(1)), "--bn-group is a number of samples");
-  const std::int64_t local = samples_per_rank(*this, world_size);
+  const std::int64_t local = samples_per_rank(world_size);
   if (batch_size % group == 0 && group % local == 0) {
     spec.ranks_per_group = static_cast<int>(group / local);
   } else if (local % group == 0) {
@@ -120,7 +99,7 @@ PretrainingSpec PretrainConfig::program_spec(int rank, int world_size) const {
   spec.head = head;
   spec.batch_norm = batch_norm_spec(world_size);
   spec.optimizer = optimizer_spec();
-  spec.local_samples = samples_per_rank(*this, world_size);
+  spec.local_samples = samples_per_rank(world_size);
   spec.image_size = image_size;
   spec.temperature = static_cast<float>(temperature);
   spec.activations = activation_type(device.precision);
@@ -130,11 +109,16 @@ PretrainingSpec PretrainConfig::program_spec(int rank, int world_size) const {
   return spec;
 }
 
-void validate_data(const PretrainConfig& config, const ShardSetInfo& data) {
-  if (config.batch_size > data.samples) {
-    refuse("option --batch-size: {} is more than the {} images of {}", config.batch_size,
-           data.samples, config.data.string());
-  }
+Objective PretrainConfig::objective() const { return nt_xent_objective(batch_size, temperature); }
+
+Task PretrainConfig::task(int rank, int world_size) const {
+  const PretrainingSpec spec = program_spec(rank, world_size);
+  return {.program = record_pretraining(spec),
+          .objective = objective(),
+          .inputs = {views_input()},
+          .optimizer = spec.optimizer,
+          .ranks_per_bn_group = spec.batch_norm.ranks_per_group,
+          .advice = "lower --learning-rate, lengthen --warmup-epochs or check the data"};
 }
 
 }  // namespace simclr

@@ -10,7 +10,6 @@ constexpr double kNarrowest = 4.0 / 64;
 // Far beyond what anybody trains: typing errors end here and not in arithmetic.
 constexpr double kWidest = 256;
 constexpr int kMostHeadLayers = 100;
-constexpr double kMostEpochs = 1e9;
 
 bool is_bn_group(const std::string& text) {
   std::int64_t samples = 0;
@@ -24,34 +23,6 @@ bool is_augmentation_list(const std::string& text) {
   std::ranges::sort(names);
   const bool none = std::ranges::binary_search(names, "none");
   return std::ranges::adjacent_find(names) == names.end() && (!none || names.size() == 1);
-}
-
-void declare_data(Options& o, PretrainConfig& c) {
-  o.group("data")
-      .add("data", c.data, "training images: a directory of shards, as simclr pack writes them")
-      .add("eval-data", c.eval_data,
-           "labeled test images for the evaluation jobs: a directory of shards; pretrain itself "
-           "does not read them")
-      .may_change_on_resume()
-      .add("image-size", c.image_size, "side of the square views, in pixels")
-      .range(at_least(kSmallestImageSize).at_most(kLargestImageSize))
-      .choice<CacheMode>("cache", c.cache,
-                         {{"auto", CacheMode::automatic},
-                          {"node", CacheMode::node},
-                          {"distributed", CacheMode::distributed},
-                          {"none", CacheMode::none}},
-                         "where stored images are kept. auto: node if they fit, else distributed; "
-                         "node: one copy in each node's shared memory; distributed: spread over "
-                         "the memory of all ranks; none: read from the files for every batch")
-      .may_change_on_resume()
-      .choice<Shuffle>("shuffle", c.shuffle,
-                       {{"full", Shuffle::full},
-                        {"block", Shuffle::block},
-                        {"off", Shuffle::off},
-                        {"on", Shuffle::full}},
-                       "order of the samples in an epoch. full or on: a new permutation of all "
-                       "samples; block: permuted blocks, shuffled within a window, for reading "
-                       "with --cache none; off: as stored, the same in every epoch");
 }
 
 void declare_model(Options& o, PretrainConfig& c) {
@@ -125,129 +96,25 @@ void declare_objective(Options& o, PretrainConfig& c) {
       .range(above(0).items(3));
 }
 
-void declare_schedule(Options& o, PretrainConfig& c) {
-  o.group("optimizer and length")
-      .choice<OptimizerKind>("optimizer", c.optimizer,
-                             {{"lars", OptimizerKind::lars},
-                              {"sgd", OptimizerKind::sgd},
-                              {"adamw", OptimizerKind::adamw}},
-                             "update rule. lars: SGD with a learning rate for each layer; sgd: "
-                             "with momentum; adamw: Adam with decoupled weight decay")
-      .add("learning-rate", c.learning_rate, "base learning rate, before --lr-scaling")
-      .range(at_least(0))
-      .choice<LearningRateScaling>("lr-scaling", c.lr_scaling,
-                                   {{"linear", LearningRateScaling::linear},
-                                    {"sqrt", LearningRateScaling::sqrt},
-                                    {"none", LearningRateScaling::none}},
-                                   "how the learning rate follows the batch size N. linear: "
-                                   "multiplied by N/256; sqrt: by the square root of N; none: "
-                                   "not at all")
-      .add("warmup-epochs", c.warmup_epochs,
-           "epochs, also a fraction of one, in which the learning rate rises linearly from 0; a "
-           "cosine takes it back to 0 afterwards")
-      .range(at_least(0))
-      .add("weight-decay", c.weight_decay,
-           "weight decay; batch norm parameters and biases have none")
-      .range(at_least(0))
-      .add("momentum", c.momentum, "momentum of lars and sgd; beta1 of adamw")
-      .range(at_least(0).below(1))
-      .add("epochs", c.epochs, "passes over the data: the length of the learning rate's schedule")
-      .range(at_least(1).at_most(kMostEpochs))
-      .add("max-steps", c.max_steps,
-           "stop after this many steps although the schedule goes on; a later start may raise it")
-      .range(at_least(0))
-      .may_change_on_resume();
-}
-
 void declare_device(Options& o, PretrainConfig& c) {
-  o.group("device");
-  declare_device_options(o, c.device);
-  declare_precision_options(o, c.device);
-  declare_rank_options(o, c.device);
-  o.add("loader-threads", c.loader_threads,
-        "threads of each rank that read images and make views; 0: as many as --threads")
-      .range(at_least(0))
-      .may_change_on_resume()
-      .choice<Recompute>("recompute", c.recompute,
-                         {{"none", Recompute::none}, {"blocks", Recompute::blocks}},
-                         "activations to compute again in the backward pass instead of keeping "
-                         "them: less memory, more time, the same result. blocks: those within "
-                         "residual blocks")
+  declare_training_device_options(o, c);
+  o.choice<Recompute>("recompute", c.recompute,
+                      {{"none", Recompute::none}, {"blocks", Recompute::blocks}},
+                      "activations to compute again in the backward pass instead of keeping them: "
+                      "less memory, more time, the same result. blocks: those within residual "
+                      "blocks")
       .may_change_on_resume();
-}
-
-void declare_run(Options& o, PretrainConfig& c) {
-  o.group("run")
-      .add("run-dir", c.run_dir,
-           "directory of this run: metrics, checkpoints, state, report; starting again with the "
-           "same directory resumes the run")
-      .may_change_on_resume()
-      .add("seed", c.seed, "seed of the initial weights, the order of samples and the views")
-      .add("log-every", c.log_every, "steps between two rows of metrics.jsonl and lines of the log")
-      .range(at_least(1))
-      .may_change_on_resume()
-      .add("checkpoint-every-epochs", c.checkpoint_every_epochs,
-           "epochs between checkpoints; 0: not by epochs")
-      .range(at_least(0))
-      .may_change_on_resume()
-      .add("checkpoint-every-minutes", c.checkpoint_every_minutes,
-           "minutes between checkpoints; 0: not by time")
-      .range(at_least(0))
-      .may_change_on_resume()
-      .add("checkpoint-steps", c.checkpoint_steps,
-           "steps with a checkpoint of their own, which --keep never deletes, such as 0,5,10; 0: "
-           "before the first update")
-      .range(at_least(0))
-      .may_change_on_resume()
-      .add("keep", c.keep, "how many of the newest checkpoints stay; older ones are deleted")
-      .range(at_least(1))
-      .may_change_on_resume()
-      .add("resume", c.resume,
-           "where to begin. auto: at the run directory's newest valid checkpoint, or from the "
-           "start; none: from the start, in a directory without a run; FILE: at this checkpoint")
-      .may_change_on_resume()
-      .add("stop-before-minutes", c.stop_before_minutes,
-           "write a checkpoint and stop this many minutes before the job's time limit, which "
-           "SLURM_JOB_END_TIME names in seconds since 1970; unset: never")
-      .range(at_least(0))
-      .may_change_on_resume()
-      .add("hash-every", c.hash_every,
-           "steps between comparisons of the ranks' weights, which must be equal; 0: only before "
-           "checkpoints")
-      .range(at_least(0))
-      .may_change_on_resume()
-      .add("divergence-steps", c.divergence_steps,
-           "end the run when the loss has been no better than guessing for this many steps after "
-           "having been better; 0: never")
-      .range(at_least(0))
-      .may_change_on_resume()
-      .flag("trace-ops", c.trace_ops,
-            "print the minimum, maximum, mean and number of non-finite values of every "
-            "operation's output in the first step")
-      .may_change_on_resume();
-}
-
-/// In configurations of earlier runs.
-const std::vector<RenamedValue>& renamed_values() {
-  static const std::vector<RenamedValue> values{
-      {"cache", "device", "auto"},  // a copy in the GPU's memory, for a GPU that rendered the views
-  };
-  return values;
 }
 
 }  // namespace
 
-void declare_pretrain_options(Options& options, PretrainConfig& config) {
-  declare_data(options, config);
-  declare_model(options, config);
-  declare_objective(options, config);
-  declare_schedule(options, config);
-  declare_device(options, config);
-  declare_run(options, config);
-}
-
-void read_stored_options(Options& options, const std::string& text, const std::string& origin) {
-  options.parse_text(text, origin, renamed_values());
+void PretrainConfig::declare(Options& options) {
+  declare_data_options(options, *this);
+  declare_model(options, *this);
+  declare_objective(options, *this);
+  declare_optimizer_options(options, *this);
+  declare_device(options, *this);
+  declare_run_options(options, *this);
 }
 
 }  // namespace simclr

@@ -32,11 +32,25 @@ bool output_is_watched() {
 
 }  // namespace
 
-Progress::Progress(std::int64_t first_step, std::int64_t end_step, std::int64_t steps_per_epoch)
-    : first_step_(first_step),
+Progress::Progress(const std::vector<Metric>& metrics, std::int64_t first_step,
+                   std::int64_t end_step, std::int64_t steps_per_epoch)
+    : metrics_(metrics),
+      first_step_(first_step),
       end_step_(end_step),
       steps_per_epoch_(steps_per_epoch),
       terminal_(output_is_watched()) {}
+
+/// "loss 5.5123 top-1 1.2 % "
+std::string Progress::metrics_text(const std::vector<double>& values) const {
+  std::string text;
+  for (std::size_t i = 0; i < metrics_.size(); ++i) {
+    if (metrics_[i].brief.empty()) continue;
+    text += metrics_[i].unit == "%"
+                ? fmt::format("{} {:.1f} % ", metrics_[i].brief, 100 * values[i])
+                : fmt::format("{} {:.4f} ", metrics_[i].brief, values[i]);
+  }
+  return text;
+}
 
 void Progress::show(const MetricsRow& row, bool logged) {
   using Clock = std::chrono::steady_clock;
@@ -49,10 +63,9 @@ void Progress::show(const MetricsRow& row, bool logged) {
       elapsed / static_cast<double>(std::max<std::int64_t>(1, row.step - first_step_));
   const double left = per_step * static_cast<double>(end_step_ - row.step);
   const std::string line = fmt::format(
-      "epoch {:.2f} step {}/{} loss {:.4f} top-1 {:.1f} % lr {:.4g} {:.1f} images/s {} left",
+      "epoch {:.2f} step {}/{} {}lr {:.4g} {:.1f} images/s {} left",
       static_cast<double>(row.step) / static_cast<double>(steps_per_epoch_), row.step, end_step_,
-      row.loss, 100 * row.contrastive_top1, row.learning_rate, row.images_per_second,
-      duration_text(left));
+      metrics_text(row.metrics), row.learning_rate, row.images_per_second, duration_text(left));
   if (!terminal_) return log::write_info(line);
   std::fputs(("\r" + line + "\x1b[K").c_str(), stdout);
   std::fflush(stdout);

@@ -2,11 +2,12 @@
 
 namespace simclr {
 
-Records::Records(const PretrainConfig& config, const Span& span, int restarts, bool is_root)
+Records::Records(const TrainingConfig& config, const std::vector<Metric>& metrics, const Span& span,
+                 int restarts, bool is_root)
     : config_(config), span_(span), restarts_(restarts) {
   if (!is_root) return;
-  metrics_.emplace(config.run_dir / "metrics.jsonl", span.first);
-  progress_.emplace(span.first, span.end, span.steps_per_epoch);
+  metrics_.emplace(config.run_dir / "metrics.jsonl", metrics, span.first);
+  progress_.emplace(metrics, span.first, span.end, span.steps_per_epoch);
 }
 
 void Records::add_data_cost(const DataCost& data) {
@@ -42,9 +43,7 @@ MetricsRow Records::mean_row(std::int64_t step, const StepResult& result) const 
   MetricsRow row{.step = step,
                  .restarts = restarts_,
                  .epoch = static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch),
-                 .loss = result.loss,
-                 .contrastive_top1 = result.contrastive_top1,
-                 .entropy = result.entropy,
+                 .metrics = result.metrics,
                  .learning_rate = result.learning_rate,
                  .images_per_second = static_cast<double>(config_.batch_size) / seconds,
                  .seconds_step = seconds,

@@ -6,8 +6,8 @@
 
 #include "metrics.hpp"
 #include "progress.hpp"
-#include "simclr/train/pretrain_config.hpp"
 #include "simclr/train/trainer.hpp"
+#include "simclr/train/training_config.hpp"
 
 namespace simclr {
 
@@ -21,7 +21,8 @@ struct Span {
 /// Rank 0's records of a run, metrics.jsonl and progress; nothing on the other ranks.
 class Records {
  public:
-  Records(const PretrainConfig& config, const Span& span, int restarts, bool is_root);
+  Records(const TrainingConfig& config, const std::vector<Metric>& metrics, const Span& span,
+          int restarts, bool is_root);
 
   /// What data cost a step: the wait for a batch, and what was moved for the batches to come.
   struct DataCost {
@@ -42,7 +43,7 @@ class Records {
   [[nodiscard]] MetricsRow mean_row(std::int64_t step, const StepResult& result) const;
   void start_interval();
 
-  const PretrainConfig& config_;
+  const TrainingConfig& config_;
   Span span_;
   int restarts_;
   std::optional<MetricsFile> metrics_;

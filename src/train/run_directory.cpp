@@ -13,6 +13,7 @@
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/text_file.hpp"
+#include "simclr/train/training_job.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -26,45 +27,27 @@ constexpr const char* kFileInTheWay = "a file of this name is in the way";
 
 using Values = std::vector<std::pair<std::string, std::string>>;
 
-PretrainConfig with_absolute_paths(PretrainConfig config) {
-  for (fs::path* path : {&config.data, &config.eval_data, &config.run_dir}) {
-    if (!path->empty()) *path = fs::absolute(*path).lexically_normal();
-  }
-  if (auto& cache = config.device.plan_cache; cache && *cache != "none") {
-    cache = fs::absolute(*cache).lexically_normal();
-  }
-  return config;
-}
-
-Options declared(PretrainConfig& config) {
-  Options options("pretrain", "", {"pretrain"});
-  declare_pretrain_options(options, config);
-  return options;
-}
-
-/// Refuses what differs between the run as it is and the configuration it is to go on with. Returns
-/// the run's precision, which an automatic one follows on any device.
+/// Refuses what differs between the run as it is and the configuration that would resume it.
+/// Returns the run's precision, which an automatic one follows on any device.
 Precision require_same_run(const std::string& earlier_text, const std::string& origin,
-                           const PretrainConfig& config) {
-  PretrainConfig earlier;
-  Options earlier_options = declared(earlier);
+                           TrainingConfig& config) {
+  const auto earlier = config.with_defaults();
+  Options earlier_options = declared_options(*earlier);
   read_stored_options(earlier_options, earlier_text, origin);
-  PretrainConfig now = with_absolute_paths(config);
-  if (now.device.precision == Precision::automatic) {
-    now.device.precision = earlier.device.precision;
-  }
-  const Values then_values = earlier_options.values();
-  const Options now_options = declared(now);
-  const Values now_values = now_options.values();
+  const bool follows_precision = config.device.precision == Precision::automatic;
+  const Values then_values = earlier_options.stored_values();
+  const Options now_options = declared_options(config);
+  const Values now_values = now_options.stored_values();
   for (std::size_t i = 0; i < now_values.size(); ++i) {
     const auto& [name, value] = now_values[i];
     if (now_options.may_change_on_resume(name) || value == then_values[i].second) continue;
+    if (name == "precision" && follows_precision) continue;
     refuse(
         "option --{}: this run was started with '{}' ({}), now it is '{}'; a run cannot change it: "
         "use the old value or another --run-dir",
         name, then_values[i].second, origin, value);
   }
-  return earlier.device.precision;
+  return earlier->device.precision;
 }
 
 bool holds_a_run(const fs::path& directory) {
@@ -73,16 +56,16 @@ bool holds_a_run(const fs::path& directory) {
 }
 
 /// --checkpoint-steps of the starts before.
-std::vector<std::int64_t> pinned_before(const fs::path& stored) {
-  PretrainConfig earlier;
+std::vector<std::int64_t> pinned_before(const TrainingConfig& config, const fs::path& stored) {
+  const auto earlier = config.with_defaults();
   if (fs::exists(stored)) {
-    Options options = declared(earlier);
+    Options options = declared_options(*earlier);
     read_stored_options(options, read_text_file(stored), stored.string());
   }
-  return earlier.checkpoint_steps;
+  return earlier->checkpoint_steps;
 }
 
-RunStart find_start(const PretrainConfig& config) {
+RunStart find_start(TrainingConfig& config) {
   RunStart start{.precision = validate_run_directory(config)};
   if (config.resume == "none") return start;
   if (config.resume == "auto") {
@@ -101,7 +84,7 @@ RunStart find_start(const PretrainConfig& config) {
 
 }  // namespace
 
-std::optional<Precision> validate_run_directory(const PretrainConfig& config) {
+std::optional<Precision> validate_run_directory(TrainingConfig& config) {
   if (config.resume == "none") {
     if (holds_a_run(config.run_dir)) {
       refuse(
@@ -116,10 +99,10 @@ std::optional<Precision> validate_run_directory(const PretrainConfig& config) {
   return require_same_run(read_text_file(stored), stored.string(), config);
 }
 
-std::string configuration_text(const PretrainConfig& config, bool with_run_directory) {
-  PretrainConfig written = with_absolute_paths(config);
-  if (!with_run_directory) written.run_dir.clear();
-  return declared(written).text("pretrain");
+std::string configuration_text(TrainingConfig& config, RunDirectoryOption run_directory) {
+  std::vector<std::string> omitted;
+  if (run_directory == RunDirectoryOption::omitted) omitted.emplace_back("run-dir");
+  return declared_options(config).text(config.command(), omitted);
 }
 
 void set_aside_after(const fs::path& checkpoints, std::int64_t step, const std::string& why) {
@@ -131,7 +114,7 @@ void set_aside_after(const fs::path& checkpoints, std::int64_t step, const std::
   }
 }
 
-RunStart check_run_directory(const PretrainConfig& config, DirectoryInUse in_use) {
+RunStart check_run_directory(TrainingConfig& config, DirectoryInUse in_use) {
   fs::path at = fs::absolute(config.run_dir).lexically_normal();
   while (!fs::exists(at) && at != at.parent_path()) at = at.parent_path();
   if (!fs::is_directory(at)) refuse_directory(config.run_dir, kFileInTheWay);
@@ -160,24 +143,24 @@ NewDirectory::~NewDirectory() {
   for (const fs::path& directory : made_) fs::remove(directory, not_empty);
 }
 
-RunDirectory::RunDirectory(const PretrainConfig& config)
+RunDirectory::RunDirectory(TrainingConfig& config)
     : path_(config.run_dir), directory_(config.run_dir) {
   lock_ = std::make_unique<RunLock>(path_);
   const bool is_restart = holds_a_run(path_);
   RunStart start = find_start(config);
   resumed_ = std::move(start.checkpoint);
   precision_ = start.precision;
-  pinned_steps_ = pinned_before(path_ / "config.cfg");
+  pinned_steps_ = pinned_before(config, path_ / "config.cfg");
   if (is_restart) restarts_ = read_state(path_).value_or(RunState{}).restarts + 1;
 }
 
-void RunDirectory::begin(const PretrainConfig& config) {
+void RunDirectory::begin(TrainingConfig& config) {
   directory_.keep();
   fs::create_directories(checkpoints());
   remove_unfinished_checkpoints(checkpoints());
   set_aside_after(checkpoints(), resumed_ ? resumed_->checkpoint.step : -1,
                   "is later than where this run goes on");
-  write_file(path_ / "config.cfg", configuration_text(config, true));
+  write_file(path_ / "config.cfg", configuration_text(config, RunDirectoryOption::written));
 }
 
 }  // namespace simclr

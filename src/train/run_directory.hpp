@@ -9,13 +9,14 @@
 
 #include "run_lock.hpp"
 #include "simclr/io/checkpoint.hpp"
-#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/training_config.hpp"
 
 namespace simclr {
 
-/// The effective configuration, "[pretrain]" and a line an option, loadable with --config; paths
-/// are absolute. A checkpoint's leaves the run directory out: a run may be moved.
-std::string configuration_text(const PretrainConfig& config, bool with_run_directory);
+/// The effective configuration: the command's section with one line for each option, loadable with
+/// --config; paths are absolute. Checkpoints omit the run directory, since a run may be moved.
+enum class RunDirectoryOption : std::uint8_t { written, omitted };
+std::string configuration_text(TrainingConfig& config, RunDirectoryOption run_directory);
 
 /// Where a run begins, on rank 0.
 struct RunStart {
@@ -26,7 +27,7 @@ struct RunStart {
 /// Refuses what the constructor of RunDirectory refuses, and writes nothing. A directory that is in
 /// use now may be free when a job begins that has not been submitted yet.
 enum class DirectoryInUse : std::uint8_t { refuse, accept };
-RunStart check_run_directory(const PretrainConfig& config, DirectoryInUse in_use);
+RunStart check_run_directory(TrainingConfig& config, DirectoryInUse in_use);
 
 /// A directory and its parents, made where they are missing. What was made goes away again with the
 /// object, unless it is kept: a run that is refused leaves nothing behind.
@@ -53,20 +54,20 @@ class RunDirectory {
   /// Creates or takes over the directory. Throws RefusedError before anything is written: in use by
   /// another process, holds a run although --resume none, a configuration that differs in an option
   /// that may not change, no checkpoint that verifies.
-  explicit RunDirectory(const PretrainConfig& config);
+  explicit RunDirectory(TrainingConfig& config);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   /// Where training goes on; empty for a new run.
   [[nodiscard]] const std::optional<FoundCheckpoint>& resumed() const { return resumed_; }
-  /// In which the run that is gone on with began; empty for a new one.
+  /// Precision of the resumed run; empty for a new run.
   [[nodiscard]] std::optional<Precision> precision() const { return precision_; }
   [[nodiscard]] int restarts() const { return restarts_; }
-  /// Whose checkpoints stay: --checkpoint-steps of the starts before.
+  /// --checkpoint-steps of the earlier starts, whose checkpoints stay.
   [[nodiscard]] const std::vector<std::int64_t>& pinned_steps() const { return pinned_steps_; }
 
   /// Writes config.cfg, creates what is missing and sets later checkpoints aside: the run begins.
-  void begin(const PretrainConfig& config);
+  void begin(TrainingConfig& config);
 
  private:
   std::filesystem::path path_;

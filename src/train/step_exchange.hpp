@@ -4,13 +4,14 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "simclr/backend/executor.hpp"
 
 namespace simclr {
 
-/// Nobody waits before a result is taken: a GPU fetches `control` from page-locked memory and
-/// leaves the results there, while the host goes on to the next step.
+/// The host waits only in take(): a GPU fetches `control` from page-locked memory and leaves the
+/// results there, while the host goes on to the next step.
 ///
 /// Order of events for step k, with at most kSteps steps between send and take:
 ///   send(k) precedes the run of step k precedes ask(k) precedes send(k + 1); take(k) follows
@@ -24,24 +25,25 @@ class StepExchange {
   /// Sets the step's "control". Where no result is outstanding the "verdict" is cleared: until then
   /// a step that was not finite keeps its successors from updating.
   void send(const std::array<float, 4>& control);
-  /// Wants the results of the step that was run last.
+  /// Has the results of the step that was run last sent to the host.
   void ask();
 
   struct Results {
-    std::array<double, 3> loss_sums{};
+    std::span<const double> sums;  ///< valid until send() has been called kSteps times
     std::array<std::int32_t, 2> verdict{};
   };
-  /// Waits for those of the oldest step that was asked about.
+  /// Waits for the results of the oldest step that ask() was called for.
   Results take();
 
  private:
   struct Words {
     std::array<float, 4> control{};
-    Results results;
+    std::array<std::int32_t, 2> verdict{};
   };
   struct Slot {
-    Buffer memory;
-    Words* words = nullptr;  ///< there
+    Buffer memory;  ///< of the two below
+    Words* words = nullptr;
+    std::span<double> sums;
     std::unique_ptr<Milestone> answered;
   };
   [[nodiscard]] Slot& slot(std::int64_t step) {
@@ -49,7 +51,7 @@ class StepExchange {
   }
 
   Executor& executor_;
-  TensorId control_, loss_sums_, verdict_;
+  TensorId control_, sums_, verdict_;
   std::array<Slot, kSteps> slots_;
   std::int64_t asked_ = 0, taken_ = 0;  ///< steps
 };

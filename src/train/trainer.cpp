@@ -9,11 +9,12 @@
 #include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "loss_scale.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/train/training_state.hpp"
 #include "step_exchange.hpp"
-#include "training_state.hpp"
 
 namespace simclr {
 namespace {
@@ -54,34 +55,44 @@ std::map<std::string, std::string> broadcast_plans(const std::map<std::string, s
 
 }  // namespace
 
-Trainer::Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Backend& backend,
-                 Communicator& world)
-    : spec_(config.program_spec(world.rank(), world.size())),
-      schedule_(config.schedule(steps_per_epoch)),
+Trainer::Trainer(Task task, const TrainerOptions& options, Backend& backend, Communicator& world)
+    : task_(std::move(task)),
+      schedule_(options.schedule),
       control_(world),
       backend_(backend),
-      bn_ranks_(world.split(world.rank() / spec_.batch_norm.ranks_per_group)),
+      bn_ranks_(world.split(world.rank() / task_.ranks_per_bn_group)),
       world_(backend.make_communicator(world, Lane::compute)),
       bn_group_(backend.make_communicator(*bn_ranks_, Lane::compute)),
       gradient_lane_(backend.make_communicator(world, Lane::gradients)) {
-  if (config.device.precision == Precision::fp16) loss_scaling_.emplace();
+  if (options.loss_scaling) loss_scaling_.emplace();
   // Rank 0 plans first and the others follow: the same algorithms, and bits, on every rank.
   if (world.rank() == 0) executor_ = make_executor();
   backend.prefer_plans(broadcast_plans(backend.plans(), world));
   if (world.rank() != 0) executor_ = make_executor();
 
   const Program& program = executor_->program();
-  executor_->set_flat(Storage::parameters, initial_parameters(program, config.seed));
+  executor_->set_flat(Storage::parameters, initial_parameters(program, options.seed));
   executor_->set_flat(Storage::running, initial_running_statistics(program));
   exchange_ = std::make_unique<StepExchange>(*executor_, backend);
 }
 Trainer::~Trainer() = default;
 
-std::unique_ptr<Executor> Trainer::make_executor() const {
+std::unique_ptr<Executor> Trainer::make_executor() {
   return std::make_unique<Executor>(
-      record_pretraining(spec_), backend_,
+      std::move(task_.program), backend_,
       Communicators{world_.get(), bn_group_.get(), gradient_lane_.get()},
       ExecutorOptions{.stage_inputs = true});
+}
+
+std::int64_t Trainer::views_per_rank() const {
+  const Program& program = executor_->program();
+  return program.info(program.at("views")).shape[0];
+}
+
+void Trainer::stage(const ViewBatch& batch) {
+  for (const Input& input : task_.inputs) {
+    executor_->stage(executor_->program().at(input.tensor), input.values(batch));
+  }
 }
 
 int Trainer::most_under_way() const {
@@ -89,7 +100,7 @@ int Trainer::most_under_way() const {
 }
 
 void Trainer::start_step(std::int64_t step, TraceOps trace) {
-  require(steps_under_way() < most_under_way(), "the results of earlier steps are taken");
+  require(steps_under_way() < most_under_way(), "finish_step() comes before another start_step()");
   UnderWay started{.step = step};
   executor_->commit();
   exchange_->send(control(step));
@@ -113,23 +124,22 @@ void Trainer::start_step(std::int64_t step, TraceOps trace) {
 }
 
 std::array<float, 4> Trainer::control(std::int64_t step) const {
-  std::array<float, 4> control = schedule_.control(step, spec_.optimizer);
+  std::array<float, 4> control = schedule_.control(step, task_.optimizer);
   if (loss_scaling_) control[3] = static_cast<float>(loss_scaling_->scale);
   return control;
 }
 
 StepResult Trainer::finish_step() {
-  require(!under_way_.empty(), "a step has been started");
+  require(!under_way_.empty(), "start_step() comes before finish_step()");
   const UnderWay finished = under_way_.front();
   under_way_.pop_front();
   const auto [sums, verdict] = exchange_->take();
-  const auto views = static_cast<double>(views_per_rank() * spec_.world_size);
   StepResult result{.step = finished.step,
-                    .loss = sums[0] / views,
-                    .contrastive_top1 = sums[1] / views,
-                    .entropy = sums[2] / views,
                     .learning_rate = schedule_.learning_rate(finished.step),
                     .phases = finished.phases};
+  for (const Metric& metric : task_.objective.metrics) {
+    result.metrics.push_back(sums[static_cast<std::size_t>(metric.sum)] / metric.divisor);
+  }
   // Loss and gradients are sums over all ranks: every rank comes to the same verdict.
   const bool loss_is_finite = verdict[0] == 0;
   const bool gradient_is_finite = verdict[1] == 0;
@@ -164,15 +174,15 @@ void Trainer::explain_not_finite(const StepResult& result) {
   const auto named = std::ranges::find_if(all, [](const std::string& t) { return !t.empty(); });
   const std::string culprit =
       named != all.end() ? *named : "running the step again op by op shows none";
-  fail_for(
-      Cause::not_finite,
-      "step {}: the {} is not finite; first offending op: {}; parameters are as before the step; "
-      "lower --learning-rate, lengthen --warmup-epochs or check the data",
-      result.step + 1, result.not_finite == NotFinite::loss ? "loss" : "gradient", culprit);
+  fail_for(Cause::not_finite,
+           "step {}: the {} is not finite; first offending op: {}; parameters are as before the "
+           "step; {}",
+           result.step + 1, result.not_finite == NotFinite::loss ? "loss" : "gradient", culprit,
+           task_.advice);
 }
 
 Checkpoint Trainer::state() const {
-  require(under_way_.empty(), "all steps are finished");
+  require(under_way_.empty(), "finish_step() comes before state()");
   for (const Storage storage : {Storage::parameters, Storage::running}) {
     if (!executor_->all_finite(storage)) {
       fail_for(Cause::not_finite, "no checkpoint is written: the {} are not finite",

@@ -48,14 +48,14 @@ Decision agree(Communicator& control, const Checkpointer& checkpointer,
 }
 
 /// One that knows what the run's rows say of the steps before this start, on every rank.
-DivergenceWatch watch_divergence(const PretrainConfig& config, std::int64_t first,
-                                 Communicator& world) {
+DivergenceWatch watch_divergence(const TrainingConfig& config, const Objective& objective,
+                                 std::int64_t first, Communicator& world) {
   static_assert(std::is_trivially_copyable_v<DivergenceWatch>);
-  DivergenceWatch watch(config.batch_size, config.temperature, config.divergence_steps);
+  DivergenceWatch watch(objective.levels, config.divergence_steps);
   on_root(world, [&] {
-    for (const auto& [step, loss] : logged_losses(config.run_dir / "metrics.jsonl", first)) {
-      watch.add(step, loss);
-    }
+    const auto losses =
+        logged_values(config.run_dir / "metrics.jsonl", objective.metrics.front().name, first);
+    for (const auto& [step, loss] : losses) watch.add(step, loss);
   });
   watch.go_on_after(first);
   world.broadcast({&watch, sizeof(watch), DType::u8}, 0);
@@ -63,8 +63,9 @@ DivergenceWatch watch_divergence(const PretrainConfig& config, std::int64_t firs
 }
 
 /// Leaves the run with the newest checkpoint from before, as the one that whoever goes on finds.
-[[noreturn]] void stop_diverged(const DivergenceWatch& watch, const Checkpointer& checkpointer,
-                                std::int64_t step, Communicator& world, StateFile& state) {
+[[noreturn]] void stop_diverged(const DivergenceWatch& watch, const LossLevels& levels,
+                                const Checkpointer& checkpointer, std::int64_t step,
+                                Communicator& world, StateFile& state) {
   std::string usable;
   on_root(world, [&] {
     const auto newest = checkpointer.fall_back_to(watch.healthy_until());
@@ -75,12 +76,12 @@ DivergenceWatch watch_divergence(const PretrainConfig& config, std::int64_t firs
            "step {}: the run has diverged: {}; the newest checkpoint from before: {}; lower "
            "--learning-rate or lengthen --warmup-epochs in a new --run-dir, or go on regardless "
            "with --divergence-steps 0",
-           step, watch.reason(), broadcast_text(world, usable));
+           step, watch.reason(levels.guessing_text), broadcast_text(world, usable));
 }
 
 class TrainingLoop {
  public:
-  TrainingLoop(const PretrainConfig& config, const Span& span,
+  TrainingLoop(TrainingConfig& config, const Span& span,
                const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
                Trainer& trainer, Communicator& world, StateFile& state)
       : config_(config),
@@ -91,8 +92,9 @@ class TrainingLoop {
         world_(world),
         state_(state),
         checkpointer_(config, span.steps_per_epoch, world),
-        divergence_(watch_divergence(config, span.first, world)),
-        records_(config, span, state.restarts(), world.rank() == 0) {}
+        objective_(trainer.objective()),
+        divergence_(watch_divergence(config, objective_, span.first, world)),
+        records_(config, objective_.metrics, span, state.restarts(), world.rank() == 0) {}
 
   TrainingEnd run() {
     if (span_.first == 0 && checkpointer_.due_at(0)) save(0);
@@ -124,7 +126,7 @@ class TrainingLoop {
   void stage_batch(std::int64_t step) {
     if (step >= span_.end) return;
     activity().begin("reading a batch");
-    trainer_.stage(trainer_.executor().program().at("views"), loader_.next().views.span());
+    trainer_.stage(loader_.next());
   }
 
   void start_step(std::int64_t step) {
@@ -145,9 +147,9 @@ class TrainingLoop {
     return decision;
   }
 
-  /// But for the last `under_way` ones.
-  void finish_steps(int under_way) {
-    while (trainer_.steps_under_way() > under_way) {
+  /// Finishes all but the newest `in_flight` steps.
+  void finish_steps(int in_flight) {
+    while (trainer_.steps_under_way() > in_flight) {
       activity().begin("finishing a step");
       const StepResult result = trainer_.finish_step();
       if (result.not_finite) {
@@ -156,9 +158,10 @@ class TrainingLoop {
         trainer_.explain_not_finite(result);
       }
       records_.add(result);
-      divergence_.add(result.step + 1, result.loss);
+      divergence_.add(result.step + 1, result.loss());
       if (divergence_.diverged()) {
-        stop_diverged(divergence_, checkpointer_, result.step + 1, world_, state_);
+        stop_diverged(divergence_, *objective_.levels, checkpointer_, result.step + 1, world_,
+                      state_);
       }
     }
   }
@@ -171,7 +174,7 @@ class TrainingLoop {
     records_.add_checkpoint_seconds(std::chrono::duration<double>(Clock::now() - start).count());
   }
 
-  const PretrainConfig& config_;
+  const TrainingConfig& config_;
   const Span& span_;
   const std::optional<SystemClock::time_point>& deadline_;
   TrainingLoader& loader_;
@@ -179,13 +182,14 @@ class TrainingLoop {
   Communicator& world_;
   StateFile& state_;
   Checkpointer checkpointer_;
+  const Objective& objective_;
   DivergenceWatch divergence_;
   Records records_;
 };
 
 }  // namespace
 
-TrainingEnd train(const PretrainConfig& config, const Span& span,
+TrainingEnd train(TrainingConfig& config, const Span& span,
                   const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
                   Trainer& trainer, Communicator& world, StateFile& state) {
   return TrainingLoop(config, span, deadline, loader, trainer, world, state).run();

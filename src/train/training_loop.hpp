@@ -19,13 +19,12 @@ struct TrainingEnd {
   Cause cause = Cause::none;
 };
 
-/// SimCLR's Algorithm 1. For each global batch of N images: two augmented views of each (the
-/// loader); h = f(x), z = g(h) of all 2N views, NT-Xent over the global batch, its gradient, and
-/// the update of f and g (the trainer). While a GPU computes a step, the host takes the result of
-/// the one before and brings the next batch over. After each start of a step all ranks agree on
+/// Runs the steps of the span: for each global batch, its augmented views (the loader), then loss,
+/// gradient and update (the trainer). While a GPU computes a step, the host takes the result of the
+/// step before and brings the next batch over. After each start of a step all ranks agree on
 /// whether to stop behind it (a signal, the deadline) and whether to write a checkpoint; a run that
 /// has diverged, or whose ranks differ, throws Error. Collective.
-TrainingEnd train(const PretrainConfig& config, const Span& span,
+TrainingEnd train(TrainingConfig& config, const Span& span,
                   const std::optional<std::chrono::system_clock::time_point>& deadline,
                   TrainingLoader& loader, Trainer& trainer, Communicator& world, StateFile& state);
 

@@ -1,17 +1,19 @@
-#include "training_state.hpp"
+#include "simclr/train/training_state.hpp"
 
 #include <algorithm>
 #include <array>
 #include <map>
+#include <span>
 
 #include "simclr/core/check.hpp"
 
 namespace simclr {
 namespace {
 
-/// A tensor of the checkpoint's section and its place in the flat buffer.
+/// A tensor's name, its part of the model and its place in the flat buffer.
 struct Slice {
   std::string name;
+  Part part;
   TensorInfo info;
 };
 
@@ -20,57 +22,48 @@ struct Section {
   std::vector<NamedTensor> Checkpoint::*tensors;
   const char* what;
 };
+constexpr Section kParameters{Storage::parameters, &Checkpoint::parameters, "parameter"};
+constexpr Section kRunning{Storage::running, &Checkpoint::running, "running statistic"};
 constexpr std::array kSections{
-    Section{Storage::parameters, &Checkpoint::parameters, "parameter"},
-    Section{Storage::running, &Checkpoint::running, "running statistic"},
-    Section{Storage::momentum, &Checkpoint::momentum, "momentum"},
-    Section{Storage::second_moment, &Checkpoint::second_moment, "second moment"},
-};
-
-bool has_flat(const Program& program, Storage storage) {
-  return std::any_of(program.tensors.begin(), program.tensors.end(),
-                     [&](const TensorInfo& t) { return t.storage == storage; });
-}
+    kParameters, kRunning, Section{Storage::momentum, &Checkpoint::momentum, "momentum"},
+    Section{Storage::second_moment, &Checkpoint::second_moment, "second moment"}};
 
 std::vector<Slice> slices(const Program& program, Storage storage) {
   std::vector<Slice> result;
+  const auto add = [&](const auto& tensors) {
+    for (const auto& t : tensors) result.push_back({t.name, t.part, program.info(t.value)});
+  };
   if (storage == Storage::running) {
-    for (const RunningStatistic& r : program.running) {
-      result.push_back({r.name, program.info(r.value)});
-    }
-    return result;
+    add(program.running);
+  } else {
+    add(program.parameters);
   }
-  for (const Parameter& p : program.parameters) result.push_back({p.name, program.info(p.value)});
   return result;
 }
 
-std::vector<float> flatten(const Program& program, const Section& section, const Checkpoint& from,
-                           const std::string& origin) {
-  const auto elements =
-      section.storage == Storage::running ? program.running_elements : program.parameter_elements;
-  std::map<std::string, const NamedTensor*> by_name;
-  for (const NamedTensor& tensor : from.*section.tensors) by_name[tensor.name] = &tensor;
+std::span<float> place_of(const Slice& slice, std::vector<float>& flat) {
+  return std::span(flat).subspan(static_cast<std::size_t>(slice.info.offset),
+                                 static_cast<std::size_t>(slice.info.shape.elements()));
+}
 
-  std::vector<float> flat(static_cast<std::size_t>(elements), 0.0F);
-  const std::vector<Slice> wanted = slices(program, section.storage);
+/// Copies each wanted tensor to its place; refuses one that is missing or has another shape.
+void copy_tensors(const std::vector<Slice>& wanted, const Section& section, const Checkpoint& from,
+                  const std::string& origin, std::vector<float>& flat) {
+  std::map<std::string_view, const NamedTensor*> by_name;
+  for (const NamedTensor& tensor : from.*section.tensors) by_name[tensor.name] = &tensor;
   for (const Slice& slice : wanted) {
     const auto found = by_name.find(slice.name);
     if (found == by_name.end()) {
-      refuse("{}: holds no {} '{}': it is of another encoder, head or optimiser", origin,
+      refuse("{}: holds no {} '{}': it is of another encoder, head or optimizer", origin,
              section.what, slice.name);
     }
     const NamedTensor& tensor = *found->second;
     if (tensor.shape != slice.info.shape) {
-      refuse("{}: {} '{}' has shape {}, this encoder's has {}: it is of another encoder or head",
+      refuse("{}: {} '{}' has shape {}, the model's has {}: it is of another encoder or head",
              origin, section.what, slice.name, tensor.shape.text(), slice.info.shape.text());
     }
-    std::copy(tensor.values.begin(), tensor.values.end(), flat.begin() + slice.info.offset);
+    std::ranges::copy(tensor.values, place_of(slice, flat).begin());
   }
-  if (wanted.size() != by_name.size()) {
-    refuse("{}: holds {} tensors of kind {}, this model has {}: it is of another encoder or head",
-           origin, by_name.size(), section.what, wanted.size());
-  }
-  return flat;
 }
 
 }  // namespace
@@ -79,12 +72,12 @@ Checkpoint collect_state(const Executor& executor) {
   const Program& program = executor.program();
   Checkpoint checkpoint;
   for (const Section& section : kSections) {
-    if (!has_flat(program, section.storage)) continue;
-    const std::vector<float> flat = executor.flat(section.storage);
+    if (!executor.holds(section.storage)) continue;
+    std::vector<float> flat = executor.flat(section.storage);
     for (const Slice& slice : slices(program, section.storage)) {
-      const auto begin = flat.begin() + slice.info.offset;
+      const std::span<const float> values = place_of(slice, flat);
       (checkpoint.*section.tensors)
-          .push_back({slice.name, slice.info.shape, {begin, begin + slice.info.shape.elements()}});
+          .push_back({slice.name, slice.info.shape, {values.begin(), values.end()}});
     }
   }
   return checkpoint;
@@ -92,15 +85,34 @@ Checkpoint collect_state(const Executor& executor) {
 
 void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::string& origin,
                    Communicator& comm) {
-  const Program& program = executor.program();
   for (const Section& section : kSections) {
-    if (!has_flat(program, section.storage)) continue;
-    std::vector<float> flat;
-    on_root(comm, [&] { flat = flatten(program, section, *checkpoint, origin); });
-    const auto elements =
-        section.storage == Storage::running ? program.running_elements : program.parameter_elements;
-    flat.resize(static_cast<std::size_t>(elements));
+    if (!executor.holds(section.storage)) continue;
+    std::vector<float> flat = executor.flat(section.storage);
+    on_root(comm, [&] {
+      const std::vector<Slice> wanted = slices(executor.program(), section.storage);
+      copy_tensors(wanted, section, *checkpoint, origin, flat);
+      const std::size_t held = (checkpoint->*section.tensors).size();
+      if (wanted.size() != held) {
+        refuse(
+            "{}: holds {} tensors of kind {}, this model has {}: it is of another encoder or head",
+            origin, held, section.what, wanted.size());
+      }
+    });
     comm.broadcast(buffer_span(std::span(flat)), 0);
+    executor.set_flat(section.storage, flat);
+  }
+}
+
+void load_parts(Executor& executor, const std::vector<Part>& parts, const Checkpoint& checkpoint,
+                const std::string& origin) {
+  for (const Section& section : {kParameters, kRunning}) {
+    if (!executor.holds(section.storage)) continue;
+    std::vector<Slice> wanted = slices(executor.program(), section.storage);
+    std::erase_if(wanted, [&](const Slice& slice) {
+      return std::ranges::find(parts, slice.part) == parts.end();
+    });
+    std::vector<float> flat = executor.flat(section.storage);
+    copy_tensors(wanted, section, checkpoint, origin, flat);
     executor.set_flat(section.storage, flat);
   }
 }

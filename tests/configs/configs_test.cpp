@@ -17,7 +17,7 @@ const std::filesystem::path kConfigs = std::filesystem::path(SIMCLR_SOURCE_DIR) 
 PretrainConfig read(const std::filesystem::path& file) {
   PretrainConfig config;
   Options options("pretrain", "", {"pretrain"});
-  declare_pretrain_options(options, config);
+  config.declare(options);
   EXPECT_TRUE(options.parse({"--config", file.string(), "--data", "shards", "--run-dir", "run"}));
   config.validate();
   return config;
@@ -109,7 +109,7 @@ TEST(Configs, EveryDocumentedOptionIsTaken) {
                                            "--recompute=blocks"};
   PretrainConfig config;
   Options options("pretrain", "", {"pretrain"});
-  declare_pretrain_options(options, config);
+  config.declare(options);
   ASSERT_TRUE(options.parse(arguments));
   config.validate();
   EXPECT_EQ(config.shuffle, Shuffle::full);
@@ -118,7 +118,7 @@ TEST(Configs, EveryDocumentedOptionIsTaken) {
   const auto parsed = [](const std::string& argument) {
     PretrainConfig other;
     Options again("pretrain", "", {"pretrain"});
-    declare_pretrain_options(again, other);
+    other.declare(again);
     EXPECT_TRUE(again.parse({argument})) << argument;
     return other;
   };

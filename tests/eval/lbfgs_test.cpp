@@ -15,7 +15,7 @@ TEST(Lbfgs, FindsTheMinimumOfAnIllConditionedQuadratic) {
   // f = 1/2 sum_i c_i (x_i - i)^2 with c from 1 to 100.
   constexpr int kSize = 20;
   const auto curvature = [](int i) { return std::pow(10.0, 2.0 * i / (kSize - 1)); };
-  const Objective quadratic = [&](std::span<const double> x, std::span<double> gradient) {
+  const Function quadratic = [&](std::span<const double> x, std::span<double> gradient) {
     double value = 0;
     for (int i = 0; i < kSize; ++i) {
       gradient[i] = curvature(i) * (x[i] - i);
@@ -31,7 +31,7 @@ TEST(Lbfgs, FindsTheMinimumOfAnIllConditionedQuadratic) {
 }
 
 TEST(Lbfgs, FindsTheMinimumOfACurvedValley) {
-  const Objective rosenbrock = [](std::span<const double> x, std::span<double> gradient) {
+  const Function rosenbrock = [](std::span<const double> x, std::span<double> gradient) {
     const double valley = x[1] - x[0] * x[0];
     gradient[0] = -400 * x[0] * valley - 2 * (1 - x[0]);
     gradient[1] = 200 * valley;
@@ -44,7 +44,7 @@ TEST(Lbfgs, FindsTheMinimumOfACurvedValley) {
 }
 
 TEST(Lbfgs, SaysSoWhenItStopsEarly) {
-  const Objective square = [](std::span<const double> x, std::span<double> gradient) {
+  const Function square = [](std::span<const double> x, std::span<double> gradient) {
     gradient[0] = 4 * x[0] * x[0] * x[0];
     return x[0] * x[0] * x[0] * x[0];
   };
@@ -54,7 +54,7 @@ TEST(Lbfgs, SaysSoWhenItStopsEarly) {
 }
 
 TEST(Lbfgs, FailsOnAnObjectiveThatIsNotFinite) {
-  const Objective broken = [](std::span<const double>, std::span<double> gradient) {
+  const Function broken = [](std::span<const double>, std::span<double> gradient) {
     gradient[0] = std::numeric_limits<double>::quiet_NaN();
     return 1.0;
   };

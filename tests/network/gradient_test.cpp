@@ -68,7 +68,7 @@ void expect_gradients_along_every_parameter(const PretrainingSpec& spec) {
       scale += std::abs(gradient[i] * direction[i]);
     }
     reference::run(stepped, 0, program.backward_begin);
-    const Complex loss = stepped[program.at("loss_sums")].flat()[0] * loss_scale(program);
+    const Complex loss = stepped[program.at("sums")].flat()[0] * loss_scale(program);
     const double expected = loss.imag() / kStep;
     EXPECT_LE(std::abs(along - expected), 1e-9 * scale + 1e-13) << parameter.name;
     EXPECT_GT(scale, 0) << parameter.name << " has no gradient at all";

@@ -62,7 +62,7 @@ Outcome run(PretrainingSpec spec, const testing::RanksUnderTest& under_test, Com
   outcome.gradients = executor.flat(Storage::gradients);
   executor.run_update();
   std::vector<double> sums(3);
-  executor.download(executor.program().at("loss_sums"), buffer_span(std::span(sums)));
+  executor.download(executor.program().at("sums"), buffer_span(std::span(sums)));
   outcome.loss = sums[0] / (2 * kGlobalSamples);
   outcome.parameters = executor.flat(Storage::parameters);
   outcome.running = executor.flat(Storage::running);

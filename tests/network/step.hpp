@@ -56,7 +56,7 @@ inline StepResult run_step(Executor& executor, float loss_scale = 1) {
   result.gradients = executor.flat(Storage::gradients);
   executor.run_update();
   result.loss_sums.resize(3);
-  executor.download(executor.program().at("loss_sums"), buffer_span(std::span(result.loss_sums)));
+  executor.download(executor.program().at("sums"), buffer_span(std::span(result.loss_sums)));
   result.parameters = executor.flat(Storage::parameters);
   result.running = executor.flat(Storage::running);
   return result;

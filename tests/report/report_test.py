@@ -99,7 +99,7 @@ class ReportTest(TrainingTest):
         self.assertEqual(run["restarts"], [{"number": 1, "step": 6}])
         level, = run["levels"]
         self.assertAlmostEqual(level.pop("value"), math.log(2 * BATCH - 1), delta=1e-12)
-        self.assertEqual(level, {"column": "loss", "name": "chance, ln(2N-1)"})
+        self.assertEqual(level, {"column": "loss", "name": "chance, ln(2N - 1)"})
         self.assertAlmostEqual(run["seconds"], sum(row["seconds_step"] for row in rows), delta=1e-9)
         self.assertEqual((run["epochs"], run["unreadable"]), ("4", []))
 

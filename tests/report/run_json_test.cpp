@@ -20,7 +20,7 @@ RunData run_of(const std::string& metrics) {
   RunData run;
   run.name = "run";
   Options options("report", "", {"pretrain"});
-  declare_pretrain_options(options, run.config);
+  run.config.declare(options);
   run.options = options.values();
   const TemporaryDirectory directory;
   const auto file = directory.path() / "metrics.jsonl";
@@ -122,7 +122,7 @@ TEST(RunJson, TheLossHasTheValueOfChanceBesideIt) {
   ASSERT_EQ(levels.size(), 1U);
   EXPECT_EQ(levels.at(0).at("column"), "loss");
   EXPECT_EQ(levels.at(0).at("value"), std::log(511.0));
-  EXPECT_EQ(levels.at(0).at("name"), "chance, ln(2N-1)");
+  EXPECT_EQ(levels.at(0).at("name"), "chance, ln(2N - 1)");
 }
 
 TEST(RunJson, EvaluationsHaveTheUntrainedEncoderBeside) {

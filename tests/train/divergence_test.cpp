@@ -17,7 +17,7 @@ const double kGuessing = std::log(2.0 * kBatch - 1);  // 6.24
 class Trace {
  public:
   explicit Trace(std::int64_t batch = kBatch, double temperature = 0.1, std::int64_t steps = kSteps)
-      : watch(batch, temperature, steps) {}
+      : watch(nt_xent_objective(batch, temperature).levels, steps) {}
 
   Trace& add(double loss, std::int64_t steps, double noise = 0) {
     for (std::int64_t i = 0; i < steps && !watch.diverged(); ++i) {
@@ -42,7 +42,8 @@ TEST(Divergence, OfARunThatCollapsesIsNoticed) {
   EXPECT_LT(trace.step, 400);
   EXPECT_LE(trace.watch.healthy_until(), 100);
   EXPECT_GT(trace.watch.healthy_until(), 25);
-  EXPECT_NE(trace.watch.reason().find("6.2364"), std::string::npos) << trace.watch.reason();
+  EXPECT_NE(trace.watch.reason("ln(2N - 1)").find("ln(2N - 1) = 6.2364"), std::string::npos)
+      << trace.watch.reason("ln(2N - 1)");
 }
 
 TEST(Divergence, OfARunWhoseEmbeddingsMeanNothingIsNoticed) {
@@ -71,7 +72,7 @@ TEST(Divergence, CanBeTurnedOffOrWaitedForLonger) {
 
 TEST(Divergence, IsNoticedAcrossARestart) {
   // The rows that were logged, every 10 steps, stand for the steps between them.
-  DivergenceWatch watch(kBatch, 0.1, kSteps);
+  DivergenceWatch watch(nt_xent_objective(kBatch, 0.1).levels, kSteps);
   for (std::int64_t step = 10; step <= 200; step += 10)
     watch.add(step, step <= 100 ? 4 : kGuessing);
   watch.go_on_after(205);
@@ -80,7 +81,7 @@ TEST(Divergence, IsNoticedAcrossARestart) {
   while (!watch.diverged() && step < 1000) watch.add(++step, kGuessing);
   EXPECT_LT(step, 400);
   // Of a run that goes on elsewhere nothing is known: not even the steps before.
-  DivergenceWatch fork(kBatch, 0.1, kSteps);
+  DivergenceWatch fork(nt_xent_objective(kBatch, 0.1).levels, kSteps);
   fork.go_on_after(100000);
   fork.add(100001, 4);
   EXPECT_FALSE(fork.diverged());

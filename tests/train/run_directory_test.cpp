@@ -7,6 +7,8 @@
 #include <fstream>
 
 #include "simclr/core/check.hpp"
+#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/training_job.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace simclr {
@@ -20,8 +22,8 @@ class RunDirectoryTest : public testing::Test {
   }
 
   /// A stored configuration that says this of the cache.
-  [[nodiscard]] std::string text_with_cache(const std::string& value) const {
-    std::string text = configuration_text(config_, true);
+  [[nodiscard]] std::string text_with_cache(const std::string& value) {
+    std::string text = configuration_text(config_, RunDirectoryOption::written);
     const std::string line = "cache = auto\n";
     const std::size_t at = text.find(line);
     EXPECT_NE(at, std::string::npos) << text;
@@ -62,7 +64,7 @@ TEST_F(RunDirectoryTest, RefusesStoredValuesThatNeverWere) {
 
 TEST_F(RunDirectoryTest, AFormerValueIsRefusedOnTheCommandLine) {
   Options options("pretrain", "", {"pretrain"});
-  declare_pretrain_options(options, config_);
+  config_.declare(options);
   try {
     (void)options.parse({"--cache", "device"});
     FAIL() << "accepted";

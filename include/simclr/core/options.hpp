@@ -123,10 +123,14 @@ class Options {
   [[nodiscard]] bool given(const std::string& name) const;
   /// Whether a run that exists may go on with another value of this option.
   [[nodiscard]] bool may_change_on_resume(const std::string& name) const;
-  /// All settings, as "name = value" lines under "[section]": loadable with --config.
-  [[nodiscard]] std::string text(const std::string& section) const;
+  /// All settings but the `omitted`, as "name = value" lines under "[section]": loadable with
+  /// --config from any directory, since paths are absolute.
+  [[nodiscard]] std::string text(const std::string& section,
+                                 const std::vector<std::string>& omitted = {}) const;
   /// (name, value) of all settings, in declaration order.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> values() const;
+  /// values() with absolute paths, as text() writes them.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> stored_values() const;
   /// Reads a configuration text like a file (checkpoints carry one), without the command line. The
   /// text may have the `renamed` values.
   void parse_text(const std::string& text, const std::string& origin,

@@ -26,7 +26,7 @@ class FrozenEncoder {
   [[nodiscard]] const std::string& checksum() const { return found_.checkpoint.checksum; }
 
   /// Puts the checkpoint's weights and running statistics into a program of this encoder.
-  /// Parameters of a classifier start at zero. RefusedError naming a tensor that does not fit.
+  /// A classifier keeps its values. RefusedError naming a tensor that does not fit.
   void load_into(Executor& executor) const;
 
  private:

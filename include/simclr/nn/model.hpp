@@ -43,6 +43,19 @@ struct BatchNormSpec {
   float momentum = 0.1F;
 };
 
+/// How a training program ends; see finish_training().
+struct TrainingUpdate {
+  OptimizerSpec optimizer;
+  int world_size = 1;
+  /// Averages the running statistics over all ranks in every step. Without it they differ where
+  /// batch norm does not take its statistics from all ranks, and so would the ranks' states.
+  bool merge_running = false;
+  std::size_t bucket_bytes = std::size_t{4} << 20;  ///< least size of a gradient all-reduce
+};
+/// Ends the recording of a program that trains. Reads the named tensors "sums" and "control"; names
+/// "verdict" i32 (2) (see CheckFinite): where it is not 0 nothing was updated.
+Program finish_training(Recorder& recorder, const TrainingUpdate& update);
+
 struct PretrainingSpec {
   EncoderSpec encoder;
   HeadSpec head;
@@ -59,9 +72,9 @@ struct PretrainingSpec {
 };
 
 /// One training step. Named tensors: "views" (V,H,W,3) input in the type of the activations;
-/// "control" f32 (4); "h" f32 (V,C); "z" f32 (V,D); "loss_sums" f64 (3), summed over all ranks
-/// (divide by 2N: loss, contrastive top-1, entropy); "verdict" i32 (2) of CheckFinite: where it is
-/// not 0 nothing was updated. View v of local sample i is row v*n + i.
+/// "control" f32 (4); "h" f32 (V,C); "z" f32 (V,D); "sums" f64 (3), summed over all ranks
+/// (divide by 2N: loss, contrastive top-1, entropy); "verdict" of finish_training(). View v of
+/// local sample i is row v*n + i.
 Program record_pretraining(const PretrainingSpec& spec);
 
 struct FeatureSpec {
@@ -84,13 +97,14 @@ struct ProbeSpec {
   int world_size = 1;
 };
 /// Linear classifier on the frozen encoder's h of augmented images. Named: "views" as above,
-/// "labels" i32 (B), "control", "logits" f32 (B,K), "class_sums" f64 (4) summed over ranks.
-/// Parameters: the encoder's, and "classifier.weight" (K,C), "classifier.bias" (K), the only ones
-/// that are trained. [0, backward_begin) is the evaluation of a batch.
+/// "labels" i32 (B), "control", "logits" f32 (B,K), "sums" f64 (4) summed over ranks
+/// (cross-entropy, top-1 hits, top-5 hits, samples), "verdict" of finish_training(). Parameters:
+/// the encoder's, and "classifier.weight" (K,C), "classifier.bias" (K), the only ones that are
+/// trained. [0, backward_begin) is the evaluation of a batch.
 Program record_linear_probe(const ProbeSpec& spec);
 
 /// The classifier alone, on features given by the host. Named: "h" f32 (B,C) and "labels" i32 (B),
-/// inputs; "logits" f32 (B,K); "class_sums" f64 (4) of this rank. The gradients are those of the
+/// inputs; "logits" f32 (B,K); "sums" f64 (4) of this rank. The gradients are those of the
 /// sum of the cross-entropies, not of their mean; there is no update. Parameters:
 /// "classifier.weight" (K,C), "classifier.bias" (K).
 Program record_linear_classifier(std::int64_t batch, std::int64_t channels, std::int64_t classes);

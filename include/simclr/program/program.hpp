@@ -19,17 +19,24 @@ struct InitialValue {
   float scale = 0;
 };
 
-/// A trainable tensor. `name` is the checkpoint's and the export's name.
+/// The parts of a model, which are loaded, frozen and counted as wholes.
+enum class Part : std::uint8_t { encoder, projection_head, classifier };
+
+/// `name` is the checkpoint's and the export's name.
 struct Parameter {
   std::string name;
-  TensorId value, gradient;  ///< gradient.value is -1 in programs without a backward pass
+  Part part = Part::encoder;
+  TensorId value, gradient;  ///< gradient.value is -1 for a parameter that is not trained
   bool regularised = true;   ///< false for BN parameters and biases
   InitialValue initial;
+
+  [[nodiscard]] bool trained() const { return gradient.value >= 0; }
 };
 
 /// A BN running mean (initially 0) or variance (initially 1), f32 (C).
 struct RunningStatistic {
   std::string name;
+  Part part = Part::encoder;
   TensorId value;
   float initial = 0;
 };
@@ -40,13 +47,14 @@ struct Program {
   std::vector<std::string> labels;  ///< per op: the layer it belongs to, "layer1.0.conv1"
   std::size_t backward_begin = 0;   ///< first op of the backward pass (ops.size() without one)
   std::size_t update_begin = 0;     ///< first op that changes parameters
+  int views_per_sample = 1;         ///< rows of "views" that are made from one stored image
 
   std::vector<Parameter> parameters;      ///< in recording (forward) order
   std::vector<RunningStatistic> running;  ///< in recording order
   std::int64_t parameter_elements = 0;    ///< length of the flat parameter-like buffers
   std::int64_t running_elements = 0;
 
-  std::map<std::string, TensorId> named;  ///< "views", "h", "z", "loss_sums", "control", ...
+  std::map<std::string, TensorId> named;  ///< "views", "h", "z", "sums", "control", ...
 
   [[nodiscard]] const TensorInfo& info(TensorId id) const;
   [[nodiscard]] TensorId at(const std::string& name) const;

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "simclr/program/program.hpp"
@@ -47,6 +48,21 @@ class Recorder {
   [[nodiscard]] const std::string& scope() const { return scope_; }
   void emit(Op op);
 
+  /// Parameters and running statistics recorded while a PartScope lives belong to this part of the
+  /// model; without one they belong to the encoder.
+  class PartScope {
+   public:
+    PartScope(Recorder& recorder, Part part)
+        : recorder_(recorder), outer_(std::exchange(recorder.part_, part)) {}
+    PartScope(const PartScope&) = delete;
+    PartScope& operator=(const PartScope&) = delete;
+    ~PartScope() { recorder_.part_ = outer_; }
+
+   private:
+    Recorder& recorder_;
+    Part outer_;
+  };
+
   // ---- gradients ----
   /// With gradients off (inference, frozen encoders) on_backward blocks are dropped.
   void set_gradients(bool enabled) { gradients_enabled_ = enabled; }
@@ -69,6 +85,9 @@ class Recorder {
   void begin_recomputed_block();
   void end_recomputed_block(TensorId output);
 
+  /// How many rows of "views" each stored image gives; 1 unless it is set.
+  void set_views_per_sample(int views) { program_.views_per_sample = views; }
+
   /// Replays the backward blocks, lays the flat buffers out in the order in which gradients become
   /// ready (last layer first) and returns the program. `update` emits the optimiser's ops.
   Program finish(const std::function<void(Recorder&)>& update = {});
@@ -89,6 +108,7 @@ class Recorder {
 
   Program program_;
   std::string scope_;
+  Part part_ = Part::encoder;
   std::vector<BackwardBlock> backward_;
   std::map<TensorId, std::vector<TensorId>> contributions_;
   std::map<TensorId, TensorId> parameter_gradients_;

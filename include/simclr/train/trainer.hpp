@@ -1,6 +1,5 @@
 #pragma once
-// Training steps on this rank: the program of record_pretraining on a backend, its communicators,
-// its state.
+// Training steps on this rank: a task's program on a backend, its communicators, its state.
 
 #include <array>
 #include <cstdint>
@@ -8,11 +7,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "simclr/backend/executor.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/io/checkpoint.hpp"
-#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/task.hpp"
 
 namespace simclr {
 
@@ -25,14 +25,14 @@ enum class NotFinite : std::uint8_t { loss, gradient };
 
 struct StepResult {
   std::int64_t step = 0;        ///< 0-based
-  double loss = 0;              ///< the paper's L, over the global batch
-  double contrastive_top1 = 0;  ///< share of views whose partner is the nearest
-  double entropy = 0;           ///< mean, of the softmax over the other views
+  std::vector<double> metrics;  ///< of the task, in its order, over the global batch
   double learning_rate = 0;
   std::optional<PhaseSeconds> phases;       ///< unset on a GPU, where the step is one graph
   std::optional<LossScaling> loss_scaling;  ///< after the step; set in fp16
   /// Parameters are as before this step, and no step changes them any more.
   std::optional<NotFinite> not_finite;
+
+  [[nodiscard]] double loss() const { return metrics.front(); }
 };
 
 enum class TraceOps : bool { off, on };
@@ -41,20 +41,17 @@ class StepExchange;
 
 /// Collective to create and to use: all ranks make the same calls.
 ///
-/// Order of events for step k on batch b(k): stage(x, b(k)) of every input x precedes start_step(k)
-/// precedes finish_step() that returns the result of step k. stage(x, b(k+1)) comes after
-/// start_step(k): a GPU copies it while it computes. A batch's memory stays as it is until its
-/// start_step() has returned. Up to most_under_way() steps may be started and not yet finished.
+/// Order of events for step k on batch b(k): stage(b(k)) precedes start_step(k) precedes the
+/// finish_step() that returns the result of step k. stage(b(k+1)) comes after start_step(k): a GPU
+/// copies it while it computes. A batch's memory stays as it is until its start_step() has
+/// returned. Up to most_under_way() steps may be started and not yet finished.
 class Trainer {
  public:
-  /// The schedule is that of `steps_per_epoch`. Parameters start from the configuration's seed, and
-  /// its precision is resolved.
-  Trainer(const PretrainConfig& config, std::int64_t steps_per_epoch, Backend& backend,
-          Communicator& world);
+  Trainer(Task task, const TrainerOptions& options, Backend& backend, Communicator& world);
   ~Trainer();
 
-  /// Hands over an input of the next step, this rank's part of its batch: see Executor::stage.
-  void stage(TensorId input, ConstBufferSpan values) { executor_->stage(input, values); }
+  /// Hands over every input of the next step, this rank's part of its batch: see Executor::stage.
+  void stage(const ViewBatch& batch);
   /// Sets step `step` (0-based) going on the staged batch, forward to update; with a trace it
   /// prints every op's statistics (rank 0).
   void start_step(std::int64_t step, TraceOps trace = TraceOps::off);
@@ -78,13 +75,15 @@ class Trainer {
 
   [[nodiscard]] Executor& executor() { return *executor_; }
   [[nodiscard]] const Executor& executor() const { return *executor_; }
-  [[nodiscard]] std::int64_t views_per_rank() const { return 2 * spec_.local_samples; }
+  [[nodiscard]] const Objective& objective() const { return task_.objective; }
+  /// Rows of the tensor "views".
+  [[nodiscard]] std::int64_t views_per_rank() const;
 
  private:
-  [[nodiscard]] std::unique_ptr<Executor> make_executor() const;
+  [[nodiscard]] std::unique_ptr<Executor> make_executor();
   [[nodiscard]] std::array<float, 4> control(std::int64_t step) const;
 
-  PretrainingSpec spec_;
+  Task task_;  // its program has moved into the executor
   Schedule schedule_;
   std::optional<LossScaling> loss_scaling_;
   Communicator& control_;

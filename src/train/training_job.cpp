@@ -1,4 +1,4 @@
-#include "simclr/train/pretrain.hpp"
+#include "simclr/train/training_job.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -23,26 +23,28 @@ namespace {
 
 using SystemClock = std::chrono::system_clock;
 
-std::int64_t steps_per_epoch(const PretrainConfig& config, const ShardSetInfo& data) {
+std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& data) {
   return data.samples / config.batch_size;
 }
 
 /// Refuses whatever can be refused before anything is written or read in bulk.
-void validate_all(const PretrainConfig& config, Communicator& world) {
+void validate_all(TrainingConfig& config, Communicator& world) {
   config.validate();
   config.validate_ranks(world.size());
   if (config.data.empty()) refuse("option --data is missing: the directory of the training shards");
   if (config.run_dir.empty()) refuse("option --run-dir is missing: where this run's files go");
-  (void)configuration_text(config, true);  // refuses what no configuration file can hold
-  on_root(world, [&] { validate_data(config, ShardSet(config.data).info()); });
+  // Refuses what no configuration file can hold.
+  (void)configuration_text(config, RunDirectoryOption::written);
+  on_root(world, [&] { config.validate_data(ShardSet(config.data).info()); });
 }
 
-LoaderConfig loader_config(const PretrainConfig& config, const Span& span, int threads,
+LoaderConfig loader_config(const TrainingConfig& config, const Span& span, int threads,
                            HostMemory& memory, Communicator& world) {
   return {.augmentation = config.augmentation(),
           .seed = config.seed,
           .shuffle = config.shuffle,
           .batch_size = config.batch_size,
+          .views_per_sample = config.views_per_sample(),
           .view_type = activation_type(config.device.precision),
           .rank = world.rank(),
           .world_size = world.size(),
@@ -72,8 +74,8 @@ void restore(Trainer& trainer, const RunDirectory* run, std::int64_t step, Commu
   log::info("resuming from {} at step {}", origin, step);
 }
 
-/// The precision of the run that is gone on with, wherever it began; of a new one, what is asked
-/// for. Agreed by all ranks.
+/// The precision of the resumed run, wherever it began; for a new run, what is asked for. Agreed by
+/// all ranks.
 Precision run_precision(const DeviceOptions& device, std::optional<Precision> earlier,
                         const Backend& backend, Communicator& world) {
   DeviceOptions agreed = device;
@@ -82,9 +84,9 @@ Precision run_precision(const DeviceOptions& device, std::optional<Precision> ea
   return resolve_precision(agreed, backend);
 }
 
-/// --checkpoint-steps of this start and of those before: what was pinned stays so. Agreed by all
-/// ranks.
-std::vector<std::int64_t> pinned_steps(const PretrainConfig& asked, const RunDirectory* run,
+/// --checkpoint-steps of this start and of the earlier ones: what was pinned stays pinned. Agreed
+/// by all ranks.
+std::vector<std::int64_t> pinned_steps(const TrainingConfig& asked, const RunDirectory* run,
                                        Communicator& world) {
   std::vector<std::int64_t> steps = asked.checkpoint_steps;
   if (run != nullptr) {
@@ -99,7 +101,7 @@ std::vector<std::int64_t> pinned_steps(const PretrainConfig& asked, const RunDir
   return steps;
 }
 
-/// Where the run that is gone on with was, on rank 0; its plans are taken over where they fit.
+/// The environment of the resumed run, on rank 0; its plans are taken over where they fit.
 std::optional<Environment> take_over_environment(const RunDirectory* run, Backend& backend) {
   if (run == nullptr || !run->resumed()) return {};
   std::optional<Environment> earlier = environment_of(run->resumed()->file.path);
@@ -116,7 +118,7 @@ void report_changes(const std::optional<Environment>& earlier, const Environment
 }
 
 /// What dry_run() says.
-std::string describe_start(const PretrainConfig& config, const RunStart& start,
+std::string describe_start(const TrainingConfig& config, const RunStart& start,
                            std::int64_t steps_per_epoch, int ranks) {
   const std::int64_t total = config.schedule(steps_per_epoch).total_steps;
   const std::int64_t end = std::min(total, config.max_steps.value_or(total));
@@ -144,14 +146,14 @@ void describe_run(const Trainer& trainer, const SampleStore& store, const Span& 
             world.size() == 1 ? "" : "s", backend.description(), span.first, span.end,
             span.steps_per_epoch);
   log::info(
-      "memory a rank: activations {:.1f} MB ({:.2f} MB saved a view), parameters and optimiser "
+      "memory a rank: activations {:.1f} MB ({:.2f} MB saved a view), parameters and optimizer "
       "{:.1f} MB, workspace {:.1f} MB",
       static_cast<double>(memory.arena_bytes) / kMegabyte, per_view / kMegabyte,
       static_cast<double>(memory.parameter_bytes) / kMegabyte,
       static_cast<double>(memory.workspace_bytes) / kMegabyte);
 }
 
-/// Of whichever rank has needed most: rank 0 where checkpoints are large, else any.
+/// Logs the highest peak memory of any rank.
 void report_peak_memory(Communicator& world) {
   constexpr double kMegabyte = 1e6;
   double bytes = peak_memory_bytes();
@@ -159,20 +161,19 @@ void report_peak_memory(Communicator& world) {
   log::info("peak memory a rank: {:.1f} MB", bytes / kMegabyte);
 }
 
-/// What comes after the run directory is taken; see pretrain().
-int run_job(const PretrainConfig& asked, const BuildInfo& build,
+/// Takes the run directory and trains; see run_training().
+int run_job(TrainingConfig& config, const BuildInfo& build,
             const std::optional<SystemClock::time_point>& deadline,
             std::optional<RunDirectory>& run, Backend& backend, int threads, Communicator& world,
             StateFile& state) {
   activity().begin("taking the run directory");
-  on_root(world, [&] { run.emplace(asked); });
+  on_root(world, [&] { run.emplace(config); });
   const RunDirectory* root_run = run ? &*run : nullptr;
   Span span{.first = first_step(root_run, world, state)};
-  PretrainConfig config = asked;
   const std::optional<Precision> earlier_precision =
       run ? run->precision() : std::optional<Precision>();
-  config.device.precision = run_precision(asked.device, earlier_precision, backend, world);
-  config.checkpoint_steps = pinned_steps(asked, root_run, world);
+  config.device.precision = run_precision(config.device, earlier_precision, backend, world);
+  config.checkpoint_steps = pinned_steps(config, root_run, world);
   const std::optional<Environment> earlier = take_over_environment(root_run, backend);
   activity().begin("reading the data set");
   const auto store = open_sample_store(config.data, config.cache, world, threads,
@@ -182,7 +183,8 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
   const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
   span.end = std::min(total, config.max_steps.value_or(total));
   activity().begin("preparing the model");
-  Trainer trainer(config, span.steps_per_epoch, backend, world);
+  Trainer trainer(config.task(world.rank(), world.size()),
+                  config.trainer_options(span.steps_per_epoch), backend, world);
   restore(trainer, root_run, span.first, world);
 
   on_root(world, [&] { run->begin(config); });
@@ -211,11 +213,11 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
   return end.stopped_early ? kExitStoppedEarly : 0;
 }
 
-/// A failure's last word: what it was, in state.json too.
+/// Rethrows a failure after writing it to state.json.
 [[noreturn]] void end_failed(const std::exception& error, const Watchdog& watchdog,
                              StateFile& state) {
   const Cause cause = cause_of(error);
-  // Whoever lost the connection does not know to whom: the watchdog does, or will.
+  // The rank that lost a connection does not know which rank ended: the watchdog finds out.
   if (cause == Cause::lost_rank) watchdog.await_verdict();
   std::string message = error.what();
   try {
@@ -228,7 +230,7 @@ int run_job(const PretrainConfig& asked, const BuildInfo& build,
 
 }  // namespace
 
-std::string dry_run(const PretrainConfig& config, DryRun where, Communicator& world) {
+std::string dry_run(TrainingConfig& config, DryRun where, Communicator& world) {
   validate_all(config, world);
   RunStart start;
   const auto in_use = where == DryRun::here ? DirectoryInUse::refuse : DirectoryInUse::accept;
@@ -253,22 +255,22 @@ std::string dry_run(const PretrainConfig& config, DryRun where, Communicator& wo
   return broadcast_text(world, line);
 }
 
-int pretrain(const PretrainConfig& asked, const BuildInfo& build, Communicator& world) {
+int run_training(TrainingConfig& config, const BuildInfo& build, Communicator& world) {
   install_stop_signals();
-  validate_all(asked, world);
+  validate_all(config, world);
   std::optional<SystemClock::time_point> deadline;
-  if (asked.stop_before_minutes) deadline = job_deadline(*asked.stop_before_minutes);
-  const int threads = compute_threads(asked.device, world);
-  const auto backend = make_backend(asked.device, threads, world);
-  (void)resolve_precision(asked.device, *backend);
+  if (config.stop_before_minutes) deadline = job_deadline(*config.stop_before_minutes);
+  const int threads = compute_threads(config.device, world);
+  const auto backend = make_backend(config.device, threads, world);
+  (void)resolve_precision(config.device, *backend);
 
   std::optional<RunDirectory> run;
-  StateFile state(asked.run_dir, world.rank() == 0);
-  const Watchdog watchdog = watch_ranks(asked.device, world, [&](const Fault& fault) {
+  StateFile state(config.run_dir, world.rank() == 0);
+  const Watchdog watchdog = watch_ranks(config.device, world, [&](const Fault& fault) {
     state.end(RunStatus::failed, fault.cause, fault.message);
   });
   try {
-    return run_job(asked, build, deadline, run, *backend, threads, world, state);
+    return run_job(config, build, deadline, run, *backend, threads, world, state);
   } catch (const RefusedError& error) {
     if (!state.has_begun()) throw;
     end_failed(error, watchdog, state);  // once work has begun it is no longer a refusal

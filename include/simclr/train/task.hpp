@@ -1,0 +1,70 @@
+#pragma once
+// A task: what a run trains and what it reports. The trainer, the training loop, metrics.jsonl, the
+// progress line, the divergence watch and the report know no loss and no metric but the task's.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "simclr/data/loader.hpp"
+#include "simclr/nn/model.hpp"
+#include "simclr/tensor/span.hpp"
+
+namespace simclr {
+
+/// A number that every step yields: an element of the program's "sums", over a constant.
+struct Metric {
+  std::string name;   ///< its column in metrics.jsonl, such as "contrastive_top1"
+  std::string title;  ///< heading of its chart in the report
+  std::string brief;  ///< its name in the progress line; empty: it is not shown there
+  std::string unit;   ///< such as "nats"; "%": logged as a fraction, shown times 100
+  int sum = 0;        ///< element of "sums"
+  double divisor = 1;
+};
+
+/// Two values of the loss between which training moves it.
+struct LossLevels {
+  double guessing = 0;        ///< the loss of a model that knows nothing
+  double lowest = 0;          ///< no model has a lower one
+  std::string guessing_text;  ///< formula of `guessing`, such as "ln(2N - 1)"
+};
+
+struct Objective {
+  std::vector<Metric> metrics;  ///< the loss that is minimized comes first
+  /// Unset where the loss of guessing is unknown: then nothing watches for divergence.
+  std::optional<LossLevels> levels;
+};
+
+/// An input tensor of the program and where a batch holds its values.
+struct Input {
+  std::string tensor;
+  ConstBufferSpan (*values)(const ViewBatch& batch);
+};
+Input views_input();   ///< "views" of the batch's views
+Input labels_input();  ///< "labels" of the batch's labels
+
+struct Task {
+  /// One training step of one rank. Named tensors: every input's, "control" f32 (4), "sums" f64
+  /// (any number), summed over all ranks, and "verdict" of finish_training().
+  Program program;
+  Objective objective;
+  std::vector<Input> inputs;  ///< one for each tensor of Storage::input
+  OptimizerSpec optimizer;
+  int ranks_per_bn_group = 1;
+  std::string advice;  ///< what to try when the loss or a gradient is not finite
+};
+
+/// How a Trainer trains a task.
+struct TrainerOptions {
+  Schedule schedule;
+  std::uint64_t seed = 1;     ///< of the parameters' initial values
+  bool loss_scaling = false;  ///< for half precision: scales the loss so that gradients fit
+};
+
+/// The columns of metrics.jsonl and the loss levels of pretraining with NT-Xent on global batches
+/// of N images: loss, contrastive top-1 and entropy, means over 2N views.
+Objective nt_xent_objective(std::int64_t batch_size, double temperature);
+/// The same of cross-entropy on K classes: loss, top-1 and top-5, means over N images.
+Objective cross_entropy_objective(std::int64_t batch_size, std::int64_t classes);
+
+}  // namespace simclr

@@ -1,0 +1,114 @@
+#pragma once
+// The options of every command that trains, and what such a command tells the training engine.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "simclr/augment/augmentation.hpp"
+#include "simclr/core/options.hpp"
+#include "simclr/data/loader.hpp"
+#include "simclr/data/sampler.hpp"
+#include "simclr/optim/optimizer.hpp"
+#include "simclr/train/device.hpp"
+#include "simclr/train/model_description.hpp"
+#include "simclr/train/task.hpp"
+
+namespace simclr {
+
+/// --data, --eval-data, --image-size, --cache, --shuffle.
+struct DataOptions {
+  std::filesystem::path data, eval_data;
+  std::int64_t image_size = 224;
+  CacheMode cache = CacheMode::automatic;
+  Shuffle shuffle = Shuffle::full;
+};
+void declare_data_options(Options& options, DataOptions& data);
+
+/// The optimizer, its schedule and the length of the run.
+struct OptimizerOptions {
+  std::int64_t batch_size = 4096;  ///< N, global
+  OptimizerKind optimizer = OptimizerKind::lars;
+  double learning_rate = 0.3;
+  LearningRateScaling lr_scaling = LearningRateScaling::linear;
+  double warmup_epochs = 10;
+  double weight_decay = 1e-6;
+  double momentum = 0.9;
+  std::int64_t epochs = 100;
+  std::optional<std::int64_t> max_steps;
+
+  [[nodiscard]] OptimizerSpec optimizer_spec() const;
+  [[nodiscard]] Schedule schedule(std::int64_t steps_per_epoch) const;
+  /// The images of a rank; refuses batches that cannot be divided over this many ranks.
+  [[nodiscard]] std::int64_t samples_per_rank(int world_size) const;
+};
+/// All but --batch-size, which commands declare where their help explains a batch.
+void declare_optimizer_options(Options& options, OptimizerOptions& optimizer);
+
+/// The run directory, and what is written to it when.
+struct RunOptions {
+  std::filesystem::path run_dir;
+  std::uint64_t seed = 1;
+  std::int64_t log_every = 10;
+  std::int64_t checkpoint_every_epochs = 1;
+  double checkpoint_every_minutes = 30;
+  std::vector<std::int64_t> checkpoint_steps;
+  int keep = 3;
+  std::string resume = "auto";
+  std::optional<double> stop_before_minutes;
+  std::int64_t hash_every = 100;        ///< 0: only before checkpoints
+  std::int64_t divergence_steps = 200;  ///< 0: never stop because of the loss
+  bool trace_ops = false;
+};
+void declare_run_options(Options& options, RunOptions& run);
+
+/// A training command: its options and its task. Starts, restarts, checkpoints, signals, records
+/// and the watch over ranks are the engine's (training_job.hpp), for every command.
+struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
+  DeviceOptions device;
+  int loader_threads = 0;  ///< 0: as many as compute threads
+
+  TrainingConfig() = default;
+  TrainingConfig(const TrainingConfig&) = default;
+  TrainingConfig& operator=(const TrainingConfig&) = default;
+  virtual ~TrainingConfig() = default;
+
+  /// Name of the command and of its section in configuration files.
+  [[nodiscard]] virtual const char* command() const = 0;
+  /// The same command with every option at its default.
+  [[nodiscard]] virtual std::unique_ptr<TrainingConfig> with_defaults() const = 0;
+  /// Declares every option, bound to the fields of this object, in the help text's groups.
+  virtual void declare(Options& options) = 0;
+
+  /// Refuses options that do not go together, whatever the data and the ranks. (What a single
+  /// option accepts stands at its declaration.)
+  virtual void validate() const = 0;
+  /// Refuses what cannot be spread over this many ranks.
+  virtual void validate_ranks(int world_size) const;
+  /// Refuses batches that the data cannot fill, and data that the task cannot use.
+  virtual void validate_data(const ShardSetInfo& data) const;
+
+  [[nodiscard]] TrainerOptions trainer_options(std::int64_t steps_per_epoch) const;
+
+  [[nodiscard]] virtual AugmentationConfig augmentation() const = 0;
+  [[nodiscard]] virtual int views_per_sample() const = 0;
+  [[nodiscard]] virtual ModelDescription model() const = 0;
+  [[nodiscard]] virtual Objective objective() const = 0;
+  /// The task of one rank; the precision is resolved. Refuses what does not fit the ranks.
+  [[nodiscard]] virtual Task task(int rank, int world_size) const = 0;
+};
+
+/// The command's options, bound to `config`.
+Options declared_options(TrainingConfig& config);
+
+/// Declares --device, --precision, ..., --loader-threads under a heading of their own.
+void declare_training_device_options(Options& options, TrainingConfig& config);
+
+/// Reads the configuration that a run has stored (its config.cfg, a checkpoint's) into `options`;
+/// values that have since been renamed become those of today.
+void read_stored_options(Options& options, const std::string& text, const std::string& origin);
+
+}  // namespace simclr

@@ -1,0 +1,41 @@
+#include "simclr/train/task.hpp"
+
+#include <cmath>
+#include <span>
+
+namespace simclr {
+
+Input views_input() {
+  return {"views", [](const ViewBatch& batch) { return batch.views.span(); }};
+}
+
+Input labels_input() {
+  return {"labels", [](const ViewBatch& batch) {
+            return const_buffer_span(std::span<const std::int32_t>(batch.labels));
+          }};
+}
+
+Objective nt_xent_objective(std::int64_t batch_size, double temperature) {
+  const double views = 2 * static_cast<double>(batch_size);
+  const LossLevels levels{
+      .guessing = std::log(views - 1),
+      // The other view of an image has cosine similarity 1, all other views have -1.
+      .lowest = std::log1p((views - 2) * std::exp(-2 / temperature)),
+      .guessing_text = "ln(2N - 1)"};
+  return {.metrics = {{"loss", "Loss", "loss", "", 0, views},
+                      {"contrastive_top1", "Contrastive top-1", "top-1", "%", 1, views},
+                      {"entropy", "Entropy", "", "nats", 2, views}},
+          .levels = levels};
+}
+
+Objective cross_entropy_objective(std::int64_t batch_size, std::int64_t classes) {
+  const auto images = static_cast<double>(batch_size);
+  const LossLevels levels{
+      .guessing = std::log(static_cast<double>(classes)), .lowest = 0, .guessing_text = "ln K"};
+  return {.metrics = {{"loss", "Loss", "loss", "", 0, images},
+                      {"top1", "Top-1", "top-1", "%", 1, images},
+                      {"top5", "Top-5", "", "%", 2, images}},
+          .levels = levels};
+}
+
+}  // namespace simclr

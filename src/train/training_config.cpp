@@ -1,0 +1,199 @@
+#include "simclr/train/training_config.hpp"
+
+#include <cmath>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+// Far beyond what anybody trains: typing errors end here and not in arithmetic.
+constexpr double kMostEpochs = 1e9;
+
+/// Values that stored configurations of earlier versions may hold.
+const std::vector<RenamedValue>& renamed_values() {
+  static const std::vector<RenamedValue> values{
+      {"cache", "device", "auto"},  // a copy in the GPU's memory, for a GPU that rendered the views
+  };
+  return values;
+}
+
+}  // namespace
+
+void declare_data_options(Options& options, DataOptions& data) {
+  options.group("data")
+      .add("data", data.data, "training images: a directory of shards, as simclr pack writes them")
+      .add("eval-data", data.eval_data,
+           "labeled test images for the evaluation jobs: a directory of shards; pretrain itself "
+           "does not read them")
+      .may_change_on_resume()
+      .add("image-size", data.image_size, "side of the square views, in pixels")
+      .range(at_least(kSmallestImageSize).at_most(kLargestImageSize))
+      .choice<CacheMode>("cache", data.cache,
+                         {{"auto", CacheMode::automatic},
+                          {"node", CacheMode::node},
+                          {"distributed", CacheMode::distributed},
+                          {"none", CacheMode::none}},
+                         "where stored images are kept. auto: node if they fit, else distributed; "
+                         "node: one copy in each node's shared memory; distributed: spread over "
+                         "the memory of all ranks; none: read from the files for every batch")
+      .may_change_on_resume()
+      .choice<Shuffle>("shuffle", data.shuffle,
+                       {{"full", Shuffle::full},
+                        {"block", Shuffle::block},
+                        {"off", Shuffle::off},
+                        {"on", Shuffle::full}},
+                       "order of the samples in an epoch. full or on: a new permutation of all "
+                       "samples; block: permuted blocks, shuffled within a window, for reading "
+                       "with --cache none; off: as stored, the same in every epoch");
+}
+
+void declare_optimizer_options(Options& options, OptimizerOptions& optimizer) {
+  options.group("optimizer and length")
+      .choice<OptimizerKind>("optimizer", optimizer.optimizer,
+                             {{"lars", OptimizerKind::lars},
+                              {"sgd", OptimizerKind::sgd},
+                              {"adamw", OptimizerKind::adamw}},
+                             "update rule. lars: SGD with a learning rate for each layer; sgd: "
+                             "with momentum; adamw: Adam with decoupled weight decay")
+      .add("learning-rate", optimizer.learning_rate, "base learning rate, before --lr-scaling")
+      .range(at_least(0))
+      .choice<LearningRateScaling>("lr-scaling", optimizer.lr_scaling,
+                                   {{"linear", LearningRateScaling::linear},
+                                    {"sqrt", LearningRateScaling::sqrt},
+                                    {"none", LearningRateScaling::none}},
+                                   "how the learning rate follows the batch size N. linear: "
+                                   "multiplied by N/256; sqrt: by the square root of N; none: "
+                                   "not at all")
+      .add("warmup-epochs", optimizer.warmup_epochs,
+           "epochs, also a fraction of one, in which the learning rate rises linearly from 0; a "
+           "cosine takes it back to 0 afterwards")
+      .range(at_least(0))
+      .add("weight-decay", optimizer.weight_decay,
+           "weight decay; batch norm parameters and biases have none")
+      .range(at_least(0))
+      .add("momentum", optimizer.momentum, "momentum of lars and sgd; beta1 of adamw")
+      .range(at_least(0).below(1))
+      .add("epochs", optimizer.epochs,
+           "passes over the data: the length of the learning rate's schedule")
+      .range(at_least(1).at_most(kMostEpochs))
+      .add("max-steps", optimizer.max_steps,
+           "stop after this many steps although the schedule goes on; a later start may raise it")
+      .range(at_least(0))
+      .may_change_on_resume();
+}
+
+void declare_run_options(Options& options, RunOptions& run) {
+  options.group("run")
+      .add("run-dir", run.run_dir,
+           "directory of this run: metrics, checkpoints, state, report; starting again with the "
+           "same directory resumes the run")
+      .may_change_on_resume()
+      .add("seed", run.seed, "seed of the initial weights, the order of samples and the views")
+      .add("log-every", run.log_every,
+           "steps between two rows of metrics.jsonl and lines of the log")
+      .range(at_least(1))
+      .may_change_on_resume()
+      .add("checkpoint-every-epochs", run.checkpoint_every_epochs,
+           "epochs between checkpoints; 0: not by epochs")
+      .range(at_least(0))
+      .may_change_on_resume()
+      .add("checkpoint-every-minutes", run.checkpoint_every_minutes,
+           "minutes between checkpoints; 0: not by time")
+      .range(at_least(0))
+      .may_change_on_resume()
+      .add("checkpoint-steps", run.checkpoint_steps,
+           "steps with a checkpoint of their own, which --keep never deletes, such as 0,5,10; 0: "
+           "before the first update")
+      .range(at_least(0))
+      .may_change_on_resume()
+      .add("keep", run.keep, "how many of the newest checkpoints stay; older ones are deleted")
+      .range(at_least(1))
+      .may_change_on_resume()
+      .add("resume", run.resume,
+           "where to begin. auto: at the run directory's newest valid checkpoint, or from the "
+           "start; none: from the start, in a directory without a run; FILE: at this checkpoint")
+      .may_change_on_resume()
+      .add("stop-before-minutes", run.stop_before_minutes,
+           "write a checkpoint and stop this many minutes before the job's time limit, which "
+           "SLURM_JOB_END_TIME names in seconds since 1970; unset: never")
+      .range(at_least(0))
+      .may_change_on_resume()
+      .add("hash-every", run.hash_every,
+           "steps between comparisons of the ranks' weights, which must be equal; 0: only before "
+           "checkpoints")
+      .range(at_least(0))
+      .may_change_on_resume()
+      .add("divergence-steps", run.divergence_steps,
+           "end the run when the loss has been no better than guessing for this many steps after "
+           "having been better; 0: never")
+      .range(at_least(0))
+      .may_change_on_resume()
+      .flag("trace-ops", run.trace_ops,
+            "print the minimum, maximum, mean and number of non-finite values of every "
+            "operation's output in the first step")
+      .may_change_on_resume();
+}
+
+OptimizerSpec OptimizerOptions::optimizer_spec() const {
+  OptimizerSpec spec;
+  spec.kind = optimizer;
+  spec.momentum = static_cast<float>(momentum);
+  spec.weight_decay = static_cast<float>(weight_decay);
+  return spec;
+}
+
+Schedule OptimizerOptions::schedule(std::int64_t steps_per_epoch) const {
+  Schedule s;
+  s.peak = scaled_learning_rate(learning_rate, lr_scaling, batch_size);
+  s.warmup_steps = std::llround(warmup_epochs * static_cast<double>(steps_per_epoch));
+  s.total_steps = steps_per_epoch * epochs;
+  return s;
+}
+
+std::int64_t OptimizerOptions::samples_per_rank(int world_size) const {
+  if (batch_size % world_size != 0) {
+    refuse("option --batch-size: {} cannot be divided among {} ranks; choose a multiple of {}",
+           batch_size, world_size, world_size);
+  }
+  return batch_size / world_size;
+}
+
+void declare_training_device_options(Options& options, TrainingConfig& config) {
+  options.group("device");
+  declare_device_options(options, config.device);
+  declare_precision_options(options, config.device);
+  declare_rank_options(options, config.device);
+  options
+      .add("loader-threads", config.loader_threads,
+           "threads of each rank that read images and make views; 0: as many as --threads")
+      .range(at_least(0))
+      .may_change_on_resume();
+}
+
+void TrainingConfig::validate_ranks(int world_size) const { (void)samples_per_rank(world_size); }
+
+void TrainingConfig::validate_data(const ShardSetInfo& info) const {
+  if (batch_size > info.samples) {
+    refuse("option --batch-size: {} is more than the {} images of {}", batch_size, info.samples,
+           data.string());
+  }
+}
+
+TrainerOptions TrainingConfig::trainer_options(std::int64_t steps_per_epoch) const {
+  return {.schedule = schedule(steps_per_epoch),
+          .seed = seed,
+          .loss_scaling = device.precision == Precision::fp16};
+}
+
+Options declared_options(TrainingConfig& config) {
+  Options options(config.command(), "", {config.command()});
+  config.declare(options);
+  return options;
+}
+
+void read_stored_options(Options& options, const std::string& text, const std::string& origin) {
+  options.parse_text(text, origin, renamed_values());
+}
+
+}  // namespace simclr
