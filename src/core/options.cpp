@@ -273,9 +273,10 @@ void Options::parse_text(const std::string& text, const std::string& origin,
                          const std::vector<RenamedValue>& renamed) {
   std::istringstream in(text);
   const std::vector<FileEntry> entries = read_entries(in, origin);
+  std::vector<std::string> known = known_sections();
+  known.insert(known.end(), sections_.begin(), sections_.end());
   for (const FileEntry& e : entries) {
-    const auto& known = known_sections();
-    if (!e.section.empty() && std::find(known.begin(), known.end(), e.section) == known.end()) {
+    if (!e.section.empty() && std::ranges::find(known, e.section) == known.end()) {
       refuse("{}: unknown section [{}]{}", origin, e.section, suggestion(e.section, known));
     }
   }

@@ -75,6 +75,8 @@ def rank_pids(launcher):
 
 
 class TrainingTest(unittest.TestCase):
+    COMMAND, OPTIONS = "pretrain", OPTIONS
+
     @classmethod
     def setUpClass(cls):
         cls.top = Path(tempfile.mkdtemp(prefix="simclr-pretrain-"))
@@ -85,12 +87,12 @@ class TrainingTest(unittest.TestCase):
         self.run_dir = Path(tempfile.mkdtemp(dir=self.top)) / "run"
 
     def command(self, ranks, run_dir=None, **changed):
-        options = {"data": self.data, "run-dir": self.run_dir if run_dir is None else run_dir, **OPTIONS}
+        options = {"data": self.data, "run-dir": self.run_dir if run_dir is None else run_dir, **self.OPTIONS}
         options.update({name.replace("_", "-"): value for name, value in changed.items()})
         launcher = [MPIEXEC, "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
         flags = [f"--{name}" for name, value in options.items() if value is True]
         values = [f"--{name}={value}" for name, value in options.items() if value is not True]
-        return launcher + [SIMCLR, "pretrain", *flags, *values]
+        return launcher + [SIMCLR, self.COMMAND, *flags, *values]
 
     def pretrain(self, ranks=1, expect=0, run_dir=None, environment=None, **changed):
         done = subprocess.run(self.command(ranks, run_dir, **changed), capture_output=True, text=True,
