@@ -25,6 +25,7 @@ FOLDERS["train"] = set(FOLDERS)
 FOLDERS["plan"] = set(FOLDERS)
 FOLDERS["eval"] = set(FOLDERS)
 FOLDERS["report"] = set(FOLDERS)
+FOLDERS["bench"] = set(FOLDERS)
 FOLDERS["app"] = set(FOLDERS)
 
 # Headers of a library -> places under src/ that may include them.

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "command.hpp"
+#include "simclr/bench/benchmarks.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/names.hpp"
 
@@ -12,13 +13,13 @@ namespace {
 
 std::vector<std::string> benchmark_names() {
   std::vector<std::string> names;
-  for (const Command& b : benchmarks()) names.emplace_back(b.name);
+  for (const Benchmark& b : benchmarks()) names.emplace_back(b.name);
   return names;
 }
 
 void print_help() {
   std::cout << "usage: simclr bench BENCHMARK [--option value ...]\n\n";
-  for (const Command& b : benchmarks())
+  for (const Benchmark& b : benchmarks())
     std::cout << fmt::format("  {:<10} {}\n", b.name, b.summary);
   std::cout << "\nsimclr bench BENCHMARK --help lists a benchmark's options, --list-options does "
                "as JSON.\n";
@@ -42,7 +43,7 @@ int run_bench(Invocation& invocation) {
   const auto found = std::find_if(all.begin(), all.end(), [&](auto& b) { return b.name == name; });
   if (found == all.end()) require_known("benchmark", name, benchmark_names());
   arguments.erase(arguments.begin());
-  return found->run(invocation);
+  return found->run(arguments, invocation.world);
 }
 
 }  // namespace simclr

@@ -30,16 +30,9 @@ struct Command {
 
 /// All commands, in the order of `simclr --help`.
 std::span<const Command> commands();
-/// The subcommands of `bench`.
-std::span<const Command> benchmarks();
 
-// One declaration a command; each is defined in its own cmd_*.cpp or bench_*.cpp.
+// One declaration a command; each is defined in its own cmd_*.cpp.
 int run_bench(Invocation& invocation);
-int run_bench_loader(Invocation& invocation);
-int run_bench_op(Invocation& invocation);
-int run_bench_loss(Invocation& invocation);
-int run_bench_step(Invocation& invocation);
-int run_bench_augment(Invocation& invocation);
 int run_preview(Invocation& invocation);
 int run_embed(Invocation& invocation);
 int run_export(Invocation& invocation);

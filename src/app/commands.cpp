@@ -26,20 +26,8 @@ const std::array kCommands{
     Command{"export", "checkpoint -> .safetensors with torchvision's names", false, run_export},
 };
 
-// One line a benchmark: {"op", "...", uses_mpi, run_bench_op}.
-const std::vector<Command> kBenchmarks{
-    Command{"step", "the whole training step, with pretrain's options", true, run_bench_step},
-    Command{"op", "every op of a training step", false, run_bench_op},
-    Command{"loss", "NT-Xent, forward and backward", false, run_bench_loss},
-    Command{"loader", "page cache to batch buffer, beside a plain pread of the same bytes", true,
-            run_bench_loader},
-    Command{"augment", "views a second on one core or on a GPU, op by op", false,
-            run_bench_augment},
-};
-
 }  // namespace
 
 std::span<const Command> commands() { return kCommands; }
-std::span<const Command> benchmarks() { return kBenchmarks; }
 
 }  // namespace simclr

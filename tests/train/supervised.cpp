@@ -122,6 +122,5 @@ const std::array kCommands{
 }  // namespace
 
 std::span<const Command> commands() { return kCommands; }
-std::span<const Command> benchmarks() { return {}; }
 
 }  // namespace simclr

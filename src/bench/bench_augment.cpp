@@ -9,17 +9,16 @@
 #include <string>
 #include <vector>
 
-#include "bench_report.hpp"
-#include "command.hpp"
-#include "median.hpp"
+#include "report.hpp"
 #include "simclr/augment/augmentation.hpp"
 #include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/augment/augmentation_work.hpp"
-#include "simclr/core/check.hpp"
+#include "simclr/comm/communicator.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/core/random.hpp"
 #include "simclr/plan/machine_limits.hpp"
 #include "simclr/tensor/host_buffer.hpp"
+#include "timing.hpp"
 
 namespace simclr {
 namespace {
@@ -125,10 +124,7 @@ double time_rendering(const Row& row, const BenchOptions& bench) {
     return elapsed / static_cast<double>(made);
   };
   render_some(0.1 * bench.seconds);  // warms up
-  std::vector<double> seconds;
-  seconds.reserve(static_cast<std::size_t>(bench.repeats));
-  for (int i = 0; i < bench.repeats; ++i) seconds.push_back(render_some(bench.seconds));
-  return median(std::move(seconds));
+  return median_of(bench.repeats, [&] { return render_some(bench.seconds); });
 }
 
 /// Mean of a view.
@@ -166,9 +162,9 @@ void add_row(BenchReport& report, const Row& row, const BenchOptions& bench,
 
 }  // namespace
 
-int run_bench_augment(Invocation& invocation) {
+int run_bench_augment(const std::vector<std::string>& arguments, Communicator& /*world*/) {
   BenchOptions bench;
-  if (!parse(bench, invocation.arguments)) return 0;
+  if (!parse(bench, arguments)) return 0;
   const MachineLimits machine = measure_machine_limits(1);
   BenchReport report;
   report.facts = {{"kernels", augmentation_kernels()},

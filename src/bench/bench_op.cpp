@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "command.hpp"
 #include "op_table.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/options.hpp"
@@ -67,11 +66,11 @@ Program record(const BenchConfig& config, DType activations) {
 
 }  // namespace
 
-int run_bench_op(Invocation& invocation) {
+int run_bench_op(const std::vector<std::string>& arguments, Communicator& world) {
   BenchConfig config;
-  if (!parse(config, invocation.arguments)) return 0;
-  const int threads = compute_threads(config.device, invocation.world);
-  const auto backend = make_backend(config.device, threads, invocation.world);
+  if (!parse(config, arguments)) return 0;
+  const int threads = compute_threads(config.device, world);
+  const auto backend = make_backend(config.device, threads, world);
   report_device(config.device, *backend);
   const DType activations = activation_type(resolve_precision(config.device, *backend));
   Executor executor(record(config, activations), *backend, {});

@@ -4,12 +4,9 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 #include <vector>
 
-#include "command.hpp"
-#include "median.hpp"
 #include "op_table.hpp"
 #include "simclr/backend/host_memory.hpp"
 #include "simclr/core/random.hpp"
@@ -18,6 +15,7 @@
 #include "simclr/tensor/host_buffer.hpp"
 #include "simclr/train/pretrain_config.hpp"
 #include "simclr/train/trainer.hpp"
+#include "timing.hpp"
 
 namespace simclr {
 namespace {
@@ -36,11 +34,6 @@ struct StepTimes {
   /// training.
   std::vector<double> step, forward, backward, update;  // the last three on the CPU only
 };
-
-std::optional<double> median_if_any(const std::vector<double>& values) {
-  if (values.empty()) return {};
-  return median(values);
-}
 
 ViewBatch random_batch(const Program& program, HostMemory& memory) {
   const TensorInfo& info = program.info(program.at("views"));
@@ -88,8 +81,7 @@ Json result_json(const Trainer& trainer, const StepTimes& times, const MemoryRep
   const double seconds = median(times.step);
   const auto views = static_cast<double>(trainer.views_per_rank());
   const auto phase = [](const std::vector<double>& values) {
-    const std::optional<double> middle = median_if_any(values);
-    return middle ? Json(*middle) : Json();
+    return values.empty() ? Json() : Json(median(values));
   };
   return {{"views_per_second", views * ranks / seconds},
           {"steps_per_second", 1 / seconds},
@@ -134,7 +126,7 @@ void print_summary(const Json& result, const MemoryReport& memory) {
 
 }  // namespace
 
-int run_bench_step(Invocation& invocation) {
+int run_bench_step(const std::vector<std::string>& arguments, Communicator& world) {
   PretrainConfig config;
   config.batch_size = 32;
   BenchStepOptions bench;
@@ -147,10 +139,9 @@ int run_bench_step(Invocation& invocation) {
       .range(at_least(0))
       .flag("json", bench.json, "print one line of JSON instead of the tables");
   config.declare(options);
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!options.parse(arguments)) return 0;
   config.validate();
 
-  Communicator& world = invocation.world;
   config.validate_ranks(world.size());
   const int threads = compute_threads(config.device, world);
   const auto backend = make_backend(config.device, threads, world);

@@ -4,17 +4,16 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <vector>
 
-#include "command.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/core/pseudo_random.hpp"
 #include "simclr/plan/machine_limits.hpp"
 #include "simclr/program/recorder.hpp"
 #include "simclr/train/device.hpp"
+#include "timing.hpp"
 
 namespace simclr {
 
@@ -46,18 +45,13 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
   return options.parse(arguments);
 }
 
-/// Median seconds.
+/// Median seconds of ops [begin, end).
 double time_of(int repeats, Executor& executor, std::size_t begin, std::size_t end) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> seconds;
-  for (int i = 0; i < repeats; ++i) {
-    const auto start = Clock::now();
+  const auto run = [&] {
     executor.run(begin, end);
     executor.wait();
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-  }
-  std::ranges::sort(seconds);
-  return seconds[seconds.size() / 2];
+  };
+  return median_of(repeats, [&] { return seconds_of(run); });
 }
 
 /// The largest the process has been.
@@ -139,11 +133,11 @@ void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, 
 
 }  // namespace
 
-int run_bench_loss(Invocation& invocation) {
+int run_bench_loss(const std::vector<std::string>& arguments, Communicator& world) {
   BenchConfig config;
-  if (!parse(config, invocation.arguments)) return 0;
-  const int threads = compute_threads(config.device, invocation.world);
-  const auto backend = make_backend(config.device, threads, invocation.world);
+  if (!parse(config, arguments)) return 0;
+  const int threads = compute_threads(config.device, world);
+  const auto backend = make_backend(config.device, threads, world);
   report_device(config.device, *backend);
   const MachineLimits limits = measure_limits(*backend, threads);
   const DType similarity = activation_type(resolve_precision(config.device, *backend));

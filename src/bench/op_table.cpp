@@ -3,17 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "simclr/program/op_cost.hpp"
+#include "timing.hpp"
 
 namespace simclr {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// Median seconds of every op.
 std::vector<double> time_ops(Executor& executor, const OpTableOptions& options) {
@@ -23,19 +21,15 @@ std::vector<double> time_ops(Executor& executor, const OpTableOptions& options) 
   executor.wait();
   for (int repeat = 0; repeat < options.repeats; ++repeat) {
     for (std::size_t op = 0; op < count; ++op) {
-      const auto start = Clock::now();
-      for (int run = 0; run < options.runs; ++run) executor.run(op, op + 1);
-      executor.wait();
-      const std::chrono::duration<double> passed = Clock::now() - start;
-      seconds[op].push_back(passed.count() / options.runs);
+      const auto work = [&] {
+        for (int run = 0; run < options.runs; ++run) executor.run(op, op + 1);
+        executor.wait();
+      };
+      seconds[op].push_back(seconds_of(work) / options.runs);
     }
   }
-  std::vector<double> medians;
-  for (auto& times : seconds) {
-    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-    std::ranges::nth_element(times, middle);
-    medians.push_back(*middle);
-  }
+  std::vector<double> medians(count);
+  std::ranges::transform(seconds, medians.begin(), median);
   return medians;
 }
 

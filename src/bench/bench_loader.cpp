@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -17,13 +16,14 @@
 #include <optional>
 #include <vector>
 
-#include "bench_report.hpp"
-#include "command.hpp"
+#include "report.hpp"
+#include "simclr/comm/exchange.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/io/parallel_read.hpp"
 #include "simclr/io/shard_writer.hpp"
+#include "timing.hpp"
 
 namespace simclr {
 namespace {
@@ -119,12 +119,6 @@ class PlainReader {
  private:
   std::map<fs::path, int> files_;
 };
-
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 struct Row {
   std::string what;
@@ -271,7 +265,7 @@ void print(const std::vector<Row>& rows, const BenchOptions& options, int ranks)
 
 }  // namespace
 
-int run_bench_loader(Invocation& invocation) {
+int run_bench_loader(const std::vector<std::string>& arguments, Communicator& world) {
   BenchOptions bench;
   Options options("bench loader",
                   "page cache to batch buffer, on several ranks from each other's memory; beside a "
@@ -292,8 +286,7 @@ int run_bench_loader(Invocation& invocation) {
            "repeats of each measurement, of which the fastest is reported")
       .range(at_least(1))
       .flag("json", bench.json, "print one JSON object instead of a table");
-  if (!options.parse(invocation.arguments)) return 0;
-  Communicator& world = invocation.world;
+  if (!options.parse(arguments)) return 0;
   if (bench.batch_size % world.size() != 0) {
     refuse_value("batch-size", value_text(bench.batch_size),
                  fmt::format("a multiple of {}, the number of ranks", world.size()));
