@@ -63,6 +63,19 @@ int round_up(int count, int multiple) { return (count + multiple - 1) / multiple
 
 }  // namespace
 
+AugmentationConfig simclr_augmentation(int image_size) {
+  return {.crop = true,
+          .flip = true,
+          .color = true,
+          .gray = true,
+          .blur = true,
+          .image_size = image_size};
+}
+
+AugmentationConfig linear_evaluation_augmentation(int image_size) {
+  return {.crop = true, .flip = true, .image_size = image_size};
+}
+
 int augment::count_taps(const Axis& axis, Interpolation interpolation) {
   const double stretch = std::max(1.0, static_cast<double>(axis.in) / axis.out);
   const double support = (interpolation == Interpolation::bicubic ? 2.0 : 1.0) * stretch;

@@ -60,15 +60,16 @@ bool parse(BenchOptions& bench, const std::vector<std::string>& arguments) {
 /// Crop alone, then the ops that follow one by one.
 std::vector<Row> rows(const BenchOptions& bench) {
   const auto make = [&](int side, int stored, double strength, int level, const char* ops) {
-    AugmentationConfig config;
-    config.image_size = side;
-    config.color_strength = strength;
-    config.interpolation = bench.interpolation;
-    config.flip = level > 0;
-    config.color = level > 1;
-    config.gray = level > 2;
-    config.blur = level > 3;
-    return Row{ops, config, stored};
+    return Row{ops,
+               {.crop = true,
+                .flip = level > 0,
+                .color = level > 1,
+                .gray = level > 2,
+                .blur = level > 3,
+                .color_strength = strength,
+                .interpolation = bench.interpolation,
+                .image_size = side},
+               stored};
   };
   return {make(32, 32, 0.5, 0, "crop"),
           make(32, 32, 0.5, 2, "crop,flip,color"),

@@ -40,14 +40,10 @@ Task probe_task(const FrozenEncoder& encoder, const LinearAugmentedConfig& confi
 LoaderConfig training_images(const FrozenEncoder& encoder, const LinearAugmentedConfig& config,
                              std::int64_t steps, HostMemory& memory, const Communicator& world) {
   const ModelDescription& model = encoder.model();
-  return {.augmentation = {.crop = true,
-                           .flip = true,
-                           .color = false,
-                           .gray = false,
-                           .blur = false,
-                           .image_size = static_cast<int>(model.image_size),
-                           .mean = model.mean,
-                           .std = model.std},
+  auto augmentation = linear_evaluation_augmentation(static_cast<int>(model.image_size));
+  augmentation.mean = model.mean;
+  augmentation.std = model.std;
+  return {.augmentation = augmentation,
           .seed = config.seed,
           .batch_size = config.batch_size,
           .views_per_sample = 1,

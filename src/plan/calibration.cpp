@@ -105,8 +105,7 @@ double thread_seconds() {
 
 RenderingRate measure_rendering(int image_size, bool blur) {
   constexpr int kViews = 300;
-  AugmentationConfig config;
-  config.image_size = image_size;
+  AugmentationConfig config = simclr_augmentation(image_size);
   config.blur = blur;
   Augmenter augmenter(config);
   const int side = image_size > 32 ? image_size * 8 / 7 : image_size;

@@ -86,9 +86,9 @@ Image augmented_pairs(const PretrainConfig& config, std::int64_t groups) {
   AugmentationConfig augmentation = config.augmentation();
   augmentation.mean.reset();
   augmentation.std.reset();
-  AugmentationConfig framing = augmentation;
-  framing.crop = true;  // the parameters' box counts
-  Augmenter original(framing);
+  Augmenter original({.crop = true,  // the parameters' box counts
+                      .interpolation = augmentation.interpolation,
+                      .image_size = augmentation.image_size});
   Augmenter augmenter(augmentation);
   ImageDecoder decoder;
   const int side = augmentation.image_size;

@@ -62,18 +62,11 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
   return largest;
 }
 
-AugmentationConfig no_ops(int side) {
-  AugmentationConfig config;
-  config.crop = config.flip = config.color = config.gray = config.blur = false;
-  config.image_size = side;
-  return config;
-}
-
 TEST(Augmenter, WithoutOpsAViewIsTheStoredPixels) {
   for (const int side : {8, 28, 32, 64, 100}) {
     const TestImage image(side, side);
     for (int k = 0; k < augment::available_kernels().count; ++k) {
-      Augmenter augmenter(no_ops(side), augment::available_kernels().first + k);
+      Augmenter augmenter({.image_size = side}, augment::available_kernels().first + k);
       const auto view = render(augmenter, image, side, 3);
       for (std::size_t i = 0; i < view.size(); ++i) {
         ASSERT_EQ(view[i], static_cast<float>(image.pixels[i]) / 255.0F) << side << ' ' << i;
@@ -84,15 +77,14 @@ TEST(Augmenter, WithoutOpsAViewIsTheStoredPixels) {
 
 TEST(Augmenter, WithoutCropOtherSizesGetTheEvaluationGeometry) {
   const TestImage image(50, 70);
-  Augmenter augmenter(no_ops(32));
+  Augmenter augmenter({.image_size = 32});
   std::vector<float> evaluation = poisoned(32);
   augmenter.render_evaluation(image.ref(), buffer_span(std::span(evaluation)));
   EXPECT_EQ(render(augmenter, image, 32, 3), evaluation);
 }
 
 TEST(Augmenter, MeanAndStdComeLast) {
-  AugmentationConfig config;
-  config.image_size = 32;
+  AugmentationConfig config = simclr_augmentation(32);
   const TestImage image(40, 50);
   Augmenter plain(config);
   config.mean = {0.5F, 0.4F, 0.3F};
@@ -120,8 +112,7 @@ void expect_rounded(Augmenter& augmenter, const TestImage& image, std::int64_t s
 TEST(Augmenter, SixteenBitViewsAreTheWideOnesRounded) {
   const augment::KernelList list = augment::available_kernels();
   for (const int side : {8, 33, 40, 67}) {
-    AugmentationConfig config;
-    config.image_size = side;
+    AugmentationConfig config = simclr_augmentation(side);
     AugmentationConfig normalized = config;  // down to f16's subnormals, and past its largest value
     normalized.mean = {0.5F, 0.4F, 0.3F};
     normalized.std = {2e-6F, 0.25F, 2e4F};
@@ -140,8 +131,7 @@ TEST(Augmenter, SixteenBitViewsAreTheWideOnesRounded) {
 }
 
 TEST(Augmenter, AViewDoesNotDependOnWhatWasRenderedBefore) {
-  AugmentationConfig config;
-  config.image_size = 48;
+  AugmentationConfig config = simclr_augmentation(48);
   Augmenter used(config);
   for (int i = 0; i < 40; ++i) {
     const TestImage image(1 + i * 7 % 90, 1 + i * 13 % 120, static_cast<std::uint32_t>(i));
@@ -151,8 +141,7 @@ TEST(Augmenter, AViewDoesNotDependOnWhatWasRenderedBefore) {
 }
 
 TEST(Augmenter, ThreadsDoNotChangeTheBits) {
-  AugmentationConfig config;
-  config.image_size = 64;
+  AugmentationConfig config = simclr_augmentation(64);
   const TestImage image(90, 80);
   constexpr int kViews = 24;
   std::vector<std::vector<float>> alone;
@@ -180,8 +169,7 @@ TEST(Augmenter, ThreadsDoNotChangeTheBits) {
 TEST(Augmenter, InstructionSetsAgreeToRounding) {
   const augment::KernelList list = augment::available_kernels();
   for (const int side : {8, 28, 32, 67, 96}) {
-    AugmentationConfig config;
-    config.image_size = side;
+    AugmentationConfig config = simclr_augmentation(side);
     Augmenter best(config);
     for (int k = 1; k < list.count; ++k) {
       Augmenter other(config, list.first + k);
@@ -196,8 +184,7 @@ TEST(Augmenter, InstructionSetsAgreeToRounding) {
 }
 
 TEST(Augmenter, EveryValueStaysWithinZeroAndOne) {
-  AugmentationConfig config;
-  config.image_size = 40;
+  AugmentationConfig config = simclr_augmentation(40);
   config.color_strength = 2.5;
   Augmenter augmenter(config);
   TestImage image(60, 44);
@@ -211,8 +198,7 @@ TEST(Augmenter, EveryValueStaysWithinZeroAndOne) {
 
 TEST(Augmenter, TheScalarFormulasAreTheOnesThatRender) {
   constexpr int kSide = 32;
-  AugmentationConfig config;
-  config.image_size = kSide;
+  AugmentationConfig config = simclr_augmentation(kSide);
   Augmenter augmenter(config);
   const TestImage image(kSide, kSide);
   ViewParameters parameters;

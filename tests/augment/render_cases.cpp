@@ -84,8 +84,7 @@ std::vector<float> render_case(const std::string& line, const std::vector<char>&
   const auto width = next<int>(in);
   const ImageRef image{reinterpret_cast<const std::uint8_t*>(pixels.data()) + offset, height,
                        width};
-  AugmentationConfig config;
-  config.image_size = next<int>(in);
+  AugmentationConfig config = simclr_augmentation(next<int>(in));
   config.interpolation =
       next<std::string>(in) == "bicubic" ? Interpolation::bicubic : Interpolation::bilinear;
   const augment::KernelList list = augment::available_kernels();

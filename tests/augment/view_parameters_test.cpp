@@ -70,7 +70,7 @@ TEST(ViewParameters, CropAreaAndLogAspectAreUniform) {
   constexpr int kSide = 20000;
   std::vector<double> areas;
   std::vector<double> aspects;
-  for (const ViewParameters& view : draw({}, kSide, kSide)) {
+  for (const ViewParameters& view : draw(simclr_augmentation(), kSide, kSide)) {
     const double area = double(view.crop.height) * view.crop.width / (double(kSide) * kSide);
     ASSERT_GE(area, 0.0799);
     if (area >= 0.75) continue;
@@ -86,7 +86,7 @@ TEST(ViewParameters, CropAreaAndLogAspectAreUniform) {
 TEST(ViewParameters, CropPositionIsUniformOverWhatFits) {
   std::vector<double> tops;
   std::vector<double> lefts;
-  for (const ViewParameters& view : draw({}, 4000, 6000)) {
+  for (const ViewParameters& view : draw(simclr_augmentation(), 4000, 6000)) {
     const CropBox& crop = view.crop;
     ASSERT_GE(std::min(crop.top, crop.left), 0);
     ASSERT_LE(crop.top + crop.height, 4000);
@@ -103,7 +103,7 @@ TEST(ViewParameters, CropPositionIsUniformOverWhatFits) {
 TEST(ViewParameters, SmallImagesReachEveryCorner) {
   std::set<std::pair<int, int>> corners;
   int whole = 0;
-  for (const ViewParameters& view : draw({}, 32, 32)) {
+  for (const ViewParameters& view : draw(simclr_augmentation(), 32, 32)) {
     const CropBox& crop = view.crop;
     ASSERT_GE(crop.height * crop.width, 0.08 * 32 * 32 - 16);
     corners.insert({crop.top + crop.height, crop.left + crop.width});
@@ -115,17 +115,18 @@ TEST(ViewParameters, SmallImagesReachEveryCorner) {
 
 TEST(ViewParameters, ExtremeAspectsFallBackToTheCentralCrop) {
   // No box of aspect 3/4 to 4/3 and at least 8 % of the area fits into these strips.
-  for (const ViewParameters& view : draw({}, 1000, 30, 50)) {
+  for (const ViewParameters& view : draw(simclr_augmentation(), 1000, 30, 50)) {
     EXPECT_EQ(view.crop, (CropBox{480, 0, 40, 30}));
   }
-  for (const ViewParameters& view : draw({}, 30, 1001, 50)) {
+  for (const ViewParameters& view : draw(simclr_augmentation(), 30, 1001, 50)) {
     EXPECT_EQ(view.crop, (CropBox{0, 480, 30, 40}));
   }
-  for (const ViewParameters& view : draw({}, 1, 1, 50)) EXPECT_EQ(view.crop, (CropBox{0, 0, 1, 1}));
+  for (const ViewParameters& view : draw(simclr_augmentation(), 1, 1, 50))
+    EXPECT_EQ(view.crop, (CropBox{0, 0, 1, 1}));
 }
 
 TEST(ViewParameters, ProbabilitiesOfTheOps) {
-  const auto views = draw({}, 64, 64);
+  const auto views = draw(simclr_augmentation(), 64, 64);
   expect_proportion(views, 0.5, [](auto& view) { return view.flip; });
   expect_proportion(views, 0.8, [](auto& view) { return view.jitter; });
   expect_proportion(views, 0.2, [](auto& view) { return view.gray; });
@@ -139,7 +140,7 @@ TEST(ViewParameters, ProbabilitiesOfTheOps) {
 
 TEST(ViewParameters, ColorFactorsAreUniform) {
   for (const double strength : {0.125, 0.5, 1.0, 2.0}) {
-    AugmentationConfig config;
+    AugmentationConfig config = simclr_augmentation();
     config.color_strength = strength;
     const auto views = draw(config, 64, 64);
     // The samplers compute in float: the ends may be off by a rounding.
@@ -166,7 +167,7 @@ TEST(ViewParameters, ColorFactorsAreUniform) {
 }
 
 TEST(ViewParameters, AdditiveBrightnessIsCentredOnZero) {
-  AugmentationConfig config;
+  AugmentationConfig config = simclr_augmentation();
   config.additive_brightness = true;
   config.color_strength = 0.5;
   const auto views = draw(config, 64, 64);
@@ -176,7 +177,7 @@ TEST(ViewParameters, AdditiveBrightnessIsCentredOnZero) {
 
 TEST(ViewParameters, AllTwentyFourOrdersAreEquallyLikely) {
   std::array<int, 256> counts{};
-  for (const ViewParameters& view : draw({}, 64, 64)) {
+  for (const ViewParameters& view : draw(simclr_augmentation(), 64, 64)) {
     std::size_t code = 0;
     for (const ColorOp op : view.order) code = code * 4 + static_cast<std::size_t>(op);
     ++counts.at(code);
@@ -193,16 +194,17 @@ TEST(ViewParameters, AllTwentyFourOrdersAreEquallyLikely) {
 }
 
 TEST(ViewParameters, BlurSigmaIsUniform) {
-  EXPECT_LE(kolmogorov(collect(draw({}, 64, 64), [](auto& view) { return view.sigma; }), 0.1, 2.0),
+  EXPECT_LE(kolmogorov(
+                collect(draw(simclr_augmentation(), 64, 64), [](auto& view) { return view.sigma; }),
+                0.1, 2.0),
             kLargestKolmogorov);
 }
 
 TEST(ViewParameters, SwitchingAnOpOffLeavesTheOthersAlone) {
-  AugmentationConfig only_crop;
-  only_crop.flip = only_crop.color = only_crop.gray = only_crop.blur = false;
-  AugmentationConfig without_crop;
+  const AugmentationConfig only_crop{.crop = true};
+  AugmentationConfig without_crop = simclr_augmentation();
   without_crop.crop = false;
-  const auto all = draw({}, 50, 60, 200);
+  const auto all = draw(simclr_augmentation(), 50, 60, 200);
   const auto crops = draw(only_crop, 50, 60, 200);
   const auto rest = draw(without_crop, 50, 60, 200);
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -211,6 +213,16 @@ TEST(ViewParameters, SwitchingAnOpOffLeavesTheOthersAlone) {
     EXPECT_EQ(rest[i].crop, (CropBox{0, 0, 50, 60}));
     EXPECT_EQ(rest[i].hue, all[i].hue);
     EXPECT_EQ(rest[i].sigma, all[i].sigma);
+  }
+}
+
+TEST(ViewParameters, ARecipeDoesWhatItSwitchesOnAndNothingElse) {
+  const auto all = draw(simclr_augmentation(), 50, 60, 200);
+  const auto linear = draw(linear_evaluation_augmentation(), 50, 60, 200);
+  const auto none = draw({}, 50, 60, 200);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(linear[i], (ViewParameters{.crop = all[i].crop, .flip = all[i].flip}));
+    EXPECT_EQ(none[i], (ViewParameters{.crop = {0, 0, 50, 60}}));
   }
 }
 
@@ -226,7 +238,7 @@ TEST(ViewParameters, EveryPartOfTheKeyMatters) {
   std::set<float> hues;
   std::set<float> sigmas;
   for (const ViewKey& key : keys) {
-    const ViewParameters view = sample_view_parameters({}, key, 100, 100);
+    const ViewParameters view = sample_view_parameters(simclr_augmentation(), key, 100, 100);
     hues.insert(view.hue);
     sigmas.insert(view.sigma);
   }
@@ -236,8 +248,8 @@ TEST(ViewParameters, EveryPartOfTheKeyMatters) {
 
 // Frozen numbers: a change here means that runs can no longer be continued or replayed.
 TEST(ViewParameters, StayAsTheyWere) {
-  const ViewParameters view =
-      sample_view_parameters({}, {.seed = 1, .epoch = 2, .sample = 3, .view = 1}, 375, 500);
+  const ViewParameters view = sample_view_parameters(
+      simclr_augmentation(), {.seed = 1, .epoch = 2, .sample = 3, .view = 1}, 375, 500);
   EXPECT_EQ(view.crop, (CropBox{1, 201, 292, 252}));
   EXPECT_FLOAT_EQ(view.brightness, 0.61176932F);
   EXPECT_FLOAT_EQ(view.hue, 0.077887669F);

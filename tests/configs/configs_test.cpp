@@ -46,6 +46,10 @@ TEST(Configs, LearningRatesAreThePapers) {
   EXPECT_NEAR(peak(read(kConfigs / "cifar10.cfg")), 4.0, 1e-12);      // 1.0 * 1024 / 256
 }
 
+TEST(Configs, PretrainingTakesSimclrsViewsByDefault) {
+  EXPECT_EQ(PretrainConfig{}.augmentation(), simclr_augmentation());
+}
+
 TEST(Configs, RecipesDifferWhereThePapersDo) {
   const PretrainConfig v1 = read(kConfigs / "imagenet-v1.cfg");
   EXPECT_EQ(v1.augmentation().blur, true);

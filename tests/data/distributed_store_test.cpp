@@ -27,7 +27,7 @@ class Distributed : public testing::Test {
  protected:
   [[nodiscard]] LoaderConfig config() const {
     LoaderConfig config;
-    config.augmentation.image_size = 8;
+    config.augmentation = simclr_augmentation(8);
     config.augmentation.interpolation = Interpolation::bilinear;
     config.seed = 5;
     config.batch_size = 12;

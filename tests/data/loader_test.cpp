@@ -38,7 +38,7 @@ class Loading : public testing::TestWithParam<Case> {
   }
   static LoaderConfig config() {
     LoaderConfig config;
-    config.augmentation.image_size = 8;
+    config.augmentation = simclr_augmentation(8);
     config.augmentation.interpolation = Interpolation::bilinear;
     config.seed = 5;
     config.batch_size = 12;
@@ -327,7 +327,7 @@ TEST(Loader, RethrowsWhatItsThreadsMet) {
   const auto self = make_self_communicator();
   const auto store = open_sample_store(directory.path(), CacheMode::node, *self, 1);
   LoaderConfig config;
-  config.augmentation.image_size = 8;
+  config.augmentation = simclr_augmentation(8);
   config.batch_size = 3;
   config.end_step = 5;
   TrainingLoader loader(*store, config);

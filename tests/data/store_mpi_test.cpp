@@ -66,7 +66,7 @@ TEST_P(OnRanks, ViewsOfTheRanksAreThoseOfOneRank) {
   const SharedShards shards(*world_, GetParam(), kSamples);
   const auto store = open_sample_store(shards.path(), CacheMode::automatic, *world_, 1);
   LoaderConfig config;
-  config.augmentation.image_size = 8;
+  config.augmentation = simclr_augmentation(8);
   config.batch_size = 8;
   config.end_step = 3;
   config.seed = 2;

@@ -19,15 +19,23 @@ inline constexpr int kLargestImageSize = 5120;
 /// At which the hue turns by half a circle.
 inline constexpr double kMostColorStrength = 2.5;
 
+/// Every op is off unless a recipe or an option switches it on: an op that is added changes no
+/// views that did not ask for it.
 struct AugmentationConfig {
-  bool crop = true, flip = true, color = true, gray = true, blur = true;
+  bool crop = false, flip = false, color = false, gray = false, blur = false;
   double color_strength = 1.0;
   bool additive_brightness = false;  ///< simclr-v1: brightness adds U(-0.8s, 0.8s)
   Interpolation interpolation = Interpolation::bicubic;
   int image_size = 224;
   /// Applied last, if given: (x - mean) / std per channel.
   std::optional<std::array<float, 3>> mean, std;
+  bool operator==(const AugmentationConfig&) const = default;
 };
+
+/// SimCLR's views for pretraining: every op.
+AugmentationConfig simclr_augmentation(int image_size = 224);
+/// Views on which a linear classifier is trained: random crops, flipped or not.
+AugmentationConfig linear_evaluation_augmentation(int image_size = 224);
 
 /// Borrowed pixels (height, width, 3), RGB.
 struct ImageRef {

@@ -34,6 +34,7 @@ struct ViewParameters {
   bool gray = false;
   bool blur = false;
   float sigma = 0;  ///< of the blur, in pixels of the view
+  bool operator==(const ViewParameters&) const = default;
 };
 
 /// Largest sample index + 1 and largest epoch + 1 that the counters tell apart.
