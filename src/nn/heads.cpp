@@ -8,10 +8,7 @@ namespace simclr::nn {
 
 TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNormContext& context,
                          TensorId h) {
-  if (spec.kind == HeadKind::none) {
-    recorder.publish("z", h);
-    return h;
-  }
+  if (spec.kind == HeadKind::none) return h;
   const Recorder::Scope scope(recorder, "projection_head");
   const Recorder::PartScope part(recorder, Part::projection_head);
   const int layers = spec.kind == HeadKind::linear ? 1 : spec.layers;
@@ -25,7 +22,6 @@ TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNo
     const Normalised layer = batch_norm(recorder, context, name + ".bn", y, {.with_beta = !last});
     z = last ? apply(recorder, layer) : apply_relu(recorder, layer);
   }
-  recorder.publish("z", z);
   return z;
 }
 

@@ -7,7 +7,7 @@
 
 namespace simclr::nn {
 
-/// z f32 (V,D), named "z", of h (V,C): Linear -> BN -> ReLU -> ... -> Linear -> BN without beta.
+/// z f32 (V,D) of h (V,C): Linear -> BN -> ReLU -> ... -> Linear -> BN without beta.
 TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNormContext& context,
                          TensorId h);
 

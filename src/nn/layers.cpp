@@ -77,7 +77,7 @@ TensorId max_pool(Recorder& recorder, TensorId x, ConvGeometry geometry) {
 
 TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage) {
   const Shape shape = recorder.info(z).shape;
-  const TensorId h = recorder.named("h", {shape[0], shape[-1]}, DType::f32, storage);
+  const TensorId h = recorder.tensor("h", {shape[0], shape[-1]}, DType::f32, storage);
   recorder.emit(GlobalAvgPool{z, h});
   recorder.on_backward([=](Recorder& r) {
     const TensorId dh = r.gradient(h);

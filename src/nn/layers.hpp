@@ -1,6 +1,6 @@
 #pragma once
-// Convolutions, linear layers and pools as recorded functions. Each emits its forward ops and
-// registers its backward ops.
+// Convolutions, linear layers and pools as recorded functions. Each emits its forward ops,
+// registers its backward ops and returns its output; who records the program publishes names.
 
 #include <string>
 

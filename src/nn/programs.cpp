@@ -7,20 +7,18 @@
 namespace simclr {
 namespace {
 
-struct Features {
-  TensorId h;
-  std::optional<TensorId> z;
-};
-
-Features record_inference(Recorder& recorder, const FeatureSpec& spec, Storage storage) {
+/// Returns the features, "h".
+TensorId record_inference(Recorder& recorder, const FeatureSpec& spec, Storage storage) {
   const nn::BatchNormContext context{.spec = {}, .local_samples = spec.batch, .training = false};
   const TensorId views = recorder.named("views", {spec.batch, spec.image_size, spec.image_size, 3},
                                         spec.activations, Storage::input);
   const TensorId x = nn::pack_input(recorder, views);
-  Features features;
-  features.h = nn::resnet(recorder, spec.encoder, context, x, {.feature_storage = storage});
-  if (spec.with_head) features.z = nn::projection_head(recorder, spec.head, context, features.h);
-  return features;
+  const TensorId h = nn::resnet(recorder, spec.encoder, context, x, {.feature_storage = storage});
+  recorder.publish("h", h);
+  if (spec.with_head) {
+    recorder.publish("z", nn::projection_head(recorder, spec.head, context, h));
+  }
+  return h;
 }
 
 }  // namespace
@@ -48,7 +46,9 @@ Program record_pretraining(const PretrainingSpec& spec) {
   const TensorId x = nn::pack_input(recorder, views);
   const TensorId h =
       nn::resnet(recorder, spec.encoder, context, x, {.recompute_blocks = spec.recompute_blocks});
+  recorder.publish("h", h);
   const TensorId z = nn::projection_head(recorder, spec.head, context, h);
+  recorder.publish("z", z);
   const TensorId control = record_control(recorder);
   nn::nt_xent(recorder, z,
               {.temperature = spec.temperature,
@@ -74,9 +74,9 @@ Program record_features(const FeatureSpec& spec) {
 Program record_linear_probe(const ProbeSpec& spec) {
   Recorder recorder;
   recorder.set_gradients(false);
-  const Features features = record_inference(recorder, spec.features, Storage::arena);
+  const TensorId h = record_inference(recorder, spec.features, Storage::arena);
   recorder.set_gradients(true);
-  nn::classifier(recorder, features.h,
+  nn::classifier(recorder, h,
                  {.classes = spec.classes,
                   .gradient_scale = 1.0F / static_cast<float>(spec.global_batch),
                   .world_size = spec.world_size});

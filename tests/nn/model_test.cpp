@@ -5,6 +5,8 @@
 #include <cmath>
 #include <map>
 
+#include "../../src/nn/heads.hpp"
+#include "../../src/nn/layers.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {
@@ -60,6 +62,22 @@ TEST(Resnet, RefusesAnUnknownNameWithTheNearestOne) {
   } catch (const RefusedError& error) {
     EXPECT_NE(std::string(error.what()).find("did you mean 'resnet50'"), std::string::npos);
   }
+}
+
+TEST(Layers, OneProgramHoldsTwoEncodersFeaturesAndEmbeddings) {
+  Recorder recorder;
+  recorder.set_gradients(false);
+  const nn::BatchNormContext context{.local_samples = 2};
+  const TensorId image = recorder.tensor("image", {4, 8, 8, 3}, DType::f32, Storage::input);
+  for (const std::string name : {"student", "teacher"}) {
+    const TensorId y = nn::conv(recorder, name, image, {16, {3, 1, 1}, false});
+    const TensorId h = nn::global_avg_pool(recorder, y, Storage::output);
+    recorder.publish(name + ".h", h);
+    recorder.publish(name + ".z", nn::projection_head(recorder, {.embedding = 16}, context, h));
+  }
+  const Program program = recorder.finish();
+  EXPECT_EQ(program.named.size(), 4U);
+  EXPECT_NE(program.at("student.h"), program.at("teacher.h"));
 }
 
 struct Moments {
