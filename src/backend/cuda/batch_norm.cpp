@@ -1,7 +1,6 @@
 // Batch normalisation, forward: statistics, finalisation, application.
 
 #include "kernels/batch_norm.hpp"
-#include "communication.hpp"
 #include "convolution_statistics.hpp"
 #include "dispatch.hpp"
 #include "row_tiles.hpp"
@@ -22,16 +21,14 @@ StepPointer prepare_step(const BnStatistics& op, const StepContext& context) {
         .channels = static_cast<int>(y.layout.channels),
         .stride = static_cast<int>(y.layout.stride),
         .rows = static_cast<double>(y.layout.rows()),
-        .sums = reinterpret_cast<const float*>(context.workspace().data() + *offset),
-        .mark = mark_of_next(op.stats, context)};
+        .sums = reinterpret_cast<const float*>(context.workspace().data() + *offset)};
     return make_step([=, stats = context.tensor(op.stats).as<double>(), stream = context.stream()] {
       bn_shift_sums(plain, shift, stats, stream);
     });
   }
   const RowTiles tiles = tiles_for_sums(y.layout, op.groups);
   auto* partials = reinterpret_cast<double*>(context.workspace().data());
-  const BnTotals totals{.sums = context.tensor(op.stats).as<double>(),
-                        .mark = mark_of_next(op.stats, context)};
+  const BnTotals totals{.sums = context.tensor(op.stats).as<double>()};
   return with_activation_type(y.layout.dtype, [&]<class T>(T) {
     return make_step([=, y = y.as<T>(), stream = context.stream()] {
       bn_statistics<T>(tiles, y, shift, partials, stream);

@@ -1,6 +1,5 @@
 // Batch normalisation, backward: local sums, then the gradient of the input.
 
-#include "communication.hpp"
 #include "dispatch.hpp"
 #include "kernels/batch_norm.hpp"
 #include "row_tiles.hpp"
@@ -24,8 +23,7 @@ StepPointer prepare_step(const BnBackwardReduce& op, const StepContext& context)
   const BnTotals totals{.sums = context.tensor(op.sums).as<double>(),
                         .saved = operands.saved,
                         .dgamma = context.tensor(op.dgamma).as<float>(),
-                        .dbeta = context.values<float>(op.dbeta),
-                        .mark = mark_of_next(op.sums, context)};
+                        .dbeta = context.values<float>(op.dbeta)};
   return with_activation_type(y.layout.dtype, [&]<class T>(T) {
     auto* dz = context.tensor(op.dz).as<T>();
     const auto* dz_other = context.values<T>(op.dz_other);

@@ -25,9 +25,8 @@
 
 #include "communication.hpp"
 
-#include <variant>
-
 #include "graph.hpp"
+#include "kernels/mark.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {
@@ -52,23 +51,11 @@ DeviceCommunicator* group_of(const AllReduce& op, const StepContext& context) {
                                                   : context.bindings.bn_group);
 }
 
-/// By which the device says that it has come to an op, which communicates on `lane`.
-Mark mark_of(std::size_t op, Lane lane, const DeviceCommunicator& by, const StepContext& context) {
+/// By which the device says that it has come to this op, which communicates on `lane`.
+Mark mark_of(Lane lane, const DeviceCommunicator& by, const StepContext& context) {
   if (!by.capturable()) return {};  // the host knows
-  return {.word = context.device.watch().word(lane), .op = static_cast<std::int32_t>(op)};
-}
-Mark mark_of_this(Lane lane, const DeviceCommunicator& by, const StepContext& context) {
-  return mark_of(context.bindings.op, lane, by, context);
-}
-
-/// Whether the op before has said already that the device has come to this one.
-bool is_marked_before(TensorId sums, const StepContext& context) {
-  if (context.bindings.op == 0) return false;
-  const Op& before = context.bindings.program->ops[context.bindings.op - 1];
-  const auto* forward = std::get_if<BnStatistics>(&before);
-  const auto* backward = std::get_if<BnBackwardReduce>(&before);
-  return (forward != nullptr && forward->stats == sums) ||
-         (backward != nullptr && backward->sums == sums);
+  return {.word = context.device.watch().word(lane),
+          .op = static_cast<std::int32_t>(context.bindings.op)};
 }
 
 StepPointer make_collective(std::function<void()> call, const DeviceCommunicator& communicator) {
@@ -81,24 +68,12 @@ StepPointer nothing_to_do() {
 
 }  // namespace
 
-Mark mark_of_next(TensorId sums, const StepContext& context) {
-  const Program& program = *context.bindings.program;
-  const std::size_t next = context.bindings.op + 1;
-  if (next >= program.ops.size()) return {};
-  const auto* all_reduce = std::get_if<AllReduce>(&program.ops[next]);
-  if (all_reduce == nullptr || all_reduce->buffer != sums) return {};
-  const DeviceCommunicator* group = group_of(*all_reduce, context);
-  return group != nullptr ? mark_of(next, Lane::compute, *group, context) : Mark{};
-}
-
 StepPointer prepare_step(const AllReduce& op, const StepContext& context) {
   DeviceCommunicator* group = group_of(op, context);
   if (group == nullptr) return nothing_to_do();
   const BufferSpan buffer = stored_span(context.tensor(op.buffer));
-  const Mark mark =
-      is_marked_before(op.buffer, context) ? Mark{} : mark_of_this(Lane::compute, *group, context);
   return make_collective(
-      [=] {
+      [=, mark = mark_of(Lane::compute, *group, context)] {
         write_mark(mark, group->stream());
         group->all_reduce(buffer, op.reduction);
       },
@@ -113,7 +88,7 @@ StepPointer prepare_step(const AllGather& op, const StepContext& context) {
   require(all.count == local.count * ranks, "gathered tensor holds one block per rank");
   if (world != nullptr) {
     return make_collective(
-        [=, mark = mark_of_this(Lane::compute, *world, context)] {
+        [=, mark = mark_of(Lane::compute, *world, context)] {
           write_mark(mark, world->stream());
           world->all_gather(local, all);
         },
@@ -132,7 +107,7 @@ StepPointer prepare_step(const ReduceGradients& op, const StepContext& context) 
                           static_cast<std::size_t>(op.count), DType::f32};
   const auto written = std::make_shared<Event>();
   return make_collective(
-      [=, compute = context.stream(), mark = mark_of_this(Lane::gradients, *lane, context)] {
+      [=, compute = context.stream(), mark = mark_of(Lane::gradients, *lane, context)] {
         written->record(compute);
         written->make_wait(lane->stream());
         write_mark(mark, lane->stream());

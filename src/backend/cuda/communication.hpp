@@ -6,12 +6,9 @@
 #include <vector>
 
 #include "device.hpp"
-#include "kernels/mark.hpp"
 #include "simclr/backend/backend.hpp"
 
 namespace simclr::cuda {
-
-struct StepContext;  // steps.hpp
 
 /// Operations are enqueued on the stream of a lane: what the stream holds before them precedes
 /// them, what comes later on it finds the result.
@@ -27,10 +24,6 @@ class DeviceCommunicator : public Communicator {
 /// communicator. Graphs that hold its operations must be gone before the communicator is, and the
 /// communicator before the device.
 std::unique_ptr<Communicator> make_communicator(Communicator& ranks, Lane lane, Device& device);
-
-/// By which the op that is being prepared says that the device has come to the next one, where that
-/// is an all-reduce of its sums and may be part of a graph: which costs it nothing.
-Mark mark_of_next(TensorId sums, const StepContext& context);
 
 /// Where a rank computes.
 struct RankPlace {

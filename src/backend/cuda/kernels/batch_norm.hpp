@@ -13,7 +13,6 @@
 
 #include <cstddef>
 
-#include "mark.hpp"
 #include "row_tiles.hpp"
 
 namespace simclr::cuda {
@@ -36,7 +35,6 @@ struct BnPlainSums {
   int stride = 1;
   double rows = 1;
   const float* sums = nullptr;
-  Mark mark;
 };
 void bn_shift_sums(const BnPlainSums& plain, const float* shift, double* stats,
                    cudaStream_t stream);
@@ -59,7 +57,6 @@ struct BnTotals {
   const float* saved = nullptr;  ///< not null: the second sums times its istd
   float* dgamma = nullptr;       ///< not null: the second sums over all groups
   float* dbeta = nullptr;        ///< not null: the first sums over all groups
-  Mark mark;                     ///< of the collective that adds the ranks' sums, which comes next
 };
 void bn_add_partials(const RowTiles& tiles, const double* partials, const BnTotals& totals,
                      cudaStream_t stream);
