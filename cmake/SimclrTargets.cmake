@@ -30,3 +30,29 @@ function(simclr_library folder)
                                      PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE simclr_options ${ARG_PRIVATE_DEPENDS})
 endfunction()
+
+# simclr_kernels(<name> SOURCES ... [OPTIONS ...]) compiles the sources once for each instruction set of
+# core/instruction_set.hpp, each time into a namespace of its own (core/simd.hpp), and lists the objects in
+# <name>_objects. Neither errno nor floating-point traps are looked at, which would keep loops scalar. NaN and rounding
+# stay as IEEE has them unless OPTIONS say otherwise.
+function(simclr_kernels name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;OPTIONS" ${ARGN})
+  set(sets baseline)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND sets v3 v4 v4_bf16)
+  endif()
+  set(march_v3 -march=x86-64-v3)
+  set(march_v4 -march=x86-64-v4 -mprefer-vector-width=512)
+  set(march_v4_bf16 ${march_v4} -mavx512bf16)
+  foreach(set IN LISTS sets)
+    set(target ${name}_${set})
+    add_library(${target} OBJECT ${ARG_SOURCES})
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include)
+    target_compile_definitions(${target} PRIVATE SIMCLR_ISA=isa_${set})
+    target_compile_options(${target} PRIVATE -fno-math-errno -fno-trapping-math ${ARG_OPTIONS} ${march_${set}})
+    target_link_libraries(${target} PRIVATE simclr_options)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)  # sources have functions of the same names
+    list(APPEND objects $<TARGET_OBJECTS:${target}>)
+  endforeach()
+  set(${name}_objects ${objects} PARENT_SCOPE)
+endfunction()

@@ -40,6 +40,7 @@ demo=(
 )
 tests=(
   "libgtest-dev: GoogleTest"
+  "g++-aarch64-linux-gnu: shows that vector code compiles for 64-bit ARM, too"
   "dataset-fashion-mnist: real images for end-to-end tests"
   "python3: drives end-to-end tests"
   "python3-numpy: reads what the program wrote"

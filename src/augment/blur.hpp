@@ -3,11 +3,9 @@
 // the type of the view. The horizontal pass runs on strips and the vertical one on rows, so that
 // every tap is a whole vector.
 
-#include "lanes.hpp"
-#include "simclr/augment/pixels.hpp"
-#include "view_job.hpp"
+#include "strips.hpp"
 
-namespace simclr::augment::SIMCLR_LANES_NAMESPACE {
+namespace simclr::SIMCLR_ISA {
 
 inline constexpr int kMaxBlurRadius = 256;
 
@@ -37,9 +35,9 @@ inline void reflect_margins(float* strip, Index columns, Index radius) {
   }
 }
 
-/// kLanes values of a row, normalized and rounded to T; `at` counts values from the row's start.
+/// kWidth values of a row, normalized and rounded to T; `at` counts values from the row's start.
 template <class T>
-SIMCLR_HD_INLINE void store_normalized(T* to, Lanes values, Normalization normalization, Index at) {
+SIMCLR_HD_INLINE void store_normalized(T* to, VecF values, Normalization normalization, Index at) {
   if (normalization.mean != nullptr) {
     const Index channel = at % 3;
     values = (values - load(normalization.mean + channel)) / load(normalization.std + channel);
@@ -47,22 +45,22 @@ SIMCLR_HD_INLINE void store_normalized(T* to, Lanes values, Normalization normal
   store(to, values);
 }
 
-/// kLanes adjacent values (column, channel) of a strip from value `at` of its rows on, horizontally
-/// blurred unless radius is 0, as rows: `rows` of them (at most kLanes) are written to out,
+/// kWidth adjacent values (column, channel) of a strip from value `at` of its rows on, horizontally
+/// blurred unless radius is 0, as rows: `rows` of them (at most kWidth) are written to out,
 /// row_values apart.
 template <class T>
 SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel,
                                   Normalization normalization, Index at, T* out, Index row_values,
                                   int rows) {
-  Lanes block[kLanes];
+  VecF block[kWidth];
   if (kernel.radius == 0) {
-    for (int i = 0; i < kLanes; ++i) block[i] = load(strip + Index{i} * kLanes);
+    for (int i = 0; i < kWidth; ++i) block[i] = load(strip + Index{i} * kWidth);
   } else {
-    for (Lanes& sum : block) sum = Lanes{};
+    for (VecF& sum : block) sum = VecF{};
     const float* source = strip - kernel.radius * kColumn;
     for (int t = 0; t <= 2 * kernel.radius; ++t, source += kColumn) {
       const float weight = kernel.weight[t];
-      for (int i = 0; i < kLanes; ++i) block[i] += weight * load(source + Index{i} * kLanes);
+      for (int i = 0; i < kWidth; ++i) block[i] += weight * load(source + Index{i} * kWidth);
     }
   }
   transpose(block);
@@ -71,30 +69,30 @@ SIMCLR_HD_INLINE void write_block(const float* strip, const BlurKernel& kernel,
   }
 }
 
-/// A strip as rows of interleaved pixels; needs row_values >= kLanes.
+/// A strip as rows of interleaved pixels; needs row_values >= kWidth.
 template <class T>
 void write_rows(const float* strip, const BlurKernel& kernel, Normalization normalization, T* out,
                 Index row_values, int rows) {
   const auto write = [&](Index at) {
-    write_block(strip + at * kLanes, kernel, normalization, at, out + at, row_values, rows);
+    write_block(strip + at * kWidth, kernel, normalization, at, out + at, row_values, rows);
   };
   Index at = 0;
-  for (; at + kLanes <= row_values; at += kLanes) write(at);
-  if (at < row_values) write(row_values - kLanes);  // overlaps the block before
+  for (; at + kWidth <= row_values; at += kWidth) write(at);
+  if (at < row_values) write(row_values - kWidth);  // overlaps the block before
 }
 
 template <int kVectors, class T>
 SIMCLR_HD_INLINE void blur_column_block(const float* rows, const BlurKernel& kernel, int y,
                                         Index row_values, int height, Normalization normalization,
                                         Index at, T* out) {
-  Lanes sum[kVectors] = {};
+  VecF sum[kVectors] = {};
   for (int t = 0; t <= 2 * kernel.radius; ++t) {
     const float* source = rows + reflect_index(y + t - kernel.radius, height) * row_values + at;
     for (int v = 0; v < kVectors; ++v)
-      sum[v] += kernel.weight[t] * load(source + Index{v} * kLanes);
+      sum[v] += kernel.weight[t] * load(source + Index{v} * kWidth);
   }
   for (int v = 0; v < kVectors; ++v) {
-    const Index offset = at + Index{v} * kLanes;
+    const Index offset = at + Index{v} * kWidth;
     store_normalized(out + offset, sum[v], normalization, offset);
   }
 }
@@ -104,18 +102,18 @@ template <class T>
 void blur_columns(const float* rows, const BlurKernel& kernel, Index row_values, int height,
                   Normalization normalization, T* out) {
   constexpr int kVectors = 8;
-  constexpr Index kBlock = Index{kVectors} * kLanes;
+  constexpr Index kBlock = Index{kVectors} * kWidth;
   for (int y = 0; y < height; ++y) {
     T* out_row = out + y * row_values;
     Index at = 0;
     for (; at + kBlock <= row_values; at += kBlock) {
       blur_column_block<kVectors>(rows, kernel, y, row_values, height, normalization, at, out_row);
     }
-    for (; at < row_values; at += kLanes) {
-      at = at + kLanes <= row_values ? at : row_values - kLanes;
+    for (; at < row_values; at += kWidth) {
+      at = at + kWidth <= row_values ? at : row_values - kWidth;
       blur_column_block<1>(rows, kernel, y, row_values, height, normalization, at, out_row);
     }
   }
 }
 
-}  // namespace simclr::augment::SIMCLR_LANES_NAMESPACE
+}  // namespace simclr::SIMCLR_ISA

@@ -2,11 +2,9 @@
 // Color jitter and grayscale on strips. Only contrast looks beyond its pixel: it needs the mean of
 // the view as the ops before it left it, so the four ops run in two sweeps, cut before contrast.
 
-#include "lanes.hpp"
-#include "simclr/augment/pixels.hpp"
-#include "view_job.hpp"
+#include "strips.hpp"
 
-namespace simclr::augment::SIMCLR_LANES_NAMESPACE {
+namespace simclr::SIMCLR_ISA {
 
 /// Ops [begin, end) of the jitter order, then grayscale; together one sweep over a strip.
 struct ColorSweep {
@@ -17,8 +15,8 @@ struct ColorSweep {
   float mean_luma = 0;
 };
 
-SIMCLR_HD_INLINE Rgb<Lanes> apply_color_op(ColorOp op, const ViewJob& job, float mean_luma,
-                                           Rgb<Lanes> p) {
+SIMCLR_HD_INLINE Rgb<VecF> apply_color_op(ColorOp op, const ViewJob& job, float mean_luma,
+                                          Rgb<VecF> p) {
   const ViewParameters& view = job.parameters;
   switch (op) {
     case ColorOp::brightness:
@@ -37,25 +35,25 @@ SIMCLR_HD_INLINE Rgb<Lanes> apply_color_op(ColorOp op, const ViewJob& job, float
 /// Returns the sum of luma of the first `rows` lanes where the sweep asks for it.
 inline double sweep_strip(const ViewJob& job, const ColorSweep& sweep, float* strip, int columns,
                           int rows) {
-  Lanes sum{};
+  VecF sum{};
   for (int x = 0; x < columns; ++x) {
     float* at = strip + x * kColumn;
-    Rgb<Lanes> p = {load(at), load(at + kLanes), load(at + Index{2} * kLanes)};
+    Rgb<VecF> p = {load(at), load(at + kWidth), load(at + Index{2} * kWidth)};
     for (int i = sweep.begin; i < sweep.end; ++i) {
       p = apply_color_op(job.parameters.order[i], job, sweep.mean_luma, p);
     }
     if (sweep.gray) {
-      const Lanes gray = luma(p);
+      const VecF gray = luma(p);
       p = {gray, gray, gray};
     }
     if (sweep.sum_luma) sum += luma(p);
     store(at, p.r);
-    store(at + kLanes, p.g);
-    store(at + Index{2} * kLanes, p.b);
+    store(at + kWidth, p.g);
+    store(at + Index{2} * kWidth, p.b);
   }
   double total = 0;  // lane by lane: one order, whatever the thread count
   for (int lane = 0; lane < rows; ++lane) total += double{sum[lane]};
   return total;
 }
 
-}  // namespace simclr::augment::SIMCLR_LANES_NAMESPACE
+}  // namespace simclr::SIMCLR_ISA

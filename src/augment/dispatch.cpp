@@ -1,46 +1,22 @@
-#include <array>
-#include <cstddef>
+#include <vector>
 
-#include "simclr/core/instruction_set.hpp"
+#include "simclr/core/simd_dispatch.hpp"
 #include "view_job.hpp"
 
-namespace simclr::augment {
+namespace simclr {
 
-#ifdef SIMCLR_X86_64_LEVELS
-namespace lanes16 {
-extern const Kernels kKernels;
-}
-namespace lanes8 {
-extern const Kernels kKernels;
-}
-#endif
-namespace lanes4 {
-extern const Kernels kKernels;
-}
+SIMCLR_DECLARE_IN_EACH_ISA(void render(const augment::ViewJob&, const augment::Workspace&, void*))
 
-namespace {
-
-struct Available {
-  std::array<Kernels, 3> kernels{};
-  int count = 0;
-  void add(const Kernels& more) { kernels.at(static_cast<std::size_t>(count++)) = more; }
-};
-
-Available find_available() {
-  Available available;
-#ifdef SIMCLR_X86_64_LEVELS
-  if (instruction_set() >= InstructionSet::v4) available.add(lanes16::kKernels);
-  if (instruction_set() >= InstructionSet::v3) available.add(lanes8::kKernels);
-#endif
-  available.add(lanes4::kKernels);
-  return available;
+augment::KernelList augment::available_kernels() {
+  static const std::vector<Kernels> available = [] {
+    const std::array render = SIMCLR_FROM_EACH_ISA(render);
+    std::vector<Kernels> kernels;
+    for (auto set = static_cast<int>(instruction_set()); set >= 0; --set) {
+      kernels.push_back({name_of(static_cast<InstructionSet>(set)), render.at(set)});
+    }
+    return kernels;
+  }();
+  return {available.data(), static_cast<int>(available.size())};
 }
 
-}  // namespace
-
-KernelList available_kernels() {
-  static const Available available = find_available();
-  return {available.kernels.data(), available.count};
-}
-
-}  // namespace simclr::augment
+}  // namespace simclr

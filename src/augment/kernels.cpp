@@ -1,13 +1,10 @@
-// The whole rendering of a view. Compiled once for each instruction set (CMakeLists.txt), each time
-// into a namespace of its own; dispatch.cpp takes the best one that the processor runs.
+// The whole rendering of a view, compiled once for each instruction set.
 
 #include "blur.hpp"
 #include "color.hpp"
-#include "lanes.hpp"
 #include "resample.hpp"
-#include "view_job.hpp"
 
-namespace simclr::augment::SIMCLR_LANES_NAMESPACE {
+namespace simclr::SIMCLR_ISA {
 
 /// Position of contrast among the ops; 4 when there is no jitter.
 inline int contrast_position(const ViewParameters& view) {
@@ -19,13 +16,13 @@ inline int contrast_position(const ViewParameters& view) {
 template <class T>
 void render_as(const ViewJob& job, const Workspace& work, T* out) {
   const int side = job.columns.count;
-  const int strips = (side + kLanes - 1) / kLanes;
+  const int strips = (side + kWidth - 1) / kWidth;
   const auto strip_at = [&](int strip) {
     return work.strips + (Index{strip} * (side + 2 * work.margin) + work.margin) * kColumn;
   };
   const auto rows_in = [&](int strip) {
-    const int left = side - strip * kLanes;
-    return left < kLanes ? left : kLanes;
+    const int left = side - strip * kWidth;
+    return left < kWidth ? left : kWidth;
   };
 
   if (job.resample) {
@@ -45,7 +42,7 @@ void render_as(const ViewJob& job, const Workspace& work, T* out) {
                           .sum_luma = two_sweeps};
   double luma_sum = 0;
   for (int strip = 0; strip < strips; ++strip) {
-    fill_window(job, work.row_taps, strip * kLanes, work.window);
+    fill_window(job, work.row_taps, strip * kWidth, work.window);
     resample_columns(job.columns, work.column_taps, work.window, strip_at(strip));
     if (two_sweeps || view.gray) {
       luma_sum += sweep_strip(job, before, strip_at(strip), side, rows_in(strip));
@@ -62,7 +59,7 @@ void render_as(const ViewJob& job, const Workspace& work, T* out) {
   for (int strip = 0; strip < strips; ++strip) {
     float* pixels = strip_at(strip);
     if (two_sweeps) sweep_strip(job, after, pixels, side, rows_in(strip));
-    const Index first = Index{strip} * kLanes * row_values;
+    const Index first = Index{strip} * kWidth * row_values;
     if (kernel.radius > 0) {
       reflect_margins(pixels, side, kernel.radius);
       write_rows(pixels, kernel, {}, work.rows + first, row_values, rows_in(strip));
@@ -81,6 +78,4 @@ void render(const ViewJob& job, const Workspace& work, void* out) {
   render_as(job, work, static_cast<float*>(out));
 }
 
-extern const Kernels kKernels{SIMCLR_ISA_NAME, kLanes, render};
-
-}  // namespace simclr::augment::SIMCLR_LANES_NAMESPACE
+}  // namespace simclr::SIMCLR_ISA

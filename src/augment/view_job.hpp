@@ -54,13 +54,13 @@ struct ViewJob {
   ViewParameters parameters;  ///< everything but crop and flip, which the axes carry
 };
 
-/// Scratch memory, sized by the caller. Strips hold kLanes image rows, one in each lane of a
-/// vector: strip s, column x, channel c lies at ((s * pitch + margin + x) * 3 + c) * kLanes.
+/// Scratch memory, sized by the caller. Strips hold kWidth image rows, one in each lane of a
+/// vector: strip s, column x, channel c lies at ((s * pitch + margin + x) * 3 + c) * kWidth.
 struct Workspace {
   TapTable row_taps, column_taps;
-  /// (columns.in, 3, kLanes), at least kLanes vectors: a strip before the horizontal resampling
+  /// (columns.in, 3, kWidth), at least kWidth vectors: a strip before the horizontal resampling
   float* window = nullptr;
-  float* strips = nullptr;  ///< (ceil(S / kLanes), pitch, 3, kLanes)
+  float* strips = nullptr;  ///< (ceil(S / kWidth), pitch, 3, kWidth)
   float* rows = nullptr;    ///< (S, S, 3): between the passes of the blur
   int margin = 0;           ///< columns on either side of a strip: the blur kernel's radius
 };
@@ -70,7 +70,6 @@ using RenderFunction = void (*)(const ViewJob&, const Workspace&, void* out);
 
 struct Kernels {
   const char* name;  ///< of the instruction set
-  int lanes;
   RenderFunction render;
 };
 

@@ -1,7 +1,7 @@
 // Batch normalisation over runs of one channel block: one pass over memory each.
 
+#include "block.hpp"
 #include "fill.hpp"
-#include "simd.hpp"
 
 namespace simclr::SIMCLR_ISA {
 namespace {
@@ -13,12 +13,12 @@ using namespace kernels;
 constexpr std::int64_t kFloatPixels = 128;
 
 struct Sums {
-  F16 first, second;
+  FloatBlock first, second;
 };
 
 // Calls add(sums, offset) for every pixel of the run, in four independent chains.
 template <class Add>
-SIMCLR_INLINE void sum_run(const Run run, double* sums, Add&& add) {
+SIMCLR_HD_INLINE void sum_run(const Run run, double* sums, Add&& add) {
   for (std::int64_t image = 0; image < run.images; ++image) {
     const std::int64_t base = image * run.image_stride;
     for (std::int64_t begin = 0; begin < run.pixels; begin += kFloatPixels) {
@@ -43,7 +43,7 @@ SIMCLR_INLINE void sum_run(const Run run, double* sums, Add&& add) {
 
 // Calls visit(offset) for every pixel of the run.
 template <class Visit>
-SIMCLR_INLINE void for_each_pixel(const Run run, Visit&& visit) {
+SIMCLR_HD_INLINE void for_each_pixel(const Run run, Visit&& visit) {
   for (std::int64_t image = 0; image < run.images; ++image) {
     const std::int64_t base = image * run.image_stride;
 #pragma GCC unroll 4
@@ -54,10 +54,10 @@ SIMCLR_INLINE void for_each_pixel(const Run run, Visit&& visit) {
 template <class T>
 void statistics(const BnStatisticsArgs<T>& args) {
   const T* y = args.y;
-  const F16 shift = load(args.shift);
+  const FloatBlock shift = load_block(args.shift);
   sum_run(
       args.run, args.sums, [=](Sums & sums, std::int64_t i) __attribute__((always_inline)) {
-        const F16 centred = load(y + i) - shift;
+        const FloatBlock centred = load_block(y + i) - shift;
         sums.first = sums.first + centred;
         sums.second = sums.second + centred * centred;
       });
@@ -70,20 +70,20 @@ void apply_as(const BnApplyArgs<T>& args) {
   const T* y = args.y;
   const T* residual = args.residual;
   T* z = args.z;
-  const F16 scale = load(args.scale);
-  const F16 shift = load(args.shift);
-  F16 residual_scale = scale;
-  F16 residual_shift = shift;
+  const FloatBlock scale = load_block(args.scale);
+  const FloatBlock shift = load_block(args.shift);
+  FloatBlock residual_scale = scale;
+  FloatBlock residual_shift = shift;
   if constexpr (kResidual == Residual::affine) {
-    residual_scale = load(args.residual_scale);
-    residual_shift = load(args.residual_shift);
+    residual_scale = load_block(args.residual_scale);
+    residual_shift = load_block(args.residual_shift);
   }
   for_each_pixel(
       args.run, [=](std::int64_t i) __attribute__((always_inline)) {
-        F16 value = scale * load(y + i) + shift;
-        if constexpr (kResidual == Residual::plain) value = value + load(residual + i);
+        FloatBlock value = scale * load_block(y + i) + shift;
+        if constexpr (kResidual == Residual::plain) value = value + load_block(residual + i);
         if constexpr (kResidual == Residual::affine) {
-          value = value + (residual_scale * load(residual + i) + residual_shift);
+          value = value + (residual_scale * load_block(residual + i) + residual_shift);
         }
         store(z + i, kRelu ? relu(value) : value);
       });
@@ -113,15 +113,15 @@ void backward_reduce_as(const BnBackwardReduceArgs<T>& args) {
   const T* dz_other = args.dz_other;
   const T* z = args.z;
   const T* y = args.y;
-  const F16 scale = load(args.scale);
-  const F16 shift = load(args.shift);
-  const F16 mean = load(args.mean);
+  const FloatBlock scale = load_block(args.scale);
+  const FloatBlock shift = load_block(args.shift);
+  const FloatBlock mean = load_block(args.mean);
   sum_run(
       args.run, args.sums, [=](Sums & sums, std::int64_t i) __attribute__((always_inline)) {
-        const F16 value = load(y + i);
-        F16 g = load(dz + i);
-        if constexpr (kOther) g = g + load(dz_other + i);
-        if constexpr (kMask == Mask::from_z) g = keep_where(load(z + i) > broadcast(0.0F), g);
+        const FloatBlock value = load_block(y + i);
+        FloatBlock g = load_block(dz + i);
+        if constexpr (kOther) g = g + load_block(dz_other + i);
+        if constexpr (kMask == Mask::from_z) g = keep_where(load_block(z + i) > broadcast(0.0F), g);
         if constexpr (kMask == Mask::from_y) {
           g = keep_where(scale * value + shift > broadcast(0.0F), g);
         }
@@ -159,16 +159,16 @@ void backward_apply_as(const BnBackwardApplyArgs<T>& args) {
   const T* dz = args.dz;
   const T* y = args.y;
   T* dy = args.dy;
-  const F16 scale = load(args.scale);
-  const F16 shift = load(args.shift);
-  const F16 mean = load(args.mean);
-  const F16 of_g = load(args.of_g);
-  const F16 of_y = load(args.of_y);
-  const F16 constant = load(args.constant);
+  const FloatBlock scale = load_block(args.scale);
+  const FloatBlock shift = load_block(args.shift);
+  const FloatBlock mean = load_block(args.mean);
+  const FloatBlock of_g = load_block(args.of_g);
+  const FloatBlock of_y = load_block(args.of_y);
+  const FloatBlock constant = load_block(args.constant);
   for_each_pixel(
       args.run, [=](std::int64_t i) __attribute__((always_inline)) {
-        const F16 value = load(y + i);
-        F16 g = load(dz + i);
+        const FloatBlock value = load_block(y + i);
+        FloatBlock g = load_block(dz + i);
         if constexpr (kRelu) g = keep_where(scale * value + shift > broadcast(0.0F), g);
         store(dy + i, of_g * g + (of_y * (value - mean) + constant));
       });

@@ -1,7 +1,7 @@
 // Pooling, joins, rectifiers and packing: short loops over 16 channels at a time.
 
+#include "block.hpp"
 #include "fill.hpp"
-#include "simd.hpp"
 
 namespace simclr::SIMCLR_ISA {
 namespace {
@@ -12,7 +12,7 @@ using namespace kernels;
 struct WindowRange {
   int begin, end;
 };
-SIMCLR_INLINE WindowRange inside(int origin, int kernel, int size) {
+SIMCLR_HD_INLINE WindowRange inside(int origin, int kernel, int size) {
   return {origin < 0 ? -origin : 0, origin + kernel > size ? size - origin : kernel};
 }
 
@@ -24,13 +24,13 @@ void max_pool(const PoolGeometry& g, const T* x, T* y, std::uint8_t* argmax) {
     for (int j = 0; j < g.out_width; ++j) {
       const int column = j * g.stride - g.padding;
       const WindowRange columns = inside(column, g.kernel, g.width);
-      F16 best = broadcast(0.0F);
-      I16 where = broadcast(-1);
+      FloatBlock best = broadcast(0.0F);
+      IntBlock where = broadcast(-1);
       for (int r = rows.begin; r < rows.end; ++r) {
         for (int s = columns.begin; s < columns.end; ++s) {
-          const F16 value = load(x + ((row + r) * g.width + column + s) * kLanes);
+          const FloatBlock value = load_block(x + ((row + r) * g.width + column + s) * kLanes);
           // NaN wins, as in every other op: it is not to be lost.
-          const I16 better = (value > best) | (value != value) | (where == broadcast(-1));
+          const IntBlock better = (value > best) | (value != value) | (where == broadcast(-1));
           best = select(better, value, best);
           where = select(better, broadcast(r * g.kernel + s), where);
         }
@@ -43,7 +43,7 @@ void max_pool(const PoolGeometry& g, const T* x, T* y, std::uint8_t* argmax) {
 }
 
 /// Outputs whose window covers input position `at`: [begin, end).
-SIMCLR_INLINE WindowRange covering(int at, const PoolGeometry& g, int outputs) {
+SIMCLR_HD_INLINE WindowRange covering(int at, const PoolGeometry& g, int outputs) {
   const int first = at + g.padding - g.kernel + 1;
   const int begin = first <= 0 ? 0 : (first + g.stride - 1) / g.stride;
   const int end = (at + g.padding) / g.stride + 1;
@@ -57,14 +57,14 @@ void max_pool_backward(const PoolGeometry& g, const T* dy, const std::uint8_t* a
     const WindowRange rows = covering(h, g, g.out_height);
     for (int w = 0; w < g.width; ++w) {
       const WindowRange columns = covering(w, g, g.out_width);
-      F16 sum = broadcast(0.0F);
+      FloatBlock sum = broadcast(0.0F);
       for (int i = rows.begin; i < rows.end; ++i) {
         for (int j = columns.begin; j < columns.end; ++j) {
           const int r = h + g.padding - i * g.stride;
           const int s = w + g.padding - j * g.stride;
           const int out = (i * g.out_width + j) * kLanes;
-          const I16 chosen = load(argmax + out) == broadcast(r * g.kernel + s);
-          sum = sum + keep_where(chosen, load(dy + out));
+          const IntBlock chosen = load_block(argmax + out) == broadcast(r * g.kernel + s);
+          sum = sum + keep_where(chosen, load_block(dy + out));
         }
       }
       store(dx + (h * g.width + w) * kLanes, sum);
@@ -74,31 +74,32 @@ void max_pool_backward(const PoolGeometry& g, const T* dy, const std::uint8_t* a
 
 template <class T>
 void average(const T* z, std::int64_t pixels, float* h) {
-  F16 sum = broadcast(0.0F);
-  for (std::int64_t p = 0; p < pixels; ++p) sum = sum + load(z + p * kLanes);
+  FloatBlock sum = broadcast(0.0F);
+  for (std::int64_t p = 0; p < pixels; ++p) sum = sum + load_block(z + p * kLanes);
   store(h, sum * broadcast(1.0F / static_cast<float>(pixels)));
 }
 
 template <class T>
 void spread(const float* dh, std::int64_t pixels, T* dz) {
-  const F16 share = load(dh) * broadcast(1.0F / static_cast<float>(pixels));
+  const FloatBlock share = load_block(dh) * broadcast(1.0F / static_cast<float>(pixels));
   for (std::int64_t p = 0; p < pixels; ++p) store(dz + p * kLanes, share);
 }
 
 template <class T>
 void add_into(const T* from, T* into, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; i += kLanes) store(into + i, load(into + i) + load(from + i));
+  for (std::int64_t i = 0; i < count; i += kLanes)
+    store(into + i, load_block(into + i) + load_block(from + i));
 }
 
 template <class T>
 void rectify(const T* y, T* z, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; i += kLanes) store(z + i, relu(load(y + i)));
+  for (std::int64_t i = 0; i < count; i += kLanes) store(z + i, relu(load_block(y + i)));
 }
 
 template <class T>
 void rectify_backward(const T* dz, const T* z, T* dy, std::int64_t count) {
   for (std::int64_t i = 0; i < count; i += kLanes) {
-    store(dy + i, keep_where(load(z + i) > broadcast(0.0F), load(dz + i)));
+    store(dy + i, keep_where(load_block(z + i) > broadcast(0.0F), load_block(dz + i)));
   }
 }
 

@@ -1,7 +1,7 @@
 // Rows of the contrastive and the classification softmax.
 
 #include "fill.hpp"
-#include "simd.hpp"
+#include "simclr/core/simd.hpp"
 
 namespace simclr::SIMCLR_ISA {
 namespace {
@@ -11,7 +11,7 @@ using namespace kernels;
 // exp(x) for x <= 88 to 2 units in the last place: x = n ln 2 + r with |r| <= ln 2 / 2, the Taylor
 // polynomial of degree 7 in r, times 2^n. Below -87 (results under 1.7e-38) it stays at exp(-87);
 // NaN stays NaN.
-SIMCLR_INLINE VecF exp_of(VecF x) {
+SIMCLR_HD_INLINE VecF exp_of(VecF x) {
   x = x < -87.0F ? VecF{} - 87.0F : x;
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
   const VecF shifted = x * 1.44269504088896341F + kRound;
@@ -25,48 +25,43 @@ SIMCLR_INLINE VecF exp_of(VecF x) {
   p = p * r + 0.5F;
   p = p * r + 1.0F;
   p = p * r + 1.0F;
-  VecI exponent;
-  __builtin_memcpy(&exponent, &shifted, sizeof exponent);
-  exponent = exponent << 23;
-  VecI bits;
-  __builtin_memcpy(&bits, &p, sizeof bits);
-  bits += exponent;  // p is in [0.7, 1.5]: its exponent field takes n without overflow
-  VecF result;
-  __builtin_memcpy(&result, &bits, sizeof result);
+  const VecI exponent = (VecI)shifted << 23;
+  // p is in [0.7, 1.5]: its exponent field takes n without overflow.
+  const auto result = (VecF)((VecI)p + exponent);
   return x == x ? result : x;
 }
 
-SIMCLR_INLINE double sum_of(VecF v) {
+SIMCLR_HD_INLINE double sum_of(VecF v) {
   double sum = 0;
   for (int lane = 0; lane < kWidth; ++lane) sum += static_cast<double>(v[lane]);
   return sum;
 }
 
 // The last, incomplete vector of a row; lanes past the end hold `filler`.
-SIMCLR_INLINE VecF load_tail(const float* from, std::int64_t count, float filler) {
+SIMCLR_HD_INLINE VecF load_tail(const float* from, std::int64_t count, float filler) {
   VecF value = VecF{} + filler;
   for (std::int64_t lane = 0; lane < count; ++lane) value[lane] = from[lane];
   return value;
 }
-SIMCLR_INLINE void store_tail(float* to, std::int64_t count, VecF value) {
+SIMCLR_HD_INLINE void store_tail(float* to, std::int64_t count, VecF value) {
   for (std::int64_t lane = 0; lane < count; ++lane) to[lane] = value[lane];
 }
 
 // Calls visit(j, lanes) for whole vectors and once more for the rest of the row.
 template <class Visit>
-SIMCLR_INLINE void for_each_vector(std::int64_t count, Visit&& visit) {
+SIMCLR_HD_INLINE void for_each_vector(std::int64_t count, Visit&& visit) {
   std::int64_t j = 0;
   for (; j + kWidth <= count; j += kWidth) visit(j, std::int64_t{kWidth});
   if (j < count) visit(j, count - j);
 }
-SIMCLR_INLINE VecF load_lanes(const float* from, std::int64_t lanes, float filler) {
-  return lanes == kWidth ? load_vector<VecF>(from) : load_tail(from, lanes, filler);
+SIMCLR_HD_INLINE VecF load_lanes(const float* from, std::int64_t lanes, float filler) {
+  return lanes == kWidth ? load(from) : load_tail(from, lanes, filler);
 }
-SIMCLR_INLINE void store_lanes(float* to, std::int64_t lanes, VecF value) {
-  lanes == kWidth ? store_vector(to, value) : store_tail(to, lanes, value);
+SIMCLR_HD_INLINE void store_lanes(float* to, std::int64_t lanes, VecF value) {
+  lanes == kWidth ? store(to, value) : store_tail(to, lanes, value);
 }
 
-SIMCLR_INLINE float largest_of(const float* s, std::int64_t count) {
+SIMCLR_HD_INLINE float largest_of(const float* s, std::int64_t count) {
   const float lowest = -__builtin_huge_valf();
   VecF largest = VecF{} + lowest;
   for_each_vector(

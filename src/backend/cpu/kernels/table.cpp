@@ -1,54 +1,19 @@
 #include "table.hpp"
 
-#include "simclr/core/instruction_set.hpp"
+#include "simclr/core/simd_dispatch.hpp"
 
-// The kernel sources are compiled once per instruction set (CMakeLists.txt beside this file).
-namespace simclr::isa_baseline {
-void fill(kernels::Table& table);
-}
-#ifdef SIMCLR_KERNELS_X86
-namespace simclr::isa_v3 {
-void fill(kernels::Table& table);
-}
-namespace simclr::isa_v4 {
-void fill(kernels::Table& table);
-}
-namespace simclr::isa_v4_bf16 {
-void fill(kernels::Table& table);
-}
-#endif
+namespace simclr {
 
-namespace simclr::kernels {
+SIMCLR_DECLARE_IN_EACH_ISA(void fill(kernels::Table& table))
 
-namespace {
-
-Table make_table() {
-  const InstructionSet set = instruction_set();
-  Table table;
-  table.name = name_of(set);
-  switch (set) {
-#ifdef SIMCLR_KERNELS_X86
-    case InstructionSet::v4_bf16:
-      isa_v4_bf16::fill(table);
-      break;
-    case InstructionSet::v4:
-      isa_v4::fill(table);
-      break;
-    case InstructionSet::v3:
-      isa_v3::fill(table);
-      break;
-#endif
-    default:
-      isa_baseline::fill(table);
-  }
-  return table;
-}
-
-}  // namespace
-
-const Table& table() {
-  static const Table chosen = make_table();
+const kernels::Table& kernels::table() {
+  static const Table chosen = [] {
+    Table table;
+    table.name = name_of(instruction_set());
+    SIMCLR_FROM_EACH_ISA(fill).at(static_cast<std::size_t>(instruction_set()))(table);
+    return table;
+  }();
   return chosen;
 }
 
-}  // namespace simclr::kernels
+}  // namespace simclr
