@@ -110,9 +110,6 @@ EvaluationLoader::~EvaluationLoader() = default;
 std::int64_t EvaluationLoader::begin_sample() const {
   return impl_->part_begin(impl_->config.rank);
 }
-std::int64_t EvaluationLoader::end_sample() const {
-  return impl_->part_begin(impl_->config.rank + 1);
-}
 std::int64_t EvaluationLoader::batches() const { return impl_->batches(); }
 
 const EvaluationBatch* EvaluationLoader::next() {

@@ -190,13 +190,6 @@ std::string hdf5_version() {
   return fmt::format("{}.{}.{}", major, minor, release);
 }
 
-const NamedTensor& find_tensor(const std::vector<NamedTensor>& tensors, const std::string& name) {
-  for (const NamedTensor& t : tensors) {
-    if (t.name == name) return t;
-  }
-  fail("the checkpoint holds no tensor '{}'", name);
-}
-
 std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint) {
   const auto lock = h5::lock_library();
   const h5::Handle image = create_in_memory();

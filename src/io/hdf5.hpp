@@ -145,7 +145,6 @@ void write_attribute(const Handle& object, const std::string& name,
 std::optional<std::string> read_text(const Handle& object, const std::string& name);
 std::vector<std::string> read_texts(const Handle& object, const std::string& name);
 std::optional<std::int64_t> read_integer(const Handle& object, const std::string& name);
-std::optional<double> read_real(const Handle& object, const std::string& name);
 std::vector<std::uint64_t> read_words(const Handle& object, const std::string& name);
 
 }  // namespace simclr::h5

@@ -139,10 +139,6 @@ std::optional<std::int64_t> read_integer(const Handle& object, const std::string
   return read_scalar<std::int64_t>(object, name);
 }
 
-std::optional<double> read_real(const Handle& object, const std::string& name) {
-  return read_scalar<double>(object, name);
-}
-
 std::vector<std::uint64_t> read_words(const Handle& object, const std::string& name) {
   const auto lock = lock_library();
   const OpenAttribute attribute(object, name);

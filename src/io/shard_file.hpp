@@ -22,12 +22,6 @@ struct ShardFormat {
   static constexpr const char* kChecksumBlock = "xxh3_block_samples";
 };
 
-/// Hashes of consecutive blocks of samples; none when the file carries none.
-struct BlockChecksums {
-  std::int64_t block_samples = 0;
-  std::vector<std::uint64_t> hashes;
-};
-
 /// A shard's description, read and checked once. Throws RefusedError naming the file.
 struct ShardDescription {
   std::filesystem::path path;

@@ -146,16 +146,14 @@ TEST_F(Distributed, EvaluationVisitsEachRanksOwnPart) {
       .image_size = 8, .batch_size = 8, .rank = world_->rank(), .world_size = world_->size()};
   EvaluationLoader loader(*store, images);
   EvaluationLoader expected(*stream, images);
-  std::int64_t seen = 0;
   while (const EvaluationBatch* batch = loader.next()) {
     const EvaluationBatch* other = expected.next();
     ASSERT_NE(other, nullptr);
     EXPECT_EQ(batch->first_sample, other->first_sample);
     EXPECT_EQ(batch->labels, other->labels);
     EXPECT_TRUE(same(batch->images, other->images));
-    seen += batch->count;
   }
-  EXPECT_EQ(seen, loader.end_sample() - loader.begin_sample());
+  EXPECT_EQ(expected.next(), nullptr);
   EXPECT_EQ(store->take_read_statistics().bytes_fetched, 0u);
 }
 

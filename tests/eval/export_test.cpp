@@ -11,10 +11,11 @@
 namespace simclr {
 namespace {
 
-const SafeTensor& tensor_named(const SafeTensors& content, const std::string& name) {
-  const auto found = std::find_if(content.tensors.begin(), content.tensors.end(),
-                                  [&](const auto& t) { return t.name == name; });
-  if (found == content.tensors.end()) throw std::runtime_error("no tensor " + name);
+template <class Tensor>
+const Tensor& tensor_named(const std::vector<Tensor>& tensors, const std::string& name) {
+  const auto found =
+      std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; });
+  if (found == tensors.end()) throw std::runtime_error("no tensor " + name);
   return *found;
 }
 
@@ -28,8 +29,8 @@ ModelDescription small_model() {
 TEST(Export, TurnsFiltersIntoOihw) {
   const Checkpoint checkpoint = synthetic_checkpoint(small_model(), 3);
   const auto content = export_checkpoint(checkpoint, "here");
-  const NamedTensor& stored = find_tensor(checkpoint.parameters, "conv1.weight");
-  const SafeTensor& exported = tensor_named(content, "conv1.weight");
+  const NamedTensor& stored = tensor_named(checkpoint.parameters, "conv1.weight");
+  const SafeTensor& exported = tensor_named(content.tensors, "conv1.weight");
   ASSERT_EQ(stored.shape, (Shape{8, 7, 7, 3}));
   ASSERT_EQ(exported.shape, (std::vector<std::int64_t>{8, 3, 7, 7}));
   ASSERT_EQ(exported.values.size(), stored.values.size());

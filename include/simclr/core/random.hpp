@@ -40,7 +40,6 @@ enum class RandomPurpose : std::uint32_t {
   kColorJitter = 18,
   kGray = 19,
   kBlur = 20,
-  kClassifier = 32,
 };
 
 /// A sequential reader of one Philox stream, identified by (seed, purpose, a, b):

@@ -39,7 +39,6 @@ class EvaluationLoader {
   ~EvaluationLoader();
 
   [[nodiscard]] std::int64_t begin_sample() const;
-  [[nodiscard]] std::int64_t end_sample() const;
   [[nodiscard]] std::int64_t batches() const;
   /// The next batch, valid until the following call; null after the last.
   const EvaluationBatch* next();

@@ -44,9 +44,6 @@ struct Checkpoint {
   std::string checksum;  ///< hexadecimal, of the whole; filled by reading and writing
 };
 
-/// The tensor of this name; throws Error naming it when there is none.
-const NamedTensor& find_tensor(const std::vector<NamedTensor>& tensors, const std::string& name);
-
 /// Writes to a temporary name in the same directory, syncs, renames. Throws Error (full disk, ...),
 /// and then nothing of the file stays behind. Returns the checksum of the whole.
 std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint);

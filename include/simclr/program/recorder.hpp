@@ -66,7 +66,6 @@ class Recorder {
   // ---- gradients ----
   /// With gradients off (inference, frozen encoders) on_backward blocks are dropped.
   void set_gradients(bool enabled) { gradients_enabled_ = enabled; }
-  [[nodiscard]] bool gradients_enabled() const { return gradients_enabled_; }
   void on_backward(Block block);
   [[nodiscard]] TensorId parameter_gradient(TensorId parameter) const;
   /// A new contribution to the gradient of `of`, for its consumer to write.

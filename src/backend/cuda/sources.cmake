@@ -57,7 +57,6 @@ set(SIMCLR_CUDA_LIBRARY_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/convolution_graph.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/convolution_plan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/descriptor.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/cudnn/descriptor_names.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/engine_configs.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/engine_plan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/measure.cpp

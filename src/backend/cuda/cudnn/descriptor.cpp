@@ -4,13 +4,25 @@
 
 #include <algorithm>
 
-#include "descriptor_names.hpp"
-
 namespace simclr::cuda::cudnn {
+namespace {
+
+/// By cudnn_graph.h's numbers; cuDNN's own message, which check() adds, says what is wrong.
+void check_on(cudnnStatus_t status, std::string_view call, cudnnBackendDescriptorType_t type) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  check(status, fmt::format("{} descriptor {}", call, static_cast<int>(type)));
+}
+void check_on(cudnnStatus_t status, std::string_view call, cudnnBackendAttributeName_t attribute,
+              cudnnBackendDescriptorType_t type) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  check(status, fmt::format("{} attribute {} of descriptor {}", call, static_cast<int>(attribute),
+                            static_cast<int>(type)));
+}
+
+}  // namespace
 
 Descriptor::Descriptor(cudnnBackendDescriptorType_t type) : type_(type) {
-  const cudnnStatus_t status = cudnnBackendCreateDescriptor(type, &descriptor_);
-  if (status != CUDNN_STATUS_SUCCESS) check(status, fmt::format("create {}", name_of(type)));
+  check_on(cudnnBackendCreateDescriptor(type, &descriptor_), "create", type);
 }
 
 Descriptor::~Descriptor() {
@@ -30,8 +42,7 @@ Descriptor& Descriptor::set_all(cudnnBackendAttributeName_t attribute,
 }
 
 Descriptor& Descriptor::finalize() {
-  const cudnnStatus_t status = cudnnBackendFinalize(descriptor_);
-  if (status != CUDNN_STATUS_SUCCESS) check(status, fmt::format("finalize {}", name_of(type_)));
+  check_on(cudnnBackendFinalize(descriptor_), "finalize", type_);
   return *this;
 }
 
@@ -52,22 +63,18 @@ std::vector<Descriptor> Descriptor::get_descriptors(cudnnBackendAttributeName_t 
 
 std::size_t Descriptor::count_descriptors(cudnnBackendAttributeName_t attribute) const {
   std::int64_t count = 0;
-  const cudnnStatus_t status = cudnnBackendGetAttribute(
-      descriptor_, attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr);
-  if (status != CUDNN_STATUS_SUCCESS) {
-    check(status, fmt::format("count {} of {}", name_of(attribute), name_of(type_)));
-  }
+  check_on(cudnnBackendGetAttribute(descriptor_, attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0,
+                                    &count, nullptr),
+           "count", attribute, type_);
   return static_cast<std::size_t>(std::max<std::int64_t>(count, 0));
 }
 
 Descriptor& Descriptor::set_elements(cudnnBackendAttributeName_t attribute,
                                      cudnnBackendAttributeType_t type, std::size_t count,
                                      const void* elements) {
-  const cudnnStatus_t status = cudnnBackendSetAttribute(descriptor_, attribute, type,
-                                                        static_cast<std::int64_t>(count), elements);
-  if (status != CUDNN_STATUS_SUCCESS) {
-    check(status, fmt::format("set {} of {}", name_of(attribute), name_of(type_)));
-  }
+  check_on(cudnnBackendSetAttribute(descriptor_, attribute, type, static_cast<std::int64_t>(count),
+                                    elements),
+           "set", attribute, type_);
   return *this;
 }
 
@@ -75,11 +82,9 @@ std::size_t Descriptor::get_elements(cudnnBackendAttributeName_t attribute,
                                      cudnnBackendAttributeType_t type, std::size_t most,
                                      void* elements) const {
   std::int64_t count = 0;  // of what there is, which may be more than is written
-  const cudnnStatus_t status = cudnnBackendGetAttribute(
-      descriptor_, attribute, type, static_cast<std::int64_t>(most), &count, elements);
-  if (status != CUDNN_STATUS_SUCCESS) {
-    check(status, fmt::format("get {} of {}", name_of(attribute), name_of(type_)));
-  }
+  check_on(cudnnBackendGetAttribute(descriptor_, attribute, type, static_cast<std::int64_t>(most),
+                                    &count, elements),
+           "get", attribute, type_);
   return std::min(static_cast<std::size_t>(std::max<std::int64_t>(count, 0)), most);
 }
 

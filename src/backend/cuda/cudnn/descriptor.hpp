@@ -43,7 +43,7 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
   }
 }
 
-/// Errors name the descriptor and the attribute.
+/// Errors give the numbers of descriptor and attribute in cudnn_graph.h, and what cuDNN says.
 class Descriptor {
  public:
   explicit Descriptor(cudnnBackendDescriptorType_t type);
