@@ -82,7 +82,8 @@ void declare_precision_options(Options& options, DeviceOptions& device) {
                          "number type of the activations; weights, statistics and loss stay fp32. "
                          "auto: bf16 on a GPU, fp32 on the CPU; fp16: on a GPU only")
       .flag("allow-slow-bf16", device.allow_slow_bf16,
-            "accept bf16 on a CPU that has no instructions for it and emulates it slowly")
+            "accept bf16 on a CPU that has AVX-512, but no instructions for bf16, and emulates it "
+            "slowly")
       .may_change_on_resume();
 }
 
@@ -151,7 +152,7 @@ Precision resolve_precision(const DeviceOptions& device, DeviceKind kind, bool n
   if (on_cpu && device.precision == Precision::bf16 && !device.allow_slow_bf16 && !native_bf16) {
     refuse(
         "option --precision: bf16: this CPU has no native bf16 (avx512_bf16) and would emulate it "
-        "slowly; use fp32, or --allow-slow-bf16 to insist");
+        "slowly; use fp32, or with AVX-512 --allow-slow-bf16 to insist");
   }
   return device.precision;
 }

@@ -35,6 +35,14 @@ class DeviceTest(TrainingTest):
         self.assertRegex(done.stderr, r"^simclr: error: option --precision: [^\n]+\n$")
         self.assertFalse(self.run_dir.exists())
 
+    def test_slow_bf16_works_or_is_refused_before_work(self):
+        done = subprocess.run(self.command(1, max_steps=1, precision="bf16", allow_slow_bf16=True), capture_output=True,
+                              text=True, check=False)
+        if done.returncode != 0:
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertRegex(done.stderr, r"^simclr: error: option --precision: bf16: [^\n]*AVX-512[^\n]*use fp32\n$")
+            self.assertFalse(self.run_dir.exists())
+
     def test_auto_computes_on_the_cpu_and_says_why(self):
         done = self.pretrain(max_steps=1)
         line = r"--device auto: computing on the CPU: .*(no CUDA backend|no CUDA device|driver)"

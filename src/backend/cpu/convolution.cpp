@@ -103,9 +103,14 @@ auto choose(const Convolution& conv, memory::data_type weight_type, OneDnn& oned
                        .y = any_layout(conv.y, conv.weight_type)};
     return make(conv, free, onednn);
   } catch (const dnnl::error& error) {
-    const bool low = conv.weight_type == memory::data_type::bf16;
-    refuse("oneDNN cannot do {} in {} on this CPU ({}); {}", conv.verb, low ? "bf16" : "f32",
-           error.what(), low ? "use --precision fp32" : "a CPU with SSE 4.1 or better is needed");
+    if (conv.weight_type == memory::data_type::bf16) {
+      refuse(
+          "option --precision: bf16: this CPU cannot even emulate it, for which oneDNN needs "
+          "AVX-512 ({}: {}); use fp32",
+          conv.verb, error.what());
+    }
+    refuse("oneDNN cannot do {} on this CPU ({}); it needs SSE 4.1 or better", conv.verb,
+           error.what());
   }
 }
 
