@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <ctime>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -16,6 +15,7 @@
 #include "simclr/comm/communicator.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/core/random.hpp"
+#include "simclr/core/thread_seconds.hpp"
 #include "simclr/plan/machine_limits.hpp"
 #include "simclr/tensor/host_buffer.hpp"
 #include "timing.hpp"
@@ -90,13 +90,6 @@ std::vector<std::uint8_t> make_pixels(int side) {
     pixels[i] = static_cast<std::uint8_t>(i / 97 % 128 + noise[i % noise.size()]);
   }
   return pixels;
-}
-
-/// Processor time of this thread: what neighbours on the same core take is not counted.
-double thread_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 /// Seconds a view, of processor time.

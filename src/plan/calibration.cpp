@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <barrier>
 #include <chrono>
-#include <ctime>
 #include <fstream>
 #include <map>
 #include <thread>
@@ -16,6 +15,7 @@
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/thread_seconds.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/plan/machine_limits.hpp"
 #include "simclr/plan/timing_inputs.hpp"
@@ -95,12 +95,6 @@ void add_efficiencies(Executor& executor, const Machine& machine, std::vector<Ef
     into.push_back({.shape = plan::shape_of(program, op, DeviceKind::cpu),
                     .share = plan::roofline_seconds(program, op, machine) / typical(timed.second)});
   }
-}
-
-double thread_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 RenderingRate measure_rendering(int image_size, bool blur) {
