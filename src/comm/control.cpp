@@ -42,8 +42,7 @@ bool any_rank(Communicator& comm, bool flag) {
 }
 
 std::string broadcast_text(Communicator& comm, const std::string& text, int root) {
-  auto length = static_cast<std::uint64_t>(text.size());
-  comm.broadcast({&length, sizeof(length), DType::u8}, root);
+  const auto length = broadcast_value(comm, static_cast<std::uint64_t>(text.size()), root);
   std::string result = comm.rank() == root ? text : std::string(length, '\0');
   comm.broadcast({result.data(), result.size(), DType::u8}, root);
   return result;

@@ -10,17 +10,6 @@
 namespace simclr {
 namespace {
 
-/// The values of rank `owner`, on every rank.
-template <class T>
-std::vector<T> values_of(int owner, const std::vector<T>& mine, Communicator& world) {
-  auto count = static_cast<double>(mine.size());  // exact below 2^53
-  world.broadcast(buffer_span(std::span(&count, 1)), owner);
-  std::vector<T> values(static_cast<std::size_t>(count));
-  if (world.rank() == owner) values = mine;
-  world.broadcast(buffer_span(std::span(values)), owner);
-  return values;
-}
-
 struct Layout {
   std::int64_t samples = 0;
   std::int64_t channels = 0;
@@ -75,9 +64,9 @@ void write_features(const std::filesystem::path& file, const ExtractedFeatures& 
   }
   std::int64_t first = 0;
   for (int owner = 0; owner < world.size(); ++owner) {
-    const auto h = values_of(owner, part.h.values, world);
-    const auto z = values_of(owner, part.z, world);
-    const auto labels = values_of(owner, part.h.labels, world);
+    const auto h = broadcast_list(world, part.h.values, owner);
+    const auto z = broadcast_list(world, part.z, owner);
+    const auto labels = broadcast_list(world, part.h.labels, owner);
     if (out) write_part(*out, layout, first, h, z, labels);
     first += static_cast<std::int64_t>(h.size()) / layout.channels;
   }

@@ -198,7 +198,7 @@ void Trainer::restore(const Checkpoint* checkpoint, const std::string& origin) {
   restore_state(*executor_, checkpoint, origin, control_);
   if (!loss_scaling_) return;
   if (checkpoint != nullptr) loss_scaling_ = checkpoint->loss_scaling.value_or(LossScaling{});
-  control_.broadcast({&*loss_scaling_, sizeof(LossScaling), DType::u8}, 0);
+  loss_scaling_ = broadcast_value(control_, *loss_scaling_);
 }
 
 }  // namespace simclr

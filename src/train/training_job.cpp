@@ -59,7 +59,7 @@ std::int64_t first_step(const RunDirectory* run, Communicator& world, StateFile&
   std::array<std::int64_t, 2> start{};
   if (run != nullptr)
     start = {run->resumed() ? run->resumed()->checkpoint.step : 0, run->restarts()};
-  world.broadcast({start.data(), sizeof(start), DType::u8}, 0);
+  start = broadcast_value(world, start);
   state.take_over(start[0], static_cast<int>(start[1]));
   return start[0];
 }
@@ -79,8 +79,7 @@ void restore(Trainer& trainer, const RunDirectory* run, std::int64_t step, Commu
 Precision run_precision(const DeviceOptions& device, std::optional<Precision> earlier,
                         const Backend& backend, Communicator& world) {
   DeviceOptions agreed = device;
-  agreed.precision = earlier.value_or(device.precision);  // rank 0's counts
-  world.broadcast({&agreed.precision, sizeof(agreed.precision), DType::u8}, 0);
+  agreed.precision = broadcast_value(world, earlier.value_or(device.precision));
   return resolve_precision(agreed, backend);
 }
 
@@ -94,11 +93,7 @@ std::vector<std::int64_t> pinned_steps(const TrainingConfig& asked, const RunDir
   }
   std::ranges::sort(steps);
   steps.erase(std::ranges::unique(steps).begin(), steps.end());
-  std::size_t count = steps.size();
-  world.broadcast({&count, sizeof(count), DType::u8}, 0);
-  steps.resize(count);
-  world.broadcast({steps.data(), count * sizeof(steps[0]), DType::u8}, 0);
-  return steps;
+  return broadcast_list(world, std::move(steps));
 }
 
 /// The environment of the resumed run, on rank 0; its plans are taken over where they fit.

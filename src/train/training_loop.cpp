@@ -1,7 +1,6 @@
 #include "training_loop.hpp"
 
 #include <array>
-#include <type_traits>
 
 #include "checkpointer.hpp"
 #include "divergence.hpp"
@@ -50,7 +49,6 @@ Decision agree(Communicator& control, const Checkpointer& checkpointer,
 /// One that knows what the run's rows say of the steps before this start, on every rank.
 DivergenceWatch watch_divergence(const TrainingConfig& config, const Objective& objective,
                                  std::int64_t first, Communicator& world) {
-  static_assert(std::is_trivially_copyable_v<DivergenceWatch>);
   DivergenceWatch watch(objective.levels, config.divergence_steps);
   on_root(world, [&] {
     const auto losses =
@@ -58,8 +56,7 @@ DivergenceWatch watch_divergence(const TrainingConfig& config, const Objective& 
     for (const auto& [step, loss] : losses) watch.add(step, loss);
   });
   watch.go_on_after(first);
-  world.broadcast({&watch, sizeof(watch), DType::u8}, 0);
-  return watch;
+  return broadcast_value(world, watch);
 }
 
 /// Leaves the run with the newest checkpoint from before, as the one that whoever goes on finds.

@@ -84,6 +84,18 @@ TEST_F(CommunicatorTest, SplitsByColour) {
 TEST_F(CommunicatorTest, ControlPlaneTellsEveryRankTheSame) {
   EXPECT_TRUE(any_rank(*world, rank == size - 1));
   EXPECT_EQ(broadcast_text(*world, rank == 0 ? "from the root" : "ignored"), "from the root");
+  struct Pair {
+    std::int64_t step = 0;
+    float value = 0;
+  };
+  const Pair pair = broadcast_value(*world, Pair{.step = rank, .value = 0.5F}, size - 1);
+  EXPECT_EQ(pair.step, size - 1);
+  EXPECT_EQ(pair.value, 0.5F);
+  for (int root = 0; root < size; ++root) {
+    const std::vector<std::int64_t> list(static_cast<std::size_t>(rank), rank);
+    EXPECT_EQ(broadcast_list(*world, list, root),
+              std::vector<std::int64_t>(static_cast<std::size_t>(root), root));
+  }
   const std::string own(static_cast<std::size_t>(3 * rank), 'x');
   const std::vector<std::string> all = gather_texts(*world, own);
   ASSERT_EQ(all.size(), static_cast<std::size_t>(size));

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "simclr/tensor/span.hpp"
@@ -55,6 +56,22 @@ void on_root(Communicator& comm, const std::function<void()>& work);
 
 /// True when `flag` is true on any rank.
 bool any_rank(Communicator& comm, bool flag);
+/// The root's value, on every rank.
+template <class T>
+requires std::is_trivially_copyable_v<T> T broadcast_value(Communicator& comm, T value,
+                                                           int root = 0) {
+  comm.broadcast({&value, sizeof(value), DType::u8}, root);
+  return value;
+}
+/// The root's list, of whatever length, on every rank.
+template <class T>
+requires std::is_trivially_copyable_v<T> std::vector<T> broadcast_list(Communicator& comm,
+                                                                       std::vector<T> list,
+                                                                       int root = 0) {
+  list.resize(broadcast_value(comm, list.size(), root));
+  comm.broadcast({list.data(), list.size() * sizeof(T), DType::u8}, root);
+  return list;
+}
 /// The root's string, on every rank.
 std::string broadcast_text(Communicator& comm, const std::string& text, int root = 0);
 /// Every rank's string, in rank order, on every rank.

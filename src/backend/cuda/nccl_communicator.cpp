@@ -175,7 +175,7 @@ void NcclCommunicator::set_up() {
     const ncclResult_t result = ncclGetUniqueId(&id);
     if (result != ncclSuccess) fail("NCCL cannot begin: {}", explain(result).text);
   });
-  ranks_->broadcast({&id, sizeof id, DType::u8}, 0);
+  id = broadcast_value(*ranks_, id);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;  // the only way in which a call can be given up
   perform(fmt::format("the setting up of rank {} of {}", rank(), size()),
