@@ -73,6 +73,7 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
                 Communicator& world) {
   EvaluationJob job(config, "linear-cached", world);
   linear.classes = job.classes();
+  if (job.ends_dry()) return;
   auto train = job.features(config.train_data, false);
   auto test = job.features(config.test_data, false);
   const auto result =
@@ -103,6 +104,7 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
       .activations = job.activations(),
       .threads = job.threads()};
   validate(augmented, job.train_samples(), world.size());
+  if (job.ends_dry()) return;
   const std::int64_t local_batch = augmented.batch_size / world.size();
   const auto train = job.open(config.train_data, local_batch);
   const auto test = job.open(config.test_data, local_batch);

@@ -1,6 +1,7 @@
 #include "simclr/eval/evaluation_job.hpp"
 
 #include <algorithm>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -106,6 +107,11 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
       .rule("the name of a file in RUN/eval", [](const std::string& name) {
         return !name.empty() && name.find('/') == std::string::npos;
       });
+  options.group("instead of evaluating")
+      .action<DryRun>(
+          "dry-run", config.dry_run, {{"here", DryRun::here}},
+          "check all that can be checked before work begins, say in one line what would "
+          "be done, write nothing; exit code 0, or 2 with the refusal");
 }
 
 EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
@@ -151,9 +157,25 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
   train_name_ = train.info().name;
   test_name_ = test.info().name;
   train_samples_ = train.info().samples;
+  test_samples_ = test.info().samples;
   const std::string name =
       config.name.value_or(fmt::format("{}-step-{:010}", protocol_, encoder().step()));
   output_ = config.output ? *config.output : default_output(encoder(), name);
+}
+
+bool EvaluationJob::ends_dry() const {
+  if (!config().dry_run) return false;
+  for (const fs::path& data : {config().train_data, config().test_data}) {
+    require_cache_fits(data, config().cache, *world_, config().feature_batch);
+  }
+  if (world_->rank() == 0) {
+    std::cout << fmt::format(
+        "dry run: would evaluate {} by {}: {} training and {} test images of {} classes, on {} "
+        "rank{}; result in {}\n",
+        encoder().file().string(), protocol_, train_samples_, test_samples_, classes_,
+        world_->size(), world_->size() == 1 ? "" : "s", output_.string());
+  }
+  return true;
 }
 
 void EvaluationJob::report(const Accuracy& accuracy, const Options& options,

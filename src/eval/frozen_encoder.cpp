@@ -11,6 +11,8 @@
 namespace simclr {
 namespace {
 
+const std::vector<Part> kLoadedParts{Part::encoder, Part::projection_head};
+
 void require_same_checkpoint(const Checkpoint& checkpoint, Communicator& world) {
   const auto checksums = gather_texts(world, checkpoint.checksum);
   if (std::adjacent_find(checksums.begin(), checksums.end(), std::not_equal_to<>()) !=
@@ -25,13 +27,19 @@ FrozenEncoder::FrozenEncoder(const std::filesystem::path& run_or_file, Communica
     : found_(open_checkpoint(run_or_file)),
       model_(parse_model_description(found_.checkpoint.model, found_.file.path.string())) {
   require_same_checkpoint(found_.checkpoint, world);
+  const Program described = record_features({.encoder = model_.encoder,
+                                             .head = model_.head,
+                                             .with_head = true,
+                                             .batch = 1,
+                                             .image_size = model_.image_size});
+  require_parts(described, kLoadedParts, found_.checkpoint, file().string());
   // The optimizer state is as large as the weights, and nothing here reads it.
   found_.checkpoint.momentum.clear();
   found_.checkpoint.second_moment.clear();
 }
 
 void FrozenEncoder::load_into(Executor& executor) const {
-  load_parts(executor, {Part::encoder, Part::projection_head}, found_.checkpoint, file().string());
+  load_parts(executor, kLoadedParts, found_.checkpoint, file().string());
 }
 
 std::string encoder_hash(const Executor& executor) {

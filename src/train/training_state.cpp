@@ -46,9 +46,20 @@ std::span<float> place_of(const Slice& slice, std::vector<float>& flat) {
                                  static_cast<std::size_t>(slice.info.shape.elements()));
 }
 
-/// Copies each wanted tensor to its place; refuses one that is missing or has another shape.
-void copy_tensors(const std::vector<Slice>& wanted, const Section& section, const Checkpoint& from,
-                  const std::string& origin, std::vector<float>& flat) {
+std::vector<Slice> slices_of(const std::vector<Part>& parts, const Program& program,
+                             Storage storage) {
+  std::vector<Slice> wanted = slices(program, storage);
+  std::erase_if(wanted, [&](const Slice& slice) {
+    return std::ranges::find(parts, slice.part) == parts.end();
+  });
+  return wanted;
+}
+
+/// Calls take(slice, tensor) for each wanted tensor; refuses one that is missing or has another
+/// shape.
+template <class Take>
+void for_tensors(const std::vector<Slice>& wanted, const Section& section, const Checkpoint& from,
+                 const std::string& origin, const Take& take) {
   std::map<std::string_view, const NamedTensor*> by_name;
   for (const NamedTensor& tensor : from.*section.tensors) by_name[tensor.name] = &tensor;
   for (const Slice& slice : wanted) {
@@ -62,8 +73,16 @@ void copy_tensors(const std::vector<Slice>& wanted, const Section& section, cons
       refuse("{}: {} '{}' has shape {}, the model's has {}: it is of another encoder or head",
              origin, section.what, slice.name, tensor.shape.text(), slice.info.shape.text());
     }
-    std::ranges::copy(tensor.values, place_of(slice, flat).begin());
+    take(slice, tensor);
   }
+}
+
+/// Copies each wanted tensor to its place.
+void copy_tensors(const std::vector<Slice>& wanted, const Section& section, const Checkpoint& from,
+                  const std::string& origin, std::vector<float>& flat) {
+  for_tensors(wanted, section, from, origin, [&](const Slice& slice, const NamedTensor& tensor) {
+    std::ranges::copy(tensor.values, place_of(slice, flat).begin());
+  });
 }
 
 }  // namespace
@@ -103,16 +122,21 @@ void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::
   }
 }
 
+void require_parts(const Program& program, const std::vector<Part>& parts,
+                   const Checkpoint& checkpoint, const std::string& origin) {
+  for (const Section& section : {kParameters, kRunning}) {
+    for_tensors(slices_of(parts, program, section.storage), section, checkpoint, origin,
+                [](const Slice&, const NamedTensor&) {});
+  }
+}
+
 void load_parts(Executor& executor, const std::vector<Part>& parts, const Checkpoint& checkpoint,
                 const std::string& origin) {
   for (const Section& section : {kParameters, kRunning}) {
     if (!executor.holds(section.storage)) continue;
-    std::vector<Slice> wanted = slices(executor.program(), section.storage);
-    std::erase_if(wanted, [&](const Slice& slice) {
-      return std::ranges::find(parts, slice.part) == parts.end();
-    });
     std::vector<float> flat = executor.flat(section.storage);
-    copy_tensors(wanted, section, checkpoint, origin, flat);
+    copy_tensors(slices_of(parts, executor.program(), section.storage), section, checkpoint, origin,
+                 flat);
     executor.set_flat(section.storage, flat);
   }
 }

@@ -159,7 +159,8 @@ def check_refusals(program):
     with open(os.path.join(program.directory, "text.h5"), "w", encoding="utf-8") as file:
         file.write("no checkpoint")
     before = all_files(program.directory)
-    for culprit, command in cases:
+    dry = [(culprit, [*command, "--dry-run"]) for culprit, command in cases if command[0] in ("knn", "linear-eval")]
+    for culprit, command in cases + dry:
         _, err = program.run(*command, code=2)
         check(len(err.splitlines()) == 1 and culprit in err, f"{command}: {err}")
         check(err.startswith("simclr: error: "), f"{command}: {err}")
@@ -167,6 +168,19 @@ def check_refusals(program):
     _, err = program.run("linear-eval", *run, *SETS, "--protocol", "augmented", "--batch-size", 15,
                          ranks=2, code=2)
     check(sum("--batch-size" in line for line in err.splitlines()) == 1, f"{err}")
+
+
+def check_dry_run(program):
+    before = all_files(program.directory)
+    for command in (["knn"], ["linear-eval"], ["linear-eval", "--protocol", "augmented", "--batch-size", 30]):
+        for ranks in (0, 2):
+            out, _ = program.run(*command, "--checkpoint", "run", *SETS, "--dry-run", ranks=ranks)
+            protocol = "knn" if command == ["knn"] else "linear-augmented" if len(command) > 1 else "linear-cached"
+            line = (f"dry run: would evaluate run/checkpoints/step-0000000000.h5 by {protocol}: {TRAIN} training and "
+                    f"{TEST} test images of {CLASSES} classes, on {max(ranks, 1)} rank{'s' if ranks > 1 else ''}; result in ")
+            check(len(out.splitlines()) == 1 and out.startswith(line), out)
+            check(out.rstrip().endswith(f"run/eval/{protocol}-step-0000000000.json"), out)
+    check(all_files(program.directory) == before, "a dry run wrote something")
 
 
 def main():

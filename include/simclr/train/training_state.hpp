@@ -18,6 +18,10 @@ Checkpoint collect_state(const Executor& executor);
 void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::string& origin,
                    Communicator& comm);
 
+/// Refuses a checkpoint that load_parts() would refuse.
+void require_parts(const Program& program, const std::vector<Part>& parts,
+                   const Checkpoint& checkpoint, const std::string& origin);
+
 /// Puts parameters and running statistics of the `parts` of a model into the executor; the other
 /// parts of its program keep their values, and the other tensors of the checkpoint are not read.
 /// RefusedError naming `origin` and the first tensor that is missing or has another shape.
