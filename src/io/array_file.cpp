@@ -37,13 +37,14 @@ struct ArrayFile::Impl {
   void write(const std::string& name, const std::vector<std::int64_t>& leading,
              std::span<const T> values) {
     const auto found = datasets.find(name);
-    require(found != datasets.end(), "the dataset was created before it is written");
+    require(found != datasets.end(), "create() must precede write()");
     const h5::Extents extents = h5::extents_of(found->second);
-    require(!leading.empty() && leading.size() <= extents.size(), "rows are named by coordinates");
+    require(!leading.empty() && leading.size() <= extents.size(),
+            "the number of coordinates must be from 1 to the dataset's rank");
     const hsize_t row_elements =
         std::accumulate(extents.begin() + static_cast<std::ptrdiff_t>(leading.size()),
                         extents.end(), hsize_t{1}, std::multiplies<>());
-    require(values.size() % row_elements == 0, "whole rows are written");
+    require(values.size() % row_elements == 0, "values must fill whole rows");
     try {
       h5::write_rows(found->second, h5::native_type<T>(),
                      h5::Extents(leading.begin(), leading.end()), values.size() / row_elements,

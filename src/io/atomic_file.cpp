@@ -14,7 +14,7 @@
 namespace simclr {
 namespace {
 
-/// A rename is durable only once its directory is.
+/// Makes a rename durable.
 void sync_directory(const std::filesystem::path& directory) {
   const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;

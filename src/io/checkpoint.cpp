@@ -36,7 +36,8 @@ std::string tensor_checksum(const NamedTensor& tensor) {
   return to_hex(hash64(std::as_bytes(std::span(tensor.values))));
 }
 
-/// What the checksum of the whole is taken over. Grows a line per tensor, in stored order.
+/// Checksum of the whole file: hashes a text with all attributes and a line per tensor, in stored
+/// order.
 class Digest {
  public:
   explicit Digest(const Checkpoint& c)
@@ -72,14 +73,15 @@ Shape shape_of(const h5::Extents& e) {
     case 4:
       return {at(0), at(1), at(2), at(3)};
     default:
-      fail("a tensor of {} dimensions", e.size());
+      fail("a tensor has {} dimensions, not 1 to 4", e.size());
   }
 }
 
 // ---- writing ------------------------------------------------------------------------------------
 
-/// A file that exists in memory only: a full disk then fails one plain write, never HDF5 half-way.
-/// In the earliest file format: HDF5 1.10 gives images of newer ones a wrong superblock checksum.
+/// Creates the HDF5 file in memory, so that a full disk fails one plain write and not a call within
+/// HDF5. Uses the earliest file format, because HDF5 1.10 writes a wrong superblock checksum into
+/// images of newer formats.
 h5::Handle create_in_memory() {
   h5::check(H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr), "HDF5 error printing off");
   constexpr std::size_t kGrowBytes = std::size_t{16} << 20;
@@ -94,10 +96,10 @@ h5::Handle create_in_memory() {
 std::vector<std::byte> file_image(const h5::Handle& file) {
   h5::check(H5Fflush(file.get(), H5F_SCOPE_LOCAL), "HDF5 flush");
   const ssize_t size = H5Fget_file_image(file.get(), nullptr, 0);
-  if (size <= 0) fail("HDF5 gives no image of the checkpoint");
+  if (size <= 0) fail("HDF5 cannot serialize the checkpoint in memory");
   std::vector<std::byte> image(static_cast<std::size_t>(size));
   if (H5Fget_file_image(file.get(), image.data(), image.size()) != size) {
-    fail("HDF5 gives no image of the checkpoint");
+    fail("HDF5 cannot serialize the checkpoint in memory");
   }
   return image;
 }
@@ -117,7 +119,7 @@ void write_attributes(const h5::Handle& file, const Checkpoint& c, const std::st
   h5::write_attribute(file, "checksum", checksum);
 }
 
-/// The order of the tensors within a section, which HDF5 does not keep.
+/// Stores the order of the tensors within each section, which HDF5 does not keep.
 void write_order(const h5::Handle& file, const Checkpoint& c) {
   for (const Section& section : kSections) {
     std::vector<std::string> names;
@@ -141,34 +143,34 @@ NamedTensor read_tensor(const h5::Handle& file, const Section& section, const st
 }
 
 template <class T>
-T present(std::optional<T> value, const char* attribute) {
-  if (!value) fail("it has no attribute '{}'", attribute);
+T require_attribute(std::optional<T> value, const char* attribute) {
+  if (!value) fail("attribute '{}' is missing", attribute);
   return *std::move(value);
 }
 
 std::optional<LossScaling> read_loss_scaling(const h5::Handle& file) {
   const std::vector<std::uint64_t> words = h5::read_words(file, "loss_scaling");
   if (words.empty()) return {};
-  if (words.size() != 3) fail("its attribute 'loss_scaling' has {} numbers, not 3", words.size());
+  if (words.size() != 3) fail("attribute 'loss_scaling' has {} numbers, not 3", words.size());
   const auto number = [&](std::size_t i) { return static_cast<std::int64_t>(words[i]); };
   return LossScaling{number(0), number(1), number(2)};
 }
 
 Checkpoint read_verified(const h5::Handle& file) {
-  if (h5::read_text(file, "format") != kFormat) fail("it is not of the format {}", kFormat);
-  const std::int64_t version = present(h5::read_integer(file, "version"), "version");
-  if (version != kVersion) fail("it has version {}, this program reads {}", version, kVersion);
+  if (h5::read_text(file, "format") != kFormat) fail("its format is not '{}'", kFormat);
+  const std::int64_t version = require_attribute(h5::read_integer(file, "version"), "version");
+  if (version != kVersion) fail("its version is {}; this program reads {}", version, kVersion);
 
   Checkpoint c;
-  c.step = present(h5::read_integer(file, "step"), "step");
-  c.epoch = present(h5::read_integer(file, "epoch"), "epoch");
+  c.step = require_attribute(h5::read_integer(file, "step"), "step");
+  c.epoch = require_attribute(h5::read_integer(file, "epoch"), "epoch");
   const std::vector<std::uint64_t> seed = h5::read_words(file, "seed");
-  if (seed.size() != 1) fail("it has no attribute 'seed'");
+  if (seed.size() != 1) fail("attribute 'seed' is missing");
   c.seed = seed.front();
-  c.configuration = present(h5::read_text(file, "configuration"), "configuration");
-  c.model = present(h5::read_text(file, "model"), "model");
+  c.configuration = require_attribute(h5::read_text(file, "configuration"), "configuration");
+  c.model = require_attribute(h5::read_text(file, "model"), "model");
   c.loss_scaling = read_loss_scaling(file);
-  c.checksum = present(h5::read_text(file, "checksum"), "checksum");
+  c.checksum = require_attribute(h5::read_text(file, "checksum"), "checksum");
 
   Digest digest(c);
   for (const Section& section : kSections) {
@@ -176,7 +178,7 @@ Checkpoint read_verified(const h5::Handle& file) {
       (c.*section.tensors).push_back(read_tensor(file, section, name, digest));
     }
   }
-  if (digest.hex() != c.checksum) fail("it does not match its checksum");
+  if (digest.hex() != c.checksum) fail("its contents do not match the checksum of the whole file");
   return c;
 }
 
@@ -222,7 +224,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& file) {
   } catch (const RefusedError&) {
     throw;
   } catch (const Error& error) {
-    refuse("{}: not a whole checkpoint: {}", file.string(), error.what());
+    refuse("{}: not a valid checkpoint: {}", file.string(), error.what());
   }
 }
 

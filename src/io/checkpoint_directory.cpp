@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kSuffix = ".h5";
 
-/// "step-0000000100.h5" -> 100; empty for any other name.
+/// Parses "step-0000000100.h5" to 100; empty for any other name.
 std::optional<std::int64_t> step_of(const std::string& name) {
   if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return {};
   const char* begin = name.data() + kPrefix.size();
@@ -55,7 +55,7 @@ std::optional<FoundCheckpoint> newest_valid_checkpoint(const fs::path& directory
       log::warning("{}; falling back to the checkpoint before it", error.what());
     }
   }
-  refuse("{}: none of its checkpoints verifies", directory.string());
+  refuse("{}: no checkpoint in it is valid (see the warnings above)", directory.string());
 }
 
 FoundCheckpoint open_checkpoint(const fs::path& run_or_file) {

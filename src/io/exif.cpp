@@ -1,4 +1,4 @@
-// Orientation as cameras record it: EXIF 2.3 (a TIFF 6.0 directory inside the APP1 marker).
+// Reads the orientation that cameras record: EXIF 2.3 (a TIFF 6.0 directory in the APP1 marker).
 
 #include <algorithm>
 #include <array>
@@ -15,7 +15,7 @@ constexpr std::size_t kEntryBytes = 12;
 constexpr unsigned kOrientationTag = 0x0112;
 constexpr int kUpright = 1;
 
-/// Bytes of the TIFF part; reads outside of it give 0.
+/// The TIFF part of an EXIF marker; reads beyond its end return 0.
 class Tiff {
  public:
   explicit Tiff(std::span<const std::uint8_t> bytes)

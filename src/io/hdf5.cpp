@@ -14,17 +14,17 @@
 namespace simclr::h5 {
 namespace {
 
-/// Large datasets start on a page, so that blocks of them can be read without a copy.
+/// Large datasets start on a page boundary, so that their blocks can be read without a copy.
 constexpr hsize_t kAlignmentThresholdBytes = 65536;
 constexpr hsize_t kAlignmentBytes = 4096;
 
-/// HDF5 prints its error stack unless told not to; ours becomes part of the exception.
+/// Stops HDF5 from printing its error stack: the exception carries the message.
 void silence_error_stack() {
   static const herr_t silenced = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  if (silenced < 0) fail("HDF5 refuses to switch its error printing off");
+  if (silenced < 0) fail("cannot switch off HDF5's error printing");
 }
 
-/// The innermost entry of the error stack: the one that says what happened.
+/// Returns the innermost entry of the error stack, which names the cause, and clears the stack.
 std::string last_message() {
   std::string message = "HDF5 gives no reason";
   const auto innermost = [](unsigned, const H5E_error2_t* entry, void* text) -> herr_t {
@@ -36,7 +36,7 @@ std::string last_message() {
   return message;
 }
 
-/// The errno that HDF5 has put into a message of its file drivers; 0 where it has not.
+/// Extracts the errno from a message of HDF5's file drivers; 0 when it has none.
 int error_number_in(const std::string& message) {
   constexpr std::string_view kKey = "errno = ";
   const std::size_t at = message.find(kKey);
@@ -46,13 +46,14 @@ int error_number_in(const std::string& message) {
 [[noreturn]] void fail_with_last_message(std::string_view what) {
   const std::string message = last_message();
   if (const int number = error_number_in(message); number != 0) {
-    fail_io(what, number);  // HDF5's own words about it are long
+    fail_io(what, number);  // shorter than HDF5's own message
   }
   fail("{}: {}", what, message);
 }
 
-/// For what is refused, whatever the reason, unless the reason may pass.
-std::string last_lasting_message(const std::filesystem::path& path) {
+/// Returns the last HDF5 message, for a refusal; throws IoError instead when the error is
+/// transient, so that the caller retries.
+std::string permanent_error_message(const std::filesystem::path& path) {
   std::string message = last_message();
   if (const int number = error_number_in(message); is_transient(number)) {
     fail_io(path.string() + ": cannot be read", number);
@@ -66,7 +67,8 @@ Handle file_access() {
   check(H5Pset_fclose_degree(access.get(), H5F_CLOSE_SEMI), "HDF5 close degree");
   check(H5Pset_alignment(access.get(), kAlignmentThresholdBytes, kAlignmentBytes),
         "HDF5 alignment");
-  // 1.8's format allows attributes over 64 KiB (many class names) and is read everywhere.
+  // The format of HDF5 1.8 allows attributes over 64 KiB (many class names); every later version
+  // reads it.
   check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_LATEST), "HDF5 format");
   return access;
 }
@@ -75,13 +77,14 @@ void for_rows(const Handle& dataset, const Extents& leading, hsize_t count,
               const std::function<void(hid_t memory, hid_t file)>& transfer) {
   const Handle file = own(H5Dget_space(dataset.get()), H5Sclose, "HDF5 dataspace");
   const Extents extents = extents_of(dataset);
-  require(!leading.empty() && leading.size() <= extents.size(), "rows are named by coordinates");
+  require(!leading.empty() && leading.size() <= extents.size(),
+          "the number of coordinates must be from 1 to the dataset's rank");
   Extents start(extents.size(), 0);
   Extents size = extents;
   for (std::size_t d = 0; d < leading.size(); ++d) {
     start[d] = leading[d];
     size[d] = d + 1 < leading.size() ? 1 : count;
-    require(start[d] + size[d] <= extents[d], "rows lie inside the dataset");
+    require(start[d] + size[d] <= extents[d], "rows must lie inside the dataset");
   }
   check(
       H5Sselect_hyperslab(file.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr),
@@ -98,8 +101,7 @@ std::unique_lock<std::recursive_mutex> lock_library() {
   return std::unique_lock(mutex);
 }
 
-// ---- handles
-// --------------------------------------------------------------------------------------
+// ---- handles ----
 
 Handle& Handle::operator=(Handle&& other) noexcept {
   if (this != &other) {
@@ -133,8 +135,7 @@ Handle own(hid_t id, Handle::Close closer, std::string_view what) {
   return {id, closer};
 }
 
-// ---- files
-// ----------------------------------------------------------------------------------------
+// ---- files ----
 
 Handle open_file(const std::filesystem::path& path) {
   const auto lock = lock_library();
@@ -145,15 +146,15 @@ Handle open_file(const std::filesystem::path& path) {
     refuse("{}: no such file", path.string());
   }
   if (H5Fis_hdf5(path.c_str()) <= 0) {
-    last_lasting_message(path);
-    refuse("{}: not an HDF5 file (or not readable, or cut short); check where it came from",
+    permanent_error_message(path);
+    refuse("{}: not an HDF5 file (or unreadable, or truncated); check where it came from",
            path.string());
   }
   const Handle access = file_access();
   const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
   if (id < 0) {
     refuse("{}: cannot be opened: {}; copy or make it again", path.string(),
-           last_lasting_message(path));
+           permanent_error_message(path));
   }
   return {id, H5Fclose};
 }
@@ -177,8 +178,7 @@ void sync_to_disk(const std::filesystem::path& path) {
   if (status != 0) fail_io(path.string() + ": cannot be synced to disk", error);
 }
 
-// ---- datasets
-// -------------------------------------------------------------------------------------
+// ---- datasets ----
 
 bool has_link(const Handle& location, const std::string& name) {
   const auto lock = lock_library();

@@ -1,8 +1,8 @@
 #pragma once
-// HDF5 behind owners that close what they open and errors that read as one line.
+// HDF5 with handles that close themselves and errors of one line.
 //
-// Debian's parallel HDF5 is not thread-safe: whoever calls it holds `h5::lock_library()`. Every
-// function below takes it itself (it is recursive); raw H5* calls elsewhere take it around them.
+// Debian's parallel HDF5 is not thread-safe: callers must hold `h5::lock_library()`. Every function
+// below takes that recursive lock itself; code that calls H5* directly must take it.
 
 #include <hdf5.h>
 
@@ -36,7 +36,7 @@ class Handle {
 
   [[nodiscard]] hid_t get() const { return id_; }
   explicit operator bool() const { return id_ >= 0; }
-  /// Closes now and throws Error when that fails: for files whose last write happens on closing.
+  /// Closes now and throws Error on failure: a file's last write may happen on closing.
   void close(std::string_view what);
 
  private:
@@ -45,22 +45,22 @@ class Handle {
   Close close_ = nullptr;
 };
 
-/// Throws Error "WHAT: <HDF5's innermost message>" when a call has failed.
+/// Throws Error "WHAT: <HDF5's innermost message>" when `status` is negative.
 void check(herr_t status, std::string_view what);
+/// Wraps an identifier that a call returned; throws as check() does when it is negative.
 [[nodiscard]] Handle own(hid_t id, Handle::Close closer, std::string_view what);
 
-// ---- files
-// ----------------------------------------------------------------------------------------
+// ---- files ----
 
-/// Opens for reading, file locking off. Throws RefusedError: no such file, no HDF5 file, truncated.
+/// Opens for reading, without file locking. Throws RefusedError for a file that is missing,
+/// truncated or not HDF5.
 Handle open_file(const std::filesystem::path& path);
-/// Creates or truncates; bytes depend on the contents only (no time stamps).
+/// Creates or truncates a file without time stamps: equal contents give equal bytes.
 Handle create_file(const std::filesystem::path& path);
-/// Forces a closed file's (or a directory's) bytes to the disk.
+/// Syncs a closed file or a directory to disk.
 void sync_to_disk(const std::filesystem::path& path);
 
-// ---- datasets
-// -------------------------------------------------------------------------------------
+// ---- datasets ----
 
 template <class T>
 hid_t native_type();
@@ -97,16 +97,17 @@ using Extents = std::vector<hsize_t>;
 
 [[nodiscard]] bool has_link(const Handle& location, const std::string& name);
 Handle open_dataset(const Handle& location, const std::string& name);
-/// Contiguous, without fill value; missing groups on the path are created.
+/// Creates a contiguous dataset without fill value, and missing groups on its path.
 Handle create_dataset(const Handle& location, const std::string& name, hid_t type,
                       const Extents& extents);
 [[nodiscard]] Extents extents_of(const Handle& dataset);
 
-/// Rows [first, first + count) of the leading dimension, converted to `type` in memory.
+/// Reads rows [first, first + count) of the leading dimension, converted to `type`.
 void read_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, void* out,
                hid_t transfer = H5P_DEFAULT);
 void write_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, const void* data);
-/// Rows [leading.back(), + count) of the part that the coordinates before it select.
+/// Writes `count` rows of the sub-array selected by all but the last coordinate, starting at row
+/// leading.back().
 void write_rows(const Handle& dataset, hid_t type, const Extents& leading, hsize_t count,
                 const void* data);
 
@@ -129,11 +130,10 @@ std::vector<T> read_dataset(const Handle& location, const std::string& name) {
   return values;
 }
 
-// ---- attributes
-// -----------------------------------------------------------------------------------
+// ---- attributes ----
 
 [[nodiscard]] bool has_attribute(const Handle& object, const std::string& name);
-/// Text is UTF-8 of variable length, as h5py writes it; reading accepts fixed length too.
+/// Writes text as UTF-8 of variable length, like h5py. Reading accepts fixed length, too.
 void write_attribute(const Handle& object, const std::string& name, const std::string& text);
 void write_attribute(const Handle& object, const std::string& name,
                      const std::vector<std::string>& texts);
@@ -141,7 +141,8 @@ void write_attribute(const Handle& object, const std::string& name, std::int64_t
 void write_attribute(const Handle& object, const std::string& name, double value);
 void write_attribute(const Handle& object, const std::string& name,
                      std::span<const std::uint64_t> values);
-// Reading: nothing when the attribute is missing; Error when its type does not fit.
+// Readers return an empty value when the attribute is missing and throw Error when its type does
+// not fit.
 std::optional<std::string> read_text(const Handle& object, const std::string& name);
 std::vector<std::string> read_texts(const Handle& object, const std::string& name);
 std::optional<std::int64_t> read_integer(const Handle& object, const std::string& name);

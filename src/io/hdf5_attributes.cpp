@@ -30,7 +30,7 @@ Handle vector_space(std::size_t count) {
   return own(H5Screate_simple(1, &extent, nullptr), H5Sclose, "HDF5 dataspace");
 }
 
-/// An attribute open for reading; empty when there is none.
+/// An attribute open for reading; `handle` is empty when the object has no such attribute.
 struct OpenAttribute {
   OpenAttribute(const Handle& object, const std::string& name) : what("attribute '" + name + "'") {
     if (!has_attribute(object, name)) return;
@@ -47,7 +47,7 @@ struct OpenAttribute {
 
 std::vector<std::string> read_variable_texts(const OpenAttribute& attribute) {
   std::vector<char*> texts(attribute.count, nullptr);
-  // Reading in the attribute's own character set: HDF5 converts none.
+  // Reads in the attribute's own character set, because HDF5 does not convert between them.
   check(H5Aread(attribute.handle.get(), attribute.type.get(), texts.data()), attribute.what);
   std::vector<std::string> result;
   result.reserve(texts.size());

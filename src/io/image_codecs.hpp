@@ -9,10 +9,10 @@ void decode_jpeg(std::span<const std::byte> file, Image& out);
 ImageHeader read_png_header(std::span<const std::byte> file);
 void decode_png(std::span<const std::byte> file, Image& out);
 
-/// EXIF orientation: 1 is upright, 2..8 are the other flips and quarter turns.
-/// `exif` begins with "Exif\0\0" as in a JPEG's APP1 marker; anything unreadable counts as 1.
+/// Returns the EXIF orientation: 1 is upright, 2..8 are the other flips and quarter turns.
+/// `exif` begins with "Exif\0\0" as in a JPEG's APP1 marker; unreadable data give 1.
 int exif_orientation(std::span<const std::uint8_t> exif);
-/// True when height and width change places.
+/// True when applying the orientation swaps height and width.
 inline bool swaps_sides(int orientation) { return orientation >= 5; }
 /// Turns pixels stored with this orientation upright.
 void make_upright(Image& image, int orientation);

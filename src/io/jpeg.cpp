@@ -1,5 +1,5 @@
-// libjpeg-turbo reports errors by a long jump: between setjmp and the calls lie no objects with
-// destructors.
+// libjpeg-turbo reports errors by a long jump, which runs no destructors: no object with one may be
+// created between setjmp and the calls.
 
 #include <cstddef>
 #include <cstdio>
@@ -31,8 +31,9 @@ void leave(j_common_ptr info) {
   std::longjmp(manager->jump, 1);
 }
 
-/// Damage that libjpeg would paper over: a file cut short or with corrupt data is an error.
-void judge_warning(j_common_ptr info, int level) {
+/// Turns the warnings about truncated files and corrupt data into errors; libjpeg would go on with
+/// invented pixels.
+void fail_on_damage(j_common_ptr info, int level) {
   if (level < 0 &&
       (info->err->msg_code == JWRN_JPEG_EOF || info->err->msg_code == JWRN_HUFF_BAD_CODE)) {
     leave(info);
@@ -42,10 +43,10 @@ void judge_warning(j_common_ptr info, int level) {
 void install(ErrorManager& errors) {
   jpeg_std_error(&errors.base);
   errors.base.error_exit = leave;
-  errors.base.emit_message = judge_warning;
+  errors.base.emit_message = fail_on_damage;
 }
 
-/// A decompressor with its header read; destroyed with the object, also after a jump.
+/// A decompressor that has read its header. It is destroyed with the object, also after a jump.
 class Decompressor {
  public:
   explicit Decompressor(std::span<const std::byte> file) {
@@ -71,10 +72,10 @@ class Decompressor {
   [[nodiscard]] bool is_cmyk() const {
     return info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK;
   }
-  /// Adobe writes CMYK inverted.
+  /// Adobe's programs store CMYK inverted.
   [[nodiscard]] bool is_adobe() const { return info_.saw_Adobe_marker != 0; }
   [[nodiscard]] int orientation() const { return orientation_; }
-  /// All rows; `out` holds height * width * (4 for CMYK, else 3) bytes.
+  /// Reads all rows; `out` has room for height * width * (4 for CMYK, else 3) bytes.
   void read_pixels(std::uint8_t* out) {
     guarded(
         [](Decompressor& me, std::span<const std::byte>, std::uint8_t* pixels) {
@@ -92,7 +93,7 @@ class Decompressor {
   }
 
  private:
-  /// To be asked before the pixels are read: libjpeg then forgets the markers.
+  /// Must run before the pixels are read, after which libjpeg has freed the markers.
   [[nodiscard]] int find_orientation() const {
     for (const auto* marker = info_.marker_list; marker != nullptr; marker = marker->next) {
       const int found = exif_orientation({marker->data, marker->data_length});
@@ -116,7 +117,7 @@ class Decompressor {
   int orientation_ = 1;
 };
 
-/// Product of ink and black, as most programs convert CMYK without colour profiles.
+/// Multiplies each ink with black, as most programs convert CMYK without color profiles.
 void cmyk_to_rgb(const std::vector<std::uint8_t>& cmyk, bool inverted, std::uint8_t* rgb) {
   const auto light = [inverted](std::uint8_t ink) {
     return static_cast<unsigned>(inverted ? ink : 255 - ink);
@@ -156,7 +157,8 @@ void decode_jpeg(std::span<const std::byte> file, Image& out) {
 
 namespace {
 
-/// Compresses into memory that libjpeg allocates with malloc; false (and a message) on failure.
+/// Compresses into memory that libjpeg allocates with malloc. Returns false on failure and leaves
+/// the message in `errors`.
 bool compress(jpeg_compress_struct& info, ErrorManager& errors, const Image& image, int quality,
               unsigned char** bytes, unsigned long* count) {
   if (setjmp(errors.jump) != 0)

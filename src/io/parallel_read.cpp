@@ -11,7 +11,7 @@
 namespace simclr {
 namespace {
 
-/// Bytes of a shard that the ranks read at once: MPI-IO's own buffers stay small.
+/// Bytes of a shard that all ranks together read in one round, which limits MPI-IO's buffers.
 constexpr std::uint64_t kRoundBytes = std::uint64_t{256} << 20;
 
 h5::Handle mpi_file_access() {
@@ -30,13 +30,14 @@ h5::Handle mpi_transfer(ParallelRead method) {
   return transfer;
 }
 
-/// Of rows or bytes of a dataset: what this rank reads.
+/// The rows (of `images`) or bytes (of `bytes`) that this rank reads.
 struct Range {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
 };
 
-/// A part of this rank's range in every round; ranks without one take part with nothing.
+/// Reads a part of this rank's range in every round. Ranks with an empty range still make the
+/// calls, which are collective.
 void read_rounds(const h5::Handle& dataset, const h5::Handle& transfer, Range mine,
                  std::uint64_t rounds, std::span<std::byte> out) {
   const std::uint64_t row_bytes = mine.count > 0 ? out.size() / mine.count : 0;
@@ -85,12 +86,12 @@ std::string_view name_of(ParallelRead method) {
     case ParallelRead::collective:
       return "MPI-IO, collective";
   }
-  fail("unknown way to read");
+  fail("internal error: unknown ParallelRead value");
 }
 
 void read_in_parallel(const ShardSet& set, Communicator& world, ParallelRead method,
                       std::int64_t first, std::int64_t count, std::span<std::byte> out) {
-  require(out.size() == set.stored_bytes(first, count), "the buffer fits the samples");
+  require(out.size() == set.stored_bytes(first, count), "the buffer must fit the samples");
   if (method == ParallelRead::direct) {
     set.read(first, count, out);
     return;
@@ -100,7 +101,7 @@ void read_in_parallel(const ShardSet& set, Communicator& world, ParallelRead met
   MPI_Initialized(&running);
   require(
       running != 0 && MPI_Comm_size(MPI_COMM_WORLD, &ranks) == MPI_SUCCESS && ranks == world.size(),
-      "reading over MPI-IO needs all ranks of the job");
+      "all ranks of the job must take part in reading over MPI-IO");
   const auto lock = h5::lock_library();
   const h5::Handle access = mpi_file_access();
   const h5::Handle transfer = mpi_transfer(method);

@@ -1,5 +1,5 @@
-// libpng reports errors by a long jump: between setjmp and the calls lie no objects with
-// destructors.
+// libpng reports errors by a long jump, which runs no destructors: no object with one may be
+// created between setjmp and the calls.
 
 #include <png.h>
 
@@ -34,7 +34,7 @@ class PngReader {
   [[nodiscard]] int height() const { return static_cast<int>(png_get_image_height(png_, info_)); }
   [[nodiscard]] int width() const { return static_cast<int>(png_get_image_width(png_, info_)); }
 
-  /// All rows as 8-bit RGB; the stored values, without gamma correction, transparency dropped.
+  /// Reads all rows as 8-bit RGB: the stored values without gamma correction and transparency.
   void read_pixels(std::uint8_t* out) {
     guarded(
         [](PngReader& me, std::uint8_t* pixels) {
@@ -65,7 +65,7 @@ class PngReader {
   static void ignore(png_structp, png_const_charp) {}
   static void read(png_structp png, png_bytep out, std::size_t count) {
     auto* me = static_cast<PngReader*>(png_get_io_ptr(png));
-    if (count > me->rest_.size()) png_error(png, "the file is cut short");
+    if (count > me->rest_.size()) png_error(png, "the file is truncated");
     std::copy_n(reinterpret_cast<const png_byte*>(me->rest_.data()), count, out);
     me->rest_ = me->rest_.subspan(count);
   }

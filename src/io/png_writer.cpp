@@ -13,7 +13,7 @@ namespace simclr {
 std::vector<std::byte> encode_png(const Image& image) {
   require(image.pixels.size() ==
               static_cast<std::size_t>(image.height) * static_cast<std::size_t>(image.width) * 3,
-          "the image has the pixels its size says");
+          "the image must have 3*height*width bytes");
   png_image header{};
   header.version = PNG_IMAGE_VERSION;
   header.width = static_cast<png_uint_32>(image.width);
@@ -25,7 +25,7 @@ std::vector<std::byte> encode_png(const Image& image) {
   std::vector<std::byte> file(bytes);
   if (png_image_write_to_memory(&header, file.data(), &bytes, kWholeRange, image.pixels.data(),
                                 kPackedRows, nullptr) == 0) {
-    fail("an image of {} x {} cannot be encoded as PNG: {}", image.width, image.height,
+    fail("cannot encode an image of {} x {} pixels as PNG: {}", image.width, image.height,
          header.message);
   }
   file.resize(bytes);

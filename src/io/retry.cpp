@@ -10,7 +10,7 @@
 namespace simclr {
 namespace {
 
-std::string naming(const std::filesystem::path& path, const std::string& message) {
+std::string with_path(const std::filesystem::path& path, const std::string& message) {
   if (message.find(path.string()) != std::string::npos) return message;
   return path.string() + ": " + message;
 }
@@ -32,12 +32,12 @@ void fail_io(std::string_view what, int error_number) {
 
 void wait_to_retry(const IoError& error, int attempt, const std::filesystem::path& path,
                    RetryPauses pauses) {
-  constexpr int kNotTriedAgain = 0;
-  const std::string message = naming(path, error.what());
+  constexpr int kNotTransient = 0;
+  const std::string message = with_path(path, error.what());
   const auto last = static_cast<int>(pauses.size()) + 1;
-  if (!is_transient(error.error_number())) throw IoError(message, kNotTriedAgain);
+  if (!is_transient(error.error_number())) throw IoError(message, kNotTransient);
   if (attempt >= last) {
-    throw IoError(fmt::format("{} (given up after {} tries)", message, attempt), kNotTriedAgain);
+    throw IoError(fmt::format("{} (gave up after {} tries)", message, attempt), kNotTransient);
   }
   const auto pause = pauses[static_cast<std::size_t>(attempt - 1)];
   log::warning("{}; trying again in {:.1f} s (try {} of {})", message,

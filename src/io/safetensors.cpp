@@ -14,10 +14,11 @@
 namespace simclr {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "tensors are stored little endian");
+static_assert(std::endian::native == std::endian::little,
+              "safetensors files are little endian; this code does not swap bytes");
 
 constexpr std::size_t kLengthBytes = 8;
-constexpr std::size_t kAlignment = 8;  // of the tensor data within the file
+constexpr std::size_t kDataAlignment = 8;  // position of the tensor data in the file
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 
 std::uint64_t element_count(const std::vector<std::int64_t>& shape) {
@@ -31,15 +32,16 @@ std::string header_text(const SafeTensors& content) {
   if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
   std::uint64_t offset = 0;
   for (const auto& tensor : content.tensors) {
-    require(element_count(tensor.shape) == tensor.values.size(), "tensor size is its shape's");
-    require(!header.contains(tensor.name), "tensor names are unique");
+    require(element_count(tensor.shape) == tensor.values.size(),
+            "a tensor must have as many values as its shape says");
+    require(!header.contains(tensor.name), "tensor names must be unique");
     const std::uint64_t end = offset + tensor.values.size() * sizeof(float);
     header[tensor.name] = {
         {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text = header.dump();
-  text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
+  text.resize((text.size() + kDataAlignment - 1) / kDataAlignment * kDataAlignment, ' ');
   return text;
 }
 
@@ -49,14 +51,14 @@ nlohmann::ordered_json read_header(std::ifstream& in, const std::filesystem::pat
   in.read(raw.data(), raw.size());
   const auto length = std::bit_cast<std::uint64_t>(raw);
   if (!in || length > kMaxHeaderBytes || kLengthBytes + length > file_bytes) {
-    refuse("{} is not a safetensors file: its header is missing or cut short", file.string());
+    refuse("{} is not a safetensors file: its header is missing or truncated", file.string());
   }
   std::string text(length, '\0');
   in.read(text.data(), static_cast<std::streamsize>(length));
   data_begin = kLengthBytes + length;
   auto header = nlohmann::ordered_json::parse(text, nullptr, false);
   if (!header.is_object()) {
-    refuse("{} is not a safetensors file: its header is no JSON object", file.string());
+    refuse("{} is not a safetensors file: its header is not a JSON object", file.string());
   }
   return header;
 }
@@ -65,7 +67,8 @@ SafeTensor read_tensor(std::ifstream& in, const std::filesystem::path& file,
                        const std::string& name, const nlohmann::ordered_json& entry,
                        std::uint64_t data_begin, std::uint64_t file_bytes) {
   if (entry.value("dtype", "") != "F32") {
-    refuse("{}: tensor '{}' is not of dtype F32", file.string(), name);
+    refuse("{}: tensor '{}' does not have dtype F32; convert the file to float32", file.string(),
+           name);
   }
   SafeTensor tensor{name, entry.at("shape").get<std::vector<std::int64_t>>(), {}};
   const auto begin = entry.at("data_offsets").at(0).get<std::uint64_t>();

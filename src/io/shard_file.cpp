@@ -13,7 +13,7 @@
 namespace simclr {
 namespace {
 
-/// Reading of one file; every refusal names it.
+/// Reads and checks the description of one file; every refusal names it.
 class Describer {
  public:
   explicit Describer(const std::filesystem::path& path) : file_(h5::open_file(path)) {
@@ -45,7 +45,7 @@ class Describer {
   void read_identity() {
     const auto format = h5::read_text(file_, "format");
     if (format && *format != ShardFormat::kFormat) {
-      reject("its format is '{}', not '{}': this is no shard", *format, ShardFormat::kFormat);
+      reject("its format is '{}', not '{}': this is not a shard", *format, ShardFormat::kFormat);
     }
     const auto version = h5::read_integer(file_, "version");
     if (version && *version > ShardFormat::kVersion) {
@@ -89,7 +89,7 @@ class Describer {
       reject("'images' has shape ({}), not (N,H,W,3); store RGB, channels last",
              fmt::join(extents, ","));
     }
-    if (extents[1] == 0 || extents[2] == 0) reject("'images' holds images without pixels");
+    if (extents[1] == 0 || extents[2] == 0) reject("the images in 'images' have no pixels");
     shard_.samples = static_cast<std::int64_t>(extents[0]);
     shard_.height = static_cast<int>(extents[1]);
     shard_.width = static_cast<int>(extents[2]);
@@ -115,7 +115,7 @@ class Describer {
     shard_.offsets = h5::read_dataset<std::uint64_t>(file_, "offsets");
     if (!std::is_sorted(shard_.offsets.begin(), shard_.offsets.end()) ||
         shard_.offsets.back() > total) {
-      reject("'offsets' does not ascend within the {} bytes of 'bytes'", total);
+      reject("'offsets' must ascend and end within the {} bytes of 'bytes'", total);
     }
   }
 
@@ -129,7 +129,7 @@ class Describer {
     shard_.sizes = h5::read_dataset<std::int32_t>(file_, "sizes");
     for (std::size_t i = 0; i < shard_.sizes.size(); i += 2) {
       if (shard_.sizes[i] <= 0 || shard_.sizes[i + 1] <= 0) {
-        reject("'sizes' gives sample {} no pixels", i / 2);
+        reject("'sizes' says that sample {} has no pixels", i / 2);
       }
       shard_.height = std::max(shard_.height, shard_.sizes[i]);
       shard_.width = std::max(shard_.width, shard_.sizes[i + 1]);
@@ -144,7 +144,7 @@ class Describer {
     } else if (*encoding == "raw" || *encoding == "jpeg") {
       shard_.encoding = *encoding == "raw" ? ImageEncoding::raw : ImageEncoding::jpeg;
     } else {
-      reject("encoding '{}' is not known; known: raw, jpeg", *encoding);
+      reject("unknown encoding '{}'; known are raw and jpeg", *encoding);
     }
   }
 
@@ -160,11 +160,12 @@ class Describer {
 
   void check_raw_lengths() const {
     if (const auto wrong = first_wrong_raw_length()) {
-      reject("raw sample {} does not have the 3*height*width bytes of its size", *wrong);
+      reject("raw sample {} does not have 3*height*width bytes", *wrong);
     }
   }
 
-  /// Where contiguous bytes lie, checked against the length of the file; warns about slow layouts.
+  /// Sets the file position of contiguous data and checks it against the length of the file. Warns
+  /// about layouts that are slow to read.
   void locate(const h5::Handle& dataset, std::uint64_t bytes) {
     const h5::Handle creation =
         h5::own(H5Dget_create_plist(dataset.get()), H5Pclose, "HDF5 dataset creation list");
@@ -174,7 +175,7 @@ class Describer {
     const bool direct = layout == H5D_CONTIGUOUS && H5Pget_external_count(creation.get()) == 0;
     if (!direct || offset == HADDR_UNDEF) return;
     if (offset + bytes > std::filesystem::file_size(shard_.path)) {
-      reject("cut short: '{}' should reach byte {}, the file ends at {}; copy or make it again",
+      reject("truncated: '{}' should end at byte {}, the file ends at {}; copy or make it again",
              shard_.pixels_name(), offset + bytes, std::filesystem::file_size(shard_.path));
     }
     shard_.file_offset = offset;
@@ -204,7 +205,7 @@ class Describer {
     shard_.labels = h5::read_dataset<std::int64_t>(file_, "labels");
     const auto& values = *shard_.labels;
     if (std::any_of(values.begin(), values.end(), [](std::int64_t label) { return label < 0; })) {
-      reject("'labels' holds negative values; leave the dataset out when there are no labels");
+      reject("'labels' has negative values; leave the dataset out when there are no labels");
     }
   }
 

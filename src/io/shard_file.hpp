@@ -1,5 +1,5 @@
 #pragma once
-// One shard: what its HDF5 file says, and where its bytes lie.
+// One shard: its description and the position of its bytes in the file.
 
 #include <cstdint>
 #include <filesystem>
@@ -18,7 +18,7 @@ namespace simclr {
 struct ShardFormat {
   static constexpr const char* kFormat = "simclr-shards";
   static constexpr std::int64_t kVersion = 1;
-  static constexpr const char* kChecksum = "xxh3";  ///< attribute on every dataset, words
+  static constexpr const char* kChecksum = "xxh3";  ///< attribute of every dataset, 64-bit words
   static constexpr const char* kChecksumBlock = "xxh3_block_samples";
 };
 
@@ -34,7 +34,7 @@ struct ShardDescription {
   std::vector<std::uint64_t> offsets;  ///< N+1, only when not fixed_size
   std::vector<std::int32_t> sizes;     ///< (N, 2): height, width; only when not fixed_size
   std::optional<std::vector<std::int64_t>> labels;
-  /// Position in the file of the first pixel byte; nothing for chunked or filtered datasets.
+  /// Position in the file of the first pixel byte; empty for chunked or filtered datasets.
   std::optional<std::uint64_t> file_offset;
 
   [[nodiscard]] const char* pixels_name() const { return fixed_size ? "images" : "bytes"; }
@@ -46,9 +46,9 @@ struct ShardDescription {
 };
 ShardDescription describe_shard(const std::filesystem::path& path);
 
-/// Reads a shard's pixels: contiguous datasets directly from where HDF5 says they lie (any thread),
-/// others through HDF5, one at a time. Errors that may pass are tried again (io/retry.hpp), then
-/// throw IoError naming the file.
+/// Reads a shard's pixels: contiguous datasets with plain reads from any thread, others through
+/// HDF5, one thread at a time. Retries after transient errors (io/retry.hpp), then throws IoError
+/// naming the file.
 class ShardReader {
  public:
   explicit ShardReader(const ShardDescription& shard);

@@ -23,7 +23,10 @@ void read_at(const Descriptor& descriptor, std::uint64_t offset, std::span<std::
     const ssize_t got = ::pread(descriptor.get(), out.data(), out.size(), position);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_io(path.string() + ": cannot be read", errno);
-    if (got == 0) fail("{}: ends at byte {}; was it changed?", path.string(), position);
+    if (got == 0) {
+      fail("{}: unexpected end of file at byte {}; it was shortened after it was opened",
+           path.string(), position);
+    }
     out = out.subspan(static_cast<std::size_t>(got));
     position += got;
     activity().move();
@@ -46,7 +49,7 @@ ShardReader::ShardReader(const ShardDescription& shard) : shard_(&shard) {
 void ShardReader::read(std::int64_t first, std::int64_t count, std::span<std::byte> out) const {
   const std::uint64_t begin = shard_->byte_offset(first);
   require(out.size() == shard_->byte_offset(first + count) - begin,
-          "the buffer fits the samples that are read");
+          "the buffer must fit the samples");
   if (count == 0) return;
   with_retries(shard_->path, [&](int attempt) {
     if (!shard_->file_offset) {
@@ -57,7 +60,7 @@ void ShardReader::read(std::int64_t first, std::int64_t count, std::span<std::by
                     rows_are_samples ? static_cast<hsize_t>(count) : out.size(), out.data());
     } else if (attempt == 1) {
       read_at(descriptor_, *shard_->file_offset + begin, out, shard_->path);
-    } else {  // a stale handle stays stale: the file is opened anew
+    } else {  // a stale file handle stays stale, so that a retry opens the file again
       read_at(open_shard(shard_->path), *shard_->file_offset + begin, out, shard_->path);
     }
   });

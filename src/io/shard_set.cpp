@@ -29,7 +29,7 @@ std::vector<fs::path> find_shards(const fs::path& path) {
   return shards;
 }
 
-/// Shards named NAME-00003-of-00008.h5 must be all there, and of one set.
+/// Shards named NAME-00003-of-00008.h5 must all be present and belong to one set.
 void require_complete_set(const std::vector<fs::path>& shards) {
   static const std::regex pattern("(.*)-([0-9]+)-of-([0-9]+)\\.(h5|hdf5)");
   std::smatch match;
@@ -59,22 +59,22 @@ void require_complete_set(const std::vector<fs::path>& shards) {
   }
 }
 
-void require_alike(const ShardDescription& first, const ShardDescription& other) {
+void require_same_kind(const ShardDescription& first, const ShardDescription& other) {
   const auto reject = [&](const std::string& what) {
-    refuse("{}: {} than {}; shards of one set are alike, pack them again", other.path.string(),
-           what, first.path.filename().string());
+    refuse("{}: {}, unlike {}; all shards of a set must agree: pack the set again",
+           other.path.string(), what, first.path.filename().string());
   };
   if (first.fixed_size != other.fixed_size || first.encoding != other.encoding) {
-    reject("another layout or encoding");
+    reject("has another layout or encoding");
   }
   if (first.fixed_size && (first.height != other.height || first.width != other.width)) {
-    reject(fmt::format("images of another shape ({}x{}, not {}x{})", other.height, other.width,
-                       first.height, first.width));
+    reject(fmt::format("its images are {}x{}, not {}x{}", other.height, other.width, first.height,
+                       first.width));
   }
   if (first.labels.has_value() != other.labels.has_value()) {
-    reject(other.labels ? "has labels, other" : "has no labels, other");
+    reject(other.labels ? "has labels" : "has no labels");
   }
-  if (first.class_names != other.class_names) reject("other class names");
+  if (first.class_names != other.class_names) reject("has other class names");
 }
 
 }  // namespace
@@ -83,20 +83,20 @@ struct ShardSet::Impl {
   ShardSetInfo info;
   std::vector<ShardDescription> shards;
   std::vector<ShardReader> readers;
-  std::vector<std::uint64_t> first_byte;  // of each shard in the concatenation
+  std::vector<std::uint64_t> first_byte;  // start of each shard in the concatenation
   std::vector<std::int64_t> labels;
 
   [[nodiscard]] std::size_t shard_of(std::int64_t sample) const {
-    require(sample >= 0 && sample < info.samples, "the sample is in the data set");
+    require(sample >= 0 && sample < info.samples, "the sample must be in the data set");
     const auto next = std::upper_bound(info.first_sample.begin(), info.first_sample.end(), sample);
     return static_cast<std::size_t>(next - info.first_sample.begin()) - 1;
   }
 
   [[nodiscard]] std::uint64_t image_bytes() const { return shards.front().byte_offset(1); }
 
-  /// Position in the concatenation at which sample `sample` (or the end, for N) begins.
+  /// Start of a sample in the concatenation of all shards; its end for sample == info.samples.
   [[nodiscard]] std::uint64_t byte_position(std::int64_t sample) const {
-    // Images of one size need no search: this is called for every sample of every batch.
+    // Skips the search where it can, because this runs for every sample of every batch.
     if (info.fixed_size) return static_cast<std::uint64_t>(sample) * image_bytes();
     if (sample == info.samples) return first_byte.back();
     const std::size_t s = shard_of(sample);
@@ -105,7 +105,7 @@ struct ShardSet::Impl {
   }
 
   void add(ShardDescription shard) {
-    if (!shards.empty()) require_alike(shards.front(), shard);
+    if (!shards.empty()) require_same_kind(shards.front(), shard);
     info.shards.push_back(shard.path);
     info.first_sample.push_back(info.samples);
     info.samples += shard.samples;
@@ -121,9 +121,9 @@ struct ShardSet::Impl {
     shards.push_back(std::move(shard));
   }
 
-  void summarise(const fs::path& directory) {
+  void summarize(const fs::path& directory) {
     const ShardDescription& first = shards.front();
-    if (info.samples == 0) refuse("{}: its shards hold no samples", directory.string());
+    if (info.samples == 0) refuse("{}: its shards have no samples", directory.string());
     info.name = first.name.empty() ? directory.filename().string() : first.name;
     info.fixed_size = first.fixed_size;
     info.encoding = first.encoding;
@@ -140,7 +140,7 @@ ShardSet::ShardSet(const fs::path& directory) : impl_(std::make_unique<Impl>()) 
   const std::vector<fs::path> paths = find_shards(directory);
   if (fs::is_directory(directory)) require_complete_set(paths);
   for (const fs::path& path : paths) impl_->add(describe_shard(path));
-  impl_->summarise(directory);
+  impl_->summarize(directory);
   impl_->readers.reserve(paths.size());
   for (const ShardDescription& shard : impl_->shards) impl_->readers.emplace_back(shard);
 }
@@ -171,7 +171,7 @@ std::uint64_t ShardSet::stored_bytes(std::int64_t first, std::int64_t count) con
 ShardSet::Extent ShardSet::extent(std::int64_t sample) const {
   const std::uint64_t begin = impl_->byte_position(sample);
   if (impl_->info.fixed_size) {
-    require(sample >= 0 && sample < impl_->info.samples, "the sample is in the data set");
+    require(sample >= 0 && sample < impl_->info.samples, "the sample must be in the data set");
     return {begin, impl_->image_bytes(), impl_->info.height, impl_->info.width};
   }
   const std::size_t s = impl_->shard_of(sample);
@@ -183,7 +183,7 @@ ShardSet::Extent ShardSet::extent(std::int64_t sample) const {
 }
 
 void ShardSet::read(std::int64_t first, std::int64_t count, std::span<std::byte> out) const {
-  require(out.size() == stored_bytes(first, count), "the buffer fits the samples that are read");
+  require(out.size() == stored_bytes(first, count), "the buffer must fit the samples");
   while (count > 0) {
     const std::size_t s = impl_->shard_of(first);
     const std::int64_t row = first - impl_->info.first_sample[s];

@@ -35,7 +35,7 @@ class Verifier {
     ++report_.blocks;
     const std::uint64_t found = hash64(bytes);
     if (found != expected) {
-      report_.problems.push_back(fmt::format("{}: checksum {} where {} is recorded", what,
+      report_.problems.push_back(fmt::format("{}: checksum {}, but {} is recorded", what,
                                              to_hex(found), to_hex(expected)));
     }
   }

@@ -14,12 +14,12 @@
 namespace simclr {
 namespace {
 
-/// Samples under one checksum: at least this many, and at most kMostBlocks blocks a shard.
-constexpr std::int64_t kLeastBlockSamples = 64;
-constexpr std::int64_t kMostBlocks = 4096;
+constexpr std::int64_t kMinBlockSamples = 64;
+constexpr std::int64_t kMaxBlocks = 4096;
 
+/// Samples per checksum in a shard of `samples` samples.
 std::int64_t block_samples(std::int64_t samples) {
-  return std::max(kLeastBlockSamples, (samples + kMostBlocks - 1) / kMostBlocks);
+  return std::max(kMinBlockSamples, (samples + kMaxBlocks - 1) / kMaxBlocks);
 }
 
 template <class T>
@@ -32,15 +32,15 @@ void write_with_checksum(const h5::Handle& file, const std::string& name, std::s
 
 }  // namespace
 
-// Images of one size are written block by block where they belong. Otherwise the total length is
-// known only at the end, while a contiguous dataset needs it at the start: those bytes wait in a
-// spool file beside the shard.
+// Raw images of one size are written to their place block by block. For others, a contiguous
+// dataset needs the total length at the start, but it is known only at the end: their bytes wait in
+// a spool file beside the shard.
 struct ShardWriter::Impl {
   std::filesystem::path path, temporary, spool_path;
   ShardSpec spec;
   h5::Handle file, images;
   std::ofstream spool;
-  std::vector<std::byte> block;  // of the samples since the last checksum
+  std::vector<std::byte> block;  // bytes of the samples since the last checksum
   std::vector<std::uint64_t> hashes;
   std::vector<std::uint64_t> offsets{0};
   std::vector<std::int32_t> sizes;
@@ -106,7 +106,7 @@ struct ShardWriter::Impl {
   }
 
   template <class Work>
-  void naming_the_file(const Work& work) {
+  void with_path_in_errors(const Work& work) {
     try {
       work();
     } catch (const Error& error) {
@@ -121,7 +121,7 @@ ShardWriter::ShardWriter(std::filesystem::path path, ShardSpec spec)
   impl_->temporary = fmt::format("{}.partial-{}", path.string(), ::getpid());
   impl_->path = std::move(path);
   impl_->file = h5::create_file(impl_->temporary);
-  impl_->naming_the_file([this] { impl_->write_identity(); });
+  impl_->with_path_in_errors([this] { impl_->write_identity(); });
   if (const auto size = impl_->spec.fixed_size;
       size && impl_->spec.encoding == ImageEncoding::raw) {
     impl_->images = h5::create_dataset(
@@ -143,27 +143,29 @@ ShardWriter::~ShardWriter() = default;
 void ShardWriter::append(std::span<const std::byte> bytes, int height, int width,
                          std::int64_t label) {
   Impl& me = *impl_;
-  require(me.appended < me.spec.samples, "no more samples than announced");
+  require(me.appended < me.spec.samples,
+          "append() must not be called more often than spec.samples");
   require(!me.images || *me.spec.fixed_size == ShardSpec::Size{height, width},
-          "images of the announced size");
+          "the image must have the size spec.fixed_size");
   require(
       me.spec.encoding == ImageEncoding::jpeg ||
           bytes.size() == static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * 3,
-      "raw images have 3*height*width bytes");
+      "a raw image must have 3*height*width bytes");
   me.block.insert(me.block.end(), bytes.begin(), bytes.end());
   me.offsets.push_back(me.offsets.back() + bytes.size());
   me.sizes.insert(me.sizes.end(), {height, width});
   me.labels.push_back(label);
   ++me.appended;
   if (me.appended % block_samples(me.spec.samples) == 0 || me.appended == me.spec.samples) {
-    me.naming_the_file([&me] { me.end_block(); });
+    me.with_path_in_errors([&me] { me.end_block(); });
   }
 }
 
 void ShardWriter::complete() {
   Impl& me = *impl_;
-  require(me.appended == me.spec.samples, "all announced samples were appended");
-  me.naming_the_file([&me] {
+  require(me.appended == me.spec.samples,
+          "spec.samples samples must be appended before complete()");
+  me.with_path_in_errors([&me] {
     if (me.images) {
       me.write_checksums(me.images);
     } else {
@@ -178,7 +180,7 @@ void ShardWriter::complete() {
 
 void ShardWriter::publish() {
   Impl& me = *impl_;
-  require(!me.file, "a shard is completed before it is published");
+  require(!me.file, "complete() must precede publish()");
   std::filesystem::rename(me.temporary, me.path);
   me.published = true;
   const auto directory = me.path.parent_path();

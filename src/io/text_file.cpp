@@ -53,7 +53,7 @@ AppendedFile::~AppendedFile() = default;
 
 void AppendedFile::append(std::string_view text) {
   with_retries(impl_->path, [&](int) {
-    while (!text.empty()) {  // a further try goes on where the one before has stopped
+    while (!text.empty()) {  // a retry continues after the bytes already written
       const ssize_t written = ::write(impl_->descriptor.get(), text.data(), text.size());
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) fail_io("cannot write " + impl_->path.string(), errno);

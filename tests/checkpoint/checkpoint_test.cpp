@@ -88,7 +88,7 @@ TEST_F(CheckpointTest, ReadsBackWhatWasWrittenInOrder) {
   EXPECT_EQ(files(), 1U);
 }
 
-TEST_F(CheckpointTest, KeepsWhereLossScalingStands) {
+TEST_F(CheckpointTest, KeepsTheLossScalingState) {
   Checkpoint written = example(5);
   const std::string without = write_checkpoint(checkpoint_path(directory, 4), written);
   written.loss_scaling = {.scale = 32768, .good_steps = 1999, .skipped_steps = 3};
@@ -108,7 +108,7 @@ TEST_F(CheckpointTest, EqualContentsGiveEqualBytes) {
   EXPECT_EQ(first, bytes(write(3)));
 }
 
-TEST_F(CheckpointTest, RefusesADamagedFileWhereverTheByteLies) {
+TEST_F(CheckpointTest, RefusesAFileDamagedAtAnyByte) {
   const auto size = static_cast<std::int64_t>(fs::file_size(write(1)));
   int refused = 0;
   int tried = 0;
@@ -117,7 +117,7 @@ TEST_F(CheckpointTest, RefusesADamagedFileWhereverTheByteLies) {
     flip_byte(file, offset);
     ++tried;
     try {
-      // Bytes that HDF5 leaves unused may change; then everything must read back as it was.
+      // A change to bytes that HDF5 leaves unused is accepted if everything reads back as before.
       const Checkpoint read = read_checkpoint(file);
       expect_equal(read.parameters, example(1).parameters);
       expect_equal(read.running, example(1).running);
@@ -130,7 +130,7 @@ TEST_F(CheckpointTest, RefusesADamagedFileWhereverTheByteLies) {
   EXPECT_GT(refused, tried / 2);
 }
 
-TEST_F(CheckpointTest, RefusesACutFile) {
+TEST_F(CheckpointTest, RefusesATruncatedFile) {
   const fs::path file = write(1);
   fs::resize_file(file, fs::file_size(file) / 2);
   EXPECT_THROW(read_checkpoint(file), RefusedError);
@@ -139,7 +139,7 @@ TEST_F(CheckpointTest, RefusesACutFile) {
   EXPECT_THROW(read_checkpoint(directory / "none.h5"), RefusedError);
 }
 
-TEST_F(CheckpointTest, FallsBackToTheNewestThatVerifies) {
+TEST_F(CheckpointTest, FallsBackToTheNewestValidCheckpoint) {
   EXPECT_FALSE(newest_valid_checkpoint(directory).has_value());
   write(5);
   write(10);
@@ -152,7 +152,7 @@ TEST_F(CheckpointTest, FallsBackToTheNewestThatVerifies) {
   EXPECT_THROW(newest_valid_checkpoint(directory), RefusedError);
 }
 
-TEST_F(CheckpointTest, PruningKeepsTheNewestAndThePinned) {
+TEST_F(CheckpointTest, PruningKeepsTheNewestAndPinnedCheckpoints) {
   for (const std::int64_t step : {0, 5, 10, 20, 30}) write(step);
   prune_checkpoints(directory, 2, [](std::int64_t step) { return step == 0; });
   std::vector<std::int64_t> left;
@@ -160,7 +160,7 @@ TEST_F(CheckpointTest, PruningKeepsTheNewestAndThePinned) {
   EXPECT_EQ(left, (std::vector<std::int64_t>{0, 20, 30}));
 }
 
-TEST_F(CheckpointTest, PruningLeavesTheSparedAmongThoseItCounts) {
+TEST_F(CheckpointTest, PruningKeepsAndCountsSparedSteps) {
   for (const std::int64_t step : {0, 5, 10, 20, 30}) write(step);
   prune_checkpoints(directory, 2, [](std::int64_t) { return false; }, {5, 30});
   std::vector<std::int64_t> left;
@@ -168,7 +168,7 @@ TEST_F(CheckpointTest, PruningLeavesTheSparedAmongThoseItCounts) {
   EXPECT_EQ(left, (std::vector<std::int64_t>{5, 20, 30}));
 }
 
-TEST_F(CheckpointTest, OpensAFileOrTheNewestOfARun) {
+TEST_F(CheckpointTest, OpensAFileOrTheNewestCheckpointOfARun) {
   fs::create_directories(directory / "checkpoints");
   write_checkpoint(checkpoint_path(directory / "checkpoints", 4), example(4));
   write_checkpoint(checkpoint_path(directory / "checkpoints", 8), example(8));
@@ -179,7 +179,7 @@ TEST_F(CheckpointTest, OpensAFileOrTheNewestOfARun) {
   EXPECT_THROW(open_checkpoint(directory / "empty"), RefusedError);
 }
 
-TEST_F(CheckpointTest, AFullDiskLeavesOlderOnesIntactAndNothingBehind) {
+TEST_F(CheckpointTest, AFullDiskLeavesOlderCheckpointsIntactAndNoTemporaryFile) {
   const fs::path older = write(1);
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
@@ -187,14 +187,14 @@ TEST_F(CheckpointTest, AFullDiskLeavesOlderOnesIntactAndNothingBehind) {
   const rlimit small{65536, before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
   EXPECT_THROW(write_checkpoint(checkpoint_path(directory, 2), example(2)), Error);
-  // The same step again: the good file under that name stays as it is.
+  // A failed rewrite of step 1 leaves the existing file as it is.
   EXPECT_THROW(write_checkpoint(older, example(1)), Error);
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_EQ(files(), 1U);
   EXPECT_EQ(read_checkpoint(older).step, 1);
 }
 
-TEST_F(CheckpointTest, RemovesWhatAnInterruptedWriteLeft) {
+TEST_F(CheckpointTest, RemovesTheTemporaryFilesOfInterruptedWrites) {
   write(1);
   std::ofstream(directory / "step-0000000002.h5.tmp-4711") << "half";
   remove_unfinished_checkpoints(directory);

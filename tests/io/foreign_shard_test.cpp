@@ -1,4 +1,4 @@
-// Files that h5py wrote without this program: read, or refused by name.
+// Shards written by h5py without this program: valid ones are read, others refused with their name.
 
 #include <gtest/gtest.h>
 
@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Written once for all tests.
+/// Directory of the files, written once for all tests.
 const fs::path& root() {
   static const TemporaryDirectory directory;
   static const bool written = [] {
@@ -80,7 +80,7 @@ TEST(ForeignShards, OnlyImages) {
   EXPECT_FALSE(ShardSet(root() / "images_only").info().labelled);
 }
 
-TEST(ForeignShards, SeveralFilesInNameOrderWithLabelsOfAnyInteger) {
+TEST(ForeignShards, SeveralFilesInNameOrderWithLabelsOfAnyIntegerType) {
   expect_readable("two_files", false);
   const ShardSet set(root() / "two_files");
   EXPECT_EQ(set.labels(), (std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0, 1, 2}));
@@ -102,7 +102,9 @@ TEST(ForeignShards, CompressedChunksOfSeveralImagesAreReadWithAWarning) {
 TEST(ForeignShards, RawBytes) { expect_readable("raw_bytes", true); }
 TEST(ForeignShards, CompressedRawBytes) { expect_readable("compressed_bytes", true); }
 TEST(ForeignShards, JpegBytes) { expect_readable("jpeg_bytes", true, true); }
-TEST(ForeignShards, JpegBytesThatDoNotSaySo) { expect_readable("jpeg_unsaid", true, true); }
+TEST(ForeignShards, JpegBytesWithoutEncodingAttribute) {
+  expect_readable("jpeg_no_encoding", true, true);
+}
 
 TEST(ForeignShards, TextOfFixedLength) {
   expect_readable("fixed_text", false);
@@ -111,7 +113,7 @@ TEST(ForeignShards, TextOfFixedLength) {
   EXPECT_EQ(set.info().class_names, (std::vector<std::string>{"cat", "dog"}));
 }
 
-TEST(ForeignShards, VerifySaysWhatCarriesNoChecksums) {
+TEST(ForeignShards, VerifyListsDatasetsWithoutChecksums) {
   const VerifyReport report = verify_shard(root() / "images_only" / "data.h5");
   EXPECT_TRUE(report.problems.empty());
   EXPECT_EQ(report.unchecked.size(), 1u);
@@ -119,11 +121,11 @@ TEST(ForeignShards, VerifySaysWhatCarriesNoChecksums) {
 
 struct Bad {
   const char* name;
-  const char* because;
+  const char* reason;
 };
 class BadForeignShards : public testing::TestWithParam<Bad> {};
 
-TEST_P(BadForeignShards, AreRefusedByName) {
+TEST_P(BadForeignShards, AreRefusedWithTheirNameAndTheReason) {
   const fs::path file = root() / GetParam().name / "data.h5";
   ASSERT_TRUE(fs::exists(file));
   try {
@@ -132,7 +134,7 @@ TEST_P(BadForeignShards, AreRefusedByName) {
   } catch (const RefusedError& error) {
     const std::string message = error.what();
     EXPECT_NE(message.find(file.parent_path().string()), std::string::npos) << message;
-    EXPECT_NE(message.find(GetParam().because), std::string::npos) << message;
+    EXPECT_NE(message.find(GetParam().reason), std::string::npos) << message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
 }
@@ -142,7 +144,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Bad{"bad_float", "not uint8"}, Bad{"bad_gray", "(9,5,4)"},
                     Bad{"bad_planes", "(9,3,5,4)"},
                     Bad{"bad_nothing", "neither 'images' nor 'bytes'"},
-                    Bad{"bad_no_offsets", "no 'offsets'"}, Bad{"bad_offsets", "does not ascend"},
+                    Bad{"bad_no_offsets", "no 'offsets'"}, Bad{"bad_offsets", "must ascend"},
                     Bad{"bad_sizes", "sample 3"}, Bad{"bad_labels", "'labels' has shape (8)"},
                     Bad{"bad_negative_labels", "negative"}, Bad{"bad_real_labels", "integers"},
                     Bad{"bad_empty", "no samples"}, Bad{"bad_encoding", "'webp'"},

@@ -1,4 +1,4 @@
-// What is tried again, how often, and what remains when it was in vain.
+// Which errors are retried, how often, and what the last try leaves behind.
 
 #include "simclr/io/retry.hpp"
 
@@ -25,7 +25,7 @@ std::string message_of(const std::function<void()>& work) {
   return "nothing was thrown";
 }
 
-TEST(Retry, WhatPassesIsSurvived) {
+TEST(Retry, SucceedsAfterTransientErrors) {
   int tries = 0;
   const int value = with_retries(
       "file",
@@ -39,18 +39,18 @@ TEST(Retry, WhatPassesIsSurvived) {
   EXPECT_EQ(tries, 3);
 }
 
-TEST(Retry, WhatDoesNotPassIsNamedWithTheTries) {
+TEST(Retry, GivesUpAndNamesTheFileAndTheTries) {
   int tries = 0;
   const auto work = [&](int) {
     ++tries;
     fail_io("cannot be read", ESTALE);
   };
   EXPECT_EQ(message_of([&] { with_retries("dir/file", work, kShort); }),
-            "dir/file: cannot be read: Stale file handle (given up after 3 tries)");
+            "dir/file: cannot be read: Stale file handle (gave up after 3 tries)");
   EXPECT_EQ(tries, 3);
 }
 
-TEST(Retry, LastingErrorsAreThrownAtOnce) {
+TEST(Retry, ThrowsPermanentErrorsAtOnce) {
   for (const int error : {ENOSPC, EDQUOT, EROFS, EACCES, EPERM, ENOENT, EFBIG, 0}) {
     EXPECT_FALSE(is_transient(error)) << error;
     int tries = 0;
@@ -68,7 +68,7 @@ TEST(Retry, LastingErrorsAreThrownAtOnce) {
   }
 }
 
-TEST(Retry, WhatIsNoMatterOfFilesIsNotTriedAgain) {
+TEST(Retry, DoesNotRetryErrorsOtherThanIoError) {
   int tries = 0;
   const auto work = [&](int) {
     ++tries;
@@ -78,7 +78,7 @@ TEST(Retry, WhatIsNoMatterOfFilesIsNotTriedAgain) {
   EXPECT_EQ(tries, 1);
 }
 
-TEST(Retry, TriesWithinTriesDoNotMultiply) {
+TEST(Retry, NestedRetriesDoNotMultiply) {
   int tries = 0;
   const auto inner = [&](int) {
     ++tries;
@@ -89,7 +89,7 @@ TEST(Retry, TriesWithinTriesDoNotMultiply) {
   EXPECT_EQ(tries, 3);
 }
 
-TEST(Retry, AFileIsWrittenAnewFromItsBeginning) {
+TEST(Retry, RewritesAnAtomicFileFromTheBeginning) {
   const TemporaryDirectory directory;
   const auto file = directory.path() / "file";
   std::ofstream(file) << "old";
@@ -104,7 +104,7 @@ TEST(Retry, AFileIsWrittenAnewFromItsBeginning) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
 }
 
-TEST(TextFile, GrowsAndIsReadWhole) {
+TEST(TextFile, AppendsAndReadsTheWholeFile) {
   const TemporaryDirectory directory;
   const auto file = directory.path() / "file";
   AppendedFile(file).append("one\n");

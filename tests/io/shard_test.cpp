@@ -1,4 +1,4 @@
-// Shards written and read back, and every kind of bad input refused by name.
+// Shards are written and read back; every kind of bad input is refused with the file's name.
 
 #include <gtest/gtest.h>
 
@@ -65,10 +65,10 @@ class Shards : public testing::Test {
   fs::path file(int shard, int shards = 2) {
     return directory_.path() / shard_file_name("toy", shard, shards);
   }
-  void expect_refused(const std::string& naming, const std::string& because) {
+  void expect_refused(const std::string& path, const std::string& reason) {
     const std::string message = refusal(directory_.path());
-    EXPECT_NE(message.find(naming), std::string::npos) << message;
-    EXPECT_NE(message.find(because), std::string::npos) << message;
+    EXPECT_NE(message.find(path), std::string::npos) << message;
+    EXPECT_NE(message.find(reason), std::string::npos) << message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
   TemporaryDirectory directory_;
@@ -86,7 +86,7 @@ TEST_F(Shards, FixedSizeRoundTrip) {
   EXPECT_EQ(info.classes, 3);
   EXPECT_EQ(info.class_names, (std::vector<std::string>{"a", "b", "c"}));
   EXPECT_EQ(info.first_sample, (std::vector<std::int64_t>{0, 100}));
-  // Across the border between the shards.
+  // A range that spans both shards.
   std::vector<std::byte> bytes(set.stored_bytes(95, 20), std::byte{0xEE});
   ASSERT_EQ(bytes.size(), 20u * 108u);
   set.read(95, 20, bytes);
@@ -119,7 +119,7 @@ TEST_F(Shards, VariableSizeRoundTrip) {
   }
 }
 
-TEST_F(Shards, ContentsAloneDecideTheBytes) {
+TEST_F(Shards, EqualContentsGiveEqualBytes) {
   write_fixed(file(0), 0, 100);
   const auto read_all = [](const fs::path& path) {
     std::ifstream in(path, std::ios::binary);
@@ -130,7 +130,7 @@ TEST_F(Shards, ContentsAloneDecideTheBytes) {
   EXPECT_EQ(read_all(file(0)), first);
 }
 
-TEST_F(Shards, NothingAppearsBeforeItIsComplete) {
+TEST_F(Shards, AppearsUnderItsNameOnlyWhenPublished) {
   {
     ShardWriter writer(file(0), {.name = "toy", .samples = 2});
     writer.append(pixels_of(0, 4, 4), 4, 4, 0);
@@ -151,6 +151,7 @@ TEST_F(Shards, VerifyReadsEveryByte) {
   EXPECT_EQ(variable.blocks, 2 + 2);
 }
 
+/// Flips the first bit of the given bytes where they occur in the file.
 void flip_byte(const fs::path& path, const std::vector<std::byte>& after) {
   std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
   std::string contents(std::istreambuf_iterator<char>(file), {});
@@ -194,7 +195,7 @@ TEST_F(Shards, NotHdf5) {
   expect_refused(file(0, 1).string(), "not an HDF5 file");
 }
 
-TEST_F(Shards, TruncatedAnywhere) {
+TEST_F(Shards, TruncatedAtSeveralLengths) {
   write_fixed(file(0, 1), 0, 100);
   const auto whole = fs::file_size(file(0, 1));
   for (const auto kept :

@@ -61,7 +61,7 @@ def main(root):
     with create("jpeg_bytes") as f:
         variable(f, jpeg, np.uint32)
         f.attrs["encoding"] = "jpeg"
-    with create("jpeg_unsaid") as f:
+    with create("jpeg_no_encoding") as f:
         variable(f, jpeg)
     with create("fixed_text") as f:  # numpy's fixed-length strings
         f["images"] = images(0, 9)

@@ -10,8 +10,8 @@
 
 namespace simclr {
 
-/// Written under a temporary name in the same directory; `finish` syncs it and gives it its name.
-/// A file that is never finished is removed. Failed writes (disk full) throw Error naming the file.
+/// Writes under a temporary name in the same directory; `finish` syncs and renames the file. The
+/// destructor deletes an unfinished file. Failed writes (disk full) throw Error naming the file.
 class ArrayFile {
  public:
   explicit ArrayFile(std::filesystem::path path);
@@ -20,14 +20,14 @@ class ArrayFile {
   ~ArrayFile();
 
   enum class Type : std::uint8_t { f32, i64, u8 };
-  /// A contiguous dataset of these extents, to be filled by `write`.
+  /// Creates a contiguous dataset of these extents; `write` fills it.
   void create(const std::string& name, Type type, const std::vector<std::int64_t>& extents);
-  /// Rows [first_row, ...) of the leading dimension; as many as `values` holds.
+  /// Writes rows [first_row, ...) of the leading dimension, as many as `values` holds.
   void write(const std::string& name, std::int64_t first_row, std::span<const float> values);
   void write(const std::string& name, std::int64_t first_row, std::span<const std::int64_t> values);
   void write(const std::string& name, std::int64_t first_row, std::span<const std::uint8_t> values);
-  /// Rows [leading.back(), ...) of the part that the coordinates before it select: with leading =
-  /// {s, v, i} the elements (s, v, i, ...), (s, v, i + 1, ...) and so on.
+  /// Writes rows of the sub-array selected by all but the last coordinate, starting at row
+  /// leading.back(): leading = {s, v, i} writes (s, v, i, ...), (s, v, i + 1, ...) and so on.
   void write(const std::string& name, const std::vector<std::int64_t>& leading,
              std::span<const float> values);
   void write(const std::string& name, const std::vector<std::int64_t>& leading,

@@ -8,9 +8,9 @@
 
 namespace simclr {
 
-/// A file that appears whole or not at all: written under a temporary name in the same directory,
-/// synced and renamed by commit(). Without commit() nothing stays behind. Errors (full disk, no
-/// permission) throw IoError naming the file; what was written before is then lost.
+/// A file that appears whole or not at all. Data go to a temporary name in the same directory;
+/// commit() syncs and renames it. The destructor deletes an uncommitted file. Errors (full disk, no
+/// permission) throw IoError naming the file.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);
@@ -20,8 +20,8 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
-  /// `still_wanted` is asked once the bytes are on the disk, just before they take the target's
-  /// place; where it says no, the target stays as it is.
+  /// Calls `still_wanted` after the sync and just before the rename; when it returns false, the
+  /// target stays as it is.
   void commit(const std::function<bool()>& still_wanted = {});
 
  private:
@@ -31,8 +31,8 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-/// Writes a new AtomicFile by `write` and commits it. The whole of it is done again when errors may
-/// pass (io/retry.hpp): after a failed sync nobody knows which of the bytes are on the disk.
+/// Lets `write` fill a new AtomicFile and commits it. After a transient error (io/retry.hpp) it
+/// starts over with a new file, because a failed sync leaves unknown which bytes reached the disk.
 void write_file(const std::filesystem::path& target,
                 const std::function<void(AtomicFile& file)>& write);
 void write_file(const std::filesystem::path& target, std::string_view text);

@@ -5,8 +5,8 @@
 //   /optimizer/momentum/NAME, /optimizer/second_moment/NAME     f32, shaped like the parameter
 //   attributes of a dataset: checksum (XXH3 of its bytes)
 //   attributes of the file: format, version, step, epoch, seed, configuration, model, checksum (of
-//   all names, checksums and the other attributes); of a run in fp16 also loss_scaling (scale, good
-//   steps, skipped steps)
+//   all names, checksums and the other attributes); for fp16 also loss_scaling (scale, good steps,
+//   skipped steps)
 
 #include <cstdint>
 #include <filesystem>
@@ -25,11 +25,11 @@ struct NamedTensor {
   std::vector<float> values;
 };
 
-/// Where a run with dynamic loss scaling (fp16) stands.
+/// State of dynamic loss scaling (fp16).
 struct LossScaling {
-  std::int64_t scale = std::int64_t{1} << 16;  ///< of the next step; a power of two
-  std::int64_t good_steps = 0;                 ///< since the scale last changed
-  std::int64_t skipped_steps = 0;              ///< in all: steps without an update
+  std::int64_t scale = std::int64_t{1} << 16;  ///< scale of the next step; a power of two
+  std::int64_t good_steps = 0;                 ///< steps since the scale last changed
+  std::int64_t skipped_steps = 0;              ///< total of steps without an update
   bool operator==(const LossScaling&) const = default;
 };
 
@@ -41,15 +41,15 @@ struct Checkpoint {
   std::string model;          ///< JSON, see train/model_description.hpp
   std::optional<LossScaling> loss_scaling;
   std::vector<NamedTensor> parameters, running, momentum, second_moment;
-  std::string checksum;  ///< hexadecimal, of the whole; filled by reading and writing
+  std::string checksum;  ///< hexadecimal, of the whole file; set on reading
 };
 
-/// Writes to a temporary name in the same directory, syncs, renames. Throws Error (full disk, ...),
-/// and then nothing of the file stays behind. Returns the checksum of the whole.
+/// Writes to a temporary name in the same directory, syncs, renames. On failure (full disk, ...) it
+/// deletes the temporary file and throws Error. Returns the checksum of the whole file.
 std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint);
 
-/// Reads and verifies every checksum. Throws RefusedError naming the file: missing, no checkpoint,
-/// or damaged.
+/// Reads a checkpoint and verifies every checksum. Throws RefusedError naming the file when it is
+/// missing, damaged or not a checkpoint.
 Checkpoint read_checkpoint(const std::filesystem::path& file);
 
 struct CheckpointFile {
@@ -58,30 +58,30 @@ struct CheckpointFile {
 };
 /// DIRECTORY/step-0000000100.h5
 std::filesystem::path checkpoint_path(const std::filesystem::path& directory, std::int64_t step);
-/// The checkpoints in a directory, oldest first; empty when there is no such directory.
+/// Lists a directory's checkpoints, oldest first; empty when the directory does not exist.
 std::vector<CheckpointFile> list_checkpoints(const std::filesystem::path& directory);
 
 struct FoundCheckpoint {
   CheckpointFile file;
   Checkpoint checkpoint;
 };
-/// The newest checkpoint that verifies; logs a warning with the reason for each newer one that does
-/// not. Empty when there is none at all; throws RefusedError when there are some but none verifies.
+/// Reads the newest checkpoint that verifies, and logs a warning for each newer one that does not.
+/// Empty when the directory holds no checkpoint; throws RefusedError when none of them verifies.
 std::optional<FoundCheckpoint> newest_valid_checkpoint(const std::filesystem::path& directory);
 
-/// A checkpoint file, or a run directory: its newest valid checkpoint. RefusedError otherwise.
+/// Reads a checkpoint file, or the newest valid checkpoint of a run directory. Throws RefusedError.
 FoundCheckpoint open_checkpoint(const std::filesystem::path& run_or_file);
 
-/// Deletes all but the `keep` newest checkpoints; those that `pinned` says yes to neither count nor
-/// go; those of the `spared` steps count, but do not go.
+/// Deletes all but the `keep` newest checkpoints. Checkpoints for which `pinned` returns true are
+/// kept and not counted; those of the `spared` steps are kept and counted.
 void prune_checkpoints(const std::filesystem::path& directory, int keep,
                        const std::function<bool(std::int64_t step)>& pinned,
                        const std::vector<std::int64_t>& spared = {});
 
-/// "1.10.8".
+/// Version of the HDF5 library, such as "1.10.8".
 std::string hdf5_version();
 
-/// Deletes what an interrupted write has left behind.
+/// Deletes the temporary files of interrupted writes.
 void remove_unfinished_checkpoints(const std::filesystem::path& directory);
 
 }  // namespace simclr

@@ -5,8 +5,8 @@
 
 namespace simclr {
 
-/// The `format` attribute of an HDF5 file: "simclr-shards", "simclr-checkpoint", or "" when it has
-/// none. Throws RefusedError when the file is no HDF5 file.
+/// Reads the `format` attribute of an HDF5 file: "simclr-shards", "simclr-checkpoint", or "" when
+/// it has none. Throws RefusedError when the file is not HDF5.
 std::string hdf5_file_format(const std::filesystem::path& path);
 
 }  // namespace simclr

@@ -18,7 +18,7 @@ struct Image {
 
 enum class ImageFormat : std::uint8_t { jpeg, png };
 
-/// By the first bytes, whatever the file is called.
+/// Detects the format from the first bytes; the file name does not matter.
 std::optional<ImageFormat> image_format(std::span<const std::byte> file);
 
 struct ImageHeader {
@@ -26,14 +26,14 @@ struct ImageHeader {
   int height = 0;  ///< upright: after the EXIF orientation is applied
   int width = 0;
 };
-/// Reads no more than the header. Throws Error: neither JPEG nor PNG, or a damaged header.
+/// Reads only the header. Throws Error when it is damaged or neither JPEG nor PNG.
 ImageHeader read_image_header(std::span<const std::byte> file);
 
-/// Gray, palette and CMYK become RGB, transparency is dropped, EXIF orientation is applied.
-/// `out` keeps its memory from image to image. Throws Error when the file is damaged or cut short.
+/// Decodes to RGB: converts gray, palette and CMYK, drops transparency, applies EXIF orientation.
+/// Reuses the memory of `out`. Throws Error when the file is damaged or truncated.
 void decode_image(std::span<const std::byte> file, Image& out);
 
-/// Baseline JPEG without chroma subsampling; quality 1..100.
+/// Encodes as baseline JPEG without chroma subsampling; quality 1..100.
 std::vector<std::byte> encode_jpeg(const Image& image, int quality);
 
 }  // namespace simclr

@@ -6,7 +6,7 @@
 
 namespace simclr {
 
-/// A file's bytes, read by the kernel as they are touched. Throws Error naming the file.
+/// A memory-mapped, read-only file. Throws Error naming the file.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);

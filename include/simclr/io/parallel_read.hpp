@@ -10,17 +10,16 @@
 
 namespace simclr {
 
-/// How several ranks read a set into memory at start-up.
+/// How the ranks read a data set into memory at start-up.
 enum class ParallelRead : std::uint8_t {
-  direct,       ///< each rank on its own, without HDF5 where the pixels lie contiguously
-  independent,  ///< HDF5 over MPI-IO, each rank its own requests
+  direct,       ///< plain reads by each rank, bypassing HDF5 for contiguous datasets
+  independent,  ///< HDF5 over MPI-IO, independent requests
   collective,   ///< HDF5 over MPI-IO, requests merged and spread over a few ranks
 };
 std::string_view name_of(ParallelRead method);
 
-/// Reads samples [first, first + count), a range of this rank's own, as ShardSet::read does.
-/// Collective over all ranks of the job, with `independent` and `collective` only there where MPI
-/// runs; `world` is to span it.
+/// Reads this rank's samples [first, first + count) as ShardSet::read does. All ranks of the job
+/// must call it. `independent` and `collective` need MPI, and `world` must span MPI_COMM_WORLD.
 void read_in_parallel(const ShardSet& set, Communicator& world, ParallelRead method,
                       std::int64_t first, std::int64_t count, std::span<std::byte> out);
 

@@ -8,10 +8,10 @@
 
 namespace simclr {
 
-/// 8-bit RGB PNG, as a file holds it. Throws Error.
+/// Encodes as 8-bit RGB PNG. Throws Error.
 std::vector<std::byte> encode_png(const Image& image);
 
-/// A PNG that appears whole or not at all. Throws Error naming the file.
+/// Writes a PNG file atomically. Throws Error naming the file.
 void write_png(const std::filesystem::path& path, const Image& image);
 
 }  // namespace simclr

@@ -22,12 +22,12 @@ struct SafeTensors {
   std::vector<SafeTensor> tensors;  ///< in file order
 };
 
-/// Writes atomically: a temporary name in the same directory, synced, renamed. Throws Error naming
-/// the file; then nothing is left behind and an older file of that name is intact.
+/// Writes atomically (io/atomic_file.hpp). Throws Error naming the file; an older file of that name
+/// then stays intact.
 void write_safetensors(const std::filesystem::path& file, const SafeTensors& content);
 
-/// Reads a file of f32 tensors; RefusedError naming the file where it is none, is cut short, or
-/// holds another dtype.
+/// Reads a file of f32 tensors. Throws RefusedError naming the file when it is not safetensors, is
+/// truncated, or holds another dtype.
 SafeTensors read_safetensors(const std::filesystem::path& file);
 
 }  // namespace simclr

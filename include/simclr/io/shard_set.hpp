@@ -16,7 +16,7 @@ enum class ImageEncoding : std::uint8_t { raw, jpeg };
 struct ShardSetInfo {
   std::string name;
   std::int64_t samples = 0;
-  bool fixed_size = true;  ///< `images` (N,H,W,3); otherwise bytes + offsets + sizes
+  bool fixed_size = true;  ///< stored as `images` (N,H,W,3); otherwise as bytes + offsets + sizes
   int height = 0;          ///< of every image when fixed_size, else the largest
   int width = 0;
   ImageEncoding encoding = ImageEncoding::raw;
@@ -39,11 +39,11 @@ class ShardSet {
 
   [[nodiscard]] const ShardSetInfo& info() const;
 
-  /// Bytes that samples [first, first+count) occupy as stored.
+  /// Stored size of samples [first, first+count).
   [[nodiscard]] std::uint64_t stored_bytes(std::int64_t first, std::int64_t count) const;
-  /// Reads samples [first, first+count) as stored, back to back, in one request a shard.
+  /// Reads samples [first, first+count) as stored, back to back, with one request per shard.
   void read(std::int64_t first, std::int64_t count, std::span<std::byte> out) const;
-  /// Offset of a sample's bytes in the whole set's concatenation, and its pixel size.
+  /// A sample's bytes within the concatenation of all shards, and its size in pixels.
   struct Extent {
     std::uint64_t offset = 0;
     std::uint64_t bytes = 0;
@@ -51,15 +51,15 @@ class ShardSet {
     int width = 0;
   };
   [[nodiscard]] Extent extent(std::int64_t sample) const;
-  /// Where in its file a sample lies; nothing when its dataset is chunked or compressed.
+  /// A sample's position in its file; empty when the dataset is chunked or compressed.
   struct FilePosition {
     std::filesystem::path file;
     std::uint64_t offset = 0;
   };
   [[nodiscard]] std::optional<FilePosition> file_position(std::int64_t sample) const;
-  /// Where a shard's first sample begins in its `bytes` (0 unless a foreign file skips some).
+  /// Offset of a shard's first sample in its `bytes` (not 0 only in files of other programs).
   [[nodiscard]] std::uint64_t first_stored_byte(std::size_t shard) const;
-  /// Labels of the whole set; empty when unlabelled.
+  /// Labels of the whole set; empty when it has none.
   [[nodiscard]] const std::vector<std::int64_t>& labels() const;
 
  private:

@@ -8,8 +8,8 @@
 namespace simclr {
 
 struct VerifyReport {
-  std::uint64_t bytes = 0;             ///< read and compared
-  std::int64_t blocks = 0;             ///< checksums compared
+  std::uint64_t bytes = 0;             ///< bytes read and compared
+  std::int64_t blocks = 0;             ///< number of checksums compared
   std::vector<std::string> unchecked;  ///< datasets without checksums: "FILE: 'labels'"
   std::vector<std::string> problems;   ///< one line each, naming file, dataset and block
 };

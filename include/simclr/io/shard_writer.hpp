@@ -19,19 +19,20 @@ struct ShardSpec {
   std::int64_t samples = 0;
   bool labelled = false;
   ImageEncoding encoding = ImageEncoding::raw;
-  /// Height and width of every image: stored as `images`. Without it, or encoded: bytes + offsets +
-  /// sizes.
+  /// Size in pixels.
   struct Size {
     int height = 0;
     int width = 0;
     bool operator==(const Size&) const = default;
   };
+  /// Size of every image. Raw images of one size are stored as `images`, all others as bytes +
+  /// offsets + sizes.
   std::optional<Size> fixed_size;
 };
 
 /// Writes one shard, format "simclr-shards" version 1: contiguous datasets, a checksum per block of
-/// samples. The bytes of the file depend on the contents only. Nothing appears under the final name
-/// before `publish`; a shard that is not published is removed. Errors throw Error naming the file.
+/// samples. Equal contents give equal files. The file has a temporary name until `publish`; the
+/// destructor deletes an unpublished one. Errors throw Error naming the file.
 class ShardWriter {
  public:
   ShardWriter(std::filesystem::path path, ShardSpec spec);
@@ -39,12 +40,12 @@ class ShardWriter {
   ShardWriter& operator=(ShardWriter&&) noexcept;
   ~ShardWriter();
 
-  /// The next sample: raw pixels (height, width, 3) or an encoded image. The label is ignored in an
-  /// unlabelled set.
+  /// Appends a sample: raw pixels (height, width, 3) or an encoded image. `label` is ignored when
+  /// the shard has no labels.
   void append(std::span<const std::byte> bytes, int height, int width, std::int64_t label);
-  /// After exactly `samples` appends: closes the file and syncs it to the disk.
+  /// Closes the file and syncs it to disk. Exactly `samples` samples must have been appended.
   void complete();
-  /// Gives the completed file its name.
+  /// Renames the completed file to its final name.
   void publish();
 
  private:
@@ -52,7 +53,7 @@ class ShardWriter {
   std::unique_ptr<Impl> impl_;
 };
 
-/// NAME-00003-of-00008.h5
+/// Returns NAME-00003-of-00008.h5.
 std::string shard_file_name(const std::string& name, std::int64_t shard, std::int64_t shards);
 
 }  // namespace simclr

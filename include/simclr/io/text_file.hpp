@@ -1,6 +1,6 @@
 #pragma once
-// Small text files, read whole, and one that grows line by line. Errors that may pass are tried
-// again (io/retry.hpp).
+// Reads small text files and appends to growing ones. Retries after transient errors
+// (io/retry.hpp).
 
 #include <filesystem>
 #include <memory>
@@ -9,10 +9,10 @@
 
 namespace simclr {
 
-/// The whole file. Throws IoError naming it; a file that is not there has error number ENOENT.
+/// Reads the whole file. Throws IoError naming it, with error number ENOENT when it is missing.
 std::string read_text_file(const std::filesystem::path& path);
 
-/// Opened for appending, created where it is missing.
+/// A file open for appending; created when missing.
 class AppendedFile {
  public:
   explicit AppendedFile(std::filesystem::path path);
@@ -20,7 +20,7 @@ class AppendedFile {
   AppendedFile& operator=(const AppendedFile&) = delete;
   ~AppendedFile();
 
-  /// All of it. Throws IoError naming the file (full disk).
+  /// Appends all of `text`. Throws IoError naming the file (full disk).
   void append(std::string_view text);
 
  private:
