@@ -9,22 +9,22 @@ namespace {
 
 enum class Outcome : char { done, refused, failed };
 
-/// An outcome as sent: itself, the cause, the message.
-std::string coded(Outcome outcome, Cause cause = Cause::none, const std::string& message = "") {
+/// Encodes an outcome as one byte each for outcome and cause, then the message.
+std::string encode(Outcome outcome, Cause cause = Cause::none, const std::string& message = "") {
   return std::string{static_cast<char>(outcome), static_cast<char>(cause)} + message;
 }
 
 }  // namespace
 
 void on_root(Communicator& comm, const std::function<void()>& work) {
-  std::string outcome = coded(Outcome::done);
+  std::string outcome = encode(Outcome::done);
   if (comm.rank() == 0) {
     try {
       work();
     } catch (const RefusedError& error) {
-      outcome = coded(Outcome::refused, error.cause(), error.what());
+      outcome = encode(Outcome::refused, error.cause(), error.what());
     } catch (const std::exception& error) {
-      outcome = coded(Outcome::failed, cause_of(error), error.what());
+      outcome = encode(Outcome::failed, cause_of(error), error.what());
     }
   }
   outcome = broadcast_text(comm, outcome);

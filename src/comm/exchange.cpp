@@ -11,10 +11,10 @@
 namespace simclr {
 namespace {
 
-/// MPI counts the bytes of a piece in an int.
-constexpr std::size_t kMostBytesAPiece = std::size_t{1} << 30;
+/// Limit of a piece, since MPI counts its bytes in an int.
+constexpr std::size_t kMaxPieceBytes = std::size_t{1} << 30;
 
-/// Pieces of memory, wherever they lie, as one MPI datatype with absolute addresses.
+/// Describes several pieces of memory as one MPI datatype with absolute addresses.
 class PiecesType {
  public:
   template <class Byte>
@@ -23,7 +23,7 @@ class PiecesType {
     std::vector<MPI_Aint> addresses;
     for (std::span<Byte> rest : pieces) {
       while (!rest.empty()) {
-        const std::size_t bytes = std::min(rest.size(), kMostBytesAPiece);
+        const std::size_t bytes = std::min(rest.size(), kMaxPieceBytes);
         lengths.push_back(static_cast<int>(bytes));
         mpi_check(MPI_Get_address(rest.data(), &addresses.emplace_back()), "MPI_Get_address");
         rest = rest.subspan(bytes);
@@ -36,7 +36,7 @@ class PiecesType {
   }
   PiecesType(const PiecesType&) = delete;
   PiecesType& operator=(const PiecesType&) = delete;
-  ~PiecesType() { MPI_Type_free(&type_); }  // MPI keeps it for messages under way
+  ~PiecesType() { MPI_Type_free(&type_); }  // MPI keeps it for messages in flight
   [[nodiscard]] MPI_Datatype get() const { return type_; }
 
  private:
@@ -100,14 +100,14 @@ class MpiExchange final : public Exchange {
   std::vector<MPI_Request> requests_;
 };
 
-/// One rank on its own.
+/// The exchange of a single rank, which has no messages.
 class SelfExchange final : public Exchange {
  public:
   [[nodiscard]] int rank() const override { return 0; }
   [[nodiscard]] int size() const override { return 1; }
   void start(const std::vector<OutgoingMessage>& send,
              const std::vector<IncomingMessage>& receive) override {
-    require(send.empty() && receive.empty(), "one rank alone has nobody to write to");
+    require(send.empty() && receive.empty(), "a single rank cannot exchange messages");
   }
   bool advance() override { return true; }
   [[nodiscard]] bool idle() const override { return true; }

@@ -20,13 +20,13 @@ inline void mpi_check(int code, std::string_view call, Cause cause = Cause::erro
            std::string_view(text.data(), static_cast<std::size_t>(length)));
 }
 
-/// Whether MPI calls are possible now.
+/// True between MPI_Init and MPI_Finalize.
 inline bool mpi_is_live() {
-  int initialised = 0;
-  int finalised = 0;
-  MPI_Initialized(&initialised);
-  MPI_Finalized(&finalised);
-  return initialised != 0 && finalised == 0;
+  int initialized = 0;
+  int finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  return initialized != 0 && finalized == 0;
 }
 
 }  // namespace simclr

@@ -10,7 +10,7 @@
 namespace simclr {
 namespace {
 
-constexpr std::size_t kMostPerMessage = std::size_t{1} << 30;
+constexpr std::size_t kMaxElementsPerMessage = std::size_t{1} << 30;
 
 MPI_Datatype mpi_type(DType dtype) {
   switch (dtype) {
@@ -38,7 +38,7 @@ MPI_Op mpi_operation(Reduction reduction) {
     case Reduction::min:
       return MPI_MIN;
   }
-  fail("unknown reduction");
+  fail("internal error: unknown Reduction value");
 }
 
 template <class T>
@@ -47,15 +47,15 @@ void divide(BufferSpan buffer, int divisor) {
   std::for_each(values, values + buffer.count, [&](T& v) { v /= static_cast<T>(divisor); });
 }
 
-/// Calls piece(first element, count) for parts small enough for one message.
+/// Calls piece(first element, count) for each part that fits into one message.
 template <class Piece>
-void in_messages(std::size_t count, Piece&& piece) {
-  for (std::size_t first = 0; first < count; first += kMostPerMessage) {
-    piece(first, static_cast<int>(std::min(kMostPerMessage, count - first)));
+void for_each_message(std::size_t count, Piece&& piece) {
+  for (std::size_t first = 0; first < count; first += kMaxElementsPerMessage) {
+    piece(first, static_cast<int>(std::min(kMaxElementsPerMessage, count - first)));
   }
 }
 
-/// A message that does not get through: the other end is lost, or the way there.
+/// Runs an MPI call. Its failure has the cause lost_rank: the peer or the link to it has failed.
 template <class Call>
 void communicate(const char* name, const Call& call) {
   const Waiting waiting(name);
@@ -76,7 +76,7 @@ MpiCommunicator::MpiCommunicator(MPI_Comm owned)
 }
 
 MpiCommunicator::~MpiCommunicator() {
-  // Freeing is collective: a rank that unwinds alone would wait for ranks that never come.
+  // Freeing is collective: a rank that unwinds alone would wait for the others forever.
   if (std::uncaught_exceptions() > uncaught_ || !mpi_is_live()) return;
   MPI_Comm_free(&comm_);
 }
@@ -87,14 +87,14 @@ void MpiCommunicator::barrier() {
 
 void MpiCommunicator::broadcast(BufferSpan buffer, int root) {
   const BufferSpan bytes{buffer.data, buffer.bytes(), DType::u8};
-  in_messages(bytes.count, [&](std::size_t first, int count) {
+  for_each_message(bytes.count, [&](std::size_t first, int count) {
     communicate("MPI_Bcast",
                 [&] { return MPI_Bcast(at(bytes, first), count, MPI_BYTE, root, comm_); });
   });
 }
 
 void MpiCommunicator::all_reduce(BufferSpan buffer, Reduction reduction) {
-  in_messages(buffer.count, [&](std::size_t first, int count) {
+  for_each_message(buffer.count, [&](std::size_t first, int count) {
     communicate("MPI_Allreduce", [&] {
       return MPI_Allreduce(MPI_IN_PLACE, at(buffer, first), count, mpi_type(buffer.dtype),
                            mpi_operation(reduction), comm_);
@@ -108,9 +108,9 @@ void MpiCommunicator::all_reduce(BufferSpan buffer, Reduction reduction) {
 
 void MpiCommunicator::all_gather(ConstBufferSpan send, BufferSpan receive) {
   require(receive.bytes() == send.bytes() * static_cast<std::size_t>(size_),
-          "all_gather receives one block of every rank");
+          "all_gather's receive buffer must hold one block per rank");
   const BufferSpan bytes{receive.data, receive.bytes(), DType::u8};
-  if (send.bytes() <= kMostPerMessage) {
+  if (send.bytes() <= kMaxElementsPerMessage) {
     const auto count = static_cast<int>(send.bytes());
     communicate("MPI_Allgather", [&] {
       return MPI_Allgather(send.data, count, MPI_BYTE, bytes.data, count, MPI_BYTE, comm_);
@@ -126,7 +126,7 @@ void MpiCommunicator::all_gather(ConstBufferSpan send, BufferSpan receive) {
 }
 
 void MpiCommunicator::start_all_reduce(BufferSpan buffer) {
-  in_messages(buffer.count, [&](std::size_t first, int count) {
+  for_each_message(buffer.count, [&](std::size_t first, int count) {
     MPI_Request request = MPI_REQUEST_NULL;
     mpi_check(MPI_Iallreduce(MPI_IN_PLACE, at(buffer, first), count, mpi_type(buffer.dtype),
                              MPI_SUM, comm_, &request),

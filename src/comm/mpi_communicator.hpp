@@ -8,7 +8,7 @@
 
 namespace simclr {
 
-/// Owns its MPI communicator. Counts beyond what an `int` holds go in several messages.
+/// Owns its MPI communicator. Splits counts that exceed an `int` into several messages.
 class MpiCommunicator final : public Communicator {
  public:
   explicit MpiCommunicator(MPI_Comm owned);

@@ -31,7 +31,7 @@ NodePlace node_place(Communicator& world) {
   return place_in(MpiCommunicator(split_by_node(*mpi)));
 }
 
-/// One rank without MPI: memory of its own. Otherwise a window that the node's first rank owns.
+/// Without MPI, memory of this process; otherwise a window that the node's first rank owns.
 struct NodeSharedMemory::Impl {
   std::unique_ptr<MpiCommunicator> node;
   MPI_Win window = MPI_WIN_NULL;
@@ -82,7 +82,7 @@ NodePlace NodeSharedMemory::place() const {
   return impl_->node ? place_in(*impl_->node) : NodePlace{};
 }
 
-void NodeSharedMemory::synchronise() {
+void NodeSharedMemory::synchronize() {
   if (!impl_->node) return;
   mpi_check(MPI_Win_sync(impl_->window), "MPI_Win_sync");
   impl_->node->barrier();

@@ -14,7 +14,8 @@ class SelfCommunicator final : public Communicator {
   void broadcast(BufferSpan /*buffer*/, int /*root*/) override {}
   void all_reduce(BufferSpan /*buffer*/, Reduction /*reduction*/) override {}
   void all_gather(ConstBufferSpan send, BufferSpan receive) override {
-    require(receive.bytes() == send.bytes(), "all_gather receives one block of every rank");
+    require(receive.bytes() == send.bytes(),
+            "all_gather's receive buffer must hold one block per rank");
     if (send.bytes() > 0) std::memmove(receive.data, send.data, send.bytes());
   }
   void start_all_reduce(BufferSpan /*buffer*/) override {}

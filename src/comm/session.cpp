@@ -14,9 +14,9 @@
 namespace simclr {
 namespace {
 
-/// A message space of its own for all_ranks_arrive(): whatever else is under way does not disturb
+/// A communicator for all_ranks_arrive() alone, so that messages in flight elsewhere cannot disturb
 /// it.
-MPI_Comm& last_words_comm() {
+MPI_Comm& arrival_comm() {
   static MPI_Comm comm = MPI_COMM_NULL;
   return comm;
 }
@@ -29,22 +29,22 @@ MpiSession::MpiSession(int& argc, char**& argv) : uncaught_(std::uncaught_except
   mpi_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   if (provided < MPI_THREAD_MULTIPLE) {
     refuse(
-        "this MPI library gives no MPI_THREAD_MULTIPLE, which the loader's threads need; use an "
-        "MPI built with thread support");
+        "this MPI library does not provide MPI_THREAD_MULTIPLE, which the loader's threads need; "
+        "use an MPI built with thread support");
   }
-  mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &last_words_comm()), "MPI_Comm_dup");
+  mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &arrival_comm()), "MPI_Comm_dup");
 }
 
 MpiSession::~MpiSession() {
   if (std::uncaught_exceptions() > uncaught_ || !mpi_is_live()) return;
-  if (last_words_comm() != MPI_COMM_NULL) MPI_Comm_free(&last_words_comm());
+  if (arrival_comm() != MPI_COMM_NULL) MPI_Comm_free(&arrival_comm());
   MPI_Finalize();
 }
 
 bool all_ranks_arrive(double seconds) {
-  if (!mpi_is_live() || last_words_comm() == MPI_COMM_NULL) return true;
+  if (!mpi_is_live() || arrival_comm() == MPI_COMM_NULL) return true;
   MPI_Request request = MPI_REQUEST_NULL;
-  if (MPI_Ibarrier(last_words_comm(), &request) != MPI_SUCCESS) return false;
+  if (MPI_Ibarrier(arrival_comm(), &request) != MPI_SUCCESS) return false;
   using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
   int done = 0;

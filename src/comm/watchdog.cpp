@@ -27,12 +27,12 @@ watch::Token random_token() {
   return token;
 }
 
-/// Rank 0 holds a connection of every rank; systems allow 1024 files unless a process asks.
+/// Raises the limit of open files, often 1024: rank 0 holds a connection to every rank.
 void allow_open_files(std::size_t more) {
-  constexpr rlim_t kForTheRest = 512;
+  constexpr rlim_t kOtherFiles = 512;
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  const rlim_t wanted = std::min<rlim_t>(limit.rlim_max, more + kForTheRest);
+  const rlim_t wanted = std::min<rlim_t>(limit.rlim_max, more + kOtherFiles);
   if (limit.rlim_cur >= wanted) return;
   limit.rlim_cur = wanted;
   ::setrlimit(RLIMIT_NOFILE, &limit);
@@ -41,7 +41,7 @@ void allow_open_files(std::size_t more) {
 }  // namespace
 
 struct Watchdog::Impl {
-  watch::Terms terms;
+  watch::WatchSettings settings;
   std::unique_ptr<watch::WatchLoop> loop;
   std::thread thread;
 
@@ -50,46 +50,48 @@ struct Watchdog::Impl {
     thread = std::thread([this] { loop->run(); });
   }
 
-  void stop(watch::Farewell farewell) {
+  void stop(watch::Departure departure) {
     if (!loop) return;
-    loop->take_leave(farewell);
+    loop->request_stop(departure);
     thread.join();
     loop.reset();
   }
 
-  /// Rank 0: listens and invites. "" as an invitation: not possible, for the reason in `failure`.
-  std::string invite(const Handler& on_fault, std::string& failure) {
-    if (terms.hosts.size() == 1) {
-      start(std::make_unique<watch::Monitor>(terms, std::nullopt, on_fault));
+  /// Starts rank 0's side and returns its endpoint as JSON; "" for a single rank, and on failure
+  /// with the reason in `failure`.
+  std::string start_monitor(const Handler& on_fault, std::string& failure) {
+    if (settings.hosts.size() == 1) {
+      start(std::make_unique<watch::Monitor>(settings, std::nullopt, on_fault));
       return "";
     }
     try {
-      allow_open_files(terms.hosts.size());
+      allow_open_files(settings.hosts.size());
       watch::Listener listener = watch::listen_anywhere();
-      terms.token = random_token();
-      const Json invitation{
-          {"port", listener.port}, {"addresses", watch::own_addresses()}, {"token", terms.token}};
-      start(std::make_unique<watch::Monitor>(terms, std::move(listener), on_fault));
-      return invitation.dump();
+      settings.token = random_token();
+      const Json endpoint{{"port", listener.port},
+                          {"addresses", watch::own_addresses()},
+                          {"token", settings.token}};
+      start(std::make_unique<watch::Monitor>(settings, std::move(listener), on_fault));
+      return endpoint.dump();
     } catch (const std::exception& error) {
       failure = error.what();
       return "";
     }
   }
 
-  void follow(const std::string& text, const Handler& on_fault, std::string& failure) {
+  void start_follower(const std::string& text, const Handler& on_fault, std::string& failure) {
     if (text.empty()) return;
     const Json json = Json::parse(text);
-    json.at("token").get_to(terms.token);
-    const watch::Invitation invitation{.port = json.at("port"), .addresses = json.at("addresses")};
+    json.at("token").get_to(settings.token);
+    const watch::Endpoint endpoint{.port = json.at("port"), .addresses = json.at("addresses")};
     try {
-      start(std::make_unique<watch::Follower>(terms, invitation, on_fault));
+      start(std::make_unique<watch::Follower>(settings, endpoint, on_fault));
     } catch (const std::exception& error) {
       failure = error.what();
     }
   }
 
-  /// Whether every rank is watched; else none is from now on.
+  /// Stops the watchdog on all ranks if it failed to start on one.
   void agree(Communicator& world, const std::string& failure) {
     const std::vector<std::string> failures = gather_texts(world, failure);
     const auto first =
@@ -97,38 +99,39 @@ struct Watchdog::Impl {
     if (first == failures.end()) return;
     if (world.rank() == 0) {
       const auto rank = static_cast<std::size_t>(first - failures.begin());
-      log::warning("no watch is kept over the ranks of this job: rank {} on {}: {}", rank,
-                   terms.hosts[rank], *first);
+      log::warning("this job runs without the watchdog over its ranks: rank {} on {}: {}", rank,
+                   settings.hosts[rank], *first);
     }
-    stop(watch::Farewell::leave);
+    stop(watch::Departure::leave);
   }
 };
 
 Watchdog::Watchdog(Communicator& world, const WatchdogOptions& options, const Handler& on_fault)
     : impl_(std::make_unique<Impl>()), uncaught_(std::uncaught_exceptions()) {
   Activity::follow_this_thread();
-  impl_->terms = {.options = options,
-                  .hosts = gather_texts(world, host_name()),
-                  .rank = world.rank(),
-                  .token = {}};
+  impl_->settings = {.options = options,
+                     .hosts = gather_texts(world, host_name()),
+                     .rank = world.rank(),
+                     .token = {}};
   std::string failure;
-  std::string invitation;
-  if (world.rank() == 0) invitation = impl_->invite(on_fault, failure);
-  invitation = broadcast_text(world, invitation);
-  if (world.rank() != 0) impl_->follow(invitation, on_fault, failure);
+  std::string endpoint;
+  if (world.rank() == 0) endpoint = impl_->start_monitor(on_fault, failure);
+  endpoint = broadcast_text(world, endpoint);
+  if (world.rank() != 0) impl_->start_follower(endpoint, on_fault, failure);
   impl_->agree(world, failure);
 }
 
 Watchdog::~Watchdog() {
   const bool failing = std::uncaught_exceptions() > uncaught_;
-  impl_->stop(failing ? watch::Farewell::fail : watch::Farewell::leave);
+  impl_->stop(failing ? watch::Departure::fail : watch::Departure::leave);
 }
 
 void Watchdog::await_verdict() const {
-  if (!impl_->loop || impl_->terms.hosts.size() == 1) return;
-  constexpr double kToEndTheJob = 5;
-  std::this_thread::sleep_for(std::chrono::duration<double>(
-      impl_->terms.options.silence_seconds + 2 * impl_->terms.period_seconds() + kToEndTheJob));
+  if (!impl_->loop || impl_->settings.hosts.size() == 1) return;
+  constexpr double kSecondsToEndTheJob = 5;
+  std::this_thread::sleep_for(
+      std::chrono::duration<double>(impl_->settings.options.silence_seconds +
+                                    2 * impl_->settings.period_seconds() + kSecondsToEndTheJob));
 }
 
 }  // namespace simclr

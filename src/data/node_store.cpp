@@ -18,7 +18,7 @@ class NodeStore final : public ShardStore {
     const std::span<std::byte> part =
         memory_.bytes().subspan(set_.stored_bytes(0, first), set_.stored_bytes(first, end - first));
     const FirstRead read = read_at_start(set_, world, place.ranks, threads, first, end, part);
-    memory_.synchronise();
+    memory_.synchronize();
     count(read.cost);
     description_ = "node cache, " + read.text;
   }

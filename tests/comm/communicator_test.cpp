@@ -55,14 +55,14 @@ TEST_F(CommunicatorTest, GathersInRankOrderAndBroadcasts) {
   EXPECT_EQ(value, 3.5F);
 }
 
-TEST_F(CommunicatorTest, BackgroundSumsFinishByWaiting) {
+TEST_F(CommunicatorTest, BackgroundSumsEndWithWaitForAll) {
   const auto lane = world->duplicate();
   std::vector<float> first(100000, static_cast<float>(rank));
   std::vector<float> second(7, 1.0F);
   lane->start_all_reduce(buffer_span(std::span(first)));
   lane->progress();
   lane->start_all_reduce(buffer_span(std::span(second)));
-  // Another lane is free to be used meanwhile.
+  // Another communicator works meanwhile.
   EXPECT_FALSE(any_rank(*world, false));
   lane->progress();
   lane->wait_for_all();
@@ -72,7 +72,7 @@ TEST_F(CommunicatorTest, BackgroundSumsFinishByWaiting) {
   EXPECT_EQ(std::count(second.begin(), second.end(), static_cast<float>(size)), 7);
 }
 
-TEST_F(CommunicatorTest, SplitsByColour) {
+TEST_F(CommunicatorTest, SplitsByColor) {
   const auto pair = world->split(rank / 2);
   EXPECT_EQ(pair->rank(), rank % 2);
   EXPECT_EQ(pair->size(), std::min(2, size - rank / 2 * 2));
@@ -104,7 +104,7 @@ TEST_F(CommunicatorTest, ControlPlaneTellsEveryRankTheSame) {
   }
 }
 
-TEST_F(CommunicatorTest, WhatTheRootThrowsIsThrownEverywhere) {
+TEST_F(CommunicatorTest, OnRootRethrowsOnEveryRank) {
   int runs = 0;
   on_root(*world, [&] { ++runs; });
   EXPECT_EQ(runs, rank == 0 ? 1 : 0);
@@ -113,20 +113,20 @@ TEST_F(CommunicatorTest, WhatTheRootThrowsIsThrownEverywhere) {
     on_root(*world, [] { fail("disk full"); });
     ADD_FAILURE() << "nothing was thrown";
   } catch (const RefusedError&) {
-    ADD_FAILURE() << "a failure is no refusal";
+    ADD_FAILURE() << "an Error must not arrive as a RefusedError";
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "disk full");
   }
 }
 
-TEST_F(CommunicatorTest, ANodesRanksSeeTheSameMemory) {
+TEST_F(CommunicatorTest, RanksOfANodeShareMemory) {
   NodeSharedMemory memory(*world, 1000);
   EXPECT_EQ(memory.place().ranks, node_place(*world).ranks);
   EXPECT_EQ(memory.place().ranks, size);  // the test runs on one node
   const std::span<std::byte> bytes = memory.bytes();
   ASSERT_EQ(bytes.size(), 1000U);
   bytes[static_cast<std::size_t>(rank)] = static_cast<std::byte>(rank + 1);
-  memory.synchronise();
+  memory.synchronize();
   for (int r = 0; r < size; ++r) {
     EXPECT_EQ(std::to_integer<int>(bytes[static_cast<std::size_t>(r)]), r + 1);
   }
@@ -142,13 +142,14 @@ void finish(Exchange& exchange) {
   while (!exchange.advance()) std::this_thread::yield();
 }
 
-TEST_F(CommunicatorTest, MessagesAreGatheredAndScatteredInTheOrderOfTheirStart) {
+TEST_F(CommunicatorTest, ExchangeGathersAndScattersPiecesInStartOrder) {
   const auto exchange = make_exchange(*world);
   ASSERT_EQ(exchange->rank(), rank);
   ASSERT_EQ(exchange->size(), size);
   EXPECT_TRUE(exchange->idle());
-  // Twice, every rank sends every other two pieces, 40,000 bytes of its own number and 7 of the
-  // receiver's, who cuts them elsewhere, at 13. The lengths are beyond what is sent eagerly.
+  // Twice, every rank sends two pieces to every other: 40,000 bytes of its own number and 7 bytes
+  // of the receiver's. The receiver splits the message elsewhere, after 13 bytes. The messages are
+  // too long for MPI's eager protocol.
   const auto body = filled(40000, rank);
   std::vector<std::vector<std::byte>> endings;
   std::vector<std::vector<std::byte>> heads(static_cast<std::size_t>(2 * size), filled(13, 255));
@@ -186,7 +187,7 @@ TEST_F(CommunicatorTest, MessagesAreGatheredAndScatteredInTheOrderOfTheirStart) 
   }
 }
 
-TEST_F(CommunicatorTest, AnExchangeWaitsForTheOtherRankAndNothingElseDoes) {
+TEST_F(CommunicatorTest, AnExchangeInFlightDoesNotBlockOtherCommunicators) {
   if (size < 2) GTEST_SKIP() << "needs two ranks";
   const auto exchange = make_exchange(*world);
   std::vector<std::byte> received = filled(100000, 255);
@@ -196,7 +197,7 @@ TEST_F(CommunicatorTest, AnExchangeWaitsForTheOtherRankAndNothingElseDoes) {
     EXPECT_FALSE(exchange->advance());
     EXPECT_FALSE(exchange->idle());
   }
-  world->barrier();  // the other way to communicate is not disturbed
+  world->barrier();
   if (rank == 1) exchange->start({{0, {sent}}}, {});
   finish(*exchange);
   if (rank == 0) {
@@ -204,7 +205,7 @@ TEST_F(CommunicatorTest, AnExchangeWaitsForTheOtherRankAndNothingElseDoes) {
   }
 }
 
-TEST_F(CommunicatorTest, AllRanksArriveWhenAllAsk) { EXPECT_TRUE(all_ranks_arrive(30)); }
+TEST_F(CommunicatorTest, AllRanksArriveWhenAllCall) { EXPECT_TRUE(all_ranks_arrive(30)); }
 
 TEST(SelfCommunicatorTest, EveryOperationIsTheIdentity) {
   const auto self = make_self_communicator();

@@ -39,7 +39,7 @@ TEST(Verdict, BlamesTheRankThatIsFurthestBehind) {
             "rank 1 on n1 is la");
 }
 
-TEST(Verdict, BlamesNobodyWhoWaitsAsLongAsSomebodyDoesNot) {
+TEST(Verdict, BlamesWaitingRanksOnlyIfAllWait) {
   EXPECT_EQ(
       stalled({record(0, 5, 3, true), record(1, 5, 4, false), record(2, 5, 3, true)}).substr(0, 18),
       "rank 1 on n1 is la");
@@ -49,20 +49,20 @@ TEST(Verdict, BlamesNobodyWhoWaitsAsLongAsSomebodyDoesNot) {
             std::string::npos);
 }
 
-TEST(Verdict, IsNotReachedWhileAnybodyMoves) {
+TEST(Verdict, FindsNoStallWhileARankMovesOrIsSilent) {
   std::vector<RankRecord> ranks{record(0, 5, 7, false), record(1, 5, 3, true)};
   Whereabouts news = ranks[1].at;
-  ranks[1].hear(news, 95);  // alive, but where it was
+  ranks[1].update(news, 95);  // alive, but at the same position
   EXPECT_NE(stalled(ranks), "");
   ++news.moves;
-  ranks[1].hear(news, 95);
+  ranks[1].update(news, 95);
   EXPECT_EQ(stalled(ranks), "");
-  EXPECT_FALSE(stalled_fault(ranks, 160, 60, 30)) << "where rank 0 is is not known";
-  ranks[1].state = State::gone;  // who has left is not waited for
+  EXPECT_FALSE(stalled_fault(ranks, 160, 60, 30)) << "rank 0's position is unknown";
+  ranks[1].state = State::gone;  // ranks that left do not count
   EXPECT_NE(stalled(ranks), "");
 }
 
-TEST(Verdict, NamesAllThatAreLost) {
+TEST(Verdict, NamesAllLostRanks) {
   std::vector<RankRecord> ranks;
   ranks.reserve(12);
   for (int rank = 0; rank < 12; ++rank) ranks.push_back(record(rank, 5, 3, false));
@@ -75,7 +75,7 @@ TEST(Verdict, NamesAllThatAreLost) {
       "rank 3 on n3 is lost at step 12, op 3 (): its process has ended or closed its connection");
   ranks[4].state = State::absent;
   ranks[5].state = State::gone;
-  ranks[6].hear(ranks[6].at, 15);
+  ranks[6].update(ranks[6].at, 15);
   const auto many = lost_ranks(ranks, 30, 20);
   EXPECT_EQ(many.size(), 9U);
   const Fault fault = lost_fault(many, 30);
@@ -95,27 +95,27 @@ TEST(OwnTime, CountsAPauseOfTheProcessAsOneInterval) {
   EXPECT_DOUBLE_EQ(time.tick(start + std::chrono::hours(1) + std::chrono::seconds(1)), 4);
 }
 
-/// Rank 0's side, running, of a job of two ranks.
+/// Runs rank 0's side of the watchdog of a job of two ranks.
 class MonitorTest : public testing::Test {
  protected:
   void SetUp() override {
     Listener listener = listen_anywhere();
-    invitation = {.port = listener.port, .addresses = own_addresses()};
-    monitor = std::make_unique<Monitor>(terms(0), std::move(listener), nullptr);
+    endpoint = {.port = listener.port, .addresses = own_addresses()};
+    monitor = std::make_unique<Monitor>(settings(0), std::move(listener), nullptr);
     thread = std::thread([this] { monitor->run(); });
   }
   void TearDown() override {
-    monitor->take_leave(Farewell::leave);
+    monitor->request_stop(Departure::leave);
     thread.join();
   }
 
-  [[nodiscard]] Terms terms(int rank) const {
+  [[nodiscard]] WatchSettings settings(int rank) const {
     return {.options = {.timeout_seconds = 60, .silence_seconds = 5},
             .hosts = {"n0", "n1"},
             .rank = rank,
             .token = token};
   }
-  /// Whether the other side hangs up within seconds.
+  /// True when the peer closes the connection within seconds.
   static bool is_closed(Connection& connection) {
     for (int i = 0; i < 100; ++i) {
       if (readable(connection.socket(), 0.1) && connection.receive().closed) return true;
@@ -124,33 +124,33 @@ class MonitorTest : public testing::Test {
   }
 
   Token token{1, 2};
-  Invitation invitation;
+  Endpoint endpoint;
   std::unique_ptr<Monitor> monitor;
   std::thread thread;
 };
 
-TEST_F(MonitorTest, AnswersItsOwnRanksOnly) {
-  Terms stranger = terms(1);
-  stranger.token = {1, 3};
-  EXPECT_THROW(Follower(stranger, invitation, nullptr), Error);
-  EXPECT_THROW(Follower(terms(2), invitation, nullptr), Error);
+TEST_F(MonitorTest, AnswersOnlyRanksOfItsJob) {
+  WatchSettings foreign = settings(1);
+  foreign.token = {1, 3};
+  EXPECT_THROW(Follower(foreign, endpoint, nullptr), Error);
+  EXPECT_THROW(Follower(settings(2), endpoint, nullptr), Error);
   EXPECT_NO_THROW({
-    Follower follower(terms(1), invitation, nullptr);
-    follower.take_leave(Farewell::leave);
+    Follower follower(settings(1), endpoint, nullptr);
+    follower.request_stop(Departure::leave);
     follower.run();
   });
 }
 
-TEST_F(MonitorTest, TakesTheFirstAddressThatIsRankZeros) {
-  Invitation several = invitation;
+TEST_F(MonitorTest, FollowerSkipsAddressesAtWhichRankZeroDoesNotAnswer) {
+  Endpoint several = endpoint;
   several.addresses.insert(several.addresses.begin(), {"256.0.0.1", "127.0.0.77", "::2"});
-  Follower follower(terms(1), several, nullptr);
-  follower.take_leave(Farewell::leave);
+  Follower follower(settings(1), several, nullptr);
+  follower.request_stop(Departure::leave);
   follower.run();
 }
 
-TEST_F(MonitorTest, HangsUpOnNoise) {
-  Connection noise(connect_to("127.0.0.1", invitation.port, 5));
+TEST_F(MonitorTest, ClosesConnectionsThatSendGarbage) {
+  Connection noise(connect_to("127.0.0.1", endpoint.port, 5));
   ASSERT_TRUE(noise.socket());
   const std::string request(2 * sizeof(Frame), 'x');
   ASSERT_EQ(::send(noise.socket().get(), request.data(), request.size(), MSG_NOSIGNAL),
@@ -158,8 +158,8 @@ TEST_F(MonitorTest, HangsUpOnNoise) {
   EXPECT_TRUE(is_closed(noise));
 }
 
-TEST_F(MonitorTest, PutsFramesTogetherThatComeInPieces) {
-  Connection rank(connect_to("127.0.0.1", invitation.port, 5));
+TEST_F(MonitorTest, AssemblesFramesThatArriveInPieces) {
+  Connection rank(connect_to("127.0.0.1", endpoint.port, 5));
   Frame hello{.token = token, .kind = FrameKind::hello, .rank = 1, .at = {}};
   const auto* bytes = reinterpret_cast<const char*>(&hello);
   constexpr std::size_t kHalf = sizeof(Frame) / 2;
@@ -175,7 +175,7 @@ TEST_F(MonitorTest, PutsFramesTogetherThatComeInPieces) {
 
 void stand_still() { std::this_thread::sleep_for(std::chrono::seconds(60)); }
 
-TEST(WatchdogDeathTest, EndsARankThatStandsStill) {
+TEST(WatchdogDeathTest, EndsAStalledRank) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto world = make_self_communicator();
   EXPECT_EXIT(
@@ -190,7 +190,7 @@ TEST(WatchdogDeathTest, EndsARankThatStandsStill) {
       "s");
 }
 
-TEST(WatchdogDeathTest, EndsItEvenWhereTheHandlerHangs) {
+TEST(WatchdogDeathTest, EndsAStalledRankEvenIfTheHandlerHangs) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto world = make_self_communicator();
   EXPECT_EXIT(

@@ -1,5 +1,5 @@
-// What ranks under a watchdog may do. usage: watchdog_ranks SCENARIO TIMEOUT_SECONDS
-// Driven by watchdog_test.py; exits 0 when the scenario came to its own end.
+// Ranks under a watchdog that hang, die or end. usage: watchdog_ranks SCENARIO TIMEOUT_SECONDS
+// Run by watchdog_test.py; exits 0 when the scenario ends without a fault.
 
 #include <algorithm>
 #include <csignal>
@@ -24,7 +24,7 @@ void sleep_seconds(double seconds) {
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
-/// Where a training step may be: op 0 computes, op 1 waits for all ranks.
+/// Sets the position to that of a training step: op 0 computes, op 1 waits for all ranks.
 void begin_step() {
   static const auto names = std::make_shared<const std::vector<std::string>>(
       std::vector<std::string>{"conv_forward stem", "all_reduce stem"});
@@ -34,8 +34,8 @@ void begin_step() {
   activity().at_op(0);
 }
 
-/// In more than two heartbeats, so that the others have heard where this rank is; before they are
-/// tired of waiting.
+/// Waits for more than two heartbeats, so that the others know this rank's position, but less than
+/// their timeout; then raises `signal`.
 void raise_after_a_while(int signal, double timeout) {
   sleep_seconds(std::min(2.5, timeout / 2));
   std::raise(signal);
@@ -48,14 +48,14 @@ void wait_for_all(Communicator& world) {
 
 using Scenario = void (*)(Communicator& world, Watchdog& watchdog, double timeout);
 
-/// The last rank does not come out of its op.
+/// The last rank hangs in its op.
 void hang(Communicator& world, Watchdog&, double) {
   begin_step();
   while (world.rank() == world.size() - 1) sleep_seconds(0.1);
   wait_for_all(world);
 }
 
-/// All wait for each other, in different collectives.
+/// All ranks wait for each other in different collectives.
 void mismatch(Communicator& world, Watchdog&, double) {
   begin_step();
   const auto other = world.duplicate();
@@ -80,13 +80,13 @@ void die(Communicator& world, Watchdog&, double timeout) {
   wait_for_all(world);
 }
 
-/// One rank fails in its own time; the others must not take it for dead.
+/// One rank fails and takes long to end; the others must not take it for dead.
 void fail_slowly(Communicator& world, Watchdog&, double) {
-  if (world.rank() == world.size() - 1) throw std::runtime_error("of its own");
+  if (world.rank() == world.size() - 1) throw std::runtime_error("failed on purpose");
   world.barrier();
 }
 
-/// Nothing but work: pieces of it show, and then a rank has long been gone before the others.
+/// Rank 0 shows progress while all work; then the ranks end at very different times.
 void work(Communicator& world, Watchdog&, double timeout) {
   for (double done = 0; done < 1.5 * timeout; done += 0.1, sleep_seconds(0.1)) {
     if (world.rank() == 0) activity().move();
@@ -97,7 +97,7 @@ void say_pid(Communicator& world) {
   std::cout << world.rank() << " is " << ::getpid() << std::endl;
 }
 
-/// For as long as it is let.
+/// Runs until it is killed.
 void live(Communicator& world, Watchdog&, double) {
   begin_step();
   sleep_seconds(1.5);  // more than a heartbeat
@@ -113,7 +113,7 @@ void be_suspended(Communicator& world, Watchdog&, double timeout) {
   world.barrier();
 }
 
-/// Communication fails, and the watchdog finds out whose fault that is.
+/// Ranks whose communication has failed wait for the watchdog to name the lost rank.
 void wait_for_verdict(Communicator& world, Watchdog& watchdog, double timeout) {
   begin_step();
   if (world.rank() == world.size() - 1) raise_after_a_while(SIGSTOP, timeout);

@@ -1,5 +1,5 @@
 #pragma once
-// Collective communication among ranks, as the ops of a program and the control code need it.
+// Collective communication among ranks, for the ops of a program and for control code.
 
 #include <functional>
 #include <memory>
@@ -13,10 +13,10 @@ namespace simclr {
 
 enum class Reduction { sum, mean, max, min };
 
-/// A group of ranks that communicate. All members call the same operations in the same order.
-/// Not thread-safe: a thread that communicates takes a communicator of its own (`duplicate`).
-/// Buffers are host memory here; a device communicator accepts device memory.
-/// Errors of the transport throw Error naming the operation.
+/// A group of ranks that communicate. All members must call the same operations in the same order.
+/// Not thread-safe: each thread that communicates needs its own communicator (`duplicate`). Buffers
+/// are in host memory; device communicators accept device memory. Transport errors throw Error
+/// naming the operation.
 class Communicator {
  public:
   Communicator() = default;
@@ -29,41 +29,41 @@ class Communicator {
 
   virtual void barrier() = 0;
   virtual void broadcast(BufferSpan buffer, int root) = 0;
-  /// In place; f32, f64 and i32.
+  /// Reduces in place: f32, f64 or i32.
   virtual void all_reduce(BufferSpan buffer, Reduction reduction) = 0;
-  /// receive holds size() blocks of send, in rank order.
+  /// `receive` gets size() blocks of the size of `send`, in rank order.
   virtual void all_gather(ConstBufferSpan send, BufferSpan receive) = 0;
 
-  /// Starts an in-place sum in the background; the buffer is not to be touched before
-  /// wait_for_all(). progress() lets the transport advance and is cheap.
+  /// Starts an in-place sum in the background; the buffer must not be touched before
+  /// wait_for_all() returns. progress() lets the transport advance and is cheap.
   virtual void start_all_reduce(BufferSpan buffer) = 0;
   virtual void progress() = 0;
   virtual void wait_for_all() = 0;
 
-  /// A communicator over the same ranks with a message space of its own (collective call).
+  /// Creates a communicator over the same ranks with its own message space (collective call).
   virtual std::unique_ptr<Communicator> duplicate() = 0;
-  /// Ranks with equal colour form a new communicator, ordered by rank (collective call).
+  /// Creates a communicator of the ranks with equal color, ordered by rank (collective call).
   virtual std::unique_ptr<Communicator> split(int color) = 0;
 };
 
-/// One rank on its own: every operation is the identity.
+/// Creates a communicator of a single rank, whose operations are the identity.
 std::unique_ptr<Communicator> make_self_communicator();
 
 // Control-plane helpers, built on the above.
 
-/// Runs `work` on rank 0 only; what it throws is thrown on every rank.
+/// Runs `work` on rank 0 only and rethrows its exception on every rank.
 void on_root(Communicator& comm, const std::function<void()>& work);
 
 /// True when `flag` is true on any rank.
 bool any_rank(Communicator& comm, bool flag);
-/// The root's value, on every rank.
+/// Returns the root's value on every rank.
 template <class T>
 requires std::is_trivially_copyable_v<T> T broadcast_value(Communicator& comm, T value,
                                                            int root = 0) {
   comm.broadcast({&value, sizeof(value), DType::u8}, root);
   return value;
 }
-/// The root's list, of whatever length, on every rank.
+/// Returns the root's list, of any length, on every rank.
 template <class T>
 requires std::is_trivially_copyable_v<T> std::vector<T> broadcast_list(Communicator& comm,
                                                                        std::vector<T> list,
@@ -72,9 +72,9 @@ requires std::is_trivially_copyable_v<T> std::vector<T> broadcast_list(Communica
   comm.broadcast({list.data(), list.size() * sizeof(T), DType::u8}, root);
   return list;
 }
-/// The root's string, on every rank.
+/// Returns the root's string on every rank.
 std::string broadcast_text(Communicator& comm, const std::string& text, int root = 0);
-/// Every rank's string, in rank order, on every rank.
+/// Returns every rank's string, in rank order, on every rank.
 std::vector<std::string> gather_texts(Communicator& comm, const std::string& text);
 
 }  // namespace simclr

@@ -10,8 +10,9 @@
 
 namespace simclr {
 
-/// Initialises MPI (MPI_THREAD_MULTIPLE, refused otherwise) and finalises it, unless an exception
-/// is unwinding: then the driver reports and calls abort_all_ranks.
+/// Initializes MPI (throws RefusedError when it lacks MPI_THREAD_MULTIPLE). The destructor
+/// finalizes it, except while an exception unwinds: the driver then reports the error and calls
+/// abort_all_ranks.
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
@@ -23,29 +24,29 @@ class MpiSession {
   int uncaught_;
 };
 
-/// A duplicate of MPI_COMM_WORLD. Needs a live MpiSession.
+/// Duplicates MPI_COMM_WORLD. Needs a live MpiSession.
 std::unique_ptr<Communicator> make_world_communicator();
 
-/// A failing rank's question before it gives up: do all the others fail as well? True when every
-/// rank asks within `seconds` (and always without MPI); disturbs no communication that is under
-/// way.
+/// Called by a failing rank before it aborts. Returns true when every rank calls it within
+/// `seconds`, so that the job can end in order; always true without MPI. Does not disturb
+/// communication in flight.
 bool all_ranks_arrive(double seconds);
 
 /// Ends every rank of the job at once with this exit code.
 [[noreturn]] void abort_all_ranks(int exit_code);
 
-/// "Open MPI v4.1.4, ..."; one line.
+/// The MPI library's version in one line, such as "Open MPI v4.1.4, ...".
 std::string mpi_library_version();
 
-/// Ranks that share this node's memory, and this rank's place among them.
+/// This rank's index among the ranks of its node, and their number.
 struct NodePlace {
   int rank = 0;
   int ranks = 1;
 };
 NodePlace node_place(Communicator& world);
 
-/// Memory shared by the ranks of a node (MPI shared-memory window). Created collectively by all
-/// ranks of `world`; every rank of a node sees the same bytes. The first rank of a node owns it.
+/// Memory shared by the ranks of a node (MPI shared-memory window). All ranks of `world` must
+/// create it together; the ranks of a node then see the same bytes, which its first rank owns.
 class NodeSharedMemory {
  public:
   NodeSharedMemory(Communicator& world, std::size_t bytes);
@@ -56,7 +57,7 @@ class NodeSharedMemory {
   [[nodiscard]] std::span<std::byte> bytes() const;
   [[nodiscard]] NodePlace place() const;
   /// Makes what this rank wrote visible to the node's other ranks (collective over the node).
-  void synchronise();
+  void synchronize();
 
  private:
   struct Impl;

@@ -1,5 +1,6 @@
 #pragma once
-// Watches over the ranks of a job, beside MPI: a collective that hangs does not know who is late.
+// Detects lost and stalled ranks without MPI, since a collective that hangs cannot tell which rank
+// is late.
 
 #include <functional>
 #include <memory>
@@ -10,41 +11,40 @@
 
 namespace simclr {
 
-/// What ends the job, naming rank, host, step and op.
+/// The reason for ending the job; the message names rank, host, step and op.
 struct Fault {
   Cause cause = Cause::stalled;  ///< or lost_rank
   std::string message;
 };
 
 struct WatchdogOptions {
-  /// After which a job in which nothing goes on anywhere is ended.
+  /// The job is ended when no rank makes progress for this time.
   double timeout_seconds = 600;
-  /// After which a rank that is not heard from is lost; at most the above.
+  /// A rank counts as lost when it sends nothing for this time; at most `timeout_seconds`.
   double silence_seconds = 20;
 };
 
-/// A thread in each rank sends where the rank is (core/activity.hpp) to rank 0 over a TCP
-/// connection of its own, and rank 0 sends back where it is. Two kinds of fault end the job:
+/// A thread in each rank reports the rank's position (core/activity.hpp) to rank 0 over its own TCP
+/// connection, and rank 0 reports its position back. Two kinds of fault end the job:
 ///
-/// * lost: a connection is closed without a farewell (its process is dead), or nothing has come
-/// over
-///   it for `silence_seconds` (node or link). Rank 0 names the ranks; a rank that hears nothing of
-///   rank 0 names that and ends itself.
-/// * stalled: ranks are heard from, but nowhere has anything moved for `timeout_seconds`. Rank 0
-///   names the ranks that are furthest behind; one that waits for others is not blamed as long as
-///   there is one that does not.
+/// Lost: a connection closes without a leave or fail frame (the process is dead), or carries
+/// nothing for `silence_seconds` (node or link failed). Rank 0 names the lost ranks; a rank that
+/// hears nothing from rank 0 names rank 0 and ends itself.
+///
+/// Stalled: the ranks send heartbeats, but none makes progress for `timeout_seconds`. Rank 0 names
+/// the ranks that are furthest behind. Ranks that wait for others are named only if all wait.
 ///
 /// The thread then writes the message to stderr, calls `on_fault` and ends every rank with exit
-/// code 1, within seconds even where MPI hangs or `on_fault` does. Time during which a process did
-/// not run at all (a suspended job) is not counted against the others.
+/// code 1, within half a minute even if MPI or `on_fault` hangs. Time in which this process did not
+/// run (a suspended job) does not count as silence of the others.
 ///
-/// Collective to create. Destroyed on every rank where the watched work ends: normally, and nobody
-/// misses the rank any more, or by an exception, and the others know that the job is ending. Where
-/// ranks cannot connect to rank 0 the job is not watched, and a warning says so.
+/// All ranks create it together and destroy it when the watched work ends. When an exception
+/// unwinds, the destructor tells the others that the job is ending. If a rank cannot connect to
+/// rank 0, a warning is logged and the job runs without a watchdog.
 class Watchdog {
  public:
-  /// Called on the watchdog's thread: on rank 0, or, where that is lost, on the others one after
-  /// another in the order of ranks, until one has ended the job.
+  /// Called on the watchdog's thread of rank 0. When rank 0 is lost, the other ranks call it one
+  /// after another, in rank order, until one has ended the job.
   using Handler = std::function<void(const Fault&)>;
 
   Watchdog(Communicator& world, const WatchdogOptions& options, const Handler& on_fault);
@@ -52,8 +52,8 @@ class Watchdog {
   Watchdog& operator=(const Watchdog&) = delete;
   ~Watchdog();
 
-  /// For a rank whose communication has failed: gives the watchdog the time to find out who is
-  /// lost, and with it to end the job. Returns where it finds nobody.
+  /// Called by a rank whose communication has failed: waits long enough for the watchdog to find
+  /// the lost rank and end the job. Returns only if no rank is lost.
   void await_verdict() const;
 
  private:

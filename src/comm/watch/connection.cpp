@@ -9,8 +9,8 @@
 namespace simclr::watch {
 
 void Connection::send(const Frame& frame) const {
-  // Never more than a few frames are under way, and the socket's buffer holds hundreds: it takes a
-  // frame whole, or is that of a rank which has not read for minutes and is lost anyway.
+  // The socket's buffer holds hundreds of frames and few are in flight. A send is partial or fails
+  // only if the peer has not read for minutes, and then the peer counts as lost anyway.
   (void)::send(socket_.get(), &frame, sizeof(frame), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

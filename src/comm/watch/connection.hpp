@@ -9,21 +9,21 @@
 
 namespace simclr::watch {
 
-/// Frames to and from one other rank. Nothing here waits.
+/// Sends frames to one other rank and receives its frames. No function blocks.
 class Connection {
  public:
   explicit Connection(Descriptor socket) : socket_(std::move(socket)) {}
 
-  /// That the other end is gone shows when receiving.
+  /// Ignores errors: receive() reports a closed connection.
   void send(const Frame& frame) const;
-  /// Nothing more will be sent; what the other end still sends can be received.
+  /// Closes the sending direction; receiving still works.
   void end_sending() const;
 
   struct Received {
     std::vector<Frame> frames;
-    bool closed = false;  ///< by the other end; a link that is cut is silent instead
+    bool closed = false;  ///< the peer closed the connection; a broken link is silent instead
   };
-  /// All frames that have come.
+  /// Returns all frames that have arrived.
   Received receive();
 
   [[nodiscard]] const Descriptor& socket() const { return socket_; }
@@ -32,7 +32,7 @@ class Connection {
   Descriptor socket_;
   std::array<std::byte, sizeof(Frame)> partial_{};
   std::size_t partial_bytes_ = 0;
-  bool broken_ = false;  // by the network, with no word of the other end
+  bool broken_ = false;  // a network error occurred; the peer's state is unknown
 };
 
 }  // namespace simclr::watch

@@ -11,11 +11,11 @@ namespace simclr::watch {
 namespace {
 
 constexpr int kExitFailed = 1;
-constexpr auto kMostForTheReport = std::chrono::seconds(25);  // a busy disk takes its time to sync
-constexpr auto kPatienceWithMpi = std::chrono::seconds(3);
+constexpr auto kReportTimeout = std::chrono::seconds(25);  // syncing a busy disk takes long
+constexpr auto kAbortTimeout = std::chrono::seconds(3);
 
-[[noreturn]] void exit_after(std::chrono::seconds patience) {
-  std::this_thread::sleep_for(patience);
+[[noreturn]] void exit_after(std::chrono::seconds timeout) {
+  std::this_thread::sleep_for(timeout);
   std::_Exit(kExitFailed);
 }
 
@@ -23,7 +23,7 @@ constexpr auto kPatienceWithMpi = std::chrono::seconds(3);
 
 void end_job(const Fault& fault, const Watchdog::Handler& on_fault,
              const std::function<void()>& tell_others) {
-  std::thread([] { exit_after(kMostForTheReport); }).detach();
+  std::thread([] { exit_after(kReportTimeout); }).detach();
   log::error("{}", fault.message);
   try {
     if (on_fault) on_fault(fault);
@@ -31,10 +31,10 @@ void end_job(const Fault& fault, const Watchdog::Handler& on_fault,
     log::error("{}", error.what());
   }
   if (tell_others) tell_others();
-  std::thread([] { exit_after(kPatienceWithMpi); }).detach();
+  std::thread([] { exit_after(kAbortTimeout); }).detach();
   abort_all_ranks(kExitFailed);
 }
 
-void end_this_process_soon() { exit_after(kPatienceWithMpi); }
+void end_this_process_soon() { exit_after(kAbortTimeout); }
 
 }  // namespace simclr::watch

@@ -1,10 +1,9 @@
-// Who speaks for a job that has lost rank 0. A rank that hears nothing of rank 0 cannot tell
-// whether rank 0 is dead or whether it is itself cut off, together with few others or many. If rank
-// 0 lives it has missed this rank at the same time and writes down why the job ended; so a silent
-// rank 0 is left the time to do that first. Then the ranks that are left act one after another, the
-// lowest first, and what one of them has written is not written again: on_fault looks before it
-// writes (train/run_state.hpp). A closed connection is proof that rank 0's process is dead: nobody
-// has to be waited for.
+// Which rank acts when rank 0 is lost. A rank that hears nothing from rank 0 cannot tell whether
+// rank 0 is dead or the rank itself is cut off. If rank 0 lives, it has missed this rank at the
+// same time and records why the job ended, so a silent rank 0 gets time to do that first. Then the
+// remaining ranks act one after another, the lowest first; on_fault does not overwrite what another
+// rank has recorded (train/run_state.hpp). A closed connection proves that rank 0's process is
+// dead, so that no rank waits for it.
 
 #include "follower.hpp"
 
@@ -20,36 +19,37 @@
 namespace simclr::watch {
 namespace {
 
-constexpr double kSecondsAnAddress = 3;
-constexpr double kSecondsForAnAnswer = 10;
-constexpr double kForRankZeroToAct = 5;
-constexpr double kBetweenTurns = 0.25;
-constexpr int kTurns = 20;  // of the ranks after that, all act in the last turn
+constexpr double kConnectTimeoutSeconds = 3;
+constexpr double kAnswerTimeoutSeconds = 10;
+constexpr double kRankZeroGraceSeconds = 5;
+constexpr double kSecondsBetweenTurns = 0.25;
+constexpr int kTurns = 20;  // all higher ranks act in the last turn
 
 }  // namespace
 
-Follower::Follower(Terms terms, const Invitation& invitation, Watchdog::Handler on_fault)
-    : WatchLoop(std::move(terms)), on_fault_(std::move(on_fault)) {
-  ranks_.push_back({.rank = 0, .host = this->terms().hosts.front()});
-  const bool connected = std::ranges::any_of(invitation.addresses, [&](const std::string& address) {
-    return connect(address, invitation.port);
+Follower::Follower(WatchSettings settings, const Endpoint& endpoint, Watchdog::Handler on_fault)
+    : WatchLoop(std::move(settings)), on_fault_(std::move(on_fault)) {
+  ranks_.push_back({.rank = 0, .host = this->settings().hosts.front()});
+  const bool connected = std::ranges::any_of(endpoint.addresses, [&](const std::string& address) {
+    return connect(address, endpoint.port);
   });
   if (!connected) {
-    fail("rank 0 does not answer at port {} of {}", invitation.port,
-         fmt::join(invitation.addresses, ", "));
+    fail("rank 0 does not answer on port {} of {}", endpoint.port,
+         fmt::join(endpoint.addresses, ", "));
   }
 }
 
 bool Follower::connect(const std::string& address, std::uint16_t port) {
-  Descriptor socket = connect_to(address, port, kSecondsAnAddress);
+  Descriptor socket = connect_to(address, port, kConnectTimeoutSeconds);
   if (!socket) return false;
   root_.emplace(std::move(socket));
   root_->send(frame(FrameKind::hello));
-  // Somebody else may listen there: an address is one machine's here and another's there.
-  if (!readable(root_->socket(), kSecondsForAnAnswer)) return false;
+  // Another program may listen there: a private address can belong to different machines on
+  // different networks.
+  if (!readable(root_->socket(), kAnswerTimeoutSeconds)) return false;
   const Connection::Received answer = root_->receive();
-  if (answer.frames.empty() || answer.frames.front().token != terms().token) return false;
-  ranks_.front().hear(answer.frames.front().at, now());
+  if (answer.frames.empty() || answer.frames.front().token != settings().token) return false;
+  ranks_.front().update(answer.frames.front().at, now());
   ranks_.front().state = RankRecord::State::present;
   return true;
 }
@@ -58,10 +58,10 @@ bool Follower::sweep() {
   RankRecord& root = ranks_.front();
   const Connection::Received received = root_->receive();
   for (const Frame& frame : received.frames) {
-    root.hear(frame.at, now());
+    root.update(frame.at, now());
     if (frame.kind == FrameKind::abort) end_this_process_soon();
     if (frame.kind == FrameKind::leave) {
-      root_.reset();  // rank 0 waits for that
+      root_.reset();  // rank 0 waits for this connection to close
       return false;
     }
     if (frame.kind == FrameKind::fail && !failing_since_) failing_since_ = now();
@@ -74,10 +74,10 @@ bool Follower::sweep() {
 void Follower::beat() {
   root_->send(frame(FrameKind::beat));
   if (failing_since_) {
-    if (now() - *failing_since_ < kPatienceWithFailure) return;
+    if (now() - *failing_since_ < kFailingRankTimeoutSeconds) return;
     end_this_process_soon();
   }
-  const auto lost = lost_ranks(ranks_, now(), terms().options.silence_seconds);
+  const auto lost = lost_ranks(ranks_, now(), settings().options.silence_seconds);
   if (lost.empty()) {
     lost_since_.reset();
     return;
@@ -88,15 +88,15 @@ void Follower::beat() {
 
 double Follower::turn_to_act() const {
   const bool is_dead = ranks_.front().state == RankRecord::State::closed;
-  return (told_to_end_first_ ? kPatienceWithLauncher : 0) + (is_dead ? 0 : kForRankZeroToAct) +
-         kBetweenTurns * static_cast<double>(std::min(terms().rank, kTurns));
+  return (told_to_end_first_ ? kLauncherGraceSeconds : 0) + (is_dead ? 0 : kRankZeroGraceSeconds) +
+         kSecondsBetweenTurns * static_cast<double>(std::min(settings().rank, kTurns));
 }
 
-void Follower::say_farewell(FrameKind kind) {
+void Follower::send_last_frame(FrameKind kind) {
   root_->send(frame(kind));
   root_->end_sending();
 }
 
-bool Follower::farewell_is_taken() { return root_->receive().closed; }
+bool Follower::peers_have_closed() { return root_->receive().closed; }
 
 }  // namespace simclr::watch

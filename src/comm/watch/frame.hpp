@@ -1,5 +1,5 @@
 #pragma once
-// What ranks tell each other. Of fixed size: both ends are the same program.
+// The messages of the watchdog. They have a fixed layout, since both ends run the same program.
 
 #include <array>
 #include <cstdint>
@@ -9,15 +9,15 @@
 
 namespace simclr::watch {
 
-/// Random, of one job: what does not carry it is none of ours.
+/// A random number of the job; frames with another one are ignored.
 using Token = std::array<std::uint64_t, 2>;
 
 enum class FrameKind : std::uint32_t {
-  hello,  ///< the first of a rank
-  beat,
-  leave,  ///< the sender's work is done: it is not to be missed
+  hello,  ///< first frame of a rank
+  beat,   ///< heartbeat
+  leave,  ///< the sender's work is done; its silence is no fault
   fail,   ///< the sender has failed and is ending the job
-  abort,  ///< end yourself
+  abort,  ///< the receiver must exit
 };
 
 struct Frame {

@@ -9,58 +9,60 @@
 namespace simclr::watch {
 namespace {
 
-/// For a connection to say who it is.
-constexpr double kPatienceWithStrangers = 10;
-constexpr double kBeatsThatMayBeLate = 3;
+/// Time in which a new connection must send its hello.
+constexpr double kHelloTimeoutSeconds = 10;
+constexpr double kMaxLateBeats = 3;
 
 }  // namespace
 
-Monitor::Monitor(Terms terms, std::optional<Listener> listener, Watchdog::Handler on_fault)
-    : WatchLoop(std::move(terms)),
+Monitor::Monitor(WatchSettings settings, std::optional<Listener> listener,
+                 Watchdog::Handler on_fault)
+    : WatchLoop(std::move(settings)),
       listener_(std::move(listener)),
       on_fault_(std::move(on_fault)),
-      connections_(this->terms().hosts.size()) {
-  for (const std::string& host : this->terms().hosts) {
+      connections_(this->settings().hosts.size()) {
+  for (const std::string& host : this->settings().hosts) {
     ranks_.push_back({.rank = static_cast<int>(ranks_.size()), .host = host});
   }
   ranks_.front().state = RankRecord::State::present;
 }
 
 bool Monitor::sweep() {
-  if (listener_) admit_strangers();
+  if (listener_) admit_pending();
   for (std::size_t rank = 0; rank < connections_.size(); ++rank) {
     if (connections_[rank]) receive_from(rank);
   }
-  if (was_missed()) job_is_ending_ = true;
+  if (was_paused_too_long()) job_is_ending_ = true;
   if (!job_is_ending_ && !failing_since_ && activity().told_to_end()) {
     job_is_ending_ = true;
-    (void)look_for_lost_ranks(kBeatsThatMayBeLate * terms().period_seconds(), 0);
+    (void)look_for_lost_ranks(kMaxLateBeats * settings().period_seconds(), 0);
   }
   return true;
 }
 
-void Monitor::admit_strangers() {
+void Monitor::admit_pending() {
   while (Descriptor next = accept_next(*listener_)) {
-    strangers_.push_back({std::make_unique<Connection>(std::move(next)), now()});
+    pending_.push_back({std::make_unique<Connection>(std::move(next)), now()});
   }
-  std::erase_if(strangers_,
-                [this](Stranger& stranger) { return !admit(stranger) || !stranger.connection; });
+  std::erase_if(pending_, [this](PendingConnection& pending) {
+    return !admit(pending) || !pending.connection;
+  });
 }
 
-bool Monitor::admit(Stranger& stranger) {
-  const Connection::Received received = stranger.connection->receive();
+bool Monitor::admit(PendingConnection& pending) {
+  const Connection::Received received = pending.connection->receive();
   if (received.frames.empty()) {
-    return !received.closed && now() - stranger.since < kPatienceWithStrangers;
+    return !received.closed && now() - pending.since < kHelloTimeoutSeconds;
   }
   const Frame& hello = received.frames.front();
   const auto rank = static_cast<std::size_t>(hello.rank);
-  if (hello.token != terms().token || hello.kind != FrameKind::hello ||
+  if (hello.token != settings().token || hello.kind != FrameKind::hello ||
       rank >= connections_.size() || connections_[rank]) {
     return false;
   }
-  stranger.connection->send(frame(FrameKind::beat));
-  connections_[rank] = std::move(stranger.connection);
-  ranks_[rank].hear(hello.at, now());
+  pending.connection->send(frame(FrameKind::beat));
+  connections_[rank] = std::move(pending.connection);
+  ranks_[rank].update(hello.at, now());
   ranks_[rank].state = RankRecord::State::present;
   return true;
 }
@@ -69,7 +71,7 @@ void Monitor::receive_from(std::size_t rank) {
   RankRecord& record = ranks_[rank];
   const Connection::Received received = connections_[rank]->receive();
   for (const Frame& frame : received.frames) {
-    record.hear(frame.at, now());
+    record.update(frame.at, now());
     if (frame.kind == FrameKind::leave) record.state = RankRecord::State::gone;
     if (frame.kind == FrameKind::fail) {
       record.state = RankRecord::State::gone;
@@ -83,25 +85,26 @@ void Monitor::receive_from(std::size_t rank) {
 }
 
 void Monitor::beat() {
-  ranks_.front().hear(activity().now(), now());
+  ranks_.front().update(activity().now(), now());
   send_to_all(FrameKind::beat);
   if (failing_since_) {
-    if (now() - *failing_since_ < kPatienceWithFailure) return;
+    if (now() - *failing_since_ < kFailingRankTimeoutSeconds) return;
     const RankRecord& failing = ranks_[static_cast<std::size_t>(failing_rank_)];
-    end_job({Cause::error, fmt::format("rank {} on {} has failed at {}, and the job did not end",
+    end_job({Cause::error, fmt::format("rank {} on {} failed at {} and did not end the job",
                                        failing.rank, failing.host, to_text(failing.at))},
             {});
   }
-  const double settle = job_is_ending_ ? kPatienceWithLauncher : terms().period_seconds();
-  if (look_for_lost_ranks(terms().options.silence_seconds, settle)) return;
-  const double news_seconds = kBeatsThatMayBeLate * terms().period_seconds();
+  const double settle = job_is_ending_ ? kLauncherGraceSeconds : settings().period_seconds();
+  if (look_for_lost_ranks(settings().options.silence_seconds, settle)) return;
+  const double news_seconds = kMaxLateBeats * settings().period_seconds();
   if (const auto fault =
-          stalled_fault(ranks_, now(), terms().options.timeout_seconds, news_seconds)) {
+          stalled_fault(ranks_, now(), settings().options.timeout_seconds, news_seconds)) {
     end_all(*fault);
   }
 }
 
-/// The ranks of a node are lost one shortly after the other, and all are to be named.
+/// Waits `settle_seconds` after the first loss, because the ranks of a node are lost one shortly
+/// after the other and the message should name all of them.
 bool Monitor::look_for_lost_ranks(double silence_seconds, double settle_seconds) {
   const auto lost = lost_ranks(ranks_, now(), silence_seconds);
   if (lost.empty()) {
@@ -124,14 +127,14 @@ void Monitor::send_to_all(FrameKind kind) const {
   }
 }
 
-void Monitor::say_farewell(FrameKind kind) {
+void Monitor::send_last_frame(FrameKind kind) {
   send_to_all(kind);
   for (const auto& connection : connections_) {
     if (connection) connection->end_sending();
   }
 }
 
-bool Monitor::farewell_is_taken() {
+bool Monitor::peers_have_closed() {
   (void)sweep();
   return std::ranges::none_of(connections_, [](const auto& c) { return c != nullptr; });
 }

@@ -34,8 +34,8 @@ Descriptor open_socket(int family) {
   return Descriptor(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
-/// Frames are small and are to go at once.
-void send_at_once(const Descriptor& socket) {
+/// Switches off Nagle's algorithm: frames are small and must not be delayed.
+void disable_send_delay(const Descriptor& socket) {
   const int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
@@ -45,7 +45,7 @@ bool bind_and_listen(const Descriptor& socket, const sockaddr* address, socklen_
          ::listen(socket.get(), kBacklog) == 0;
 }
 
-/// IPv6 and IPv4 on one socket; on a machine without IPv6, IPv4.
+/// Listens to IPv6 and IPv4 on one socket, or to IPv4 only on a machine without IPv6.
 Descriptor listening_socket() {
   const sockaddr_in6 any6{.sin6_family = AF_INET6,
                           .sin6_port = 0,
@@ -73,7 +73,8 @@ std::uint16_t port_of(const Descriptor& socket) {
                    : reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
 }
 
-/// "10.1.2.3"; empty for what other machines cannot use: other families, link-local IPv6.
+/// Formats an address such as "10.1.2.3"; empty for those that other machines cannot use
+/// (link-local IPv6, other families).
 std::string numeric(const sockaddr* address) {
   if (address == nullptr) return "";
   socklen_t length = sizeof(sockaddr_in);
@@ -100,7 +101,7 @@ Listener listen_anywhere() {
 
 Descriptor accept_next(const Listener& listener) {
   Descriptor next(::accept4(listener.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (next) send_at_once(next);
+  if (next) disable_send_delay(next);
   return next;
 }
 
@@ -136,7 +137,7 @@ Descriptor connect_to(const std::string& address, std::uint16_t port, double sec
     ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &length);
     if (error != 0) return {};
   }
-  send_at_once(socket);
+  disable_send_delay(socket);
   return socket;
 }
 

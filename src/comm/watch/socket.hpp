@@ -8,24 +8,23 @@
 
 namespace simclr::watch {
 
-/// Waits for connections on every interface, at a port that the system chooses.
+/// Accepts connections on every interface, at a port that the system chooses.
 struct Listener {
   Descriptor socket;
   std::uint16_t port = 0;
 };
-/// Throws Error where the machine has no network at all.
+/// Throws Error when the machine has no network.
 Listener listen_anywhere();
-/// The next connection that waits; empty when there is none.
+/// Accepts the next waiting connection; empty when there is none.
 Descriptor accept_next(const Listener& listener);
 
-/// Where this machine is reached: numeric addresses of the interfaces that are up, of this machine
-/// alone (loopback) last.
+/// Numeric addresses of this machine's interfaces that are up, loopback last.
 std::vector<std::string> own_addresses();
 
-/// Empty when nothing answers within `seconds`.
+/// Connects; empty when nothing answers within `seconds`.
 Descriptor connect_to(const std::string& address, std::uint16_t port, double seconds);
 
-/// Whether there is something to read (or the end) within `seconds`.
+/// Waits up to `seconds`; true when there are data to read or the connection is closed.
 bool readable(const Descriptor& socket, double seconds);
 
 }  // namespace simclr::watch

@@ -11,23 +11,23 @@ namespace {
 using State = RankRecord::State;
 using Ranks = std::vector<const RankRecord*>;
 
-constexpr std::size_t kMostNamed = 8;
+constexpr std::size_t kMaxNamed = 8;
 
-/// "A; B; C", and of many "A; ...; and 12 more".
+/// Joins descriptions as "A; B; C", and many as "A; ...; and 12 more".
 template <class Describe>
 std::string list(const Ranks& ranks, const Describe& describe) {
   std::string text;
-  for (std::size_t i = 0; i < std::min(ranks.size(), kMostNamed); ++i) {
+  for (std::size_t i = 0; i < std::min(ranks.size(), kMaxNamed); ++i) {
     text += (i > 0 ? "; " : "") + describe(*ranks[i]);
   }
-  if (ranks.size() > kMostNamed) text += fmt::format("; and {} more", ranks.size() - kMostNamed);
+  if (ranks.size() > kMaxNamed) text += fmt::format("; and {} more", ranks.size() - kMaxNamed);
   return text;
 }
 
 auto place(const RankRecord& rank) { return std::tuple(rank.at.phases, rank.at.op); }
 
-/// Who waits for others is not to blame as long as somebody does not; of those, who has come least
-/// far.
+/// Returns the ranks at the earliest position among those that do not wait for others, or among all
+/// if all wait.
 Ranks furthest_behind(const Ranks& ranks) {
   Ranks suspects;
   std::ranges::copy_if(ranks, std::back_inserter(suspects),
@@ -41,17 +41,17 @@ Ranks furthest_behind(const Ranks& ranks) {
 
 }  // namespace
 
-void RankRecord::hear(const Whereabouts& news, double now) {
-  heard = now;
+void RankRecord::update(const Whereabouts& news, double now) {
+  heard_at = now;
   if (state == State::present && news == at) return;
   at = news;
-  moved = now;
+  moved_at = now;
 }
 
 Ranks lost_ranks(const std::vector<RankRecord>& ranks, double now, double silence_seconds) {
   Ranks lost;
   for (const RankRecord& rank : ranks) {
-    const bool silent = rank.state == State::present && now - rank.heard > silence_seconds;
+    const bool silent = rank.state == State::present && now - rank.heard_at > silence_seconds;
     if (silent || rank.state == State::closed) lost.push_back(&rank);
   }
   return lost;
@@ -62,7 +62,7 @@ Fault lost_fault(const Ranks& lost, double now) {
             const std::string why =
                 rank.state == State::closed
                     ? "its process has ended or closed its connection"
-                    : fmt::format("nothing heard from it for {:.0f} s", now - rank.heard);
+                    : fmt::format("nothing heard from it for {:.0f} s", now - rank.heard_at);
             return fmt::format("rank {} on {} is lost at {}: {}", rank.rank, rank.host,
                                to_text(rank.at), why);
           })};
@@ -73,7 +73,7 @@ std::optional<Fault> stalled_fault(const std::vector<RankRecord>& ranks, double 
   Ranks present;
   for (const RankRecord& rank : ranks) {
     if (rank.state != State::present) continue;
-    if (now - rank.moved <= timeout_seconds || now - rank.heard > news_seconds) return {};
+    if (now - rank.moved_at <= timeout_seconds || now - rank.heard_at > news_seconds) return {};
     present.push_back(&rank);
   }
   if (present.empty()) return {};

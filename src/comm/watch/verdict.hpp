@@ -1,5 +1,5 @@
 #pragma once
-// From what is known of the ranks to who is to blame.
+// Decides from the ranks' last reports which ranks are lost or hold up the job.
 
 #include <optional>
 #include <string>
@@ -10,34 +10,34 @@
 
 namespace simclr::watch {
 
-/// A rank as another one knows it; times are seconds of that one's OwnTime.
+/// What one rank knows about another; times are seconds of the observer's OwnTime.
 struct RankRecord {
   enum class State : std::uint8_t {
-    absent,   ///< not heard from yet
-    present,  ///< to be watched
-    closed,   ///< its connection ended without a farewell
-    gone,     ///< it has taken leave
+    absent,   ///< has not connected yet
+    present,  ///< is watched
+    closed,   ///< its connection closed without a leave or fail frame
+    gone,     ///< has sent a leave or fail frame
   };
 
   int rank = 0;
   std::string host;
   State state = State::absent;
   Whereabouts at;
-  double heard = 0;  ///< last
-  double moved = 0;  ///< when `at` last changed
+  double heard_at = 0;  ///< time of the last report
+  double moved_at = 0;  ///< time of the last change of `at`
 
-  void hear(const Whereabouts& news, double now);
+  void update(const Whereabouts& news, double now);
 };
 
-/// The ranks whose connection is closed, or that have been silent for so long.
+/// Returns the ranks whose connection is closed or that were silent for `silence_seconds`.
 std::vector<const RankRecord*> lost_ranks(const std::vector<RankRecord>& ranks, double now,
                                           double silence_seconds);
-/// Names them (there are some).
+/// Describes lost ranks; `lost` must not be empty.
 Fault lost_fault(const std::vector<const RankRecord*>& lost, double now);
 
-/// Set when none of the present ranks has moved for `timeout_seconds`: names those that hold the
-/// others up. Not as long as one of them has not been heard from for `news_seconds`: it may be
-/// lost, and where it is is not known.
+/// Returns a fault when no present rank has moved for `timeout_seconds`, and names the ranks that
+/// hold up the others. Empty while a present rank is silent for more than `news_seconds`: it may be
+/// lost, and its position is unknown.
 std::optional<Fault> stalled_fault(const std::vector<RankRecord>& ranks, double now,
                                    double timeout_seconds, double news_seconds);
 

@@ -14,51 +14,51 @@ constexpr double kBeatsPerSilence = 10;
 
 }  // namespace
 
-double Terms::period_seconds() const {
+double WatchSettings::period_seconds() const {
   return std::clamp(options.silence_seconds / kBeatsPerSilence, 0.05, 1.0);
 }
 
-WatchLoop::WatchLoop(Terms terms)
-    : terms_(std::move(terms)),
-      time_(2 * terms_.period_seconds()),
+WatchLoop::WatchLoop(WatchSettings settings)
+    : settings_(std::move(settings)),
+      time_(2 * settings_.period_seconds()),
       wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
 
-void WatchLoop::take_leave(Farewell farewell) {
-  farewell_.store(farewell);
+void WatchLoop::request_stop(Departure departure) {
+  departure_.store(departure);
   ::eventfd_write(wake_.get(), 1);
 }
 
 Frame WatchLoop::frame(FrameKind kind) const {
-  return {.token = terms_.token, .kind = kind, .rank = terms_.rank, .at = activity().now()};
+  return {.token = settings_.token, .kind = kind, .rank = settings_.rank, .at = activity().now()};
 }
 
-void WatchLoop::wait_a_little() {
-  (void)readable(wake_, terms_.period_seconds() / kSweepsPerBeat);
+void WatchLoop::pause() {
+  (void)readable(wake_, settings_.period_seconds() / kSweepsPerBeat);
   time_.tick();
 }
 
 void WatchLoop::run() {
   double next_beat = 0;
-  while (farewell_.load() == Farewell::none) {
+  while (departure_.load() == Departure::none) {
     if (!sweep()) return;
     if (now() >= next_beat) {
       beat();
-      next_beat = now() + terms_.period_seconds();
+      next_beat = now() + settings_.period_seconds();
     }
-    wait_a_little();
+    pause();
   }
-  end(farewell_.load());
+  end(departure_.load());
 }
 
-/// Whoever closes a connection with something unread in it may destroy its own last words: the
-/// sending side is closed first, and the whole when the other end has closed too.
-void WatchLoop::end(Farewell farewell) {
-  say_farewell(farewell == Farewell::fail ? FrameKind::fail : FrameKind::leave);
+/// Closing a connection that has unread data may discard the last frame sent. The sending direction
+/// is therefore closed first, and the connection after the peer has closed its side.
+void WatchLoop::end(Departure departure) {
+  send_last_frame(departure == Departure::fail ? FrameKind::fail : FrameKind::leave);
   eventfd_t seen = 0;
   ::eventfd_read(wake_.get(), &seen);
-  const double patience = farewell == Farewell::fail ? kPatienceWithFail : kPatienceWithLeave;
-  for (const double start = now(); now() - start < patience; wait_a_little()) {
-    if (farewell_is_taken()) return;
+  const double timeout = departure == Departure::fail ? kFailTimeoutSeconds : kLeaveTimeoutSeconds;
+  for (const double start = now(); now() - start < timeout; pause()) {
+    if (peers_have_closed()) return;
   }
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// The watchdog's thread: what both sides of it share.
+// The watchdog's thread: the part common to rank 0 and the other ranks.
 
 #include <atomic>
 #include <cstdint>
@@ -13,68 +13,67 @@
 
 namespace simclr::watch {
 
-enum class Farewell : std::uint8_t { none, leave, fail };
+enum class Departure : std::uint8_t { none, leave, fail };
 
-/// Of one job.
-struct Terms {
+struct WatchSettings {
   WatchdogOptions options;
-  std::vector<std::string> hosts;  ///< of every rank
+  std::vector<std::string> hosts;  ///< by rank
   int rank = 0;
   Token token{};
 
-  /// Between two heartbeats; often enough that single late ones do not matter.
+  /// Time between two heartbeats; short enough that a few late ones do not matter.
   [[nodiscard]] double period_seconds() const;
 };
 
-/// How long a rank that has said that it is ending the job may take to do so.
-inline constexpr double kPatienceWithFailure = 30;
-/// Launchers end all ranks when one is lost to them, by SIGTERM and a second later by SIGKILL. What
-/// is lost before the SIGTERM is blamed at once, while there is time; what is lost after it is most
-/// likely ended as this process is about to be.
-inline constexpr double kPatienceWithLauncher = 10;
-/// How long farewells may take to be acknowledged; that of a rank that fails is only sent.
-inline constexpr double kPatienceWithLeave = 5;
-inline constexpr double kPatienceWithFail = 0.2;
+/// Time that a rank may take to end the job after it has announced that.
+inline constexpr double kFailingRankTimeoutSeconds = 30;
+/// Launchers that lose a rank end all others with SIGTERM and, a second later, SIGKILL. Ranks lost
+/// before the SIGTERM are reported at once. Ranks lost after it were most likely ended by the
+/// launcher, and are reported only if this process still runs after this time.
+inline constexpr double kLauncherGraceSeconds = 10;
+/// Time to wait for peers to close their connections after the last frame; short on failure.
+inline constexpr double kLeaveTimeoutSeconds = 5;
+inline constexpr double kFailTimeoutSeconds = 0.2;
 
-/// Sweeps over its connections ten times a heartbeat until it is told to take its leave.
+/// Polls the connections ten times per heartbeat until request_stop().
 class WatchLoop {
  public:
-  explicit WatchLoop(Terms terms);
+  explicit WatchLoop(WatchSettings settings);
   WatchLoop(const WatchLoop&) = delete;
   WatchLoop& operator=(const WatchLoop&) = delete;
   virtual ~WatchLoop() = default;
 
-  /// On the watchdog's thread. Does not return from a fault.
+  /// Runs on the watchdog's thread. Does not return after a fault.
   void run();
-  /// From another thread.
-  void take_leave(Farewell farewell);
+  /// Ends run(); called from another thread.
+  void request_stop(Departure departure);
 
  protected:
-  /// Receives; false when there is nothing left to watch.
+  /// Receives frames; false when there is nothing left to watch.
   virtual bool sweep() = 0;
-  /// Sends, and looks for faults.
+  /// Sends a heartbeat and looks for faults.
   virtual void beat() = 0;
-  virtual void say_farewell(FrameKind kind) = 0;
-  /// Whether the other ends have closed as well.
-  virtual bool farewell_is_taken() = 0;
+  virtual void send_last_frame(FrameKind kind) = 0;
+  /// True when the peers have closed their connections.
+  virtual bool peers_have_closed() = 0;
 
-  [[nodiscard]] const Terms& terms() const { return terms_; }
-  /// By this process's OwnTime.
+  [[nodiscard]] const WatchSettings& settings() const { return settings_; }
+  /// Seconds of this process's OwnTime.
   [[nodiscard]] double now() const { return time_.seconds(); }
-  /// Whether this process has been stopped for so long that others must have taken it for lost.
-  [[nodiscard]] bool was_missed() const {
-    return time_.longest_pause() > terms_.options.silence_seconds;
+  /// True when this process was stopped for so long that others must have taken it for lost.
+  [[nodiscard]] bool was_paused_too_long() const {
+    return time_.longest_pause() > settings_.options.silence_seconds;
   }
   [[nodiscard]] Frame frame(FrameKind kind) const;
 
  private:
-  void wait_a_little();
-  void end(Farewell farewell);
+  void pause();
+  void end(Departure departure);
 
-  Terms terms_;
+  WatchSettings settings_;
   OwnTime time_;
   Descriptor wake_;
-  std::atomic<Farewell> farewell_{Farewell::none};
+  std::atomic<Departure> departure_{Departure::none};
 };
 
 }  // namespace simclr::watch
