@@ -10,8 +10,8 @@
 namespace simclr {
 namespace {
 
-/// Rows that a thread takes at once: few enough that threads end a batch together.
-constexpr std::size_t kMostRowsAtOnce = 16;
+/// Limit of the rows that a thread claims at once, so that the threads finish a batch together.
+constexpr std::size_t kMaxClaimedRows = 16;
 
 }  // namespace
 
@@ -31,7 +31,7 @@ BatchPipeline::BatchPipeline(SampleStore& store, Plan plan)
     for (int t = 0; t < plan_.threads; ++t) {
       threads_.emplace_back([this] { guarded([this] { render_items(); }); });
     }
-  } catch (...) {  // no more threads to be had: those that run must end
+  } catch (...) {  // a thread could not be created: end those that run
     stop();
     throw;
   }
@@ -44,7 +44,7 @@ BatchPipeline::~BatchPipeline() {
   try {
     catch_up();
   } catch (const std::exception& error) {
-    log::warning("the loader could not be ended in step with the other ranks: {}", error.what());
+    log::warning("the loader did not stop in step with the other ranks: {}", error.what());
   }
 }
 
@@ -54,7 +54,8 @@ void BatchPipeline::stop() {
   changed_.notify_all();
 }
 
-/// Once the threads have ended, see the class's description.
+/// Makes the calls of fetch_together() that other ranks have made and this one has not; see the
+/// class's description. The threads must have ended.
 void BatchPipeline::catch_up() {
   for (std::int64_t behind = store_.fetches_behind(); behind > 0; --behind) {
     stop_ = std::stop_source();
@@ -74,7 +75,7 @@ void BatchPipeline::guarded(const std::function<void()>& work) {
 }
 
 int BatchPipeline::next() {
-  require(!finished(), "no batch is asked for after the last");
+  require(!finished(), "next() must not be called after the last batch");
   const auto start = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   released_ = next_;
@@ -90,8 +91,7 @@ int BatchPipeline::next() {
 
 double BatchPipeline::take_stall_seconds() { return std::exchange(stall_seconds_, 0.0); }
 
-// ---- reading
-// --------------------------------------------------------------------------------------
+// ---- reading ----
 
 void BatchPipeline::read_ahead() {
   for (int slot = 0; unfetched_ < plan_.end; slot = 1 - slot) {
@@ -124,7 +124,7 @@ std::vector<BatchPipeline::FetchedBatch> BatchPipeline::fetch_window(int slot) {
   }
   const std::vector<StoredImage> images = store_.fetch_together(all, slot, stop_.get_token());
   unfetched_ = window_end();
-  if (images.size() != all[own].size()) return {};  // stopped meanwhile
+  if (images.size() != all[own].size()) return {};  // stop was requested
   auto image = images.begin();
   for (FetchedBatch& batch : window) {
     const auto end = image + static_cast<std::ptrdiff_t>(batch.samples.size());
@@ -142,13 +142,12 @@ void BatchPipeline::hand_over(std::vector<FetchedBatch> window) {
   changed_.notify_all();
 }
 
-// ---- rendering
-// ------------------------------------------------------------------------------------
+// ---- rendering ----
 
-/// Rows of the first batch that has some left and whose buffer is free; null when there are none.
+/// Claims rows of the first batch with unclaimed rows and a free buffer; null when there is none.
 BatchPipeline::Claim BatchPipeline::claim_rows() {
   for (auto batch = fetched_.begin(); batch != fetched_.end();) {
-    FetchedBatch& candidate = *batch++;  // completing removes it from the list
+    FetchedBatch& candidate = *batch++;  // complete() removes it from the list
     if (candidate.batch >= released_ + kBuffers) break;
     if (candidate.batch == announced_) {
       plan_.prepare(candidate.batch, static_cast<int>(candidate.batch % kBuffers),
@@ -163,14 +162,14 @@ BatchPipeline::Claim BatchPipeline::claim_rows() {
     if (candidate.claimed < rows) {
       const std::size_t share = rows / (4 * static_cast<std::size_t>(plan_.threads)) + 1;
       const std::size_t begin = candidate.claimed;
-      candidate.claimed = std::min(rows, begin + std::min(share, kMostRowsAtOnce));
+      candidate.claimed = std::min(rows, begin + std::min(share, kMaxClaimedRows));
       return {&candidate, begin, candidate.claimed};
     }
   }
   return {};
 }
 
-/// Waits for rows; null at the end of all batches and when stopping.
+/// Waits for rows to claim; null after the last batch and when stopping.
 BatchPipeline::Claim BatchPipeline::claim(std::unique_lock<std::mutex>& lock) {
   while (!stopping()) {
     const Claim rows = claim_rows();

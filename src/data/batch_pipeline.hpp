@@ -1,5 +1,5 @@
 #pragma once
-// The threads behind both loaders: one reads stored samples ahead, the others turn them into rows
+// The threads behind both loaders: one reads stored samples ahead, the others render them into rows
 // of the next batches.
 
 #include <array>
@@ -18,25 +18,25 @@
 
 namespace simclr {
 
-/// A loader's ranks, of which this is number `rank`, contain those that fetch together.
+/// Checks that the loader of rank `rank` of `world_size` covers all ranks of the store's group.
 inline void require_same_ranks(const FetchGroup& group, int rank, int world_size) {
   const int first = rank - group.rank;
   require(first >= 0 && first + group.ranks <= world_size,
-          "ranks that fetch together load together");
+          "a loader must have all ranks of the store's fetch group");
 }
 
-/// Batches first, first+1, ... end-1 appear in order in two buffers that the owner keeps.
+/// Produces batches first, first+1, ... end-1 in order in two buffers that the owner keeps.
 ///
 /// Order of events, for batch b in buffer b % kBuffers:
 ///   fetch(b) precedes prepare(b) precedes every render(b, item) precedes next() returning b;
 ///   the call of next() after that precedes prepare(b + kBuffers).
-/// A fetch slot is used again once every batch of its last window is rendered.
+/// A fetch slot is reused after every batch of its last window is rendered.
 ///
-/// Ranks that fetch together run the same sequence of windows, and each serves the others while it
-/// fetches its own. When they are stopped early their reading threads may be in different windows:
-/// all go on to the furthest one begun and discard what they get, so that no message is left over.
-/// The destructor is therefore collective among them, but for one that an exception runs: the job
-/// ends then, and it waits for nobody.
+/// A window is a run of batches fetched at once. The ranks of a fetch group run the same sequence
+/// of windows, and each serves the others while it fetches its own samples. When they are stopped
+/// early, their reading threads may be in different windows: all go on to the furthest window begun
+/// and discard the samples, so that no message is left over. The destructor is therefore collective
+/// over the group, except when an exception unwinds: the job then ends, and it waits for no rank.
 class BatchPipeline {
  public:
   static constexpr int kBuffers = 2;
@@ -48,7 +48,7 @@ class BatchPipeline {
     std::int64_t sample = 0;
     StoredImage image;
   };
-  /// What a thread calls for every item it renders; made once a thread, so it may own scratch.
+  /// Renders an item. Each thread creates its own, which may hold scratch memory.
   using Render = std::function<void(const Item&)>;
 
   struct Plan {
@@ -56,9 +56,10 @@ class BatchPipeline {
     std::int64_t end = 0;
     std::int64_t batch_samples = 0;
     int threads = 1;
-    /// Of every rank that fetches together; called by one thread at a time, in order.
+    /// Returns the samples of every rank of the fetch group; called by one thread at a time, in
+    /// order.
     std::function<WantedSamples(std::int64_t batch)> samples;
-    /// Announces a batch to its buffer.
+    /// Prepares the buffer for a batch.
     std::function<void(std::int64_t batch, int buffer, const std::vector<std::int64_t>&)> prepare;
     std::function<Render()> make_render;
   };
@@ -69,7 +70,8 @@ class BatchPipeline {
   ~BatchPipeline();
 
   [[nodiscard]] bool finished() const { return next_ == plan_.end; }
-  /// The buffer of the next batch, its own until the following call. Rethrows a thread's error.
+  /// Waits for the next batch and returns its buffer, which stays unchanged until the following
+  /// call. Rethrows a thread's error.
   int next();
   double take_stall_seconds();
 
@@ -79,8 +81,8 @@ class BatchPipeline {
     int slot = 0;
     std::vector<std::int64_t> samples;
     std::vector<StoredImage> images;
-    std::size_t claimed = 0;   // rows handed to threads
-    std::size_t rendered = 0;  // rows done
+    std::size_t claimed = 0;   // rows that threads have claimed
+    std::size_t rendered = 0;  // rows that are rendered
   };
   struct Claim {
     FetchedBatch* batch = nullptr;
@@ -102,24 +104,24 @@ class BatchPipeline {
 
   SampleStore& store_;
   Plan plan_;
-  std::int64_t window_;  // batches in a window
+  std::int64_t window_;  // batches per window
   std::int64_t next_;
-  std::int64_t unfetched_;  // of the reading thread: the first batch of its next window
+  std::int64_t unfetched_;  // first batch of the next window; used by the reading thread
   double stall_seconds_ = 0;
   int uncaught_;
-  std::stop_source stop_;  // requested under mutex_
+  std::stop_source stop_;  // stop is requested while mutex_ is held
 
-  // Everything below is guarded by mutex_; changed_ is notified after every change.
+  // mutex_ guards everything below; changed_ is notified after every change.
   std::mutex mutex_;
   std::condition_variable changed_;
   std::exception_ptr error_;
   std::list<FetchedBatch> fetched_;  // in batch order
   std::array<std::int64_t, 2> batches_in_slot_{};
-  std::int64_t released_;   // batches below this one are no longer needed by the caller
-  std::int64_t announced_;  // batches below this one were prepared
+  std::int64_t released_;   // the caller no longer uses batches below this one
+  std::int64_t announced_;  // batches below this one are prepared
   std::array<std::int64_t, kBuffers> ready_batch_{};
 
-  std::vector<std::jthread> threads_;  // last: ends first
+  std::vector<std::jthread> threads_;  // last member, so that it is destroyed first
 };
 
 }  // namespace simclr

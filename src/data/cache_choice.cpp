@@ -13,8 +13,8 @@
 namespace simclr {
 namespace {
 
-/// The least of all ranks' budgets, on every rank.
-MemoryBudget least(const MemoryBudget& own, Communicator& world) {
+/// Returns the smallest of all ranks' budgets on every rank.
+MemoryBudget smallest_budget(const MemoryBudget& own, Communicator& world) {
   std::vector<std::uint64_t> all(static_cast<std::size_t>(world.size()));
   world.all_gather({&own.bytes, sizeof(own.bytes), DType::u8},
                    {all.data(), all.size() * sizeof(own.bytes), DType::u8});
@@ -32,12 +32,12 @@ std::string text(std::uint64_t bytes) {
   constexpr const char* kAdvice =
       "--cache none with --shuffle block, more memory, or smaller images (pack --resize-short)";
   if (sizes.ranks == 1) {
-    refuse("{}: {} do not fit into this node's {} ({} free); use {}", sizes.data,
+    refuse("{}: the data set ({}) does not fit into this node's {} ({} free); use {}", sizes.data,
            text(sizes.set_bytes), sizes.node.limited_by, text(sizes.node.bytes), kAdvice);
   }
   refuse(
-      "{}: {} do not fit into a node's {} ({} free), nor {} a rank into its share of {} ({} free); "
-      "use more nodes, {}",
+      "{}: the data set ({}) does not fit into a node's {} ({} free), and {} per rank do not fit "
+      "into a rank's share of {} ({} free); use more nodes, {}",
       sizes.data, text(sizes.set_bytes), sizes.node.limited_by, text(sizes.node.bytes),
       text(rank_bytes), sizes.rank.limited_by, text(sizes.rank.bytes), kAdvice);
 }
@@ -58,10 +58,10 @@ CacheSizes measure_cache_sizes(const ShardSet& set, std::int64_t batch_samples,
     sizes.buffer_bytes = kSlots * static_cast<std::uint64_t>(batch_samples) *
                          (sizes.set_bytes / static_cast<std::uint64_t>(samples));
   }
-  sizes.node = least(measure_memory_budget(world.size() > 1), world);
+  sizes.node = smallest_budget(measure_memory_budget(world.size() > 1), world);
   MemoryBudget own = measure_memory_budget(false);
   own.bytes /= static_cast<std::uint64_t>(node_place(world).ranks);
-  sizes.rank = least(own, world);
+  sizes.rank = smallest_budget(own, world);
   return sizes;
 }
 
@@ -74,13 +74,13 @@ CacheChoice choose_cache(CacheMode asked, const CacheSizes& sizes) {
   if (asked == CacheMode::distributed) {
     if (!ranks_fit) {
       refuse(
-          "{}: --cache distributed: {} a rank ({} of them buffers) do not fit into its share of {} "
-          "({} free); use more nodes, --cache none with --shuffle block, or smaller images (pack "
-          "--resize-short)",
+          "{}: --cache distributed: {} per rank ({} of it buffers) do not fit into a rank's share "
+          "of {} ({} free); use more nodes, --cache none with --shuffle block, or smaller images "
+          "(pack --resize-short)",
           sizes.data, text(rank_bytes), text(sizes.buffer_bytes), sizes.rank.limited_by,
           text(sizes.rank.bytes));
     }
-    return {CacheMode::distributed, fmt::format("{} of {} free a rank on the fullest node",
+    return {CacheMode::distributed, fmt::format("{} of {} free per rank on the fullest node",
                                                 text(rank_bytes), text(sizes.rank.bytes))};
   }
   if (node_fits) {
@@ -88,16 +88,17 @@ CacheChoice choose_cache(CacheMode asked, const CacheSizes& sizes) {
                                          text(sizes.node.bytes))};
   }
   if (may_spread && ranks_fit) {
-    return {CacheMode::distributed,
-            fmt::format("{} do not fit into a node's {} ({} free), but {} a rank fit on {} ranks",
-                        text(sizes.set_bytes), sizes.node.limited_by, text(sizes.node.bytes),
-                        text(rank_bytes), sizes.ranks)};
+    return {
+        CacheMode::distributed,
+        fmt::format("the data set ({}) does not fit into a node's {} ({} free), but {} per rank "
+                    "fit on {} ranks",
+                    text(sizes.set_bytes), sizes.node.limited_by, text(sizes.node.bytes),
+                    text(rank_bytes), sizes.ranks)};
   }
   if (asked != CacheMode::automatic && sizes.ranks > 1 && ranks_fit) {
     refuse(
-        "{}: {} do not fit into a node's {} ({} free); use --cache distributed: {} a rank fit on "
-        "{} "
-        "ranks",
+        "{}: the data set ({}) does not fit into a node's {} ({} free); use --cache distributed: "
+        "{} per rank fit on {} ranks",
         sizes.data, text(sizes.set_bytes), sizes.node.limited_by, text(sizes.node.bytes),
         text(rank_bytes), sizes.ranks);
   }

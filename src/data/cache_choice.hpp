@@ -1,5 +1,5 @@
 #pragma once
-// Where a data set is kept: the decision, apart from the measuring.
+// Decides from measured sizes where a data set is cached.
 
 #include <cstdint>
 #include <string>
@@ -10,18 +10,19 @@
 
 namespace simclr {
 
-/// What a cache of either kind would take, and where there is least room for it.
+/// The sizes of both kinds of cache, and the smallest memory budgets of all nodes and ranks.
 struct CacheSizes {
-  std::string data;  ///< what is kept, for messages
+  std::string data;  ///< name of the data set, for messages
   int ranks = 1;
   std::uint64_t set_bytes = 0;     ///< `node`: on every node
   std::uint64_t part_bytes = 0;    ///< `distributed`: the largest part of a rank
-  std::uint64_t buffer_bytes = 0;  ///< beside it: what a rank receives at a time, twice
+  std::uint64_t buffer_bytes = 0;  ///< `distributed`: two receive buffers per rank
   MemoryBudget node;               ///< for memory that ranks share, on the fullest node
   MemoryBudget rank;               ///< a rank's share of its node's memory, on the fullest node
 };
 
-/// Collective; the same on every rank. `batch_samples`: what a rank fetches at a time.
+/// Measures the sizes, the same on every rank (collective call). `batch_samples`: samples that a
+/// rank fetches at a time.
 CacheSizes measure_cache_sizes(const ShardSet& set, std::int64_t batch_samples,
                                Communicator& world);
 
@@ -30,8 +31,8 @@ struct CacheChoice {
   std::string reason;  ///< sizes, for the log
 };
 
-/// `asked` is automatic, node or distributed. Throws RefusedError with sizes and advice when it
-/// does not fit.
+/// Chooses the cache; `asked` must not be `none`. Throws RefusedError with sizes and advice when
+/// the data set does not fit.
 CacheChoice choose_cache(CacheMode asked, const CacheSizes& sizes);
 
 }  // namespace simclr

@@ -9,7 +9,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// One of the two versions of the kernel's interface.
+/// File names of one version of the kernel's interface.
 struct Interface {
   const char* limit;
   const char* usage;
@@ -19,7 +19,7 @@ constexpr Interface kVersion1{"memory.limit_in_bytes", "memory.usage_in_bytes",
                               "total_inactive_file"};
 constexpr Interface kVersion2{"memory.max", "memory.current", "inactive_file"};
 
-/// Empty when there is no such file, or "max" stands there.
+/// Reads a number; empty when the file is missing or says "max".
 std::optional<std::uint64_t> read_number(const fs::path& file) {
   std::ifstream in(file);
   std::uint64_t number = 0;
@@ -37,7 +37,7 @@ std::uint64_t read_statistic(const fs::path& file, const std::string& key) {
   return 0;
 }
 
-/// What one group alone leaves.
+/// The free memory under the limit of one group; empty when it has none.
 std::optional<std::uint64_t> free_bytes(const fs::path& group, const Interface& names) {
   const auto limit = read_number(group / names.limit);
   const auto usage = read_number(group / names.usage);
@@ -72,7 +72,7 @@ std::optional<std::uint64_t> cgroup_memory_bytes(const fs::path& memberships,
     const fs::path group = line.substr(second + 1);
     if (controllers.empty()) {
       walk_up(mount, group, kVersion2);
-      walk_up(mount / "unified", group, kVersion2);  // beside version 1
+      walk_up(mount / "unified", group, kVersion2);  // on systems that mount both versions
     } else if (holds_memory(controllers)) {
       walk_up(mount / "memory", group, kVersion1);
     }

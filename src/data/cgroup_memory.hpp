@@ -6,10 +6,10 @@
 
 namespace simclr {
 
-/// Memory that the control groups of this process leave it: the limit less what is in use (file
-/// pages that the kernel would drop do not count), the least on the way up to the root. Batch
-/// systems and containers limit jobs so, and kill what goes beyond. Empty where nothing is limited.
-/// `memberships` is /proc/self/cgroup, `mount` where the hierarchies (versions 1 and 2) lie.
+/// Memory that this process may still use under the limits of its control groups, by which batch
+/// systems and containers kill jobs: the smallest value of limit minus usage from its group up to
+/// the root. File pages that the kernel can drop do not count as usage. Empty without any limit.
+/// `memberships` is /proc/self/cgroup, `mount` the root of the hierarchies (versions 1 and 2).
 std::optional<std::uint64_t> cgroup_memory_bytes(
     const std::filesystem::path& memberships = "/proc/self/cgroup",
     const std::filesystem::path& mount = "/sys/fs/cgroup");

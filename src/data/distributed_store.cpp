@@ -14,15 +14,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// MPI moves data only while it is called, some 100 KB each time: the reading thread calls it
-/// without a pause at first, as messages mostly come at once, and with short ones when they do not.
-constexpr std::chrono::milliseconds kWithoutPause{20};
-constexpr std::chrono::microseconds kPause{50};
+/// MPI moves data only while it is called, some 100 KB each time. The reading thread polls without
+/// pauses at first, since most messages arrive at once, and then with short pauses.
+constexpr std::chrono::milliseconds kBusyPollTime{20};
+constexpr std::chrono::microseconds kPollPause{50};
 
-/// The set spread over the ranks' memory: each holds one contiguous part. Everybody knows what
-/// everybody wants, so a fetch is one message from each rank that has something for another,
-/// without a request: taken from the sender's part and put into the receiver's slot in the order of
-/// its batch, with no copy in between.
+/// Spreads the set over the ranks' memory: each holds one contiguous part. Every rank knows the
+/// samples that all ranks want, so that a fetch needs no requests: each rank sends one message to
+/// every rank that wants samples of its part. Messages go directly from the sender's part into the
+/// receiver's slot, in the order of the batch.
 class DistributedStore final : public ShardStore {
  public:
   DistributedStore(ShardSet set, int threads, Communicator& world)
@@ -46,8 +46,8 @@ class DistributedStore final : public ShardStore {
   DistributedStore(const DistributedStore&) = delete;
   DistributedStore& operator=(const DistributedStore&) = delete;
   ~DistributedStore() override {
-    // Left by an exception with messages under way, the memory has to outlive them: the process
-    // ends soon.
+    // After an exception, messages may still be in flight and their memory must outlive them. The
+    // leak does not matter, since the process ends soon.
     if (!exchange_->idle()) static_cast<void>(memory_.release());
   }
 
@@ -56,7 +56,7 @@ class DistributedStore final : public ShardStore {
   std::vector<StoredImage> fetch_together(const WantedSamples& wanted, int slot,
                                           const std::stop_token& stop) override {
     require(wanted.size() == static_cast<std::size_t>(exchange_->size()),
-            "all ranks want something");
+            "`wanted` must have one list per rank");
     const auto start = Clock::now();
     ReadStatistics cost;
     std::vector<StoredImage> images;
@@ -91,7 +91,8 @@ class DistributedStore final : public ShardStore {
     return {memory_->part.get() + (extent.offset - first_byte_), extent.bytes};
   }
 
-  /// Where this rank's samples will be: its own in its part, others in the slot.
+  /// Sets `images` to the places of this rank's samples, in its own part or in the slot, and
+  /// returns the messages that fill the slot.
   std::vector<IncomingMessage> receive(const std::vector<std::int64_t>& samples, int slot,
                                        std::vector<StoredImage>& images, ReadStatistics& cost) {
     std::vector<ShardSet::Extent> extents;
@@ -113,7 +114,7 @@ class DistributedStore final : public ShardStore {
       }
       images.push_back(stored_image(extents[i], bytes.data()));
     }
-    return numbered(std::move(from));
+    return non_empty(std::move(from));
   }
 
   [[nodiscard]] std::vector<OutgoingMessage> outgoing(const WantedSamples& wanted) const {
@@ -124,36 +125,37 @@ class DistributedStore final : public ShardStore {
         if (owner(sample) == own()) to[r].pieces.emplace_back(in_part(set_.extent(sample)));
       }
     }
-    return numbered(std::move(to));
+    return non_empty(std::move(to));
   }
 
-  /// Of one message a rank, those with something in them.
+  /// Sets the ranks of messages given in rank order and drops the empty ones.
   template <class Message>
-  static std::vector<Message> numbered(std::vector<Message> by_rank) {
+  static std::vector<Message> non_empty(std::vector<Message> by_rank) {
     for (std::size_t r = 0; r < by_rank.size(); ++r) by_rank[r].rank = static_cast<int>(r);
     std::erase_if(by_rank, [](const Message& message) { return message.pieces.empty(); });
     return by_rank;
   }
 
-  /// Polls, since a rank that stops must not hang in MPI for one that never comes.
+  /// Waits for messages in flight; false when `stop` is requested. Polls, because a blocking MPI
+  /// call would hang if another rank has failed.
   bool wait(const std::stop_token& stop) {
     const auto start = Clock::now();
     while (!exchange_->advance()) {
       if (stop.stop_requested()) return false;
-      if (Clock::now() - start < kWithoutPause) {
+      if (Clock::now() - start < kBusyPollTime) {
         std::this_thread::yield();
       } else {
-        std::this_thread::sleep_for(kPause);
+        std::this_thread::sleep_for(kPollPause);
       }
     }
     return true;
   }
 
-  std::unique_ptr<Communicator> control_;  // of the thread that creates and destroys
-  std::unique_ptr<Exchange> exchange_;     // of the thread that fetches
+  std::unique_ptr<Communicator> control_;  // used by the thread that creates and destroys
+  std::unique_ptr<Exchange> exchange_;     // used by the thread that fetches
   std::unique_ptr<Memory> memory_;
-  std::vector<std::int64_t> begins_;  // of the ranks' parts, and the end
-  std::uint64_t first_byte_ = 0;      // of this rank's part in the whole set
+  std::vector<std::int64_t> begins_;  // first sample of each rank's part, then the end
+  std::uint64_t first_byte_ = 0;      // start of this rank's part in the whole set
   std::int64_t fetches_ = 0;
 };
 

@@ -13,7 +13,7 @@ namespace simclr {
 struct EvaluationLoader::Impl {
   Impl(SampleStore& sample_store, const EvaluationLoaderConfig& loader_config)
       : store(sample_store), config(loader_config) {
-    require(config.batch_size >= 1, "an evaluation batch holds at least one image");
+    require(config.batch_size >= 1, "an evaluation batch must have at least one image");
     require_same_ranks(store.group(), config.rank, config.world_size);
     augmentation.image_size = config.image_size;
     augmentation.mean = config.mean;
@@ -25,7 +25,7 @@ struct EvaluationLoader::Impl {
     pipeline = std::make_unique<BatchPipeline>(store, plan());
   }
 
-  /// First sample of a rank's part; of rank `world_size`, the number of samples.
+  /// First sample of a rank's part; the number of samples for rank == world_size.
   [[nodiscard]] std::int64_t part_begin(std::int64_t rank) const {
     return store.info().samples * rank / config.world_size;
   }
@@ -100,7 +100,7 @@ struct EvaluationLoader::Impl {
   EvaluationLoaderConfig config;
   AugmentationConfig augmentation;
   std::array<EvaluationBatch, BatchPipeline::kBuffers> buffers;
-  std::unique_ptr<BatchPipeline> pipeline;  // last: its threads use all of the above
+  std::unique_ptr<BatchPipeline> pipeline;  // last member, since its threads use all others
 };
 
 EvaluationLoader::EvaluationLoader(SampleStore& store, const EvaluationLoaderConfig& config)

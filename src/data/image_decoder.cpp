@@ -19,7 +19,7 @@ ImageRef ImageDecoder::decode(const StoredImage& image) {
   }
   decode_image(image.bytes, impl_->image);
   if (impl_->image.height != image.height || impl_->image.width != image.width) {
-    fail("the encoded image is {}x{} where its shard says {}x{}", impl_->image.height,
+    fail("the encoded image is {}x{}, but its shard says {}x{}", impl_->image.height,
          impl_->image.width, image.height, image.width);
   }
   return {impl_->image.pixels.data(), image.height, image.width};

@@ -21,7 +21,7 @@ std::uint64_t available_memory_bytes() {
     std::getline(in, unit);
     if (key == "MemAvailable:") return kibibytes * 1024;
   }
-  fail("/proc/meminfo does not say how much memory is available");
+  fail("/proc/meminfo has no line 'MemAvailable'");
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 namespace simclr {
 namespace {
 
-/// The whole set in memory that the ranks of a node share; each reads a part of it.
+/// Keeps the whole set in memory shared by the ranks of a node; each rank reads a part of it.
 class NodeStore final : public ShardStore {
  public:
   NodeStore(ShardSet set, int threads, Communicator& world)

@@ -12,15 +12,16 @@
 namespace simclr {
 namespace {
 
-/// `Shuffle::block`: runs of this many neighbours are read together, and this many runs are mixed.
-/// The numbers define the order of a run: changing them changes what a run computes.
+/// `Shuffle::block` keeps blocks of kBlockSamples consecutive samples, permutes the blocks and
+/// shuffles the samples within windows of kWindowBlocks blocks. Changing these numbers changes the
+/// order of samples and with it the results of a run.
 constexpr std::int64_t kBlockSamples = 256;
 constexpr std::int64_t kWindowBlocks = 64;
 
-/// Streams of an epoch: one permutes samples (or blocks), one mixes the windows.
+/// Random streams of an epoch: one permutes samples (or blocks), one shuffles the windows.
 enum Stream : std::uint32_t { kPermutation = 0, kWindows = 1 };
 
-/// Fisher-Yates: every order equally likely.
+/// Fisher-Yates shuffle: every order is equally likely.
 void shuffle(std::span<std::int64_t> values, PhiloxStream& random) {
   for (std::size_t i = values.size(); i > 1; --i) {
     std::swap(values[i - 1], values[random.below(static_cast<std::uint32_t>(i))]);
@@ -69,7 +70,7 @@ Sampler::Sampler(std::int64_t samples, Shuffle mode, std::uint64_t seed, std::in
 std::int64_t Sampler::steps_per_epoch() const { return samples_ / batch_size_; }
 
 std::vector<std::int64_t> Sampler::batch(std::int64_t step) {
-  require(step >= 0, "steps count from 0");
+  require(step >= 0, "step must not be negative");
   const std::int64_t epoch = epoch_of(step);
   if (epoch != prepared_epoch_) prepare_epoch(epoch);
   const auto first = order_.begin() + (step - epoch * steps_per_epoch()) * batch_size_;

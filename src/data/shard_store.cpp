@@ -12,11 +12,12 @@
 namespace simclr {
 namespace {
 
-/// One request to the file system: large enough for a parallel one, small enough to share out.
+/// Size of one request: large enough for a parallel file system, small enough to divide among
+/// threads.
 constexpr std::uint64_t kReadBytes = std::uint64_t{32} << 20;
-constexpr int kMostReaders = 8;
+constexpr int kMaxReaders = 8;
 
-/// Samples [from, to) of those that begin with `first`, in `out`.
+/// Reads samples [from, to) to their place in `out`, which begins with sample `first`.
 void read_range(const ShardSet& set, std::int64_t first, std::int64_t from, std::int64_t to,
                 std::span<std::byte> out) {
   const std::uint64_t bytes = set.stored_bytes(from, to - from);
@@ -34,7 +35,7 @@ void read_range(const ShardSet& set, std::int64_t first, std::int64_t from, std:
 }  // namespace
 
 std::vector<StoredImage> SampleStore::fetch(const std::vector<std::int64_t>& samples, int slot) {
-  require(group().ranks == 1, "ranks that fetch together know what all of them want");
+  require(group().ranks == 1, "fetch() works only with a fetch group of one rank");
   return fetch_together({samples}, slot, {});
 }
 
@@ -53,21 +54,21 @@ void ShardStore::count(const ReadStatistics& cost) {
 std::byte* SlotMemory::reserve(int slot, std::uint64_t bytes) {
   Block& block = blocks_[slot];
   if (block.capacity < bytes) {
-    block = {};  // never both
+    block = {};  // frees the old memory before allocating the new
     block = {std::make_unique_for_overwrite<std::byte[]>(bytes), bytes};
   }
   return block.bytes.get();
 }
 
-int reading_threads(int threads) { return std::clamp(threads, 1, kMostReaders); }
+int reading_threads(int threads) { return std::clamp(threads, 1, kMaxReaders); }
 
 double gigabytes(std::uint64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
 
 FirstRead read_at_start(const ShardSet& set, Communicator& world, int ranks_of_node, int threads,
                         std::int64_t first, std::int64_t end, std::span<std::byte> out) {
   const auto start = std::chrono::steady_clock::now();
-  // MPI-IO merges the requests of several nodes: fewer ask the file system, for more at a time, and
-  // what several want is read once. On one node plain reads are fastest (`bench loader`).
+  // Over several nodes, MPI-IO merges requests into fewer and larger ones and reads shared data
+  // once. On one node plain reads are fastest (`bench loader`).
   const auto method =
       ranks_of_node < world.size() ? ParallelRead::collective : ParallelRead::direct;
   if (method == ParallelRead::direct) {
@@ -79,7 +80,7 @@ FirstRead read_at_start(const ShardSet& set, Communicator& world, int ranks_of_n
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return {{.seconds = seconds.count(), .bytes_read = out.size()},
-          fmt::format("{:.2f} GB read at {:.2f} GB/s a rank ({})",
+          fmt::format("{:.2f} GB read at {:.2f} GB/s per rank ({})",
                       gigabytes(set.stored_bytes(0, set.info().samples)),
                       gigabytes(out.size()) / seconds.count(), name_of(method))};
 }

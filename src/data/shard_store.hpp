@@ -1,5 +1,5 @@
 #pragma once
-// What the stores have in common, and one maker for each.
+// The common base of the stores, and a function that creates each.
 
 #include <map>
 #include <memory>
@@ -43,9 +43,10 @@ class ShardStore : public SampleStore {
   ReadStatistics statistics_;
 };
 
-/// Memory of a fetch slot: it grows, and what it held is lost then.
+/// The memory of each fetch slot.
 class SlotMemory {
  public:
+  /// Returns at least `bytes` of the slot's memory; its contents are lost when it grows.
   std::byte* reserve(int slot, std::uint64_t bytes);
 
  private:
@@ -56,20 +57,21 @@ class SlotMemory {
   std::map<int, Block> blocks_;
 };
 
-/// Reads samples [first, end), this rank's part of what all ranks read when a store is made, and
-/// says how that went: "1.00 GB read at 2.00 GB/s a rank (direct)". Collective over `world`.
+/// Cost and description of reading a set at start-up: "1.00 GB read at 2.00 GB/s per rank
+/// (direct)".
 struct FirstRead {
   ReadStatistics cost;
   std::string text;
 };
+/// Reads this rank's part, samples [first, end). Collective over `world`.
 FirstRead read_at_start(const ShardSet& set, Communicator& world, int ranks_of_node, int threads,
                         std::int64_t first, std::int64_t end, std::span<std::byte> out);
 
-/// Threads that read at the same time: more only make the file system's queue longer.
+/// Number of reading threads: `threads` up to a limit, beyond which the file system only queues.
 int reading_threads(int threads);
 double gigabytes(std::uint64_t bytes);
 
-/// Samples [part_begin(r), part_begin(r + 1)) are rank r's in a distributed store.
+/// Rank r's part of a distributed store is the samples [part_begin(r), part_begin(r + 1)).
 inline std::int64_t part_begin(std::int64_t samples, std::int64_t rank, std::int64_t ranks) {
   return samples * rank / ranks;
 }

@@ -9,18 +9,20 @@
 namespace simclr {
 namespace {
 
-/// Batches fetched together, and the most memory they may take.
+/// Limits of the batches fetched together, and of their memory.
 constexpr std::int64_t kLookAheadBatches = 8;
 constexpr std::uint64_t kLookAheadBytes = std::uint64_t{256} << 20;
 
 using Clock = std::chrono::steady_clock;
 
-/// Nothing kept: the samples of a few batches are read in stored order, neighbours in one request.
+/// Caches nothing: reads the samples of a few batches in stored order, adjacent ones in one
+/// request.
 class StreamingStore final : public ShardStore {
  public:
   StreamingStore(ShardSet set, int threads)
       : ShardStore(std::move(set)), readers_(reading_threads(threads)) {
-    description_ = fmt::format("no cache, {:.2f} GB read batch by batch", gigabytes(total_bytes()));
+    description_ =
+        fmt::format("no cache, {:.2f} GB are read batch by batch", gigabytes(total_bytes()));
   }
 
   std::vector<StoredImage> fetch_together(const WantedSamples& all_wanted, int slot,
@@ -66,7 +68,7 @@ class StreamingStore final : public ShardStore {
   }
 
  private:
-  /// A sample, its place in the request, and where its bytes go.
+  /// A sample, its place in the request, and the position of its bytes in the slot.
   struct Wanted {
     std::int64_t sample = 0;
     std::size_t index = 0;

@@ -16,7 +16,8 @@ struct TrainingLoader::Impl {
       refuse("--batch-size {}: not divisible by the {} ranks", config.batch_size,
              config.world_size);
     }
-    require(store.info().samples <= kMaxAugmentedSamples, "sample indices fit the counters");
+    require(store.info().samples <= kMaxAugmentedSamples,
+            "the number of samples must not exceed kMaxAugmentedSamples");
     require_same_ranks(store.group(), config.rank, config.world_size);
     pipeline = std::make_unique<BatchPipeline>(store, plan());
   }
@@ -97,7 +98,7 @@ struct TrainingLoader::Impl {
   LoaderConfig config;
   Sampler sampler;  // batch() is called by the reading thread only
   std::array<ViewBatch, BatchPipeline::kBuffers> batches{empty_batch(), empty_batch()};
-  std::unique_ptr<BatchPipeline> pipeline;  // last: its threads use all of the above
+  std::unique_ptr<BatchPipeline> pipeline;  // last member, since its threads use all others
 };
 
 TrainingLoader::TrainingLoader(SampleStore& store, const LoaderConfig& config)
@@ -106,14 +107,13 @@ TrainingLoader::~TrainingLoader() = default;
 
 const ViewBatch& TrainingLoader::next() {
   if (impl_->pipeline->finished()) {
-    refuse("the loader was made for steps {} to {} and has given them all",
-           impl_->config.first_step, impl_->config.end_step - 1);
+    refuse("the loader has no batch after step {}", impl_->config.end_step - 1);
   }
   return impl_->batches[static_cast<std::size_t>(impl_->pipeline->next())];
 }
 
 void TrainingLoader::return_to(std::int64_t step) {
-  impl_->pipeline.reset();  // its threads end before others write into the buffers
+  impl_->pipeline.reset();  // ends its threads before new ones write into the buffers
   impl_->config.first_step = step;
   impl_->pipeline = std::make_unique<BatchPipeline>(impl_->store, impl_->plan());
 }

@@ -1,5 +1,4 @@
-// A set that is spread over the ranks gives the same batches as one that every rank reads itself,
-// wherever training begins and whenever it stops.
+// The distributed store gives the same batches as the others, wherever training starts and stops.
 
 #include <gtest/gtest.h>
 
@@ -40,7 +39,7 @@ class Distributed : public testing::Test {
   std::unique_ptr<Communicator> world_ = make_world_communicator();
 };
 
-/// The bytes of one rank's samples that lie in other ranks' parts.
+/// Bytes of this rank's samples that are in other ranks' parts.
 std::uint64_t foreign_bytes(const ShardSet& set, const std::vector<std::int64_t>& samples,
                             const Communicator& world) {
   const std::int64_t first = kSamples * world.rank() / world.size();
@@ -69,7 +68,7 @@ TEST_P(DistributedOrder, AllModesGiveTheSameBatches) {
   const std::int64_t begin = kSamples * world_->rank() / world_->size();
   const std::int64_t end = kSamples * (world_->rank() + 1) / world_->size();
   const ShardSet set(shards.path());
-  EXPECT_EQ(made.bytes_read, set.stored_bytes(begin, end - begin)) << "its part and no more";
+  EXPECT_EQ(made.bytes_read, set.stored_bytes(begin, end - begin)) << "a rank reads only its part";
 
   LoaderConfig late = config();
   late.shuffle = shuffle;
@@ -97,7 +96,7 @@ TEST_P(DistributedOrder, AllModesGiveTheSameBatches) {
   EXPECT_EQ(a.take_read_statistics().bytes_fetched, 0u);
 }
 
-TEST_F(Distributed, LoadersEndInStepWhereverTheirReadingThreadsAre) {
+TEST_F(Distributed, LoadersStopInStepWhereverTheirReadingThreadsAre) {
   const SharedShards shards(*world_, ToyKind::variable, kSamples);
   const auto store = open_sample_store(shards.path(), CacheMode::distributed, *world_, 1, 12);
   const auto stream = open_sample_store(shards.path(), CacheMode::none, *world_, 1, 12);
@@ -105,12 +104,12 @@ TEST_F(Distributed, LoadersEndInStepWhereverTheirReadingThreadsAre) {
     {
       TrainingLoader loader(*store, config());
       for (int step = 0; step < taken; ++step) loader.next();
-      // Some ranks read ahead meanwhile, others are stopped on their way.
+      // Some ranks have time to read ahead, others are stopped while they read.
       if ((taken + world_->rank()) % 2 == 1) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
       }
     }
-    // Nothing is left over for the next loader.
+    // No message is left over that could reach the next loader.
     LoaderConfig next = config();
     next.first_step = taken;
     next.end_step = taken + 2;
@@ -122,7 +121,7 @@ TEST_F(Distributed, LoadersEndInStepWhereverTheirReadingThreadsAre) {
   }
 }
 
-TEST_F(Distributed, AnExceptionWaitsForNoOtherRank) {
+TEST_F(Distributed, UnwindingWaitsForNoOtherRank) {
   const SharedShards shards(*world_, ToyKind::fixed, kSamples);
   const auto start = std::chrono::steady_clock::now();
   try {
@@ -131,9 +130,9 @@ TEST_F(Distributed, AnExceptionWaitsForNoOtherRank) {
     std::optional<TrainingLoader> loader;
     if (world_->rank() + 1 < world_->size()) loader.emplace(*store, config());
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    fail("one rank's trouble");
+    fail("failed on purpose");
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "one rank's trouble");
+    EXPECT_STREQ(error.what(), "failed on purpose");
   }
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
@@ -157,7 +156,7 @@ TEST_F(Distributed, EvaluationVisitsEachRanksOwnPart) {
   EXPECT_EQ(store->take_read_statistics().bytes_fetched, 0u);
 }
 
-TEST_F(Distributed, RanksThatFetchTogetherLoadTogether) {
+TEST_F(Distributed, RefusesALoaderWithoutAllRanksOfTheFetchGroup) {
   const SharedShards shards(*world_, ToyKind::fixed, kSamples);
   const auto store = open_sample_store(shards.path(), CacheMode::distributed, *world_, 1, 12);
   EXPECT_EQ(store->group().ranks, world_->size());

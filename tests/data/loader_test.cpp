@@ -1,5 +1,5 @@
-// Batches do not depend on the cache, the encoding's home, the threads, the ranks or the first
-// step.
+// Batches depend on neither the cache, the layout of the shards, the threads, the ranks nor the
+// first step.
 
 #include "simclr/data/loader.hpp"
 
@@ -77,7 +77,7 @@ void expect_same(const ViewBatch& a, const ViewBatch& b) {
   EXPECT_TRUE(std::ranges::equal(a.views.values<float>(), b.views.values<float>()));
 }
 
-TEST_P(Loading, FetchGivesTheStoredPixelsInTheOrderAskedFor) {
+TEST_P(Loading, FetchReturnsTheStoredPixelsInTheRequestedOrder) {
   const std::vector<std::int64_t> samples = {100, 3, 4, 5, 50, 0, 102, 49};
   const auto images = store_->fetch(samples, 0);
   ImageDecoder decoder;
@@ -109,7 +109,7 @@ TEST_P(Loading, BatchesFollowTheSampler) {
   }
 }
 
-TEST_P(Loading, ViewsAreTheAugmentersOwn) {
+TEST_P(Loading, ViewsEqualTheAugmentersOutput) {
   const auto batches = load(*store_, config());
   Augmenter augmenter(config().augmentation);
   ImageDecoder decoder;
@@ -137,7 +137,7 @@ void expect_rounded(const ViewBatch& batch, const ViewBatch& wide, T (*round)(fl
   }
 }
 
-TEST_P(Loading, ViewsAreOfTheTypeAskedFor) {
+TEST_P(Loading, ViewsHaveTheRequestedType) {
   LoaderConfig typed = config();
   typed.end_step = 3;
   const auto wide = load(*store_, typed);
@@ -153,7 +153,7 @@ TEST_P(Loading, ViewsAreOfTheTypeAskedFor) {
   }
 }
 
-TEST_P(Loading, ViewsAndLabelsLieInTheMemoryGiven) {
+TEST_P(Loading, ViewsAndLabelsUseTheGivenMemoryResource) {
   class Counting final : public std::pmr::memory_resource {
    public:
     [[nodiscard]] bool holds(ConstBufferSpan values) const {
@@ -190,7 +190,7 @@ TEST_P(Loading, ViewsAndLabelsLieInTheMemoryGiven) {
   }
 }
 
-TEST_P(Loading, SameBitsForAnyThreadsAndCache) {
+TEST_P(Loading, GivesTheSameBitsForAnyThreadsAndCache) {
   const auto one = load(*store_, config());
   LoaderConfig many = config();
   many.threads = 5;
@@ -224,7 +224,7 @@ TEST_P(Loading, RanksShareTheGlobalBatch) {
   }
 }
 
-TEST_P(Loading, StartsAnywhere) {
+TEST_P(Loading, StartsAtAnyStep) {
   const auto whole = load(*store_, config());
   LoaderConfig late = config();
   late.first_step = 7;
@@ -243,7 +243,7 @@ TEST_P(Loading, ReturnsToABatch) {
   expect_same(loader.next(), whole[0]);
 }
 
-TEST_P(Loading, EndsCleanlyAtAnyTime) {
+TEST_P(Loading, StopsCleanlyAtAnyTime) {
   for (int taken = 0; taken < 6; ++taken) {
     LoaderConfig many = config();
     many.threads = 3;
@@ -253,7 +253,7 @@ TEST_P(Loading, EndsCleanlyAtAnyTime) {
   }
 }
 
-TEST_P(Loading, NothingAfterTheLastStep) {
+TEST_P(Loading, RefusesABatchAfterTheLastStep) {
   LoaderConfig two = config();
   two.end_step = 2;
   TrainingLoader loader(*store_, two);
@@ -264,13 +264,13 @@ TEST_P(Loading, NothingAfterTheLastStep) {
   EXPECT_EQ(loader.take_stall_seconds(), 0.0);
 }
 
-TEST_P(Loading, RefusesABatchThatRanksCannotShare) {
+TEST_P(Loading, RefusesABatchSizeNotDivisibleByTheRanks) {
   LoaderConfig odd = config();
   odd.world_size = 5;
   EXPECT_THROW(TrainingLoader(*store_, odd), RefusedError);
 }
 
-TEST_P(Loading, ReportsWhatReadingCost) {
+TEST_P(Loading, ReportsTheCostOfReading) {
   store_->take_read_statistics();
   load(*store_, config());
   const ReadStatistics cost = store_->take_read_statistics();
@@ -313,7 +313,7 @@ TEST_P(Loading, EvaluationVisitsEverySampleOnceOverTheRanks) {
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
 }
 
-TEST(Loader, RethrowsWhatItsThreadsMet) {
+TEST(Loader, RethrowsErrorsOfItsThreads) {
   const TemporaryDirectory directory;
   ShardWriter writer(directory.path() / "bad.h5",
                      {.name = "bad", .samples = 3, .encoding = ImageEncoding::jpeg});
@@ -333,14 +333,14 @@ TEST(Loader, RethrowsWhatItsThreadsMet) {
   TrainingLoader loader(*store, config);
   try {
     loader.next();
-    FAIL() << "a damaged image goes unnoticed";
+    FAIL() << "the damaged image was accepted";
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("sample 1 of 'bad'"), std::string::npos)
         << error.what();
   }
 }
 
-TEST(Loader, AShardCutShortWhileInUseIsAnError) {
+TEST(Loader, ThrowsWhenAShardIsTruncatedWhileInUse) {
   const TemporaryDirectory directory;
   write_toy_shards(directory.path(), ToyKind::fixed, 50, 1);
   const auto self = make_self_communicator();

@@ -1,4 +1,4 @@
-// How much memory a cache may take, under limits of every kind.
+// The memory that a cache may use under each kind of limit.
 
 #include "data/memory_budget.hpp"
 
@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kGigabyte = 1'000'000'000;
 
-/// A /proc/self/cgroup and a /sys/fs/cgroup of our own.
+/// Simulates /proc/self/cgroup and /sys/fs/cgroup in a directory.
 class ControlGroups : public testing::Test {
  protected:
   void write(const fs::path& file, const std::string& text) {
@@ -38,13 +38,13 @@ class ControlGroups : public testing::Test {
   TemporaryDirectory directory_;
 };
 
-TEST_F(ControlGroups, LeaveTheLimitLessWhatIsInUse) {
+TEST_F(ControlGroups, FreeMemoryIsTheLimitMinusTheUsage) {
   write("memberships", "0::/job/step");
   limit_version_2("mount/job/step", std::to_string(64 * kGigabyte), 10 * kGigabyte, 4 * kGigabyte);
   EXPECT_EQ(free_bytes(), 58 * kGigabyte);
 }
 
-TEST_F(ControlGroups, ALimitHigherUpCounts) {
+TEST_F(ControlGroups, LimitsOfParentGroupsCount) {
   write("memberships", "0::/job/step/task");
   limit_version_2("mount/job/step/task", "max", 3 * kGigabyte, 0);
   limit_version_2("mount/job/step", std::to_string(64 * kGigabyte), 3 * kGigabyte, 0);
@@ -52,13 +52,13 @@ TEST_F(ControlGroups, ALimitHigherUpCounts) {
   EXPECT_EQ(free_bytes(), 5 * kGigabyte);
 }
 
-TEST_F(ControlGroups, BeyondTheLimitNothingIsLeft) {
+TEST_F(ControlGroups, NothingIsFreeBeyondTheLimit) {
   write("memberships", "0::/job");
   limit_version_2("mount/job", std::to_string(2 * kGigabyte), 3 * kGigabyte, 0);
   EXPECT_EQ(free_bytes(), 0U);
 }
 
-TEST_F(ControlGroups, OfVersionOneAreReadBesideVersionTwo) {
+TEST_F(ControlGroups, ReadsVersionsOneAndTwo) {
   write("memberships", "5:cpuset:/elsewhere\n4:cpuacct,memory:/slurm/job\n0::/job");
   write("mount/memory/slurm/job/memory.limit_in_bytes", std::to_string(8 * kGigabyte));
   write("mount/memory/slurm/job/memory.usage_in_bytes", std::to_string(3 * kGigabyte));
@@ -69,21 +69,21 @@ TEST_F(ControlGroups, OfVersionOneAreReadBesideVersionTwo) {
   EXPECT_EQ(free_bytes(), 4 * kGigabyte);
 }
 
-TEST_F(ControlGroups, WithoutLimitsNothingIsSaid) {
+TEST_F(ControlGroups, ReturnsNothingWithoutLimits) {
   EXPECT_EQ(free_bytes(), std::nullopt);
   write("memberships", "0::/job\n1:name=systemd:/\nnonsense");
   limit_version_2("mount/job", "max", kGigabyte, 0);
   EXPECT_EQ(free_bytes(), std::nullopt);
 }
 
-TEST(MemoryBudget, ATenthIsLeftToTheRestOfTheJob) {
+TEST(MemoryBudget, LeavesATenthToTheRestOfTheJob) {
   const MemoryBudget budget{10 * kGigabyte, "available memory"};
   EXPECT_TRUE(fits(9 * kGigabyte, budget));
   EXPECT_FALSE(fits(9 * kGigabyte + 1, budget));
   EXPECT_FALSE(fits(1, {0, "/dev/shm"}));
 }
 
-TEST(MemoryBudget, OfThisMachineIsNoMoreThanItsMemory) {
+TEST(MemoryBudget, DoesNotExceedThisMachinesMemory) {
   std::ifstream in("/proc/meminfo");
   std::string key;
   std::uint64_t kibibytes = 0;

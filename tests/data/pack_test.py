@@ -89,7 +89,7 @@ class PackTest(unittest.TestCase):
         self.assertIn(naming, result.stderr)
         self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
 
-    # ---- folders ---------------------------------------------------------------------------------
+    # ---- folders ----
 
     def make_classes(self, count=5, size=(24, 20)):
         for label, name in enumerate(["ant", "bee", "cow"]):
@@ -97,7 +97,7 @@ class PackTest(unittest.TestCase):
                 extension = "png" if i % 2 else "jpg"
                 self.save(smooth(*size, phase=label * 10 + i), "in", name, f"{i}.{extension}")
 
-    def test_classes_of_one_size(self):
+    def test_class_folders_with_images_of_one_size(self):
         self.make_classes()
         self.pack("--from", "folder", "--input", self.path("in"), "--output", self.path("out"),
                   "--shards", 4)
@@ -206,7 +206,7 @@ class PackTest(unittest.TestCase):
                 self.assertEqual(digests(output), expected)
                 self.assertEqual(len(os.listdir(output)), 3)
 
-    # ---- the published formats -------------------------------------------------------------------
+    # ---- published formats ----
 
     def test_fashion_mnist(self):
         if not os.path.isdir(FASHION):
@@ -231,7 +231,7 @@ class PackTest(unittest.TestCase):
         with open(self.path("pictures"), "ab") as f:
             f.truncate(100)
         self.refused("--from", "idx", "--images", self.path("pictures"), "--output",
-                     self.path("cut"), naming="pictures: cut short")
+                     self.path("cut"), naming="pictures: truncated")
 
     def test_cifar(self):
         random = np.random.default_rng(2)
@@ -260,9 +260,9 @@ class PackTest(unittest.TestCase):
         self.refused("--from", "cifar-bin", "--input", self.path("ten"), "--output",
                      self.path("c"), "--split", "test", naming="test_batch.bin")
 
-    # ---- refusals and damage ---------------------------------------------------------------------
+    # ---- refusals and damage ----
 
-    def test_damaged_image_is_named_and_nothing_is_left(self):
+    def test_names_a_damaged_image_and_leaves_no_output(self):
         self.make_classes()
         for name, keep in [("ant/2.jpg", 0.6), ("bee/1.png", 0.6), ("cow/0.jpg", 0.02)]:
             path = self.path("in", name)
@@ -295,7 +295,7 @@ class PackTest(unittest.TestCase):
         self.save(smooth(9, 9), "in", "stray.png")
         self.refused(*into, naming="stray.png")
 
-    def test_output_is_replaced_only_by_force(self):
+    def test_replaces_output_only_with_force(self):
         self.make_classes()
         into = ["--input", self.path("in"), "--output", self.path("out")]
         self.pack(*into, "--shards", 3)

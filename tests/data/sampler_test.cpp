@@ -46,7 +46,8 @@ TEST_P(EveryShuffle, OrderDoesNotDependOnTheBatchSizeOrTheStartingStep) {
   EXPECT_EQ(epoch_order(ones, 2), epoch_order(hundreds, 2));
   Sampler resumed(1000, GetParam(), 3, 100);
   EXPECT_EQ(resumed.batch(25), hundreds.batch(25));
-  EXPECT_EQ(resumed.batch(4), hundreds.batch(4)) << "going back gives the same batch";
+  EXPECT_EQ(resumed.batch(4), hundreds.batch(4))
+      << "an earlier step must give the same batch again";
 }
 
 TEST_P(EveryShuffle, DropsTheIncompleteLastBatch) {
@@ -74,7 +75,7 @@ TEST(Sampler, OffKeepsTheStoredOrder) {
   EXPECT_EQ(epoch_order(sampler, 3), identity(100));
 }
 
-// Positions after a uniform shuffle: mean |position - index| is (N^2-1)/(3N), about N/3.
+// After a uniform shuffle the mean of |position - index| is (N^2-1)/(3N), about N/3.
 TEST(Sampler, FullShuffleMovesSamplesFarAndEvenly) {
   constexpr std::int64_t kSamples = 20'000;
   Sampler sampler(kSamples, Shuffle::full, 11, 1);
@@ -84,7 +85,8 @@ TEST(Sampler, FullShuffleMovesSamplesFarAndEvenly) {
     moved += std::abs(static_cast<double>(order[static_cast<std::size_t>(i)] - i));
   }
   EXPECT_NEAR(moved / kSamples / kSamples, 1.0 / 3.0, 0.01);
-  // Each tenth of the epoch draws evenly from each tenth of the set: 200 of 2000, sd 13.4.
+  // Each tenth of the epoch has 200 of 2000 samples from each tenth of the set, with a standard
+  // deviation of 13.4.
   for (std::int64_t tenth = 0; tenth < 10; ++tenth) {
     std::array<int, 10> from{};
     for (std::int64_t i = 0; i < kSamples / 10; ++i) {
@@ -95,7 +97,7 @@ TEST(Sampler, FullShuffleMovesSamplesFarAndEvenly) {
   }
 }
 
-// Consecutive stretches of a block-shuffled epoch come from few blocks: that is its purpose.
+// Consecutive samples of a block-shuffled epoch come from few blocks, so that reads are sequential.
 TEST(Sampler, BlockShuffleReadsFewBlocksAtATime) {
   constexpr std::int64_t kSamples = 200'000;
   Sampler sampler(kSamples, Shuffle::block, 11, 1);

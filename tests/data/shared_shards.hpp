@@ -9,8 +9,8 @@
 
 namespace simclr {
 
-/// One directory of toy shards for all ranks, filled by the first and removed once all are done
-/// with it.
+/// A directory of toy shards for all ranks. Rank 0 fills it, and removes it after all ranks are
+/// done with it.
 class SharedShards {
  public:
   SharedShards(Communicator& world, ToyKind kind, std::int64_t samples) : world_(world) {

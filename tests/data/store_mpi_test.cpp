@@ -23,7 +23,7 @@ class OnRanks : public testing::TestWithParam<ToyKind> {
 INSTANTIATE_TEST_SUITE_P(Kinds, OnRanks,
                          testing::Values(ToyKind::fixed, ToyKind::variable, ToyKind::jpeg));
 
-TEST_P(OnRanks, TheNodeStoreHoldsWhatTheShardsHold) {
+TEST_P(OnRanks, NodeStoreHasTheBytesOfTheShards) {
   const SharedShards shards(*world_, GetParam(), kSamples);
   const auto node = open_sample_store(shards.path(), CacheMode::node, *world_, 2);
   const auto stream = open_sample_store(shards.path(), CacheMode::none, *world_, 1);
@@ -44,10 +44,10 @@ TEST_P(OnRanks, TheNodeStoreHoldsWhatTheShardsHold) {
       << "the ranks of a node share the reading";
 }
 
-TEST_P(OnRanks, EveryWayOfReadingGivesTheSameBytes) {
+TEST_P(OnRanks, EveryReadMethodGivesTheSameBytes) {
   const SharedShards shards(*world_, GetParam(), kSamples);
   const ShardSet set(shards.path());
-  // Different ranges on every rank, across shards; nothing at all on the last of several.
+  // Every rank reads a different range that spans shards; the last of several ranks reads nothing.
   const std::int64_t rank = world_->rank();
   const bool idle = world_->size() > 1 && rank == world_->size() - 1;
   const std::int64_t first = 5 * rank;
@@ -62,7 +62,7 @@ TEST_P(OnRanks, EveryWayOfReadingGivesTheSameBytes) {
   }
 }
 
-TEST_P(OnRanks, ViewsOfTheRanksAreThoseOfOneRank) {
+TEST_P(OnRanks, ViewsDoNotDependOnTheNumberOfRanks) {
   const SharedShards shards(*world_, GetParam(), kSamples);
   const auto store = open_sample_store(shards.path(), CacheMode::automatic, *world_, 1);
   LoaderConfig config;

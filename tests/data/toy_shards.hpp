@@ -8,7 +8,7 @@
 
 namespace simclr {
 
-/// Pixels that tell samples apart and are smooth enough for JPEG.
+/// An image whose pixels differ from sample to sample and are smooth enough for JPEG.
 inline Image toy_image(std::int64_t sample, int height, int width) {
   Image image{height, width, {}};
   for (int y = 0; y < height; ++y) {
@@ -29,7 +29,7 @@ inline Image toy_sample(ToyKind kind, std::int64_t sample) {
   return toy_image(sample, 10 + static_cast<int>(sample % 5), 11 + static_cast<int>(sample % 7));
 }
 
-/// A labelled set of `samples` images in `shards` files; label = sample % 10.
+/// Writes a labeled set of `samples` images into `shards` files; label = sample % 10.
 inline void write_toy_shards(const std::filesystem::path& directory, ToyKind kind,
                              std::int64_t samples, std::int64_t shards) {
   for (std::int64_t s = 0; s < shards; ++s) {

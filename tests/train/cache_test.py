@@ -104,10 +104,10 @@ class CacheTest(TrainingTest):
 
     def test_the_log_says_where_pixels_are_and_why(self):
         done = self.pretrain(2, max_steps=1, cache="auto")
-        self.assertRegex(done.stdout, r"data: node cache, .* GB/s a rank \(direct\); 0\.2 MB of .* GB free on the "
+        self.assertRegex(done.stdout, r"data: node cache, .* GB/s per rank \(direct\); 0\.2 MB of .* GB free on the "
                                       r"fullest node")
         done = self.pretrain(2, max_steps=2, cache="distributed")
-        self.assertRegex(done.stdout, r"data: distributed over 2 ranks, .* GB/s a rank \(direct\); .* MB of .* GB free a "
+        self.assertRegex(done.stdout, r"data: distributed over 2 ranks, .* GB/s per rank \(direct\); .* MB of .* GB free per "
                                       r"rank on the fullest node")
 
     # ---- restarts -----------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 #pragma once
-// Evaluation images of a whole data set, in order, spread over ranks in contiguous parts.
+// Loads the evaluation images of a data set in order; each rank loads one contiguous part.
 
 #include <array>
 #include <cstdint>
@@ -13,9 +13,9 @@ namespace simclr {
 
 struct EvaluationLoaderConfig {
   int image_size = 224;
-  std::optional<std::array<float, 3>> mean, std;  ///< as the encoder was trained
+  std::optional<std::array<float, 3>> mean, std;  ///< those of the encoder's training
   DType image_type = DType::f32;                  ///< f32, bf16 or f16
-  std::int64_t batch_size = 64;                   ///< rows of a batch on this rank
+  std::int64_t batch_size = 64;                   ///< rows per batch on this rank
   int rank = 0;
   int world_size = 1;
   int threads = 1;
@@ -23,14 +23,14 @@ struct EvaluationLoaderConfig {
 
 struct EvaluationBatch {
   std::int64_t first_sample = 0;     ///< global index of row 0
-  std::int64_t count = 0;            ///< valid rows; the rest are zeros (0 on a rank that is done)
-  std::vector<std::int32_t> labels;  ///< count, or empty when the set is unlabelled
+  std::int64_t count = 0;            ///< valid rows, 0 when the part is done; the rest are zeros
+  std::vector<std::int32_t> labels;  ///< count, or empty when the set has no labels
   HostBuffer images;                 ///< (batch_size, S, S, 3)
 };
 
-/// Rank r of P visits samples [N*r/P, N*(r+1)/P). Every rank yields the same number of batches, so
-/// that programs with collectives stay in step. Errors of its threads are rethrown by next(). As
-/// for TrainingLoader, ranks that fetch together load together.
+/// Rank r of P loads samples [N*r/P, N*(r+1)/P). Every rank yields the same number of batches, so
+/// that programs with collectives stay in step. next() rethrows errors of the loader's threads. As
+/// with TrainingLoader, all ranks of the store's group must use their loaders together.
 class EvaluationLoader {
  public:
   EvaluationLoader(SampleStore& store, const EvaluationLoaderConfig& config);
@@ -40,7 +40,7 @@ class EvaluationLoader {
 
   [[nodiscard]] std::int64_t begin_sample() const;
   [[nodiscard]] std::int64_t batches() const;
-  /// The next batch, valid until the following call; null after the last.
+  /// Returns the next batch, valid until the following call; null after the last.
   const EvaluationBatch* next();
 
  private:

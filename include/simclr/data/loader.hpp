@@ -1,5 +1,5 @@
 #pragma once
-// Batches of augmented views, made ahead of time by threads of their own.
+// Loads batches of augmented views; background threads prepare them ahead of time.
 
 #include <cstdint>
 #include <filesystem>
@@ -19,13 +19,13 @@
 namespace simclr {
 
 enum class CacheMode : std::uint8_t {
-  automatic,    ///< `node` where the set fits into every node's memory, else `distributed`
-  node,         ///< the whole set in memory that a node's ranks share
+  automatic,    ///< `node` if the set fits into every node's memory, else `distributed`
+  node,         ///< the whole set in memory shared by the ranks of a node
   distributed,  ///< a part of the set in each rank's memory; ranks fetch from each other
-  none,         ///< read from the shards for each batch
+  none,         ///< nothing cached; each batch is read from the shards
 };
 
-/// One sample as it is stored: raw pixels (height, width, 3), or an encoded image.
+/// One sample as stored: raw pixels (height, width, 3) or an encoded image.
 struct StoredImage {
   std::span<const std::byte> bytes;
   int height = 0;
@@ -35,21 +35,23 @@ struct StoredImage {
 
 /// What fetching has cost this rank.
 struct ReadStatistics {
-  double seconds = 0;               ///< of the thread that fetches
-  std::uint64_t bytes_read = 0;     ///< from the shards
-  std::uint64_t bytes_fetched = 0;  ///< from other ranks' memory
+  double seconds = 0;               ///< time of the fetching thread
+  std::uint64_t bytes_read = 0;     ///< read from the shards
+  std::uint64_t bytes_fetched = 0;  ///< received from other ranks' memory
 };
 
-/// Ranks that fetch together, since each holds what the others want; or one that needs nobody.
+/// The ranks that must fetch together because each holds samples of the others; a single rank when
+/// the store needs no other ranks.
 struct FetchGroup {
-  int rank = 0;  ///< this one
+  int rank = 0;  ///< this rank's index in the group
   int ranks = 1;
 };
-/// What each rank of a group wants, in rank order.
+/// The samples that each rank of a group requests, in rank order.
 using WantedSamples = std::vector<std::vector<std::int64_t>>;
 
-/// The stored images of a data set, wherever the cache mode keeps them. Collective to create and to
-/// destroy; used by one thread at a time (but for take_read_statistics).
+/// Gives access to the stored images of a data set, wherever the cache mode keeps them. All ranks
+/// must create and destroy it together. Only one thread at a time may use it, except for
+/// take_read_statistics.
 class SampleStore {
  public:
   SampleStore() = default;
@@ -59,34 +61,34 @@ class SampleStore {
   [[nodiscard]] virtual const ShardSetInfo& info() const = 0;
   [[nodiscard]] virtual const std::vector<std::int64_t>& labels() const = 0;
   [[nodiscard]] virtual FetchGroup group() const = 0;
-  /// This rank's samples of `wanted` as stored, in the order asked for, valid until the next call
-  /// with the same `slot` (any small number; each has its own memory). All ranks of the group make
-  /// the same calls with the same samples, in one order, each at its own pace. Nothing when `stop`
-  /// is requested meanwhile: the call counts as made, and its messages are still under way.
+  /// Returns this rank's samples of `wanted` as stored, in the order requested, valid until the
+  /// next call with the same `slot` (any small number; each has its own memory). All ranks of the
+  /// group must make the same calls with the same samples in the same order, each at its own pace.
+  /// Returns nothing when `stop` is requested meanwhile: the call counts as made, and its messages
+  /// are still in flight.
   virtual std::vector<StoredImage> fetch_together(const WantedSamples& wanted, int slot,
                                                   const std::stop_token& stop) = 0;
-  /// The same for stores whose ranks need nobody.
+  /// The same for stores with a group of one rank.
   std::vector<StoredImage> fetch(const std::vector<std::int64_t>& samples, int slot);
-  /// Ends messages that are under way and says how many calls of fetch_together() this rank is
-  /// behind the rank that has made most: it has to make them before the group does anything else.
-  /// Collective over the group.
+  /// Completes messages in flight. Returns how many calls of fetch_together() this rank must still
+  /// make to catch up with the rank that has made most. All ranks of the group must call it.
   virtual std::int64_t fetches_behind() = 0;
-  /// How many batches of this many samples are best fetched together (look-ahead for sorted reads).
+  /// Number of batches to fetch at once; more than one lets the store sort its reads.
   [[nodiscard]] virtual int batches_per_fetch(std::int64_t batch_samples) const = 0;
-  /// Since the last call; at first, of reading the set when the store was made.
+  /// The cost since the last call; the first call includes reading the set at creation.
   virtual ReadStatistics take_read_statistics() = 0;
   [[nodiscard]] virtual std::string description() const = 0;  ///< mode, bytes, read rate
 };
 
-/// Turns stored images into pixels; owns scratch memory, so each thread has its own.
+/// Decodes stored images. It owns scratch memory, so that each thread needs its own decoder.
 class ImageDecoder {
  public:
   ImageDecoder();
   ImageDecoder(ImageDecoder&&) noexcept;
   ImageDecoder& operator=(ImageDecoder&&) noexcept;
   ~ImageDecoder();
-  /// Valid until the next call; raw images are not copied. Throws Error when an encoded image is
-  /// corrupt or its size differs from the recorded one.
+  /// The result is valid until the next call; raw images are not copied. Throws Error when an
+  /// encoded image is corrupt or its size differs from the recorded one.
   ImageRef decode(const StoredImage& image);
 
  private:
@@ -94,24 +96,23 @@ class ImageDecoder {
   std::unique_ptr<Impl> impl_;
 };
 
-/// `automatic` takes the first mode of `node` and `distributed` that the measured memory allows,
-/// the same on all ranks, and says why in the description. What does not fit is refused with sizes
-/// and advice; `none` is never taken unasked. `batch_samples`: what a rank fetches at a time, for
-/// the size of the buffers. Throws RefusedError for bad shard sets, too (see ShardSet). Collective.
+/// Opens a data set. `automatic` chooses `node` or else `distributed` by the free memory, the same
+/// on all ranks, and gives the reason in the description; it never chooses `none`. Throws
+/// RefusedError with sizes and advice when the set does not fit, and for bad shards (see ShardSet).
+/// `batch_samples`: samples that a rank fetches at a time, for the size of the buffers. Collective.
 std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory,
                                                CacheMode mode, Communicator& world, int threads,
                                                std::int64_t batch_samples = 0);
 
-/// Refuses a data set that open_sample_store() would refuse, from sizes alone: reads no image.
-/// Collective.
+/// Refuses a data set that open_sample_store() would refuse, without reading images. Collective.
 void require_cache_fits(const std::filesystem::path& directory, CacheMode mode, Communicator& world,
                         std::int64_t batch_samples);
 
 struct ViewBatch {
   std::int64_t step = 0;  ///< 0-based
   std::int64_t epoch = 0;
-  std::vector<std::int64_t> sample_index;  ///< n, this rank's part of the global batch
-  std::pmr::vector<std::int32_t> labels;   ///< n, or empty
+  std::vector<std::int64_t> sample_index;  ///< n indices: this rank's part of the global batch
+  std::pmr::vector<std::int32_t> labels;   ///< n, or empty when the set has no labels
   /// (V*n, S, S, 3): view v of sample i at row v*n + i, V = views per sample.
   HostBuffer views;
 };
@@ -120,34 +121,34 @@ struct LoaderConfig {
   AugmentationConfig augmentation;
   std::uint64_t seed = 0;
   Shuffle shuffle = Shuffle::full;
-  std::int64_t batch_size = 0;  ///< global; rank r takes [r*n, (r+1)*n), n = batch_size / ranks
+  std::int64_t batch_size = 0;  ///< global; rank r loads [r*n, (r+1)*n), n = batch_size / ranks
   int views_per_sample = 2;
-  DType view_type = DType::f32;  ///< f32, bf16 or f16: that of the program's "views"
+  DType view_type = DType::f32;  ///< type of the program's "views": f32, bf16 or f16
   int rank = 0;
   int world_size = 1;
   int threads = 1;
   std::int64_t first_step = 0;
   std::int64_t end_step = 0;
-  /// Where views and labels lie: page-locked memory is copied to a device fastest.
+  /// Memory of views and labels; page-locked memory is copied to a device fastest.
   std::pmr::memory_resource* memory = std::pmr::get_default_resource();
 };
 
-/// Keeps the next batches ready (double buffering). Errors of its threads are rethrown by next().
-/// With a store whose ranks fetch together, ranks q of its group load as ranks rank - group rank +
-/// q; all create and destroy their loaders together, at whatever step they agree to stop.
+/// Prepares the next batches in the background (double buffering). next() rethrows errors of its
+/// threads. All ranks of the store's group must create and destroy their loaders together and stop
+/// at the same step; config.rank must grow with the rank in the group.
 class TrainingLoader {
  public:
   TrainingLoader(SampleStore& store, const LoaderConfig& config);
   TrainingLoader(const TrainingLoader&) = delete;
   TrainingLoader& operator=(const TrainingLoader&) = delete;
   ~TrainingLoader();
-  /// The next batch, valid until the following call. Refused after the last step.
+  /// Returns the next batch, valid until the following call. Throws RefusedError after the last.
   const ViewBatch& next();
-  /// The next batch is that of `step`, again. Together for ranks that fetch together.
+  /// Makes next() continue with the batch of `step`. All ranks of the store's group must call it.
   void return_to(std::int64_t step);
-  /// Seconds the caller has waited in next() since the last call of this function.
+  /// Seconds that the caller waited in next() since the last call of this function.
   double take_stall_seconds();
-  /// What the reading thread has done since the last call (it is ahead of next()).
+  /// The reading thread's cost since the last call (it runs ahead of next()).
   ReadStatistics take_read_statistics();
 
  private:

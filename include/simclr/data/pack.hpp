@@ -1,5 +1,5 @@
 #pragma once
-// Images as they are published -> shards, in parallel over ranks.
+// Converts images in published formats to shards, in parallel over ranks.
 
 #include <cstdint>
 #include <filesystem>
@@ -12,7 +12,7 @@
 namespace simclr {
 
 enum class PackSource : std::uint8_t {
-  folder,     ///< JPEG and PNG files, a folder a class or all in one (then unlabelled)
+  folder,     ///< JPEG and PNG files: one folder per class, or all in one folder without labels
   idx,        ///< MNIST and its relatives: images-idx3 and labels-idx1, also .gz
   cifar_bin,  ///< CIFAR-10 and CIFAR-100, binary version
 };
@@ -22,27 +22,27 @@ struct PackConfig {
   PackSource source = PackSource::folder;
   std::filesystem::path input;
   std::filesystem::path output;
-  std::string name;                    ///< empty: the output directory's
-  PackSplit split = PackSplit::train;  ///< idx and cifar_bin hold both
-  /// idx: these files instead of those found in `input`.
+  std::string name;                    ///< empty: the name of the output directory
+  PackSplit split = PackSplit::train;  ///< for idx and cifar_bin, which have both
+  /// For idx: these files instead of those found in `input`.
   std::optional<std::filesystem::path> idx_images, idx_labels;
-  std::int64_t shards = 0;        ///< 0: 8, or fewer for fewer samples
-  std::int64_t resize_short = 0;  ///< pixels of the short side; 0: as they are
+  std::int64_t shards = 0;        ///< 0: 8, or one per sample for fewer samples
+  std::int64_t resize_short = 0;  ///< pixels of the short side; 0: unchanged
   ImageEncoding encoding = ImageEncoding::raw;
-  int jpeg_quality = 95;  ///< where images must be encoded anew
+  int jpeg_quality = 95;  ///< for images that must be encoded
   bool force = false;     ///< replace the shards of a non-empty output
 };
 
 struct PackSummary {
   std::int64_t samples = 0;
-  std::int64_t classes = 0;  ///< 0: unlabelled
+  std::int64_t classes = 0;  ///< 0: no labels
   std::int64_t shards = 0;
   std::optional<std::pair<int, int>> fixed_size;  ///< height, width
 };
 
-/// Samples keep the source's order: classes and files by name, rows as stored. Which rank writes a
-/// shard changes no byte of it. Nothing appears in `output` unless everything was written.
-/// Throws RefusedError, the same on every rank, for bad input; it names the file. Collective.
+/// Writes the shards. Samples keep the source's order: classes and files by name, rows as stored.
+/// The number of ranks does not change the bytes. Shards appear in `output` only after all are
+/// written. Throws RefusedError naming the file, the same on every rank, for bad input. Collective.
 PackSummary pack(const PackConfig& config, Communicator& world);
 
 }  // namespace simclr

@@ -7,14 +7,14 @@ namespace simclr {
 
 enum class Shuffle : std::uint8_t { full, block, off };
 
-/// Which samples an epoch visits, in order: a pure function of (samples, mode, seed, epoch).
+/// The order of samples in an epoch: a pure function of (samples, mode, seed, epoch).
 class Sampler {
  public:
   Sampler(std::int64_t samples, Shuffle mode, std::uint64_t seed, std::int64_t batch_size);
 
-  /// floor(samples / batch size): the last incomplete batch is dropped.
+  /// floor(samples / batch size): an incomplete last batch is dropped.
   [[nodiscard]] std::int64_t steps_per_epoch() const;
-  /// Global batch of 0-based step `step` (its epoch is step / steps_per_epoch()); N indices.
+  /// The N sample indices of the global batch of 0-based step `step`.
   [[nodiscard]] std::vector<std::int64_t> batch(std::int64_t step);
   [[nodiscard]] std::int64_t epoch_of(std::int64_t step) const { return step / steps_per_epoch(); }
 

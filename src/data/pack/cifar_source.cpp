@@ -1,5 +1,5 @@
-// CIFAR's binary version: records of one label (CIFAR-100: coarse, fine) and 3072 bytes, planes of
-// 32 x 32 red, green, blue.
+// Reads CIFAR's binary version: records of one label (two in CIFAR-100: coarse, fine) and 3072
+// bytes, which are planes of 32 x 32 red, green and blue values.
 
 #include <algorithm>
 #include <fstream>
@@ -18,7 +18,7 @@ constexpr std::size_t kPlane = std::size_t{kSide} * kSide;
 
 struct CifarFiles {
   std::vector<fs::path> batches;
-  std::size_t label_bytes = 1;  ///< the last of them is the class
+  std::size_t label_bytes = 1;  ///< the last one is the class
   fs::path class_names;
 };
 
@@ -65,7 +65,7 @@ std::unique_ptr<ImageSource> open_cifar(const PackConfig& config) {
   for (const fs::path& path : files.batches) {
     const MappedFile file(path);
     if (file.bytes().empty() || file.bytes().size() % record != 0) {
-      refuse("{}: {} bytes are no whole number of {}-byte records; download it again",
+      refuse("{}: its size of {} bytes is not a multiple of the record size {}; download it again",
              path.string(), file.bytes().size(), record);
     }
     for (auto rest = file.bytes(); !rest.empty(); rest = rest.subspan(record)) {

@@ -21,7 +21,7 @@ bool is_image(const fs::path& path) {
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
-/// Paths relative to the input, in name order; class folders may have folders of their own.
+/// Paths relative to the input, in name order; class folders may have subfolders.
 struct Listing {
   std::vector<std::string> files;
   std::vector<std::string> classes;
@@ -55,19 +55,20 @@ Listing list_images(const fs::path& input) {
   }
   if (!folders.empty() && !listing.files.empty()) {
     refuse(
-        "--input {}: holds images ({}) beside folders ({}); use one folder a class, or no folders",
+        "--input {}: holds both images ({}) and folders ({}); use one folder per class, or no "
+        "folders",
         input.string(), listing.files.front(), folders.front().filename().string());
   }
   std::sort(folders.begin(), folders.end());
   std::sort(listing.files.begin(), listing.files.end());
   for (const fs::path& folder : folders) list_class(input, folder, listing);
   if (listing.files.empty()) {
-    refuse("--input {}: no JPEG or PNG images in it", input.string());
+    refuse("--input {}: holds no JPEG or PNG images", input.string());
   }
   return listing;
 }
 
-// Names may hold any character but this one.
+// The only character that a file name cannot contain.
 constexpr char kSeparator = '\0';
 
 std::string join(const std::vector<std::string>& texts) {
@@ -136,7 +137,8 @@ class FolderSource : public ImageSource {
 }  // namespace
 
 std::unique_ptr<ImageSource> open_folder(const PackConfig& config, Communicator& world) {
-  // One rank walks the tree: a million files are a load on a shared file system's directory server.
+  // Only rank 0 lists the files, because a million of them are a load on a shared file system's
+  // metadata server.
   Listing listing;
   std::string problem;
   if (world.rank() == 0) {

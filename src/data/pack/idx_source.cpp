@@ -1,4 +1,4 @@
-// The IDX format of MNIST: a big-endian header (0, 0, type, dimensions, extents), then the values.
+// Reads MNIST's IDX format: a big-endian header (0, 0, type, dimensions, extents), then the values.
 
 #include <zlib.h>
 
@@ -23,7 +23,7 @@ struct IdxArray {
   std::vector<std::uint8_t> values;
 };
 
-/// Reads plain and gzip-compressed files alike.
+/// Reads plain and gzip-compressed files.
 class IdxReader {
  public:
   explicit IdxReader(const fs::path& path) : path_(path), file_(gzopen(path.c_str(), "rb")) {
@@ -33,7 +33,7 @@ class IdxReader {
   IdxArray read(std::uint32_t dimensions) {
     const std::uint32_t magic = read_word();
     if (magic != (kUnsignedBytes << 8 | dimensions)) {
-      refuse("{}: no IDX file of unsigned bytes in {} dimensions (it begins with 0x{:08x})",
+      refuse("{}: not an IDX file of unsigned bytes in {} dimensions (it begins with 0x{:08x})",
              path_.string(), dimensions, magic);
     }
     IdxArray array;
@@ -60,12 +60,12 @@ class IdxReader {
   }
 
   void read_bytes(std::span<std::uint8_t> out) {
-    constexpr std::size_t kMost = std::size_t{1} << 30;  // gzread takes an int's worth
+    constexpr std::size_t kMaxBytes = std::size_t{1} << 30;  // gzread counts in an int
     while (!out.empty()) {
-      const auto wanted = static_cast<unsigned>(std::min(out.size(), kMost));
+      const auto wanted = static_cast<unsigned>(std::min(out.size(), kMaxBytes));
       const int got = gzread(file_.get(), out.data(), wanted);
       if (got <= 0) {
-        refuse("{}: cut short or damaged ({} bytes missing); download it again", path_.string(),
+        refuse("{}: truncated or damaged ({} bytes missing); download it again", path_.string(),
                out.size());
       }
       out = out.subspan(static_cast<std::size_t>(got));
@@ -80,8 +80,8 @@ bool contains(const std::string& text, const char* part) {
   return text.find(part) != std::string::npos;
 }
 
-/// The one file of this split in the directory: train-images-idx3-ubyte,
-/// t10k-labels-idx1-ubyte.gz...
+/// Finds the file of this split in the directory, such as train-images-idx3-ubyte or
+/// t10k-labels-idx1-ubyte.gz.
 fs::path find_file(const PackConfig& config, const char* what, const char* rank) {
   if (!fs::is_directory(config.input)) {
     refuse("--input {}: no such directory", config.input.string());
@@ -100,20 +100,20 @@ fs::path find_file(const PackConfig& config, const char* what, const char* rank)
   }
   if (found.size() > 1) {
     std::sort(found.begin(), found.end());
-    refuse("--input {}: {} and {} could both be meant; name one with --{}", config.input.string(),
+    refuse("--input {}: both {} and {} match; name one with --{}", config.input.string(),
            found[0].filename().string(), found[1].filename().string(), what);
   }
   return found.front();
 }
 
 std::vector<std::int64_t> read_labels(const PackConfig& config, std::int64_t samples) {
-  // Images that were named alone are unlabelled.
+  // Images named without a labels file have no labels.
   if (config.idx_images && !config.idx_labels) return {};
   const fs::path path =
       config.idx_labels ? *config.idx_labels : find_file(config, "labels", "idx1");
   const IdxArray array = IdxReader(path).read(1);
   if (static_cast<std::int64_t>(array.values.size()) != samples) {
-    refuse("{}: {} labels for {} images; take both files of one split", path.string(),
+    refuse("{}: has {} labels for {} images; use two files of one split", path.string(),
            array.values.size(), samples);
   }
   return {array.values.begin(), array.values.end()};

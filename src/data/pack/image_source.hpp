@@ -12,7 +12,7 @@
 
 namespace simclr {
 
-/// Images to be packed, in the order in which they are packed.
+/// A source of images to pack, in packing order.
 class ImageSource {
  public:
   ImageSource() = default;
@@ -21,21 +21,21 @@ class ImageSource {
   virtual ~ImageSource() = default;
 
   [[nodiscard]] virtual std::int64_t samples() const = 0;
-  /// Empty when unlabelled.
+  /// Empty when the source has no labels.
   [[nodiscard]] virtual const std::vector<std::int64_t>& labels() const = 0;
   [[nodiscard]] virtual std::vector<std::string> class_names() const = 0;
-  /// Height and width of every image where all are known to be alike.
+  /// Height and width of every image, if all are known to be equal.
   [[nodiscard]] virtual std::optional<std::pair<int, int>> common_size() const = 0;
 
   [[nodiscard]] virtual ImageHeader header(std::int64_t sample) const = 0;
   virtual void load(std::int64_t sample, Image& out) const = 0;
-  /// The JPEG file as it is, if the sample is one; else empty.
+  /// The unchanged JPEG file if the sample is one; else empty.
   [[nodiscard]] virtual std::vector<std::byte> jpeg_file(std::int64_t sample) const = 0;
-  /// What to call a sample in a message.
+  /// The name of a sample in messages.
   [[nodiscard]] virtual std::string describe(std::int64_t sample) const = 0;
 };
 
-/// All throw RefusedError for input that is not what it should be.
+// These throw RefusedError for bad input.
 std::unique_ptr<ImageSource> open_folder(const PackConfig& config, Communicator& world);
 std::unique_ptr<ImageSource> open_idx(const PackConfig& config);
 std::unique_ptr<ImageSource> open_cifar(const PackConfig& config);

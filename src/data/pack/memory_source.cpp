@@ -16,7 +16,7 @@ MemorySource::MemorySource(int height, int width, std::vector<std::uint8_t> pixe
               pixels_.size() %
                       (static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * 3) ==
                   0,
-          "whole images in memory");
+          "pixels must hold whole images");
 }
 
 std::int64_t MemorySource::samples() const {

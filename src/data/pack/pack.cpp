@@ -17,10 +17,10 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kDefaultShards = 8;
 
-/// Does a rank's share of work; if any rank met an error, all throw the first one alike, so that
-/// every rank cleans up.
+/// Does a rank's share of the work. If it throws on any rank, all ranks throw the error of the
+/// lowest such rank, so that every rank cleans up.
 template <class Work>
-void agreeing(Communicator& world, const Work& work) {
+void run_or_fail_together(Communicator& world, const Work& work) {
   constexpr char kRefused = 'r';
   std::string problem;
   try {
@@ -46,27 +46,27 @@ std::unique_ptr<ImageSource> open_source(const PackConfig& config, Communicator&
     case PackSource::cifar_bin:
       return open_cifar(config);
   }
-  fail("unknown source of images");
+  fail("internal error: unknown PackSource value");
 }
 
 bool is_shard(const fs::path& path) { return path.extension() == ".h5"; }
-/// What a writer that was killed has left behind.
+/// True for the temporary file of a killed writer.
 bool is_leftover(const fs::path& path) {
   return path.filename().string().find(".h5.partial-") != std::string::npos;
 }
 
-/// What is wrong with the output, if anything.
+/// Creates the output directory and deletes leftovers in it; refuses one that must not be replaced.
 void prepare_output(const PackConfig& config) {
   if (fs::exists(config.output) && !fs::is_directory(config.output)) {
-    refuse("--output {}: exists and is no directory", config.output.string());
+    refuse("--output {}: exists but is not a directory", config.output.string());
   }
   fs::create_directories(config.output);
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(config.output)) {
     if (!config.force) {
       refuse(
-          "--output {}: not empty ({}); choose another directory, or --force to replace its "
-          "shards",
+          "--output {}: not empty (it has {}); choose another directory, or use --force to replace "
+          "its shards",
           config.output.string(), entry.path().filename().string());
     }
     if (is_leftover(entry.path())) leftovers.push_back(entry.path());
@@ -89,22 +89,22 @@ class Packer {
     samples_ = source_->samples();
     shards_ = config.shards > 0 ? config.shards : std::min(kDefaultShards, samples_);
     if (shards_ > samples_) {
-      refuse("--shards {}: more than the {} images", shards_, samples_);
+      refuse("--shards {}: must not exceed the number of images, {}", shards_, samples_);
     }
   }
 
   PackSummary run() {
-    agreeing(world_, [this] {
+    run_or_fail_together(world_, [this] {
       if (world_.rank() == 0) prepare_output(config_);
     });
     fixed_size_ = find_fixed_size();
     std::vector<ShardWriter> finished;
-    agreeing(world_, [&] {
+    run_or_fail_together(world_, [&] {
       for (std::int64_t s = world_.rank(); s < shards_; s += world_.size()) {
         finished.push_back(write_shard(s));
       }
     });
-    agreeing(world_, [this] {
+    run_or_fail_together(world_, [this] {
       if (world_.rank() == 0) remove_old_shards(config_.output);
     });
     for (ShardWriter& shard : finished) shard.publish();
@@ -119,7 +119,7 @@ class Packer {
   }
 
   template <class Work>
-  void naming(std::int64_t sample, const Work& work) const {
+  void with_sample_in_errors(std::int64_t sample, const Work& work) const {
     try {
       work();
     } catch (const Error& error) {
@@ -127,7 +127,8 @@ class Packer {
     }
   }
 
-  /// The size all packed images have, if they have one: every rank looks at a part of the headers.
+  /// Returns the common size of all packed images, if they have one. Every rank reads a part of the
+  /// headers.
   std::optional<ShardSpec::Size> find_fixed_size() {
     std::optional<std::pair<int, int>> common = source_->common_size();
     bool alike = true;
@@ -136,7 +137,7 @@ class Packer {
     } else {
       std::pair<int, int> smallest(INT32_MAX, INT32_MAX);
       std::pair<int, int> largest(0, 0);
-      agreeing(world_, [&] { look_at_headers(smallest, largest); });
+      run_or_fail_together(world_, [&] { scan_headers(smallest, largest); });
       std::array<std::int32_t, 2> low = {smallest.first, smallest.second};
       std::array<std::int32_t, 2> high = {largest.first, largest.second};
       world_.all_reduce(buffer_span(std::span<std::int32_t>(low)), Reduction::min);
@@ -148,11 +149,11 @@ class Packer {
     return ShardSpec::Size{common->first, common->second};
   }
 
-  void look_at_headers(std::pair<int, int>& smallest, std::pair<int, int>& largest) const {
+  void scan_headers(std::pair<int, int>& smallest, std::pair<int, int>& largest) const {
     const std::int64_t begin = samples_ * world_.rank() / world_.size();
     const std::int64_t end = samples_ * (world_.rank() + 1) / world_.size();
     for (std::int64_t i = begin; i < end; ++i) {
-      naming(i, [&] {
+      with_sample_in_errors(i, [&] {
         const ImageHeader header = source_->header(i);
         const auto [height, width] = packed_size({header.height, header.width});
         smallest = {std::min(smallest.first, height), std::min(smallest.second, width)};
@@ -181,14 +182,14 @@ class Packer {
     const std::int64_t label =
         source_->labels().empty() ? 0 : source_->labels()[static_cast<std::size_t>(sample)];
     std::vector<std::byte> file;
-    naming(sample, [&] { file = load(sample, image); });
+    with_sample_in_errors(sample, [&] { file = load(sample, image); });
     const auto bytes =
         file.empty() ? std::as_bytes(std::span(image.pixels)) : std::span<const std::byte>(file);
     writer.append(bytes, image.height, image.width, label);
   }
 
-  /// The image as it is packed: decoded and resized; for JPEG also the file to store. A JPEG file
-  /// that keeps its size is stored as it is, and decoded to see that it is whole.
+  /// Loads the decoded and resized image and, for JPEG, returns the file to store. A JPEG file that
+  /// keeps its size is stored unchanged; it is decoded only to check it.
   std::vector<std::byte> load(std::int64_t sample, Image& image) const {
     const bool to_jpeg = config_.encoding == ImageEncoding::jpeg;
     std::vector<std::byte> file;

@@ -10,7 +10,7 @@
 namespace simclr {
 namespace {
 
-/// What one output takes from the input: weights of consecutive inputs, from `first` on.
+/// Weights of the consecutive inputs, from `first` on, that make one output.
 struct Taps {
   int first = 0;
   std::vector<float> weights;

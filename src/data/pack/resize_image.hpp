@@ -6,10 +6,11 @@
 
 namespace simclr {
 
-/// Height and width once the short side has `short_side` pixels; the long side is rounded down.
+/// Returns height and width with a short side of `short_side` pixels; the long side is rounded
+/// down.
 std::pair<int, int> size_with_short_side(int height, int width, int short_side);
 
-/// Antialiased bicubic resize (a = -0.5, half-pixel centres), computed in float, rounded once.
+/// Antialiased bicubic resize (a = -0.5, half-pixel centers), computed in float, rounded once.
 Image resize_image(const Image& image, int height, int width);
 
 }  // namespace simclr
