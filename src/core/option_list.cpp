@@ -1,4 +1,4 @@
-// What an option's declaration says, for people (--help) and for programs (--list-options).
+// Describes the options for people (--help) and for programs (--list-options).
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -47,7 +47,7 @@ std::string join(const std::vector<std::string>& names) {
   return fmt::format("{}", fmt::join(names, "|"));
 }
 
-/// `text` in lines of at most 100 columns, the later ones indented.
+/// Wraps `text` to lines of at most 100 columns and indents all but the first.
 std::string wrapped(const std::string& text, std::size_t indent) {
   constexpr std::size_t kColumns = 100;
   std::string lines;
@@ -69,7 +69,7 @@ std::string wrapped(const std::string& text, std::size_t indent) {
 
 }  // namespace
 
-/// Completes "allowed: ...".
+/// The text that completes "allowed: ...".
 std::string Options::allowed(const Option& option) {
   if (option.rule) return option.rule->allowed;
   if (!option.choices.empty()) return join(option.choices);

@@ -12,7 +12,7 @@
 namespace simclr {
 namespace {
 
-/// A comparison with NaN is false, and so is the answer.
+/// True when the range includes the number; false for non-finite numbers.
 template <class Number>
 bool accepts(const NumberRange& range, Number number) {
   const auto value = static_cast<double>(number);
@@ -165,7 +165,7 @@ std::string range_text(ValueType type, const NumberRange& range) {
     case ValueType::flag:
       return "true or false";
     case ValueType::choice:
-      break;  // has its names
+      break;  // described by its choices
     case ValueType::integer:
       return "a whole number" + one;
     case ValueType::number:

@@ -26,7 +26,7 @@ const std::vector<std::string>& known_sections() {
 /// The value of an option for a file, such as --plan-cache, that turns the file off.
 constexpr const char* kNoFile = "none";
 
-/// May stand above the first section although this command does not know them.
+/// Options that are allowed above the first section even if this command does not use them.
 const std::vector<std::string>& common_options() {
   static const std::vector<std::string> names{
       "data",       "eval-data",   "train-data",      "test-data",
@@ -36,12 +36,12 @@ const std::vector<std::string>& common_options() {
   return names;
 }
 
-/// One line of a configuration file, with the section it stands in (empty: none).
+/// One line of a configuration file; the section is empty above the first one.
 struct FileEntry {
   std::string section, name, value;
 };
 
-std::string value_of_today(const FileEntry& entry, const std::vector<RenamedValue>& renamed) {
+std::string present_value(const FileEntry& entry, const std::vector<RenamedValue>& renamed) {
   const auto found = std::ranges::find_if(renamed, [&](const RenamedValue& r) {
     return r.option == entry.name && r.before == entry.value;
   });
@@ -102,7 +102,7 @@ Options& Options::positional_list(const std::string& name,
 }
 
 Options& Options::declare(Option option) {
-  require(find(option.name) == nullptr, "an option is declared once: " + option.name);
+  require(find(option.name) == nullptr, "an option must be declared once: " + option.name);
   option.group = group_;
   options_.push_back(std::move(option));
   return *this;
@@ -152,7 +152,7 @@ std::vector<std::string> Options::names() const {
   return all;
 }
 
-/// The first item of the value that is none of the option's names; empty where all are.
+/// The first item of the value that is not among the option's choices; empty when all are.
 std::string Options::unknown_name(const Option& option, const std::string& value) {
   if (option.choices.empty()) return "";
   std::vector<std::string> items{value};
@@ -175,7 +175,7 @@ void Options::set(const std::string& name, const std::string& value, const std::
   option.given = true;
 }
 
-/// The value of an option that stands on the command line without one.
+/// The value of an option that is given without one on the command line.
 std::string Options::implied(const std::string& name) const {
   const Option* option = find(name);
   return option != nullptr && option->kind == Kind::action ? option->choices.front() : "true";
@@ -218,7 +218,7 @@ std::vector<Options::Setting> Options::parse_command_line(
   } catch (const po::unknown_option& error) {
     std::string name = error.get_option_name();
     name.erase(0, name.find_first_not_of('-'));
-    refuse("unknown option --{} of '{}'{} (simclr {} --help lists them)", name, command_,
+    refuse("unknown option --{} of '{}'{} (see simclr {} --help)", name, command_,
            suggestion(name, names()), command_);
   } catch (const po::too_many_positional_options_error&) {
     refuse("'{}' takes {} argument{} without a name; given: {}", command_, positional_.size(),
@@ -290,7 +290,7 @@ void Options::parse_text(const std::string& text, const std::string& origin,
       if (!seen.insert(e.name).second) refuse("{}option {} is given twice", where, e.name);
       const Option* option = find(e.name);
       if (option != nullptr && option->kind != Kind::action) {
-        set(e.name, value_of_today(e, renamed), where);
+        set(e.name, present_value(e, renamed), where);
         continue;
       }
       const auto& common = common_options();
@@ -338,10 +338,10 @@ std::string Options::text(const std::string& section,
     if (std::ranges::find(omitted, name) != omitted.end()) continue;
     if (value.find_first_of("#\n") != std::string::npos) {
       refuse(
-          "option --{}: '{}' holds a '#' or a line break, which a configuration file cannot hold",
+          "option --{}: '{}' has a '#' or a line break, which configuration files do not support",
           name, value);
     }
-    // Unset options stay away: an empty text is not a number.
+    // Leaves out unset options, because an empty text does not read back as a number.
     if (!value.empty()) text += fmt::format("{} = {}\n", name, value);
   }
   return text;

@@ -13,13 +13,13 @@ namespace simclr {
 
 Shape::Shape(std::initializer_list<std::int64_t> extents)
     : rank_(static_cast<int>(extents.size())) {
-  require(extents.size() <= extents_.size(), "a shape has at most four dimensions");
+  require(extents.size() <= extents_.size(), "a shape must have at most four dimensions");
   std::copy(extents.begin(), extents.end(), extents_.begin());
 }
 
 std::int64_t Shape::operator[](int dimension) const {
   const int index = dimension < 0 ? dimension + rank_ : dimension;
-  require(index >= 0 && index < rank_, "dimension of a shape out of range");
+  require(index >= 0 && index < rank_, "the dimension must be below the rank of the shape");
   return extents_[static_cast<std::size_t>(index)];
 }
 

@@ -108,12 +108,12 @@ TEST(Options, AListTakesAllArgumentsWithoutAName) {
   EXPECT_EQ(read({}), Paths{});
   EXPECT_EQ(read({"a,b"}), Paths{"a,b"});
   EXPECT_EQ(read({"a", "--count", "3", "b", "--runs", "c"}), (Paths{"a", "b", "c"}));
-  // The command line wins.
+  // The command line takes precedence.
   EXPECT_EQ(read({"--config", file}), Paths{"from-file"});
   EXPECT_EQ(read({"--config", file, "a", "b"}), (Paths{"a", "b"}));
 }
 
-TEST(Options, RefusesInOneLineThatNamesTheCulprit) {
+TEST(Options, RefusalsAreOneLineAndNameTheOption) {
   expect_in("did you mean 'count'", refusal({"--cuont", "3"}));
   expect_in("--count", refusal({"--count", "three"}));
   expect_in("'three'", refusal({"--count", "three"}));
@@ -131,13 +131,13 @@ TEST(Options, RefusesInOneLineThatNamesTheCulprit) {
   }
 }
 
-/// `--NAME VALUE` is refused, and in the one wording.
+/// Expects that `--NAME VALUE` is refused in the common wording.
 void expect_refused(const std::string& name, const std::string& value, const std::string& allowed) {
   EXPECT_EQ(refusal({"--" + name, value}),
             "option --" + name + ": '" + value + "' is not accepted; allowed: " + allowed);
 }
 
-TEST(Options, RefusesNumbersOutOfRangeInOneWording) {
+TEST(Options, RefusesNumbersOutOfRangeInTheCommonWording) {
   for (const char* value : {"1", "-9", "two", "2.5", "99999999999999999999"}) {
     expect_refused("limit", value, "a whole number, 2 or more");
   }
@@ -165,7 +165,7 @@ TEST(Options, RefusesNumbersOutOfRangeInOneWording) {
   EXPECT_EQ(refusal({"--seed=18446744073709551615"}), "accepted");
 }
 
-TEST(Options, AValueThatIsRefusedChangesNothing) {
+TEST(Options, ARefusedValueLeavesTheTargetUnchanged) {
   Example e;
   EXPECT_THROW((void)declare(e).parse({"--small=3"}), RefusedError);
   EXPECT_THROW((void)declare(e).parse({"--limit=1"}), RefusedError);
@@ -183,7 +183,7 @@ TEST(Options, RefusesUnknownNamesAndBrokenRules) {
   EXPECT_EQ(refusal({"--parts", "two,one", "--place", "here"}), "accepted");
 }
 
-TEST(Options, AnActionIsNoSetting) {
+TEST(Options, AnActionIsNotASetting) {
   Example e;
   EXPECT_TRUE(declare(e).parse({"--rehearse", "--count", "3"}));
   EXPECT_EQ(e.rehearse, Rehearsal::here);
@@ -197,7 +197,7 @@ TEST(Options, AnActionIsNoSetting) {
   EXPECT_THROW(declare(e).parse_text("[bench]\nrehearse = here\n", "c.cfg"), RefusedError);
 }
 
-TEST(Options, KnowsWhatMayChangeOnResume) {
+TEST(Options, KnowsWhichOptionsMayChangeOnResume) {
   Example e;
   const Options options = declare(e);
   EXPECT_TRUE(options.may_change_on_resume("steps"));
@@ -214,7 +214,7 @@ nlohmann::json listed(const std::string& name) {
   return {};
 }
 
-TEST(Options, TheListSaysWhatIsDeclared) {
+TEST(Options, TheListShowsTheDeclaration) {
   using Json = nlohmann::json;
   EXPECT_EQ(listed("small"),
             (Json{{"name", "small"},
@@ -251,7 +251,7 @@ TEST(Options, HelpLinesFitATerminal) {
   EXPECT_GE(count, 8);
 }
 
-TEST(Options, CommandLineBeatsLaterSectionBeatsEarlierBeatsCommon) {
+TEST(Options, PrecedenceIsCommandLineThenLaterThenEarlierSectionThenCommon) {
   const TemporaryDirectory directory;
   const std::string file = (directory.path() / "c.cfg").string();
   std::ofstream(file) << "count = 1\nrate = 1\nname = common\ndevice = cpu\n"
@@ -268,7 +268,7 @@ TEST(Options, CommandLineBeatsLaterSectionBeatsEarlierBeatsCommon) {
   EXPECT_EQ(f.name, "late");
 }
 
-TEST(Options, RefusesBadFilesNamingTheEntry) {
+TEST(Options, RefusesBadFilesAndNamesTheEntry) {
   const auto refusal_of_text = [](const std::string& text) {
     Example e;
     try {
@@ -286,7 +286,7 @@ TEST(Options, RefusesBadFilesNamingTheEntry) {
   expect_in("true or false", refusal_of_text("[bench]\nloud = yes\n"));
 }
 
-TEST(Options, RenamedValuesAreReadFromStoredTextsOnly) {
+TEST(Options, ReadsRenamedValuesOnlyFromStoredTexts) {
   const std::vector<RenamedValue> renamed{{"color", "purple", "green"}};
   Example e;
   declare(e).parse_text("[bench]\ncolor = purple\n", "stored.cfg", renamed);

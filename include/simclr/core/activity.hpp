@@ -1,6 +1,6 @@
 #pragma once
-// What this process is doing, for whoever watches over the job. The thread that computes says it;
-// another reads it at any time. Saying it costs a relaxed store an op.
+// What this process is doing, for the watchdog. The computing thread records its position at the
+// cost of one relaxed store per op; another thread can read it at any time.
 
 #include <array>
 #include <atomic>
@@ -12,45 +12,45 @@
 
 namespace simclr {
 
-/// Where a process is, as sent to other ranks of the same program.
+/// The position of a process, as sent to other ranks of the same program.
 struct Whereabouts {
-  std::uint64_t phases = 0;  ///< begun so far: equal on all ranks at the same place of the program
-  std::uint64_t moves = 0;   ///< signs of life that no other field shows
-  std::int64_t step = 0;     ///< from 1; 0: before the first
-  std::int32_t op = -1;      ///< of the program that runs; -1: none does
-  bool waits = false;        ///< for other ranks
+  std::uint64_t phases = 0;  ///< number of phases begun; equal on all ranks at the same position
+  std::uint64_t moves = 0;   ///< counts progress that no other field shows
+  std::int64_t step = 0;     ///< counted from 1; 0 before the first
+  std::int32_t op = -1;      ///< op of the running program; -1 when none runs
+  bool waits = false;        ///< true while the process waits for other ranks
   std::array<char, 40> phase{};
   std::array<char, 72> op_name{};
-  std::array<char, 24> call{};  ///< in which it waits
+  std::array<char, 24> call{};  ///< the call that waits
 
   bool operator==(const Whereabouts&) const = default;
 };
 
-/// "step 12, op 57 (conv_forward layer1.0.conv1), waiting in MPI_Allreduce"
+/// Formats a position: "step 12, op 57 (conv_forward layer1.0.conv1), waiting in MPI_Allreduce".
 std::string to_text(const Whereabouts& at);
 
 class Activity {
  public:
   using Names = std::shared_ptr<const std::vector<std::string>>;
 
-  /// The calling thread is the one to be followed: where it waits counts.
+  /// Makes the calling thread the one whose waiting counts.
   static void follow_this_thread();
 
-  /// A phase begins: "reading a batch". All ranks begin the same phases in the same order.
-  /// `phase` is a literal.
+  /// Begins a phase such as "reading a batch". All ranks must begin the same phases in the same
+  /// order. `phase` must be a literal.
   void begin(const char* phase);
-  /// Phases from now on belong to this step, from 1.
+  /// Sets the current step, counted from 1.
   void at_step(std::int64_t step) { step_.store(step, std::memory_order_relaxed); }
-  /// The ops of this program run next.
+  /// Sets the names of the ops that run next.
   void run_program(const Names& op_names);
   void at_op(std::size_t op) {
     op_.store(static_cast<std::int32_t>(op), std::memory_order_relaxed);
   }
-  /// Something long goes on, and has done a piece. From any thread.
+  /// Counts progress within a long operation. May be called from any thread.
   void move() { moves_.fetch_add(1, std::memory_order_relaxed); }
 
-  /// Somebody ends this process: a launcher, the scheduler (SIGTERM). May be called by a signal
-  /// handler once activity() has been called.
+  /// Records that the launcher or the scheduler ends this process (SIGTERM). A signal handler may
+  /// call it after activity() has been called once.
   void tell_to_end() { told_to_end_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] bool told_to_end() const { return told_to_end_.load(std::memory_order_relaxed); }
 
@@ -69,11 +69,11 @@ class Activity {
   Names names_;
 };
 
-/// That of this process.
+/// The activity of this process.
 Activity& activity();
 
-/// For as long as the followed thread waits in `call` (a literal) for other ranks; nothing on other
-/// threads.
+/// Records during its lifetime that the followed thread waits in `call` (a literal) for other
+/// ranks. Does nothing on other threads.
 class Waiting {
  public:
   explicit Waiting(const char* call);

@@ -7,7 +7,7 @@
 
 namespace simclr {
 
-/// bfloat16 as stored: the upper half of an IEEE binary32.
+/// A bfloat16 number: the upper half of an IEEE binary32.
 struct bf16 {
   std::uint16_t bits = 0;
 };

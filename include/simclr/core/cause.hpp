@@ -1,5 +1,5 @@
 #pragma once
-// Why a run ended: what errors carry, and what state.json tells job scripts.
+// Why a run ended: errors carry the cause, and state.json gives it to job scripts.
 
 #include <cstdint>
 #include <exception>
@@ -8,27 +8,27 @@
 namespace simclr {
 
 enum class Cause : std::uint8_t {
-  none,  ///< it has not ended
+  none,  ///< the run has not ended
   finished,
   max_steps,
   signal,
   time_limit,
   lost_rank,       ///< a rank is dead or cannot be reached
-  stalled,         ///< all ranks live, but one of them does not go on
-  desynchronised,  ///< ranks hold different weights
+  stalled,         ///< all ranks are alive, but none makes progress
+  desynchronised,  ///< ranks have different weights
   diverged,
   not_finite,
   io,  ///< reading or writing files
   error,
 };
 
-/// "lost-rank", "not-finite", ...
+/// The name in state.json: "lost-rank", "not-finite", ...
 std::string_view name_of(Cause cause);
 
-/// Whether starting the same command again can help: true for a run that was cut off from outside.
+/// True when starting the same command again can help, because the run was ended from outside.
 bool helps_to_resubmit(Cause cause);
 
-/// That of an Error; io for errors of the file system; else `error`.
+/// The cause that an Error carries; io for errors of the file system; otherwise `error`.
 Cause cause_of(const std::exception& exception);
 
 }  // namespace simclr

@@ -1,5 +1,5 @@
 #pragma once
-// Errors: what the program throws, and how a failed check reads.
+// The exceptions that the program throws, and functions that throw them.
 
 #include <fmt/format.h>
 
@@ -23,14 +23,14 @@ class Error : public std::runtime_error {
   Cause cause_;
 };
 
-/// Usage, configuration or input data that is refused before any work: exit code 2.
-/// The message says what, where, and what to do.
+/// Usage, configuration or input data are refused before any work: exit code 2. The message says
+/// what is wrong, where, and what to do.
 class RefusedError : public Error {
  public:
   using Error::Error;
 };
 
-/// A failure of reading or writing a file, with the system's errno (0 where it is not known).
+/// Reading or writing a file failed; carries the system's errno, 0 when unknown.
 class IoError : public Error {
  public:
   explicit IoError(const std::string& message, int error_number = 0)
@@ -46,7 +46,7 @@ template <class... Args>
   throw Error(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// A failure whose cause a job script may act on.
+/// Fails with a cause that a job script may act on.
 template <class... Args>
 [[noreturn]] void fail_for(Cause cause, fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...), cause);
@@ -57,12 +57,13 @@ template <class... Args>
   throw RefusedError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// An invariant of the program itself; a violation is a bug and names its line.
-inline void require(bool ok, std::string_view what,
+/// Checks an invariant of the program, stated as a rule ("rows must lie inside the dataset"). A
+/// violation is a bug; the error names the rule and the line.
+inline void require(bool ok, std::string_view rule,
                     std::source_location where = std::source_location::current()) {
   if (!ok) {
-    throw Error(
-        fmt::format("internal check failed: {} ({}:{})", what, where.file_name(), where.line()));
+    throw Error(fmt::format("internal error: violated rule: {} ({}:{})", rule, where.file_name(),
+                            where.line()));
   }
 }
 

@@ -6,7 +6,7 @@
 
 namespace simclr {
 
-/// Owns the descriptor of a file or a socket; -1 for none.
+/// Owns the descriptor of a file or socket; -1 when empty.
 class Descriptor {
  public:
   Descriptor() = default;

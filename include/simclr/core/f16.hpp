@@ -7,7 +7,7 @@
 
 namespace simclr {
 
-/// IEEE binary16 as stored.
+/// An IEEE binary16 number.
 struct f16 {
   std::uint16_t bits = 0;
 };
@@ -36,7 +36,7 @@ SIMCLR_HD inline f16 to_f16(float value) {
   } else if (magnitude >= 0x38800000u) {  // 2^-14: normal
     const std::uint32_t rebased = magnitude - 0x38000000u;
     half = (rebased + 0xFFFu + ((rebased >> 13) & 1u)) >> 13;
-  } else {  // adding 0.5 leaves multiples of 2^-24, rounded, in the last bits of the sum
+  } else {  // adding 0.5 rounds to multiples of 2^-24, which are the last bits of the sum
     const float sum = std::bit_cast<float>(magnitude) + 0.5F;
     half = std::bit_cast<std::uint32_t>(sum) - 0x3F000000u;
   }

@@ -6,7 +6,7 @@
 #define SIMCLR_HD_INLINE __host__ __device__ __forceinline__
 #else
 #define SIMCLR_HD
-/// Never leaves an out-of-line copy behind: code that is compiled for several instruction sets may
-/// use such functions without the linker picking one set's copy for the whole program.
+/// Forces inlining. Code compiled for several instruction sets needs it: the linker would otherwise
+/// use one set's out-of-line copy of a function in the whole program.
 #define SIMCLR_HD_INLINE [[gnu::always_inline]] inline
 #endif

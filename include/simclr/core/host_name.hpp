@@ -4,7 +4,7 @@
 
 namespace simclr {
 
-/// This machine's name; "unknown-host" where it has none.
+/// This machine's name, or "unknown-host".
 std::string host_name();
 
 }  // namespace simclr

@@ -1,5 +1,5 @@
 #pragma once
-// Log lines. Rank 0 writes information; every rank writes warnings and errors, with its rank.
+// Log lines. Only rank 0 writes information; every rank writes warnings and errors with its number.
 
 #include <fmt/format.h>
 
@@ -7,12 +7,12 @@
 
 namespace simclr::log {
 
-/// Called once the rank is known; before that the process counts as rank 0 of 1.
+/// Sets the rank; until then the process counts as rank 0 of 1.
 void set_rank(int rank, int world_size);
 
 void write_info(std::string_view line);
 void write_warning(std::string_view line);
-/// `simclr: error: ...` on stderr, prefixed with rank and host when there are several ranks.
+/// Writes `simclr: error: ...` to stderr, with rank and host when there are several ranks.
 void write_error(std::string_view line);
 
 template <class... Args>

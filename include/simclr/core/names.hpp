@@ -1,5 +1,5 @@
 #pragma once
-// Known names and the nearest one to a typo.
+// Finds the known name nearest to a typo.
 
 #include <span>
 #include <string>
@@ -9,10 +9,10 @@
 namespace simclr {
 
 /// The known name with the smallest edit distance to `name` (insertions, deletions, substitutions,
-/// swaps of neighbors); empty if none is near enough to be meant (distance over half the length).
+/// swaps of neighbors); empty when every distance exceeds half the length of `name`.
 std::string nearest_name(std::string_view name, std::span<const std::string> known);
 
-/// "; did you mean 'X'?" or "", to end an error message with.
+/// The end of an error message: "; did you mean 'X'?", or "" when no name is near.
 std::string suggestion(std::string_view name, std::span<const std::string> known);
 
 /// Throws RefusedError "unknown WHAT 'NAME'; known: ...; did you mean ...?" unless NAME is known.

@@ -1,6 +1,5 @@
 #pragma once
-// The values of options: which numbers are accepted, and how a value is read from and written as
-// text.
+// The values of options: the ranges of numbers, and conversion from and to text.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +10,8 @@
 
 namespace simclr {
 
-/// The numbers that an option accepts; in a list, each of them. They are always finite.
+/// The numbers that an option, or each item of a list, accepts. Non-finite numbers are never
+/// accepted.
 struct NumberRange {
   struct Bound {
     double value = 0;
@@ -19,7 +19,7 @@ struct NumberRange {
   };
   std::optional<Bound> low, high;
   std::int64_t multiple_of = 1;
-  std::size_t count = 0;  ///< how many numbers a list holds that is not empty; 0: any number
+  std::size_t count = 0;  ///< length of a non-empty list; 0: any length
 
   [[nodiscard]] NumberRange at_most(double bound) const;
   [[nodiscard]] NumberRange below(double bound) const;
@@ -53,8 +53,9 @@ constexpr ValueType type_of(const std::vector<std::int64_t>&) { return ValueType
 constexpr ValueType type_of(const std::vector<double>&) { return ValueType::numbers; }
 constexpr ValueType type_of(const std::vector<std::string>&) { return ValueType::names; }
 
-/// False where the text is no such value, or one outside of the range; `value` is then undefined.
-/// Lists are separated by commas, without spaces or empty items; an empty text is an empty list.
+/// Reads a value. Returns false when the text has another type or the value is out of range;
+/// `value` is then undefined. Items of lists are separated by commas, without spaces or empty
+/// items; an empty text is an empty list.
 bool read_value(const std::string& text, std::string& value, const NumberRange& range);
 bool read_value(const std::string& text, std::filesystem::path& value, const NumberRange& range);
 bool read_value(const std::string& text, bool& value, const NumberRange& range);
@@ -67,7 +68,7 @@ bool read_value(const std::string& text, std::vector<std::int64_t>& value,
 bool read_value(const std::string& text, std::vector<double>& value, const NumberRange& range);
 bool read_value(const std::string& text, std::vector<std::string>& value, const NumberRange& range);
 
-/// The shortest text that reads back exactly.
+/// Writes a value as the shortest text that reads back exactly.
 std::string value_text(const std::string& value);
 std::string value_text(const std::filesystem::path& value);
 std::string value_text(bool value);
@@ -79,9 +80,10 @@ std::string value_text(const std::vector<std::int64_t>& value);
 std::string value_text(const std::vector<double>& value);
 std::string value_text(const std::vector<std::string>& value);
 
-/// "a whole number, 1 or more", "3 finite numbers separated by commas, each above 0".
+/// Describes the accepted values: "a whole number, 1 or more", "3 finite numbers separated by
+/// commas, each above 0".
 std::string range_text(ValueType type, const NumberRange& range);
-/// "1 or more", "above 0, at most 2.5"; empty without bounds.
+/// Describes the bounds: "1 or more", "above 0, at most 2.5"; empty without bounds.
 std::string bounds_text(const NumberRange& range);
 
 }  // namespace simclr

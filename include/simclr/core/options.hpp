@@ -1,7 +1,8 @@
 #pragma once
-// The options of a command: one declaration gives the command line, the configuration file, the
-// check of a value, the help text, the machine-readable list, the effective configuration and
-// whether a run may change the option. Names are kebab-case and the same everywhere.
+// The options of a command. One declaration per option defines the command line, the configuration
+// file, the check of its value, the help text, the machine-readable list, the effective
+// configuration and whether a resumed run may change it. Names are kebab-case and the same
+// everywhere.
 
 #include <cstdint>
 #include <filesystem>
@@ -17,19 +18,20 @@
 
 namespace simclr {
 
-/// The one wording for a value that an option does not accept: throws RefusedError
+/// Refuses a value in the wording used for all options: throws RefusedError
 /// "option --NAME: 'VALUE' is not accepted; allowed: ALLOWED".
 [[noreturn]] void refuse_value(std::string_view option, std::string_view value,
                                std::string_view allowed);
 
-/// A value that an option once had, and what stands for it today.
+/// A value of an option in earlier versions (`before`) and its present name (`now`).
 struct RenamedValue {
   std::string option, before, now;
 };
 
-/// What is given where: the command line wins over `--config FILE`, later sections over earlier
-/// ones, sections over the options above the first section. Those common options may name things
-/// other commands use (data paths, device, threads, ...); everything else unknown is refused.
+/// The declared options and their values. The command line takes precedence over `--config FILE`,
+/// later sections over earlier ones, and sections over the common options above the first section.
+/// Common options that only other commands use (data paths, device, threads, ...) are ignored; any
+/// other unknown option is refused.
 ///
 /// range(), known(), rule() and may_change_on_resume() describe the option declared just before:
 ///   options.add("keep", config.keep, "...").range(at_least(1)).may_change_on_resume();
@@ -41,10 +43,10 @@ class Options {
   /// `sections` of a configuration file that this command reads, e.g. {"pretrain", "preview"}.
   Options(std::string command, std::string summary, std::vector<std::string> sections);
 
-  /// Options declared next stand under this heading in the help text.
+  /// Sets the heading of the following options in the help text.
   Options& group(std::string title);
 
-  /// The target's present value is the default.
+  /// Declares an option; the target's present value is the default.
   template <class T>
   Options& add(const std::string& name, T& target, const std::string& help) {
     return declare({.name = name,
@@ -54,7 +56,7 @@ class Options {
                     .set = set_value<T>(target),
                     .get = [&target] { return value_text(target); }});
   }
-  /// Unset unless given.
+  /// Declares an option without a default.
   template <class T>
   Options& add(const std::string& name, std::optional<T>& target, const std::string& help) {
     return declare({.name = name,
@@ -64,7 +66,7 @@ class Options {
                     .set = set_value<T>(target),
                     .get = [&target] { return target ? value_text(*target) : std::string(); }});
   }
-  /// One of several names; `choices` pairs each with its value.
+  /// Declares an option that takes one of several names; `choices` pairs each with its value.
   template <class Enum>
   Options& choice(const std::string& name, Enum& target, Choices<Enum> choices,
                   const std::string& help) {
@@ -80,10 +82,11 @@ class Options {
                       return std::string();
                     }});
   }
-  /// `--name` without a value; `name = true` in a file.
+  /// Declares an option without a value: `--name`, or `name = true` in a file.
   Options& flag(const std::string& name, bool& target, const std::string& help);
-  /// Something to do once instead of a setting: on the command line only, and in no effective
-  /// configuration. `--name` stands for the first choice, `--name=CHOICE` for another.
+  /// Declares an action that happens once and is no setting: it is accepted only on the command
+  /// line and is not part of the effective configuration. `--name` selects the first choice,
+  /// `--name=CHOICE` another.
   template <class Enum>
   Options& action(const std::string& name, std::optional<Enum>& target, Choices<Enum> choices,
                   const std::string& help) {
@@ -95,49 +98,49 @@ class Options {
                     .set = set_choice(target, choices),
                     .get = [] { return std::string(); }});
   }
-  /// The argument without a name, e.g. the DIR of `inspect DIR`; also accepted as --name.
+  /// Declares an argument without a name, e.g. the DIR of `inspect DIR`; also accepted as --name.
   template <class T>
   Options& positional(const std::string& name, T& target, const std::string& help) {
     positional_.push_back(name);
     return add(name, target, help);
   }
-  /// Takes every argument without a name, e.g. the DIRs of `report DIR DIR`; also accepted as
-  /// --name DIR --name DIR.
+  /// Declares a list of all arguments without a name, e.g. the DIRs of `report DIR DIR`; also
+  /// accepted as --name DIR --name DIR.
   Options& positional_list(const std::string& name, std::vector<std::filesystem::path>& target,
                            const std::string& help);
 
-  /// The numbers that the option accepts.
+  /// Limits the numbers that the option accepts.
   Options& range(const NumberRange& range);
-  /// The names that the option accepts; in a list, each of its items.
+  /// Limits the names that the option, or each item of a list, accepts.
   Options& known(std::vector<std::string> names);
-  /// Any other condition on the option's text: `allowed` completes "allowed: ...".
+  /// Adds any other condition on the option's text; `allowed` completes "allowed: ...".
   Options& rule(std::string allowed, std::function<bool(const std::string&)> accepts);
-  /// A run that exists may go on with another value.
+  /// Lets a resumed run have another value of the option.
   Options& may_change_on_resume();
 
-  /// Reads arguments and configuration file. Returns false when --help or --list-options was asked
-  /// for and printed. Throws RefusedError naming option, value and what is allowed.
+  /// Reads arguments and configuration file. Returns false after printing --help or
+  /// --list-options. Throws RefusedError naming the option, the value and what is allowed.
   [[nodiscard]] bool parse(const std::vector<std::string>& arguments);
 
-  /// Whether the user set this option (command line or file).
+  /// True when the command line or a file sets the option.
   [[nodiscard]] bool given(const std::string& name) const;
-  /// Whether a run that exists may go on with another value of this option.
+  /// True when a resumed run may have another value of the option.
   [[nodiscard]] bool may_change_on_resume(const std::string& name) const;
-  /// All settings but the `omitted`, as "name = value" lines under "[section]": loadable with
-  /// --config from any directory, since paths are absolute.
+  /// All settings but the `omitted` ones, as "name = value" lines under "[section]". Paths are
+  /// absolute, so that the text is loadable with --config from any directory.
   [[nodiscard]] std::string text(const std::string& section,
                                  const std::vector<std::string>& omitted = {}) const;
-  /// (name, value) of all settings, in declaration order.
+  /// Name and value of all settings, in declaration order.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> values() const;
   /// values() with absolute paths, as text() writes them.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> stored_values() const;
-  /// Reads a configuration text like a file (checkpoints carry one), without the command line. The
-  /// text may have the `renamed` values.
+  /// Reads a configuration text, such as that of a checkpoint, in the way of a file. The text may
+  /// have the old values in `renamed`.
   void parse_text(const std::string& text, const std::string& origin,
                   const std::vector<RenamedValue>& renamed = {});
   [[nodiscard]] std::string help() const;
-  /// A JSON array with an object for each option: name, group, sections (of a configuration file),
-  /// type, choices, default, range (as text), min and max ({value, inclusive} or null),
+  /// A JSON array with an object per option: name, group, sections (of a configuration file), type,
+  /// choices, default, range (as text), min and max ({value, inclusive} or null),
   /// may_change_on_resume, help.
   [[nodiscard]] std::string list() const;
 
@@ -153,8 +156,8 @@ class Options {
     Kind kind = Kind::value;
     ValueType type = ValueType::text;
     NumberRange range = {};
-    std::vector<std::string> choices = {};  ///< of the value, or of each item of a list
-    Set set;                                ///< false for what is not accepted
+    std::vector<std::string> choices = {};  ///< for the value, or for each item of a list
+    Set set;                                ///< returns false for a value that is not accepted
     std::function<std::string()> get;
     std::function<void()> clear = {};  ///< empties a list
     std::optional<Rule> rule = {};
@@ -177,7 +180,7 @@ class Options {
     for (const auto& c : choices) names.push_back(c.first);
     return names;
   }
-  /// `target` is a T or an optional one.
+  /// `target` is a T or a std::optional<T>.
   template <class T, class Target>
   static Set set_value(Target& target) {
     return [&target](const std::string& text, const NumberRange& range) {
@@ -187,7 +190,7 @@ class Options {
       return true;
     };
   }
-  /// `target` is an Enum or an optional one.
+  /// `target` is an Enum or a std::optional<Enum>.
   template <class Target, class Enum>
   static Set set_choice(Target& target, const Choices<Enum>& choices) {
     return [&target, choices](const std::string& text, const NumberRange&) {

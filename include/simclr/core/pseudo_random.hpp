@@ -5,7 +5,7 @@
 
 namespace simclr {
 
-/// Values in (-1, 1), always the same.
+/// Returns the first `count` values of a fixed sequence in (-1, 1).
 inline std::vector<float> pseudo_random(std::int64_t count) {
   std::vector<float> values(static_cast<std::size_t>(count));
   std::uint32_t state = 1;

@@ -1,7 +1,7 @@
 #pragma once
 // Counter-based random numbers: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as
-// 1, 2, 3", SC11). Every number is a pure function of its key and counter, so nothing drawn with it
-// depends on ranks, threads or restarts.
+// 1, 2, 3", SC11). Every number is a pure function of its key and counter and does not depend on
+// ranks, threads or restarts.
 
 #include <array>
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace simclr {
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
 
-/// The ten-round bijection: four random words for one (key, counter) pair.
+/// The ten-round bijection: returns four random words for a (key, counter) pair.
 inline PhiloxBlock philox4x32(std::uint64_t key, PhiloxBlock counter) {
   auto k0 = static_cast<std::uint32_t>(key);
   auto k1 = static_cast<std::uint32_t>(key >> 32);
@@ -26,12 +26,12 @@ inline PhiloxBlock philox4x32(std::uint64_t key, PhiloxBlock counter) {
   return counter;
 }
 
-/// Uniform in [0, 1) with 24 random bits: every value is an exact float.
+/// Uniform in [0, 1) with 24 random bits, so that every value is an exact float.
 inline float uniform_from_bits(std::uint32_t bits) {
   return static_cast<float>(bits >> 8) * 0x1.0p-24f;
 }
 
-/// What a stream is for. The numbers are part of the format of a run: never renumber.
+/// The purpose of a stream. Never renumber: the results of a run depend on these numbers.
 enum class RandomPurpose : std::uint32_t {
   kShuffle = 1,
   kInitialisation = 2,
@@ -42,7 +42,7 @@ enum class RandomPurpose : std::uint32_t {
   kBlur = 20,
 };
 
-/// A sequential reader of one Philox stream, identified by (seed, purpose, a, b):
+/// Reads one Philox stream, identified by (seed, purpose, a, b), in order:
 /// key = seed; counter words = (draw block, purpose, a, b).
 class PhiloxStream {
  public:

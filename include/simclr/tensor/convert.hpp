@@ -1,5 +1,5 @@
 #pragma once
-// Values from one type to another, and types that are known at run time.
+// Conversion of values between types, and dispatch on types known at run time.
 
 #include <cstdint>
 #include <type_traits>
@@ -8,7 +8,7 @@
 
 namespace simclr {
 
-/// A stored value in another type; f32 rounds to nearest even in 16 bits.
+/// Converts a value to another type; f32 is rounded to the nearest even 16-bit value.
 template <class To, class From>
 To convert_value(From value) {
   if constexpr (std::is_same_v<To, From>) {

@@ -11,7 +11,7 @@
 
 namespace simclr {
 
-/// Aligned to a cache line. The values start as zeros.
+/// A buffer aligned to a cache line, initialized with zeros.
 class HostBuffer {
  public:
   explicit HostBuffer(DType dtype = DType::f32, std::size_t count = 0,
@@ -24,15 +24,15 @@ class HostBuffer {
   [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] BufferSpan span() { return {lines_.data(), count_, dtype_}; }
   [[nodiscard]] ConstBufferSpan span() const { return {lines_.data(), count_, dtype_}; }
-  /// The values as T, which must be their type.
+  /// The values; T must be their type.
   template <class T>
   [[nodiscard]] std::span<T> values() {
-    require(dtype_ == dtype_of<T>, "a buffer is read as the type it holds");
+    require(dtype_ == dtype_of<T>, "values<T>() must be called with the buffer's type");
     return {reinterpret_cast<T*>(lines_.data()), count_};
   }
   template <class T>
   [[nodiscard]] std::span<const T> values() const {
-    require(dtype_ == dtype_of<T>, "a buffer is read as the type it holds");
+    require(dtype_ == dtype_of<T>, "values<T>() must be called with the buffer's type");
     return {reinterpret_cast<const T*>(lines_.data()), count_};
   }
 

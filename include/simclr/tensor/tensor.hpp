@@ -1,6 +1,6 @@
 #pragma once
-// A tensor of a program: a name, a shape and where it lives. No memory: that is the planner's and
-// the backend's business.
+// A tensor of a program: a name, a shape and a kind of storage. The planner and the backend own its
+// memory.
 
 #include <compare>
 #include <cstdint>
@@ -16,9 +16,9 @@ struct TensorId {
   auto operator<=>(const TensorId&) const = default;
 };
 
-/// Where a tensor lives. Everything but `arena` persists from step to step.
+/// Where a tensor is stored. Everything but `arena` persists from step to step.
 enum class Storage : std::uint8_t {
-  arena,          ///< laid out by the planner; alive from its first to its last use in a step
+  arena,          ///< placed by the planner; valid from its first to its last use in a step
   input,          ///< written by the host before a step (views, labels)
   control,        ///< small host-written values (learning rate)
   output,         ///< small results read by the host after a step (loss sums); also features
@@ -30,8 +30,8 @@ enum class Storage : std::uint8_t {
 };
 
 /// Canonical (host) layouts: activations (N,H,W,C) or (N,C) packed; filters (K,R,S,C); linear
-/// weights (K,C). A backend may store arena and input tensors otherwise (blocked, padded); flat
-/// buffers never.
+/// weights (K,C). A backend may use other layouts (blocked, padded) for arena and input tensors,
+/// but not for flat buffers.
 struct TensorInfo {
   std::string name;
   Shape shape;
