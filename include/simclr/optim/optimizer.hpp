@@ -1,5 +1,5 @@
 #pragma once
-// Optimisers and the learning-rate schedule.
+// Optimizers and the learning-rate schedule.
 
 #include <array>
 #include <cstdint>
@@ -20,10 +20,12 @@ struct OptimizerSpec {
   float beta2 = 0.999F;   ///< adamw only; beta1 is `momentum`
 };
 
-/// The named tensor "control" f32 (4) that the host writes before every step: Schedule::control.
+/// Records the named tensor "control" f32 (4). The host writes Schedule::control to it before every
+/// step.
 TensorId record_control(Recorder& recorder);
 
-/// Emits the update of all trained parameters; with a verdict (CheckFinite) it may change nothing.
+/// Emits the update of all trained parameters. The update is skipped when `verdict` (CheckFinite)
+/// reports non-finite gradients.
 void record_update(Recorder& recorder, const OptimizerSpec& spec, TensorId control,
                    std::optional<TensorId> verdict = {});
 
@@ -40,7 +42,7 @@ struct Schedule {
   [[nodiscard]] std::array<float, 4> control(std::int64_t step, const OptimizerSpec& spec) const;
 };
 
-/// linear: base*N/256; sqrt: base*sqrt(N); none: base.
+/// Returns base*N/256 for `linear`, base*sqrt(N) for `sqrt` and base for `none`; N = batch_size.
 double scaled_learning_rate(double base, LearningRateScaling scaling, std::int64_t batch_size);
 
 }  // namespace simclr
