@@ -1,5 +1,6 @@
-// What the ops of this program reach on this machine's CPU, from small networks: every op is timed
-// in its place in a step, with the caches as its neighbours leave them.
+// Measures the speed of this program's ops on this machine's CPU with small networks. Every op is
+// timed at its position in a step, so that the caches are in the state that the ops before it
+// leave.
 
 #include <sched.h>
 
@@ -28,7 +29,8 @@ using plan::is_communication;
 
 constexpr int kRepeats = 5;
 
-/// Small, large, narrow and wide; both kinds of block, stem and resolution; every optimiser.
+/// The networks cover narrow and wide layers, both kinds of block, stem and resolution, and every
+/// optimizer.
 struct Network {
   EncoderSpec encoder;
   std::int64_t image_size = 0;
@@ -61,14 +63,14 @@ Program record(const Network& network, DType activations) {
   return record_pretraining(spec);
 }
 
-/// The lower quartile: what disturbs an op makes it slower.
+/// The lower quartile, because disturbances only make an op slower.
 double typical(std::vector<double>& values) {
   const auto quartile = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 4);
   std::ranges::nth_element(values, quartile);
   return *quartile;
 }
 
-/// Seconds of every op, by its shape: equal shapes are one.
+/// Times every op. Ops of equal shape share an entry, which has the index of the first one.
 std::map<std::string, std::pair<std::size_t, std::vector<double>>> time_ops(Executor& executor) {
   const Program& program = executor.program();
   std::map<std::string, std::pair<std::size_t, std::vector<double>>> times;
@@ -121,7 +123,7 @@ void set_limits(Machine& machine, const MachineLimits& limits) {
   machine.memory_gbytes_per_second = limits.copy_gbytes_per_second;
 }
 
-/// What one rank of the node measures while the others do the same.
+/// The measurement of one rank, while the other ranks of the node do the same.
 Machine measure_rank(const CalibrationOptions& options, std::barrier<>& together) {
   Machine machine;
   together.arrive_and_wait();
@@ -150,8 +152,9 @@ Machine measure_machine(const CalibrationOptions& options) {
   const int cores = available_cores();
   if (options.threads * options.devices_per_node > cores) {
     refuse(
-        "option --machine: measured: {} ranks a node of {} threads need more than this machine's "
-        "{} cores; use --machine FILE, written by plan --write-machine on a node of the job",
+        "option --machine: measured: {} ranks per node with {} threads each need more than this "
+        "machine's {} cores; use --machine FILE, written by plan --write-machine on a node of the "
+        "job",
         options.devices_per_node, options.threads, cores);
   }
   std::barrier together(options.devices_per_node);
@@ -169,7 +172,7 @@ Machine measure_machine(const CalibrationOptions& options) {
   machine.devices_per_node = options.devices_per_node;
   machine.threads = options.threads;
   machine.node_memory_gb = total_memory_gb();
-  // Through shared memory a message is copied twice; between nodes as 100 Gb/s would have it.
+  // Assumed: shared memory copies a message twice, and nodes have a 100 Gb/s network.
   machine.inside = {.hop_us = 5, .gbytes_per_second = machine.memory_gbytes_per_second / 4};
   machine.between = {
       .start_us = 5, .hop_us = 5, .gbytes_per_second = 12.5 / options.devices_per_node};
@@ -187,7 +190,7 @@ double total_memory_gb() {
   std::string key;
   double kibibytes = 0;
   if (!(in >> key >> kibibytes) || key != "MemTotal:") {
-    fail("/proc/meminfo does not say how much memory there is");
+    fail("/proc/meminfo does not begin with 'MemTotal:'");
   }
   return kibibytes * 1024 * 1e-9;
 }

@@ -14,11 +14,11 @@ namespace {
 void require_checkpoints(const PretrainConfig& config) {
   if (config.checkpoint_every_epochs > 0 || config.checkpoint_every_minutes > 0) return;
   refuse(
-      "options --checkpoint-every-epochs and --checkpoint-every-minutes are both 0: a lost job "
-      "would begin again; set one of them");
+      "options --checkpoint-every-epochs and --checkpoint-every-minutes are both 0: a job that is "
+      "lost would start from the beginning; set one of them");
 }
 
-/// The same run with another batch or recomputation.
+/// Memory of the same run with another batch or recomputation.
 MemoryPlan memory_of(const RunPlan& run, std::int64_t local_samples, Recompute recompute) {
   PretrainConfig config = run.config;
   config.batch_size = local_samples * run.placement.ranks;
@@ -36,7 +36,7 @@ MemoryPlan memory_of(const RunPlan& run, std::int64_t local_samples, Recompute r
   return memory;
 }
 
-/// All ranks of a node: one of them may write a checkpoint.
+/// Memory of all ranks of a node, one of which may write a checkpoint.
 double node_bytes(const RunPlan& run, const MemoryPlan& memory) {
   const bool on_cpu = run.machine.kind == DeviceKind::cpu;
   const double rank = (on_cpu ? memory.on_device() : 0) + memory.loader + memory.process;
@@ -50,7 +50,7 @@ bool fits(const RunPlan& run, const MemoryPlan& memory) {
   return device && node;
 }
 
-/// The largest part of a batch that a rank has room for; 0 where none has.
+/// The largest local batch that fits into memory; 0 if none does.
 std::int64_t largest_local_batch(const RunPlan& run, Recompute recompute) {
   std::int64_t fit = 0;
   std::int64_t too_large = run.config.batch_size / run.placement.ranks;
@@ -62,20 +62,20 @@ std::int64_t largest_local_batch(const RunPlan& run, Recompute recompute) {
   return fit > kMultiple ? fit - fit % kMultiple : fit;
 }
 
-/// "use --recompute blocks (needs 31.2 GB), or a batch of at most 4096".
+/// "use --recompute blocks (31.2 GB per rank), or --batch-size 4096 on 16 ranks, or more ranks".
 std::string advice(const RunPlan& run) {
   std::string text;
   const std::int64_t local = run.config.batch_size / run.placement.ranks;
   if (run.config.recompute == Recompute::none) {
     const MemoryPlan recomputed = memory_of(run, local, Recompute::blocks);
     if (fits(run, recomputed)) {
-      text = fmt::format("--recompute blocks ({:.1f} GB a rank)", recomputed.on_device() / kGiga);
+      text = fmt::format("--recompute blocks ({:.1f} GB per rank)", recomputed.on_device() / kGiga);
     }
   }
   const std::int64_t largest = largest_local_batch(run, run.config.recompute);
-  const std::string joint = text.empty() ? "" : ", or ";
+  const std::string separator = text.empty() ? "" : ", or ";
   if (largest == 0) return text.empty() ? "no batch fits; use a smaller encoder" : "use " + text;
-  return fmt::format("use {}{}--batch-size {} on {} ranks, or more ranks", text, joint,
+  return fmt::format("use {}{}--batch-size {} on {} ranks, or more ranks", text, separator,
                      largest * run.placement.ranks, run.placement.ranks);
 }
 
@@ -83,9 +83,9 @@ void require_cache(const RunPlan& run) {
   const double node = run.machine.node_memory_gb * kGiga;
   if (run.memory.cache_per_node <= plan::kCacheShare * node) return;
   refuse(
-      "option --cache: the data set takes {:.1f} GB a node, a node has {:.1f} GB; use {}--cache "
-      "none "
-      "with --shuffle block, nodes with more memory, or smaller images (pack --resize-short)",
+      "option --cache: the data set needs {:.1f} GB per node, but a node has {:.1f} GB; use "
+      "{}--cache none with --shuffle block, nodes with more memory, or smaller images (pack "
+      "--resize-short)",
       run.memory.cache_per_node / kGiga, run.machine.node_memory_gb,
       run.config.cache == CacheMode::node ? "--cache distributed, " : "more nodes, ");
 }
@@ -96,7 +96,7 @@ void validate_request(const PlanRequest& request) {
   request.config.validate();
   request.config.validate_ranks(request.ranks);
   if (request.config.data.empty() == !request.samples) {
-    refuse("give --data, a directory of shards, or --samples, how many images there will be");
+    refuse("give either --data (a directory of shards) or --samples (the number of images)");
   }
   require_checkpoints(request.config);
 }
@@ -105,13 +105,13 @@ void require_memory(const RunPlan& run) {
   const Machine& machine = run.machine;
   const double device = run.memory.on_device();
   if (machine.device_memory_gb > 0 && device > machine.device_memory_gb * kGiga) {
-    refuse("a device needs {:.1f} GB and has {:.1f} GB: {}", device / kGiga,
+    refuse("a device needs {:.1f} GB but has {:.1f} GB: {}", device / kGiga,
            machine.device_memory_gb, advice(run));
   }
   if (!(machine.node_memory_gb > 0)) return;
   require_cache(run);
   if (fits(run, run.memory)) return;
-  refuse("the {} ranks of a node need {:.1f} GB, the cache among it, and it has {:.1f} GB: {}",
+  refuse("the {} ranks of a node need {:.1f} GB with the cache, but a node has {:.1f} GB: {}",
          run.placement.ranks_per_node, node_bytes(run, run.memory) / kGiga, machine.node_memory_gb,
          advice(run));
 }
@@ -129,8 +129,9 @@ void require_checkpoint_in_time(const RunPlan& run, double limit_minutes) {
   }
   if (minutes < limit_minutes) return;
   refuse(
-      "option --time-limit-minutes: {:.3g} minutes end the job before its first checkpoint, "
-      "after about {:.3g}; use a lower --checkpoint-every-minutes, or --stop-before-minutes",
+      "option --time-limit-minutes: {:.3g} minutes end the job before its first checkpoint, which "
+      "comes after about {:.3g} minutes; use a lower --checkpoint-every-minutes, or "
+      "--stop-before-minutes",
       limit_minutes, minutes);
 }
 

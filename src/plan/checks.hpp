@@ -1,18 +1,19 @@
 #pragma once
-// What `plan` refuses: a run that would fail, or be lost, in the queue.
+// Refuses runs that would fail, or lose their work, in the queue.
 
 #include "simclr/plan/plan.hpp"
 
 namespace simclr::plan {
 
-/// Options that do not go together, on any machine; ranks and groups; no checkpoints.
+/// Refuses contradicting options, a batch or group that does not divide, and a run without
+/// checkpoints.
 void validate_request(const PlanRequest& request);
 
-/// A model that fits no device, or a node's ranks and cache that do not fit the node. Names what
-/// would fit.
+/// Refuses a model that does not fit into a device, or ranks and a cache that do not fit into a
+/// node. Names what would fit.
 void require_memory(const RunPlan& run);
 
-/// A time limit that ends the job before it has written its first checkpoint.
+/// Refuses a time limit that ends the job before its first checkpoint.
 void require_checkpoint_in_time(const RunPlan& run, double limit_minutes);
 
 }  // namespace simclr::plan

@@ -57,7 +57,7 @@ const char* name_of(Traffic traffic) {
     case Traffic::gradients:
       return "gradient buckets";
   }
-  fail("unknown traffic");
+  fail("internal error: unknown Traffic value");
 }
 
 std::optional<Message> message_of(const Program& program, const Op& op) {

@@ -1,4 +1,4 @@
-// The limits of a GPU, as its own backend reaches them: a large copy and large matrix products.
+// Measures the limits of a GPU with its backend: a large copy and large matrix products.
 
 #include <algorithm>
 #include <chrono>
@@ -13,9 +13,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kRuns = 10;              // enqueued together, so that starting them costs nothing
-constexpr int kDeviceRepeats = 3;      // of which the best counts
-constexpr double kLongEnough = 10e-3;  // seconds of kRuns: greater problems are no faster
+constexpr int kRuns = 10;              // enqueued together to hide the cost of starting them
+constexpr int kDeviceRepeats = 3;      // the best one counts
+constexpr double kLongEnough = 10e-3;  // seconds of kRuns beyond which larger problems gain nothing
 constexpr std::int64_t kFirstRows = 512;
 constexpr std::int64_t kFirstChannels = 32;
 constexpr int kLargestDoubling = 6;                         // 32768 x 2048 x 2048
@@ -36,7 +36,7 @@ double seconds_of(Executor& executor) {
   return best / kRuns;
 }
 
-/// GB/s, read and written, of what gathers one rank's tensor.
+/// GB/s, read and written, of an all-gather of a single rank, which is a copy.
 double copy_rate(Backend& backend) {
   double rate = 0;
   for (std::int64_t count = kFirstCopy; count <= kLargestCopy; count *= 4) {
@@ -51,7 +51,7 @@ double copy_rate(Backend& backend) {
   return rate;
 }
 
-/// y = x w^T with as many rows and channels: a matrix product in f32, a 1x1 convolution in 16 bits.
+/// Records y = x w^T: a matrix product in f32, a 1x1 convolution in 16 bits.
 Program record_product(std::int64_t rows, std::int64_t channels, DType type) {
   constexpr std::int64_t kSide = 16;
   Recorder r;

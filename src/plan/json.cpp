@@ -1,4 +1,4 @@
-// A plan for programs.
+// Writes a plan as JSON, for programs.
 
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,4 @@
-// Machines as JSON files, and the preset.
+// Reads and writes machines as JSON files; defines the preset.
 
 #include "simclr/plan/machine.hpp"
 
@@ -123,7 +123,7 @@ void require_possible(const Machine& m) {
 
 Machine h100_machine() {
   return {
-      .name = "H100 80 GB, 8 a node, NVLink inside, one 400 Gb/s link a GPU between",
+      .name = "H100 80 GB, 8 per node, NVLink inside, one 400 Gb/s link per GPU between nodes",
       .origin = "a preset; not measured on a GPU",
       .kind = DeviceKind::cuda,
       .devices_per_node = 8,
@@ -134,7 +134,7 @@ Machine h100_machine() {
       .op_start_us = 2.5,  // a kernel within a graph
       .device_memory_gb = 80,
       .overlaps_gradients = true,
-      // A small collective of eight takes 7 us, over 2 to 128 nodes 25 to 45 us.
+      // A small collective takes 7 us on one node and 25 to 45 us on 2 to 128 nodes.
       .inside = {.start_us = 4, .hop_us = 1, .gbytes_per_second = 370},
       .between = {.start_us = 15, .hop_us = 3.3, .gbytes_per_second = 45},
       .efficiencies = {{.shape = {.kind = ""}, .share = 0.88},
@@ -156,9 +156,9 @@ Machine read_machine(const std::filesystem::path& file) {
     machine.origin = file.string();
     return machine;
   } catch (const nlohmann::json::exception& error) {
-    refuse("{}: not a description of a machine: {}", file.string(), error.what());
+    refuse("{}: not a valid machine file: {}", file.string(), error.what());
   } catch (const Error& error) {
-    refuse("{}: not a description of a machine: {}", file.string(), error.what());
+    refuse("{}: not a valid machine file: {}", file.string(), error.what());
   }
 }
 

@@ -16,14 +16,14 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kCpuRepeats = 5;
-constexpr int kChains = 12;  // independent sums: enough to hide the latency of two FMA units
+constexpr int kChains = 12;  // independent sums, which hide the latency of two FMA units
 constexpr std::int64_t kIterations = 2'000'000;
 
-/// Advances one register of sums kChains * kIterations times; returns a number that keeps the
-/// compiler from dropping the work.
+/// Updates each of kChains registers kIterations times; returns a number, so that the compiler
+/// cannot drop the work.
 using Kernel = float (*)();
 
-/// As many floats as a register of the instruction set holds.
+/// A register of kFloats floats.
 template <int kFloats>
 using Floats [[gnu::vector_size(kFloats * sizeof(float))]] = float;
 
@@ -38,7 +38,7 @@ template <class Register>
   return total;
 }
 
-/// Always inlined: the instruction set is the caller's.
+/// Always inlined, so that it is compiled for the caller's instruction set.
 template <class Register>
 [[gnu::always_inline]] inline float multiply_add() {
   Register sums[kChains];

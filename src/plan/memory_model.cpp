@@ -10,21 +10,21 @@
 namespace simclr::plan {
 namespace {
 
-// Measured on this program with Open MPI 4.1, HDF5 1.10 and oneDNN 2.6: what a rank that has done
-// all but train has resident, beyond what `plan` has when it starts.
+// Resident memory of a rank that is ready to train, beyond that of `plan` at its start. Measured
+// with Open MPI 4.1, HDF5 1.10 and oneDNN 2.6.
 constexpr double kProcessBytes = 43e6;
-// Copies of a checkpoint that are alive while its file is written: its tensors, HDF5's file in
-// memory, and that file as one block.
+// Copies of a checkpoint that exist while its file is written: the tensors, HDF5's file in memory,
+// and that file as one block.
 constexpr double kCheckpointCopies = 3;
 constexpr double kLoaderBuffers = 2;
-// Of a GPU, allowances: what a convolution may take of scratch memory is known on the device only.
+// Allowances for a GPU: the scratch memory of convolutions is known only on the device.
 constexpr double kDeviceWorkspaceBytes = 1e9;
 constexpr double kDeviceLibrariesBytes = 1.5e9;
 constexpr double kHostBytesBesideDevice = 1.5e9;
-// Of a checkpoint: a file, and each of its tensors.
+// Overhead of a checkpoint: of the file, and of each tensor.
 constexpr double kFileBytes = 11700;
 constexpr double kTensorBytes = 490;
-// --cache none: batches fetched together are kept twice.
+// Two buffers of --cache none for batches fetched together.
 constexpr double kStreamedBytes = 2 * 256e6;
 
 bool has_flat(const Program& program, Storage storage) {
@@ -67,7 +67,7 @@ void plan_cuda(MemoryPlan& memory, const Program& program, const MemoryContext& 
     memory.weight_copies = 2.0 * static_cast<double>(program.parameter_elements);
   }
   memory.loader = kLoaderBuffers * memory.inputs;
-  memory.inputs *= 2;  // the next step's are brought over beside them
+  memory.inputs *= 2;  // the next step's inputs are copied during the step
   memory.process = context.program_bytes + kProcessBytes + kHostBytesBesideDevice;
 }
 
@@ -115,7 +115,7 @@ double cache_bytes_per_node(const MemoryContext& context) {
     case CacheMode::node:
       return all;
   }
-  fail("unknown cache mode");
+  fail("internal error: unknown CacheMode value");
 }
 
 }  // namespace simclr::plan

@@ -10,7 +10,7 @@
 namespace simclr::plan {
 namespace {
 
-constexpr double kCpuBlock = 16;  // channels stored together
+constexpr double kCpuBlock = 16;  // channels per block in the CPU's layout
 constexpr double kMicrosecond = 1e-6;
 
 double stored_channels(std::int64_t channels, DeviceKind kind) {
@@ -19,7 +19,7 @@ double stored_channels(std::int64_t channels, DeviceKind kind) {
   return blocked ? std::ceil(count / kCpuBlock) * kCpuBlock : count;
 }
 
-/// Of a convolution (K,R,S,C), or a linear layer (K,C).
+/// Weights of a convolution (K,R,S,C) or a linear layer (K,C), and their output.
 struct Filter {
   TensorId weights, output;
   ConvGeometry geometry{};
@@ -68,7 +68,7 @@ bool touches_half(const Program& program, const Op& op) {
   return std::ranges::any_of(touched.reads, half) || std::ranges::any_of(touched.writes, half);
 }
 
-/// On a GPU, NT-Xent's products run in the matrix units too.
+/// True for ops whose products run on 16-bit arithmetic. On a GPU, those of NT-Xent do, too.
 bool multiplies_in_half(const Program& program, const Op& op, DeviceKind kind) {
   if (filter_of(op)) return touches_half(program, op);
   if (kind == DeviceKind::cpu) return false;
@@ -78,7 +78,7 @@ bool multiplies_in_half(const Program& program, const Op& op, DeviceKind kind) {
                     op);
 }
 
-/// Stored channels over channels: how much of the arithmetic is on padding.
+/// Ratio of the arithmetic with and without padded channels.
 double padding_factor(const Program& program, const Op& op, DeviceKind kind) {
   const auto filter = filter_of(op);
   if (!filter) return 1;
@@ -87,19 +87,19 @@ double padding_factor(const Program& program, const Op& op, DeviceKind kind) {
          (static_cast<double>(w[0]) * static_cast<double>(w[-1]));
 }
 
-/// Elements over channels: the pixels of all views.
+/// Elements per channel: the pixels of all views.
 double rows_of(const Shape& shape) {
   return static_cast<double>(shape.elements()) / static_cast<double>(shape[-1]);
 }
 
-/// Squared distance between shapes in doublings. A shape that names no size is near to all.
+/// Squared distance between shapes in doublings; sizes of 0 match any.
 double distance(const OpShape& a, const OpShape& b) {
   const auto doublings = [](double x, double y) { return x > 0 && y > 0 ? std::log2(x / y) : 0.0; };
   const auto squared = [&](double weight, double x, double y) {
     const double d = doublings(x, y);
     return weight * d * d;
   };
-  constexpr double kRows = 0.25;  // speed changes least with the number of pixels
+  constexpr double kRows = 0.25;  // the number of pixels changes the speed least
   constexpr double kKernel = 2;
   constexpr double kStride = 2;
   constexpr double kOtherPrecision = 4;
@@ -146,8 +146,11 @@ double share_of(const OpShape& shape, const std::vector<Efficiency>& efficiencie
     longest = std::max(longest, e.shape.kind.size());
     found = true;
   }
-  if (!found) fail("the machine's efficiencies name no op like {}", shape.kind);
-  // Inverse distances to the fourth power, of logarithms: shares are ratios.
+  if (!found) {
+    fail("the machine file has no efficiency for the op {}; add an entry whose op is \"\"",
+         shape.kind);
+  }
+  // Weights are inverse fourth powers of distances. Averages logarithms, since shares are ratios.
   constexpr double kNear = 0.02;
   double weights = 0;
   double sum = 0;

@@ -1,5 +1,5 @@
 #pragma once
-// Seconds of one op on a device, from what it counts and what the machine reaches:
+// Predicts the time of one op on a device from its counts and the machine's limits:
 //
 //   seconds = start + max(flops / peak, bytes / bandwidth) / share
 //
@@ -10,20 +10,19 @@
 
 namespace simclr::plan {
 
-/// Everything that an op's speed is taken to depend on. On a CPU channels count as they are stored,
-/// in blocks of 16.
+/// The shape of an op. On a CPU, channels are rounded up to blocks of 16, as they are stored.
 OpShape shape_of(const Program& program, const Op& op, DeviceKind kind);
 
-/// The least seconds that the machine's limits allow.
+/// The shortest time that the machine's limits allow.
 double roofline_seconds(const Program& program, const Op& op, const Machine& machine);
 
-/// The share for a shape; from entries of the longest fitting kind, near shapes counting most.
-/// Throws Error when the machine has none for this kind.
+/// Interpolates the share for a shape from the entries of the longest matching kind, weighted by
+/// nearness. Throws Error when no entry matches.
 double share_of(const OpShape& shape, const std::vector<Efficiency>& efficiencies);
 
 double op_seconds(const Program& program, const Op& op, const Machine& machine);
 
-/// Whether an op moves bytes between ranks (it then costs the network's time, not the device's).
+/// True for ops that move bytes between ranks, which take time on the network, not on the device.
 bool is_communication(const Op& op);
 
 }  // namespace simclr::plan

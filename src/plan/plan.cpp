@@ -25,7 +25,7 @@ bool is_measured(const PlanRequest& request) {
   return request.config.device.choice != DeviceChoice::cuda;
 }
 
-/// What of the machine is known before it is measured.
+/// The machine as known before a measurement.
 Machine known_machine(const PlanRequest& request) {
   if (is_measured(request)) {
     return {.kind = DeviceKind::cpu,
@@ -40,12 +40,12 @@ void require_device(const PretrainConfig& config, const Machine& machine) {
   const DeviceChoice choice = config.device.choice;
   if (choice == DeviceChoice::automatic) return;
   if ((choice == DeviceChoice::cpu) == (machine.kind == DeviceKind::cpu)) return;
-  refuse("option --device: {} does not go with --machine, which describes {}",
+  refuse("option --device: {} contradicts --machine, which describes {}",
          choice == DeviceChoice::cpu ? "cpu" : "cuda",
          machine.kind == DeviceKind::cpu ? "a CPU" : "GPUs");
 }
 
-DataSummary summarise(const PlanRequest& request) {
+DataSummary summarize(const PlanRequest& request) {
   const PretrainConfig& config = request.config;
   if (!config.data.empty()) {
     const ShardSet set(config.data);
@@ -58,7 +58,7 @@ DataSummary summarise(const PlanRequest& request) {
   PretrainConfig named = config;
   named.data = "--samples";
   named.validate_data({.samples = *request.samples});
-  // As `pack --resize-short` of 8/7 of a view's side makes them; small images stay as they are.
+  // Assumes images packed with --resize-short of 8/7 of a view's side; small ones at their size.
   constexpr std::int64_t kSmall = 32;
   const std::int64_t side =
       config.image_size > kSmall ? config.image_size * 8 / 7 : config.image_size;
@@ -68,7 +68,7 @@ DataSummary summarise(const PlanRequest& request) {
           .assumed = true};
 }
 
-/// The machine with other threads and ranks a node than it was measured with.
+/// Scales a measured CPU to other numbers of threads and of ranks per node.
 Machine adapted(Machine machine, int threads, int ranks_per_node) {
   if (machine.kind == DeviceKind::cuda) return machine;
   const double more = static_cast<double>(threads) / machine.threads;
@@ -81,8 +81,8 @@ Machine adapted(Machine machine, int threads, int ranks_per_node) {
   return machine;
 }
 
-/// Threads of a rank on the CPU: those asked for, those the machine was measured with, or an even
-/// share of this machine's cores.
+/// Threads of a rank on the CPU: from --threads, from the machine file, or an even share of this
+/// machine's cores.
 int compute_threads_of(const PlanRequest& request, const Machine& machine, int ranks_per_node) {
   if (machine.kind == DeviceKind::cuda) return 1;
   if (request.config.device.threads > 0) return request.config.device.threads;
@@ -105,7 +105,7 @@ void count_parameters(RunPlan& run, const Program& program) {
   }
 }
 
-/// What --keep leaves at the end, pinned ones beside it.
+/// Number of checkpoints at the end: those that --keep leaves, and the pinned ones.
 std::int64_t count_kept(const RunPlan& run) {
   const PretrainConfig& c = run.config;
   const auto pinned = std::ranges::count_if(c.checkpoint_steps,
@@ -126,28 +126,30 @@ void set_length(RunPlan& run) {
 void note_assumptions(RunPlan& run, const PlanRequest& request) {
   const auto note = [&](std::string text) { run.notes.push_back(std::move(text)); };
   if (run.data.assumed && !request.sample_bytes) {
-    note(fmt::format("stored images are taken to have {:.0f} bytes (--sample-bytes)",
+    note(fmt::format("stored images are assumed to have {:.0f} bytes (--sample-bytes)",
                      run.data.bytes / static_cast<double>(run.data.samples)));
   }
-  if (run.data.encoded) note("decoding stored images is not in the step's time");
+  if (run.data.encoded) note("the time of a step does not include decoding stored images");
   if (run.machine.kind == DeviceKind::cuda) {
-    note("scratch memory of convolutions is known on the device only: an allowance");
+    note("the scratch memory of convolutions is an allowance; it is known only on the device");
     const double views = 2.0 * static_cast<double>(run.config.batch_size) / run.placement.ranks;
     note(
-        fmt::format("rendering is not in the step's time: each GPU needs {:.0f} views/s from the "
-                    "host's cores (simclr bench augment measures one core)",
+        fmt::format("the time of a step does not include rendering: each GPU needs {:.0f} views/s "
+                    "from the host's cores (simclr bench augment measures one core)",
                     views / run.step.total));
   }
   if (is_measured(request)) {
     if (run.config.device.choice == DeviceChoice::automatic) {
-      note("planned for this machine's CPU; --machine h100 or FILE plans for GPUs");
+      note("this plan is for this machine's CPU; use --machine h100 or FILE for GPUs");
     }
     if (run.placement.ranks > 1) note("the network between ranks is assumed, not measured");
   }
   if (!(run.machine.node_memory_gb > 0)) {
-    note("the memory of a node is not known (--node-memory-gb): the cache was not held against it");
+    note(
+        "the memory of a node is unknown (--node-memory-gb): whether the cache fits is not "
+        "checked");
   }
-  note("reading the data at the start and writing checkpoints are not in the time");
+  note("the times do not include reading the data at the start and writing checkpoints");
 }
 
 RunPlan begin_plan(const PlanRequest& request, Machine machine) {
@@ -162,7 +164,7 @@ RunPlan begin_plan(const PlanRequest& request, Machine machine) {
   return run;
 }
 
-/// Measures what was asked to be measured.
+/// Measures the machine if requested, writes its file, and adapts it to the run.
 void complete_machine(RunPlan& run, const PlanRequest& request) {
   const int per_node = run.placement.ranks_per_node;
   Machine machine = run.machine;
@@ -182,14 +184,14 @@ void complete_machine(RunPlan& run, const PlanRequest& request) {
 }  // namespace
 
 RunPlan make_plan(const PlanRequest& request) {
-  const double program_bytes = resident_memory_bytes();  // CUDA's libraries make it ten times more
+  const double program_bytes = resident_memory_bytes();  // ten times more with CUDA's libraries
   plan::validate_request(request);
   PretrainConfig config = request.config;
   const std::optional<Precision> begun =
       config.run_dir.empty() ? std::nullopt : validate_run_directory(config);
   if (const auto& eval_data = request.config.eval_data; !eval_data.empty()) {
     if (!ShardSet(eval_data).info().labelled) {
-      refuse("option --eval-data: {} has no labels; evaluation needs labelled data",
+      refuse("option --eval-data: {} has no labels; evaluation needs labeled data",
              eval_data.string());
     }
   }
@@ -198,7 +200,7 @@ RunPlan make_plan(const PlanRequest& request) {
   if (begun) run.config.device.precision = *begun;
   run.config.device.precision =
       resolve_precision(run.config.device, run.machine.kind, run.machine.half_gflops > 0);
-  run.data = summarise(request);
+  run.data = summarize(request);
   set_length(run);
 
   const Program program = record_pretraining(run.config.program_spec(0, request.ranks));

@@ -29,7 +29,7 @@ const char* precision_text(Precision precision) {
     case Precision::automatic:
       break;
   }
-  fail("the precision of a plan is resolved");
+  fail("internal error: the precision of a plan was not resolved");
 }
 
 }  // namespace simclr::plan

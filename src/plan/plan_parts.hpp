@@ -1,5 +1,5 @@
 #pragma once
-// What both forms of a plan say.
+// Parts common to the text and the JSON form of a plan.
 
 #include <string>
 #include <utility>
@@ -9,7 +9,8 @@
 
 namespace simclr::plan {
 
-/// (step, learning rate) at the first step, the end of the warm-up, and three more up to the last.
+/// (step, learning rate) at the first step, the end of the warm-up, halfway from there, and the
+/// last step.
 std::vector<std::pair<std::int64_t, double>> learning_rate_points(const RunPlan& run);
 
 const char* precision_text(Precision precision);

@@ -10,7 +10,7 @@
 namespace simclr::plan {
 namespace {
 
-constexpr int kMostDevices = 1024;
+constexpr int kMaxDevices = 1024;
 
 bool fits_device(const Program& program, const PretrainConfig& config, const RunPlan& run,
                  const Placement& placement) {
@@ -41,11 +41,11 @@ ScalingRow make_row(const RunPlan& run, Scaling scaling, int devices) {
   }
   row.batch = config.batch_size;
   if (row.batch > run.data.samples) {
-    row.problem = "the batch is larger than the data";
+    row.problem = "the batch is larger than the data set";
     return row;
   }
   if (row.batch % devices != 0) {
-    row.problem = "the batch does not divide";
+    row.problem = "the batch is not divisible by the devices";
     return row;
   }
   try {
@@ -60,7 +60,7 @@ ScalingRow make_row(const RunPlan& run, Scaling scaling, int devices) {
     row.images_per_second = static_cast<double>(row.batch) / time.total;
     row.exposed_seconds = time.exposed_communication;
   } catch (const RefusedError&) {
-    row.problem = "--bn-group does not fit";
+    row.problem = "--bn-group does not match the ranks";
   }
   return row;
 }
@@ -84,7 +84,7 @@ Placement place(const PretrainConfig& config, int ranks, int ranks_per_node) {
 
 std::vector<ScalingRow> scaling_table(const RunPlan& run, Scaling scaling) {
   std::vector<ScalingRow> rows;
-  for (int devices = 1; devices <= kMostDevices; devices *= 2) {
+  for (int devices = 1; devices <= kMaxDevices; devices *= 2) {
     rows.push_back(make_row(run, scaling, devices));
   }
   set_efficiencies(rows);

@@ -1,19 +1,19 @@
 #pragma once
-// The run on 1, 2, 4, ... 1024 devices, by the model of a step.
+// Predicts the run on 1, 2, 4, ... 1024 devices.
 
 #include "simclr/plan/plan.hpp"
 
 namespace simclr::plan {
 
 enum class Scaling {
-  strong,  ///< the global batch stays
-  weak,    ///< the batch of a device stays
+  strong,  ///< constant global batch
+  weak,    ///< constant batch per device
 };
 
-/// `run` has its machine, cores, data and placement.
+/// `run` must have its machine, cores, data and placement.
 std::vector<ScalingRow> scaling_table(const RunPlan& run, Scaling scaling);
 
-/// The step of a configuration on so many ranks. Throws RefusedError where it cannot be spread.
+/// Predicts a step of a configuration. Throws RefusedError when the ranks cannot share it.
 StepTime predict_run(const PretrainConfig& config, const RunPlan& run, Placement placement);
 
 /// Placement of a configuration's ranks.

@@ -9,7 +9,8 @@
 namespace simclr::plan {
 namespace {
 
-/// Views are written once and read once on their way to the step; a GPU copies ahead of it.
+/// On a CPU the views are copied before the step, which reads and writes them once; a GPU copies
+/// them during the step before.
 double input_seconds(const Program& program, const Machine& machine) {
   if (machine.kind != DeviceKind::cpu) return 0;
   const TensorInfo& views = program.info(program.at("views"));
@@ -18,7 +19,8 @@ double input_seconds(const Program& program, const Machine& machine) {
   return 2 * bytes / (machine.memory_gbytes_per_second * kGiga);
 }
 
-/// Order of events: an op ends at `now`; buckets queue on a lane that is busy until `lane_end`.
+/// Simulates a step: an op ends at `now_`; gradient buckets queue on a lane that is busy until
+/// `lane_end_`.
 class Timeline {
  public:
   Timeline(const Machine& machine, const Placement& placement)

@@ -1,13 +1,14 @@
 #pragma once
-// The time of one training step, from its recorded ops:
+// Predicts the time of one training step from its recorded ops.
 //
-//   ops run one after the other, each for op_seconds; collectives on the critical path (batch-norm
-//   statistics, embeddings, loss sums) add theirs; gradient buckets queue on a lane of their own
-//   from the op that completes them, and what is not done when the update waits for it is exposed.
-//   Without a lane of their own (CPU: MPI moves only when it is called) they add theirs, too.
+// Ops run one after the other, each for op_seconds. Collectives on the critical path (batch-norm
+// statistics, embeddings, loss sums) add their time. Gradient buckets queue on a separate lane once
+// they are complete; only the part that is unfinished when the update waits for it is exposed. On a
+// CPU there is no such lane, since MPI moves data only when it is called, and the buckets add their
+// time, too.
 //
-// On a CPU the loader's threads render the next views on the same cores: a step takes no less than
-// the work of both spread over the cores, and no less than either takes on its own threads.
+// On a CPU the loader's threads render the next views on the same cores. A step takes at least the
+// work of both divided by the cores, and at least the time of either on its own threads.
 
 #include "collectives.hpp"
 #include "simclr/augment/augmentation.hpp"
@@ -15,14 +16,15 @@
 
 namespace simclr::plan {
 
-/// `rendering` is core seconds of all views of the rank.
+/// `rendering`: core seconds for all views of the rank.
 StepTime predict_step(const Program& program, const Machine& machine, const Placement& placement,
                       const Cores& cores, double rendering);
 
 /// Core seconds of rendering a view on the host, interpolated between the machine's rates.
 double rendering_seconds_per_view(const AugmentationConfig& augmentation, const Machine& machine);
 
-/// flops of convolutions and products, and bytes that ops read and write, of a step on one rank.
+/// Counts the flops of convolutions and matrix products and the bytes that ops read and write in a
+/// step on one rank.
 OpCost count_step(const Program& program);
 
 }  // namespace simclr::plan

@@ -1,4 +1,4 @@
-// A plan for people.
+// Writes a plan as text, for people.
 
 #include <fmt/format.h>
 
@@ -55,7 +55,7 @@ std::string run_section(const RunPlan& run) {
   text += fmt::format("machine: {} ({})\n\nrun\n", run.machine.name, run.machine.origin);
   text += line("data", "{} images, {}{}", run.data.samples, bytes_text(run.data.bytes),
                run.data.assumed ? " (assumed)" : "");
-  text += line("steps", "{} an epoch, {} in all{}", run.steps_per_epoch, run.steps,
+  text += line("steps", "{} per epoch, {} in total{}", run.steps_per_epoch, run.steps,
                run.steps < run.schedule.total_steps
                    ? fmt::format(" (of a schedule of {})", run.schedule.total_steps)
                    : "");
@@ -64,8 +64,8 @@ std::string run_section(const RunPlan& run) {
                static_cast<double>(run.encoder_parameters + run.head_parameters) / kMega,
                static_cast<double>(run.encoder_parameters) / kMega,
                static_cast<double>(run.head_parameters) / kMega);
-  text += line("checkpoint", "{} a file; {} kept at the end: {}", bytes_text(run.checkpoint_bytes),
-               run.kept_checkpoints,
+  text += line("checkpoint", "{} per file; {} kept at the end: {}",
+               bytes_text(run.checkpoint_bytes), run.kept_checkpoints,
                bytes_text(run.checkpoint_bytes * static_cast<double>(run.kept_checkpoints)));
   return text;
 }
@@ -73,12 +73,12 @@ std::string run_section(const RunPlan& run) {
 std::string memory_section(const RunPlan& run) {
   const MemoryPlan& m = run.memory;
   const bool gpu = run.machine.kind == DeviceKind::cuda;
-  std::string text = fmt::format("\nmemory a {}\n", gpu ? "GPU" : "rank");
-  text += line("activations", "{} ({} saved a view)", bytes_text(m.arena),
+  std::string text = fmt::format("\nmemory per {}\n", gpu ? "GPU" : "rank");
+  text += line("activations", "{} ({} saved per view)", bytes_text(m.arena),
                bytes_text(m.saved_per_view));
   text += line("workspace", "{}{}", bytes_text(m.workspace),
                m.workspace_is_allowance ? " (an allowance)" : "");
-  text += line("parameters", "{}, with gradients and optimiser{}",
+  text += line("parameters", "{}, with gradients and optimizer{}",
                bytes_text(m.parameters + m.weight_copies),
                m.weight_copies > 0 ? ", and 16-bit copies" : "");
   text += line("inputs", "{}", bytes_text(m.inputs));
@@ -86,19 +86,19 @@ std::string memory_section(const RunPlan& run) {
   if (gpu)
     text +=
         line("total", "{} of {:.0f} GB", bytes_text(m.on_device()), run.machine.device_memory_gb);
-  if (gpu) text += "host memory a rank\n";
+  if (gpu) text += "host memory per rank\n";
   text += line("loader", "{}", bytes_text(m.loader));
   text += line("process", "{}, and {} while rank 0 writes a checkpoint", bytes_text(m.process),
                bytes_text(m.checkpoint));
   text += line("total", "{}", bytes_text(m.on_host() + (gpu ? 0 : m.on_device())));
   const bool spread = m.cache_per_node > 0 && m.cache_per_node < run.data.bytes;
-  text += line("data cache", "{} a node{}", bytes_text(m.cache_per_node),
-               spread ? ", spread over the ranks" : "");
+  text += line("data cache", "{} per node{}", bytes_text(m.cache_per_node),
+               spread ? ", distributed over the ranks" : "");
   return text;
 }
 
 std::string count_section(const RunPlan& run) {
-  std::string text = "\na step counts, a device\n";
+  std::string text = "\nwork of a step, per device\n";
   text += line("arithmetic", "{:.2f} GFLOP", run.cost.flops / kGiga);
   text += line("memory traffic", "{}", bytes_text(run.cost.bytes));
   for (const plan::TrafficCount& t : run.traffic) {
@@ -110,7 +110,7 @@ std::string count_section(const RunPlan& run) {
 
 std::string time_section(const RunPlan& run) {
   const plan::StepTime& t = run.step;
-  std::string text = fmt::format("\na step takes, by the model: {}\n", duration_text(t.total));
+  std::string text = fmt::format("\ntime of a step (a model): {}\n", duration_text(t.total));
   std::vector<std::pair<std::string, double>> verbs(t.by_verb.begin(), t.by_verb.end());
   std::ranges::sort(verbs, std::ranges::greater{}, &std::pair<std::string, double>::second);
   constexpr std::size_t kShown = 6;
@@ -121,10 +121,11 @@ std::string time_section(const RunPlan& run) {
   }
   text += line("other ops", "{}", duration_text(rest));
   if (t.rendering > 0)
-    text += line("rendering", "{} of a core, beside it", duration_text(t.rendering));
+    text += line("rendering", "{} of a core, at the same time", duration_text(t.rendering));
   text += line("communication", "{} exposed", duration_text(t.exposed_communication));
   text += line("rate", "{:.0f} images/s", static_cast<double>(run.config.batch_size) / t.total);
-  text += line("an epoch", "{}", duration_text(t.total * static_cast<double>(run.steps_per_epoch)));
+  text +=
+      line("one epoch", "{}", duration_text(t.total * static_cast<double>(run.steps_per_epoch)));
   text +=
       line("all steps", "{}, {:.1f} node-hours", duration_text(run.seconds()), run.node_hours());
   return text;
@@ -156,7 +157,7 @@ std::string to_text(const RunPlan& run) {
   std::string text =
       run_section(run) + memory_section(run) + count_section(run) + time_section(run);
   text += scaling_section("strong scaling, the same global batch (a model)", run.strong);
-  text += scaling_section("weak scaling, the same batch a device (a model)", run.weak);
+  text += scaling_section("weak scaling, the same batch per device (a model)", run.weak);
   text += "\n";
   for (const std::string& note : run.notes) text += fmt::format("note: {}\n", note);
   return text;

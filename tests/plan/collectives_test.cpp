@@ -1,4 +1,4 @@
-// Counted communication against counts by hand, and its time against the formulae.
+// Counted communication against counts by hand, and its time against the formulas.
 
 #include "plan/collectives.hpp"
 
@@ -18,22 +18,22 @@ std::map<Traffic, TrafficCount> traffic_of(const Program& program) {
   return result;
 }
 
-TEST(Collectives, AreCountedAsByHand) {
+TEST(Collectives, CountsMatchCountsByHand) {
   constexpr int kRanks = 4;
-  constexpr int kViews = 8;  // of a rank
+  constexpr int kViews = 8;  // per rank
   const Program program = test::small_step(kRanks);
   auto traffic = traffic_of(program);
-  // Stem, 16 convolutions in blocks, 3 shortcuts, 2 layers of the head: 22 batch norms, each with
-  // sums forward and backward, two f64 a channel.
+  // Stem, 16 convolutions in blocks, 3 shortcuts and 2 layers of the head have 22 batch norms, each
+  // with sums forward and backward of two f64 per channel.
   const int channels = 8 + 4 * 8 + (4 + 1) * (16 + 32 + 64) + 64 + 32;
   EXPECT_EQ(traffic[Traffic::bn_statistics].messages, 2 * 22);
   EXPECT_EQ(traffic[Traffic::bn_statistics].bytes, 2 * channels * 2 * 8);
-  // u (V,32) and the log-sum-exps (V) of all ranks.
+  // All ranks' u (V,32) and log-sum-exps (V).
   EXPECT_EQ(traffic[Traffic::embeddings].messages, 2);
   EXPECT_EQ(traffic[Traffic::embeddings].bytes, kRanks * kViews * (32 + 1) * 4);
   EXPECT_EQ(traffic[Traffic::loss_sums].messages, 1);
   EXPECT_EQ(traffic[Traffic::loss_sums].bytes, 3 * 8);
-  // Every gradient once; less than one bucket of 4 MB.
+  // All gradients fit into one bucket of 4 MB.
   EXPECT_EQ(traffic[Traffic::gradients].messages, 1);
   std::int64_t end = 0;
   for (const Parameter& p : program.parameters) {
@@ -46,7 +46,7 @@ TEST(Collectives, AreCountedAsByHand) {
 
 TEST(Collectives, OneRankSendsNothing) { EXPECT_TRUE(count_traffic(test::small_step(1)).empty()); }
 
-TEST(Collectives, LocalStatisticsAreMergedInstead) {
+TEST(Collectives, LocalBatchNormSumsRunningStatisticsOnly) {
   PretrainingSpec spec;
   spec.encoder = {.depth = 18, .width = 0.125, .stem = Stem::cifar};
   spec.image_size = 16;
@@ -59,7 +59,7 @@ TEST(Collectives, LocalStatisticsAreMergedInstead) {
   EXPECT_EQ(traffic[Traffic::running].bytes, 4.0 * static_cast<double>(program.running_elements));
 }
 
-TEST(Collectives, ShortMessagesTakeHopsAndLongOnesBandwidth) {
+TEST(Collectives, HopsLimitShortMessagesAndBandwidthLongOnes) {
   const Machine machine = test::round_machine();
   const Placement node{.ranks = 4, .ranks_per_node = 4, .bn_ranks = 4};
   // start 2 us + 2 hops of 1 us.
@@ -70,16 +70,16 @@ TEST(Collectives, ShortMessagesTakeHopsAndLongOnesBandwidth) {
   EXPECT_NEAR(message_seconds({.gathers = true, .bytes = 1e9}, node, machine), 0.075 + 4e-6, 1e-9);
 }
 
-TEST(Collectives, NodesExchangeTheirShares) {
+TEST(Collectives, DevicesOfANodeExchangeTheirSharesBetweenNodes) {
   const Machine machine = test::round_machine();
   const Placement nodes{.ranks = 16, .ranks_per_node = 4, .bn_ranks = 2};
   // Inside as above; between: 20 us + 2 * 2 hops of 5 us + 2 * 3/4 of a quarter at 1 GB/s.
   EXPECT_NEAR(message_seconds({.bytes = 1e9}, nodes, machine), 0.15 + 6e-6 + 0.375 + 40e-6, 1e-9);
-  // A group of two neighbours stays inside a node: 2 us + 1 hop.
+  // A group of two adjacent ranks stays inside a node: 2 us + 1 hop.
   EXPECT_NEAR(message_seconds({.on_bn_group = true, .bytes = 8}, nodes, machine), 3e-6, 1e-8);
 }
 
-TEST(Collectives, TakeNoLessTimeAmongMoreRanksOrForMoreBytes) {
+TEST(Collectives, TimeDoesNotFallWithMoreRanksOrBytes) {
   const Machine machine = h100_machine();
   double last = 0;
   for (int ranks = 1; ranks <= 1024; ranks *= 2) {
@@ -96,7 +96,7 @@ TEST(Collectives, TakeNoLessTimeAmongMoreRanksOrForMoreBytes) {
   }
 }
 
-TEST(Collectives, OfTheH100PresetTakeTheLatenciesThatItStates) {
+TEST(Collectives, H100PresetHasItsStatedLatencies) {
   const Machine machine = h100_machine();
   const auto small = [&](int ranks) {
     return message_seconds({.bytes = 64}, {.ranks = ranks, .ranks_per_node = 8}, machine) * 1e6;

@@ -1,4 +1,4 @@
-// Files that describe machines.
+// Machine files.
 
 #include "simclr/plan/machine.hpp"
 
@@ -41,7 +41,7 @@ TEST(Machine, ReadsWhatItWrote) {
   EXPECT_EQ(shape.stride, 2);
 }
 
-TEST(Machine, RefusesWhatDescribesNone) {
+TEST(Machine, RefusesInvalidFiles) {
   const auto file = in_temporary("plan-no-machine.json");
   const auto refusal = [&](const std::string& text) -> std::string {
     std::ofstream(file) << text;

@@ -1,4 +1,4 @@
-// Predicted memory against what an executor holds, and a checkpoint's size against a file.
+// Predicted memory against an executor's memory, and a checkpoint's predicted size against a file.
 
 #include "plan/memory_model.hpp"
 
@@ -27,7 +27,7 @@ PretrainConfig small_config() {
   return config;
 }
 
-TEST(PlannedMemory, IsThatOfAnExecutor) {
+TEST(PlannedMemory, EqualsAnExecutorsMemory) {
   const auto backend = make_cpu_backend(1);
   const Executor executor(test::small_step(1), *backend, {});
   const MemoryReport held = executor.memory();
@@ -40,7 +40,7 @@ TEST(PlannedMemory, IsThatOfAnExecutor) {
   EXPECT_FALSE(memory.workspace_is_allowance);
 }
 
-TEST(PlannedMemory, OfAGpuHasItsLayoutAndAllowances) {
+TEST(PlannedMemory, UsesAGpusLayoutAndAllowances) {
   PretrainConfig config = small_config();
   config.device.precision = Precision::bf16;
   const Program program = test::small_step(1);
@@ -48,13 +48,13 @@ TEST(PlannedMemory, OfAGpuHasItsLayoutAndAllowances) {
   EXPECT_TRUE(memory.workspace_is_allowance);
   EXPECT_GT(memory.device_libraries, 0);
   EXPECT_EQ(memory.weight_copies, 2.0 * static_cast<double>(program.parameter_elements));
-  EXPECT_EQ(memory.inputs, 2 * 8 * 16 * 16 * 3 * 4);  // views of a step and of the next
+  EXPECT_EQ(memory.inputs, 2 * 8 * 16 * 16 * 3 * 4);  // views of this step and the next
   EXPECT_EQ(memory.loader, memory.inputs);
-  // 8 and more channels are stored as they are; on a CPU in blocks of 16.
+  // A GPU stores 8 and more channels without padding, a CPU in blocks of 16.
   EXPECT_LT(memory.arena, memory_of(program, config, DeviceKind::cpu).arena);
 }
 
-TEST(PlannedMemory, StreamsInsteadOfCaching) {
+TEST(PlannedMemory, HasNoCacheWithCacheNone) {
   PretrainConfig config = small_config();
   const Program program = test::small_step(1);
   EXPECT_EQ(memory_of(program, config, DeviceKind::cpu).cache_per_node, 1e6);
@@ -62,7 +62,7 @@ TEST(PlannedMemory, StreamsInsteadOfCaching) {
   EXPECT_EQ(memory_of(program, config, DeviceKind::cpu).cache_per_node, 0);
 }
 
-TEST(PlannedMemory, KnowsTheSizeOfACheckpointToAPercent) {
+TEST(PlannedMemory, PredictsTheSizeOfACheckpointToOnePercent) {
   for (const double width : {0.125, 0.5}) {
     PretrainingSpec spec;
     spec.encoder = {.depth = 18, .width = width, .stem = Stem::cifar};

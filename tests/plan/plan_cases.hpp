@@ -1,5 +1,5 @@
 #pragma once
-// What the tests of the plan share: a small step, and a machine of round numbers.
+// Common to the tests of the plan: a small step, and a machine of round numbers.
 
 #include "simclr/nn/model.hpp"
 #include "simclr/plan/machine.hpp"

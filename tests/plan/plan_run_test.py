@@ -1,4 +1,4 @@
-"""`simclr plan` against runs of the same configuration: memory, checkpoints, steps; and what it refuses.
+"""`simclr plan` against runs of the same configuration: memory, checkpoints and steps; and its refusals.
 
 usage: plan_run_test.py SIMCLR MPIEXEC [unittest arguments]
 """
@@ -19,13 +19,13 @@ MACHINE = Path(__file__).with_name("cpu.json")
 SAMPLES = 48
 
 SMALL = {"encoder": "resnet18", "width": 0.125, "image-size": 16, "batch-size": 16, "augment": "crop,flip,color"}
-# Some hundreds of megabytes of activations, parameters and checkpoints.
-MIDDLING = {"encoder": "resnet50", "width": 0.5, "image-size": 64, "batch-size": 24, "stem": "imagenet"}
+# Activations, parameters and checkpoints of some hundreds of megabytes.
+MEDIUM = {"encoder": "resnet50", "width": 0.5, "image-size": 64, "batch-size": 24, "stem": "imagenet"}
 COMMON = {"epochs": 3, "warmup-epochs": 0.5, "device": "cpu", "threads": 1, "loader-threads": 1}
 
 
 def arguments(*options):
-    """Of several groups of options; later ones win."""
+    """Command-line arguments from several groups of options; later groups take precedence."""
     merged = {name: value for group in options for name, value in group.items()}
     return [f"--{name}={value}" for name, value in merged.items()]
 
@@ -64,14 +64,14 @@ class PlanRunTest(unittest.TestCase):
                                            COMMON, options))
         return done.stdout + done.stderr
 
-    def refused(self, *culprits, **options):
+    def refused(self, *parts, **options):
         done = self.run_program(SIMCLR, "plan", *arguments({"machine": MACHINE, **COMMON, **SMALL, **{
             name.replace("_", "-"): value for name, value in {"data": self.data, **options}.items()
             if value is not None}}), expect=2)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         self.assertTrue(done.stderr.startswith("simclr: error: "), done.stderr)
-        for culprit in culprits:
-            self.assertIn(culprit, done.stderr)
+        for part in parts:
+            self.assertIn(part, done.stderr)
         self.assertEqual(done.stdout, "")
 
     def check_memory(self, options, ranks):
@@ -87,18 +87,18 @@ class PlanRunTest(unittest.TestCase):
     def test_memory_of_a_small_run(self):
         self.check_memory(SMALL, 1)
 
-    def test_memory_of_a_middling_run(self):
-        self.check_memory(MIDDLING, 1)
+    def test_memory_of_a_medium_run(self):
+        self.check_memory(MEDIUM, 1)
 
     def test_memory_on_two_ranks(self):
-        self.check_memory({**MIDDLING, "recompute": "blocks"}, 2)
+        self.check_memory({**MEDIUM, "recompute": "blocks"}, 2)
 
     def test_steps_rates_and_checkpoints(self):
         options = {**SMALL, "log-every": 1, "keep": 2, "divergence-steps": 0}
         planned, text = self.plan(options)
         self.pretrain(options, steps=9)
         self.assertEqual(planned["schedule"]["steps"], 9)
-        self.assertIn("3 an epoch, 9 in all", text)
+        self.assertIn("3 per epoch, 9 in total", text)
         rows = [json.loads(line) for line in (self.run_dir / "metrics.jsonl").read_text().splitlines()]
         self.assertEqual(len(rows), 9)
         for step, rate in planned["schedule"]["learning_rate"]:
@@ -125,7 +125,7 @@ class PlanRunTest(unittest.TestCase):
         self.refused("--cache", "--cache none", data=None, samples=10**9, node_memory_gb=1)
         self.refused("--time-limit-minutes", data=None, samples=10**9, time_limit_minutes=1)
 
-    def test_a_run_directory_of_another_configuration(self):
+    def test_refuses_a_run_directory_of_another_configuration(self):
         self.pretrain(SMALL)
         before = sorted((p, p.stat().st_mtime_ns) for p in self.run_dir.rglob("*"))
         self.refused("--temperature", "a run cannot change it", run_dir=self.run_dir, temperature=0.7)
@@ -133,7 +133,7 @@ class PlanRunTest(unittest.TestCase):
         self.plan(SMALL, {"run-dir": self.run_dir})
         self.assertEqual(sorted((p, p.stat().st_mtime_ns) for p in self.run_dir.rglob("*")), before)
 
-    def test_gpus_are_planned_without_one(self):
+    def test_plans_for_gpus_without_having_one(self):
         planned, text = self.plan({"ranks": 16, "batch-size": 32}, {"device": "auto"}, machine="h100")
         self.assertEqual(planned["precision"], "bf16")
         self.assertEqual(planned["nodes"], 2)
@@ -141,18 +141,18 @@ class PlanRunTest(unittest.TestCase):
         self.assertRegex(text, r"each GPU needs \d+ views/s from the host's cores")
         self.assertTrue(planned["memory"]["workspace_is_allowance"])
 
-    def test_this_machine_is_measured_and_kept(self):
+    def test_measures_this_machine_and_writes_its_file(self):
         file = self.top / "machine.json"
         measured, _ = self.plan(SMALL, {"write-machine": file}, machine="measured")
         again, _ = self.plan(SMALL, machine=file)
         self.assertEqual(again["machine"]["origin"], str(file))
         self.assertGreater(measured["model"]["seconds_step"], 0)
-        # The measured rank may have more cores for its loader than its one thread.
+        # `seconds_step` may differ, since the measured rank may have more cores for its loader.
         for key in ("seconds_compute", "core_seconds_rendering"):
             self.assertAlmostEqual(again["model"][key], measured["model"][key],
                                    delta=1e-6 * measured["model"][key])
 
-    def test_more_threads_than_the_machine_has(self):
+    def test_refuses_more_threads_than_the_machine_has(self):
         self.refused("--machine", "--write-machine", machine="measured", threads=100000)
 
 

@@ -1,4 +1,4 @@
-// Whole plans: counts, scaling, refusals.
+// Complete plans: counts, scaling, refusals.
 
 #include "simclr/plan/plan.hpp"
 
@@ -48,7 +48,7 @@ TEST(Plan, CountsTheRun) {
   EXPECT_GT(plan.cost.flops, 128 * 24e9);
 }
 
-TEST(Plan, SaysTheSameToPeopleAndPrograms) {
+TEST(Plan, TextAndJsonAgree) {
   const RunPlan plan = make_plan(paper_run());
   const auto json = nlohmann::json::parse(to_json(plan));
   EXPECT_EQ(json.at("schedule").at("steps"), plan.steps);
@@ -56,7 +56,7 @@ TEST(Plan, SaysTheSameToPeopleAndPrograms) {
   EXPECT_EQ(json.at("step").at("traffic").at("batch-norm statistics").at("collectives"), 110);
   EXPECT_EQ(json.at("strong_scaling").size(), 11U);
   const std::string text = to_text(plan);
-  expect_contains(text, "31200 in all");
+  expect_contains(text, "31200 in total");
   expect_contains(text, "not measured on a GPU");
   expect_contains(text, "110 collectives");
   expect_contains(text, "(a model)");
@@ -86,7 +86,7 @@ TEST(Plan, MoreDevicesAreFasterAndLessEfficient) {
   expect_contains(plan.strong[0].problem, "memory");
 }
 
-TEST(Plan, MarksScalingThatIsNotThere) {
+TEST(Plan, MarksImpossibleRowsOfTheScalingTables) {
   PlanRequest request = paper_run();
   request.ranks = 8;
   request.config.batch_size = 96;
@@ -94,11 +94,11 @@ TEST(Plan, MarksScalingThatIsNotThere) {
   request.samples = 1000;
   const RunPlan plan = make_plan(request);
   EXPECT_EQ(plan.strong[3].problem, "");
-  expect_contains(plan.strong[6].problem, "does not divide");  // 96 on 64
+  expect_contains(plan.strong[6].problem, "not divisible");  // 96 on 64
   expect_contains(plan.weak[10].problem, "larger than the data");
 }
 
-TEST(Plan, RefusesWhatDoesNotDivideOrFit) {
+TEST(Plan, RefusesContradictingRequests) {
   PlanRequest request = paper_run();
   request.ranks = 60;
   expect_contains(refusal(request), "--batch-size: 4096 cannot be divided among 60 ranks");
@@ -122,9 +122,9 @@ TEST(Plan, RefusesWhatDoesNotDivideOrFit) {
   expect_contains(refusal(request), "/no/such/directory");
 }
 
-TEST(Plan, NamesWhatWouldFitIntoADevice) {
+TEST(Plan, SuggestsOptionsThatFitIntoADevice) {
   PlanRequest request = paper_run();
-  request.ranks = 4;  // 2048 views a GPU: 84 GB of activations
+  request.ranks = 4;  // 2048 views per GPU have 84 GB of activations
   const std::string refused = refusal(request);
   expect_contains(refused, "--recompute blocks");
   expect_contains(refused, "--batch-size ");
@@ -150,7 +150,7 @@ TEST(Plan, RefusesACacheThatDoesNotFitANode) {
   EXPECT_EQ(refusal(request), "accepted");
 }
 
-TEST(Plan, SpreadsACacheThatDoesNotFitANode) {
+TEST(Plan, DistributesACacheThatDoesNotFitANode) {
   PlanRequest request = paper_run();
   const RunPlan unknown = make_plan(request);
   EXPECT_EQ(unknown.memory.cache_per_node, unknown.data.bytes);

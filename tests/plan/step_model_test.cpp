@@ -1,4 +1,4 @@
-// The time of a step: ops one after the other, buckets beside them.
+// The predicted time of a step.
 
 #include "plan/step_model.hpp"
 
@@ -12,7 +12,7 @@
 namespace simclr::plan {
 namespace {
 
-TEST(OpModel, TakesTheShareOfAnOpThatWasMeasured) {
+TEST(OpModel, InterpolatesTheSharesOfMeasuredOps) {
   const std::vector<Efficiency> measured{
       {.shape = {"conv_forward", false, 64, 64, 1000, 3, 1}, .share = 0.9},
       {.shape = {"conv_forward", false, 16, 16, 1000, 3, 1}, .share = 0.3},
@@ -20,7 +20,8 @@ TEST(OpModel, TakesTheShareOfAnOpThatWasMeasured) {
       {.shape = {}, .share = 0.01}};
   EXPECT_NEAR(share_of(measured[0].shape, measured), 0.9, 0.02);
   EXPECT_NEAR(share_of(measured[1].shape, measured), 0.3, 0.02);
-  // In between for what lies in between; the longest name that fits for what was not measured.
+  // A shape between two measured ones gets a share between theirs; an op that was not measured gets
+  // that of the longest matching name.
   const double between = share_of({"conv_forward", false, 32, 32, 1000, 3, 1}, measured);
   EXPECT_GT(between, 0.35);
   EXPECT_LT(between, 0.85);
@@ -28,7 +29,7 @@ TEST(OpModel, TakesTheShareOfAnOpThatWasMeasured) {
   EXPECT_NEAR(share_of({"bn_apply", false, 64, 64, 1000}, measured), 0.01, 1e-9);
 }
 
-TEST(OpModel, AnOpTakesItsRoofline) {
+TEST(OpModel, FollowsTheRoofline) {
   Program program;
   program.tensors = {{.name = "x", .shape = {8, 16, 16, 64}, .dtype = DType::f32},
                      {.name = "w", .shape = {64, 3, 3, 64}, .dtype = DType::f32},
@@ -42,7 +43,7 @@ TEST(OpModel, AnOpTakesItsRoofline) {
   EXPECT_NEAR(op_seconds(program, relu, machine), 2 * bytes / 100e9, 1e-12);
 }
 
-TEST(OpModel, ChannelsOfACpuComeInBlocks) {
+TEST(OpModel, PadsChannelsToBlocksOnACpu) {
   Program program;
   program.tensors = {{.name = "x", .shape = {64, 16, 16, 8}, .dtype = DType::f32},
                      {.name = "w", .shape = {8, 3, 3, 8}, .dtype = DType::f32},
@@ -57,7 +58,7 @@ TEST(OpModel, ChannelsOfACpuComeInBlocks) {
 
 constexpr Cores kOneCore{.available = 1, .compute = 1, .loader = 1};
 
-TEST(StepModel, OneRankComputesOnly) {
+TEST(StepModel, OneRankDoesNotCommunicate) {
   const Program program = test::small_step(1);
   const Machine machine = test::round_machine();
   double sum = 0;
@@ -69,7 +70,7 @@ TEST(StepModel, OneRankComputesOnly) {
   EXPECT_EQ(time.exposed_communication, 0);
 }
 
-TEST(StepModel, GradientSumsHideBehindTheBackwardPassAsFarAsItLasts) {
+TEST(StepModel, GradientSumsOverlapTheBackwardPass) {
   PretrainingSpec spec;
   spec.encoder = {.depth = 18, .width = 1, .stem = Stem::cifar};
   spec.image_size = 32;
@@ -88,11 +89,11 @@ TEST(StepModel, GradientSumsHideBehindTheBackwardPassAsFarAsItLasts) {
   const double gradients = fast.by_traffic.at(Traffic::gradients);
   EXPECT_LT(fast.exposed_communication - critical(fast), 0.2 * gradients);
   EXPECT_GE(fast.exposed_communication, critical(fast));
-  // A network that takes longer than the step.
+  // A slow network needs longer than the step.
   machine.inside.gbytes_per_second = 1e-3;
   const StepTime slow = predict_step(program, machine, placement, kOneCore, 0);
   EXPECT_GT(slow.exposed_communication, 0.5 * slow.by_traffic.at(Traffic::gradients));
-  // Where nothing overlaps, all of it is exposed.
+  // Without overlap all communication is exposed.
   machine.overlaps_gradients = false;
   const StepTime serial = predict_step(program, machine, placement, kOneCore, 0);
   EXPECT_NEAR(serial.exposed_communication,
@@ -104,7 +105,7 @@ TEST(StepModel, RenderingSharesTheCores) {
   const Program program = test::small_step(1);
   const Machine machine = test::round_machine();
   const double compute = predict_step(program, machine, {}, kOneCore, 0).total;
-  // One core for both; two cores, one of them idle; a loader that is slower than the step.
+  // One core for both; two cores, one of which is mostly idle; a loader slower than the step.
   const auto total = [&](const Cores& cores, double rendering) {
     return predict_step(program, machine, {}, cores, rendering).total;
   };
@@ -115,7 +116,7 @@ TEST(StepModel, RenderingSharesTheCores) {
               1e-9 * compute);
 }
 
-TEST(StepModel, CountsWhatTheOpsCount) {
+TEST(StepModel, CountsAreTheSumsOfTheOps) {
   const Program program = test::small_step(4);
   const OpCost step = count_step(program);
   double flops = 0;

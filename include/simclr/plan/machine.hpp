@@ -1,6 +1,6 @@
 #pragma once
-// The machine that a run is planned for: what a device and its network can do, and which share of
-// that the ops of this program reach. Given in a small JSON file, measured here, or a preset.
+// The machine that a run is planned for: the limits of a device and its network, and the share of
+// them that the ops of this program reach. It comes from a JSON file, a measurement or a preset.
 
 #include <cstdint>
 #include <filesystem>
@@ -11,32 +11,32 @@
 
 namespace simclr {
 
-/// A collective among P members of b bytes takes start + hops of ceil(log2 P) + its bytes at
-/// `gbytes_per_second` (collectives.hpp has the formulae).
+/// A network link. A collective among P members takes start_us, hop_us times ceil(log2 P), and the
+/// time of its bytes at `gbytes_per_second`; collectives.hpp has the formulas.
 struct Link {
-  double start_us = 0;           ///< of any collective
+  double start_us = 0;           ///< for any collective
   double hop_us = 0;             ///< for every doubling of the members
-  double gbytes_per_second = 0;  ///< of one device, while all devices of the node send
+  double gbytes_per_second = 0;  ///< per device, while all devices of the node send
 };
 
-/// What the speed of an op depends on. Zero means "whatever it is".
+/// The properties on which the speed of an op depends. Zero means any value.
 struct OpShape {
   std::string kind;   ///< the verb
-  bool half = false;  ///< activations of 16 bits
+  bool half = false;  ///< 16-bit activations
   double in_channels = 0, out_channels = 0;
   double rows = 0;  ///< pixels of all views; elements of flat buffers
   double kernel = 0, stride = 0;
 };
 
-/// The share of the roofline that an op reaches: max(flops / peak, bytes / bandwidth) / seconds.
-/// `shape.kind` may be the beginning of a verb ("conv") or empty (every op); the longest that fits
-/// an op counts. Above 1 where a tensor stays in a cache.
+/// The share of the roofline that an op reaches: max(flops / peak, bytes / bandwidth) / seconds. It
+/// exceeds 1 when a tensor stays in a cache. `shape.kind` may be the beginning of a verb ("conv")
+/// or empty (every op); the longest matching one applies.
 struct Efficiency {
   OpShape shape;
   double share = 1;
 };
 
-/// Rendering of views on the host, on one core.
+/// Speed of rendering views on one core of the host.
 struct RenderingRate {
   double image_size = 0;
   bool blur = false;
@@ -46,41 +46,41 @@ struct RenderingRate {
 /// A device is a GPU, or the `threads` cores of a rank.
 struct Machine {
   std::string name;
-  std::string origin;  ///< "measured", "a preset", or a file: whence the numbers
+  std::string origin;  ///< source of the numbers: a measurement, a preset or a file
   DeviceKind kind = DeviceKind::cpu;
   int devices_per_node = 1;
-  int threads = 1;  ///< of a rank, with which the CPU was measured
+  int threads = 1;  ///< threads per rank in the measurement of a CPU
   double f32_gflops = 0;
   double half_gflops = 0;  ///< 0: not native
   double memory_gbytes_per_second = 0;
-  double op_start_us = 0;       ///< an op costs this beside its work
-  double device_memory_gb = 0;  ///< of a GPU; 0 on a CPU, whose ranks share the node's
-  double node_memory_gb = 0;    ///< 0: not known
-  /// Whether gradient sums run beside the backward pass without taking time from it.
+  double op_start_us = 0;       ///< constant cost of an op
+  double device_memory_gb = 0;  ///< 0 on a CPU, whose ranks share the node's memory
+  double node_memory_gb = 0;    ///< 0: unknown
+  /// True when gradient sums run beside the backward pass without slowing it down.
   bool overlaps_gradients = false;
-  Link inside, between;  ///< nodes
+  Link inside, between;  ///< inside a node and between nodes
   std::vector<RenderingRate> rendering;
   std::vector<Efficiency> efficiencies;
 };
 
-/// An H100 node of eight; from published and calculated figures, measured on no GPU by this
-/// program.
+/// A node with eight H100, from published and calculated figures; not measured by this program.
 Machine h100_machine();
 
-/// RefusedError naming the file and the field that is missing or wrong.
+/// Throws RefusedError naming the file and the field that is missing or wrong.
 Machine read_machine(const std::filesystem::path& file);
 void write_machine(const std::filesystem::path& file, const Machine& machine);
 
 struct CalibrationOptions {
-  int threads = 1;           ///< of a rank
-  int devices_per_node = 1;  ///< ranks that run at the same time, as they will
+  int threads = 1;           ///< threads per rank
+  int devices_per_node = 1;  ///< number of ranks that the measurement runs at the same time
   bool f32 = true, half = false;
 };
-/// This machine's CPU: its limits, and the ops of a few small networks, each timed in its place in
-/// a step. Takes about ten seconds a precision. The network between ranks is not measured.
+/// Measures this machine's CPU: its limits, and the ops of a few small networks, each timed at its
+/// position in a step. Takes about ten seconds per precision. Does not measure the network between
+/// ranks.
 Machine measure_machine(const CalibrationOptions& options);
 
-/// Cores that this process may use, and the machine's memory.
+/// The number of cores that this process may use, and the machine's memory.
 int available_cores();
 double total_memory_gb();
 

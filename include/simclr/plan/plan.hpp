@@ -1,6 +1,6 @@
 #pragma once
-// What a pretraining run will take, before it is queued: from its options and its recorded program,
-// without a device and without MPI.
+// Predicts the memory, communication and time of a pretraining run from its options and its
+// recorded program, without a device and without MPI.
 
 #include <cstdint>
 #include <map>
@@ -17,12 +17,12 @@ namespace simclr {
 
 struct PlanRequest {
   PretrainConfig config;
-  int ranks = 1;           ///< one a device
-  int ranks_per_node = 0;  ///< 0: as many as the machine has devices
-  std::string machine;     ///< measured, h100 or a file; empty: by --device
+  int ranks = 1;           ///< one per device
+  int ranks_per_node = 0;  ///< 0: the machine's number of devices per node
+  std::string machine;     ///< measured, h100 or a file; empty: chosen by --device
   std::filesystem::path write_machine;
-  std::optional<std::int64_t> samples;       ///< where the data is not there
-  std::optional<std::int64_t> sample_bytes;  ///< of a stored image; likewise
+  std::optional<std::int64_t> samples;       ///< number of images, when there are no shards yet
+  std::optional<std::int64_t> sample_bytes;  ///< bytes per stored image, when there are no shards
   std::optional<double> node_memory_gb;
   std::optional<double> time_limit_minutes;
 };
@@ -31,23 +31,23 @@ struct DataSummary {
   std::int64_t samples = 0;
   double bytes = 0;  ///< as stored
   bool encoded = false;
-  bool assumed = false;  ///< not read from shards
+  bool assumed = false;  ///< true when not read from shards
 };
 
-/// Bytes. What one rank needs; `process` and `checkpoint` are host memory, and so is all of it on a
-/// CPU.
+/// Memory that one rank needs, in bytes. `loader`, `process` and `checkpoint` are host memory; on a
+/// CPU everything is.
 struct MemoryPlan {
   double arena = 0;           ///< activations
-  double saved_per_view = 0;  ///< of those, alive across the start of the backward pass
+  double saved_per_view = 0;  ///< activations kept for the backward pass, per view
   double workspace = 0;       ///< scratch memory of the ops
   bool workspace_is_allowance = false;
-  double parameters = 0;        ///< with gradients, optimiser state and running statistics
-  double weight_copies = 0;     ///< in 16 bits, on a GPU
-  double inputs = 0;            ///< of a step, on the device; of two on a GPU
+  double parameters = 0;        ///< with gradients, optimizer state and running statistics
+  double weight_copies = 0;     ///< 16-bit copies on a GPU
+  double inputs = 0;            ///< inputs of a step; of two steps on a GPU
   double device_libraries = 0;  ///< an allowance for a GPU's context and libraries
-  double loader = 0;            ///< host buffers
+  double loader = 0;            ///< buffers of the loader
   double process = 0;           ///< program and libraries, without data
-  double checkpoint = 0;        ///< while rank 0 writes one
+  double checkpoint = 0;        ///< while rank 0 writes a checkpoint
   double cache_per_node = 0;
 
   [[nodiscard]] double on_device() const {
@@ -56,19 +56,19 @@ struct MemoryPlan {
   [[nodiscard]] double on_host() const { return loader + process + checkpoint; }
 };
 
-/// The same run on another number of devices.
+/// Prediction for the same run on another number of devices.
 struct ScalingRow {
   int devices = 1;
   std::int64_t batch = 0;
   double step_seconds = 0, images_per_second = 0;
-  double efficiency = 0;  ///< images/s a device, of those of the first row that is possible
+  double efficiency = 0;  ///< images/s per device, relative to the first possible row
   double exposed_seconds = 0;
-  std::string problem;  ///< why there is no such run; "" where there is
+  std::string problem;  ///< why this run is impossible; otherwise ""
 };
 
 struct RunPlan {
-  PretrainConfig config;  ///< its precision is resolved
-  Machine machine;        ///< as this run uses it
+  PretrainConfig config;  ///< with resolved precision
+  Machine machine;        ///< adapted to the threads and ranks of this run
   plan::Placement placement;
   plan::Cores cores;
   DataSummary data;
@@ -78,11 +78,11 @@ struct RunPlan {
   MemoryPlan memory;
   double checkpoint_bytes = 0;
   std::int64_t kept_checkpoints = 0;
-  OpCost cost;  ///< of a step on one rank
+  OpCost cost;  ///< cost of a step on one rank
   std::vector<plan::TrafficCount> traffic;
   plan::StepTime step;
   std::vector<ScalingRow> strong, weak;
-  std::vector<std::string> notes;  ///< what was assumed or left out
+  std::vector<std::string> notes;  ///< assumptions, and what is left out
 
   [[nodiscard]] int nodes() const {
     return (placement.ranks + placement.ranks_per_node - 1) / placement.ranks_per_node;
@@ -91,7 +91,7 @@ struct RunPlan {
   [[nodiscard]] double node_hours() const { return seconds() * nodes() / 3600; }
 };
 
-/// Throws RefusedError, with what to do, where the run would fail in the queue.
+/// Plans a run. Throws RefusedError with advice when the run would fail in the queue.
 RunPlan make_plan(const PlanRequest& request);
 
 std::string to_text(const RunPlan& plan);
