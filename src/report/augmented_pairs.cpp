@@ -12,8 +12,8 @@
 namespace simclr {
 namespace {
 
-/// Pixels of the picture.
-constexpr int kSmallestCell = 96;  // small images are enlarged by whole factors to at least this
+// Sizes in pixels.
+constexpr int kSmallestCell = 96;  // smaller images are enlarged by a whole factor
 constexpr int kGap = 6;            // within a group
 constexpr int kGroupGap = 22;
 constexpr int kGroupsPerRow = 3;
@@ -50,7 +50,7 @@ struct Layout {
   }
 };
 
-/// view: f32 (side, side, 3) in [0, 1]; every pixel becomes scale x scale pixels.
+/// Paints a view, f32 (side, side, 3) in [0, 1]; every pixel becomes scale x scale pixels.
 void paint(Image& canvas, int top, int left, std::span<const float> view, int side, int scale) {
   for (int y = 0; y < side * scale; ++y) {
     for (int x = 0; x < side * scale; ++x) {
@@ -75,7 +75,7 @@ ViewParameters central_square(const ImageRef& image) {
 
 Image augmented_pairs(const PretrainConfig& config, std::int64_t groups) {
   const auto alone = make_self_communicator();
-  // Few samples are needed: they are read one by one, without loading the whole set.
+  // Reads the few samples without loading the whole set.
   const auto store = open_sample_store(config.data, CacheMode::none, *alone, 1);
   const std::int64_t batch_size = std::min(config.batch_size, store->info().samples);
   Sampler sampler(store->info().samples, config.shuffle, config.seed, batch_size);
@@ -86,7 +86,7 @@ Image augmented_pairs(const PretrainConfig& config, std::int64_t groups) {
   AugmentationConfig augmentation = config.augmentation();
   augmentation.mean.reset();
   augmentation.std.reset();
-  Augmenter original({.crop = true,  // the parameters' box counts
+  Augmenter original({.crop = true,  // makes the box in the view's parameters take effect
                       .interpolation = augmentation.interpolation,
                       .image_size = augmentation.image_size});
   Augmenter augmenter(augmentation);

@@ -12,12 +12,12 @@ std::string fill_page(const nlohmann::ordered_json& data) {
   constexpr std::string_view kPlace = ">DATA<";
   const std::string_view page = page_template();
   const std::size_t place = page.find(kPlace);
-  require(place != std::string_view::npos, "report.html has a place for the data");
+  require(place != std::string_view::npos, "report.html must have an element DATA");
   const std::size_t begin = place + 1, end = place + kPlace.size() - 1;
   std::string filled(page.substr(0, begin));
   using Json = nlohmann::ordered_json;
   for (const char c : data.dump(-1, ' ', false, Json::error_handler_t::replace)) {
-    if (c == '<') {  // only strings hold one
+    if (c == '<') {  // occurs only within strings
       filled += "\\u003c";
     } else {
       filled += c;

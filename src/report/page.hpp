@@ -1,5 +1,5 @@
 #pragma once
-// report.html with its data inside.
+// Fills the template of report.html with data.
 
 #include <cstddef>
 #include <nlohmann/json_fwd.hpp>
@@ -9,14 +9,15 @@
 
 namespace simclr {
 
-/// The text of report.html in this folder, where an element "DATA" stands for the data.
+/// The text of report.html in this folder; the text "DATA" in an element marks the place of the
+/// data.
 std::string_view page_template();
 
-/// Puts `data` into the template. No text of the data can end the element that holds it; bytes that
-/// are not UTF-8 become U+FFFD.
+/// Puts `data` into the template. Escapes text that could end the data's element; replaces bytes
+/// that are not UTF-8 by U+FFFD.
 std::string fill_page(const nlohmann::ordered_json& data);
 
-/// RFC 4648, with padding.
+/// Encodes as RFC 4648 does, with padding.
 std::string base64(std::span<const std::byte> bytes);
 
 }  // namespace simclr

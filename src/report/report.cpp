@@ -22,26 +22,26 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-/// Samples that the page shows: fewer where each takes more bytes.
+/// Number of samples on the page: fewer for large images, which take more bytes.
 constexpr std::int64_t kLargeImage = 112;
 constexpr std::int64_t kLargePairs = 6, kSmallPairs = 12;
 
-/// {png, width, height}, or {note} that says why there is no picture.
+/// Returns {png, width, height}, or {note} with the reason why there is no picture.
 Json pairs_json(const PretrainConfig& config, Pairs pairs) {
   if (pairs == Pairs::leave_out) {
-    return {{"note", "Left out, since the run did not end well; simclr report adds them."}};
+    return {{"note", "Left out because the run failed; simclr report RUN adds them."}};
   }
   try {
     const bool large = config.image_size > kLargeImage;
     const Image image = augmented_pairs(config, large ? kLargePairs : kSmallPairs);
     return {{"png", base64(encode_png(image))}, {"width", image.width}, {"height", image.height}};
   } catch (const std::exception& error) {
-    return {{"note", std::string("Left out, since the data set cannot be read: ") + error.what()}};
+    return {{"note", std::string("Left out because the data set cannot be read: ") + error.what()}};
   }
 }
 
-/// Names the runs by their paths where two directories have the same name.
-void tell_apart(std::vector<RunData>& runs, const std::vector<fs::path>& run_dirs) {
+/// Names the runs by their paths if two directories have the same name.
+void make_names_unique(std::vector<RunData>& runs, const std::vector<fs::path>& run_dirs) {
   std::set<std::string> names;
   for (const RunData& run : runs) names.insert(run.name);
   if (names.size() == runs.size()) return;
@@ -51,11 +51,11 @@ void tell_apart(std::vector<RunData>& runs, const std::vector<fs::path>& run_dir
 }  // namespace
 
 void write_report(const std::vector<fs::path>& run_dirs, const fs::path& output, Pairs pairs) {
-  require(!run_dirs.empty(), "a page shows a run");
+  require(!run_dirs.empty(), "a page must have at least one run");
   std::vector<RunData> runs;
   runs.reserve(run_dirs.size());
   for (const fs::path& run_dir : run_dirs) runs.push_back(read_run(run_dir));
-  tell_apart(runs, run_dirs);
+  make_names_unique(runs, run_dirs);
   Json data{{"written", fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(std::time(nullptr)))},
             {"runs", Json::array()}};
   for (const RunData& run : runs) data["runs"].push_back(run_json(run));
@@ -67,7 +67,7 @@ void refresh_report(const fs::path& run_dir, Pairs pairs) {
   try {
     if (is_run_directory(run_dir)) write_report({run_dir}, run_dir / "report.html", pairs);
   } catch (const std::exception& error) {
-    log::warning("no report.html: {}", error.what());
+    log::warning("cannot write report.html: {}", error.what());
   }
 }
 

@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-/// Most hosts that are named one by one.
-constexpr std::size_t kMostHosts = 16;
+/// Limit of hosts that are named individually.
+constexpr std::size_t kMaxHosts = 16;
 
 std::string read_text(const fs::path& file) {
   std::ifstream in(file);
@@ -28,7 +28,7 @@ std::string read_text(const fs::path& file) {
   return text.str();
 }
 
-/// Hands the file's JSON to `use`; a file that is not what it should be is listed in `unreadable`.
+/// Calls `use` with the file's JSON; adds a malformed file to `unreadable`, ignores a missing one.
 void read_json(const fs::path& file, std::vector<std::string>& unreadable,
                const std::function<void(const Json&)>& use) {
   std::ifstream in(file);
@@ -72,8 +72,8 @@ std::string count_names(const Json& ranks, const char* key) {
   }
   std::vector<std::string> texts;
   for (const auto& [name, count] : counts) {
-    if (texts.size() == kMostHosts) {
-      texts.push_back(fmt::format("and {} more", counts.size() - kMostHosts));
+    if (texts.size() == kMaxHosts) {
+      texts.push_back(fmt::format("and {} more", counts.size() - kMaxHosts));
       break;
     }
     texts.push_back(count == 1 ? name : fmt::format("{} x {}", count, name));
@@ -88,7 +88,7 @@ Facts parse_environment(const Json& json) {
           {"Commit", json.at("git_commit")},
           {"Compiler", json.at("compiler")},
           {"Ranks", std::to_string(ranks.size())},
-          {"Threads a rank", std::to_string(ranks.at(0).at("threads").get<int>())},
+          {"Threads per rank", std::to_string(ranks.at(0).at("threads").get<int>())},
           {"Hosts", count_names(ranks, "host")},
           {"Devices", count_names(ranks, "description")},
           {"Job", json.value("job", "")},
@@ -120,7 +120,7 @@ bool is_run_directory(const fs::path& directory) { return fs::exists(directory /
 RunData read_run(const fs::path& directory) {
   const fs::path stored = directory / "config.cfg";
   if (!is_run_directory(directory)) {
-    refuse("{}: holds no run: there is no config.cfg", directory.string());
+    refuse("{}: holds no run (it has no config.cfg)", directory.string());
   }
   RunData run;
   run.name = fs::canonical(directory).filename().string();

@@ -1,5 +1,5 @@
 #pragma once
-// What a run directory says about its run, read without changing anything.
+// Reads the files of a run directory without changing them.
 
 #include <cstdint>
 #include <filesystem>
@@ -14,14 +14,14 @@ namespace simclr {
 
 using Facts = std::vector<std::pair<std::string, std::string>>;
 
-/// state.json; an absent or unreadable one leaves `status` empty.
+/// The contents of state.json; `status` is empty when it is missing or unreadable.
 struct RunStateText {
   std::string status, reason;
   std::int64_t step = 0;
   std::int64_t restarts = 0;
 };
 
-/// One eval/NAME.json.
+/// The contents of one eval/NAME.json.
 struct Evaluation {
   std::string name, protocol, test_data, checkpoint;
   std::int64_t step = 0, samples = 0;
@@ -29,20 +29,21 @@ struct Evaluation {
 };
 
 struct RunData {
-  std::string name;  ///< of the directory
+  std::string name;  ///< name of the directory
   PretrainConfig config;
   Facts options;  ///< all of config.cfg
   RunStateText state;
   MetricsTable metrics;
-  std::vector<Evaluation> evaluations;  ///< the newest checkpoint's first
-  Facts environment;                    ///< environment.json, to be read
-  std::vector<std::string> unreadable;  ///< files that are there and say nothing
+  std::vector<Evaluation> evaluations;  ///< newest checkpoint first
+  Facts environment;                    ///< environment.json as titles and values
+  std::vector<std::string> unreadable;  ///< files that exist but cannot be read
 };
 
-/// Whether the directory holds a run's configuration.
+/// True when the directory holds a run's configuration.
 bool is_run_directory(const std::filesystem::path& directory);
 
-/// Refuses a directory that holds no run, or one whose configuration this program cannot read.
+/// Reads a run. Throws RefusedError when the directory holds no run or its configuration cannot be
+/// read.
 RunData read_run(const std::filesystem::path& directory);
 
 }  // namespace simclr

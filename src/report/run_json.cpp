@@ -15,14 +15,14 @@ using Json = nlohmann::ordered_json;
 
 std::string option(const RunData& run, std::string_view name) {
   const auto found = std::ranges::find(run.options, name, &Facts::value_type::first);
-  require(found != run.options.end(), "pretrain has an option " + std::string(name));
+  require(found != run.options.end(), "pretrain must have an option " + std::string(name));
   return found->second;
 }
 
-/// Splits the rows into at most kMostPoints stretches and returns where each begins, then the end.
-/// The first and the last row are stretches of their own; those between are about as long.
+/// Splits the rows into at most kMaxPoints stretches of about equal length and returns the begin of
+/// each, then the end of the last. The first and the last row are separate stretches.
 std::vector<std::size_t> stretch_bounds(std::size_t rows) {
-  const std::size_t count = std::min(rows, kMostPoints);
+  const std::size_t count = std::min(rows, kMaxPoints);
   std::vector<std::size_t> bounds(count + 1);
   for (std::size_t i = 0; i < count; ++i) {
     bounds[i] = i == 0 || rows == count ? i : 1 + (rows - 2) * (i - 1) / (count - 2);
@@ -31,7 +31,7 @@ std::vector<std::size_t> stretch_bounds(std::size_t rows) {
   return bounds;
 }
 
-/// The least, greatest and mean of finite values; NaN where there is none.
+/// Minimum, maximum and mean of finite values; non-finite without any.
 struct Extent {
   double least = std::numeric_limits<double>::infinity(), greatest = -least;
   double sum = 0;
@@ -64,7 +64,7 @@ Json column_json(const std::vector<double>& values, const std::vector<std::size_
   return json;
 }
 
-/// Adds `step` and `columns`.
+/// Adds `step` and `columns` to the JSON object.
 void add_curves(Json& json, const MetricsTable& metrics) {
   const std::vector<std::size_t> bounds = stretch_bounds(metrics.rows());
   Json& steps = json["step"] = Json::array();
@@ -83,14 +83,14 @@ Json restarts_json(const MetricsTable& metrics) {
   const std::vector<double> column = metrics.column("restarts");
   for (std::size_t i = 0; i < column.size(); ++i) {
     const double now = std::isnan(column[i]) ? before : column[i];
-    // The first step of every start has a row, so the checkpoint is of the step before it.
+    // The first step after a restart always has a row, so the checkpoint is of the step before.
     if (now != before) restarts.push_back({{"number", now}, {"step", metrics.steps()[i] - 1}});
     before = now;
   }
   return restarts;
 }
 
-/// A row stands for the steps since the row before it.
+/// Sums the time of all steps; a row counts for the steps since the row before.
 double training_seconds(const MetricsTable& metrics) {
   double seconds = 0, before = 0;
   const std::vector<double> step_seconds = metrics.column("seconds_step");
@@ -119,7 +119,7 @@ Json levels_json(const Objective& objective) {
            {"name", "chance, " + objective.levels->guessing_text}}};
 }
 
-/// Returns the same evaluation of the encoder before its first update; null where there is none.
+/// Returns the same evaluation of the untrained encoder (step 0); null when there is none.
 const Evaluation* untrained(const RunData& run, const Evaluation& of) {
   const auto found = std::ranges::find_if(run.evaluations, [&](const Evaluation& e) {
     return e.step == 0 && of.step > 0 && e.protocol == of.protocol && e.test_data == of.test_data;
@@ -130,11 +130,11 @@ const Evaluation* untrained(const RunData& run, const Evaluation& of) {
 Json evaluations_json(const RunData& run) {
   Json evaluations = Json::array();
   for (const Evaluation& e : run.evaluations) {
-    const Evaluation* beside = untrained(run, e);
+    const Evaluation* before = untrained(run, e);
     evaluations.push_back({{"name", e.name},
                            {"protocol", e.protocol},
                            {"top1", e.top1},
-                           {"untrained_top1", beside != nullptr ? Json(beside->top1) : Json()},
+                           {"untrained_top1", before != nullptr ? Json(before->top1) : Json()},
                            {"top5", e.top5},
                            {"samples", e.samples},
                            {"test_data", e.test_data},

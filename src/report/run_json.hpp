@@ -7,20 +7,20 @@
 
 namespace simclr {
 
-/// Most points of a curve.
-inline constexpr std::size_t kMostPoints = 1000;
+/// Limit of the points of a curve.
+inline constexpr std::size_t kMaxPoints = 1000;
 
-/// Returns what report.html shows of a run:
+/// Returns the data of a run for report.html:
 ///   name, seconds (training time), epochs (to do), unreadable: [file, ...]
 ///   state: {status, reason, step, restarts}
-///   step: [...], columns: {name: {values: [...], least: [...], greatest: [...]}}: a point a row;
-///     where there are more than kMostPoints rows, a point stands for a stretch of rows: their last
-///     step, mean, least and greatest value. Otherwise `least` and `greatest` are left out. null is
-///     a value that is absent or not finite.
-///   restarts: [{number, step}]: the checkpoint that a start of the program resumed from
-///   levels: [{column, value, name}]: values to compare a column with
+///   step: [...], columns: {name: {values: [...], least: [...], greatest: [...]}}: one point per
+///     row. With more than kMaxPoints rows, a point has the last step and the mean, least and
+///     greatest value of several rows; otherwise `least` and `greatest` are left out. null is a
+///     value that is missing or non-finite.
+///   restarts: [{number, step}]: the step of the checkpoint from which a restart resumed
+///   levels: [{column, value, name}]: values for comparison with a column
 ///   evaluations: [{name, protocol, top1, untrained_top1 or null, top5, samples, test_data,
-///     checkpoint}], the newest first; fractions
+///     checkpoint}], newest first; accuracies are fractions
 ///   configuration, options, environment: [[name, value], ...], without empty values
 nlohmann::ordered_json run_json(const RunData& run);
 

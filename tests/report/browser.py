@@ -1,4 +1,4 @@
-"""A headless Chromium driven through its debugging pipe: JSON messages, each ended by NUL, on its descriptors 3 and 4."""
+"""Controls a headless Chromium through its debugging pipe: JSON messages, each ended by NUL, on its descriptors 3 and 4."""
 import base64
 import json
 import os
@@ -6,11 +6,11 @@ import select
 import subprocess
 import time
 
-PATIENCE = 120  # seconds until an answer has to be there
+TIMEOUT = 120  # seconds to wait for an answer
 
 
 class Browser:
-    """One page, and what went wrong in it: `errors` of scripts and of the console, `requests` of URLs."""
+    """One page, its `errors` (of scripts and of the console) and its `requests` (URLs)."""
 
     def __init__(self, chromium, directory):
         from_us, to_browser = os.pipe()
@@ -35,12 +35,12 @@ class Browser:
 
     def close(self):
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
         self.commands.close()
         os.close(self.answers)
 
     def receive(self):
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while b"\0" not in self.buffer:
             ready, _, _ = select.select([self.answers], [], [], max(0, deadline - time.monotonic()))
             read = os.read(self.answers, 1 << 20) if ready else b""
@@ -84,17 +84,17 @@ class Browser:
             self.note(self.receive())
 
     def evaluate(self, expression):
-        """The value of a JavaScript expression."""
+        """Returns the value of a JavaScript expression."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise AssertionError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def point_at(self, x, y):
-        """Moves the pointer to a place of the window."""
+        """Moves the pointer to a position in the window."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def picture(self, file):
-        """The whole page as PNG."""
+        """Writes the whole page as PNG."""
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(shot["data"]))

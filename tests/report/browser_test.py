@@ -1,4 +1,4 @@
-"""report.html in a real browser: it draws what the run's files hold, on any screen, and nothing goes wrong in it.
+"""report.html in a real browser: it draws the data of the run's files on any screen, without errors.
 
 usage: browser_test.py SIMCLR [unittest arguments]
 """
@@ -25,7 +25,7 @@ PHASES = ("forward", "backward", "update", "data", "checkpoint")
 HOSTILE = "</script><script>stolen = 1</script><img src=x onerror='stolen = 2'> \"\\ &lt; \u00e9\u4e2d"
 SCREENS = ((1200, "light"), (1200, "dark"), (400, "light"))
 
-# What is drawn in each chart that is shown.
+# Returns the contents of each visible chart.
 CHARTS = """[...document.querySelectorAll("figure")].filter(node => !node.hidden).map(node => {
   const svg = node.querySelector("svg"), view = svg.viewBox.baseVal, frame = node.getBoundingClientRect();
   const inside = ({left, right}) => left >= frame.left - 0.5 && right <= frame.right + 0.5;
@@ -64,7 +64,7 @@ class BrowserTest(unittest.TestCase):
             file["images"] = np.random.default_rng(1).integers(0, 256, (300, 16, 16, 3), np.uint8)
 
     def make_run(self, rows, name="run", options=(), top1=(0.8, 0.6)):
-        """A run directory as `pretrain` leaves it, with evaluations of the last step and of step 0."""
+        """Writes a run directory like `pretrain`, with evaluations of the last step and of step 0."""
         run = Path(tempfile.mkdtemp(dir=self.top)) / "runs" / name.replace("/", "\u2044")
         (run / "eval").mkdir(parents=True)
         chosen = {"data": self.top / "data", "image-size": 16, "encoder": "resnet18", "batch-size": BATCH, "epochs": 4, **dict(options)}
@@ -81,7 +81,7 @@ class BrowserTest(unittest.TestCase):
         return run
 
     def open(self, *runs, width=1200, scheme="light", media="screen"):
-        """Opens the page of these runs and returns its charts, having checked what holds for any page."""
+        """Opens the page of these runs, checks what must hold for any page, and returns its charts."""
         page = self.top / "page.html"
         if runs:
             subprocess.run([SIMCLR, "report", *runs, "--output", page], check=True, capture_output=True)
@@ -118,13 +118,13 @@ class BrowserTest(unittest.TestCase):
         }})()""")
 
     def assert_linear(self, values, heights, sign=-1):
-        """Values stand in the drawing on one linear scale."""
+        """Checks that the drawing places the values on one linear scale."""
         slope, offset = np.polyfit(values, heights, 1)
         self.assertLess(np.abs(slope * np.array(values) + offset - np.array(heights)).max(), 0.1)
         self.assertGreater(sign * slope, 0)
         return slope, offset
 
-    def test_any_screen_shows_the_run(self):
+    def test_shows_the_run_on_any_screen(self):
         rows = [usual_row(step, restarts=int(step > 30), z_std=0.08) for step in range(2, 61, 2)]
         rows[4]["loss"] = None
         rows[-1]["knn_top1"] = 0.7
@@ -165,7 +165,7 @@ class BrowserTest(unittest.TestCase):
         slope, offset = self.assert_linear([row["seconds_step"] for row in rows], highs[-1])
         for layer, seconds in enumerate(np.cumsum([0.01, 0.02, 0.03, 0.04, 0.05])):
             self.assertAlmostEqual(highs[layer][0], slope * seconds + offset, delta=0.2)
-        # On a GPU a step has no phases. A slow first step does not flatten the others.
+        # On a GPU a step has no phases. A slow first step must not flatten the others.
         for row in rows:
             for phase in ("forward", "backward", "update"):
                 del row[f"seconds_{phase}"]
@@ -175,7 +175,7 @@ class BrowserTest(unittest.TestCase):
         self.assertEqual(chart["legend"], ["waiting for data", "checkpoint", "computing"])
         self.assertLess(chart["layers"][-1][5][1], 160)
 
-    def test_one_row_is_drawn_and_none_is_said(self):
+    def test_draws_a_single_row_and_says_when_there_is_none(self):
         for width, scheme in SCREENS:
             charts = self.open(self.make_run([usual_row(1)]), width=width, scheme=scheme)
             self.assertEqual(len(charts), 8)
@@ -185,7 +185,7 @@ class BrowserTest(unittest.TestCase):
             (empty / "eval" / "broken.json").write_text("{")
             self.assertEqual(self.open(empty, width=width, scheme=scheme), {})
             self.assertEqual(self.text("#curves .note"), ["No step has been logged yet."])
-            self.assertEqual(self.text("main > .note"), ["run: broken.json is there but cannot be read; it is left out."])
+            self.assertEqual(self.text("main > .note"), ["run: broken.json cannot be read and is left out."])
 
     def test_a_long_run_keeps_its_peaks(self):
         rows = [usual_row(step, loss=4 + (20 if step == 54321 else 0) + 0.1 * (step % 7)) for step in range(1, 100001)]
@@ -197,12 +197,12 @@ class BrowserTest(unittest.TestCase):
             (band,) = charts["Loss"]["bands"]
             highest = min(band, key=lambda point: point[1])
             left, right = band[0][0], band[999][0]
-            self.assertLess(highest[1], 60)  # 24 of 0 to 25
+            self.assertLess(highest[1], 60)  # the value 24 on an axis from 0 to 25
             self.assertAlmostEqual(highest[0], left + (right - left) * 0.543, delta=2)
             self.assertLessEqual(len(charts["Loss"]["curves"][0]), 1000)
         self.assertLess((self.top / "page.html").stat().st_size, 3_000_000)
 
-    def test_names_are_text(self):
+    def test_shows_names_as_text_and_never_as_markup(self):
         columns = {HOSTILE: 1.0, "__proto__": 2.0, "constructor": 3.0}
         rows = [usual_row(1, **columns), usual_row(2, **columns)]
         run = self.make_run(rows, name=HOSTILE)
@@ -219,7 +219,7 @@ class BrowserTest(unittest.TestCase):
                 self.assertIn(HOSTILE, self.text("#environment dd, #environment td"))
         self.assertEqual(self.browser.evaluate("document.title"), ", ".join(run.name for run in (run, twin)))
 
-    def test_curves_are_smoothed_and_drawn_on_logarithmic_axes(self):
+    def test_smooths_curves_and_draws_logarithmic_axes(self):
         rows = [usual_row(10 ** (i % 4), loss=10.0 ** i, learning_rate=0) for i in range(4)]
         rows += [usual_row(1000 + i, loss=1000.0 + 500 * (-1) ** i) for i in range(1, 100)]
         self.open(self.make_run(rows))
@@ -229,7 +229,7 @@ class BrowserTest(unittest.TestCase):
         (points,) = charts["Loss"]["curves"]
         self.assert_linear([0, 1, 2, 3], [y for _, y in points[:4]])
         self.assert_linear([0, 1, 2, 3], [x for x, _ in points[:4]], sign=1)
-        self.assertLess(len(charts["Learning rate"]["curves"][0]), len(points))  # zeros have no place
+        self.assertLess(len(charts["Learning rate"]["curves"][0]), len(points))  # a logarithmic axis has no zeros
         self.set_control("Logarithmic steps", False)
         self.set_control("Logarithmic values", False)
         before, = self.charts()["Loss"]["curves"]
@@ -241,7 +241,7 @@ class BrowserTest(unittest.TestCase):
         self.assertLess(jitter[1], jitter[0] / 5)
         self.set_control("Smoothing", 0)
         self.assertEqual(self.charts()["Loss"]["curves"], [before])
-        # Where nothing is above zero, the axis stays linear.
+        # An axis without values above zero stays linear.
         self.open(self.make_run([usual_row(1, step=0, loss=-1.0)]))
         self.set_control("Logarithmic steps", True)
         self.set_control("Logarithmic values", True)
@@ -253,7 +253,7 @@ class BrowserTest(unittest.TestCase):
                          ["0", "-2.5", "1250", "12.5k", "2.5M", "3G", "4e+12", "0.001", "-3e-4"])
         self.assertEqual(self.browser.evaluate("[3.14159265, 1234567].map(value => digits(value, 6))"), ["3.14159", "1234570"])
 
-    def test_pointing_at_a_curve_tells_its_values(self):
+    def test_shows_the_values_at_the_pointer(self):
         self.open(self.make_run([usual_row(step) for step in range(1, 41)]))
         box = self.browser.evaluate("document.querySelector('figure svg').getBoundingClientRect().toJSON()")
         self.browser.point_at(box["x"] + 50 + (box["width"] - 68) * 9.1 / 39, box["y"] + 80)
@@ -262,7 +262,7 @@ class BrowserTest(unittest.TestCase):
         self.browser.point_at(2, 2)
         self.assertEqual(self.text(".tip"), [])
 
-    def test_runs_over_each_other(self):
+    def test_draws_several_runs_over_each_other(self):
         first = self.make_run([usual_row(step) for step in range(1, 21)], "first", {"learning-rate": 0.5})
         second = self.make_run([usual_row(step, loss=5.0) for step in range(1, 11)], "second", top1=(0.7, 0.5))
         for width, scheme in SCREENS:
@@ -277,7 +277,7 @@ class BrowserTest(unittest.TestCase):
         self.assertEqual(self.text("h1"), ["2 runs"])
         self.assertEqual(self.text("header + .card tbody td:first-child"), ["first", "second"])
         self.assertEqual(self.text("#evaluation td:nth-child(3)"), ["80.00 %", "60.00 %", "70.00 %", "50.00 %"])
-        self.assertEqual(self.text("#configuration > .card > .scroll b"), ["Learning rate"])  # what differs
+        self.assertEqual(self.text("#configuration > .card > .scroll b"), ["Learning rate"])  # the only fact that differs
         self.assertEqual(self.text("#pairs"), [])
         self.set_control("first", False)
         charts = self.charts(400)
@@ -293,7 +293,7 @@ class BrowserTest(unittest.TestCase):
         self.assertGreater(len(self.browser.call("Page.printToPDF")["data"]), 10000)
         self.assertTrue(self.browser.evaluate("document.querySelector('details').open"))
 
-    def test_what_goes_wrong_is_said_in_the_page(self):
+    def test_shows_script_errors_in_the_page(self):
         page = self.top / "page.html"
         self.open(self.make_run([usual_row(1)]))
         page.write_text(page.read_text().replace('"evaluations":', '"evaluation":'))
@@ -304,7 +304,7 @@ class BrowserTest(unittest.TestCase):
 
 if __name__ == "__main__":
     if CHROMIUM is None:
-        print("skipped: there is no chromium (scripts/install_deps.sh --all)")
+        print("skipped: chromium is not installed (scripts/install_deps.sh --all installs it)")
         sys.exit(77)
     os.environ["OMP_WAIT_POLICY"] = "passive"
     unittest.main(argv=[sys.argv[0], *sys.argv[2:]])

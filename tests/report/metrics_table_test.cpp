@@ -17,7 +17,7 @@ MetricsTable table_of(const std::string& text) {
   return MetricsTable(file);
 }
 
-TEST(MetricsTable, HoldsColumnsWithGaps) {
+TEST(MetricsTable, ReadsColumnsWithGaps) {
   const MetricsTable table = table_of(
       "{\"step\":1,\"loss\":4.5}\n"
       "{\"step\":2,\"loss\":null,\"scale\":8}\n"
@@ -33,7 +33,7 @@ TEST(MetricsTable, HoldsColumnsWithGaps) {
   EXPECT_TRUE(std::isnan(table.column("text").at(2)));
 }
 
-TEST(MetricsTable, ARowCutInTheMiddleEndsIt) {
+TEST(MetricsTable, EndsAtAnIncompleteRow) {
   for (const char* cut :
        {R"({"step":2,"lo)", R"({"step":2)", "{", R"({"loss":1})", "3", "[1]", "\n"}) {
     const MetricsTable table = table_of(std::string(R"({"step":1,"loss":4})") + "\n" + cut);
@@ -42,7 +42,7 @@ TEST(MetricsTable, ARowCutInTheMiddleEndsIt) {
   }
 }
 
-TEST(MetricsTable, AnAbsentOrEmptyFileHasNoRows) {
+TEST(MetricsTable, AMissingOrEmptyFileHasNoRows) {
   EXPECT_EQ(MetricsTable("/nonexistent/metrics.jsonl").rows(), 0U);
   EXPECT_EQ(table_of("").rows(), 0U);
 }

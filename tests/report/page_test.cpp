@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// What the browser takes for the text of the data's element.
+/// The text of the data's element as a browser finds it.
 std::string data_of(const std::string& page) {
   const std::string before = R"(id="data">)";
   const std::size_t begin = page.find(before) + before.size();
@@ -22,14 +22,14 @@ TEST(Page, HoldsTheDataInItsElement) {
   const Json data{{"runs", {1, 2.5, nullptr, "DATA"}}};
   const std::string page = fill_page(data);
   EXPECT_EQ(Json::parse(data_of(page)), data);
-  // All else is the template.
+  // The rest is the template.
   const std::string marker = ">DATA<";
   std::string around(page_template());
   around.replace(around.find(marker), marker.size(), ">" + data_of(page) + "<");
   EXPECT_EQ(page, around);
 }
 
-TEST(Page, NoTextEndsTheElementOfTheData) {
+TEST(Page, NoTextEndsTheDataElement) {
   for (const std::string text : {"</script><script>alert(1)</script>", "<!-- <script>", "]]>",
                                  "\"'\\ \n\t\u0001", "\u00e9\u4e2d\U0001f600", "&lt;"}) {
     const Json data{{text, text}};
@@ -37,12 +37,12 @@ TEST(Page, NoTextEndsTheElementOfTheData) {
   }
 }
 
-TEST(Page, BytesThatAreNotUtf8AreReplaced) {
+TEST(Page, ReplacesBytesThatAreNotUtf8) {
   const Json data = Json::parse(data_of(fill_page({{"name", "a\xff\xc3"}})));
   EXPECT_EQ(data.at("name"), "a\ufffd\ufffd");
 }
 
-TEST(Page, NumbersThatAreNotFiniteAreNull) {
+TEST(Page, WritesNonFiniteNumbersAsNull) {
   const Json data{std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
                   0.1};
   EXPECT_EQ(data_of(fill_page(data)), "[null,null,0.1]");

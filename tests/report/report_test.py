@@ -1,6 +1,6 @@
-"""report.html from outside: what a page holds after a run, restarts and evaluations, and what it lacks.
+"""The contents of report.html after a run, restarts and evaluations, and when files are missing.
 
-The data in the page are read here; how a browser shows them is browser_test.py's subject.
+Reads the data in the page; browser_test.py tests how a browser shows them.
 
 usage: report_test.py SIMCLR MPIEXEC [unittest arguments]
 """
@@ -23,7 +23,7 @@ from training_runs import BATCH, SIMCLR, TrainingTest, main  # noqa: E402
 
 
 class Page(HTMLParser):
-    """A page's tags, and the data in it."""
+    """The tags and the data of a page."""
 
     def __init__(self, file):
         super().__init__()
@@ -70,7 +70,7 @@ class ReportTest(TrainingTest):
     def files(self):
         return {file: file.read_bytes() for file in self.run_dir.rglob("*") if file.is_file() and file.name != "report.html"}
 
-    def test_a_page_holds_the_run(self):
+    def test_a_page_has_all_data_of_the_run(self):
         self.run_dir = self.run_dir.parent / "<script>a & 'b' \"\\\u00e9"
         self.pretrain(2, max_steps=6, checkpoint_steps=0)
         self.pretrain(max_steps=12)
@@ -78,7 +78,7 @@ class ReportTest(TrainingTest):
             self.evaluate(checkpoint)
         page = self.page()
 
-        # It stands alone.
+        # The page is self-contained.
         for tag, attributes in page.tags:
             self.assertNotIn(tag, ("link", "iframe", "object", "use", "a", "img"))
             self.assertFalse(attributes.keys() & {"src", "href", "srcset", "background", "data"}, (tag, attributes))
@@ -88,7 +88,7 @@ class ReportTest(TrainingTest):
         policy, = [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
         self.assertTrue(policy.startswith("default-src 'none';"), policy)
 
-        # The numbers are the run's.
+        # The numbers are those of the run.
         rows, run = self.rows(), page.run
         self.assertEqual(run["name"], self.run_dir.name)
         self.assertEqual(run["step"], [row["step"] for row in rows])
@@ -103,7 +103,7 @@ class ReportTest(TrainingTest):
         self.assertAlmostEqual(run["seconds"], sum(row["seconds_step"] for row in rows), delta=1e-9)
         self.assertEqual((run["epochs"], run["unreadable"]), ("4", []))
 
-        # The evaluations, newest first, with the untrained encoder beside.
+        # Evaluations are listed newest first, with the result of the untrained encoder.
         self.assertEqual([(e["protocol"], e["checkpoint"], e["top1"], e["untrained_top1"]) for e in run["evaluations"]],
                          [("knn", "step-0000000012.h5", self.top1(12), self.top1(0)),
                           ("knn", "step-0000000000.h5", self.top1(0), None)])
@@ -115,7 +115,7 @@ class ReportTest(TrainingTest):
         self.assertEqual(environment["Commit"], recorded["git_commit"])
         self.assertIn(recorded["ranks"][0]["host"], environment["Hosts"])
 
-        # The picture is what `preview` makes.
+        # The picture is the same as that of `preview`.
         preview = self.run_dir.parent / "pairs.png"
         subprocess.run([SIMCLR, "preview", "--config", self.run_dir / "config.cfg", "--output", preview,
                         "--samples", "12"], check=True, capture_output=True)
@@ -125,7 +125,7 @@ class ReportTest(TrainingTest):
         self.assertEqual((pairs["height"], pairs["width"]), picture.shape[:2])
         self.assertTrue((picture == np.asarray(Image.open(preview))).all())
 
-    def test_it_is_made_again_by_hand_and_without_mpi(self):
+    def test_report_rewrites_the_page_without_mpi(self):
         self.pretrain(max_steps=2)
         broken = {"OMPI_MCA_pml": "none"}
         self.pretrain(expect=1, run_dir=self.run_dir.parent / "other", environment=broken)
@@ -149,18 +149,18 @@ class ReportTest(TrainingTest):
         self.assertEqual([run["columns"]["loss"]["values"] for run in page.runs], [self.losses(), self.losses(other)])
         self.assertEqual([dict(run["options"])["learning-rate"] for run in page.runs], ["0.1", "0.2"])
         self.assertNotIn("pairs", page.data)
-        # Directories of one name are told apart by their paths.
+        # Directories of the same name are shown with their paths.
         twin = self.run_dir.parent / "twin" / "run"
         shutil.copytree(self.run_dir, twin)
         output = self.run_dir.parent / "twins.html"
         self.report(self.run_dir, twin, "--output", output)
         self.assertEqual([run["name"] for run in self.page(output).runs], [str(self.run_dir), str(twin)])
-        # One that is no run refuses the page.
+        # A directory without a run is refused, and no page is written.
         output.unlink()
         self.report(self.run_dir, twin.parent, "--output", output, expect=2)
         self.assertFalse(output.exists())
 
-    def test_what_is_not_there_is_left_out(self):
+    def test_leaves_out_missing_and_damaged_files(self):
         data = self.run_dir.parent / "data"
         shutil.copytree(self.data, data)
         self.pretrain(max_steps=3, data=data)
@@ -185,7 +185,7 @@ class ReportTest(TrainingTest):
             self.assertEqual((page.run["state"]["status"], page.run["environment"] == []),
                              ("" if text is None else "finished", text is None))
 
-    def test_names_that_are_not_utf8_are_shown_in_part(self):
+    def test_replaces_bytes_of_names_that_are_not_utf8(self):
         self.pretrain(max_steps=1)
         odd = os.fsencode(self.run_dir.parent) + b"/odd\xff"
         os.rename(self.run_dir, odd)
@@ -198,12 +198,12 @@ class ReportTest(TrainingTest):
         page = self.page()
         self.assertEqual(page.run["state"]["status"], "failed")
         self.assertEqual(len(page.values("loss")), 1)
-        self.assertIn("the run did not end well", page.data["pairs"]["note"])
+        self.assertIn("the run failed", page.data["pairs"]["note"])
 
-    def test_a_page_that_cannot_be_written_does_not_fail_the_run(self):
+    def test_a_run_finishes_even_if_its_page_cannot_be_written(self):
         (self.run_dir / "report.html").mkdir(parents=True)
         done = self.pretrain(max_steps=1)
-        self.assertIn("simclr: warning: no report.html: ", done.stderr)
+        self.assertIn("simclr: warning: cannot write report.html: ", done.stderr)
         self.assertEqual(self.state()["status"], "finished")
 
     def test_refusals(self):
@@ -211,12 +211,12 @@ class ReportTest(TrainingTest):
         (self.run_dir / "report.html").unlink()
         empty = self.run_dir.parent / "empty"
         empty.mkdir()
-        for arguments, culprit in (([empty], "holds no run"), ([], "name a run directory"),
-                                   ([self.run_dir / "config.cfg"], "holds no run"),
-                                   ([self.run_dir, "--output", empty / "none" / "r.html"], "--output")):
+        for arguments, part in (([empty], "holds no run"), ([], "name a run directory"),
+                                ([self.run_dir / "config.cfg"], "holds no run"),
+                                ([self.run_dir, "--output", empty / "none" / "r.html"], "--output")):
             done = self.report(*arguments, expect=2)
             self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
-            self.assertIn(culprit, done.stderr)
+            self.assertIn(part, done.stderr)
         (self.run_dir / "config.cfg").write_text("[pretrain]\nbatch-sise = 3\n")
         self.assertIn("batch-sise", self.report(self.run_dir, expect=2).stderr)
         self.assertFalse((self.run_dir / "report.html").exists())

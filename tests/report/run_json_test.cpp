@@ -29,7 +29,7 @@ RunData run_of(const std::string& metrics) {
   return run;
 }
 
-TEST(RunJson, ARowIsAPoint) {
+TEST(RunJson, EachRowIsAPoint) {
   const Json json = run_json(run_of(R"({"step":1,"epoch":0.25,"loss":4.123456789012345})"));
   EXPECT_EQ(json.at("step"), Json({1}));
   EXPECT_EQ(json.at("columns").at("loss"), Json({{"values", {4.123456789012345}}}));
@@ -57,7 +57,7 @@ TEST(RunJson, AnyNumberIsAColumnAndGapsAreNull) {
   EXPECT_FALSE(json.at("columns").contains("text"));
 }
 
-TEST(RunJson, StretchesOfALongRunLoseNoPeak) {
+TEST(RunJson, ALongRunKeepsItsPeaks) {
   constexpr int kRows = 100000;
   std::string metrics;
   const auto value = [](int row) {
@@ -76,18 +76,18 @@ TEST(RunJson, StretchesOfALongRunLoseNoPeak) {
   const auto means = column.at("values").get<std::vector<double>>();
   const auto least = column.at("least").get<std::vector<double>>();
   const auto greatest = column.at("greatest").get<std::vector<double>>();
-  ASSERT_EQ(steps.size(), kMostPoints);
-  ASSERT_EQ(means.size(), kMostPoints);
+  ASSERT_EQ(steps.size(), kMaxPoints);
+  ASSERT_EQ(means.size(), kMaxPoints);
 
-  // The first and the last row are as they are; between them a point is the rows up to its step.
+  // The first and the last row are points; each other point has the rows since the one before.
   EXPECT_EQ(steps.front(), 10);
   EXPECT_EQ(means.front(), value(0));
   EXPECT_EQ(steps.back(), 10 * kRows);
   EXPECT_EQ(means.back(), value(kRows - 1));
   double weighted = 0, before = 0;
-  for (std::size_t i = 0; i < kMostPoints; ++i) {
+  for (std::size_t i = 0; i < kMaxPoints; ++i) {
     const double rows = (steps[i] - before) / 10;
-    EXPECT_TRUE(i == 0 || i + 1 == kMostPoints || std::abs(rows - 100.2) < 1) << i << ": " << rows;
+    EXPECT_TRUE(i == 0 || i + 1 == kMaxPoints || std::abs(rows - 100.2) < 1) << i << ": " << rows;
     EXPECT_TRUE(least[i] <= means[i] && means[i] <= greatest[i]) << i;
     weighted += rows * means[i];
     before = steps[i];
@@ -106,7 +106,7 @@ TEST(RunJson, StretchesOfALongRunLoseNoPeak) {
   EXPECT_LT(json.dump().size(), std::size_t{200'000});
 }
 
-TEST(RunJson, RestartsStandAtTheCheckpointThatTheyWentOnFrom) {
+TEST(RunJson, RestartsHaveTheStepOfTheirCheckpoint) {
   const Json json =
       run_json(run_of("{\"step\":1,\"restarts\":0}\n{\"step\":5,\"restarts\":0}\n"
                       "{\"step\":7,\"restarts\":1}\n{\"step\":8,\"restarts\":1}\n"
@@ -115,7 +115,7 @@ TEST(RunJson, RestartsStandAtTheCheckpointThatTheyWentOnFrom) {
             Json({{{"number", 1}, {"step", 6}}, {{"number", 3}, {"step", 9}}}));
 }
 
-TEST(RunJson, TheLossHasTheValueOfChanceBesideIt) {
+TEST(RunJson, TheLossHasTheLevelOfChance) {
   RunData run = run_of("");
   run.config.batch_size = 256;
   const Json levels = run_json(run).at("levels");
@@ -125,7 +125,7 @@ TEST(RunJson, TheLossHasTheValueOfChanceBesideIt) {
   EXPECT_EQ(levels.at(0).at("name"), "chance, ln(2N - 1)");
 }
 
-TEST(RunJson, EvaluationsHaveTheUntrainedEncoderBeside) {
+TEST(RunJson, EvaluationsHaveTheResultOfTheUntrainedEncoder) {
   RunData run = run_of("");
   const auto evaluation = [](const char* protocol, const char* data, int step, double top1) {
     return Evaluation{.name = "n",
@@ -146,7 +146,7 @@ TEST(RunJson, EvaluationsHaveTheUntrainedEncoderBeside) {
   }
 }
 
-TEST(RunJson, FactsWithoutAValueAreLeftOut) {
+TEST(RunJson, LeavesOutFactsWithoutAValue) {
   RunData run = run_of("");
   run.environment = {{"Job", ""}, {"Version", "1"}};
   const Json json = run_json(run);

@@ -7,9 +7,9 @@
 
 namespace simclr {
 
-/// A picture of `groups` samples, the first of the first batch, in training order: each sample's
-/// stored image (its central square) and its two views, in true colours (without --mean and --std).
-/// Reads these samples only. Refuses a data set that cannot be read.
+/// Draws the first `groups` samples of the first batch: each sample's stored image (its central
+/// square) and its two views, without --mean and --std. Reads only these samples. Throws
+/// RefusedError for a data set that cannot be read.
 Image augmented_pairs(const PretrainConfig& config, std::int64_t groups);
 
 }  // namespace simclr
