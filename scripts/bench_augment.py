@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Augmentation rates of this program and of torchvision in one run, on one core.
+"""Compares the augmentation rates of this program and of torchvision on one core.
 
     scripts/bench_augment.py [--simclr build/simclr] [--seconds 2]
 
-torchvision does the same work in two ways: `tensor`, the float ops that this program's views equal, and `PIL`, what
-most training scripts use (8-bit in between, PIL's resize and colour ops). Both sides report processor time of one
-thread pinned to one core, so neighbours disturb the ratio little.
+torchvision does the same work in two ways: `tensor`, float ops whose results equal this program's views, and `PIL`, as
+most training scripts use it (8-bit intermediate images, PIL's resize and color ops). Both programs report the processor
+time of one thread pinned to one core, so that other load on the machine changes the ratio little.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def make_images(side, count=SAMPLES):
 
 
 def pipeline(ops, side, strength, as_tensor):
-    """ops: comma-separated, in the program's names."""
+    """ops: comma-separated, with this program's names."""
     ops = ops.split(",")
     steps = [T.RandomResizedCrop(side, interpolation=InterpolationMode.BICUBIC, antialias=True)]
     if as_tensor:
@@ -54,7 +54,7 @@ def pipeline(ops, side, strength, as_tensor):
 
 
 def views_per_second(make_view, seconds):
-    """Processor time, best of three repeats after a warm-up."""
+    """The best of three repeats after a warm-up, by processor time."""
     best = 0
     for repeat in range(4):
         made, start = 0, time.thread_time()
@@ -93,8 +93,8 @@ def compare(ours, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--simclr", default="build/simclr", help="the program")
-    parser.add_argument("--seconds", type=float, default=2, help="for each rate")
+    parser.add_argument("--simclr", default="build/simclr", help="the simclr program")
+    parser.add_argument("--seconds", type=float, default=2, help="time to measure each rate")
     parser.add_argument("--json", help="also write the results to this file")
     args = parser.parse_args()
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Times one SimCLR training step in PyTorch: forward, NT-Xent, backward, LARS, on views that are ready.
+"""Times one SimCLR training step in PyTorch: forward, NT-Xent, backward and LARS on prepared views.
 
-channels_last, automatic mixed precision; eager, compiled, or captured in a CUDA graph. The counterpart of `simclr bench
-step`; scripts/bench_step.py runs the two side by side.
-On Debian use /usr/bin/python3, the interpreter that python3-torch belongs to.
+Uses channels_last and automatic mixed precision; eager, compiled, or captured in a CUDA graph. The counterpart of
+`simclr bench step`; scripts/bench_step.py compares both. On Debian use /usr/bin/python3, for which python3-torch is
+installed.
 """
 
 import argparse
@@ -34,10 +34,10 @@ def parse_arguments():
     parser.add_argument("--mode", default="eager", choices=["eager", "compile", "compile-graph", "graph"],
                         help="compile: torch.compile (PyTorch 2), -graph: its mode reduce-overhead; "
                              "graph: the step as one CUDA graph")
-    parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
+    parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's default")
     parser.add_argument("--warmup", type=int, default=2, help="steps before timing starts")
     parser.add_argument("--repeats", type=int, default=5, help="timed steps; the median is reported")
-    parser.add_argument("--json", action="store_true", help="one JSON line instead of text")
+    parser.add_argument("--json", action="store_true", help="print one JSON line instead of text")
     return parser.parse_args()
 
 
@@ -60,7 +60,7 @@ def make_step(options):
     forward = compiled(model, options.mode)
     views = make_views(options, device)
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.precision)
-    # fp16 would also need a gradient scaler: left out, in PyTorch's favour.
+    # fp16 training would also need a gradient scaler; leaving it out makes PyTorch faster.
     precision = contextlib.nullcontext if kind is None else lambda: torch.autocast(options.device, kind)
 
     def step():
@@ -76,7 +76,7 @@ def make_step(options):
 
 
 def capture(step, warmup):
-    """The step as one CUDA graph, after some ordinary ones on a side stream."""
+    """Captures the step as one CUDA graph after some ordinary steps on a side stream."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -108,7 +108,7 @@ def main():
         torch.set_num_threads(options.threads)
     if options.device == "cuda":
         torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = False  # as in matrix products, and as simclr by default
+        torch.backends.cudnn.allow_tf32 = False  # as for matrix products, and as simclr's default
     step = make_step(options)
     for _ in range(options.warmup):
         step()
@@ -135,7 +135,7 @@ def main():
     else:
         print(f"PyTorch {torch.__version__}, {options.encoder} width {options.width:g}, "
               f"{2 * options.batch_size} views of {options.image_size} px, {options.precision}, {options.mode}: "
-              f"{median:.4f} s a step, {result['views_per_second']:.1f} views/s")
+              f"{median:.4f} s per step, {result['views_per_second']:.1f} views/s")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Times the training step of simclr and of PyTorch alternately, on one machine, and prints the ratios.
+"""Times the training step of simclr and of PyTorch in turns on one machine and prints the ratios.
 
-The neighbours of a shared machine come and go: the two take turns within every round, a ratio is taken
-within each round, and the median round is reported beside the slowest and the fastest. On a GPU PyTorch runs eager,
-compiled, compiled with CUDA graphs, and as one CUDA graph: the last row is against the fastest of these in each round.
+The load of a shared machine varies: both programs run in every round, a ratio is taken within each round, and the
+median round is reported with the slowest and the fastest. On a GPU PyTorch runs eager, compiled, compiled with CUDA
+graphs, and as one CUDA graph; the last row compares with the fastest of these in each round.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# name: encoder, stem, image size, images a step (twice as many views) on a CPU and on a GPU
+# name: encoder, stem, image size, images per step (with two views each) on a CPU and on a GPU
 SHAPES = {
     "R18-CIFAR": ("resnet18", "cifar", 32, {"cpu": 32, "cuda": 1024}),
     "R50-224": ("resnet50", "imagenet", 224, {"cpu": 8, "cuda": 256}),
@@ -40,7 +40,7 @@ def shape_options(shape, precision, options):
 
 
 def measure(shape, precision, options):
-    """[(views/s of simclr, [views/s of each PyTorch])] by round, and what those PyTorch runs are."""
+    """Returns [(views/s of simclr, [views/s of each PyTorch])] by round, and the names of the PyTorch runs."""
     shared = shape_options(shape, precision, options)
     ours = [options.simclr, "bench", "step", *shared]
     theirs = [[python, str(ROOT / "scripts" / "bench_pytorch.py"), *shared, "--mode", mode]
@@ -61,10 +61,10 @@ def main():
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--precisions", default="bf16,fp32")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--batch-size", type=int, default=0, help="images a step, instead of each shape's own")
+    parser.add_argument("--batch-size", type=int, default=0, help="images per step, instead of each shape's default")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps of each run")
+    parser.add_argument("--repeats", type=int, default=5, help="timed steps per run")
     options = parser.parse_args()
     options.python = options.python or ["/usr/bin/python3"]
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the direction of #include lines: folders depend downwards only, libraries stay where they belong.
+"""Checks #include lines: folders may depend only on lower ones, and only some folders may use a library.
 
 Prints one line per violation and exits 1 if there is any.
 """
@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-# Folder -> folders whose public headers (include/simclr/<folder>/) it may include.
+# Folder -> the folders whose public headers (include/simclr/<folder>/) it may include.
 FOLDERS = {
     "core": set(),
     "tensor": {"core"},
@@ -28,7 +28,7 @@ FOLDERS["report"] = set(FOLDERS)
 FOLDERS["bench"] = set(FOLDERS)
 FOLDERS["app"] = set(FOLDERS)
 
-# Headers of a library -> places under src/ that may include them.
+# Library -> pattern of its headers, and the folders of src/ that may include them.
 LIBRARIES = {
     "MPI": (re.compile(r"^mpi\.h$"), ("comm", "io")),
     "HDF5": (re.compile(r"^(hdf5|H5\w*|hdf5_hl)\.h$"), ("io",)),
@@ -58,13 +58,13 @@ def check_file(path, root, used_by):
         where = f"{path.relative_to(root)}:{line}"
         for library, (pattern, places) in LIBRARIES.items():
             if pattern.match(header) and not any((place + "/").startswith(p + "/") for p in places):
-                yield f"{where}: {library} belongs in {' and '.join('src/' + p for p in places)} only"
+                yield f"{where}: only {' and '.join('src/' + p for p in places)} may use {library}"
         if header.startswith("simclr/"):
             target = header.split("/")[1]
             is_public = path.relative_to(root).parts[0] == "include"
             used_by.setdefault(header, set()).add("a public header" if is_public else folder)
             if not (root / "include" / header).exists():
-                yield f"{where}: no such header: {header}"
+                yield f"{where}: {header} does not exist"
             if target != folder and target not in FOLDERS.get(folder, set()):
                 yield f"{where}: {folder} may not depend on {target}"
         elif quote == '"':
@@ -93,7 +93,7 @@ def check(root):
     for path in sorted((root / "include").rglob("*.hpp")):
         header = str(path.relative_to(root / "include"))
         if not used_by.get(header, set()) - {header.split("/")[1]}:
-            yield f"include/{header}: no other folder and no test includes it: it belongs beside its source"
+            yield f"include/{header}: no other folder and no test includes it; move it to its source's folder"
 
 
 def main():

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What the CUDA kernels of a build use: registers, shared memory, stack, spills.
+"""Lists the registers, shared memory, stack and spills of a build's CUDA kernels.
 
 usage: scripts/check_kernels.py BUILD_DIR [src/backend/cuda]
 
-Reads what ptxas said of each kernel (<object>.ptxas, left by cmake/ptxas_log.py) and prints a table. Exits 1 where a
-kernel spills registers, uses more of them than its launch bounds leave, has no launch bounds, or was not compiled.
+Reads the reports of ptxas (<object>.ptxas, written by cmake/ptxas_log.py) and prints a table. Exits 1 if a kernel
+spills registers, uses more than its launch bounds allow, has no launch bounds, or was not compiled.
 """
 
 import re
@@ -13,8 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-REGISTERS_OF_A_MULTIPROCESSOR = 65536
-REGISTER_GRANULARITY = 8  # a thread's registers are allocated in eights
+REGISTERS_PER_MULTIPROCESSOR = 65536
+REGISTER_GRANULARITY = 8  # registers of a thread are allocated in multiples of 8
 
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")
 FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
@@ -37,7 +37,7 @@ class Usage:
 
 
 def read_log(text):
-    """One Usage for every kernel and architecture; functions that a kernel calls count as the kernel's."""
+    """Returns a Usage for every kernel and architecture; called functions count for their kernel."""
     usages = []
     for line in text.splitlines():
         if entry := ENTRY.search(line):
@@ -55,14 +55,14 @@ def read_log(text):
 
 
 def demangle(names):
-    """simclr::cuda::(anonymous)::sum_kernel(float*) as sum_kernel."""
+    """Returns sum_kernel for the mangled simclr::cuda::(anonymous)::sum_kernel(float*)."""
     done = subprocess.run(["c++filt", "-p"], input="\n".join(names), capture_output=True, text=True, check=True)
     enclosing = re.compile(r"simclr::cuda::|_GLOBAL__N__\w+::|\(anonymous namespace\)::")
     return [enclosing.sub("", name) for name in done.stdout.split("\n")]
 
 
 def evaluate(expression, constants):
-    """An integer expression of literals and named constants; None where it is more (a template's parameter)."""
+    """Evaluates an integer expression of literals and named constants; None for others (template parameters)."""
     while re.search(r"[A-Za-z_]", expression):
         before = expression
         for name in re.findall(r"[A-Za-z_]\w*", before):
@@ -75,7 +75,7 @@ def evaluate(expression, constants):
 
 
 def kernels_in(path):
-    """(kernel, threads x blocks of its launch bounds): 0 without bounds, None where only the compiler can tell."""
+    """Yields (kernel, threads x blocks of its launch bounds): 0 without bounds, None if they are not constants."""
     text = COMMENT.sub("", path.read_text(encoding="utf-8"))
     constants = {}
     for near in sorted(path.parent.glob("*.cuh")) + [path]:
@@ -90,22 +90,22 @@ def kernels_in(path):
 
 
 def compiled_sources(folder):
-    """The .cu files that sources.cmake lists."""
+    """Returns the .cu files that sources.cmake lists."""
     text = (folder / "sources.cmake").read_text(encoding="utf-8")
     return [folder / "kernels" / name for name in re.findall(r"\$\{kernels_dir\}/(\S+\.cu)\b", text)]
 
 
 def check(build, folder):
-    """(rows of the table, violations)"""
+    """Returns (rows of the table, violations)."""
     usages, violations, promised = [], [], {}
     for source in compiled_sources(folder):
         logs = sorted(build.rglob(source.name + ".o.ptxas"))
         if not logs:
-            violations.append(f"{source.name}: no log of its compilation in {build}")
+            violations.append(f"{source.name}: {build} has no ptxas report of it")
         for log in logs:
             found = read_log(log.read_text(encoding="utf-8"))
             if not found:
-                violations.append(f"{source.name}: its log names no kernel")
+                violations.append(f"{source.name}: its ptxas report names no kernel")
             usages += found
     for source in sorted((folder / "kernels").glob("*.cu*")):
         for kernel, threads in kernels_in(source):
@@ -121,7 +121,7 @@ def check(build, folder):
             violations.append(f"{name} ({usage.arch}) spills {usage.spill} bytes")
         threads = promised.get(re.sub(r"<.*", "", name).split()[-1])
         allocated = -(-usage.registers // REGISTER_GRANULARITY) * REGISTER_GRANULARITY
-        if threads and allocated * threads > REGISTERS_OF_A_MULTIPROCESSOR:
+        if threads and allocated * threads > REGISTERS_PER_MULTIPROCESSOR:
             violations.append(f"{name} ({usage.arch}) uses {usage.registers} registers: too many for {threads} threads")
     return rows, violations
 

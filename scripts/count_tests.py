@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Counts what a ctest run has shown, case by case, from its JUnit report.
+"""Counts the test cases of a ctest run from its JUnit report.
 
 usage: count_tests.py REPORT.xml
 
-A ctest test may hold many cases (a GoogleTest program, a Python unittest): each counts, also those
-skipped inside a test that passed, so that nothing is left out silently. Names what was skipped and
-why, and what failed with the end of its output, then writes "PASSED FAILED SKIPPED" as its last line.
+A ctest test may have many cases (a GoogleTest program, a Python unittest). Each counts, also one that is
+skipped in a test that passed. Prints skipped tests with the reason, failed tests with the end of their
+output, and "PASSED FAILED SKIPPED" as the last line.
 """
 import re
 import sys
@@ -15,31 +15,31 @@ GTEST = {"passed": r"^\[  PASSED  \] (\d+) test", "failed": r"^\[  FAILED  \] (\
          "skipped": r"^\[  SKIPPED \] (\d+) test"}
 UNITTEST_RAN = r"^Ran (\d+) tests? in "
 UNITTEST_RESULT = r"^(?:OK|FAILED) \(.*\b{}=(\d+)"
-LINES_OF_A_FAILURE = 40
+LINES_PER_FAILURE = 40
 REASON = r"(?:: Skipped\n|^skipped: |\.\.\. skipped )(.+)"
 
 
 def largest(pattern, text):
-    """Of several ranks' reports, which may say the same; 0 where there is none."""
+    """The largest number matched, since several ranks may report the same cases; 0 without a match."""
     return max((int(n) for n in re.findall(pattern, text, re.MULTILINE)), default=0)
 
 
 def count_cases(output):
-    """(passed, failed, skipped) of the cases that a test reports; zeros where it has none."""
+    """Returns (passed, failed, skipped) of the cases in a test's output; zeros if it reports none."""
     counts = [largest(GTEST[what], output) for what in ("passed", "failed", "skipped")]
     ran = largest(UNITTEST_RAN, output)
     if any(counts) or not ran:
         return counts
     failures, errors, skipped = (largest(UNITTEST_RESULT.format(what), output)
                                  for what in ("failures", "errors", "skipped"))
-    failed = min(failures + errors, ran - skipped)  # parts of one case may fail each
+    failed = min(failures + errors, ran - skipped)  # several subtests of one case may fail
     return [ran - failed - skipped, failed, skipped]
 
 
 def count_test(test):
-    """The same of one ctest test, which is one case itself where it reports none."""
+    """Returns (passed, failed, skipped) of a ctest test; one that reports no cases is one case."""
     passed, failed, skipped = count_cases(test.findtext("system-out") or "")
-    if test.get("status") == "fail":  # a crash may follow a report of success
+    if test.get("status") == "fail":  # it may have crashed after reporting success
         return (passed, failed, skipped) if failed else (0, 1, 0)
     if test.get("status") == "run":
         return (passed, 0, skipped) if passed + skipped else (1, 0, 0)
@@ -50,9 +50,9 @@ def count_test(test):
 
 
 def print_failure(test):
-    mark = test.find("failure")  # says so where it was a time-out
+    mark = test.find("failure")  # names a timeout
     print(f"failed: {test.get('name')}{': ' + mark.get('message', '') if mark is not None else ''}")
-    for line in (test.findtext("system-out") or "").splitlines()[-LINES_OF_A_FAILURE:]:
+    for line in (test.findtext("system-out") or "").splitlines()[-LINES_PER_FAILURE:]:
         print(f"    {line}")
 
 

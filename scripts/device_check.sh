@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Everything that has to be shown on a GPU, in order: what the kernels compute, whole training steps,
-# sanitizers, ranks that share the card, restarts, and how fast it all is beside PyTorch.
+# Runs all checks that need a GPU, in this order: results of kernels, whole training steps, sanitizers,
+# ranks that share the GPU, restarts, and speed compared with PyTorch.
 #   scripts/device_check.sh [OPTION...] BUILD_DIR [OUTPUT_DIR]     (OUTPUT_DIR: device-check)
-#   --python PROGRAM   interpreter with PyTorch for its side of the benchmarks [python3]
-#   --only REGEX       only the steps whose names match, and a first launch; the others are not run
-#   --limit SECONDS    a step that takes longer has failed [900]
-#   --emulated         the same flow on the emulated device: programs *_cuda_emulated, tiny benchmarks
-# BUILD_DIR holds simclr and tests/*_cuda_device, built with -DSIMCLR_CUDA=ON, perhaps elsewhere;
-# beside them it takes mpirun, nvidia-smi and compute-sanitizer (from PATH or /usr/local/cuda/bin) and,
-# for PyTorch alone, Python. Every step leaves NAME.log in OUTPUT_DIR, and summary.md tells what
-# became of all of them. Ends with 0 if all passed, 1 if one failed, 77 if some could not be run.
+#   --python PROGRAM   interpreter with PyTorch for the comparison [python3]
+#   --only REGEX       run only the first launch and the steps whose names match
+#   --limit SECONDS    a step that takes longer fails [900]
+#   --emulated         run on the emulated device: programs *_cuda_emulated, tiny benchmarks
+# BUILD_DIR has simclr and tests/*_cuda_device, built with -DSIMCLR_CUDA=ON, here or elsewhere. Needs
+# mpirun, nvidia-smi and compute-sanitizer (from PATH or /usr/local/cuda/bin) and, only for PyTorch,
+# Python. Every step writes NAME.log to OUTPUT_DIR; summary.md lists the results. Exit code: 0 if all
+# passed, 1 if one failed, 77 if some could not run.
 set -uo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-usage() { sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+usage() { sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
 python=python3
 only=.
@@ -33,25 +33,25 @@ if [ $# -lt 1 ] || [ $# -gt 2 ]; then usage; fi
 build="$(cd "$1" && pwd)" || exit 2
 mkdir -p "${2:-device-check}" && out="$(cd "${2:-device-check}" && pwd)" || exit 2
 tests="$build/tests"
-[ -d "$tests" ] || tests="$build"  # a bundle of programs has them beside each other
+[ -d "$tests" ] || tests="$build"  # in a bundle of programs, all are in one folder
 simclr="$build/simclr"
 if [ "$target" = cuda_emulated ]; then simclr="$tests/simclr_emulated"; fi
 PATH="$PATH:/usr/local/cuda/bin"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_hwloc_base_binding_policy=none
-# What was measured for one program is not measured again for the next.
+# All programs share the measured convolution plans.
 export SIMCLR_TEST_PLAN_CACHE="$out/plans.json"
 export OMPI_MCA_ess_singleton_isolated=1 OMP_WAIT_POLICY=passive GTEST_COLOR=no
 
-# ---- steps ------------------------------------------------------------------------------------------
+# ---- steps ----
 
 passed=0
 failed=0
 not_run=0
 printf '| step | result | |\n|---|---|---|\n' >"$out/summary.md"
 
-# note NAME RESULT DETAIL: a line of the summary
+# note NAME RESULT DETAIL: writes a line of the summary
 note() {
   case "$2" in
     passed) passed=$((passed + 1)) ;;
@@ -64,25 +64,25 @@ note() {
 
 wanted() {
   [[ "$1" =~ $only ]] && return 0
-  note "$1" "not run" "not asked for (--only $only)"
+  note "$1" "not run" "not selected (--only $only)"
   return 1
 }
 
-# needs NAME PROGRAM...: notes a step as not run where a program that it needs is not there
+# needs NAME PROGRAM...: fails and notes the step as not run if a program is missing
 needs() {
   local name="$1" program
   shift
   for program in "$@"; do
     command -v "$program" >/dev/null && continue
-    note "$name" "not run" "$program is not there"
+    note "$name" "not run" "$program is missing"
     return 1
   done
 }
 
-# bounded COMMAND...: no step may hang
+# bounded COMMAND...: runs it with a time limit, so that no step hangs
 bounded() { timeout --kill-after=20 "$limit" "$@"; }
 
-# What a log says of itself: GoogleTest's counts (of all ranks), a rate, or its last line.
+# detail_of LOG: GoogleTest's counts (of all ranks), a rate, or the last line
 detail_of() {
   local text
   text="$(grep -aoE '\[ +(PASSED|SKIPPED|FAILED) +\] [0-9]+ tests?' "$1" | tr -d '[]' |
@@ -91,7 +91,7 @@ detail_of() {
   echo "${text:0:160}"
 }
 
-# step NAME COMMAND...: runs it, by its status; GoogleTest programs that skipped everything did not run
+# step NAME COMMAND...: runs it and notes the result; a GoogleTest program that skips all is "not run"
 step() {
   local name="$1" status=0 start=$SECONDS detail
   shift
@@ -113,14 +113,14 @@ step() {
   fi
 }
 
-# test_step NAME PROGRAM [ARGUMENT...]: a test program, perhaps a part of it
+# test_step NAME PROGRAM [ARGUMENT...]: runs a test program
 test_step() {
   local name="$1" program="$tests/$2"
   shift 2
   if wanted "$name" && needs "$name" "$program"; then step "$name" "$program" "$@"; fi
 }
 
-# rank_step NAME RANKS PROGRAM [ARGUMENT...]: on several ranks, which share the card
+# rank_step NAME RANKS PROGRAM [ARGUMENT...]: runs a test program on several ranks that share the GPU
 rank_step() {
   local name="$1" ranks="$2" program="$tests/$3"
   shift 3
@@ -136,7 +136,7 @@ sanitizer_step() {
   fi
 }
 
-# ---- the program --------------------------------------------------------------------------------------
+# ---- the program ----
 
 steps=4
 size=(--width 0.25 --image-size 32 --batch-size 64)
@@ -147,7 +147,7 @@ training=("${size[@]}" --encoder resnet18 --stem cifar --epochs 4 --warmup-epoch
   --lr-scaling none --log-every 1 --threads 2 --checkpoint-every-epochs 0 --device cuda
   --plan-cache "$out/plans.json")
 
-# Pictures of no meaning, but the same ones every time: 512 of 28 x 28 pixels in an IDX file.
+# Makes the same 512 meaningless images of 28 x 28 pixels every time, in an IDX file.
 make_data() {
   [ -d "$out/data" ] && return 0
   {
@@ -166,7 +166,7 @@ pretrain() {
 
 losses() { sed -n 's/.*"loss": *\([-+.0-9a-z]*\).*/\1/p' "$out/$1/metrics.jsonl"; }
 
-# same_losses RUN OTHER: the first to 1e-5 relative, the following to 1e-3
+# same_losses RUN OTHER: the first losses must agree to 1e-5 (relative), the others to 1e-3
 same_losses() {
   paste <(losses "$1") <(losses "$2") | awk '
     { d = $1 - $2; if (d < 0) d = -d; bound = NR == 1 ? 1e-5 : 1e-3
@@ -174,7 +174,7 @@ same_losses() {
     END { print NR " steps"; exit bad || NR == 0 }'
 }
 
-# One rank against several by MPI, and against two that NCCL takes for ranks on different hosts.
+# train_on_ranks RANKS COLLECTIVES: compares several ranks with one; for NCCL, each rank is on its own host
 train_on_ranks() {
   local ranks="$1" run="ranks-$1-$2" collectives="$2" rank
   local command=(mpirun)
@@ -193,7 +193,7 @@ train_alone() {
   make_data && pretrain one "$steps" --precision fp32 && [ "$(losses one | wc -l)" -eq "$steps" ] &&
     losses one | tail -n1
 }
-# 4 = 2 + 2, bit for bit
+# 4 steps, and 2 + 2 steps with a restart, must give the same bits
 restart() {
   local precision="$1" a="straight-$1" b="restarted-$1" file
   rm -rf "${out:?}/$a" "${out:?}/$b"
@@ -204,7 +204,7 @@ restart() {
     [ "$(losses "$a")" = "$(losses "$b")" ] && echo "$file: the same bits"
 }
 
-# A function of this script as a step: `timeout` starts programs only.
+# function_step NAME FUNCTION...: runs a function in a new bash, because `timeout` only starts programs
 function_step() {
   local name="$1"
   shift
@@ -214,7 +214,7 @@ function_step() {
   fi
 }
 
-# bench_step NAME ARGUMENT...: a benchmark of the program; its numbers are in the log
+# bench_step NAME ARGUMENT...: runs a benchmark of the program; the log has its numbers
 bench_step() {
   local name="$1"
   shift
@@ -223,7 +223,7 @@ bench_step() {
   fi
 }
 
-# pytorch_step NAME SCRIPT [ARGUMENT...]: simclr beside PyTorch
+# pytorch_step NAME SCRIPT [ARGUMENT...]: compares simclr with PyTorch
 pytorch_step() {
   local name="$1" script="$here/$2"
   shift 2
@@ -237,7 +237,7 @@ pytorch_step() {
   fi
 }
 
-# ---- what is run --------------------------------------------------------------------------------------
+# ---- the checks ----
 
 echo "programs of $build ($target), logs in $out"
 if wanted device; then
@@ -249,7 +249,7 @@ if wanted device; then
       "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | head -n1)"
   fi
 fi
-# Always: without a device, nothing of what follows means anything.
+# Always runs: without a device, the following steps mean nothing.
 if needs first-launch "$simclr"; then
   step first-launch "$simclr" bench loss --views 64 --embedding-dim 16 --repeats 1 --device cuda \
     --plan-cache none

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Installs what simclr needs from the packages of Debian 12 or of Ubuntu 24.04 or 22.04. Safe to run again: what is
-# there stays. CUDA, cuDNN and NCCL are never installed: they come with the machine's own toolkit.
-# Nothing that is installed is started.
+# Installs the packages that simclr needs on Debian 12, Ubuntu 24.04 or 22.04. Safe to run again: installed packages
+# stay as they are. Does not install CUDA, cuDNN and NCCL, which come with the machine's own toolkit. Does not start
+# installed services.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: scripts/install_deps.sh [--with-tests] [--with-demo] [--dev] [--all] [--list]
-  (nothing)     compilers and libraries that building and running need
-  --with-tests  also what the tests compare with and run on: GoogleTest, PyTorch, h5py, Fashion-MNIST, Slurm
-  --with-demo   also what scripts/quickstart.sh needs: Fashion-MNIST, Python
-  --dev         also what keeps the code in shape: clang-format, clang-tidy, shellcheck, ccache
-  --all         all of these, and what scripts/test.sh --all needs besides: Chromium
-  --list        print the packages and why, install nothing
+  (no option)   install compilers and libraries for building and running
+  --with-tests  also install what the tests need: GoogleTest, PyTorch, h5py, Fashion-MNIST, Slurm
+  --with-demo   also install what scripts/quickstart.sh needs: Fashion-MNIST, Python
+  --dev         also install tools for developers: clang-format, clang-tidy, shellcheck, ccache
+  --all         install all of these, and Chromium for scripts/test.sh --all
+  --list        print the packages with their purpose and install nothing
 TEXT
 }
 
@@ -43,18 +43,18 @@ tests=(
   "g++-aarch64-linux-gnu: shows that vector code compiles for 64-bit ARM, too"
   "dataset-fashion-mnist: real images for end-to-end tests"
   "python3: drives end-to-end tests"
-  "python3-numpy: reads what the program wrote"
+  "python3-numpy: reads the program's output"
   "python3-h5py: reads and writes shards without this program"
   "python3-xxhash: checksums of checkpoints that tests write"
   "python3-pil: makes image files for tests"
   "python3-matplotlib: plots the study's table"
   "python3-yaml: reads the Spack environment"
-  "python3-torch: the independent implementation that results are compared with"
+  "python3-torch: an independent implementation, with which results are compared"
   "python3-torchvision: reference encoders and augmentations"
-  "slurmctld: a cluster of several nodes on one machine, on which job scripts are tested"
+  "slurmctld: a cluster of several nodes on one machine, for tests of job scripts"
   "slurmd: its nodes"
   "slurm-client: sbatch, srun, squeue"
-  "slurm-wlm-basic-plugins: Slurm's plug-ins, PMIx among them"
+  "slurm-wlm-basic-plugins: Slurm's plug-ins, such as PMIx"
   "munge: authentication of Slurm's daemons"
   "iproute2: networks of the nodes"
   "util-linux: namespaces of the nodes"
@@ -63,13 +63,13 @@ tests=(
 )
 dev=(
   "clang-format: one layout for all code"
-  "clang-tidy-16: static checks (14 does not know std::source_location)"
-  "libomp-16-dev: the omp.h that clang-tidy-16 reads"
+  "clang-tidy-16: static checks (version 14 lacks std::source_location)"
+  "libomp-16-dev: omp.h for clang-tidy-16"
   "shellcheck: checks of shell scripts"
   "ccache: faster rebuilds"
 )
 all=(
-  "chromium: a browser, in which report.html is tested"
+  "chromium: a browser for tests of report.html"
 )
 
 wanted=("${build[@]}")
@@ -86,11 +86,11 @@ for argument in "$@"; do
   esac
 done
 
-# ---- the system -------------------------------------------------------------------------------------
-root="${SIMCLR_INSTALL_ROOT:-}" # what stands for / in tests
+# ---- the system ----
+root="${SIMCLR_INSTALL_ROOT:-}" # replaces / in tests
 
-# Package names are the same on all of them. `absent` are those that a system does not have, each with what to do
-# without it; nothing else may be missing.
+# Package names are the same on all these systems. `absent` lists the packages that a system lacks, each with what to
+# do instead.
 # shellcheck source=/dev/null
 system="$(. "$root/etc/os-release" && echo "${ID:-} ${VERSION_ID:-}")"
 absent=()
@@ -99,21 +99,21 @@ case "$system" in
   "ubuntu 24.04")
     absent=(
       "python3-torch: for the oracle tests install it from PyPI, and name that Python with -DSIMCLR_PYTHON"
-      "python3-torchvision: as python3-torch"
-      "chromium: comes as a snap only; without it the tests labeled browser are skipped"
+      "python3-torchvision: like python3-torch"
+      "chromium: exists only as a snap; without it the tests labeled browser are skipped"
     )
     ;;
   "ubuntu 22.04")
     absent=(
-      "cmake: 3.22 there is too old; python3 -m pip install cmake brings a newer one"
-      "clang-tidy-16: the checks of scripts/lint.sh need it, from apt.llvm.org"
-      "libomp-16-dev: as clang-tidy-16"
-      "chromium: comes as a snap only; without it the tests labeled browser are skipped"
+      "cmake: version 3.22 is too old; python3 -m pip install cmake installs a newer one"
+      "clang-tidy-16: scripts/lint.sh needs it; install it from apt.llvm.org"
+      "libomp-16-dev: like clang-tidy-16"
+      "chromium: exists only as a snap; without it the tests labeled browser are skipped"
     )
     ;;
   *)
-    echo "install_deps.sh: knows Debian 12 and Ubuntu 24.04 and 22.04, not this system ($system)." >&2
-    echo "Under whatever name it has them, it needs (jobs/spack/spack.yaml builds them elsewhere):" >&2
+    echo "install_deps.sh: this system ($system) is none of Debian 12, Ubuntu 24.04 and Ubuntu 22.04." >&2
+    echo "Install these packages, which may have other names here, or build them with jobs/spack/spack.yaml:" >&2
     printf '%s\n' "${wanted[@]}" | sort -u -t: -k1,1 | sed 's/^/  /' >&2
     exit 2
     ;;
@@ -136,28 +136,27 @@ while IFS=: read -r package reason; do
   if is_absent "$package"; then
     state="absent"
   elif is_installed "$package"; then
-    state="there"
+    state="present"
   else
     state="missing"
     missing+=("$package")
   fi
-  printf '%-30s %-8s%s\n' "$package" "$state" "$reason"
+  printf '%-30s %-9s%s\n' "$package" "$state" "$reason"
 done < <(printf '%s\n' "${wanted[@]}" | sort -u -t: -k1,1)
 
 wanted_names="$(printf '%s\n' "${wanted[@]%%:*}")"
 for one in "${absent[@]}"; do
   grep -qxF "${one%%:*}" <<<"$wanted_names" || continue
-  echo "install_deps.sh: not a package of this system: $one"
+  echo "install_deps.sh: this system has no such package: $one"
 done
 
-# ---- installing -------------------------------------------------------------------------------------
+# ---- installing ----
 as_root=()
 if [ "$(id -u)" -ne 0 ] && command -v sudo >/dev/null; then
   as_root=(sudo)
 fi
 
-# Services that are installed must not be started, above all not in containers, where starting one can fail the whole
-# installation. Debian asks this file.
+# Keeps Debian from starting installed services, which in containers can fail the whole installation.
 policy="$root/usr/sbin/policy-rc.d"
 forbid_starting_services() {
   [ ! -e "$policy" ] || return 0
@@ -170,16 +169,16 @@ require_cmake() {
   local version
   version="$(cmake --version 2>/dev/null | sed -n 's/^cmake version //p' || true)"
   if [ -z "$version" ] || ! printf '3.25\n%s\n' "$version" | sort -C -V; then
-    echo "install_deps.sh: cmake 3.25 or newer is needed, here is ${version:-none}: python3 -m pip install cmake" >&2
+    echo "install_deps.sh: cmake 3.25 or newer is needed, found ${version:-none}: python3 -m pip install cmake" >&2
     exit 1
   fi
 }
 
 $list_only && exit 0
 if [ ${#missing[@]} -eq 0 ]; then
-  echo "install_deps.sh: everything is there"
+  echo "install_deps.sh: all packages are installed"
 elif [ "$(id -u)" -ne 0 ] && [ ${#as_root[@]} -eq 0 ]; then
-  echo "install_deps.sh: run as root (no sudo here): apt-get install ${missing[*]}" >&2
+  echo "install_deps.sh: there is no sudo; run as root: apt-get install ${missing[*]}" >&2
   exit 1
 else
   echo "install_deps.sh: installing ${missing[*]}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that need no running program: layout, include direction, shell scripts, clang-tidy.
+# Checks the sources without running the program: layout, include direction, shell scripts, clang-tidy.
 # Writes "N passed, N failed" as its last line; exits 1 if a check failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -29,14 +29,14 @@ pythons() {
   git ls-files --cached --others --exclude-standard -- '*.py' |
     xargs -n1 /usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])'
 }
-# Most of clang-tidy's time goes into headers: it reads several sources as one, as unity builds do.
-tidied() {
+# clang-tidy spends most of its time on headers, so it checks the sources of unity builds.
+tidy_sources() {
   sed -n 's/.*"file": "\(.*\.c[px][px]\)".*/\1/p' build-lint/compile_commands.json |
     grep -v '/build-lint/.*/kernel_' | sort -u
 }
 tidy() {
   cmake --preset lint >/dev/null && cmake --build --preset lint >/dev/null || return 1
-  tidied | xargs -P "$(nproc)" -n1 clang-tidy-16 -p build-lint --quiet 2>/dev/null
+  tidy_sources | xargs -P "$(nproc)" -n1 clang-tidy-16 -p build-lint --quiet 2>/dev/null
 }
 
 check "clang-format" layout

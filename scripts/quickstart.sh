@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# From a fresh clone on Debian 12 to a trained and evaluated encoder: installs, builds, packs
+# Goes from a fresh clone on Debian 12 to a trained and evaluated encoder: installs, builds, packs
 # Fashion-MNIST, pretrains on two ranks without labels, and compares with the untrained encoder.
-# Takes at most 12 minutes on two idle CPU cores of any kind, downloads not counted: it measures the
-# machine and chooses the width of the encoder and the epochs by that. Needs no GPU.
+# Takes at most 12 minutes on two idle CPU cores, not counting downloads: it measures the machine to
+# choose the width of the encoder and the number of epochs. Needs no GPU.
 #   scripts/quickstart.sh [OUTPUT_DIR]     (default: out/quickstart)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,16 +12,16 @@ config=configs/quickstart.cfg
 python=/usr/bin/python3
 
 if [ -e "$out" ]; then
-  echo "quickstart.sh: $out is already there: remove it or name another directory" >&2
+  echo "quickstart.sh: $out exists: remove it or name another directory" >&2
   exit 2
 fi
 
-# Two ranks also where there is one core, and in containers that run as root.
+# Allows two ranks on one core, and MPI in containers that run as root.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
 
-begin=$SECONDS # anew once everything is downloaded
-left=""        # seconds that the rest takes, once that is known
+begin=$SECONDS # reset after the downloads
+left=""        # estimated seconds for the rest; empty before the measurement
 minutes() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
 say() { printf '\n== %s (%s%s)\n' "$1" "$(minutes $((SECONDS - begin)))" "${left:+; about $(minutes "$left") left}"; }
 
@@ -30,7 +30,7 @@ scripts/install_deps.sh --with-demo
 begin=$SECONDS
 
 say "build"
-cuda=OFF  # compiled where there is a GPU to try it on; the recipe below is sized for the CPU
+cuda=OFF  # built only if there is a GPU; the recipe below is for the CPU
 [ -e /dev/nvidiactl ] && cuda=AUTO
 cmake --preset release -DSIMCLR_TESTS=OFF -DSIMCLR_CUDA="$cuda"
 cmake --build --preset release -j "$(nproc)"
@@ -41,7 +41,7 @@ mkdir -p "$out"
 mpirun -n 2 "$simclr" pack --from idx --input "$images" --split train --output "$out/train" --shards 2
 mpirun -n 2 "$simclr" pack --from idx --input "$images" --split test --output "$out/test" --shards 2
 
-say "look at what it trains on"
+say "render augmented pairs"
 "$simclr" preview --config "$config" --data "$out/train" --output "$out/augmented-pairs.png"
 
 say "measure this machine"
@@ -57,7 +57,7 @@ pretrain --width 0.25 --max-steps 8 --log-every 1 --run-dir "$out/trial" >/dev/n
 size="$("$python" scripts/quickstart_size.py "$out/trial/metrics.jsonl" $((SECONDS - begin)) "$precision")"
 read -r width epochs warmup rate train_seconds evaluation_seconds <<<"$size"
 rm -r "$out/trial"
-echo "$processor, $precision: $rate images/s with a quarter-width ResNet-18. To end within 12 minutes:"
+echo "$processor, $precision: $rate images/s with a quarter-width ResNet-18. Chosen to end within 12 minutes:"
 echo "width $width, $epochs epoch(s): training about $(minutes "$train_seconds"), evaluations $(minutes "$evaluation_seconds")"
 left=$((train_seconds + evaluation_seconds))
 
@@ -65,7 +65,7 @@ say "pretrain on two ranks, without labels"
 pretrain --width "$width" --epochs "$epochs" --warmup-epochs "$warmup" --run-dir "$out/run" --checkpoint-steps 0
 left=$evaluation_seconds
 
-say "evaluate, next to the same encoder untrained"
+say "evaluate the trained and the untrained encoder"
 for state in untrained trained; do
   checkpoint="$out/run"
   [ "$state" = untrained ] && checkpoint="$out/run/checkpoints/step-0000000000.h5"

@@ -1,4 +1,4 @@
-# What the test scripts share: running ctest, counting case by case, and the last words. To be sourced.
+# Functions for the test scripts, which source this file: run ctest, count test cases, print the summary.
 # shellcheck shell=bash
 
 passed=0
@@ -10,7 +10,7 @@ failures="$scratch/failures"
 touch "$failures"
 jobs="$(nproc)"
 
-# leg NAME: what follows is about this; the time of the leg before is printed.
+# leg NAME: begins a part of the run; prints the time of the part before.
 leg_name=""
 leg_start=0
 leg() {
@@ -20,26 +20,26 @@ leg() {
   printf '\n==== %s (%d s so far)\n' "$leg_name" "$SECONDS"
 }
 
-# fail_leg TEXT: a leg that could not even run its tests counts as one failure.
+# fail_leg TEXT: counts a leg that could not run its tests as one failure.
 fail_leg() {
   echo "failed: $1" | tee -a "$failures"
   failed=$((failed + 1))
 }
 
-# add_counts PASSED FAILED SKIPPED: a leg that says nothing of its tests counts as one failure.
+# add_counts PASSED FAILED SKIPPED: adds to the sums; empty arguments count as one failure.
 add_counts() {
   passed=$((passed + ${1:-0}))
   failed=$((failed + ${2:-1}))
   skipped=$((skipped + ${3:-0}))
 }
 
-# run_tests BUILD_DIR CTEST_OPTION...: adds the cases that ctest's report shows to the sum, names those
-# that were skipped, and keeps the end of what failed for the last words.
+# run_tests BUILD_DIR CTEST_OPTION...: runs ctest, adds the test cases to the sums, prints the skipped
+# ones, and keeps the output of failed ones for the summary.
 run_tests() {
   local build="$1" report="$1/ctest-report.xml" status=0
   shift
   rm -f "$report"
-  # More than there are cores: many tests mostly wait, for a cluster, a time-out or a crash.
+  # More jobs than cores, because many tests mostly wait for a cluster, a timeout or a crash.
   ctest --test-dir "$build" --parallel $((jobs + 2)) --output-on-failure --no-tests=error \
     --output-junit "$PWD/$report" --test-output-size-passed 1000000 \
     --test-output-size-failed 1000000 "$@" || status=$?
@@ -58,14 +58,14 @@ run_tests() {
   add_counts "$good" "$bad" "$skip"
 }
 
-# add_last_line FILE: adds what its last line says, "N passed, N failed[, N skipped]".
+# add_last_line FILE: adds the counts of its last line, "N passed, N failed[, N skipped]".
 add_last_line() {
   local good bad skip
   read -r good _ bad _ skip _ < <(tail -n1 "$1")
   add_counts "$good" "$bad" "$skip"
 }
 
-# report_tests: what failed, and why, and the line of sums. Fails if anything did.
+# report_tests: prints the failures with their output and the line of sums. Fails if a test failed.
 report_tests() {
   leg "done"
   cat "$failures"

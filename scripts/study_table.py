@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The table of a batch-size study, in the form of the SimCLR paper's Table B.1, with the paper's beside it.
+"""Makes the table of a batch-size study in the form of the SimCLR paper's Table B.1, together with that table.
 
-STUDY_DIR holds a run directory for each cell, batch-B_epochs-E_scaling-S (S: linear, sqrt or none), with the
-results of its evaluations in eval/. Writes table.md, table.csv and plot.png. A cell without a result says why.
-Options that the cells should share and do not are named; `simclr pretrain --list-options` says which may differ.
+STUDY_DIR has a run directory per cell, batch-B_epochs-E_scaling-S (S: linear, sqrt or none), with the results
+of its evaluations in eval/. Writes table.md, table.csv and plot.png. A cell without a result shows the reason.
+Names options in which cells differ although they must not; `simclr pretrain --list-options` tells which may differ.
 """
 
 import argparse
@@ -21,8 +21,8 @@ CELL = re.compile(r"batch-(\d+)_epochs-(\d+)_scaling-(linear|sqrt|none)$")
 SCALINGS = ("linear", "sqrt", "none")
 PROTOCOLS = ("linear-cached", "linear-augmented", "knn")
 
-# arXiv 2002.05709v3, Table B.1: ImageNet, ResNet-50, top-1 in % of a linear classifier (the paper's protocol:
-# trained on augmented images) by batch size (rows), epochs and scaling of the learning rate (columns).
+# arXiv 2002.05709v3, Table B.1: ImageNet, ResNet-50, top-1 in % of a linear classifier trained on augmented images,
+# by batch size (rows), epochs and scaling of the learning rate (columns).
 PAPER_EPOCHS = (100, 200, 400, 800)
 PAPER = {
     256: {"linear": (57.5, 61.9, 64.7, 66.6), "sqrt": (62.8, 64.3, 65.7, 66.5)},
@@ -33,15 +33,15 @@ PAPER = {
     8192: {"linear": (64.8, 66.6, 67.8, 69.0), "sqrt": (64.8, 67.0, 68.3, 69.1)},
 }
 
-# What the study varies.
+# The options that the study varies.
 VARIED = {"batch-size", "epochs", "lr-scaling", "learning-rate"}
 
-# top1: percent, or None with the reason in `problem`.
+# top1 is in percent, or None with the reason in `problem`.
 Cell = namedtuple("Cell", "batch epochs scaling top1 top5 samples test_data problem config")
 
 
 def read_json(path):
-    """The object of a JSON file; None where there is no file or it is damaged."""
+    """Returns the object of a JSON file; None if it is missing or damaged."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -50,20 +50,20 @@ def read_json(path):
 
 
 def find_program():
-    """simclr as $SIMCLR names it, of the source tree, of the installed tree, or in PATH."""
+    """Returns simclr as named by $SIMCLR, of the source tree, of the installed tree, or in PATH."""
     here = Path(__file__).resolve().parent
     found = [os.environ.get("SIMCLR"), here / "../build/simclr", here / "../../../bin/simclr"]
     return next((str(p) for p in found if p and os.access(p, os.X_OK)), shutil.which("simclr"))
 
 
 def pretrain_options(program):
-    """name -> what the program says about it, for every option of a run's configuration."""
+    """Returns name -> description by the program, for every option of a run's configuration."""
     done = subprocess.run([program, "pretrain", "--list-options"], capture_output=True, text=True, check=True)
     return {option["name"]: option for option in json.loads(done.stdout) if option["sections"]}
 
 
 def read_config(path):
-    """name -> value of a run's config.cfg; empty where there is none."""
+    """Returns name -> value of a run's config.cfg; empty without the file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -73,18 +73,18 @@ def read_config(path):
 
 
 def newest_result(directory, protocol):
-    """The evaluation of the latest step by this protocol."""
+    """Returns the evaluation of the latest step by this protocol."""
     results = filter(None, map(read_json, sorted((directory / "eval").glob("*.json"))))
     return max((r for r in results if r.get("protocol") == protocol), key=lambda r: r.get("step", 0), default=None)
 
 
 def problem_of(config, state, result, asked, protocol):
-    """Why a cell has no number to show; "" where it has one."""
+    """Returns why a cell has no number to show; "" if it has one."""
     if not config:
         return "not started"
     for name, value in asked.items():
         if config.get(name) != value:
-            return f"is another run: {name} = {config.get(name)}"
+            return f"another run: {name} = {config.get(name)}"
     if state is None:
         return "no state.json"
     if state.get("status") != "finished" or state.get("cause") == "max-steps":
@@ -110,8 +110,9 @@ def read_cell(directory, protocol):
 
 
 def differences(cells, options):
-    """Options that cells should share and do not: name -> values. What a run may change when it resumes does not
-    change its result."""
+    """Returns name -> values of options in which the cells differ although they must not.
+
+    Leaves out options that a resumed run may change, since they do not change its result."""
     configs = [cell.config for cell in cells if cell.config]
     defaults = {name: option["default"] for name, option in options.items()}
     may_differ = VARIED | {name for name, option in options.items() if option["may_change_on_resume"]}
@@ -125,7 +126,9 @@ def row_line(values):
 
 
 def study_table(cells, notes):
-    """Rows are batch sizes, columns epochs; a field has a number for each scaling of the learning rate."""
+    """Returns the table and the names of the scalings.
+
+    Rows are batch sizes, columns epochs; each field has a number for each scaling of the learning rate."""
     scalings = [s for s in SCALINGS if any(c.scaling == s for c in cells)]
     epochs = sorted({c.epochs for c in cells})
     by_place = {(c.batch, c.epochs, c.scaling): c for c in cells}
@@ -153,7 +156,7 @@ def paper_table():
 
 
 def describe(cells, protocol):
-    """What the numbers are of."""
+    """Describes the evaluation and the encoder of the numbers."""
     config = next((c.config for c in cells if not c.problem), next((c.config for c in cells if c.config), {}))
     test_data = sorted({c.test_data for c in cells if c.test_data})
     samples = sorted({c.samples for c in cells if c.samples})
@@ -173,7 +176,7 @@ def markdown(cells, protocol, options):
         text += "\n" + "\n".join(f"({i}) {note}  " for i, note in enumerate(notes, 1)) + "\n"
     for name, values in differences(cells, options).items():
         text += f"\n**The cells differ in {name}: {', '.join(values)}.**\n"
-    return text + ("\n## The SimCLR paper (other data, another encoder)\n\n"
+    return text + ("\n## The SimCLR paper (other data and another encoder)\n\n"
                    "Top-1 in %, linear evaluation of ResNet-50 on ImageNet (arXiv 2002.05709, Table B.1). "
                    f"Learning rate scaled: linear / sqrt.\n\n{paper_table()}")
 
@@ -195,7 +198,7 @@ def write_csv(path, cells, protocol):
 
 
 def lines(cells):
-    """(epochs, scaling) -> [(batch, top-1), ...] of the cells that have a number."""
+    """Returns (epochs, scaling) -> [(batch, top-1), ...] of the cells that have a number."""
     found = {}
     for c in cells:
         if not c.problem:
@@ -223,7 +226,7 @@ def write_plot(path, cells, protocol):
     try:
         import matplotlib
     except ImportError:
-        sys.exit(f"study_table.py: the tables are written, but {path} needs matplotlib (python3-matplotlib)")
+        sys.exit(f"study_table.py: wrote the tables, but {path} needs matplotlib (package python3-matplotlib)")
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     figure, (ours, paper) = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
@@ -239,17 +242,17 @@ def write_plot(path, cells, protocol):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, metavar="STUDY_DIR")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="made where it is missing")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="created if missing")
     parser.add_argument("--protocol", default="linear-cached", choices=PROTOCOLS, help="default: %(default)s")
     parser.add_argument("--simclr", default=find_program(), metavar="PROGRAM",
-                        help="the program whose options the runs have; default: $SIMCLR, else what lies beside this "
-                             "file or in PATH")
+                        help="the program that trained the runs; default: $SIMCLR, or simclr beside this file or in "
+                             "PATH")
     given = parser.parse_args()
     if not given.study.is_dir():
-        parser.error(f"{given.study}: is no directory")
+        parser.error(f"{given.study}: not a directory")
     directories = [d for d in given.study.iterdir() if CELL.match(d.name) and d.is_dir()]
     if not directories:
-        parser.error(f"{given.study}: holds no batch-B_epochs-E_scaling-S")
+        parser.error(f"{given.study}: has no folders batch-B_epochs-E_scaling-S")
     if given.simclr is None:
         parser.error("no simclr beside this file or in PATH: name it with --simclr or SIMCLR")
     try:

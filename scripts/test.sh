@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Everything a change has to pass, on a plain Debian 12 with two cores: install, build, test, lint,
-# and the tests labelled `asan` again under AddressSanitizer and UndefinedBehaviorSanitizer.
-#   scripts/test.sh              all of it
-#   scripts/test.sh --no-install leave the system's packages alone
-#   scripts/test.sh --quick      release build and its tests only
-#   scripts/test.sh --all        also what is dear: report.html in a browser, and the tests again as on lesser processors
-#                                (scripts/test_processors.sh)
-# Ends with what failed, and why, and a last line: "N passed, N failed, N skipped". Exits 1 if anything
-# failed.
+# Runs all checks that a change must pass, on a plain Debian 12 with two cores: installs packages, builds, tests, lints,
+# and runs the tests labeled `asan` again under AddressSanitizer and UndefinedBehaviorSanitizer.
+#   scripts/test.sh              all of this
+#   scripts/test.sh --no-install do not install packages
+#   scripts/test.sh --quick      only the release build and its tests
+#   scripts/test.sh --all        also the slow checks: report.html in a browser, and the tests again with the instruction
+#                                sets of older processors (scripts/test_processors.sh)
+# Ends with the output of failed tests and the line "N passed, N failed, N skipped". Exits 1 if a check failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -45,11 +44,11 @@ fi
 leg "build (release)"
 built=true
 build_preset release || built=false
-# Tests that wait leave the cores idle for a good part of their time.
+# Lints while the tests run, because waiting tests leave the cores partly idle.
 $quick || nice -n 19 scripts/lint.sh >"$lint_log" 2>&1 &
 if $built; then
   leg "tests (release)"
-  chosen=(-LE browser) # Chromium is installed for --all only
+  chosen=(-LE browser) # only --all installs Chromium
   $all && chosen=()
   run_tests build "${chosen[@]}"
 else
@@ -57,7 +56,7 @@ else
 fi
 
 if ! $quick; then
-  leg "lint, begun beside the tests"
+  leg "lint (started with the tests)"
   wait
   cat "$lint_log"
   add_last_line "$lint_log"
@@ -73,7 +72,7 @@ if ! $quick; then
 fi
 
 if $all && $built; then
-  leg "lesser processors"
+  leg "older processors"
   scripts/test_processors.sh | tee "$scratch/processors"
   sed -n '/==== done/,$p' "$scratch/processors" | head -n -1 >>"$failures"
   add_last_line "$scratch/processors"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The CIFAR-10 comparison of the README: one recipe (configs/cifar10-cpu.cfg) pretrained by simclr in bf16
-# and fp32 and by PyTorch from the same untrained weights, all evaluated by simclr.
+# Makes the README's CIFAR-10 comparison: simclr in bf16 and fp32 and PyTorch pretrain one recipe
+# (configs/cifar10-cpu.cfg) from the same untrained weights, and simclr evaluates all encoders.
 #   scripts/experiments/cifar10.sh CIFAR_DIR OUTPUT_DIR [RANKS]
-# CIFAR_DIR holds the binary batches (data_batch_1.bin ... test_batch.bin). A stage whose result is
-# there is not done again. Takes one to two hours on two cores.
+# CIFAR_DIR has the binary batches (data_batch_1.bin ... test_batch.bin). Skips stages whose results
+# exist. Takes one to two hours on two cores.
 set -euo pipefail
 if [ $# -lt 2 ]; then
   sed -n '2,6s/^# \{0,1\}//p' "$0" >&2

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The batch-size study of the README: jobs/batch_size_study.sh on CIFAR-10, on a Slurm cluster of this machine.
+"""Runs the README's batch-size study: jobs/batch_size_study.sh on CIFAR-10, on a Slurm cluster within this machine.
 
-usage: cifar10_study.py SIMCLR CIFAR_DIR OUTPUT_DIR      (as root; CIFAR_DIR holds data_batch_1.bin ... test_batch.bin)
+usage: cifar10_study.py SIMCLR CIFAR_DIR OUTPUT_DIR      (as root; CIFAR_DIR has data_batch_1.bin ... test_batch.bin)
 
-Eight runs of one epoch of a small ResNet-18 (an eighth of the width): batch sizes of 64 to 512,
-linear and square-root learning rates that meet at a batch of 256. A quarter of an hour on two cores. Called
-again, it goes on with what is missing.
+Trains a ResNet-18 of an eighth of the width for one epoch in eight runs: batch sizes from 64 to 512, with linear and
+square-root learning rates that are equal at a batch of 256. Takes a quarter of an hour on two cores. A second call runs
+only what is missing.
 """
 import os
 import re

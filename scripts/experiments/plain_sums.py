@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What plain fp32 sums of values and squares do to batch-norm variances, beside rounding to fp16.
+"""Compares two errors of batch-norm variances: that of plain fp32 sums, and that of rounding outputs to fp16.
 
-Every convolution of an untrained ResNet-50 on real images of 224 px, whose output is taken as fp16: per
-channel, the variance from fp32 sums against the one in float64; and that one against the unrounded output's.
-The worst of all channels is printed. On Debian use /usr/bin/python3; package dataset-fashion-mnist has the images.
+Rounds the outputs of all convolutions of an untrained ResNet-50 on images of 224 px to fp16. For every channel,
+compares the variance from fp32 sums with that in float64, and the latter with the variance of the unrounded output. Prints the
+largest errors. On Debian use /usr/bin/python3; the package dataset-fashion-mnist has the images.
 """
 
 import gzip
@@ -14,7 +14,7 @@ import torchvision
 
 IMAGES = "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz"
 COUNT = 32
-EPSILON = 1e-5  # of batch norm
+EPSILON = 1e-5  # epsilon of batch norm
 
 
 def images():
@@ -29,7 +29,7 @@ def worst(variance, exact):
 
 
 def deviations(output):
-    """Of plain sums, and of rounding to fp16."""
+    """Returns the errors of plain sums and of rounding to fp16."""
     values = output.transpose(0, 1).flatten(1)
     rounded = values.half().float()
     exact = rounded.double().var(1, unbiased=False)
@@ -48,8 +48,8 @@ def main():
     with torch.no_grad():
         model(images())
     plain, rounding = (max(column) for column in zip(*found))
-    print(f"{len(found)} convolutions; variances move by {plain:.1e} of their size at most through plain fp32 sums, "
-          f"by {rounding:.1e} through rounding to fp16")
+    print(f"{len(found)} convolutions; largest relative error of variances: {plain:.1e} by plain fp32 sums, "
+          f"{rounding:.1e} by rounding to fp16")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Holds what `simclr plan` predicts against runs on this machine's CPU: memory and time of a step.
+"""Compares the memory and step time that `simclr plan` predicts with runs on this machine's CPU.
 
-None of the configurations is among the networks that `plan --machine measured` times. A configuration is planned
-and run in turns, --rounds times; ratios are predicted / measured of a round, and the median round is reported with
-the lowest and the highest. A neighbour's load changes times by any factor: look at `load` before believing them.
+None of the configurations is among the networks that `plan --machine measured` times. Each is planned and run in turns,
+--rounds times; a ratio is predicted / measured of one round, and the median ratio is printed with the lowest and the
+highest. Other load on the machine changes the times: check the column `load`.
 
 usage: plan_accuracy.py [--simclr build/simclr] [--rounds 3] [--only NAME ...] [--memory-only] [--json FILE]
 """
@@ -34,7 +34,7 @@ CONFIGURATIONS = {
         "encoder": "resnet34", "width": 0.25, "image-size": 32, "batch-size": 64, "precision": "fp32",
         "augment": "crop,flip,color,gray"}),
 }
-FIRST_STEPS = 2  # in which pages are met for the first time
+FIRST_STEPS = 2  # slow steps that touch memory pages for the first time
 
 
 def run(command):
@@ -56,9 +56,9 @@ def write_shards(directory, side, samples):
 
 
 def plan(simclr, ranks, options, scratch, measure_time):
-    """Bytes of a rank and seconds of a step, as predicted."""
+    """Returns the predicted bytes per rank and seconds per step."""
     file = scratch / "plan.json"
-    # The limits that are not measured are those of no machine: the time is then not to be looked at.
+    # Without a measurement, the machine file has invented limits and the predicted time has no meaning.
     machine = ["--machine", "measured" if measure_time else ROOT / "tests/plan/cpu.json"]
     run([simclr, "plan", *options, "--ranks", ranks, "--ranks-per-node", ranks, "--json", file, *machine])
     planned = json.loads(file.read_text())
@@ -67,7 +67,7 @@ def plan(simclr, ranks, options, scratch, measure_time):
 
 
 def pretrain(simclr, ranks, steps, options, scratch):
-    """The same, as measured: the peak of the rank that needs most, the median step."""
+    """Returns the measured values: the highest peak of any rank, and the median step."""
     run_dir = Path(tempfile.mkdtemp(dir=scratch)) / "run"
     launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", ranks] if ranks > 1 else []
     output = run([*launcher, simclr, "pretrain", *options, "--run-dir", run_dir, "--max-steps", steps,
@@ -117,8 +117,8 @@ def main():
     parser.add_argument("--simclr", default=ROOT / "build" / "simclr")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", choices=list(CONFIGURATIONS))
-    parser.add_argument("--memory-only", action="store_true", help="measure no time: two steps, no calibration")
-    parser.add_argument("--json", type=Path, help="every round's numbers")
+    parser.add_argument("--memory-only", action="store_true", help="do not measure times: few steps, no calibration")
+    parser.add_argument("--json", type=Path, help="write the numbers of every round to this file")
     arguments = parser.parse_args()
     print(f"{'configuration':<38} {'MB: plan':>8} {'run':>8} {'ratio':>6}"
           + ("" if arguments.memory_only else f"   {'ms: plan':>8} {'run':>8} {'ratio':>6} (low, high)   load"))

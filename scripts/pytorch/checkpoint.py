@@ -1,7 +1,7 @@
-"""Reads simclr's checkpoints into a PyTorch model, and writes a trained model back as one.
+"""Reads simclr's checkpoints into a PyTorch model, and writes a trained model as a checkpoint.
 
-A written checkpoint is a copy of the one that training started from with other weights, running
-statistics and step; its checksums are computed anew, as include/simclr/io/checkpoint.hpp says.
+A written checkpoint is a copy of the one that training started from, with new weights, running statistics,
+step and checksums (see include/simclr/io/checkpoint.hpp).
 """
 
 import os
@@ -34,14 +34,14 @@ def _from_torch(array):
 
 
 def read_state(path, model):
-    """Every parameter and running statistic of the checkpoint goes into the model, none is left over."""
+    """Loads every parameter and running statistic of the checkpoint into the model; fails if one does not fit."""
     state = model.state_dict()
     with h5py.File(path) as file:
         for section in ("parameters", "running"):
             for name in _names(file, section):
                 value = torch.tensor(_to_torch(file[section][name][:]).copy())
                 if name not in state or state[name].shape != value.shape:
-                    raise ValueError(f"{path}: {name} {tuple(value.shape)} is not of this model")
+                    raise ValueError(f"{path}: {name} {tuple(value.shape)} does not fit this model")
                 state[name].copy_(value)
 
 
@@ -50,7 +50,7 @@ def _checksum(data):
 
 
 def write_state(template, path, model, step):
-    """The model's weights as a checkpoint at `step`, everything else as in the template."""
+    """Writes the model's weights as a checkpoint at `step`; copies everything else from the template."""
     partial = f"{path}.partial-{os.getpid()}"
     shutil.copyfile(template, partial)
     state = model.state_dict()
@@ -74,5 +74,5 @@ def write_state(template, path, model, step):
 
 
 def _set_text(attributes, name, text):
-    """Keeps the type the program stored the attribute with."""
+    """Sets a text attribute and keeps its stored type."""
     attributes.modify(name, text.encode() if isinstance(attributes[name], bytes) else text)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Pretrains with the recipe of a simclr configuration file, in PyTorch and torchvision.
 
-Starts from a checkpoint that `simclr pretrain --checkpoint-steps 0` wrote (the untrained encoder) and
-writes the result as such a checkpoint, so that both programs are evaluated by the same commands:
+Starts from the untrained encoder that `simclr pretrain --checkpoint-steps 0` wrote and writes the result as a
+checkpoint, so that the same commands evaluate both programs:
 
     simclr pretrain --config C --data D --run-dir RUN --checkpoint-steps 0
     pretrain.py --config C --data D --start RUN/checkpoints/step-0000000000.h5 --output torch.h5
@@ -36,7 +36,7 @@ DEFAULTS = {
 
 
 def read_config(path):
-    """The [pretrain] section, over the program's defaults."""
+    """Returns the options of the [pretrain] section, and defaults for others."""
     config, section = dict(DEFAULTS), ""
     for line in Path(path).read_text().splitlines():
         line = line.split("#")[0].strip()
@@ -49,7 +49,7 @@ def read_config(path):
 
 
 class Views(torch.utils.data.Dataset):
-    """Two views (2, 3, S, S) of every image of a shard set that is kept in memory."""
+    """Two views (2, 3, S, S) of every image of a shard set, which is kept in memory."""
 
     def __init__(self, folder, config):
         shards = sorted(Path(folder).glob("*.h5"))
@@ -126,9 +126,9 @@ def main():
     parser.add_argument("--data", required=True, help="directory of shards")
     parser.add_argument("--start", required=True, help="checkpoint to start from")
     parser.add_argument("--output", required=True, help="checkpoint to write")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="overrides the file")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override an option of the file")
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
-    parser.add_argument("--workers", type=int, default=1, help="processes that make views")
+    parser.add_argument("--workers", type=int, default=1, help="processes that render views")
     parser.add_argument("--log-every", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -1,8 +1,8 @@
-"""SimCLR in PyTorch, written from the paper's formulae: what simclr is compared with.
+"""SimCLR in PyTorch, written from the paper's formulas, as an independent reference for simclr.
 
-Encoder (torchvision's ResNet v1.5 blocks, width multiplier, CIFAR stem), projection head, NT-Xent,
-LARS and the learning-rate schedule. Parameter names are those of `simclr export`.
-Nothing here calls or copies the program.
+Has the encoder (torchvision's ResNet v1.5 blocks, width multiplier, CIFAR stem), projection head, NT-Xent,
+LARS and the learning-rate schedule. Parameter names are those of `simclr export`. Neither calls nor copies
+the program.
 """
 
 import json
@@ -32,7 +32,7 @@ class HeadLayer(nn.Module):
         nn.init.normal_(self.linear.weight, std=0.01)
         self.bn = nn.BatchNorm1d(outputs)
         self.last = last
-        if last:  # the last normalisation has a scale and no shift
+        if last:  # the last batch normalization has a scale and no shift
             self.bn.bias.requires_grad_(False)
 
     def forward(self, x):
@@ -58,7 +58,7 @@ class SimClr(nn.Module):
         sizes = [inputs] * head_layers + [embedding]
         self.projection_head = nn.ModuleList(
             HeadLayer(sizes[i], sizes[i + 1], i + 1 == head_layers) for i in range(head_layers))
-        self._initialise()
+        self._initialize()
 
     @staticmethod
     def _group(block, inputs, planes, count, stride):
@@ -67,12 +67,12 @@ class SimClr(nn.Module):
         if stride != 1 or inputs != outputs:
             shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False),
                                      nn.BatchNorm2d(outputs))
-        # torchvision's Bottleneck takes its inner width from base_width and planes: 64 means planes.
+        # torchvision's Bottleneck computes its inner width from base_width; the default of 64 gives `planes`.
         blocks = [block(inputs, planes, stride, shortcut)]
         blocks += [block(outputs, planes) for _ in range(count - 1)]
         return nn.Sequential(*blocks), outputs
 
-    def _initialise(self):
+    def _initialize(self):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 fan_in = module.weight[0].numel()
@@ -97,7 +97,7 @@ class SimClr(nn.Module):
 
 
 def nt_xent(z, temperature):
-    """Mean over all 2N views of -log softmax of the partner's similarity; row v*N + i is view v of i."""
+    """Mean over all 2N views of -log softmax of the partner's similarity; row v*N + i is view v of sample i."""
     u = functional.normalize(z, dim=1)
     logits = u @ u.t() / temperature
     logits = logits.masked_fill(torch.eye(len(z), dtype=torch.bool, device=z.device), -math.inf)
@@ -106,16 +106,16 @@ def nt_xent(z, temperature):
 
 
 def learning_rate(step, peak, warmup_steps, total_steps):
-    """Linear from 0 over the warm-up, then half a cosine to 0; step counts from 0."""
+    """Rises linearly from 0 during the warm-up, then falls to 0 along half a cosine; step counts from 0."""
     if step < warmup_steps:
         return peak * step / warmup_steps
     return 0.5 * peak * (1 + math.cos(math.pi * (step - warmup_steps) / (total_steps - warmup_steps)))
 
 
 class Lars:
-    """g = grad + wd w; v = m v + lr trust g; w -= v; trust = eta |w| / |g|, 1 where a norm is 0.
+    """g = grad + wd w; v = m v + lr trust g; w -= v; trust = eta |w| / |g|, or 1 if a norm is 0.
 
-    Vectors (BN parameters, biases) have neither weight decay nor a trust ratio.
+    Vectors (batch-norm parameters, biases) have neither weight decay nor a trust ratio.
     """
 
     def __init__(self, parameters, momentum=0.9, weight_decay=1e-6, eta=0.001):
@@ -125,7 +125,7 @@ class Lars:
 
     @torch.no_grad()
     def step(self, rate):
-        """All parameters at once by PyTorch's multi-tensor operations: one launch for many tensors."""
+        """Updates all parameters with PyTorch's multi-tensor operations, which need few kernel launches."""
         matrices = [p for p in self.parameters if p.dim() > 1]
         decayed = torch._foreach_add([p.grad for p in matrices], matrices, alpha=self.weight_decay)
         trusted = iter(torch._foreach_mul(decayed, self._trust_ratios(matrices, decayed)))
@@ -147,7 +147,7 @@ class Lars:
 
 
 def read_safetensors(path):
-    """{name: numpy array}, and the file's metadata."""
+    """Returns {name: numpy array} and the file's metadata."""
     with open(path, "rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(size))
@@ -162,7 +162,7 @@ def read_safetensors(path):
 
 
 def load_exported(model, tensors):
-    """Loads what `simclr export` wrote; only the last head layer's shift, which is 0, may be absent."""
+    """Loads the output of `simclr export`; only the shift of the last head layer, which is 0, may be missing."""
     state = {name: torch.tensor(np.array(value)) for name, value in tensors.items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     last_shift = f"projection_head.{len(model.projection_head) - 1}.bn.bias"

@@ -1,4 +1,4 @@
-"""jobs/apptainer/simclr.def, as far as it can be checked without Apptainer: stages, sections, shell, names."""
+"""Checks jobs/apptainer/simclr.def without Apptainer: stages, sections, shell, names."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ SHELL = {"post", "environment", "runscript", "test"}
 
 
 def stages():
-    """[(headers, {section line: text})]"""
+    """Returns [(headers, {section line: text})]."""
     found, section = [], None
     for line in DEFINITION.read_text().splitlines():
         header = re.match(r"([A-Za-z]+): (\S+)$", line)
@@ -28,7 +28,7 @@ def stages():
         elif section is not None:
             found[-1][1][section] += line + "\n"
         elif line and not line.startswith("#"):
-            raise AssertionError(f"outside of every section: {line}")
+            raise AssertionError(f"not in a section: {line}")
     return found
 
 
@@ -42,19 +42,19 @@ class ApptainerTest(unittest.TestCase):
                 self.assertIn(kind, SECTIONS)
                 self.assertTrue(rest == [] or (kind == "files" and rest[0] == "from" and rest[1] in earlier), name)
                 for line in sections[name].splitlines():
-                    self.assertRegex(line, r"^(    .*)?$", "a section's text is indented: '%' begins the next")
+                    self.assertRegex(line, r"^(    .*)?$", "text of a section must be indented, since '%' begins a section")
             earlier.add(headers["Stage"])
         self.assertEqual([headers["Stage"] for headers, _ in stages()], ["build", "final"])
         self.assertLessEqual({"post", "environment", "runscript", "test", "labels", "help"}, set(stages()[-1][1]))
 
-    def test_the_shell_of_every_section_is_sound(self):
+    def test_shellcheck_accepts_every_section(self):
         for headers, sections in stages():
             for name in SHELL & set(sections):
                 done = subprocess.run(["shellcheck", "--shell=sh", "-"], input=sections[name], text=True,
                                       capture_output=True, check=False)
                 self.assertEqual(done.returncode, 0, f"{headers['Stage']} %{name}: {done.stdout}{done.stderr}")
 
-    def test_what_it_names_is_in_the_source(self):
+    def test_named_files_and_options_exist(self):
         (_, build), (_, final) = stages()
         scripts = re.findall(r"^\s*(scripts/\S+)", build["post"], re.M)
         self.assertEqual(scripts, ["scripts/install_deps.sh", "scripts/runtime_packages.sh"])
@@ -65,7 +65,7 @@ class ApptainerTest(unittest.TestCase):
         cmake = "".join(p.read_text() for p in [SOURCE / "CMakeLists.txt", *(SOURCE / "cmake").glob("*.cmake")])
         for option in re.findall(r"-D(SIMCLR_\w+)=", DEFINITION.read_text()):
             self.assertRegex(cmake, rf"(set|option)\({option} ", option)
-        # There is one list of packages: beside the launcher, nothing is named here.
+        # Packages come from the scripts' lists; only the launcher is named here.
         self.assertNotIn("apt-get install", build["post"])
         named = re.search(r"--no-install-recommends (.*)\\\n\s*(.*)\n", final["post"])
         self.assertEqual([named[1].strip(), named[2]], ["openmpi-bin", "$(cat /opt/simclr/runtime-packages)"])

@@ -1,6 +1,6 @@
-"""scripts/install_deps.sh on made-up systems: what it would install, refuses, and leaves behind.
+"""scripts/install_deps.sh on simulated systems: what it would install, refuses, and leaves behind.
 
-The package tools are stand-ins that write down how they are called.
+Fake package tools record their calls.
 """
 
 import os
@@ -32,7 +32,7 @@ class InstallDepsTest(unittest.TestCase):
         path.chmod(0o755)
 
     def installed(self, *names):
-        """Of all packages, these are there."""
+        """Makes the fake dpkg-query report exactly these packages as installed."""
         cases = "".join(f"{name}) printf 'ii ';; " for name in names)
         self.tool("dpkg-query", f'for last; do :; done; case "$last" in {cases}*) exit 1;; esac')
 
@@ -45,13 +45,13 @@ class InstallDepsTest(unittest.TestCase):
         return done
 
     def installs(self):
-        """What apt-get was asked to install, and what it found about starting services."""
+        """Returns the packages that apt-get was told to install, and the policy on services that it saw."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         calls = [line.split() for line in lines if line.startswith("apt-get")]
         self.assertIn([call[1] for call in calls], ([], ["update", "install"]))
         return ([word for word in calls[1][2:] if not word.startswith("-")] if calls else []), lines[2:]
 
-    def test_installs_what_is_missing_and_starts_nothing(self):
+    def test_installs_missing_packages_and_starts_no_services(self):
         self.installed("git", "cmake")
         self.run_script("debian 12", "--with-tests")
         names, policy = self.installs()
@@ -62,19 +62,19 @@ class InstallDepsTest(unittest.TestCase):
         self.assertNotIn("chromium", names)
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(policy, ["#!/bin/sh", "exit 101"])
-        self.assertFalse(self.policy.exists(), "it goes away again")
+        self.assertFalse(self.policy.exists(), "the script must remove its policy")
 
-    def test_all_is_everything_and_a_browser(self):
+    def test_all_includes_all_groups_and_a_browser(self):
         self.run_script("debian 12", "--all")
         names, _ = self.installs()
         for name in ("g++", "python3-torch", "dataset-fashion-mnist", "shellcheck", "chromium"):
             self.assertEqual(names.count(name), 1, name)
         self.log.unlink()
         done = self.run_script("ubuntu 24.04", "--all")
-        self.assertIn("not a package of this system: chromium: comes as a snap only", done.stdout)
+        self.assertIn("this system has no such package: chromium: exists only as a snap", done.stdout)
         self.assertNotIn("chromium", self.installs()[0])
 
-    def test_a_policy_of_the_system_stays(self):
+    def test_keeps_a_policy_of_the_system(self):
         self.policy.write_text("theirs\n")
         self.run_script("debian 12")
         self.assertEqual(self.installs()[1], ["theirs"])
@@ -92,26 +92,26 @@ class InstallDepsTest(unittest.TestCase):
                 self.assertIn(text, done.stdout)
         self.assertEqual(self.installs()[0], [])
 
-    def test_says_what_a_system_does_not_have_and_does_not_ask_for_it(self):
+    def test_names_packages_that_a_system_lacks_and_does_not_request_them(self):
         done = self.run_script("ubuntu 24.04", "--with-tests", "--dev")
-        self.assertIn("not a package of this system: python3-torch: for the oracle tests", done.stdout)
+        self.assertIn("this system has no such package: python3-torch: for the oracle tests", done.stdout)
         names, _ = self.installs()
         self.assertNotIn("python3-torchvision", names)
         self.assertIn("cmake", names)
         self.log.unlink()
         done = self.run_script("ubuntu 22.04")
-        self.assertIn("not a package of this system: cmake: 3.22 there is too old", done.stdout)
+        self.assertIn("this system has no such package: cmake: version 3.22 is too old", done.stdout)
         self.assertNotIn("clang-tidy-16", done.stdout)
         self.assertNotIn("cmake", self.installs()[0])
 
     def test_an_old_cmake_is_an_error(self):
         self.tool("cmake", "echo cmake version 3.22.1")
         done = self.run_script("ubuntu 22.04", expect=1)
-        self.assertIn("3.25 or newer is needed, here is 3.22.1", done.stderr)
+        self.assertIn("3.25 or newer is needed, found 3.22.1", done.stderr)
         self.tool("cmake", "exit 127")
-        self.assertIn("here is none", self.run_script("debian 12", expect=1).stderr)
+        self.assertIn("found none", self.run_script("debian 12", expect=1).stderr)
 
-    def test_other_systems_are_refused_with_the_list(self):
+    def test_refuses_other_systems_and_lists_the_packages(self):
         for system in ("debian 11", "ubuntu 20.04", "fedora 40"):
             done = self.run_script(system, "--with-tests", expect=2)
             self.assertIn(system, done.stderr)
@@ -119,7 +119,7 @@ class InstallDepsTest(unittest.TestCase):
             self.assertIn("  slurmd: ", done.stderr)
         self.assertEqual(self.installs()[0], [])
 
-    def test_unknown_options_are_refused(self):
+    def test_refuses_unknown_options(self):
         self.assertIn("unknown option --every", self.run_script("debian 12", "--every", expect=2).stderr)
 
 

@@ -1,4 +1,4 @@
-"""What `cmake --install` makes: it works from another place than it was built in, and names the build nowhere.
+"""The tree that `cmake --install` makes: it works outside of the build folder and contains no path of it.
 
 usage: install_test.py CMAKE BUILD_DIR
 """
@@ -33,11 +33,11 @@ class InstallTest(unittest.TestCase):
         cls.simclr = cls.prefix / "bin" / "simclr"
         cls.share = cls.prefix / "share" / "simclr"
 
-    def test_the_program_finds_its_libraries_without_the_build(self):
+    def test_the_program_finds_its_libraries_without_the_build_folder(self):
         dynamic = output_of("readelf", "-d", self.simclr)
         for path in re.findall(r"(?:RUNPATH|RPATH).*\[(.*)\]", dynamic):
             for folder in path.split(":"):
-                self.assertTrue(os.path.isabs(folder), path)  # an empty one would be wherever it is started
+                self.assertTrue(os.path.isabs(folder), path)  # an empty one means the current folder
                 self.assertFalse(Path(folder).is_relative_to(BUILD), path)
         libraries = output_of("ldd", self.simclr)
         self.assertNotIn("not found", libraries)
@@ -46,7 +46,7 @@ class InstallTest(unittest.TestCase):
         self.assertEqual(output_of(self.simclr, "--version", cwd=self.top, env={}),
                          output_of(BUILD / "simclr", "--version"))
 
-    def test_recipes_work_from_where_they_lie_also_when_moved(self):
+    def test_recipes_work_also_from_a_moved_tree(self):
         moved = self.top / "moved"
         shutil.copytree(self.prefix, moved, symlinks=True)
         (self.top / "data").mkdir()
@@ -59,7 +59,7 @@ class InstallTest(unittest.TestCase):
                   "--output", "pairs.png", cwd=self.top)
         self.assertGreater((self.top / "pairs.png").stat().st_size, 1000)
 
-    def test_scripts_and_documents_are_there(self):
+    def test_scripts_and_documents_are_installed(self):
         script = self.share / "scripts" / "study_table.py"
         self.assertTrue(os.access(script, os.X_OK))
         self.assertIn("usage: ", output_of(sys.executable, script, "--help"))
@@ -72,7 +72,7 @@ class InstallTest(unittest.TestCase):
             self.assertTrue((readme.parent / picture).exists(), picture)
         self.assertTrue((readme.parent / "LICENSE").exists())
 
-    def test_the_modulefile_is_of_this_prefix(self):
+    def test_the_modulefile_has_this_prefix(self):
         files = list((self.share / "modulefiles" / "simclr").iterdir())
         version = output_of(self.simclr, "--version").split()[1]
         self.assertEqual([f.name for f in files], [version])
@@ -83,9 +83,9 @@ class InstallTest(unittest.TestCase):
         self.assertIn(f'setenv SIMCLR "{self.simclr}"\n', text)
         self.assertIn(f'setenv SIMCLR_SHARE "{self.share}"\n', text)
 
-    def test_the_packages_that_running_needs_are_found(self):
+    def test_runtime_packages_finds_the_packages_of_all_libraries(self):
         if not shutil.which("dpkg"):
-            self.skipTest("no Debian packages here")
+            self.skipTest("this system has no Debian packages")
         packages = output_of(SOURCE / "scripts/runtime_packages.sh", self.simclr).split()
         for name in ("libopenmpi", "libhdf5-openmpi", "libdnnl", "libspdlog", "libpng16", "libstdc++6", "libc6"):
             self.assertTrue([p for p in packages if p.startswith(name)], (name, packages))

@@ -1,4 +1,4 @@
-"""jobs/spack/spack.yaml, as far as it can be checked without Spack: its form, and that it leaves out nothing."""
+"""Checks jobs/spack/spack.yaml without Spack: its form, and that no package is missing."""
 
 import re
 import unittest
@@ -11,8 +11,8 @@ SPEC = re.compile(r"^[a-z0-9-]+(@[0-9.]*:?[0-9.]*)?( ([+~][a-z0-9_-]+|[a-z_]+=[a
 
 # Debian's package of scripts/install_deps.sh -> Spack's.
 PACKAGES = {
-    "g++": None,  # a compiler that Spack has found
-    "git": None,  # Spack itself needs it
+    "g++": None,  # Spack uses a compiler of the system
+    "git": None,  # Spack itself needs git
     "cmake": "cmake", "ninja-build": "ninja", "pkg-config": "pkgconf", "openmpi-bin": "openmpi",
     "libopenmpi-dev": "openmpi", "libhdf5-openmpi-dev": "hdf5", "libdnnl-dev": "onednn",
     "libboost-program-options-dev": "boost", "libspdlog-dev": "spdlog", "nlohmann-json3-dev": "nlohmann-json",
@@ -26,7 +26,7 @@ class SpackTest(unittest.TestCase):
         self.environment = yaml.safe_load(self.text)["spack"]
         self.names = [re.match(r"[a-z0-9-]+", spec)[0] for spec in self.environment["specs"]]
 
-    def test_its_form_is_an_environments(self):
+    def test_is_a_valid_environment(self):
         self.assertEqual(list(yaml.safe_load(self.text)), ["spack"])
         self.assertEqual(set(self.environment), {"specs", "concretizer", "view"})
         self.assertEqual(self.environment["concretizer"], {"unify": True})
@@ -37,7 +37,7 @@ class SpackTest(unittest.TestCase):
         self.assertEqual(len(self.names), len(set(self.names)))
         self.assertEqual([re.match(r"[a-z]+", spec)[0] for spec in optional], ["cuda", "cudnn", "nccl"])
 
-    def test_it_has_what_the_packages_of_debian_have(self):
+    def test_has_the_counterparts_of_debians_packages(self):
         script = (SOURCE / "scripts" / "install_deps.sh").read_text()
         build = re.search(r"^build=\(\n(.*?)^\)", script, re.M | re.S)[1]
         packages = re.findall(r'^  "([^:]+):', build, re.M)
@@ -45,7 +45,7 @@ class SpackTest(unittest.TestCase):
         self.assertLessEqual({PACKAGES[p] for p in packages} - {None}, set(self.names))
         self.assertIn("hdf5@1.10.8:1.10 +mpi", self.environment["specs"])
 
-    def test_the_cmake_options_that_it_names_exist(self):
+    def test_named_cmake_options_exist(self):
         cmake = (SOURCE / "CMakeLists.txt").read_text() + (SOURCE / "cmake" / "Dependencies.cmake").read_text()
         options = re.findall(r"-D(SIMCLR_\w+)=", self.text)
         self.assertTrue(options)

@@ -1,4 +1,4 @@
-"""scripts/check_kernels.py finds each kind of kernel that is not as it should be, and nothing else."""
+"""scripts/check_kernels.py finds each kind of bad kernel, and none in a clean build."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ SOURCES = "set(SIMCLR_CUDA_KERNELS\n  ${kernels_dir}/sum.cu\n  ${kernels_dir}/sc
 SUM = """
 constexpr int kWarp = 32;
 constexpr int kThreads = kWarp * 16;
-/// A __global__ void comment(int) is no kernel.
+/// A __global__ void comment(int) is not a kernel.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     sum_kernel(const T* from, T* to);
@@ -24,8 +24,8 @@ NAMES = {
 }
 
 
-def said_of(kernel, arch="sm_90", registers=32, stores=0, loads=0):
-    """What ptxas says of a kernel."""
+def ptxas_report(kernel, arch="sm_90", registers=32, stores=0, loads=0):
+    """Returns ptxas's report of a kernel."""
     name = NAMES[kernel]
     return (f"ptxas info    : 0 bytes gmem\n"
             f"ptxas info    : Compiling entry function '{name}' for '{arch}'\n"
@@ -38,13 +38,13 @@ CLEAN = {
     "source/sources.cmake": SOURCES,
     "source/kernels/sum.cu": SUM,
     "source/kernels/scale.cu": SCALE,
-    "build/kernels/sum.cu.o.ptxas": said_of("sum_kernel", "sm_80") + said_of("sum_kernel", registers=128),
-    "build/kernels/scale.cu.o.ptxas": said_of("scale_kernel"),
+    "build/kernels/sum.cu.o.ptxas": ptxas_report("sum_kernel", "sm_80") + ptxas_report("sum_kernel", registers=128),
+    "build/kernels/scale.cu.o.ptxas": ptxas_report("scale_kernel"),
 }
 
 
 def run(changes):
-    """Output lines; files that `changes` maps to None are left out."""
+    """Returns the output lines; leaves out files that `changes` maps to None."""
     with tempfile.TemporaryDirectory() as folder:
         for name, text in {**CLEAN, **changes}.items():
             if text is None:
@@ -75,19 +75,19 @@ class CheckKernels(unittest.TestCase):
 
     def test_spills(self):
         log = "build/kernels/scale.cu.o.ptxas"
-        self.expect({log: said_of("scale_kernel", stores=8)}, "scale_kernel (sm_90) spills 8 bytes")
-        self.expect({log: said_of("scale_kernel", loads=4)}, "scale_kernel (sm_90) spills 4 bytes")
+        self.expect({log: ptxas_report("scale_kernel", stores=8)}, "scale_kernel (sm_90) spills 8 bytes")
+        self.expect({log: ptxas_report("scale_kernel", loads=4)}, "scale_kernel (sm_90) spills 4 bytes")
 
     def test_spills_in_a_function_that_a_kernel_calls(self):
         called = ("ptxas info    : Function properties for helper\n"
                   "    16 bytes stack frame, 12 bytes spill stores, 12 bytes spill loads\n")
-        self.expect({"build/kernels/scale.cu.o.ptxas": said_of("scale_kernel") + called}, "spills 24 bytes")
+        self.expect({"build/kernels/scale.cu.o.ptxas": ptxas_report("scale_kernel") + called}, "spills 24 bytes")
 
-    def test_more_registers_than_the_bounds_leave(self):
-        # 512 threads leave 128 each, two blocks of 256 as many; 121 are allocated as 128.
-        self.expect({"build/kernels/sum.cu.o.ptxas": said_of("sum_kernel", registers=129)}, "too many for 512 threads")
-        self.expect({"build/kernels/scale.cu.o.ptxas": said_of("scale_kernel", registers=130)}, "too many for 512")
-        fits = run({"build/kernels/scale.cu.o.ptxas": said_of("scale_kernel", registers=121)})
+    def test_more_registers_than_the_bounds_allow(self):
+        # 512 threads, or two blocks of 256, have 128 registers each; 121 are allocated as 128.
+        self.expect({"build/kernels/sum.cu.o.ptxas": ptxas_report("sum_kernel", registers=129)}, "too many for 512 threads")
+        self.expect({"build/kernels/scale.cu.o.ptxas": ptxas_report("scale_kernel", registers=130)}, "too many for 512")
+        fits = run({"build/kernels/scale.cu.o.ptxas": ptxas_report("scale_kernel", registers=121)})
         self.assertIn(" 0 violations", fits[-1])
 
     def test_no_launch_bounds(self):
@@ -97,12 +97,12 @@ class CheckKernels(unittest.TestCase):
     def test_bounds_that_only_the_compiler_knows(self):
         self.assertIn(" 0 violations", run({
             "source/kernels/sum.cu": "template <int kN> __global__ void __launch_bounds__(kN) sum_kernel(float*);\n",
-            "build/kernels/sum.cu.o.ptxas": said_of("sum_kernel", registers=255)})[-1])
+            "build/kernels/sum.cu.o.ptxas": ptxas_report("sum_kernel", registers=255)})[-1])
 
     def test_missing_and_empty_logs(self):
-        self.expect({"build/kernels/sum.cu.o.ptxas": None}, "sum.cu: no log")
+        self.expect({"build/kernels/sum.cu.o.ptxas": None}, "has no ptxas report of it")
         self.expect({"build/kernels/sum.cu.o.ptxas": "ptxas info    : 0 bytes gmem\n"},
-                    "sum.cu: its log names no kernel")
+                    "sum.cu: its ptxas report names no kernel")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""scripts/count_tests.py counts the cases inside ctest's tests, and leaves none out silently."""
+"""scripts/count_tests.py counts the cases inside ctest's tests, also skipped ones."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ COUNTER = Path(__file__).resolve().parents[2] / "scripts" / "count_tests.py"
 
 
 def counted(status, output, skipped=None):
-    """The lines written for one ctest test."""
+    """Returns the output lines for one ctest test."""
     inner = f'<skipped message="{skipped}"/>' if skipped else ""
     with tempfile.NamedTemporaryFile("w", suffix=".xml") as report:
         report.write(f'<testsuite><testcase name="t" status="{status}">{inner}'
@@ -22,12 +22,12 @@ def counted(status, output, skipped=None):
 
 
 def numbers(status, output, skipped=None):
-    """The sums only."""
+    """Returns only the line of sums."""
     return counted(status, output, skipped)[-1]
 
 
 class CountTests(unittest.TestCase):
-    def test_a_program_without_cases_is_one(self):
+    def test_a_program_without_cases_counts_as_one(self):
         self.assertEqual(counted("run", "all fine"), ["1 0 0"])
         self.assertEqual(counted("fail", "not fine"), ["failed: t", "    not fine", "0 1 0"])
 
@@ -39,23 +39,23 @@ class CountTests(unittest.TestCase):
     def test_several_ranks_count_once(self):
         self.assertEqual(counted("run", "[  PASSED  ] 8 tests.\n" * 4), ["8 0 0"])
 
-    def test_a_crash_is_a_failure_whatever_was_written_before(self):
+    def test_a_crash_is_a_failure_even_after_a_report_of_success(self):
         self.assertEqual(numbers("fail", "[  PASSED  ] 4 tests.\n"), "0 1 0")
         self.assertEqual(counted("fail", ""), ["failed: t", "0 1 0"])
 
-    def test_a_failure_is_named_with_the_end_of_its_output(self):
+    def test_prints_a_failure_with_the_end_of_its_output(self):
         lines = counted("fail", "".join(f"line {i}\n" for i in range(100)))
         self.assertEqual(lines[0], "failed: t")
         self.assertEqual(lines[-2:], ["    line 99", "0 1 0"])
         self.assertLess(len(lines), 60)
 
-    def test_skipped_cases_of_a_test_that_passed_are_named(self):
+    def test_names_skipped_cases_of_a_test_that_passed(self):
         output = "a_test.cpp:7: Skipped\nthis CPU has no bf16\n[  PASSED  ] 9 tests.\n[  SKIPPED ] 2 tests, listed below:\n"
         self.assertEqual(counted("run", output), ["skipped: t: 2 of 11: this CPU has no bf16", "9 0 2"])
         self.assertEqual(counted("run", "Ran 13 tests in 9.1s\n\nOK (skipped=1)\n"),
                          ["skipped: t: 1 of 13", "12 0 1"])
 
-    def test_skipped_tests_are_named(self):
+    def test_names_skipped_tests(self):
         self.assertEqual(counted("notrun", "skipped: no data\n", "SKIP_RETURN_CODE=77"),
                          ["skipped: t: 1 of 1: no data", "0 0 1"])
         self.assertEqual(counted("notrun", "[  PASSED  ] 0 tests.\n[  SKIPPED ] 6 tests, listed below:\n",

@@ -1,4 +1,4 @@
-"""scripts/study_table.py on run directories made for it: numbers, reasons for missing ones, the paper's table.
+"""scripts/study_table.py on made-up run directories: numbers, reasons for missing ones, the paper's table.
 
 usage: study_table_test.py SIMCLR [unittest arguments]
 """
@@ -43,7 +43,7 @@ class StudyTableTest(unittest.TestCase):
         return done.stdout + done.stderr
 
     def blocks(self):
-        """The lines of our table and of the paper's."""
+        """Returns the texts of our table and of the paper's."""
         ours, paper = (self.output / "table.md").read_text().split("## The SimCLR paper")
         return ours, paper
 
@@ -51,7 +51,7 @@ class StudyTableTest(unittest.TestCase):
         with open(self.output / "table.csv", newline="", encoding="utf-8") as file:
             return [row for row in csv.DictReader(file) if row["source"] == source]
 
-    def test_numbers_stand_in_the_papers_form(self):
+    def test_table_has_the_papers_form(self):
         self.cell(64, 10, "linear", results=[("linear-cached", 0, 0.3), ("linear-cached", 100, 0.51234)])
         self.cell(64, 10, "sqrt", results=[("linear-cached", 100, 0.526), ("knn", 100, 0.99)])
         self.cell(256, 10, "linear", results=[("linear-cached", 100, 0.55)])
@@ -71,7 +71,7 @@ class StudyTableTest(unittest.TestCase):
         self.assertEqual(len(self.rows("paper")), 48)
         self.assertEqual((self.output / "plot.png").read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
 
-    def test_a_cell_without_a_number_says_why(self):
+    def test_a_cell_without_a_number_has_a_reason(self):
         done = [("linear-cached", 100, 0.5)]
         self.cell(1, 5, "linear", results=done)
         self.cell(2, 5, "linear", {"status": "failed", "step": 7, "reason": "the loss is not finite"}, done)
@@ -94,16 +94,16 @@ class StudyTableTest(unittest.TestCase):
             1: "", 2: "failed at step 7: the loss is not finite", 4: "stopped-early at step 100: SIGUSR1",
             8: "no linear-cached result", 16: "evaluated at step 50, but trained to step 100", 32: "not started",
             64: "no state.json", 128: "no linear-cached result", 256: "finished at step 100: --max-steps reached",
-            1024: "is another run: batch-size = 512"})
+            1024: "another run: batch-size = 512"})
         for batch in problems:
             self.assertEqual(f"| {batch} | 50.0 |" in ours, batch == 1)
 
-    def test_nothing_but_unfinished_cells_still_makes_a_table(self):
+    def test_makes_a_table_of_unfinished_cells_only(self):
         self.cell(2, 5, "none", {"status": "running", "step": 3, "reason": ""})
         self.run_script()
         self.assertIn("running at step 3", self.blocks()[0])
 
-    def test_protocols_are_not_mixed_and_differing_cells_are_named(self):
+    def test_shows_one_protocol_and_names_options_in_which_cells_differ(self):
         for batch, top1, seed in ((2, 0.25, 1), (4, 0.75, 2)):
             self.cell(batch, 5, "linear", results=[("knn", 100, top1), ("linear-cached", 100, 0.5)], seed=seed)
         self.run_script("--protocol", "knn")
@@ -111,9 +111,9 @@ class StudyTableTest(unittest.TestCase):
         self.assertIn("| 2 | 25.0 |\n| 4 | 75.0 |", ours)
         self.assertIn("**The cells differ in seed: 1, 2.**", ours)
 
-    def test_only_what_a_resumed_run_may_not_change_makes_cells_differ(self):
+    def test_ignores_differences_that_a_resumed_run_may_have(self):
         done = [("linear-cached", 100, 0.5)]
-        # The momentum of the second cell is the default's.
+        # The second cell has the default momentum.
         self.cell(2, 5, "linear", results=done, threads=1, keep=3, hash_every=9, momentum=0.9, temperature=0.1)
         self.cell(4, 5, "linear", results=done, threads=8, keep=5, temperature=0.2)
         self.run_script()
@@ -122,10 +122,10 @@ class StudyTableTest(unittest.TestCase):
                          ["**The cells differ in temperature: 0.1, 0.2.**"])
 
     def test_refusals(self):
-        self.assertIn("is no directory", self.run_script(expect=2))
+        self.assertIn("not a directory", self.run_script(expect=2))
         self.study.mkdir()
         (self.study / "batch-2_epochs-x_scaling-linear").mkdir()
-        self.assertIn("holds no batch-B_epochs-E_scaling-S", self.run_script(expect=2))
+        self.assertIn("has no folders batch-B_epochs-E_scaling-S", self.run_script(expect=2))
         self.cell(2, 5, "linear")
         for program, reason in (("no-such-program", "No such file"), ("/bin/false", "exit status 1")):
             answer = self.run_script(expect=2, simclr=program)
