@@ -7,15 +7,15 @@
 #     jobs/batch_size_study.sh studies/b1 --nodes=16 -- --config configs/imagenet-v1.cfg \
 #     --data shards/train --eval-data shards/test
 #
-# One array of pretraining jobs, one of evaluations, in which every cell waits for its own pretraining,
-# and a job that writes STUDY_DIR/table/. Each cell is a run: STUDY_DIR/batch-B_epochs-E_scaling-S/.
-# Call it again to go on: finished cells are left alone, others continue where they stopped. Where the
-# program would refuse a cell, nothing is submitted.
-# From the environment, beside the lists above:
+# Submits an array of pretraining jobs, an array of evaluations, of which each waits for its cell's
+# pretraining, and a job that writes STUDY_DIR/table/. Each cell is a run in
+# STUDY_DIR/batch-B_epochs-E_scaling-S/. Call it again to go on: it skips finished cells and continues
+# others where they stopped. If the program would refuse a cell, nothing is submitted.
+# Environment variables besides the lists above:
 #   LEARNING_RATE_LINEAR=0.3 LEARNING_RATE_SQRT=0.075   base rates, as in the paper
-#   AT_A_TIME=4                                         array tasks that run at once; empty: all
-#   LINEAR_EVAL_OPTIONS, KNN_OPTIONS, EVALUATION_SBATCH_OPTIONS   as in submit_pipeline.sh
-#   STUDY_TABLE=FILE                                    the collecting program (scripts/study_table.py)
+#   AT_A_TIME=4                                         limit of array tasks that run at once; empty: none
+#   LINEAR_EVAL_OPTIONS, KNN_OPTIONS, EVALUATION_SBATCH_OPTIONS   see submit_pipeline.sh
+#   STUDY_TABLE=FILE                                    the script that makes the table (scripts/study_table.py)
 set -euo pipefail
 SIMCLR_JOBS="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 export SIMCLR_JOBS
@@ -35,17 +35,17 @@ for option in run-dir batch-size epochs lr-scaling learning-rate; do
     esac
   done
 done
-require_program_option eval-data "the labelled images to evaluate on"
+require_program_option eval-data "the labeled images to evaluate on"
 
-# Two submissions at once would train the same cells.
+# A second submission while jobs are in the queue would train the same cells.
 touch "$study/jobs.txt"
 active="$(squeue --me --noheader --format=%F)" || die 1 "squeue does not answer"
 if still="$(grep -Fx -f <(sort -u <<<"$active") "$study/jobs.txt")"; then
   die 2 "jobs of this study are still in the queue: $(tr '\n' ' ' <<<"$still")"
 fi
 
-# ---- which cells are to do --------------------------------------------------------------------------
-# A line a cell: BATCH EPOCHS SCALING LEARNING_RATE DIRECTORY.
+# ---- choosing the cells ----
+# One line per cell: BATCH EPOCHS SCALING LEARNING_RATE DIRECTORY.
 mkdir -p "$study/logs"
 unfinished="$(mktemp "$study/logs/pretrain-XXXXXX.cells")"
 unevaluated="$(mktemp "$study/logs/evaluate-XXXXXX.cells")"
@@ -78,14 +78,14 @@ for epochs in ${EPOCHS:-100}; do
   done
 done
 
-# ---- submitting -------------------------------------------------------------------------------------
+# ---- submitting ----
 set_site_options
 read -r -a own <<<"${EVALUATION_SBATCH_OPTIONS:-}"
 evaluation_options=("${SBATCH_OPTIONS[@]}" --nodes="$SIMCLR_EVALUATION_NODES" "${own[@]}"
   --kill-on-invalid-dep=yes)
 evaluations=()
 
-# submit_array STAGE CELLS ARGUMENT...: of sbatch; the options of the stage's program follow --.
+# submit_array STAGE CELLS SBATCH_OPTION... -- PROGRAM_OPTION...: prints the number of the new job.
 submit_array() {
   local stage="$1" cells="$2" job
   shift 2
@@ -109,7 +109,7 @@ fi
 if [ -s "$unevaluated" ]; then
   evaluations+=("$(submit_array evaluate "$unevaluated" "${evaluation_options[@]}" --)")
 fi
-# The table shows what there is, also when a cell has failed.
+# Makes the table even if a cell has failed.
 after="$(IFS=:; echo "${evaluations[*]}")"
 collect="$(submit "${SITE_OPTIONS[@]}" "${evaluation_options[@]}" --nodes=1 \
   ${after:+--dependency="afterany:$after"} --job-name=simclr-study-collect \

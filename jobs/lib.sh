@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts of this folder share: the site's settings, the program, starting it on all ranks,
-# reading a run's state. Sourced; the folder's path is in $SIMCLR_JOBS.
+# Functions for the scripts of this folder, which source this file: load the site's settings, find the
+# program and start it on all ranks, read a run's state. $SIMCLR_JOBS must be the path of this folder.
 
 say() { printf 'simclr job: %s\n' "$*"; }
 
@@ -16,7 +16,7 @@ load_site() {
   [ -r "$site" ] || die 2 "cannot read $site (SIMCLR_SITE)"
   # shellcheck source=/dev/null
   . "$site"
-  # The unquoted lists of this file are lists of words.
+  # SIMCLR_MODULES is a list of words.
   # shellcheck disable=SC2086
   for module in $SIMCLR_MODULES; do
     module load "$module" || die 2 "module load $module failed (SIMCLR_MODULES)"
@@ -24,7 +24,7 @@ load_site() {
   find_program
 }
 
-# Beside this folder it is ../build/simclr (source tree) or ../../../bin/simclr (installed).
+# Sets SIMCLR: the given one, ../build/simclr (source tree), ../../../bin/simclr (installed), or from PATH.
 find_program() {
   local candidate
   for candidate in "$SIMCLR" "$SIMCLR_JOBS/../build/simclr" "$SIMCLR_JOBS/../../../bin/simclr" \
@@ -33,13 +33,13 @@ find_program() {
       SIMCLR="$(realpath "$candidate")"
       return
     fi
-    [ -z "$SIMCLR" ] || die 2 "SIMCLR: $SIMCLR is no program"
+    [ -z "$SIMCLR" ] || die 2 "SIMCLR: $SIMCLR is not a program"
   done
   die 2 "no simclr beside $SIMCLR_JOBS or in PATH: build it, or set SIMCLR"
 }
 
-# option_value NAME ARGUMENT...: the value of --NAME, from the arguments or else from the file that
-# their --config names. Empty where it is given in neither.
+# option_value NAME ARGUMENT...: prints the value of --NAME from the arguments, or else from the file of
+# their --config; nothing if neither has it.
 option_value() {
   local name="$1" config="" previous="" argument
   shift
@@ -55,7 +55,8 @@ option_value() {
   [ -z "$config" ] || configured "$name" "$config"
 }
 
-# configured NAME FILE: the value of NAME in a configuration file, [pretrain]'s or a common one.
+# configured NAME FILE: prints the value of NAME in a configuration file, in [pretrain] or above all
+# sections.
 configured() {
   [ -r "$2" ] || return 0
   awk -F ' *= *' -v name="$1" '
@@ -64,20 +65,20 @@ configured() {
     END { print value }' "$2"
 }
 
-# state_field NAME FILE: a value of state.json, in which every field has a line of its own.
+# state_field NAME FILE: prints a value of state.json, which has one field per line.
 state_field() {
   [ -r "$2" ] || return 0
   sed -n "s/^ *\"$1\": *//p" "$2" | sed 's/,$//; s/^"//; s/"$//'
 }
 
-# set_launch_command: LAUNCH becomes what starts the program on all ranks, bound to cores and the
-# memory beside them. A rank picks its GPU by its place on the node, so none is bound here.
+# set_launch_command: sets LAUNCH to the command that starts the program on all ranks, bound to cores and
+# their local memory. It binds no GPUs, because each rank picks the GPU of its index on the node.
 set_launch_command() {
   local cpus="${SLURM_CPUS_PER_TASK:-1}"
   read -r -a LAUNCH <<<"$SIMCLR_LAUNCHER"
   case "${LAUNCH[0]##*/}" in
     srun)
-      # srun does not take --cpus-per-task over from sbatch (since Slurm 22.05).
+      # Since Slurm 22.05, srun does not inherit --cpus-per-task from sbatch.
       LAUNCH+=(--cpus-per-task="$cpus" --distribution=block:block --cpu-bind=cores --mem-bind=local
         --kill-on-bad-exit=1)
       [ -z "${SLURM_NTASKS:-}" ] || LAUNCH+=(--ntasks="$SLURM_NTASKS")
@@ -91,16 +92,16 @@ set_launch_command() {
   LAUNCH+=("$SIMCLR")
 }
 
-# announce TEXT: the first line of every start in a job's log, which later starts append to.
+# announce TEXT: prints the first line of a start; a job's log may have several starts.
 announce() {
   say "==== $(date '+%F %T'), job $SLURM_JOB_ID${SLURM_ARRAY_TASK_ID:+ (task $SLURM_ARRAY_TASK_ID)}," \
     "restart ${SLURM_RESTART_COUNT:-0}, ${SLURM_NTASKS:-$SLURM_JOB_NUM_NODES} ranks on" \
     "$SLURM_JOB_NODELIST: $1"
 }
 
-# ---- evaluation -------------------------------------------------------------------------------------
+# ---- evaluation ----
 
-# evaluate COMMAND ARGUMENT...: with the run's own --data and --eval-data where no others are named.
+# evaluate COMMAND ARGUMENT...: runs an evaluation; data sets default to the run's --data and --eval-data.
 evaluate() {
   local command="$1" checkpoint run_dir option source
   shift
@@ -108,44 +109,44 @@ evaluate() {
   checkpoint="$(option_value checkpoint "$@")"
   [ -n "$checkpoint" ] || die 2 "name a run's directory or a checkpoint with --checkpoint"
   run_dir="$checkpoint"
-  [ -d "$run_dir" ] || run_dir="$(dirname "$(dirname "$checkpoint")")" # of RUN/checkpoints/STEP.h5
+  [ -d "$run_dir" ] || run_dir="$(dirname "$(dirname "$checkpoint")")" # RUN for RUN/checkpoints/STEP.h5
   for option in train-data:data test-data:eval-data; do
     [ -z "$(option_value "${option%:*}" "$@")" ] || continue
     source="$(configured "${option#*:}" "$run_dir/config.cfg")"
     [ -n "$source" ] || die 2 "name --${option%:*}: the run was started without --${option#*:}"
     data+=("--${option%:*}" "$source")
   done
-  trap : USR1 # a warning of no use here; it would end this shell
+  trap : USR1 # ignores Slurm's warning, which would end this shell
   announce "$command of $checkpoint"
   set_launch_command
   "${LAUNCH[@]}" "$command" "$@" "${data[@]}"
 }
 
-# ---- submitting -------------------------------------------------------------------------------------
+# ---- submitting ----
 
-# split_options ARGUMENT...: SBATCH_OPTIONS before --, PROGRAM_OPTIONS behind it.
+# split_options ARGUMENT...: sets SBATCH_OPTIONS to the arguments before --, PROGRAM_OPTIONS to the others.
 split_options() {
   SBATCH_OPTIONS=()
   while [ $# -gt 0 ] && [ "$1" != -- ]; do
     SBATCH_OPTIONS+=("$1")
     shift
   done
-  [ $# -gt 1 ] || die 2 "options of sbatch, then --, then options of simclr pretrain are expected"
+  [ $# -gt 1 ] || die 2 "give options of sbatch, then --, then options of simclr pretrain"
   PROGRAM_OPTIONS=("${@:2}")
 }
 
-# require_program_option NAME MEANING
+# require_program_option NAME MEANING: ends the script if --NAME is missing
 require_program_option() {
   [ -n "$(option_value "$1" "${PROGRAM_OPTIONS[@]}")" ] || die 2 "name $2 with --$1"
 }
 
-# check_run PRETRAIN_OPTION...: fails, with the program's message, where pretraining would be refused
-# whatever the job's ranks, nodes and time.
+# check_run PRETRAIN_OPTION...: fails with the program's message if it would refuse the run on any number
+# of ranks and nodes.
 check_run() {
   "$SIMCLR" pretrain "$@" --dry-run=elsewhere
 }
 
-# set_site_options: SITE_OPTIONS becomes what sbatch has to be told on this site.
+# set_site_options: sets SITE_OPTIONS to the options of sbatch that this site needs.
 set_site_options() {
   local ranks="$SIMCLR_RANKS_PER_NODE"
   SITE_OPTIONS=()
@@ -163,5 +164,5 @@ set_site_options() {
 submit() {
   local answer
   answer="$(sbatch --parsable "$@")" || return
-  printf '%s\n' "${answer%%;*}" # NUMBER;CLUSTER where there are several clusters
+  printf '%s\n' "${answer%%;*}" # with several clusters, the answer is NUMBER;CLUSTER
 }

@@ -1,24 +1,24 @@
 # shellcheck shell=bash
-# One start of a pretraining job, and what becomes of the job afterwards. Sourced after lib.sh.
+# Runs one start of a pretraining job and then decides whether to requeue it. Source this after lib.sh.
 #
-# Launchers lose exit codes, and a job that ends with 0 in its grace time counts as completed, so what
-# counts is the run's state.json, written by the program:
+# Launchers lose exit codes, and Slurm counts a job that ends with 0 in its grace time as completed, so
+# the decision follows the run's state.json, which the program writes:
 #   finished                              the job is done
-#   stopped-early                         by a signal or the time limit: requeue
+#   stopped-early                         a signal or the time limit: requeue
 #   failed, "resubmit": true              a lost node, an I/O error: requeue
-#   failed otherwise                      the job fails, and what depends on it is cancelled
-#   running, although the launcher ended  it crashed: requeue
-#   not written by this start             refused (code 2): the job fails; else the launch failed: requeue
-# A job is requeued $SIMCLR_MAX_RESTARTS times at most, and not after $SIMCLR_MAX_IDLE_STARTS starts in a
-# row that left no new checkpoint. Where Slurm itself ends the job (scancel, a node that is down,
-# preemption without a warning), Slurm decides whether it starts again.
+#   failed otherwise                      the job fails, and jobs that depend on it are canceled
+#   running, although the launcher ended  the program crashed: requeue
+#   not written by this start             code 2: refused, the job fails; else the launch failed: requeue
+# A job is requeued at most $SIMCLR_MAX_RESTARTS times, and not after $SIMCLR_MAX_IDLE_STARTS starts in a
+# row without a new checkpoint. If Slurm itself ends the job (scancel, a node that is down, preemption
+# without a warning), Slurm decides whether it starts again.
 
-# For commands of Slurm: the number of an array's last task alone means the whole array.
+# The job's name for Slurm's commands, for which an array's job number would mean all its tasks.
 THIS_JOB="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
 THIS_JOB="${THIS_JOB:-$SLURM_JOB_ID}"
 
-# pretrain_job ARGUMENT...: does not return. The script has set, from its first lines on,
-#   STOP_WANTED=true when USR1 comes, and ENDED_BY_SLURM=true when TERM comes.
+# pretrain_job ARGUMENT...: runs the job and exits. The caller must have trapped USR1 and TERM, to set
+#   STOP_WANTED=true and ENDED_BY_SLURM=true.
 pretrain_job() {
   local code=0
   RUN_DIR="$(option_value run-dir "$@")"
@@ -36,24 +36,24 @@ pretrain_job() {
   settle "$code"
 }
 
-# ---- what the run's directory says ------------------------------------------------------------------
+# ---- the run directory ----
 
-# Tells one writing of state.json from another.
+# Prints a mark that changes whenever state.json is written.
 state_mark() { stat -c '%i %y' "$STATE" 2>/dev/null || true; }
 program_has_begun() { [ "$(state_mark)" != "$STATE_BEFORE" ]; }
 
-# The step of the newest checkpoint; 0 without one.
+# Prints the step of the newest checkpoint; 0 without one.
 newest_checkpoint() {
   local file newest=0 step
   for file in "$RUN_DIR"/checkpoints/step-*.h5; do
     step="${file##*/step-}"
     step="${step%.h5}"
-    [[ "$step" =~ ^[0-9]+$ ]] && newest="$((10#$step))" # in order of their names, which is by step
+    [[ "$step" =~ ^[0-9]+$ ]] && newest="$((10#$step))" # names are in order of steps
   done
   printf '%s\n' "$newest"
 }
 
-# Fields of a line: DATE TIME job JOB restart N step STEP ...
+# Appends a line to starts.log: DATE TIME job JOB restart N step STEP ...
 record_start() {
   mkdir -p "$RUN_DIR"
   printf '%s job %s restart %s step %s ranks %s nodes %s\n' "$(date '+%F %T')" "$SLURM_JOB_ID" \
@@ -61,7 +61,7 @@ record_start() {
     >>"$RUN_DIR/starts.log"
 }
 
-# How many of this job's latest starts began at the newest checkpoint of now.
+# Prints how many of this job's latest starts began at the present newest checkpoint.
 idle_starts() {
   [ -r "$RUN_DIR/starts.log" ] || { echo 0; return; }
   awk -v job="$SLURM_JOB_ID" -v step="$(newest_checkpoint)" '
@@ -74,11 +74,11 @@ require_progress() {
   idle="$(idle_starts)"
   [ "$idle" -ge "$SIMCLR_MAX_IDLE_STARTS" ] || return 0
   reason="$(state_field reason "$STATE")"
-  die 1 "no progress: $idle starts in a row have left no checkpoint after step $(newest_checkpoint)\
-${reason:+ (the latest reason: $reason)}; when that is mended: $RESUBMIT"
+  die 1 "no progress: $idle starts in a row wrote no checkpoint after step $(newest_checkpoint)\
+${reason:+ (the latest reason: $reason)}; after fixing the cause: $RESUBMIT"
 }
 
-# A lock of another job that has ended, on whatever host, does not stand in the way.
+# Deletes the run's lock if it belongs to another job that has ended.
 free_lock() {
   local lock="$RUN_DIR/lock" holder active
   [ -O "$lock" ] || return 0
@@ -91,9 +91,9 @@ free_lock() {
   fi
 }
 
-# ---- the program under way --------------------------------------------------------------------------
+# ---- running the program ----
 
-# set_deadline ARGUMENT...: exports the job's end for the program, and sets DEADLINE to its option.
+# set_deadline ARGUMENT...: exports the job's end time for the program and sets DEADLINE to the program's option.
 set_deadline() {
   local end left before
   DEADLINE=()
@@ -113,7 +113,7 @@ set_deadline() {
   DEADLINE=("--stop-before-minutes=$(printf '%d.%02d' $((before / 60)) $((before % 60 * 100 / 60)))")
 }
 
-# run_until_end COMMAND...: passes USR1 on to the program, once it is there to catch it.
+# run_until_end COMMAND...: runs it, and passes USR1 on to the program once it can catch it.
 run_until_end() {
   local launcher sent=false pause
   "$@" &
@@ -127,26 +127,26 @@ run_until_end() {
     pause=1
     ! $STOP_WANTED || $sent || pause=0.1
     sleep "$pause" &
-    wait $! || true # a signal ends the wait
+    wait $! || true # a signal interrupts the wait
   done
   wait "$launcher"
 }
 
-# ---- afterwards -------------------------------------------------------------------------------------
+# ---- after the program ----
 
-# settle CODE: of the launcher.
+# settle CODE: ends the job after the launcher has ended with CODE.
 settle() {
   local status reason
   if ! program_has_begun; then
     [ "$1" -ne 2 ] || refused
-    try_again "the launcher ended with code $1 before the program had begun"
+    try_again "the launcher ended with code $1 before the program began"
   fi
   status="$(state_field status "$STATE")"
   reason="$(state_field reason "$STATE")"
   case "$status" in
     finished) say "finished at step $(newest_checkpoint): $reason"; exit 0 ;;
     stopped-early) try_again "stopped early: $reason" ;;
-    running) try_again "the program ended without a word, the launcher with code $1" ;;
+    running) try_again "the program crashed; the launcher ended with code $1" ;;
     failed)
       [ "$(state_field resubmit "$STATE")" != true ] || try_again "failed: $reason"
       die 1 "failed, and would fail again: $reason"
@@ -155,7 +155,7 @@ settle() {
   esac
 }
 
-# A refused run has written nothing, and neither shall this script.
+# A refused run writes nothing, so this removes what the script has written.
 refused() {
   if [ ! -e "$RUN_DIR/config.cfg" ]; then
     rm -f "$RUN_DIR/starts.log"
@@ -164,7 +164,7 @@ refused() {
   die 2 "the program refused the run; its message is above"
 }
 
-# try_again WHY: has Slurm start this job again, from the newest checkpoint.
+# try_again REASON: lets Slurm start this job again from the newest checkpoint.
 try_again() {
   local restart="${SLURM_RESTART_COUNT:-0}"
   say "$1 (newest checkpoint: step $(newest_checkpoint))"
@@ -174,14 +174,14 @@ try_again() {
   fi
   require_progress
   [ "$restart" -lt "$SIMCLR_MAX_RESTARTS" ] ||
-    die 75 "restarted $restart times, the most allowed (SIMCLR_MAX_RESTARTS); to go on: $RESUBMIT"
+    die 75 "restarted $restart times, the limit (SIMCLR_MAX_RESTARTS); to go on: $RESUBMIT"
   say "requeueing job $THIS_JOB (restart $((restart + 1)) of at most $SIMCLR_MAX_RESTARTS)"
   scontrol requeue "$THIS_JOB" ||
     die 75 "Slurm refuses to requeue this job; to go on: $RESUBMIT"
-  exit 75 # of no effect: the job is waiting again
+  exit 75 # has no effect, since the job is already in the queue
 }
 
-# resubmission ARGUMENT...: the command that starts this job again by hand.
+# resubmission ARGUMENT...: prints the command that starts this job again by hand.
 resubmission() {
   local -a command=(sbatch --nodes="$SLURM_JOB_NUM_NODES" --partition="$SLURM_JOB_PARTITION")
   [ -z "${SLURM_NTASKS_PER_NODE:-}" ] || command+=(--ntasks-per-node="$SLURM_NTASKS_PER_NODE")

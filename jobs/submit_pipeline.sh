@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Submits pretraining and, depending on its success, the evaluations: linear-eval, then knn.
+# Submits pretraining and, to run after its success, the evaluations: linear-eval, then knn.
 #
 #   jobs/submit_pipeline.sh [SBATCH_OPTION...] -- PRETRAIN_OPTION...
 #   jobs/submit_pipeline.sh --nodes=16 --time=24:00:00 -- --config configs/imagenet-v1.cfg \
 #     --data shards/train --eval-data shards/test --run-dir runs/r50
 #
-# Options before -- go to all three sbatch, those behind it to `simclr pretrain`. A pretraining that
-# fails cancels its evaluations; one that the program would refuse is not submitted.
+# Options before -- go to sbatch for all three jobs, those after it to `simclr pretrain`. If pretraining
+# fails, its evaluations are canceled; a run that the program would refuse is not submitted.
 # Results: RUN/eval/*.json; logs: RUN/logs/.
-# More for the evaluations, from the environment:
+# Environment variables with more options for the evaluations:
 #   LINEAR_EVAL_OPTIONS="--protocol augmented"   KNN_OPTIONS=""   options of the program
 #   EVALUATION_SBATCH_OPTIONS="--time=2:00:00"   options of sbatch that replace the common ones
 set -euo pipefail
@@ -20,7 +20,7 @@ load_site
 
 split_options "$@"
 require_program_option run-dir "the run's directory"
-require_program_option eval-data "the labelled images to evaluate on"
+require_program_option eval-data "the labeled images to evaluate on"
 run_dir="$(option_value run-dir "${PROGRAM_OPTIONS[@]}")"
 check_run "${PROGRAM_OPTIONS[@]}" || die 2 "nothing was submitted"
 mkdir -p "$run_dir/logs"
@@ -43,7 +43,7 @@ submit_evaluation() {
 read -r -a linear_options <<<"${LINEAR_EVAL_OPTIONS:-}"
 read -r -a knn_options <<<"${KNN_OPTIONS:-}"
 linear="$(submit_evaluation linear_eval.sbatch "afterok:$pretrain" "${linear_options[@]}")"
-# After the linear evaluation, whatever became of it: both write the run's report.
+# knn waits for linear-eval, successful or not, because both write the run's report.
 knn="$(submit_evaluation knn.sbatch "afterok:$pretrain,afterany:$linear" "${knn_options[@]}")"
 
 printf '%-13s job %s\n' pretrain "$pretrain" linear-eval "$linear" knn "$knn"

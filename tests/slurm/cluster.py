@@ -1,8 +1,7 @@
-"""A throw-away Slurm cluster: real munge, slurmctld and slurmd, on machines of machines.py.
+"""A temporary Slurm cluster: real munge, slurmctld and slurmd on the machines of machines.py.
 
-Node nI has two CPUs, for two ranks, and two "GPUs", device files that nobody opens; `login` runs the controller and
-is where jobs are submitted.
-Partition `work` is the default one; jobs of partition `urgent` preempt its jobs.
+Node nI has two CPUs, for two ranks, and two "GPUs", which are device files that no program opens. The machine `login`
+runs the controller and submits jobs. The default partition is `work`; jobs of partition `urgent` preempt its jobs.
 """
 import os
 import re
@@ -21,7 +20,7 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEM
 
 
 def why_no_cluster():
-    """Why no cluster can be started here; "" if it can."""
+    """Returns why no cluster can be started here; "" if one can."""
     for program in PROGRAMS:
         if shutil.which(program) is None:
             return f"{program} is missing (Debian: slurmctld slurmd slurm-client munge openmpi-bin)"
@@ -29,7 +28,7 @@ def why_no_cluster():
 
 
 def wait_until(condition, seconds, what):
-    """Waits for a true value, which it returns."""
+    """Waits until condition() is true and returns its value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
@@ -40,22 +39,22 @@ def wait_until(condition, seconds, what):
 
 
 def job_environment():
-    """What users of the login machine have: nothing of how ctest starts MPI programs. Slurm's plug-ins have symbols
-    that nobody defines, so that LD_BIND_NOW would keep them from loading."""
+    """The environment of users on the login machine, without ctest's variables for MPI. LD_BIND_NOW would keep Slurm's
+    plug-ins from loading, because they have undefined symbols."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("OMPI_", "SLURM_", "SIMCLR", "LD_BIND_NOW"))}
     return kept | {
-        # More ranks than cores: who waits must not spin.
+        # There are more ranks than cores, so that waiting ranks must not spin.
         "OMPI_MCA_mpi_yield_when_idle": "1", "OMP_WAIT_POLICY": "passive",
-        # As in cmake/SimclrTests.cmake: no search for faster networks.
+        # As in cmake/SimclrTests.cmake: does not search for faster networks.
         "OMPI_MCA_pml": "ob1",
         "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        # A machine's own, gone with it: /tmp is one for all of them.
+        # Each machine has its own /dev/shm, which goes away with it; all share /tmp.
         "TMPDIR": "/dev/shm"}
 
 
 class Job:
-    """What `scontrol show job` says."""
+    """The fields of `scontrol show job`."""
 
     def __init__(self, text):
         self.fields = dict(re.findall(r"(\w+)=(\S*)", text))
@@ -75,7 +74,7 @@ class Job:
 
 class Cluster:
     def __init__(self, nodes=4, slurmd_timeout=5):
-        # Short: the paths of Unix sockets end at 107 characters.
+        # The name is short, because paths of Unix sockets are limited to 107 characters.
         self.directory = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
         self.directory.chmod(0o755)
         self.log = open(self.directory / "daemons.log", "w", encoding="utf-8")
@@ -122,7 +121,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-# How long a requeued job waits follows from cred_expire.
+# The wait of a requeued job depends on cred_expire.
 AuthInfo=socket={at}/munge/socket,cred_expire=5
 StateSaveLocation={at}/state
 SlurmdSpoolDir={at}/spool/%n
@@ -164,10 +163,10 @@ PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=10 Preempt
         (at / "slurm.conf").write_text(lines)
         (at / "gres.conf").write_text("".join(f"Name=gpu File={device}\n" for device in ("/dev/null", "/dev/zero")))
 
-    # ---- nodes --------------------------------------------------------------------------------------
+    # ---- nodes ----
 
     def start_node(self, name):
-        """As after a reboot: what an earlier life has left in the node's own directories is gone."""
+        """Starts a node as after a reboot: its own directories are empty."""
         for kind in ("spool", "tmp"):
             shutil.rmtree(self.directory / kind / name, ignore_errors=True)
             (self.directory / kind / name).mkdir()
@@ -193,7 +192,7 @@ PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=10 Preempt
 
         wait_until(all_idle, seconds, lambda: "all nodes idle: " + self.output("sinfo", "-N"))
 
-    # ---- commands on the login machine --------------------------------------------------------------
+    # ---- commands on the login machine ----
 
     def run(self, *command, environment=None, **options):
         return self.login.run(command, env={**self.environment, **(environment or {})}, timeout=120, **options)
@@ -203,7 +202,7 @@ PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=10 Preempt
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def submit(self, *command, **options):
-        """sbatch; the new job's number."""
+        """Runs sbatch and returns the new job's number."""
         done = self.run("sbatch", "--parsable", *command, **options)
         if done.returncode != 0:
             raise RuntimeError(f"sbatch: {done.stderr}")
@@ -213,7 +212,7 @@ PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=10 Preempt
         return Job(self.output("scontrol", "--oneliner", "show", "job", number))
 
     def wait_for_job(self, number, seconds=90):
-        """Until it has ended for good (not: been requeued). The last state seen."""
+        """Waits until the job has ended and is not requeued; returns it."""
         def ended():
             job = self.job(number)
             return job if job.state in ENDED else None
@@ -222,7 +221,7 @@ PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=10 Preempt
                           lambda: f"end of job {number}: " + self.output("scontrol", "show", "job", number))
 
     def wait_for_array(self, number, seconds):
-        """Until the job and, if it is an array, all its tasks have ended."""
+        """Waits until the job and, for an array, all its tasks have ended."""
         def ended():
             queue = self.run("squeue", "-h", "-o", "%F")
             return queue.returncode == 0 and number not in queue.stdout.split()

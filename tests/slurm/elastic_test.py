@@ -1,4 +1,4 @@
-"""One run on 8, then 4, then 2 ranks: the samples, the views and the losses of a run on one rank.
+"""A run on 8, then 4, then 2 ranks has the samples, the views and the losses of a run on one rank.
 
 usage: elastic_test.py SIMCLR [unittest arguments]
 """
@@ -8,19 +8,19 @@ import h5py
 from slurm_case import OPTIONS, SIMCLR, SlurmTest, main
 
 STEPS = 18
-PLACES = ((4, 8, 6), (2, 4, 12), (1, 2, STEPS))  # nodes, ranks, steps until which
-# At higher rates rounding errors grow tenfold in a step or two, on one rank just as well.
-SANE = {"learning_rate": 0.02}
+PLACES = ((4, 8, 6), (2, 4, 12), (1, 2, STEPS))  # nodes, ranks, last step
+# At higher learning rates, rounding errors grow tenfold in a step or two, also on one rank.
+STABLE = {"learning_rate": 0.02}
 
 
 class ElasticTest(SlurmTest):
-    def test_fewer_nodes_at_every_restart_follow_the_trace_of_one_rank(self):
+    def test_losses_on_fewer_nodes_at_every_restart_equal_those_of_one_rank(self):
         alone = self.directory / "alone"
-        arguments = self.pretrain_arguments(run_dir=alone, max_steps=STEPS, **SANE)
+        arguments = self.pretrain_arguments(run_dir=alone, max_steps=STEPS, **STABLE)
         subprocess.run([SIMCLR, "pretrain", *arguments], check=True, capture_output=True,
                        env=self.cluster.environment)
         for nodes, ranks, until in PLACES:
-            self.finish(self.submit(f"--nodes={nodes}", max_steps=until, **SANE))
+            self.finish(self.submit(f"--nodes={nodes}", max_steps=until, **STABLE))
             self.assertIn(f"{ranks} ranks on CPU", self.log.read_text())
         self.assertEqual([row["step"] for row in self.rows()], list(range(1, STEPS + 1)))
         apart = [abs(a - b) / b for a, b in zip(self.losses(), self.losses(alone), strict=True)]

@@ -1,4 +1,4 @@
-"""Lost nodes: the job ends in time, names what is late, and goes on from its newest checkpoint.
+"""Lost nodes: the job ends in time, names the lost rank, and continues from its newest checkpoint.
 
 usage: fault_test.py SIMCLR [unittest arguments]
 """
@@ -7,16 +7,16 @@ import time
 from cluster import wait_until
 from slurm_case import BATCH, OPTIONS, SAMPLES, SlurmTest, main
 
-STEPS_AN_EPOCH = SAMPLES // BATCH
+STEPS_PER_EPOCH = SAMPLES // BATCH
 TIMEOUT_SECONDS = 10
 END_WITHIN_SECONDS = 60
 
 
 class FaultCase:
     def start(self):
-        """A job on all nodes that has written a checkpoint and stands still."""
+        """Starts a job on all nodes and freezes it after it has written a checkpoint."""
         number = self.submit(timeout_seconds=TIMEOUT_SECONDS, checkpoint_every_epochs=1)
-        self.freeze_at_step(STEPS_AN_EPOCH + 1)
+        self.freeze_at_step(STEPS_PER_EPOCH + 1)
         return number
 
     def wait_for_requeue(self, number, since):
@@ -25,7 +25,7 @@ class FaultCase:
         self.saw(f"the job was requeued {time.monotonic() - since:.1f} s after the fault")
 
     def assert_resumed_from(self, step, job):
-        """And nothing that a checkpoint held is lost."""
+        """Checks that the job resumed from this step or a later one and did all steps."""
         self.assertEqual(job.restarts, 1)
         starts = self.starts()
         self.saw(f"starts at steps {starts}; the newest checkpoint at the fault was of step {step}")
@@ -33,14 +33,14 @@ class FaultCase:
         self.assertGreaterEqual(starts[1], step)
         self.assertGreater(step, 0)
         self.assertEqual(self.state()["status"], "finished")
-        self.assertEqual([row["step"] for row in self.rows()], list(range(1, STEPS_AN_EPOCH * OPTIONS["epochs"] + 1)))
+        self.assertEqual([row["step"] for row in self.rows()], list(range(1, STEPS_PER_EPOCH * OPTIONS["epochs"] + 1)))
 
     def newest_step(self):
         return int(self.newest_checkpoint().stem.rpartition("-")[2])
 
 
 class WatchdogTest(FaultCase, SlurmTest):
-    """Slurm itself would wait for five minutes: it is the program that notices."""
+    """The program notices the fault; Slurm would need five minutes."""
     SLURMD_TIMEOUT = 300
 
     def lose(self, fault, heal, node, ranks):
@@ -57,18 +57,18 @@ class WatchdogTest(FaultCase, SlurmTest):
         heal(node)
         self.assert_resumed_from(step, self.finish(number, seconds=120))
 
-    def test_a_crashed_node_is_named_and_the_job_goes_on(self):
+    def test_names_a_crashed_node_and_goes_on(self):
         self.lose(self.cluster.crash, self.cluster.start_node, "n2", "[45]")
 
-    def test_a_cut_link_is_named_and_the_job_goes_on(self):
+    def test_names_a_node_without_link_and_goes_on(self):
         self.lose(self.cluster.cut, self.cluster.heal, "n3", "[67]")
 
 
 class SlurmTimeoutTest(FaultCase, SlurmTest):
-    """The batch script's own node is lost: Slurm notices, and requeues."""
+    """The node of the batch script is lost: Slurm notices it and requeues the job."""
     SLURMD_TIMEOUT = 5
 
-    def test_a_crash_of_the_first_node(self):
+    def test_goes_on_after_a_crash_of_the_first_node(self):
         number = self.start()
         step, since = self.newest_step(), time.monotonic()
         self.cluster.crash("n0")

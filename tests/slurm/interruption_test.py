@@ -1,5 +1,5 @@
-"""A pretraining job that is asked to stop: it writes a checkpoint, requeues itself, and its weights at the
-end are those of a run that nobody has disturbed.
+"""A pretraining job that gets a signal to stop writes a checkpoint and requeues itself; its weights at the end
+equal those of an undisturbed run.
 
 usage: interruption_test.py SIMCLR [unittest arguments]
 """
@@ -9,7 +9,7 @@ from cluster import wait_until
 from slurm_case import BATCH, OPTIONS, SAMPLES, SlurmTest, main
 
 STEPS = OPTIONS["epochs"] * SAMPLES // BATCH
-MIDDLE = 5  # at least that many steps are done when something happens
+MIDDLE = 5  # number of steps before a signal is sent
 SIGNALLED = "USR1: the program writes a checkpoint"
 
 
@@ -17,7 +17,7 @@ class InterruptionTest(SlurmTest):
     undisturbed = None
 
     def reference(self):
-        """The newest checkpoint of a run that nobody has disturbed."""
+        """Returns the newest checkpoint of an undisturbed run."""
         if InterruptionTest.undisturbed is None:
             run_dir = self.top / "undisturbed"
             self.finish(self.submit(run_dir=run_dir))
@@ -31,7 +31,7 @@ class InterruptionTest(SlurmTest):
         self.saw(f"starts at steps {starts} of {STEPS}")
         self.assertEqual(job.restarts, len(starts) - 1)
         self.assertGreaterEqual(job.restarts, 1)
-        self.assertEqual(starts, sorted(set(starts)))  # each from where the one before has stopped
+        self.assertEqual(starts, sorted(set(starts)))  # each start resumes where the one before stopped
         log = self.log.read_text()
         self.assertIn(f"stopped early: {reason}", log)
         for restart, step in enumerate(starts):
@@ -77,7 +77,7 @@ class InterruptionTest(SlurmTest):
         self.assert_resumed_as_if_undisturbed(self.finish(number), "signal SIGUSR1")
 
     def test_time_limit(self):
-        """Slurm's signal ahead of the time limit, when the controller next looks at limits: every 30 s."""
+        """Slurm sends a signal before the time limit; its controller checks limits every 30 s."""
         self.reference()
         submitted = time.monotonic()
         number = self.submit("--time=1", "--signal=B:USR1@45", environment={"SIMCLR_STOP_BEFORE_MINUTES": "0.01"})
@@ -90,13 +90,13 @@ class InterruptionTest(SlurmTest):
     def test_the_program_stops_by_itself_before_the_end_of_the_job(self):
         self.reference()
         began = time.monotonic()
-        # Its own deadline is 6 s after the start, long before Slurm's signal.
+        # The program's deadline is 6 s after the start, long before Slurm's signal.
         number = self.submit("--time=1", "--signal=B:USR1@1", environment={"SIMCLR_STOP_BEFORE_MINUTES": "0.9"})
         self.freeze_at_step(MIDDLE)
         time.sleep(max(0.0, began + 8 - time.monotonic()))
         self.thaw()
         self.wait_for_log("requeueing")
-        self.cluster.run("scontrol", "update", f"JobId={number}", "TimeLimit=10")  # once is enough
+        self.cluster.run("scontrol", "update", f"JobId={number}", "TimeLimit=10")  # no second stop
         self.assert_resumed_as_if_undisturbed(self.finish(number), "the job's time limit")
 
 

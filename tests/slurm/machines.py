@@ -1,8 +1,8 @@
-"""Throw-away "machines" on this one: each has its own host name, network, processes and /dev/shm.
+"""Temporary "machines" within this one: each has its own host name, network, processes and /dev/shm.
 
-A machine is a set of Linux namespaces that lives exactly as long as one process, its `unshare`.
-Every such process is killed by the kernel when this Python ends, however it ends, and takes its
-machine's processes, mounts, network and shared memory with it: nothing is left to clean up.
+A machine is a set of Linux namespaces that exists as long as one process, its `unshare`. The kernel kills
+that process when this Python ends for any reason, and with it the machine's processes, mounts, network and
+shared memory, so that nothing is left to clean up.
 """
 import ctypes
 import os
@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 
-# Reaps what the machine's daemons leave behind, as a real machine's first process does.
+# Reaps orphaned processes, like the first process of a real machine.
 FIRST_PROCESS = r"""
 hostname "$0"
 mount -t tmpfs -o size=512m tmpfs /dev/shm
@@ -26,9 +26,9 @@ def die_with_parent():
 
 
 def why_no_machines():
-    """Why this user or kernel cannot make machines; "" if it can."""
+    """Returns why machines cannot be made here; "" if they can."""
     if os.geteuid() != 0:
-        return "needs root, to make network namespaces"
+        return "needs root to make network namespaces"
     for tool in ("unshare", "nsenter", "ip", "hostname"):
         if shutil.which(tool) is None:
             return f"needs {tool}"
@@ -57,7 +57,7 @@ class Machine:
                 *map(str, command)]
 
     def start(self, command, log, **options):
-        """A daemon on this machine."""
+        """Starts a daemon on this machine."""
         process = subprocess.Popen(self.enter(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    preexec_fn=die_with_parent, **options)
         self.processes.append(process)
@@ -73,7 +73,7 @@ class Machine:
             raise RuntimeError(f"{self.name}: ip {' '.join(words)}: {done.stderr}")
 
     def kill(self):
-        """Like a loss of power: every process of the machine ends at once."""
+        """Ends every process of the machine at once, like a loss of power."""
         self.holder.kill()
         for process in (self.holder, *self.processes):
             process.wait(timeout=20)
@@ -81,10 +81,10 @@ class Machine:
 
 
 def connect(switch, machine, address):
-    """A cable from the machine's eth0 to the bridge br0 of `switch`."""
+    """Connects the machine's eth0 to the bridge br0 of `switch`."""
     port = f"to-{machine.name}"
     switch.ip("link", "add", port, "type", "veth", "peer", "name", f"{port}-far")
-    # The far end is handed over by a process that sees both: this one.
+    # Only this process, outside of both machines, can move the far end between them.
     subprocess.run(["nsenter", f"--net=/proc/{switch.holder.pid}/ns/net", "ip", "link", "set", f"{port}-far",
                     "netns", str(machine.holder.pid)], check=True)
     machine.ip("link", "set", f"{port}-far", "name", "eth0")

@@ -1,4 +1,4 @@
-"""The machines of a test that is killed, as at its time limit, are gone: nothing is left to clean up.
+"""The machines of a killed test disappear with it.
 
 usage: machines_test.py [unittest arguments]
 """
@@ -27,7 +27,7 @@ time.sleep(60)
 
 
 def sleepers():
-    """Processes of the machine, seen from outside."""
+    """Returns the machine's processes, as seen from outside."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -39,7 +39,7 @@ def sleepers():
 
 
 class MachinesTest(unittest.TestCase):
-    def test_a_killed_test_leaves_nothing(self):
+    def test_a_killed_test_leaves_no_process(self):
         before = set(sleepers())
         owner = subprocess.Popen([sys.executable, "-c", OWNER, Path(__file__).resolve().parent],
                                  stdout=subprocess.PIPE, text=True)

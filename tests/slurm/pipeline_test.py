@@ -19,7 +19,7 @@ class PipelineTest(SlurmTest):
             environment={"SIMCLR_RANKS_PER_NODE": "2", **FOR_EVALUATIONS, **(environment or {})}, cwd=self.directory)
 
     def pipeline(self, jobs=JOBS, environment=None, **changed):
-        """The numbers of the pretraining, linear-eval and knn jobs."""
+        """Submits a pipeline and returns the numbers of the pretraining, linear-eval and knn jobs."""
         self.log = self.directory / "none"
         done = self.submit_pipeline(jobs, environment, **changed)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -38,8 +38,8 @@ class PipelineTest(SlurmTest):
             self.assertEqual(result["ranks"], 2)
             self.assertGreater(result["top1"], 0.2)
 
-    def test_evaluations_follow_pretraining_and_results_are_where_they_belong(self):
-        # A site with GPUs: one rank each.
+    def test_evaluations_follow_pretraining_and_write_their_results(self):
+        # On a site with GPUs, each has one rank.
         numbers = self.pipeline(max_steps=4, environment={"SIMCLR_RANKS_PER_NODE": "", "SIMCLR_GPUS_PER_NODE": "2"})
         jobs = [self.finish(number) for number in numbers]
         for before, after in zip(jobs, jobs[1:]):
@@ -52,7 +52,7 @@ class PipelineTest(SlurmTest):
             self.assertIn(f"job {number}, restart 0", log)
 
     def test_an_installed_tree_started_by_mpirun(self):
-        """prefix/share/simclr/jobs finds prefix/bin/simclr, also where the environment says nothing."""
+        """prefix/share/simclr/jobs finds prefix/bin/simclr without environment variables."""
         prefix = self.directory / "prefix"
         (prefix / "bin").mkdir(parents=True)
         shutil.copy(SIMCLR, prefix / "bin" / "simclr")
@@ -65,7 +65,7 @@ class PipelineTest(SlurmTest):
         self.assertIn("8 ranks on CPU", self.log.read_text())
 
     def test_a_failing_pretraining_cancels_its_evaluations(self):
-        # Not finite at once: starting again would not help.
+        # The loss becomes non-finite at once, so that starting again would not help.
         pretrain, *evaluations = self.pipeline(optimizer="sgd", learning_rate=1e30, warmup_epochs=0)
         failed = self.finish(pretrain, "FAILED")
         self.assertEqual(failed.fields["ExitCode"], "1:0")
@@ -80,11 +80,11 @@ class PipelineTest(SlurmTest):
             return set(self.cluster.output("squeue", "--noheader", "--format=%A").split())
 
         before = jobs()
-        for changed, culprit in (({"batch_size": 4 * SAMPLES}, "option --batch-size"),
+        for changed, message in (({"batch_size": 4 * SAMPLES}, "option --batch-size"),
                                  ({"keep": 0}, "option --keep: '0' is not accepted")):
             done = self.submit_pipeline(**changed)
             self.assertEqual(done.returncode, 2, done.stdout)
-            self.assertIn(culprit, done.stderr)
+            self.assertIn(message, done.stderr)
             self.assertIn("nothing was submitted", done.stderr)
         self.assertLessEqual(jobs(), before)
         self.assertFalse(self.run_dir.exists())

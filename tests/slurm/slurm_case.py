@@ -1,6 +1,6 @@
-"""What the tests of jobs/ share: a cluster, real images, runs and what they have left.
+"""The base of the tests of jobs/: a cluster, real images, and access to runs and their files.
 
-A test program is started as: TEST.py SIMCLR [unittest arguments]
+usage of a test program: TEST.py SIMCLR [unittest arguments]
 """
 import gzip
 import json
@@ -21,10 +21,10 @@ from cluster import Cluster, wait_until, why_no_cluster
 
 SIMCLR = Path(sys.argv[1]).resolve()
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
-STAND_IN = Path(__file__).resolve().parent / "stand_in.sh"  # ends as $END says
+STAND_IN = Path(__file__).resolve().parent / "stand_in.sh"  # $END selects how it ends
 DATASETS = Path("/usr/share/datasets/fashion-mnist")
 SAMPLES = 96
-BATCH = 16  # six steps an epoch
+BATCH = 16  # gives six steps per epoch
 
 OPTIONS = {
     "image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": BATCH, "epochs": 6,
@@ -35,7 +35,7 @@ OPTIONS = {
 
 
 def pack_real_images(directory, first):
-    """96 images of Fashion-MNIST with their labels, as shards."""
+    """Packs 96 images of Fashion-MNIST with their labels into shards."""
     directory.mkdir()
     files = {}
     for kind, header_bytes, sample_bytes in (("images-idx3", 16, 28 * 28), ("labels-idx1", 8, 1)):
@@ -56,7 +56,7 @@ def as_arguments(options):
 
 
 class SlurmTest(unittest.TestCase):
-    SLURMD_TIMEOUT = 5  # seconds until Slurm itself gives a node up
+    SLURMD_TIMEOUT = 5  # seconds until Slurm considers a node lost
 
     @classmethod
     def setUpClass(cls):
@@ -82,7 +82,7 @@ class SlurmTest(unittest.TestCase):
     def saw(text):
         print(f"  saw: {text}", flush=True)
 
-    # ---- jobs ---------------------------------------------------------------------------------------
+    # ---- jobs ----
 
     def pretrain_arguments(self, run_dir=None, **changed):
         options = {"data": self.data, "eval-data": self.test_data, "run-dir": run_dir or self.run_dir, **OPTIONS}
@@ -90,7 +90,7 @@ class SlurmTest(unittest.TestCase):
         return as_arguments(options)
 
     def submit(self, *sbatch_options, run_dir=None, environment=None, **changed):
-        """A pretraining job on all nodes, unless sbatch's options say otherwise; its number."""
+        """Submits a pretraining job, on all nodes unless sbatch's options say otherwise, and returns its number."""
         self.log = self.directory / "job.out"
         return self.cluster.submit(
             "--nodes=4", "--ntasks-per-node=2", "--time=10", f"--output={self.log}", *sbatch_options,
@@ -111,17 +111,17 @@ class SlurmTest(unittest.TestCase):
     def wait_for_log(self, text, seconds=60):
         wait_until(lambda: text in self.log_text(), seconds, lambda: f"'{text}' in the log:\n{self.log_text()}")
 
-    # However fast or busy this machine is, things happen in the middle of a run: its ranks stand still.
+    # Freezing the ranks makes events happen in the middle of a run, however fast or busy this machine is.
 
     def signal_ranks(self, number):
-        """To every process of the program in this run."""
+        """Sends a signal to every process of the program in this run."""
         for entry in Path("/proc").iterdir():
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else [b""]
                 if words[0] == str(SIMCLR).encode() and f"--run-dir={self.run_dir}".encode() in words:
                     os.kill(int(entry.name), number)
             except (FileNotFoundError, ProcessLookupError):
-                pass  # it has ended meanwhile
+                pass  # the process has ended
 
     def freeze_at_step(self, step, seconds=60):
         metrics = self.run_dir / "metrics.jsonl"
@@ -134,7 +134,7 @@ class SlurmTest(unittest.TestCase):
     def thaw(self):
         self.signal_ranks(signal.SIGCONT)
 
-    # ---- what a run has left ------------------------------------------------------------------------
+    # ---- files of a run ----
 
     def rows(self, run_dir=None):
         return [json.loads(line) for line in ((run_dir or self.run_dir) / "metrics.jsonl").read_text().splitlines()]
@@ -146,7 +146,7 @@ class SlurmTest(unittest.TestCase):
         return json.loads(((run_dir or self.run_dir) / "state.json").read_text())
 
     def starts(self, run_dir=None):
-        """The steps at which the job script has started the program."""
+        """Returns the steps at which the job script started the program."""
         text = ((run_dir or self.run_dir) / "starts.log").read_text()
         return [int(step) for step in re.findall(r" step (\d+) ", text)]
 
@@ -154,7 +154,7 @@ class SlurmTest(unittest.TestCase):
         return max((run_dir or self.run_dir).glob("checkpoints/step-*.h5"))
 
     def assert_same_weights(self, a, b):
-        """Parameters, batch norm and optimiser state of two checkpoints, byte for byte."""
+        """Compares parameters, batch norm and optimizer state of two checkpoints byte for byte."""
         def tensors(file):
             found = {}
             with h5py.File(file, "r") as f:

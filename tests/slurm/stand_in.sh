@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Stands in for `simclr` where a test of the job scripts needs a certain end of it: writes a run's files as
-# pretraining would, on rank 0, and ends as $END says. Evaluations and dry runs succeed.
+# Replaces `simclr` in tests of the job scripts that need it to end in a certain way: rank 0 writes a run's
+# files like pretraining and ends as $END says. Evaluations and dry runs succeed.
 set -euo pipefail
 [ "$1" = pretrain ] || exit 0
 run=""
@@ -12,7 +12,7 @@ for argument; do
 done
 sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status >"$run/cores-of-rank-$SLURM_PROCID"
 [ "$SLURM_PROCID" = 0 ] || exit 0
-# Its failure ends the others, which may not have begun.
+# Waits until all ranks have begun, because a failure of rank 0 ends the others.
 until [ "$(find "$run" -name 'cores-of-rank-*' | wc -l)" -ge "$SLURM_STEP_NUM_TASKS" ]; do sleep 0.05; done
 mkdir -p "$run/checkpoints"
 touch "$run/config.cfg"

@@ -1,4 +1,4 @@
-"""jobs/batch_size_study.sh: an array of cells, their evaluations, the table, and going on with a study.
+"""jobs/batch_size_study.sh: an array of cells, their evaluations, the table, and the continuation of a study.
 
 usage: study_test.py SIMCLR [unittest arguments]
 """
@@ -10,22 +10,22 @@ import sys
 
 from slurm_case import BATCH, JOBS, OPTIONS, SAMPLES, STAND_IN, SlurmTest, as_arguments, main
 
-# Small enough for two CPUs, and reachable from the study's base rates.
+# Small enough for two CPUs; works with the study's base learning rates.
 GRID = {"BATCH_SIZES": f"{BATCH} {2 * BATCH}", "EPOCHS": "1", "SCALINGS": "linear sqrt",
         "KNN_OPTIONS": "--neighbors 10", "SIMCLR_PYTHON": sys.executable}
-OF_A_CELL = ("batch-size", "epochs", "lr-scaling", "learning-rate")
+CELL_OPTIONS = ("batch-size", "epochs", "lr-scaling", "learning-rate")
 
 
 class StudyTest(SlurmTest):
     def study(self, **environment):
         options = {"data": self.data, "eval-data": self.test_data,
-                   **{name: value for name, value in OPTIONS.items() if name not in OF_A_CELL}}
+                   **{name: value for name, value in OPTIONS.items() if name not in CELL_OPTIONS}}
         return self.cluster.run(
             JOBS / "batch_size_study.sh", self.directory / "study", "--nodes=1", "--ntasks-per-node=2", "--time=5",
             "--", *as_arguments(options), environment={**GRID, **environment}, cwd=self.directory)
 
     def wait_for(self, done):
-        """Until the jobs that a call has submitted are through; how many cells it has left alone."""
+        """Waits for the jobs that a call has submitted; returns the number of cells that were already finished."""
         self.assertEqual(done.returncode, 0, done.stderr)
         self.saw(done.stdout.strip())
         self.log = self.directory / "none"
@@ -43,13 +43,13 @@ class StudyTest(SlurmTest):
         names = sorted(re.sub(r"-step-\d+", "", file.stem) for file in (cell / "eval").glob("*.json"))
         self.assertEqual(names, ["knn", "linear-cached"], logs)
 
-    def test_a_study_trains_what_is_missing_and_makes_its_table(self):
+    def test_a_study_trains_missing_cells_and_makes_its_table(self):
         self.assertEqual(self.wait_for(self.study(SCALINGS="linear", BATCH_SIZES=str(BATCH))), 0)
         first = self.cell(BATCH, "linear")
         self.assert_finished(first)
         before = {file: file.stat().st_mtime_ns for file in first.rglob("*")}
 
-        # Three more cells, of which one has lost only its evaluation, and the table of all four.
+        # A second call adds three cells and makes the table of all four; a third is refused meanwhile.
         done = self.study()
         again = self.study()
         self.assertEqual(again.returncode, 2)
@@ -84,7 +84,7 @@ class StudyTest(SlurmTest):
         self.wait_for(done)
         self.assert_finished(cells[1])
 
-    def test_cells_are_requeued_one_by_one(self):
+    def test_each_cell_is_requeued_on_its_own(self):
         self.wait_for(self.study(SIMCLR=str(STAND_IN), END="second-start"))
         for batch in (BATCH, 2 * BATCH):
             for scaling in ("linear", "sqrt"):
@@ -92,7 +92,7 @@ class StudyTest(SlurmTest):
                 self.assertEqual(self.state(cell)["status"], "finished")
                 self.assertEqual(self.starts(cell), [0, 1])
 
-    def test_a_cell_that_would_be_refused_stops_the_study_before_it_is_submitted(self):
+    def test_submits_nothing_if_a_cell_would_be_refused(self):
         done = self.study(BATCH_SIZES=f"{BATCH} {2 * SAMPLES}", SCALINGS="linear")
         self.assertEqual(done.returncode, 2, done.stdout)
         self.assertIn(f"option --batch-size: {2 * SAMPLES} is more than the {SAMPLES} images", done.stderr)
@@ -100,7 +100,7 @@ class StudyTest(SlurmTest):
         self.assertEqual((self.directory / "study" / "jobs.txt").read_text(), "")
         self.assertEqual(list((self.directory / "study" / "logs").iterdir()), [])
 
-    def test_options_that_the_study_sets_are_refused(self):
+    def test_refuses_options_that_the_study_sets(self):
         done = self.cluster.run(JOBS / "batch_size_study.sh", self.directory / "study", "--",
                                 "--eval-data", self.data, "--batch-size=4")
         self.assertEqual(done.returncode, 2)
