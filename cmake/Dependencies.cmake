@@ -1,9 +1,9 @@
-# Everything the project links, found once. All of it comes from the packages of Debian
-# and Ubuntu (scripts/install_deps.sh) or from Spack (jobs/spack/spack.yaml).
+# Finds all libraries that the project links. They come from packages of Debian and Ubuntu
+# (scripts/install_deps.sh) or from Spack (jobs/spack/spack.yaml).
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(MPI REQUIRED COMPONENTS C)
-# Without the C++ bindings that MPI 3 removed: their symbols live in a library nobody links.
+# Leaves out MPI's C++ bindings, whose library is not linked; MPI 3 removed them.
 target_compile_definitions(MPI::MPI_C INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 find_package(spdlog REQUIRED)
@@ -15,8 +15,8 @@ find_package(PNG REQUIRED)
 find_package(ZLIB REQUIRED)
 
 find_package(PkgConfig REQUIRED)
-# Debian's parallel HDF5 has a name of its own; elsewhere (Spack, modules) it is hdf5.
-set(SIMCLR_HDF5 "hdf5-openmpi;hdf5" CACHE STRING "pkg-config names of parallel HDF5; the first that is there")
+# Parallel HDF5 is hdf5-openmpi on Debian and hdf5 elsewhere (Spack, modules).
+set(SIMCLR_HDF5 "hdf5-openmpi;hdf5" CACHE STRING "pkg-config names of parallel HDF5; the first one found is used")
 pkg_search_module(HDF5 REQUIRED IMPORTED_TARGET ${SIMCLR_HDF5})
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 include(CheckSymbolExists)

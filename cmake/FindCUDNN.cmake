@@ -1,4 +1,4 @@
-# Target CUDNN::cudnn (cuDNN 9), from the CUDA toolkit's folders, the system's, or CUDNN_ROOT.
+# Defines CUDNN::cudnn (cuDNN 9); searches the folders of the CUDA toolkit and the system, and CUDNN_ROOT.
 find_path(CUDNN_INCLUDE_DIR cudnn_backend.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
 if(CUDNN_INCLUDE_DIR)

@@ -1,4 +1,4 @@
-# Target NCCL::nccl, from the CUDA toolkit's folders, the system's, or NCCL_ROOT.
+# Defines NCCL::nccl; searches the folders of the CUDA toolkit and the system, and NCCL_ROOT.
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
 include(FindPackageHandleStandardArgs)

@@ -1,4 +1,4 @@
-# Target OneDNN::dnnl. (Debian's own dnnl-config.cmake insists on OpenCL, which a CPU build does not need.)
+# Defines OneDNN::dnnl. (Debian's dnnl-config.cmake requires OpenCL, which a CPU build does not need.)
 find_path(OneDNN_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
 find_library(OneDNN_LIBRARY dnnl)
 include(FindPackageHandleStandardArgs)

@@ -1,5 +1,5 @@
-# `cmake --install BUILD --prefix PREFIX` makes what a module system offers: the program, the recipes, job and study
-# scripts that find the program from where they lie, and a modulefile for this prefix.
+# `cmake --install BUILD --prefix PREFIX` installs the program, the recipes, job and study scripts that find the program
+# relative to their own folder, and a modulefile for this prefix.
 set(SIMCLR_SHARE ${CMAKE_INSTALL_DATADIR}/simclr)
 
 install(DIRECTORY configs jobs DESTINATION ${SIMCLR_SHARE} USE_SOURCE_PERMISSIONS)
@@ -7,7 +7,7 @@ install(PROGRAMS scripts/study_table.py DESTINATION ${SIMCLR_SHARE}/scripts)
 install(FILES README.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
-# The prefix is known when it is installed, not before.
+# The prefix is known only during the installation.
 install(CODE "
   set(version ${PROJECT_VERSION})
   set(bin \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR})

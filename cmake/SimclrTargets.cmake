@@ -1,4 +1,4 @@
-# One static library per folder of src/: the dependency graph of the folders is kept by these targets.
+# Each folder of src/ is a static library; the targets enforce the dependencies between folders.
 
 add_library(simclr_options INTERFACE)
 target_compile_features(simclr_options INTERFACE cxx_std_20)
@@ -12,9 +12,9 @@ target_compile_options(simclr_options INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>"
   "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${cuda_host_warnings};${cuda_warnings}>")
 if(SIMCLR_SANITIZE)
-  # Uses of null pointers and of memory beyond objects end the program under AddressSanitizer: to look
-  # for them again, and for alignment, takes two fifths of the time to compile. GCC 12 takes the
-  # instrumentation of std::regex for uses of uninitialised memory.
+  # AddressSanitizer already finds uses of null pointers and of memory beyond objects; checking for them
+  # again, and for alignment, would take two fifths of the compile time. With this instrumentation, GCC 12
+  # wrongly warns of uninitialized memory in std::regex.
   target_compile_options(simclr_options INTERFACE
     -fsanitize=${SIMCLR_SANITIZE} -fno-sanitize=null,object-size,alignment
     -fno-omit-frame-pointer -Wno-maybe-uninitialized)

@@ -1,13 +1,13 @@
-# How tests are declared. Labels: unit (one process), mpi (several ranks), e2e (the program itself),
-# oracle (compared with PyTorch or another independent program), asan (also run under sanitizers),
-# browser (needs Chromium; scripts/test.sh leaves it out).
+# Functions that declare tests. Labels: unit (one process), mpi (several ranks), e2e (the program itself),
+# oracle (compares with PyTorch or another independent program), asan (also runs under sanitizers),
+# browser (needs Chromium; only scripts/test.sh --all runs it).
 
 find_package(GTest REQUIRED)
 include(GoogleTest)
-# Debian's interpreter: the one whose packages (torch, h5py, numpy) scripts/install_deps.sh installs.
+# Debian's interpreter, for which scripts/install_deps.sh installs torch, h5py and numpy.
 set(SIMCLR_PYTHON /usr/bin/python3 CACHE FILEPATH "Python with numpy, h5py, PIL and PyTorch")
 
-# Several ranks on few cores, also in containers that run as root or forbid cross-memory attach.
+# Allows several ranks on few cores, and containers that run as root or forbid cross-memory attach.
 set(SIMCLR_MPI_ENVIRONMENT
   OMPI_ALLOW_RUN_AS_ROOT=1
   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -15,40 +15,39 @@ set(SIMCLR_MPI_ENVIRONMENT
   OMPI_MCA_btl_vader_single_copy_mechanism=none
   OMPI_MCA_mpi_yield_when_idle=1
   OMPI_MCA_hwloc_base_binding_policy=none
-  # What one machine uses anyway. Looking for faster networks takes 0.2 s of every start (psm2 sleeps
-  # to find out how fast the clock is).
+  # The default on one machine. The search for faster networks takes 0.2 s of every start (psm2 sleeps
+  # to measure the clock).
   OMPI_MCA_pml=ob1
-  # One rank without a launcher needs no daemon beside it; starting one takes longer than most tests.
+  # Starts no daemon for a rank without a launcher; starting it takes longer than most tests.
   OMPI_MCA_ess_singleton_isolated=1
-  # A thread of Open MPI 4.1 that resolves its first symbol while plug-ins are loaded has crashed.
+  # Avoids a crash of Open MPI 4.1, in which a thread resolves a symbol while plug-ins are loaded.
   LD_BIND_NOW=1
-  # Tests share the cores: threads that wait must not spin.
+  # Tests share the cores, so that waiting threads must not spin.
   OMP_WAIT_POLICY=passive)
 set(SIMCLR_SANITIZER_ENVIRONMENT
-  # Open MPI and its plug-ins keep memory until the process ends: leaks are not looked for.
+  # Open MPI and its plug-ins keep memory until the process ends, so that leak detection is useless.
   ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1)
 
 function(simclr_set_test_properties name labels processors timeout)
   set(environment ${SIMCLR_MPI_ENVIRONMENT} ${SIMCLR_SANITIZER_ENVIRONMENT}
-    # Programs that share session directories may remove each other's while these come and go.
+    # Each test has its own session directory, because concurrent programs may remove a shared one.
     OMPI_MCA_orte_tmpdir_base=${PROJECT_BINARY_DIR}/tests/sessions/${name})
   if(NOT cuda IN_LIST labels)
-    list(APPEND environment CUDA_VISIBLE_DEVICES=)  # --device auto is then the CPU everywhere
+    list(APPEND environment CUDA_VISIBLE_DEVICES=)  # makes --device auto choose the CPU
   endif()
   set_tests_properties(${name} PROPERTIES
     LABELS "${labels}" PROCESSORS ${processors} TIMEOUT ${timeout} SKIP_RETURN_CODE 77
-    COST ${timeout}  # what may take long starts first, so that nothing is left to wait for
+    COST ${timeout}  # long tests start first, so that none is left to wait for at the end
     ENVIRONMENT "${environment}")
 endfunction()
 
 # simclr_test(<name> SOURCES ... [DEPENDS ...] [LABELS unit ...] [RANKS 1 2 4] [SHARDS n] [TIMEOUT s])
 #
-# One GoogleTest program. Without RANKS every test case becomes a ctest test of its own, or, where
-# there are hundreds of short ones, n tests <name>.shard<i> share them: starting a program takes
-# longer than most cases. With RANKS the whole program is registered once for each number of ranks,
-# as <name>.ranks<n>, with a main that starts MPI and returns the maximum of all ranks' results.
-# Builds with sanitizers leave out what is not labelled asan.
+# Declares a GoogleTest program. Without RANKS every test case becomes a ctest test; with SHARDS, n tests
+# <name>.shard<i> share the cases, for programs with hundreds of cases that are shorter than a start.
+# With RANKS the whole program is a test <name>.ranks<n> for each number of ranks, with a main that starts
+# MPI and returns the worst result of all ranks. Builds with sanitizers leave out tests without label asan.
 function(simclr_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT;SHARDS" "SOURCES;DEPENDS;LABELS;RANKS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -89,7 +88,7 @@ function(simclr_test name)
     endforeach()
   else()
     gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST)
-    # Lists do not survive gtest_discover_tests' PROPERTIES, so they are set once the tests exist.
+    # gtest_discover_tests' PROPERTIES cannot hold lists, so a script sets these after the discovery.
     file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}_properties.cmake @ONLY CONTENT [=[
 if(@name@_TESTS)
   set_tests_properties(${@name@_TESTS} PROPERTIES LABELS "@ARG_LABELS@" TIMEOUT @ARG_TIMEOUT@
@@ -104,10 +103,10 @@ endfunction()
 # simclr_backend_test(<name> SOURCES ... [ON cpu emulated device] [ASAN] [DEPENDS ...] [LABELS unit ...]
 #                     [RANKS 1 2 4] [SHARDS n])
 #
-# Tests that run on backends_under_test() (tests/backend/backends.hpp): one program for each backend,
-# whose sources are compiled once. <name> is the CPU's, <name>_cuda_emulated (label emulated) that of
-# the emulated device, which is everywhere, and <name>_cuda_device (label cuda) a GPU's; its cases are
-# skipped where there is none. ASAN: the CPU's also runs under sanitizers.
+# Declares tests that run on backends_under_test() (tests/backend/backends.hpp). The sources are compiled
+# once and linked to a program per backend: <name> for the CPU, <name>_cuda_emulated (label emulated) for
+# the emulated device, and <name>_cuda_device (label cuda) for a GPU, which skips its cases without one.
+# ASAN: the CPU's program also runs under sanitizers.
 function(simclr_backend_test name)
   cmake_parse_arguments(ARG "ASAN" "SHARDS" "SOURCES;ON;DEPENDS;LABELS;RANKS" ${ARGN})
   if(NOT ARG_ON)
@@ -135,14 +134,14 @@ function(simclr_backend_test name)
     simclr_test(${program} SOURCES $<TARGET_OBJECTS:${name}_sources>
       DEPENDS ${ARG_DEPENDS} simclr_nn simclr_backends_${backend}
       LABELS ${labels} RANKS ${ARG_RANKS} SHARDS ${ARG_SHARDS})
-    # A program of objects only has no language of its own.
+    # CMake cannot derive the language of a program made only of object files.
     set_target_properties(${program} PROPERTIES LINKER_LANGUAGE CXX)
   endforeach()
 endfunction()
 
 # simclr_script_test(<name> COMMAND <program> <args>... [LABELS e2e ...] [PROCESSORS n] [TIMEOUT s])
 #
-# A test that drives the program from outside (Python or shell). Exit code 77 means skipped.
+# Declares a test in Python or shell that runs the program. Exit code 77 means skipped.
 function(simclr_script_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT;PROCESSORS" "COMMAND;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)

@@ -1,4 +1,4 @@
-# Run at build time: writes OUTPUT from INPUT when the commit has changed. A source tree without git is told its commit.
+# Runs at build time: writes OUTPUT from INPUT if the commit has changed. Source trees without git set SIMCLR_GIT_COMMIT.
 if(NOT SIMCLR_GIT_COMMIT)
   execute_process(COMMAND git describe --always --dirty --abbrev=12 --exclude=*
                   WORKING_DIRECTORY ${SOURCE_DIR} OUTPUT_VARIABLE SIMCLR_GIT_COMMIT

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compiler launcher: runs the command; what ptxas says of kernels goes to <object>.ptxas, not to the terminal."""
+"""Compiler launcher: runs the command and writes ptxas's reports on kernels to <object>.ptxas, not to the terminal."""
 
 import subprocess
 import sys
