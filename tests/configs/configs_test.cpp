@@ -1,4 +1,4 @@
-// Every file of configs/ is read by the program's own options and means what its comment says.
+// The program's options accept every file of configs/, and the files have the values of the papers.
 
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ PretrainConfig read(const std::filesystem::path& file) {
 
 double peak(const PretrainConfig& config) { return config.schedule(1).peak; }
 
-TEST(Configs, EveryFileIsReadAndValid) {
+TEST(Configs, EveryFileIsValid) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(kConfigs)) {
     files.push_back(entry.path());
@@ -40,7 +40,7 @@ TEST(Configs, EveryFileIsReadAndValid) {
   }
 }
 
-TEST(Configs, LearningRatesAreThePapers) {
+TEST(Configs, LearningRatesEqualThePapers) {
   EXPECT_NEAR(peak(read(kConfigs / "imagenet-v1.cfg")), 4.8, 1e-12);  // 0.3 * 4096 / 256
   EXPECT_NEAR(peak(read(kConfigs / "imagenet-v2.cfg")), 6.4, 1e-12);  // 0.1 * sqrt(4096)
   EXPECT_NEAR(peak(read(kConfigs / "cifar10.cfg")), 4.0, 1e-12);      // 1.0 * 1024 / 256
@@ -69,8 +69,8 @@ TEST(Configs, RecipesDifferWhereThePapersDo) {
   EXPECT_EQ(cifar.temperature, 0.5);
 }
 
-/// The options that users' scripts rely on, with values that they may give.
-TEST(Configs, EveryDocumentedOptionIsTaken) {
+/// Options and values on which users' scripts rely.
+TEST(Configs, EveryDocumentedOptionIsAccepted) {
   const std::vector<std::string> arguments{"--data=shards",
                                            "--eval-data=shards",
                                            "--image-size=32",

@@ -1,4 +1,4 @@
-"""README and docs: every link, file and option that they name exists, and every command line in them is accepted.
+"""README and docs: every link, file and option in them exists, and the program accepts every command line.
 
 usage: docs_test.py SIMCLR [unittest arguments]
 """
@@ -20,7 +20,7 @@ OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]+)")
 CODE = re.compile(r"```(?:\w*)\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 FENCE = re.compile(r"```\n(.*?)```", re.DOTALL)
 
-# Options of other programs that the pages name: mpirun, sbatch and srun, cmake, ctest, nsys, scripts of ours.
+# Options in the pages that belong to other programs: mpirun, sbatch and srun, cmake, ctest, nsys, our scripts.
 FOREIGN = {"bind-to", "map-by", "nodes", "time", "ntasks-per-node", "gpus-per-node", "cpus-per-task", "signal", "mpi",
            "batch", "dependency", "cuda-graph-trace", "build", "install", "prefix", "target", "all", "python", "repeats",
            "device", "protocol", "output", "help", "version", "config", "list-options"}
@@ -48,14 +48,14 @@ def all_options():
 
 
 def command_lines(text):
-    """Lines of code blocks, with those that go on in the next joined."""
+    """Yields the lines of code blocks; joins continued lines."""
     for block in FENCE.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
             yield line.split(" #")[0].strip()
 
 
 def parse(words):
-    """(command, its arguments) of a line that starts the program or a job script of ours; None for any other."""
+    """Returns (command, its arguments) of a line that starts the program or a job script; None for other lines."""
     if "simclr" in words:
         rest = words[words.index("simclr") + 1:]
         size = 2 if rest[:1] == ["bench"] else 1
@@ -75,13 +75,13 @@ class DocsTest(unittest.TestCase):
             with self.subTest(page=page.name):
                 yield page, page.read_text(encoding="utf-8")
 
-    def test_links_lead_to_files(self):
+    def test_linked_files_exist(self):
         for page, text in self.each_page():
             for target in LINK.findall(text):
                 if not target.startswith("http"):
                     self.assertTrue((page.parent / target).exists(), target)
 
-    def test_files_exist(self):
+    def test_named_files_exist(self):
         found = 0
         for _, text in self.each_page():
             for code in CODE.findall(text):
@@ -90,7 +90,7 @@ class DocsTest(unittest.TestCase):
                     found += 1
         self.assertGreater(found, 20)
 
-    def test_options_exist(self):
+    def test_named_options_exist(self):
         for _, text in self.each_page():
             for code in CODE.findall(text):
                 unknown = set(OPTION.findall("".join(code))) - all_options() - FOREIGN
@@ -99,7 +99,7 @@ class DocsTest(unittest.TestCase):
     def test_readme_is_short(self):
         self.assertLessEqual(len(PAGES[0].read_text(encoding="utf-8").splitlines()), 150)
 
-    def test_every_page_is_in_the_readme(self):
+    def test_the_readme_links_every_page(self):
         readme = PAGES[0].read_text(encoding="utf-8")
         for page in PAGES[1:]:
             self.assertIn(f"](docs/{page.name})", readme)

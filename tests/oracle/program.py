@@ -1,4 +1,4 @@
-"""Runs simclr for the oracle tests: small data sets, training, previews and exports in a scratch folder."""
+"""Runs simclr for the oracle tests: small data sets, training, previews and exports in a temporary folder."""
 
 import dataclasses
 import gzip
@@ -28,7 +28,7 @@ class Case:
     width: float
     stem: str
     image_size: int
-    source: str  # "fashion": gray photographs packed from IDX files; "patterns": made colour images
+    source: str  # "fashion": gray photographs packed from IDX files; "patterns": synthetic color images
     augment: str
     head_layers: int
     temperature: float
@@ -56,10 +56,10 @@ CASES = {case.name: case for case in (
 
 
 def fashion_images(count):
-    """The first images of Fashion-MNIST as Debian ships it: uint8 (count, 28, 28)."""
+    """Returns the first images of Debian's Fashion-MNIST: uint8 (count, 28, 28)."""
     path = FASHION_MNIST / "train-images-idx3-ubyte.gz"
     if not path.exists():
-        print(f"skipped: {path} is not there (scripts/install_deps.sh --with-tests)")
+        print(f"skipped: {path} is missing (scripts/install_deps.sh --with-tests installs it)")
         sys.exit(77)
     with gzip.open(path) as file:
         file.read(16)
@@ -75,7 +75,7 @@ def write_idx(folder, images):
 
 
 def pattern_images(count, size):
-    """Colourful waves and edges, every image another: uint8 (count, size, size, 3)."""
+    """Returns different images of colorful waves and edges: uint8 (count, size, size, 3)."""
     random = np.random.default_rng(1)
     y, x = np.mgrid[0:size, 0:size] / size
     images = np.empty((count, size, size, 3), np.uint8)
@@ -89,7 +89,7 @@ def pattern_images(count, size):
 
 
 def make_images(program, case):
-    """Puts the case's data set into program.data; the images in index order, uint8 (N, S, S, 3)."""
+    """Writes the case's data set to program.data and returns its images, uint8 (N, S, S, 3)."""
     if case.source == "fashion":
         gray = fashion_images(case.samples)
         write_idx(program.folder / "idx", gray)
@@ -105,7 +105,7 @@ def make_images(program, case):
 
 
 class Program:
-    """simclr on some ranks, in a folder that disappears afterwards."""
+    """Runs simclr on some ranks in a temporary folder."""
 
     def __init__(self, binary, ranks, device="cpu"):
         self.binary, self.ranks, self.device = str(Path(binary).resolve()), ranks, device
@@ -141,9 +141,9 @@ class Program:
                 "--precision", "fp32", "--threads", 1]
 
     def pretrain(self, case, steps):
-        """Exports of the states 0 ... steps, and metrics by step."""
+        """Trains; returns the exported states 0 ... steps and the metrics by step."""
         run = self.folder / "run"
-        # Ranks on a GPU may have to share the only one.
+        # Several ranks may have to share the only GPU.
         sharing = ["--collectives", "mpi", "--share-device"] if self.device == "cuda" else []
         self.run("pretrain", *self.options(case), *sharing, "--augment", case.augment, "--run-dir", run,
                  "--checkpoint-steps", ",".join(map(str, range(steps))), "--max-steps", steps,

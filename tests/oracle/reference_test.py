@@ -1,4 +1,4 @@
-"""The PyTorch reference itself: its encoder against torchvision's, its loss and update against loops."""
+"""Tests the PyTorch reference: its encoder against torchvision's, its loss and update against loops."""
 
 import math
 import sys
@@ -16,7 +16,7 @@ class Reference(unittest.TestCase):
     def setUp(self):
         torch.manual_seed(3)
 
-    def test_encoder_is_torchvisions(self):
+    def test_encoder_equals_torchvisions(self):
         for name in ("resnet18", "resnet50"):
             ours, theirs = SimClr(name).eval(), getattr(torchvision.models, name)().eval()
             self.assertEqual(ours.load_state_dict(theirs.state_dict(), strict=False)[1],
@@ -25,7 +25,7 @@ class Reference(unittest.TestCase):
             images = torch.rand(2, 3, 64, 64)
             torch.testing.assert_close(ours.features(images), theirs(images))
 
-    def test_loss_is_the_double_loop(self):
+    def test_loss_equals_a_double_loop(self):
         count, temperature = 5, 0.3
         z = torch.randn(2 * count, 7, dtype=torch.float64)
 
@@ -47,7 +47,7 @@ class Reference(unittest.TestCase):
             matrix.grad, vector.grad = torch.tensor([[0.7, 0.6]], dtype=torch.float64), torch.ones(1, dtype=torch.float64)
             before = matrix.detach().clone()
             optimizer.step(10.0)
-        # Second step by hand: |w| and g at its start, half of the first velocity kept.
+        # Computes the second step by hand, with |w| and g at its start and half of the first velocity.
         first = 10 * 0.001 * 5 / math.sqrt(2) * torch.tensor([[1.0, 1.0]], dtype=torch.float64)
         g = torch.tensor([[0.7, 0.6]], dtype=torch.float64) + 0.1 * before
         second = 0.5 * first + 10 * 0.001 * before.norm() / g.norm() * g

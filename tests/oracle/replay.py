@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Replays six training steps of simclr in PyTorch, float64, each from the program's own state before it.
+"""Recomputes six training steps of simclr in PyTorch with float64, each from the program's state before it.
 
-The program trains with a checkpoint around every step and dumps the views it trained on. Each step is
-then recomputed by scripts/pytorch/simclr_torch.py: the momentum before a step is the difference of
-the two states before it. Bounds: what PyTorch in fp32 itself needs against float64, with room
-(measured 2e-6 for the loss, 1.1 % and 3.6 % for updates, 3e-5 for running statistics).
+The program trains with a checkpoint after every step and dumps the views it trained on. Each step is then
+recomputed by scripts/pytorch/simclr_torch.py; the momentum before a step is the difference of the two states
+before it. The tolerances exceed the deviations of PyTorch in fp32 from float64 (measured 2e-6 for the loss,
+1.1 % and 3.6 % for updates, 3e-5 for running statistics).
 """
 
 import argparse
@@ -30,12 +30,12 @@ RUNNING_TOLERANCE = 1e-4
 
 
 def within(value, bound):
-    """False for NaN too."""
+    """Returns value <= bound; False for NaN."""
     return bool(value <= bound)
 
 
 def relative(difference, reference):
-    """|difference| / |reference|; where the reference is 0 everywhere, the difference has to be 0 too."""
+    """Returns |difference| / |reference|; infinity if only the reference is 0."""
     top, bottom = float(np.linalg.norm(difference)), float(np.linalg.norm(reference))
     if bottom == 0:
         return 0.0 if top == 0 else math.inf
@@ -49,7 +49,7 @@ class Replay:
 
     def bound(self, what, value, tolerance, where):
         if not within(value, tolerance):
-            fail(f"{where}: {what} is off by {value:.3g}, allowed {tolerance:g}")
+            fail(f"{where}: {what} deviates by {value:.3g}; the tolerance is {tolerance:g}")
         self.worst[what] = max(self.worst[what], value)
 
     def model_at(self, step):
@@ -59,7 +59,7 @@ class Replay:
         return model.train()
 
     def expected_step(self, step):
-        """(loss, {name: update}, {name: running statistic}) of one step by PyTorch."""
+        """Returns (loss, {name: update}, {name: running statistic}) of one step by PyTorch."""
         case = self.case
         model = self.model_at(step)
         views = torch.from_numpy(self.views[step].astype(np.float64))  # (2, N, H, W, 3)
@@ -109,7 +109,7 @@ class Replay:
 
 
 def check_unaugmented(program, case, images):
-    """Views of an unaugmented run are the stored pixels, both of them."""
+    """Checks that both views of an unaugmented run equal the stored pixels."""
     with h5py.File(program.preview(case, steps="0:2", augment="none")) as file:
         views, index = file["views"][:], file["sample_index"][:]
     for step in range(len(views)):
@@ -123,7 +123,7 @@ def check_shapes(case, views, index):
     expected = (STEPS, 2, case.batch_size, case.image_size, case.image_size, 3)
     if views.shape != expected or views.dtype != np.float32:
         fail(f"{case.name}: views are {views.dtype} {views.shape}, expected float32 {expected}")
-    rounding = 1e-6  # a blur's weights add up to 1 but for rounding
+    rounding = 1e-6  # the weights of a blur add up to 1 except for rounding
     if not (views.min() >= -rounding and views.max() <= 1 + rounding):
         fail(f"{case.name}: views leave [0, 1]")
     per_epoch = case.samples // case.batch_size
@@ -135,12 +135,12 @@ def check_shapes(case, views, index):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--simclr", required=True, help="the program")
+    parser.add_argument("--simclr", required=True, help="the simclr program")
     parser.add_argument("--case", required=True, choices=sorted(CASES))
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where the program computes")
     options = parser.parse_args()
-    torch.set_num_threads(1)  # another test has the other core
+    torch.set_num_threads(1)  # leaves the other core to other tests
     case = CASES[options.case]
 
     with Program(options.simclr, options.ranks, options.device) as program:

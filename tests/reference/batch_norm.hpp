@@ -1,5 +1,5 @@
 #pragma once
-// Batch normalisation over groups of views, as the formulas in program/ops.hpp read.
+// Batch normalization over groups of views, by the formulas in program/ops.hpp.
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +12,7 @@ inline std::int64_t group_of(std::int64_t view, const BnGroups& groups) {
   return groups.groups == 1 ? 0 : view % groups.samples * groups.groups / groups.samples;
 }
 
-/// (V,H,W,C) and (V,C) alike, seen as (V, pixels, C).
+/// Views tensors (V,H,W,C) and (V,C) as (V, pixels, C).
 template <class T>
 class Pixels {
  public:
@@ -30,7 +30,7 @@ class Pixels {
   Values<T> values_;
 };
 
-/// visit(v, p, c, group) for every element.
+/// Calls visit(v, p, c, group) for every element.
 template <class T, class Visit>
 void for_each_element(const Pixels<T>& t, const BnGroups& groups, Visit&& visit) {
   for (std::int64_t v = 0; v < t.views(); ++v)
@@ -45,9 +45,9 @@ void reference(const BnStatistics& op, Memory<T>& memory) {
   const auto stats = memory[op.stats];
   std::ranges::fill(stats.flat(), T(0));
   for_each_element(y, op.groups, [&](auto v, auto p, auto c, auto g) {
-    const T centred = y(v, p, c) - shift(c);
-    stats(g, 0, c) += centred;
-    stats(g, 1, c) += centred * centred;
+    const T centered = y(v, p, c) - shift(c);
+    stats(g, 0, c) += centered;
+    stats(g, 1, c) += centered * centered;
   });
 }
 
@@ -128,10 +128,10 @@ void reference(const BnBackwardReduce& op, Memory<T>& memory) {
         op.z ? Pixels<T>(memory[*op.z])(v, p, c) : affine(g, 0, c) * y(v, p, c) + affine(g, 1, c);
     if (op.relu && !(real_part(z) > 0)) gradient = T(0);
     if (op.write_back) dz(v, p, c) = gradient;
-    const T normalised = (y(v, p, c) - saved(g, 0, c)) * saved(g, 1, c);
+    const T normalized = (y(v, p, c) - saved(g, 0, c)) * saved(g, 1, c);
     sums(g, 0, c) += gradient;
-    sums(g, 1, c) += gradient * normalised;
-    dgamma(c) += gradient * normalised;
+    sums(g, 1, c) += gradient * normalized;
+    dgamma(c) += gradient * normalized;
     if (op.dbeta) memory[*op.dbeta](c) += gradient;
   });
 }
@@ -148,10 +148,10 @@ void reference(const BnBackwardApply& op, Memory<T>& memory) {
     T gradient = dz(v, p, c);
     const T z = affine(g, 0, c) * y(v, p, c) + affine(g, 1, c);
     if (op.relu && !(real_part(z) > 0)) gradient = T(0);
-    const T normalised = (y(v, p, c) - saved(g, 0, c)) * saved(g, 1, c);
+    const T normalized = (y(v, p, c) - saved(g, 0, c)) * saved(g, 1, c);
     dy(v, p, c) =
         memory[op.gamma](c) * saved(g, 1, c) *
-        (gradient - sums(g, 0, c) / T(op.count) - normalised * sums(g, 1, c) / T(op.count));
+        (gradient - sums(g, 0, c) / T(op.count) - normalized * sums(g, 1, c) / T(op.count));
   });
 }
 

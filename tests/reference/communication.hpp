@@ -1,5 +1,5 @@
 #pragma once
-// Communication as one rank sees it that is alone.
+// Communication of a single rank.
 
 #include <algorithm>
 

@@ -1,13 +1,13 @@
 #pragma once
-// y[v,i,j,k] = sum over r,s,c of x[v, i*stride - padding + r, j*stride - padding + s, c]
-// w[k,r,s,c].
+// Convolutions: y[v,i,j,k] = sum over r,s,c of
+//   x[v, i*stride - padding + r, j*stride - padding + s, c] w[k,r,s,c], and their gradients.
 
 #include "reference/memory.hpp"
 
 namespace simclr::reference {
 
-/// Calls f(v, i, j, k, h, w, r, s, c) for every product of the sum above: output pixel (i,j), input
-/// pixel (h,w) inside the image.
+/// Calls f(v, i, j, k, h, w, r, s, c) for every product of the sum above, with output pixel (i,j)
+/// and input pixel (h,w) inside the image.
 template <class F>
 void for_each_product(const Shape& x, const Shape& filter, const Shape& y,
                       const ConvGeometry& geometry, F&& f) {

@@ -1,5 +1,5 @@
 #pragma once
-// Pooling, joins, rectifiers and the packing of images.
+// Pooling, sums, ReLU and the packing of images.
 
 #include "reference/batch_norm.hpp"
 #include "reference/memory.hpp"
@@ -13,7 +13,7 @@ void reference(const PackInput& op, Memory<T>& memory) {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = views[i];
 }
 
-/// visit(input row, input column, index in the window) for every pixel under an output's window.
+/// Calls visit(input row, input column, index in the window) for every pixel in an output's window.
 template <class Visit>
 void for_each_in_window(const ConvGeometry& g, const Shape& input, std::int64_t i, std::int64_t j,
                         Visit&& visit) {

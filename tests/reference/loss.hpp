@@ -1,5 +1,5 @@
 #pragma once
-// Unit vectors, NT-Xent over the whole similarity matrix, softmax cross-entropy.
+// L2 normalization, NT-Xent over the whole similarity matrix, softmax cross-entropy.
 
 #include <algorithm>
 #include <cmath>
@@ -34,7 +34,7 @@ void reference(const L2NormalizeBackward& op, Memory<T>& memory) {
   }
 }
 
-/// s_ij / T for row i of `a` and row j of `b`.
+/// The logit s_ij / T of row i of `a` and row j of `b`.
 template <class T>
 T logit(const Values<T>& a, std::int64_t i, const Values<T>& b, std::int64_t j, float temperature) {
   T dot(0);
@@ -101,7 +101,7 @@ void reference(const NtXentBackward& op, Memory<T>& memory) {
   }
 }
 
-/// Equal logits: the class with the smaller index comes first.
+/// Number of classes ranked before the label; of equal logits, the smaller index comes first.
 template <class T>
 std::int64_t place_of_label(const Values<T>& logits, std::int64_t row, std::int64_t label) {
   std::int64_t before = 0;

@@ -1,11 +1,12 @@
 #pragma once
-// The tensors of a program in canonical layout over a scalar type, for the references of the ops.
+// The tensors of a program in canonical layout with a given scalar type, for the references of the
+// ops.
 //
-// A reference is the definition of its op, written as naively as possible:
+// A reference defines its op and is written as simply as possible:
 //   template <class T> void reference(const AnOp& op, Memory<T>& memory);
 // T is double, float or std::complex<double>. A complex number x + ih with a tiny h carries the
-// derivative along h through every analytic function (complex step), so references never conjugate,
-// compare real parts, and take no absolute value of a complex number.
+// derivative along h through every analytic function (complex step). References therefore must not
+// conjugate or take absolute values of complex numbers, and must compare only real parts.
 
 #include <complex>
 #include <cstdint>
@@ -33,15 +34,16 @@ class Values {
   [[nodiscard]] std::int64_t extent(int dimension) const { return shape_[dimension]; }
   [[nodiscard]] std::span<T> flat() const { return elements_; }
 
-  /// Throws where an index is out of range.
+  /// Throws when an index is out of range.
   template <class... Indices>
   [[nodiscard]] T& operator()(Indices... indices) const {
-    require(sizeof...(indices) == static_cast<std::size_t>(shape_.rank()), "one index a dimension");
+    require(sizeof...(indices) == static_cast<std::size_t>(shape_.rank()),
+            "there must be one index per dimension");
     std::int64_t offset = 0;
     int dimension = 0;
     for (const std::int64_t index : {static_cast<std::int64_t>(indices)...}) {
       const std::int64_t extent = shape_[dimension++];
-      require(index >= 0 && index < extent, "index within the tensor");
+      require(index >= 0 && index < extent, "the index must be within the tensor");
       offset = offset * extent + index;
     }
     return elements_[static_cast<std::size_t>(offset)];
@@ -52,8 +54,8 @@ class Values {
   Shape shape_;
 };
 
-/// Every tensor of a program, NaN at first. Tensors in flat buffers are slices of them; there may
-/// be gaps between the slices.
+/// All tensors of a program, initially NaN. Tensors in flat buffers are slices of them, possibly
+/// with gaps in between.
 template <class T>
 class Memory {
  public:

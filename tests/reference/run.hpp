@@ -1,5 +1,5 @@
 #pragma once
-// Every op's reference, and whole programs by them: an executor to compare executors with.
+// Runs ops and whole programs by their references, for comparison with executors.
 
 #include <variant>
 

@@ -1,5 +1,5 @@
 #pragma once
-// The largest values of rows, by a stable sort of all columns.
+// Finds the largest values of rows by a stable sort of all columns.
 
 #include <algorithm>
 #include <limits>

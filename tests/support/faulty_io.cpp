@@ -1,9 +1,9 @@
-// A library to preload: system calls on chosen files fail, as over a file system in trouble.
+// A library to preload that makes system calls on chosen files fail, as on a faulty file system.
 //
-// FAULTY_IO="CALL:PATH:SKIP:TIMES:ERRNO;..." lets calls number SKIP+1 to SKIP+TIMES of CALL (open,
+// FAULTY_IO="CALL:PATH:SKIP:TIMES:ERRNO;..." makes calls number SKIP+1 to SKIP+TIMES of CALL (open,
 // read, pread, write, fsync) on files whose path contains PATH fail with ERRNO; with ERRNO 0 they
-// succeed after FAULTY_IO_SECONDS. With FAULTY_IO_RANK in that rank of an Open MPI job only, with
-// FAULTY_IO_AFTER only once a file of that name exists.
+// succeed after FAULTY_IO_SECONDS. FAULTY_IO_RANK limits the faults to that rank of an Open MPI
+// job, FAULTY_IO_AFTER to the time after a file of that name exists.
 
 #include <dlfcn.h>
 #include <sys/types.h>
@@ -58,7 +58,7 @@ bool has_begun() {
   return file == nullptr || ::access(file, F_OK) == 0;
 }
 
-/// Sets errno and returns true when this call is to fail.
+/// Sets errno and returns true if this call must fail.
 bool fails(const char* call, const std::string& path) {
   static std::list<Fault> faults = read_faults();
   for (Fault& fault : faults) {

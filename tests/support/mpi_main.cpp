@@ -1,5 +1,5 @@
-// Runs the tests on every rank; the exit code is the worst of all ranks', and 77 where all of them
-// were skipped.
+// Runs the tests on every rank. The exit code is 1 if a test failed on any rank, and 77 if all
+// tests were skipped.
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 
 namespace simclr {
 
-/// A fresh directory that goes away with its object.
+/// Creates an empty directory; the destructor deletes it.
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
