@@ -8,34 +8,16 @@ namespace simclr {
 
 namespace {
 
-double convolution_flops(const Program& program, TensorId output, TensorId filter) {
-  const Shape& w = program.info(filter).shape;
-  return 2.0 * static_cast<double>(program.info(output).shape.elements()) *
-         static_cast<double>(w[1] * w[2] * w[3]);
-}
-
-double matmul_flops(const Program& program, TensorId rows, TensorId weights) {
-  return 2.0 * static_cast<double>(program.info(rows).shape[0]) *
-         static_cast<double>(program.info(weights).shape.elements());
-}
-
-/// Similarities of this rank's rows with all others; the backward pass also sums rows by them.
-double similarity_flops(const Program& program, TensorId u, TensorId u_all, int products) {
-  return 2.0 * products * static_cast<double>(program.info(u).shape.elements()) *
-         static_cast<double>(program.info(u_all).shape[0]);
-}
-
-double flops_of(const Program& p, const Op& op) {
+double flops_of(const Program& program, const Op& op) {
+  const auto shape = [&](TensorId id) -> const Shape& { return program.info(id).shape; };
   return std::visit(
-      overload{[&](const ConvForward& o) { return convolution_flops(p, o.y, o.w); },
-               [&](const ConvBackwardData& o) { return convolution_flops(p, o.dy, o.w); },
-               [&](const ConvBackwardWeights& o) { return convolution_flops(p, o.dy, o.dw); },
-               [&](const MatMul& o) { return matmul_flops(p, o.x, o.w); },
-               [&](const MatMulBackwardData& o) { return matmul_flops(p, o.dy, o.w); },
-               [&](const MatMulBackwardWeights& o) { return matmul_flops(p, o.x, o.dw); },
-               [&](const NtXentForward& o) { return similarity_flops(p, o.u, o.u_all, 1); },
-               [&](const NtXentBackward& o) { return similarity_flops(p, o.u, o.u_all, 2); },
-               [](const auto&) { return 0.0; }},
+      [&](const auto& o) {
+        if constexpr (requires { o.flops(shape); }) {
+          return o.flops(shape);
+        } else {
+          return 0.0;
+        }
+      },
       op);
 }
 

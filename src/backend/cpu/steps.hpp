@@ -85,40 +85,9 @@ inline std::unique_ptr<Step> make_step(std::function<void()> call) {
 
 using StepPointer = std::unique_ptr<Step>;
 
-StepPointer prepare_step(const PackInput& op, const StepContext& context);
-StepPointer prepare_step(const ConvForward& op, const StepContext& context);
-StepPointer prepare_step(const ConvBackwardData& op, const StepContext& context);
-StepPointer prepare_step(const ConvBackwardWeights& op, const StepContext& context);
-StepPointer prepare_step(const BnStatistics& op, const StepContext& context);
-StepPointer prepare_step(const BnFinalize& op, const StepContext& context);
-StepPointer prepare_step(const BnInference& op, const StepContext& context);
-StepPointer prepare_step(const BnApply& op, const StepContext& context);
-StepPointer prepare_step(const BnBackwardReduce& op, const StepContext& context);
-StepPointer prepare_step(const BnBackwardApply& op, const StepContext& context);
-StepPointer prepare_step(const MaxPool& op, const StepContext& context);
-StepPointer prepare_step(const MaxPoolBackward& op, const StepContext& context);
-StepPointer prepare_step(const GlobalAvgPool& op, const StepContext& context);
-StepPointer prepare_step(const GlobalAvgPoolBackward& op, const StepContext& context);
-StepPointer prepare_step(const AddInto& op, const StepContext& context);
-StepPointer prepare_step(const MatMul& op, const StepContext& context);
-StepPointer prepare_step(const MatMulBackwardData& op, const StepContext& context);
-StepPointer prepare_step(const MatMulBackwardWeights& op, const StepContext& context);
-StepPointer prepare_step(const Relu& op, const StepContext& context);
-StepPointer prepare_step(const ReluBackward& op, const StepContext& context);
-StepPointer prepare_step(const L2Normalize& op, const StepContext& context);
-StepPointer prepare_step(const L2NormalizeBackward& op, const StepContext& context);
-StepPointer prepare_step(const NtXentForward& op, const StepContext& context);
-StepPointer prepare_step(const NtXentBackward& op, const StepContext& context);
-StepPointer prepare_step(const SoftmaxCrossEntropy& op, const StepContext& context);
-StepPointer prepare_step(const TopK& op, const StepContext& context);
-StepPointer prepare_step(const AllReduce& op, const StepContext& context);
-StepPointer prepare_step(const AllGather& op, const StepContext& context);
-StepPointer prepare_step(const ReduceGradients& op, const StepContext& context);
-StepPointer prepare_step(const WaitForGradients& op, const StepContext& context);
-StepPointer prepare_step(const CheckFinite& op, const StepContext& context);
-StepPointer prepare_step(const LarsUpdate& op, const StepContext& context);
-StepPointer prepare_step(const SgdUpdate& op, const StepContext& context);
-StepPointer prepare_step(const AdamwUpdate& op, const StepContext& context);
+// A verb without a prepare_step() fails to link: the message names it.
+#define SIMCLR_VERB(Verb) StepPointer prepare_step(const Verb& op, const StepContext& context);
+#include "simclr/program/verbs.def"
 
 /// Scratch memory of an op; ops that need some declare an overload here.
 template <class AnyOp>
