@@ -16,27 +16,6 @@ bool has_values(DType dtype) {
   return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16 || dtype == DType::f16;
 }
 
-std::string name_of_flat(Storage storage) {
-  switch (storage) {
-    case Storage::parameters:
-      return "the parameters";
-    case Storage::gradients:
-      return "the gradients";
-    case Storage::momentum:
-      return "the momentum";
-    case Storage::second_moment:
-      return "the second moments";
-    case Storage::running:
-      return "the running statistics";
-    case Storage::arena:
-    case Storage::input:
-    case Storage::control:
-    case Storage::output:
-      break;
-  }
-  fail("not a flat buffer");
-}
-
 TensorTrace trace_of(std::span<const float> values) {
   TensorTrace trace;
   trace.minimum = std::numeric_limits<float>::infinity();
@@ -102,7 +81,8 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
       const TensorInfo whole = flat_info(info.storage);
       auto& buffer = flat_[info.storage];
       if (buffer.data() == nullptr) {
-        buffer = allocate(backend.storage_bytes(whole), name_of_flat(info.storage));
+        buffer = allocate(backend.storage_bytes(whole),
+                          fmt::format("the {}", flat_buffer(info.storage).name));
         set_flat(info.storage,
                  std::vector<float>(static_cast<std::size_t>(whole.shape.elements())));
       }
@@ -162,12 +142,8 @@ std::byte* Executor::address(TensorId tensor) const {
 }
 
 TensorInfo Executor::flat_info(Storage storage) const {
-  const auto elements =
-      storage == Storage::running ? program_.running_elements : program_.parameter_elements;
-  const auto member = std::find_if(program_.tensors.begin(), program_.tensors.end(),
-                                   [&](const TensorInfo& t) { return t.storage == storage; });
-  if (member == program_.tensors.end()) fail("the program has no such flat buffer");
-  return {"flat buffer", {elements}, member->dtype, storage, 0};
+  if (!program_.holds(storage)) fail("the program has no {}", flat_buffer(storage).name);
+  return {"flat buffer", {program_.flat_elements(storage)}, DType::f32, storage, 0};
 }
 
 void Executor::upload(TensorId tensor, ConstBufferSpan host) {
@@ -250,17 +226,13 @@ void Executor::set_flat(Storage storage, std::span<const float> values) {
 }
 
 bool Executor::all_finite(Storage storage) const {
-  const auto found = flat_.find(storage);
-  if (found == flat_.end()) fail("the program has no such flat buffer");
   const auto count = static_cast<std::size_t>(flat_info(storage).shape.elements());
-  return backend_->all_finite(found->second.data(), count);
+  return backend_->all_finite(flat_.at(storage).data(), count);
 }
 
 std::uint64_t Executor::hash(Storage storage) const {
-  const auto found = flat_.find(storage);
-  if (found == flat_.end()) fail("the program has no such flat buffer");
   const auto count = static_cast<std::size_t>(flat_info(storage).shape.elements());
-  return backend_->hash(found->second.data(), count);
+  return backend_->hash(flat_.at(storage).data(), count);
 }
 
 bool Executor::holds(Storage storage) const { return flat_.contains(storage); }

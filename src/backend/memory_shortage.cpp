@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 
 namespace simclr {
 namespace {
@@ -36,7 +35,7 @@ std::string describe_largest(const MemoryDemand& demand) {
                      megabytes(demand.plan.bytes[*largest]));
 }
 
-/// Activations and inputs grow with the views; parameters, their optimiser's state, results and
+/// Activations and inputs grow with the views; parameters, their optimizer's state, results and
 /// scratch memory do not.
 struct Split {
   std::size_t growing = 0;
@@ -45,21 +44,18 @@ struct Split {
 Split split_demand(const MemoryDemand& demand) {
   Split split{.growing = demand.plan.arena_bytes,
               .fixed = demand.workspace_bytes + demand.other_bytes};
-  std::set<Storage> flat;
   for (std::size_t t = 0; t < demand.program.tensors.size(); ++t) {
     const Storage storage = demand.program.tensors[t].storage;
-    if (is_flat(storage)) {
-      flat.insert(storage);
-    } else if (storage == Storage::input) {
+    if (storage == Storage::input) {
       split.growing += (demand.inputs_are_staged ? 2 : 1) * demand.plan.bytes[t];
-    } else if (storage != Storage::arena) {
+    } else if (storage != Storage::arena && !is_flat(storage)) {
       split.fixed += demand.plan.bytes[t];
     }
   }
-  for (const Storage storage : flat) {
-    const std::int64_t elements = storage == Storage::running ? demand.program.running_elements
-                                                              : demand.program.parameter_elements;
-    split.fixed += static_cast<std::size_t>(elements) * sizeof(float);
+  for (const FlatBuffer& flat : kFlatBuffers) {
+    if (!demand.program.holds(flat.storage)) continue;
+    split.fixed +=
+        static_cast<std::size_t>(demand.program.flat_elements(flat.storage)) * sizeof(float);
   }
   return split;
 }

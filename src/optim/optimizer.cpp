@@ -1,51 +1,46 @@
 #include "simclr/optim/optimizer.hpp"
 
+#include <utility>
+
+#include "simclr/core/check.hpp"
+
 namespace simclr {
 
 TensorId record_control(Recorder& recorder) {
   return recorder.named("control", {4}, DType::f32, Storage::control);
 }
 
-void record_update(Recorder& recorder, const OptimizerSpec& spec, TensorId control,
-                   std::optional<TensorId> verdict) {
-  const TensorId parameters = recorder.flat(Storage::parameters);
-  const TensorId gradients = recorder.flat(Storage::gradients);
-  const TensorId momentum = recorder.flat(Storage::momentum);
+namespace {
+
+UpdateRule rule_of(const OptimizerSpec& spec) {
   switch (spec.kind) {
     case OptimizerKind::lars:
-      recorder.emit(LarsUpdate{.parameters = parameters,
-                               .gradients = gradients,
-                               .momentum = momentum,
-                               .control = control,
-                               .verdict = verdict,
-                               .segments = recorder.segments(),
-                               .momentum_factor = spec.momentum,
-                               .weight_decay = spec.weight_decay});
-      break;
+      return LarsRule{.momentum = spec.momentum, .weight_decay = spec.weight_decay};
     case OptimizerKind::sgd:
-      recorder.emit(SgdUpdate{.parameters = parameters,
-                              .gradients = gradients,
-                              .momentum = momentum,
-                              .control = control,
-                              .verdict = verdict,
-                              .segments = recorder.segments(),
-                              .momentum_factor = spec.momentum,
-                              .weight_decay = spec.weight_decay,
-                              .nesterov = spec.nesterov});
-      break;
+      return SgdRule{
+          .momentum = spec.momentum, .weight_decay = spec.weight_decay, .nesterov = spec.nesterov};
     case OptimizerKind::adamw:
-      recorder.emit(AdamwUpdate{.parameters = parameters,
-                                .gradients = gradients,
-                                .momentum = momentum,
-                                .second_moment = recorder.flat(Storage::second_moment),
-                                .control = control,
-                                .verdict = verdict,
-                                .segments = recorder.segments(),
-                                .beta1 = spec.momentum,
-                                .beta2 = spec.beta2,
-                                .weight_decay = spec.weight_decay});
-      break;
+      return AdamwRule{
+          .beta1 = spec.momentum, .beta2 = spec.beta2, .weight_decay = spec.weight_decay};
   }
+  fail("no such optimizer");
+}
+
+}  // namespace
+
+void record_update(Recorder& recorder, const OptimizerSpec& spec, TensorId control,
+                   std::optional<TensorId> verdict) {
+  Update update{.parameters = recorder.flat(Storage::parameters),
+                .gradients = recorder.flat(Storage::gradients),
+                .momentum = recorder.flat(Storage::momentum),
+                .control = control,
+                .verdict = verdict,
+                .segments = recorder.segments(),
+                .rule = rule_of(spec)};
+  if (spec.kind == OptimizerKind::adamw) {
+    update.second_moment = recorder.flat(Storage::second_moment);
+  }
+  recorder.emit(std::move(update));
 }
 
 }  // namespace simclr

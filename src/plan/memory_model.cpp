@@ -27,11 +27,6 @@ constexpr double kTensorBytes = 490;
 // Two buffers of --cache none for batches fetched together.
 constexpr double kStreamedBytes = 2 * 256e6;
 
-bool has_flat(const Program& program, Storage storage) {
-  return std::ranges::any_of(program.tensors,
-                             [&](const TensorInfo& t) { return t.storage == storage; });
-}
-
 double largest_workspace(const Program& program, Backend& backend) {
   std::size_t largest = 0;
   for (const Op& op : program.ops) {
@@ -89,12 +84,14 @@ MemoryPlan plan_memory(const Program& program, const MemoryContext& context, Wor
 }
 
 double checkpoint_bytes(const Program& program) {
-  const double sections = 1.0 + (has_flat(program, Storage::momentum) ? 1 : 0) +
-                          (has_flat(program, Storage::second_moment) ? 1 : 0);
-  const double values = sections * static_cast<double>(program.parameter_elements) +
-                        static_cast<double>(program.running_elements);
-  const double tensors = sections * static_cast<double>(program.parameters.size()) +
-                         static_cast<double>(program.running.size());
+  double values = 0;
+  double tensors = 0;
+  for (const FlatBuffer& flat : kFlatBuffers) {
+    if (!flat.is_state || !program.holds(flat.storage)) continue;
+    values += static_cast<double>(program.flat_elements(flat.storage));
+    tensors += static_cast<double>(flat.storage == Storage::running ? program.running.size()
+                                                                    : program.parameters.size());
+  }
   return kFileBytes + kTensorBytes * tensors + sizeof(float) * values;
 }
 

@@ -27,7 +27,15 @@ Access access(const Op& op) {
 }
 
 std::string_view verb(const Op& op) {
-  return std::visit([](const auto& o) { return o.kVerb; }, op);
+  return std::visit(
+      [](const auto& o) {
+        if constexpr (requires { o.verb(); }) {
+          return o.verb();
+        } else {
+          return o.kVerb;
+        }
+      },
+      op);
 }
 
 }  // namespace simclr

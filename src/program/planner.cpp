@@ -94,14 +94,10 @@ MemoryReport report_memory(const Program& program, const ArenaPlan& plan,
   report.arena_bytes = plan.arena_bytes;
   report.workspace_bytes = workspace_bytes;
   std::vector<std::ptrdiff_t> change(program.ops.size() + 2, 0);
-  bool has_second_moment = false;
-  bool has_momentum = false;
   for (std::size_t t = 0; t < program.tensors.size(); ++t) {
     const TensorInfo& info = program.tensors[t];
     const Lifetime& life = plan.lifetime[t];
     if (info.storage == Storage::input) report.input_bytes += plan.bytes[t];
-    has_momentum |= info.storage == Storage::momentum;
-    has_second_moment |= info.storage == Storage::second_moment;
     if (info.storage != Storage::arena || !life.used()) continue;
     change[life.first] += static_cast<std::ptrdiff_t>(plan.bytes[t]);
     change[life.last + 1] -= static_cast<std::ptrdiff_t>(plan.bytes[t]);
@@ -117,11 +113,11 @@ MemoryReport report_memory(const Program& program, const ArenaPlan& plan,
       report.peak_op = describe(program, op);
     }
   }
-  const std::size_t copies = 1 + (program.backward_begin < program.ops.size() ? 1 : 0) +
-                             (has_momentum ? 1 : 0) + (has_second_moment ? 1 : 0);
-  report.parameter_bytes =
-      sizeof(float) * (copies * static_cast<std::size_t>(program.parameter_elements) +
-                       static_cast<std::size_t>(program.running_elements));
+  for (const FlatBuffer& flat : kFlatBuffers) {
+    if (!program.holds(flat.storage)) continue;
+    report.parameter_bytes +=
+        sizeof(float) * static_cast<std::size_t>(program.flat_elements(flat.storage));
+  }
   return report;
 }
 

@@ -67,9 +67,8 @@ TensorId Recorder::flat(Storage storage) {
   require(is_flat(storage), "only flat buffers can be named as a whole");
   const auto found = flat_.find(storage);
   if (found != flat_.end()) return found->second;
-  const auto elements =
-      storage == Storage::running ? program_.running_elements : program_.parameter_elements;
-  return flat_[storage] = tensor("flat buffer", {elements}, DType::f32, storage);
+  return flat_[storage] =
+             tensor("flat buffer", {program_.flat_elements(storage)}, DType::f32, storage);
 }
 
 const TensorInfo& Recorder::info(TensorId id) const { return program_.info(id); }

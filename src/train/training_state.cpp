@@ -20,13 +20,14 @@ struct Slice {
 struct Section {
   Storage storage;
   std::vector<NamedTensor> Checkpoint::*tensors;
-  const char* what;
+
+  [[nodiscard]] const char* what() const { return flat_buffer(storage).slice; }
 };
-constexpr Section kParameters{Storage::parameters, &Checkpoint::parameters, "parameter"};
-constexpr Section kRunning{Storage::running, &Checkpoint::running, "running statistic"};
-constexpr std::array kSections{
-    kParameters, kRunning, Section{Storage::momentum, &Checkpoint::momentum, "momentum"},
-    Section{Storage::second_moment, &Checkpoint::second_moment, "second moment"}};
+constexpr Section kParameters{Storage::parameters, &Checkpoint::parameters};
+constexpr Section kRunning{Storage::running, &Checkpoint::running};
+constexpr std::array kSections{kParameters, kRunning,
+                               Section{Storage::momentum, &Checkpoint::momentum},
+                               Section{Storage::second_moment, &Checkpoint::second_moment}};
 
 std::vector<Slice> slices(const Program& program, Storage storage) {
   std::vector<Slice> result;
@@ -66,12 +67,12 @@ void for_tensors(const std::vector<Slice>& wanted, const Section& section, const
     const auto found = by_name.find(slice.name);
     if (found == by_name.end()) {
       refuse("{}: holds no {} '{}': it is of another encoder, head or optimizer", origin,
-             section.what, slice.name);
+             section.what(), slice.name);
     }
     const NamedTensor& tensor = *found->second;
     if (tensor.shape != slice.info.shape) {
       refuse("{}: {} '{}' has shape {}, the model's has {}: it is of another encoder or head",
-             origin, section.what, slice.name, tensor.shape.text(), slice.info.shape.text());
+             origin, section.what(), slice.name, tensor.shape.text(), slice.info.shape.text());
     }
     take(slice, tensor);
   }
@@ -114,7 +115,7 @@ void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::
       if (wanted.size() != held) {
         refuse(
             "{}: holds {} tensors of kind {}, this model has {}: it is of another encoder or head",
-            origin, held, section.what, wanted.size());
+            origin, held, section.what(), wanted.size());
       }
     });
     comm.broadcast(buffer_span(std::span(flat)), 0);

@@ -15,19 +15,14 @@
 namespace simclr {
 namespace {
 
-struct Part {
-  Storage storage;
-  const char* name;
-};
-constexpr std::array kParts{
-    Part{Storage::parameters, "parameters"}, Part{Storage::momentum, "momentum"},
-    Part{Storage::second_moment, "second moments"}, Part{Storage::running, "running statistics"}};
-using Hashes = std::array<std::uint64_t, kParts.size()>;
+/// A hash for each flat buffer; 0 where the program has none, or none that outlives a step.
+using Hashes = std::array<std::uint64_t, kFlatBuffers.size()>;
 
 Hashes hashes_of(const Executor& executor) {
   Hashes hashes{};
-  for (std::size_t i = 0; i < kParts.size(); ++i) {
-    if (executor.holds(kParts[i].storage)) hashes[i] = executor.hash(kParts[i].storage);
+  for (std::size_t i = 0; i < kFlatBuffers.size(); ++i) {
+    const auto& [storage, name, slice, is_state] = kFlatBuffers[i];
+    if (is_state && executor.holds(storage)) hashes[i] = executor.hash(storage);
   }
   return hashes;
 }
@@ -42,8 +37,8 @@ const Hashes* majority(std::span<const Hashes> all) {
 
 std::string differing_parts(const Hashes& a, const Hashes& b) {
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < kParts.size(); ++i) {
-    if (a[i] != b[i]) names.emplace_back(kParts[i].name);
+  for (std::size_t i = 0; i < kFlatBuffers.size(); ++i) {
+    if (a[i] != b[i]) names.emplace_back(kFlatBuffers[i].name);
   }
   return fmt::format("{}", fmt::join(names, ", "));
 }

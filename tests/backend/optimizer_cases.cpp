@@ -10,10 +10,10 @@ namespace {
 // Odd sizes, more than one chunk, BN parameters, a gap, and weights that are all zero.
 const std::vector<ParameterSegment>& segments() {
   static const std::vector<ParameterSegment> all{
-      {.offset = 0, .count = 40000, .regularised = true},
-      {.offset = 40000, .count = 7, .regularised = false},
-      {.offset = 40007, .count = 333, .regularised = true},
-      {.offset = 40400, .count = 100, .regularised = true},
+      {.offset = 0, .count = 40000, .regularized = true},
+      {.offset = 40000, .count = 7, .regularized = false},
+      {.offset = 40007, .count = 333, .regularized = true},
+      {.offset = 40400, .count = 100, .regularized = true},
   };
   return all;
 }
@@ -46,46 +46,28 @@ std::optional<TensorId> verdict_tensor(CaseBuilder& b, Verdict verdict) {
   return id;
 }
 
+OpCase update(const UpdateRule& rule, Verdict verdict = Verdict::none) {
+  CaseBuilder b(DType::f32);
+  const Buffers t = buffers(b);
+  const bool two_moments = std::holds_alternative<AdamwRule>(rule);
+  b.emit(Update{.parameters = t.w,
+                .gradients = t.g,
+                .momentum = t.m,
+                .second_moment = two_moments ? std::optional(t.v) : std::nullopt,
+                .control = t.control,
+                .verdict = verdict_tensor(b, verdict),
+                .segments = segments(),
+                .rule = rule});
+  return b.build();
+}
 OpCase lars(Verdict verdict = Verdict::none) {
-  CaseBuilder b(DType::f32);
-  const Buffers t = buffers(b);
-  b.emit(LarsUpdate{.parameters = t.w,
-                    .gradients = t.g,
-                    .momentum = t.m,
-                    .control = t.control,
-                    .verdict = verdict_tensor(b, verdict),
-                    .segments = segments(),
-                    .weight_decay = 0.25F,
-                    .trust_coefficient = 0.5F});
-  return b.build();
+  return update(LarsRule{.weight_decay = 0.25F, .trust_coefficient = 0.5F}, verdict);
 }
-
 OpCase sgd(bool nesterov, Verdict verdict = Verdict::none) {
-  CaseBuilder b(DType::f32);
-  const Buffers t = buffers(b);
-  b.emit(SgdUpdate{.parameters = t.w,
-                   .gradients = t.g,
-                   .momentum = t.m,
-                   .control = t.control,
-                   .verdict = verdict_tensor(b, verdict),
-                   .segments = segments(),
-                   .weight_decay = 0.25F,
-                   .nesterov = nesterov});
-  return b.build();
+  return update(SgdRule{.weight_decay = 0.25F, .nesterov = nesterov}, verdict);
 }
-
 OpCase adamw(Verdict verdict = Verdict::none) {
-  CaseBuilder b(DType::f32);
-  const Buffers t = buffers(b);
-  b.emit(AdamwUpdate{.parameters = t.w,
-                     .gradients = t.g,
-                     .momentum = t.m,
-                     .second_moment = t.v,
-                     .control = t.control,
-                     .verdict = verdict_tensor(b, verdict),
-                     .segments = segments(),
-                     .weight_decay = 0.25F});
-  return b.build();
+  return update(AdamwRule{.weight_decay = 0.25F}, verdict);
 }
 
 /// One value of the loss sums, or of the gradients, is what is given; the verdict before, too.

@@ -66,7 +66,7 @@ TEST(Buckets, TrainOnlyWhatIsTrained) {
   std::int64_t reduced = 0;
   for (const Op& op : program.ops) {
     if (const auto* reduce = std::get_if<ReduceGradients>(&op)) reduced += reduce->count;
-    if (const auto* update = std::get_if<SgdUpdate>(&op)) {
+    if (const auto* update = std::get_if<Update>(&op)) {
       ASSERT_EQ(update->segments.size(), 2U);
       EXPECT_EQ(update->segments[0].count + update->segments[1].count, 128 * 10 + 10);
     }

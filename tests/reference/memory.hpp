@@ -65,8 +65,7 @@ class Memory {
       const TensorInfo& info = program.tensors[t];
       const auto count = static_cast<std::size_t>(info.shape.elements());
       if (is_flat(info.storage)) {
-        const std::int64_t whole = info.storage == Storage::running ? program.running_elements
-                                                                    : program.parameter_elements;
+        const std::int64_t whole = program.flat_elements(info.storage);
         flat_[info.storage].assign(static_cast<std::size_t>(whole), nan);
       } else {
         own_[TensorId{static_cast<std::int32_t>(t)}].assign(count, nan);

@@ -1,5 +1,5 @@
 #pragma once
-// Optimiser updates, parameter by parameter.
+// Optimizer updates, parameter by parameter.
 
 #include <algorithm>
 #include <cmath>
@@ -11,14 +11,8 @@ namespace simclr::reference {
 /// visit(index of the element, decay) for every element of a parameter.
 template <class Visit>
 void for_each_element(const ParameterSegment& segment, float weight_decay, Visit&& visit) {
-  const double decay = segment.regularised ? weight_decay : 0.0F;
+  const double decay = segment.regularized ? weight_decay : 0.0F;
   for (std::int64_t i = segment.offset; i < segment.offset + segment.count; ++i) visit(i, decay);
-}
-
-/// The verdict forbids the update.
-template <class T>
-bool is_skipped(std::optional<TensorId> verdict, Memory<T>& memory) {
-  return verdict && (real_part(memory[*verdict](0)) != 0 || real_part(memory[*verdict](1)) != 0);
 }
 
 template <class T>
@@ -32,65 +26,69 @@ void reference(const CheckFinite& op, Memory<T>& memory) {
 }
 
 template <class T>
-void reference(const LarsUpdate& op, Memory<T>& memory) {
+void update(const LarsRule& rule, const Update& op, Memory<T>& memory) {
   using std::sqrt;
   const auto w = memory[op.parameters];
   const auto g = memory[op.gradients];
   const auto v = memory[op.momentum];
   const T learning_rate = memory[op.control](0);
   const T loss_scale = memory[op.control](3);
-  if (is_skipped(op.verdict, memory)) return;
   for (const ParameterSegment& segment : op.segments) {
     T of_w(0);
     T of_g(0);
-    for_each_element(segment, op.weight_decay, [&](auto i, double decay) {
+    for_each_element(segment, rule.weight_decay, [&](auto i, double decay) {
       const T gradient = g(i) / loss_scale + T(decay) * w(i);
       of_w += w(i) * w(i);
       of_g += gradient * gradient;
     });
-    const bool scaled = segment.regularised && real_part(of_w) > 0 && real_part(of_g) > 0;
-    const T trust = scaled ? T(op.trust_coefficient) * sqrt(of_w) / sqrt(of_g) : T(1);
-    for_each_element(segment, op.weight_decay, [&](auto i, double decay) {
-      v(i) = T(op.momentum_factor) * v(i) +
-             learning_rate * trust * (g(i) / loss_scale + T(decay) * w(i));
+    const bool scaled = segment.regularized && real_part(of_w) > 0 && real_part(of_g) > 0;
+    const T trust = scaled ? T(rule.trust_coefficient) * sqrt(of_w) / sqrt(of_g) : T(1);
+    for_each_element(segment, rule.weight_decay, [&](auto i, double decay) {
+      v(i) =
+          T(rule.momentum) * v(i) + learning_rate * trust * (g(i) / loss_scale + T(decay) * w(i));
       w(i) -= v(i);
     });
   }
 }
 
 template <class T>
-void reference(const SgdUpdate& op, Memory<T>& memory) {
+void update(const SgdRule& rule, const Update& op, Memory<T>& memory) {
   const auto w = memory[op.parameters];
   const auto v = memory[op.momentum];
-  const T momentum(op.momentum_factor);
-  if (is_skipped(op.verdict, memory)) return;
+  const T momentum(rule.momentum);
   for (const ParameterSegment& segment : op.segments)
-    for_each_element(segment, op.weight_decay, [&](auto i, double decay) {
+    for_each_element(segment, rule.weight_decay, [&](auto i, double decay) {
       const T gradient = memory[op.gradients](i) / memory[op.control](3) + T(decay) * w(i);
       v(i) = momentum * v(i) + gradient;
-      w(i) -= memory[op.control](0) * (op.nesterov ? gradient + momentum * v(i) : v(i));
+      w(i) -= memory[op.control](0) * (rule.nesterov ? gradient + momentum * v(i) : v(i));
     });
 }
 
 template <class T>
-void reference(const AdamwUpdate& op, Memory<T>& memory) {
+void update(const AdamwRule& rule, const Update& op, Memory<T>& memory) {
   using std::sqrt;
   const auto w = memory[op.parameters];
   const auto g = memory[op.gradients];
   const auto m = memory[op.momentum];
-  const auto v = memory[op.second_moment];
+  const auto v = memory[*op.second_moment];
   const auto control = memory[op.control];
-  const T beta1(op.beta1);
-  const T beta2(op.beta2);
-  if (is_skipped(op.verdict, memory)) return;
+  const T beta1(rule.beta1);
+  const T beta2(rule.beta2);
   for (const ParameterSegment& segment : op.segments)
-    for_each_element(segment, op.weight_decay, [&](auto i, double decay) {
+    for_each_element(segment, rule.weight_decay, [&](auto i, double decay) {
       const T gradient = g(i) / control(3);
       w(i) -= control(0) * T(decay) * w(i);
       m(i) = beta1 * m(i) + (T(1) - beta1) * gradient;
       v(i) = beta2 * v(i) + (T(1) - beta2) * gradient * gradient;
-      w(i) -= control(0) * m(i) * control(1) / (sqrt(v(i) * control(2)) + T(op.epsilon));
+      w(i) -= control(0) * m(i) * control(1) / (sqrt(v(i) * control(2)) + T(rule.epsilon));
     });
+}
+
+template <class T>
+void reference(const Update& op, Memory<T>& memory) {
+  const auto refuses = [&](int i) { return op.verdict && real_part(memory[*op.verdict](i)) != 0; };
+  if (refuses(0) || refuses(1)) return;
+  std::visit([&](const auto& rule) { update(rule, op, memory); }, op.rule);
 }
 
 }  // namespace simclr::reference

@@ -1,10 +1,10 @@
 #pragma once
 // The verbs of a program, each declared once. An op is plain data and says beside its fields
-//   kVerb            how it is named to people
+//   kVerb            how it is named to people; verb() where that depends on its values
 //   fields(op, v)    which tensors it reads, writes, or updates in place: lifetimes, tracing and
 //                    recomputation follow from this
 //   flops(shape)     multiply-adds count twice; without it an op only moves data
-// A new verb is a struct here, its line in verbs.def, and a prepare_step() in each backend.
+// A new verb is a struct here, a line in verbs.def, and a prepare_step() in each backend.
 //
 // Shapes: V views (rows of a batch on this rank), spatial H x W, C input and K output channels,
 // G batch-normalization groups on this rank, D embedding dimension, R ranks.
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/program/update.hpp"
 #include "simclr/tensor/tensor.hpp"
 
 namespace simclr {
@@ -49,9 +50,7 @@ struct PackInput {
 };
 
 struct ConvGeometry {
-  int kernel = 1;
-  int stride = 1;
-  int padding = 0;
+  int kernel = 1, stride = 1, padding = 0;
 };
 
 /// y (V,H',W',K) = x (V,H,W,C) * w (K,R,S,C).
@@ -113,8 +112,7 @@ struct BnFinalize {
   TensorId running_mean, running_var, affine, saved;
   int groups = 1;
   double count = 1;
-  float epsilon = 1e-5F;
-  float momentum = 0.1F;
+  float epsilon = 1e-5F, momentum = 0.1F;
   static void fields(auto& o, auto& v) {
     v.reads(o.stats, o.gamma, o.beta), v.updates(o.running_mean, o.running_var),
         v.writes(o.affine, o.saved);
@@ -155,8 +153,7 @@ struct BnBackwardReduce {
   std::optional<TensorId> z;
   TensorId y, affine, saved, sums, dgamma;
   std::optional<TensorId> dbeta;
-  bool relu = false;
-  bool write_back = false;
+  bool relu = false, write_back = false;
   BnGroups groups;
   static void fields(auto& o, auto& v) {
     o.write_back ? v.updates(o.dz) : v.reads(o.dz);
@@ -355,70 +352,6 @@ struct WaitForGradients {
   static constexpr std::string_view kVerb = "wait_for_gradients";
   TensorId gradients;
   static void fields(auto& o, auto& v) { v.updates(o.gradients); }
-};
-
-// ---- optimizers over the flat buffers -----------------------------------------------------------
-
-/// One parameter's slice of the flat buffers.
-struct ParameterSegment {
-  std::int64_t offset = 0;
-  std::int64_t count = 0;
-  bool regularised = true;  ///< weights; false for BN parameters and biases: no decay, trust 1
-};
-/// verdict i32 (2) becomes 1 where any loss sum (element 0) or any gradient (element 1) is infinite
-/// or NaN, else stays as it was: updates that are begun before the host knows of a bad step change
-/// nothing either.
-struct CheckFinite {
-  static constexpr std::string_view kVerb = "check_finite";
-  TensorId loss_sums, gradients, verdict;
-  static void fields(auto& o, auto& v) { v.reads(o.loss_sums, o.gradients), v.updates(o.verdict); }
-};
-/// All update ops read `control` f32 (4) = (learning rate, AdamW bias corrections 1/(1-b1^t),
-/// 1/(1-b2^t), loss scale S); grad is the gradient buffer divided by S. With a `verdict` that is
-/// not all 0 they change nothing.
-/// LARS (SIMCLR reference code's form): g = grad + wd*w; trust = trust_coefficient*|w|/|g| (1 if
-/// either norm is 0); v = m*v + lr*trust*g; w -= v. Unregularised: wd = 0, trust = 1.
-struct LarsUpdate {
-  static constexpr std::string_view kVerb = "lars_update";
-  TensorId parameters, gradients, momentum, control;
-  std::optional<TensorId> verdict;
-  std::vector<ParameterSegment> segments;
-  float momentum_factor = 0.9F;
-  float weight_decay = 1e-6F;
-  float trust_coefficient = 1e-3F;
-  static void fields(auto& o, auto& v) {
-    v.updates(o.parameters), v.reads(o.gradients), v.updates(o.momentum),
-        v.reads(o.control, o.verdict);
-  }
-};
-/// v = m*v + g, w -= lr*v (Nesterov: w -= lr*(g + m*v)), g = grad + wd*w where regularised.
-struct SgdUpdate {
-  static constexpr std::string_view kVerb = "sgd_update";
-  TensorId parameters, gradients, momentum, control;
-  std::optional<TensorId> verdict;
-  std::vector<ParameterSegment> segments;
-  float momentum_factor = 0.9F;
-  float weight_decay = 0;
-  bool nesterov = false;
-  static void fields(auto& o, auto& v) {
-    v.updates(o.parameters), v.reads(o.gradients), v.updates(o.momentum),
-        v.reads(o.control, o.verdict);
-  }
-};
-/// Decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW.
-struct AdamwUpdate {
-  static constexpr std::string_view kVerb = "adamw_update";
-  TensorId parameters, gradients, momentum, second_moment, control;
-  std::optional<TensorId> verdict;
-  std::vector<ParameterSegment> segments;
-  float beta1 = 0.9F;
-  float beta2 = 0.999F;
-  float epsilon = 1e-8F;
-  float weight_decay = 0.01F;
-  static void fields(auto& o, auto& v) {
-    v.updates(o.parameters), v.reads(o.gradients), v.updates(o.momentum, o.second_moment),
-        v.reads(o.control, o.verdict);
-  }
 };
 
 namespace detail {

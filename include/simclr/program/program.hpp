@@ -1,6 +1,7 @@
 #pragma once
 // A recorded program: tensors, ops in execution order, parameters. No device, no MPI, no model.
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -58,7 +59,28 @@ struct Program {
 
   [[nodiscard]] const TensorInfo& info(TensorId id) const;
   [[nodiscard]] TensorId at(const std::string& name) const;
+  /// Whether any tensor lives there: not every optimizer has moments.
+  [[nodiscard]] bool holds(Storage storage) const;
+  /// Length of a flat buffer.
+  [[nodiscard]] std::int64_t flat_elements(Storage storage) const;
 };
+
+/// A flat buffer: f32, zero at first, as long as Program::flat_elements() says. A slice of it is a
+/// parameter, something that belongs to one, or a running statistic.
+struct FlatBuffer {
+  Storage storage;
+  const char* name;   ///< of the whole: "second moments"
+  const char* slice;  ///< of a part: "second moment"
+  bool is_state;      ///< outlives a step: checkpoints hold it, ranks agree on it
+};
+inline constexpr std::array kFlatBuffers{
+    FlatBuffer{Storage::parameters, "parameters", "parameter", true},
+    FlatBuffer{Storage::gradients, "gradients", "gradient", false},
+    FlatBuffer{Storage::momentum, "momentum", "momentum", true},
+    FlatBuffer{Storage::second_moment, "second moments", "second moment", true},
+    FlatBuffer{Storage::running, "running statistics", "running statistic", true}};
+/// Throws where the storage is no flat buffer.
+const FlatBuffer& flat_buffer(Storage storage);
 
 /// "conv_forward layer1.0.conv1": how an op is named to people.
 std::string describe(const Program& program, std::size_t op);

@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t kChunk = 16384;
 
 struct Chunk {
-  std::int64_t begin = 0, count = 0;
+  std::int64_t begin = 0, count = 0;  // elements of the flat buffers
   std::size_t segment = 0;
 };
 
@@ -31,98 +31,110 @@ std::vector<Chunk> split(const std::vector<ParameterSegment>& segments) {
   return chunks;
 }
 
-/// What all updates ask of the host before they run.
-struct Gate {
+/// What every rule works on.
+struct Buffers {
+  float* w = nullptr;
+  const float* g = nullptr;
+  float* m = nullptr;  // momentum
+  float* v = nullptr;  // second moment, or null
   const float* control = nullptr;
   const std::int32_t* verdict = nullptr;  // or null
+  std::vector<ParameterSegment> segments;
+  std::vector<Chunk> chunks;
+  int threads = 1;
 
-  [[nodiscard]] bool closed() const {
+  [[nodiscard]] bool is_forbidden() const {
     return verdict != nullptr && (verdict[0] != 0 || verdict[1] != 0);
   }
   [[nodiscard]] float learning_rate() const { return control[0]; }
   [[nodiscard]] float gradient_factor() const { return 1.0F / control[3]; }
+
+  /// visit(chunk, its index, its decay) for every chunk.
+  template <class Visit>
+  void for_each_chunk(float weight_decay, Visit&& visit) const {
+    for_each_index(static_cast<std::int64_t>(chunks.size()), threads, [&](std::int64_t i) {
+      const Chunk& chunk = chunks[static_cast<std::size_t>(i)];
+      visit(chunk, static_cast<std::size_t>(i),
+            segments[chunk.segment].regularized ? weight_decay : 0.0F);
+    });
+  }
 };
 
-template <class AnyUpdate>
-Gate gate_of(const AnyUpdate& op, const StepContext& context) {
-  return {.control = context.tensor(op.control).template as<float>(),
-          .verdict = context.values<std::int32_t>(op.verdict)};
-}
-
-template <class Visit>
-void for_each_chunk(const std::vector<Chunk>& chunks, int threads, Visit&& visit) {
-  for_each_index(static_cast<std::int64_t>(chunks.size()), threads,
-                 [&](std::int64_t i) { visit(chunks[static_cast<std::size_t>(i)]); });
-}
-
-class LarsStep final : public Step {
+class Lars {
  public:
-  LarsStep(const LarsUpdate& op, const StepContext& context)
-      : op_(op),
-        threads_(context.threads),
-        w_(context.tensor(op.parameters).as<float>()),
-        g_(context.tensor(op.gradients).as<float>()),
-        v_(context.tensor(op.momentum).as<float>()),
-        gate_(gate_of(op, context)),
-        chunks_(split(op.segments)),
-        norms_(chunks_.size()),
-        rates_(op.segments.size()) {}
+  Lars(const LarsRule& rule, const Buffers& b)
+      : rule_(rule), norms_(b.chunks.size()), rates_(b.segments.size()) {}
 
-  void run() override {
-    if (gate_.closed()) return;
-    const float gradient_factor = gate_.gradient_factor();
-    find_norms(gradient_factor);
-    find_rates();
-    for_each_chunk(chunks_, threads_, [&](const Chunk& chunk) {
-      kernels::table().optimizer.lars(w_ + chunk.begin, g_ + chunk.begin, v_ + chunk.begin,
-                                      chunk.count, gradient_factor, rates_[chunk.segment],
-                                      op_.momentum_factor, decay_of(chunk.segment));
+  void operator()(const Buffers& b) {
+    const float gradient_factor = b.gradient_factor();
+    find_norms(b, gradient_factor);
+    find_rates(b);
+    b.for_each_chunk(rule_.weight_decay, [&](const Chunk& c, std::size_t, float decay) {
+      kernels::table().optimizer.lars(b.w + c.begin, b.g + c.begin, b.m + c.begin, c.count,
+                                      gradient_factor, rates_[c.segment], rule_.momentum, decay);
     });
   }
 
  private:
-  [[nodiscard]] float decay_of(std::size_t segment) const {
-    return op_.segments[segment].regularised ? op_.weight_decay : 0.0F;
-  }
-
-  void find_norms(float gradient_factor) {
-    for_each_index(static_cast<std::int64_t>(chunks_.size()), threads_, [&](std::int64_t i) {
-      const auto index = static_cast<std::size_t>(i);
-      const Chunk& chunk = chunks_[index];
-      if (!op_.segments[chunk.segment].regularised) return;
-      kernels::table().optimizer.lars_norms(w_ + chunk.begin, g_ + chunk.begin, chunk.count,
-                                            gradient_factor, op_.weight_decay,
-                                            norms_[index].data());
+  void find_norms(const Buffers& b, float gradient_factor) {
+    b.for_each_chunk(rule_.weight_decay, [&](const Chunk& c, std::size_t i, float decay) {
+      if (!b.segments[c.segment].regularized) return;
+      kernels::table().optimizer.lars_norms(b.w + c.begin, b.g + c.begin, c.count, gradient_factor,
+                                            decay, norms_[i].data());
     });
   }
 
-  // rate = learning rate * trust ratio, 1 for what is not regularised or has a zero norm.
-  void find_rates() {
-    const float learning_rate = gate_.learning_rate();
+  // rate = learning rate * trust ratio, 1 for what is not regularized or has a zero norm.
+  void find_rates(const Buffers& b) {
     std::size_t i = 0;
     for (std::size_t s = 0; s < rates_.size(); ++s) {
       double of_w = 0;
       double of_g = 0;
-      for (; i < chunks_.size() && chunks_[i].segment == s; ++i) {
+      for (; i < b.chunks.size() && b.chunks[i].segment == s; ++i) {
         of_w += norms_[i][0];
         of_g += norms_[i][1];
       }
-      const bool scaled = op_.segments[s].regularised && of_w > 0 && of_g > 0;
-      const double trust = scaled ? op_.trust_coefficient * std::sqrt(of_w / of_g) : 1.0;
-      rates_[s] = static_cast<float>(learning_rate * trust);
+      const bool scaled = b.segments[s].regularized && of_w > 0 && of_g > 0;
+      const double trust = scaled ? rule_.trust_coefficient * std::sqrt(of_w / of_g) : 1.0;
+      rates_[s] = static_cast<float>(b.learning_rate() * trust);
     }
   }
 
-  LarsUpdate op_;
-  int threads_;
-  float* w_;
-  const float* g_;
-  float* v_;
-  Gate gate_;
-  std::vector<Chunk> chunks_;
+  LarsRule rule_;
   std::vector<std::array<double, 2>> norms_;  // per chunk
   std::vector<float> rates_;                  // per segment
 };
+
+// What a rule does to the buffers, as a function of them.
+Lars make_update(const LarsRule& rule, const Buffers& all) { return {rule, all}; }
+
+auto make_update(const SgdRule& rule, const Buffers& /*all*/) {
+  return [rule](const Buffers& b) {
+    b.for_each_chunk(rule.weight_decay, [&](const Chunk& c, std::size_t, float decay) {
+      kernels::table().optimizer.sgd(b.w + c.begin, b.g + c.begin, b.m + c.begin, c.count,
+                                     b.gradient_factor(), b.learning_rate(), rule.momentum, decay,
+                                     rule.nesterov);
+    });
+  };
+}
+
+auto make_update(const AdamwRule& rule, const Buffers& all) {
+  require(all.v != nullptr, "AdamW has a second moment");
+  return [rule](const Buffers& b) {
+    b.for_each_chunk(rule.weight_decay, [&](const Chunk& c, std::size_t, float decay) {
+      kernels::table().optimizer.adamw(b.w + c.begin, b.g + c.begin, b.m + c.begin, b.v + c.begin,
+                                       c.count,
+                                       {.gradient = b.gradient_factor(),
+                                        .learning_rate = b.learning_rate(),
+                                        .beta1 = rule.beta1,
+                                        .beta2 = rule.beta2,
+                                        .epsilon = rule.epsilon,
+                                        .weight_decay = decay,
+                                        .correction1 = b.control[1],
+                                        .correction2 = b.control[2]});
+    });
+  };
+}
 
 }  // namespace
 
@@ -139,45 +151,23 @@ StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const LarsUpdate& op, const StepContext& context) {
-  return std::make_unique<LarsStep>(op, context);
-}
-
-StepPointer prepare_step(const SgdUpdate& op, const StepContext& context) {
-  return make_step([op, chunks = split(op.segments), threads = context.threads,
-                    w = context.tensor(op.parameters).as<float>(),
-                    g = context.tensor(op.gradients).as<float>(),
-                    v = context.tensor(op.momentum).as<float>(), gate = gate_of(op, context)] {
-    if (gate.closed()) return;
-    for_each_chunk(chunks, threads, [&](const Chunk& c) {
-      const float decay = op.segments[c.segment].regularised ? op.weight_decay : 0.0F;
-      kernels::table().optimizer.sgd(w + c.begin, g + c.begin, v + c.begin, c.count,
-                                     gate.gradient_factor(), gate.learning_rate(),
-                                     op.momentum_factor, decay, op.nesterov);
-    });
-  });
-}
-
-StepPointer prepare_step(const AdamwUpdate& op, const StepContext& context) {
-  return make_step([op, chunks = split(op.segments), threads = context.threads,
-                    w = context.tensor(op.parameters).as<float>(),
-                    g = context.tensor(op.gradients).as<float>(),
-                    m = context.tensor(op.momentum).as<float>(),
-                    v = context.tensor(op.second_moment).as<float>(), gate = gate_of(op, context)] {
-    if (gate.closed()) return;
-    for_each_chunk(chunks, threads, [&](const Chunk& c) {
-      const bool regularised = op.segments[c.segment].regularised;
-      kernels::table().optimizer.adamw(w + c.begin, g + c.begin, m + c.begin, v + c.begin, c.count,
-                                       {.gradient = gate.gradient_factor(),
-                                        .learning_rate = gate.learning_rate(),
-                                        .beta1 = op.beta1,
-                                        .beta2 = op.beta2,
-                                        .epsilon = op.epsilon,
-                                        .weight_decay = regularised ? op.weight_decay : 0.0F,
-                                        .correction1 = gate.control[1],
-                                        .correction2 = gate.control[2]});
-    });
-  });
+StepPointer prepare_step(const Update& op, const StepContext& context) {
+  const Buffers buffers{.w = context.tensor(op.parameters).as<float>(),
+                        .g = context.tensor(op.gradients).as<float>(),
+                        .m = context.tensor(op.momentum).as<float>(),
+                        .v = context.values<float>(op.second_moment),
+                        .control = context.tensor(op.control).as<float>(),
+                        .verdict = context.values<std::int32_t>(op.verdict),
+                        .segments = op.segments,
+                        .chunks = split(op.segments),
+                        .threads = context.threads};
+  return std::visit(
+      [&](const auto& rule) {
+        return make_step([buffers, update = make_update(rule, buffers)]() mutable {
+          if (!buffers.is_forbidden()) update(buffers);
+        });
+      },
+      op.rule);
 }
 
 }  // namespace simclr::cpu

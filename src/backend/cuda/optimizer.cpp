@@ -22,17 +22,17 @@ Partition split(const std::vector<ParameterSegment>& segments) {
   Partition all;
   for (const ParameterSegment& segment : segments) {
     const auto first = static_cast<std::int32_t>(all.chunks.size());
-    const std::int32_t regularised = segment.regularised ? 1 : 0;
+    const std::int32_t regularized = segment.regularized ? 1 : 0;
     const std::int64_t end = segment.offset + segment.count;
     for (std::int64_t begin = segment.offset; begin < end; begin += kUpdateChunk) {
       all.chunks.push_back({.begin = begin,
                             .count = static_cast<std::int32_t>(std::min(kUpdateChunk, end - begin)),
                             .segment = static_cast<std::int32_t>(all.segments.size()),
-                            .regularised = regularised});
+                            .regularized = regularized});
     }
     all.segments.push_back({.first_chunk = first,
                             .chunks = static_cast<std::int32_t>(all.chunks.size()) - first,
-                            .regularised = regularised});
+                            .regularized = regularized});
   }
   return all;
 }
@@ -49,31 +49,11 @@ std::shared_ptr<Buffer> to_device(const std::vector<T>& table, Device& device) {
   return memory;
 }
 
-/// An update and the memory of its chunks.
-struct BoundUpdate {
-  std::shared_ptr<Buffer> chunks;
-  Update update;
-};
-template <class AnyUpdate>
-BoundUpdate bind(const AnyUpdate& op, const Partition& partition, const StepContext& context) {
-  require(context.info(op.parameters).offset == 0, "an update names whole flat buffers");
-  auto chunks = to_device(partition.chunks, context.device);
-  const auto* table = reinterpret_cast<const UpdateChunk*>(chunks->data());
-  return {.chunks = std::move(chunks),
-          .update = {.chunks = table,
-                     .chunk_count = static_cast<std::int64_t>(partition.chunks.size()),
-                     .parameters = context.tensor(op.parameters).template as<float>(),
-                     .gradients = context.tensor(op.gradients).template as<float>(),
-                     .momentum = context.tensor(op.momentum).template as<float>(),
-                     .control = context.tensor(op.control).template as<float>(),
-                     .verdict = context.values<std::int32_t>(op.verdict)}};
-}
-
 /// Calls f with the masters' 16-bit copy, or a null pointer to float. The copy is looked for when
 /// the step runs: the convolution that has it made may be prepared after the update.
 template <class F>
-void with_shadow(const WeightShadows& shadows, const Update& update, F&& f) {
-  const auto shadow = shadows.find(reinterpret_cast<std::byte*>(update.parameters));
+void with_shadow(const WeightShadows& shadows, const UpdateBuffers& buffers, F&& f) {
+  const auto shadow = shadows.find(reinterpret_cast<std::byte*>(buffers.parameters));
   if (shadow.data == nullptr) return f(static_cast<float*>(nullptr));
   if (shadow.dtype == DType::bf16) return f(reinterpret_cast<bf16*>(shadow.data));
   return f(reinterpret_cast<f16*>(shadow.data));
@@ -92,45 +72,35 @@ StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
   });
 }
 
-std::size_t workspace_of(const LarsUpdate& op, const SizingContext& /*context*/) {
-  return split(op.segments).chunks.size() * sizeof(LarsNorms);
+std::size_t workspace_of(const Update& op, const SizingContext& /*context*/) {
+  const bool has_norms = std::holds_alternative<LarsRule>(op.rule);
+  return has_norms ? split(op.segments).chunks.size() * sizeof(LarsNorms) : 0;
 }
 
-StepPointer prepare_step(const LarsUpdate& op, const StepContext& context) {
+StepPointer prepare_step(const Update& op, const StepContext& context) {
+  require(context.info(op.parameters).offset == 0, "an update names whole flat buffers");
   const Partition partition = split(op.segments);
+  auto chunks = to_device(partition.chunks, context.device);
   auto segments = to_device(partition.segments, context.device);
-  const LarsScratch scratch{.segments = reinterpret_cast<const UpdateSegment*>(segments->data()),
-                            .norms = reinterpret_cast<LarsNorms*>(context.workspace().data())};
-  const LarsFactors factors{.momentum = op.momentum_factor,
-                            .weight_decay = op.weight_decay,
-                            .trust_coefficient = op.trust_coefficient};
-  return make_step([=, bound = bind(op, partition, context), held = std::move(segments),
-                    shadows = &context.device.shadows(), stream = context.stream()] {
-    with_shadow(*shadows, bound.update,
-                [&](auto* shadow) { lars_update(bound.update, scratch, factors, shadow, stream); });
-  });
-}
-
-StepPointer prepare_step(const SgdUpdate& op, const StepContext& context) {
-  const SgdFactors factors{
-      .momentum = op.momentum_factor, .weight_decay = op.weight_decay, .nesterov = op.nesterov};
-  return make_step([=, bound = bind(op, split(op.segments), context),
-                    shadows = &context.device.shadows(), stream = context.stream()] {
-    with_shadow(*shadows, bound.update,
-                [&](auto* shadow) { sgd_update(bound.update, factors, shadow, stream); });
-  });
-}
-
-StepPointer prepare_step(const AdamwUpdate& op, const StepContext& context) {
-  const AdamwFactors factors{
-      .beta1 = op.beta1, .beta2 = op.beta2, .epsilon = op.epsilon, .weight_decay = op.weight_decay};
-  return make_step([=, bound = bind(op, split(op.segments), context),
-                    second_moment = context.tensor(op.second_moment).as<float>(),
-                    shadows = &context.device.shadows(), stream = context.stream()] {
-    with_shadow(*shadows, bound.update, [&](auto* shadow) {
-      adamw_update(bound.update, factors, second_moment, shadow, stream);
-    });
-  });
+  const UpdateBuffers buffers{.chunks = reinterpret_cast<const UpdateChunk*>(chunks->data()),
+                              .chunk_count = static_cast<std::int64_t>(partition.chunks.size()),
+                              .segments = reinterpret_cast<const UpdateSegment*>(segments->data()),
+                              .norms = reinterpret_cast<LarsNorms*>(context.workspace().data()),
+                              .parameters = context.tensor(op.parameters).as<float>(),
+                              .gradients = context.tensor(op.gradients).as<float>(),
+                              .momentum = context.tensor(op.momentum).as<float>(),
+                              .second_moment = context.values<float>(op.second_moment),
+                              .control = context.tensor(op.control).as<float>(),
+                              .verdict = context.values<std::int32_t>(op.verdict)};
+  return std::visit(
+      [&](const auto& rule) {
+        return make_step([=, tables = std::pair(std::move(chunks), std::move(segments)),
+                          shadows = &context.device.shadows(), stream = context.stream()] {
+          with_shadow(*shadows, buffers,
+                      [&](auto* shadow) { update(rule, buffers, shadow, stream); });
+        });
+      },
+      op.rule);
 }
 
 }  // namespace simclr::cuda

@@ -103,6 +103,6 @@ std::size_t workspace_of(const MatMulBackwardWeights& op, const SizingContext& c
 std::size_t workspace_of(const NtXentForward& op, const SizingContext& context);
 std::size_t workspace_of(const NtXentBackward& op, const SizingContext& context);
 std::size_t workspace_of(const SoftmaxCrossEntropy& op, const SizingContext& context);
-std::size_t workspace_of(const LarsUpdate& op, const SizingContext& context);
+std::size_t workspace_of(const Update& op, const SizingContext& context);
 
 }  // namespace simclr::cuda
