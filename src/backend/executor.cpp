@@ -37,44 +37,45 @@ TensorTrace trace_of(std::span<const float> values) {
 
 }  // namespace
 
+std::size_t workspace_bytes(const Program& program, Backend& backend) {
+  std::size_t largest = 0;
+  for (std::size_t op = 0; op < program.ops.size(); ++op) {
+    largest = std::max(largest, backend.prepare({.program = &program, .op = op}).workspace_bytes);
+  }
+  return largest;
+}
+
 Executor::Executor(Program program, Backend& backend, Communicators communicators,
                    const ExecutorOptions& options)
     : program_(std::move(program)), backend_(&backend) {
   const auto storage_bytes = [&](const TensorInfo& info) { return backend.storage_bytes(info); };
   plan_ = plan_arena(program_, storage_bytes, options.keep);
-  std::size_t workspace_bytes = 0;
-  for (std::size_t op = 0; op < program_.ops.size(); ++op) {
-    try {  // a backend may try out how to do the op
-      workspace_bytes =
-          std::max(workspace_bytes, backend.workspace_bytes(program_, program_.ops[op]));
-    } catch (const OutOfDeviceMemory& error) {
-      throw explain_shortage(error, fmt::format("{} ({})", describe(program_, op), error.purpose),
-                             0,
-                             {.program = program_,
-                              .plan = plan_,
-                              .other_bytes = error.asked_bytes,
-                              .inputs_are_staged = options.stage_inputs});
-    }
-  }
-  std::size_t held_bytes = 0;
   MemoryDemand demand{.program = program_,
                       .plan = plan_,
-                      .workspace_bytes = workspace_bytes,
                       .ranks = communicators.world != nullptr ? communicators.world->size() : 1,
                       .inputs_are_staged = options.stage_inputs};
+  try {
+    backend.tune(program_, {});
+  } catch (const OutOfDeviceMemory& error) {
+    demand.other_bytes = error.asked_bytes;
+    throw explain_shortage(error, error.purpose, 0, demand);
+  }
+  std::size_t held_bytes = 0;
+  const auto explain = [&](const OutOfDeviceMemory& error, const std::string& what) {
+    demand.workspace_bytes = workspace_bytes(program_, backend);
+    return explain_shortage(error, what, held_bytes, demand);
+  };
   const auto allocate = [&](std::size_t bytes, const std::string& what) {
     try {
       Buffer memory = backend.allocate(bytes);
       held_bytes += bytes;
       return memory;
     } catch (const OutOfDeviceMemory& error) {
-      throw explain_shortage(error, what, held_bytes, demand);
+      throw explain(error, what);
     }
   };
   arena_ = allocate(plan_.arena_bytes, "the arena of the activations");
   if (options.poison_arena) backend.poison({arena_.data(), arena_.bytes()});
-  workspace_ = allocate(workspace_bytes, "the scratch memory of the ops");
-
   for (std::size_t t = 0; t < program_.tensors.size(); ++t) {
     const TensorInfo& info = program_.tensors[t];
     if (is_flat(info.storage)) {
@@ -97,34 +98,34 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
     try {
       make_input_stage();
     } catch (const OutOfDeviceMemory& error) {
-      throw explain_shortage(error, error.purpose, held_bytes, demand);
+      throw explain(error, error.purpose);
     }
   }
 
   Bindings bindings{.program = &program_,
                     .address = [this](TensorId id) { return address(id); },
-                    .workspace = {workspace_.data(), workspace_.bytes()},
                     .world = communicators.world,
                     .bn_group = communicators.bn_group,
                     .gradient_lane = communicators.gradient_lane};
-  std::vector<std::unique_ptr<Step>> steps;
+  std::vector<Prepared> steps;
   steps.reserve(program_.ops.size());
-  auto op_names = std::make_shared<std::vector<std::string>>();
-  std::vector<std::string>& names = *op_names;
+  std::vector<std::string> names;
   names.reserve(program_.ops.size());
-  for (std::size_t op = 0; op < program_.ops.size(); ++op) {
-    names.push_back(describe(program_, op));
-    bindings.op = op;
+  std::size_t most_bytes = 0;
+  for (; bindings.op < program_.ops.size(); ++bindings.op) {
+    names.push_back(describe(program_, bindings.op));
     try {
-      steps.push_back(backend.prepare(program_.ops[op], bindings));
+      steps.push_back(backend.prepare(bindings));
     } catch (const OutOfDeviceMemory& error) {
       demand.other_bytes = error.asked_bytes;
-      throw explain_shortage(error, fmt::format("{} ({})", names.back(), error.purpose), held_bytes,
-                             demand);
+      throw explain(error, fmt::format("{} ({})", names.back(), error.purpose));
     }
+    most_bytes = std::max(most_bytes, steps.back().workspace_bytes);
   }
-  op_names_ = op_names;
-  runner_ = backend.make_runner(std::move(steps), names);
+  workspace_ = allocate(most_bytes, "the scratch memory of the ops");
+  op_names_ = std::make_shared<std::vector<std::string>>(names);
+  runner_ = backend.make_runner(std::move(steps), std::move(names),
+                                {workspace_.data(), workspace_.bytes()});
 }
 
 MemoryReport Executor::memory() const { return report_memory(program_, plan_, workspace_.bytes()); }

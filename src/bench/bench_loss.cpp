@@ -142,7 +142,7 @@ int run_bench_loss(const std::vector<std::string>& arguments, Communicator& worl
   const MachineLimits limits = measure_limits(*backend, threads);
   const DType similarity = activation_type(resolve_precision(config.device, *backend));
   // A GPU's 16-bit loss multiplies in 16 bits, a CPU's in f32.
-  const bool in_16_bits = similarity != DType::f32 && backend->name() == "cuda";
+  const bool in_16_bits = similarity != DType::f32 && backend->info().name == "cuda";
   const double gemm =
       in_16_bits ? limits.bf16_gflops.value() : matrix_product_gflops(*backend, config.repeats);
   fmt::print("{}\nGEMM: {:.1f} GFLOP/s, {}\n", limits.text(), gemm,

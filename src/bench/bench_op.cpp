@@ -83,7 +83,7 @@ int run_bench_op(const std::vector<std::string>& arguments, Communicator& world)
                  {.repeats = config.repeats,
                   .by_shape = config.by_shape,
                   .bf16 = activations != DType::f32,
-                  .runs = backend->runs_ahead() ? kRunsOnGpu : 1,
+                  .runs = backend->info().runs_ahead ? kRunsOnGpu : 1,
                   .views = static_cast<double>(config.views)});
   return 0;
 }

@@ -169,7 +169,7 @@ int run_bench_step(const std::vector<std::string>& arguments, Communicator& worl
   print_op_table(trainer.executor(), limits,
                  {.repeats = bench.repeats,
                   .bf16 = config.device.precision != Precision::fp32,
-                  .runs = backend->runs_ahead() ? kRunsOnGpu : 1,
+                  .runs = backend->info().runs_ahead ? kRunsOnGpu : 1,
                   .views = static_cast<double>(trainer.views_per_rank())});
   return 0;
 }

@@ -167,7 +167,7 @@ Machine measure_machine(const CalibrationOptions& options) {
     ranks[0] = measure_rank(options, together);
   }
   Machine machine = std::move(ranks[0]);
-  machine.name = make_cpu_backend(options.threads)->model();
+  machine.name = make_cpu_backend(options.threads)->info().model;
   machine.origin = "measured here";
   machine.devices_per_node = options.devices_per_node;
   machine.threads = options.threads;

@@ -89,8 +89,8 @@ double product_gflops(Backend& backend, DType type) {
 }  // namespace
 
 MachineLimits measure_limits(Backend& backend, int threads) {
-  if (!backend.runs_ahead()) return measure_machine_limits(threads);
-  return {.machine = backend.description(),
+  if (!backend.info().runs_ahead) return measure_machine_limits(threads);
+  return {.machine = backend.info().description,
           .threads = threads,
           .f32_gflops = product_gflops(backend, DType::f32),
           .bf16_gflops = product_gflops(backend, DType::bf16),

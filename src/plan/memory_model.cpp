@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "simclr/backend/cuda_storage.hpp"
+#include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/program/planner.hpp"
@@ -27,14 +28,6 @@ constexpr double kTensorBytes = 490;
 // Two buffers of --cache none for batches fetched together.
 constexpr double kStreamedBytes = 2 * 256e6;
 
-double largest_workspace(const Program& program, Backend& backend) {
-  std::size_t largest = 0;
-  for (const Op& op : program.ops) {
-    largest = std::max(largest, backend.workspace_bytes(program, op));
-  }
-  return static_cast<double>(largest);
-}
-
 void add_report(MemoryPlan& memory, const Program& program, const MemoryReport& report) {
   memory.arena = static_cast<double>(report.arena_bytes);
   memory.parameters = static_cast<double>(report.parameter_bytes);
@@ -48,7 +41,9 @@ void plan_cpu(MemoryPlan& memory, const Program& program, const MemoryContext& c
   const auto backend = make_cpu_backend(context.threads);
   const auto bytes = [&](const TensorInfo& info) { return backend->storage_bytes(info); };
   add_report(memory, program, report_memory(program, plan_arena(program, bytes), 0));
-  if (workspace == Workspace::ask) memory.workspace = largest_workspace(program, *backend);
+  if (workspace == Workspace::ask) {
+    memory.workspace = static_cast<double>(workspace_bytes(program, *backend));
+  }
   memory.loader = kLoaderBuffers * memory.inputs;
   memory.process = context.program_bytes + kProcessBytes;
 }

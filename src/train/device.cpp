@@ -132,14 +132,14 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& device, int threads,
 }
 
 void report_device(const DeviceOptions& device, const Backend& backend) {
-  if (device.choice != DeviceChoice::automatic || backend.name() != "cpu") return;
+  if (device.choice != DeviceChoice::automatic || backend.info().name != "cpu") return;
   const std::string why_not = why_no_cuda();
   log::info("--device auto: computing on the CPU: {}",
             why_not.empty() ? "another rank has no GPU" : why_not);
 }
 
 Precision resolve_precision(const DeviceOptions& device, const Backend& backend) {
-  const DeviceKind kind = backend.name() == "cpu" ? DeviceKind::cpu : DeviceKind::cuda;
+  const DeviceKind kind = backend.info().name == "cpu" ? DeviceKind::cpu : DeviceKind::cuda;
   return resolve_precision(device, kind, cpu_has_native_bf16());
 }
 

@@ -66,10 +66,10 @@ Environment describe_environment(const BuildInfo& build, const Backend& backend,
                 .threads = threads,
                 .nodes = static_cast<int>(std::set(hosts.begin(), hosts.end()).size()),
                 .cache = data.substr(0, data.find(',')),
-                .device = std::string(backend.name()),
-                .model = backend.model(),
-                .libraries = backend.libraries()};
-  e.plans = {.model = e.model, .libraries = e.libraries, .choices = backend.plans()};
+                .device = backend.info().name,
+                .model = backend.info().model,
+                .libraries = backend.info().libraries};
+  e.plans = {.model = e.model, .libraries = e.libraries, .choices = backend.info().plans};
   if (e.plans.choices.empty() && earlier) e.plans = earlier->plans;
   return e;
 }
@@ -106,16 +106,16 @@ Changes what_changed(const Environment& from, const Environment& to) {
 }
 
 bool plans_fit(const Environment::Plans& plans, const Backend& backend) {
-  return plans.model == backend.model() && plans.libraries == backend.libraries();
+  return plans.model == backend.info().model && plans.libraries == backend.info().libraries;
 }
 
 void write_environment(const fs::path& directory, const Environment& e, const Backend& backend,
                        Communicator& world) {
   const Json own{{"rank", world.rank()},
                  {"host", host_name()},
-                 {"device", backend.name()},
-                 {"model", backend.model()},
-                 {"description", backend.description()},
+                 {"device", backend.info().name},
+                 {"model", backend.info().model},
+                 {"description", backend.info().description},
                  {"threads", e.threads}};
   const std::vector<std::string> all = gather_texts(world, own.dump());
   on_root(world, [&] {

@@ -47,10 +47,9 @@ void heal_running_statistics(Executor& executor) {
 }
 
 /// Rank 0's plans, on every rank.
-std::map<std::string, std::string> broadcast_plans(const std::map<std::string, std::string>& own,
-                                                   Communicator& world) {
+Plans broadcast_plans(const Plans& own, Communicator& world) {
   const std::string text = broadcast_text(world, nlohmann::json(own).dump());
-  return nlohmann::json::parse(text).get<std::map<std::string, std::string>>();
+  return nlohmann::json::parse(text).get<Plans>();
 }
 
 }  // namespace
@@ -67,7 +66,7 @@ Trainer::Trainer(Task task, const TrainerOptions& options, Backend& backend, Com
   if (options.loss_scaling) loss_scaling_.emplace();
   // Rank 0 plans first and the others follow: the same algorithms, and bits, on every rank.
   if (world.rank() == 0) executor_ = make_executor();
-  backend.prefer_plans(broadcast_plans(backend.plans(), world));
+  backend.tune({}, broadcast_plans(backend.info().plans, world));
   if (world.rank() != 0) executor_ = make_executor();
 
   const Program& program = executor_->program();
@@ -96,7 +95,7 @@ void Trainer::stage(const ViewBatch& batch) {
 }
 
 int Trainer::most_under_way() const {
-  return backend_.runs_ahead() && !loss_scaling_ ? StepExchange::kSteps : 1;
+  return backend_.info().runs_ahead && !loss_scaling_ ? StepExchange::kSteps : 1;
 }
 
 void Trainer::start_step(std::int64_t step, TraceOps trace) {
@@ -108,7 +107,7 @@ void Trainer::start_step(std::int64_t step, TraceOps trace) {
     executor_->run_traced(0, executor_->program().ops.size(), [&](const TensorTrace& line) {
       if (control_.rank() == 0) std::cout << trace_line(line) << '\n';
     });
-  } else if (backend_.runs_ahead()) {
+  } else if (backend_.info().runs_ahead) {
     executor_->run_all();
   } else {
     Stopwatch watch;

@@ -100,7 +100,7 @@ std::vector<std::int64_t> pinned_steps(const TrainingConfig& asked, const RunDir
 std::optional<Environment> take_over_environment(const RunDirectory* run, Backend& backend) {
   if (run == nullptr || !run->resumed()) return {};
   std::optional<Environment> earlier = environment_of(run->resumed()->file.path);
-  if (earlier && plans_fit(earlier->plans, backend)) backend.prefer_plans(earlier->plans.choices);
+  if (earlier && plans_fit(earlier->plans, backend)) backend.tune({}, earlier->plans.choices);
   return earlier;
 }
 
@@ -138,7 +138,7 @@ void describe_run(const Trainer& trainer, const SampleStore& store, const Span& 
                         static_cast<double>(trainer.views_per_rank());
   log::info("data: {}", store.description());
   log::info("{} rank{} on {}; steps {} to {}, {} an epoch", world.size(),
-            world.size() == 1 ? "" : "s", backend.description(), span.first, span.end,
+            world.size() == 1 ? "" : "s", backend.info().description, span.first, span.end,
             span.steps_per_epoch);
   log::info(
       "memory a rank: activations {:.1f} MB ({:.2f} MB saved a view), parameters and optimizer "

@@ -266,7 +266,7 @@ TEST_P(Communication, ReducesEveryTypeInEveryWay) {
   for_type(std::int32_t{});
   expect_reduced<float>(backend(), world, Reduction::mean, rank, sum / ranks_);
   expect_reduced<double>(backend(), world, Reduction::mean, rank, sum / ranks_);
-  if (backend().name() == "cuda") {
+  if (backend().info().name == "cuda") {
     for_type(bf16{});
     for_type(f16{});
   }

@@ -41,17 +41,18 @@ class OpOnBackend {
       allocate(id);
       upload(id, inputs[id].flat());
     }
-    workspace_ = backend.allocate(backend.workspace_bytes(test.program, test.op()));
-    backend.poison({workspace_.data(), workspace_.bytes()});
   }
 
   void run() {
-    const Bindings bindings{.program = &test_->program,
-                            .address = [this](TensorId id) { return memory_.at(id).data(); },
-                            .workspace = {workspace_.data(), workspace_.bytes()}};
-    std::vector<std::unique_ptr<Step>> steps;
-    steps.push_back(backend_->prepare(test_->op(), bindings));
-    backend_->make_runner(std::move(steps), {"the op"})->run(0, 1);
+    backend_->tune(test_->program, {});
+    Prepared prepared =
+        backend_->prepare({.program = &test_->program,
+                           .op = test_->program.ops.size() - 1,
+                           .address = [this](TensorId id) { return memory_.at(id).data(); }});
+    const Buffer workspace = backend_->allocate(prepared.workspace_bytes);
+    backend_->poison({workspace.data(), workspace.bytes()});
+    backend_->make_runner({std::move(prepared)}, {"the op"}, {workspace.data(), workspace.bytes()})
+        ->run(0, 1);
   }
 
   [[nodiscard]] std::vector<float> values(TensorId id) {
@@ -82,7 +83,6 @@ class OpOnBackend {
   const OpCase* test_;
   Backend* backend_;
   std::map<TensorId, Buffer> memory_;
-  Buffer workspace_;
 };
 
 void expect_near(std::span<const float> got, std::span<const double> wanted, Tolerance tolerance,

@@ -74,7 +74,7 @@ TEST_P(LargestOfRows, ShowNan) {
 }
 
 TEST_P(LargestOfRows, AreRefusedWhereTheyAreTooManyForTheDevice) {
-  if (backend_->name() == "cuda") {
+  if (backend_->info().name == "cuda") {
     EXPECT_THROW(Executor(record(1, 2000, 1025), *backend_, {}), RefusedError);
   }
   Executor executor(record(1, 2000, 1024), *backend_, {});

@@ -22,7 +22,6 @@ struct TogetherTakes : Told {
 };
 
 constexpr std::int64_t kChannels = 20;  // stored: 24
-using Plans = std::map<std::string, std::string>;
 const std::string kShape = "forward f16 4x5x5x16 -> 5x5x24, 3x3 stride 1 padding 1";
 const Plans kTogether{{kShape + ", with statistics", "loops"}};
 const Plans kApart{{kShape + ", with statistics", "statistics apart are faster"},
@@ -50,7 +49,7 @@ void fill(Executor& executor, TensorId tensor, float (*value)(std::size_t)) {
 /// A 3x3 convolution and its statistics, as a process that trains does them.
 Outcome run(const Layer& layer = {}, const Plans& of_the_run = {}) {
   const auto backend = make_cuda_backend({.share_device = true});
-  backend->prefer_plans(of_the_run);
+  backend->tune({}, of_the_run);
   Recorder r;
   const TensorId x = r.named("x", {4, 5, 5, 16}, layer.dtype, Storage::input);
   const TensorId w = r.parameter("w", {kChannels, 3, 3, 16}, {}, true);
@@ -66,7 +65,7 @@ Outcome run(const Layer& layer = {}, const Plans& of_the_run = {}) {
   fill(executor, w, [](std::size_t i) { return static_cast<float>((i * 29 + i / 5) % 9) / 9; });
   fill(executor, mean, shift_of);
   executor.run(0, 2);
-  Outcome outcome{.plans = backend->plans(), .stats = {}, .y = executor.values(y)};
+  Outcome outcome{.plans = backend->info().plans, .stats = {}, .y = executor.values(y)};
   outcome.stats.resize(static_cast<std::size_t>(layer.groups) * 2 * kChannels);
   executor.download(stats, buffer_span(std::span(outcome.stats)));
   return outcome;
@@ -131,7 +130,7 @@ TEST(ConvolutionStatistics, OneLayerHasOnePlanAlsoWhereItIsRecomputed) {
   const auto backend = make_cuda_backend({.share_device = true});
   const Executor executor(record_pretraining(spec), *backend, Communicators{});
   int forward = 0;
-  for (const auto& [shape, choice] : backend->plans()) {
+  for (const auto& [shape, choice] : backend->info().plans) {
     if (!shape.starts_with("forward")) continue;
     ++forward;
     EXPECT_TRUE(shape.ends_with(", with statistics")) << shape;

@@ -64,7 +64,6 @@ std::vector<float> weight_gradient(DType dtype, std::int64_t in, std::int64_t ou
   return weight_gradient(*make_cuda_backend({.share_device = true}), dtype, in, out);
 }
 
-using Plans = std::map<std::string, std::string>;
 const std::string kShape =
     "backward_weights bf16 2x3x3x16 -> 3x3x8, 3x3 stride 1 padding 1, dw ";  // f32 or bf16
 const Plans kInF32{{kShape + "f32", "loops"}};
@@ -77,9 +76,9 @@ struct Training {
 };
 Training train(const Plans& of_the_run = {}, const std::filesystem::path& plan_cache = {}) {
   const auto backend = make_cuda_backend({.share_device = true, .plan_cache = plan_cache});
-  backend->prefer_plans(of_the_run);
+  backend->tune({}, of_the_run);
   std::vector<float> gradient = weight_gradient(*backend, DType::bf16, 16, 8, uneven_numbers);
-  return {backend->plans(), std::move(gradient)};
+  return {backend->info().plans, std::move(gradient)};
 }
 
 std::vector<float> rounded(std::vector<float> values) {

@@ -105,7 +105,10 @@ TEST_F(NcclFailure, IsAssumedWhenNothingEnds) {
   const TensorInfo info{.name = "t", .shape = {100}, .dtype = DType::f32};
   std::vector<float> values(100);
   expect_error(
-      [&] { download(info, memory_.data(), buffer_span(std::span(values)), device_); },
+      [&] {
+        enqueue_download(info, memory_.data(), buffer_span(std::span(values)), device_);
+        device_.wait(device_.stream(Lane::compute));
+      },
       {"nothing has finished for 0.2 s", "the all-reduce of 100 f32 on the gradients lane"});
   expect_communicators(0);
 }

@@ -21,26 +21,32 @@ class RunnerOnDevice : public ::testing::Test {
 
   [[nodiscard]] float value() {
     float host = -1;
-    download(info_, memory_.data(), {&host, 1, DType::f32}, device_);
+    enqueue_download(info_, memory_.data(), {&host, 1, DType::f32}, device_);
+    device_.wait(device_.stream(Lane::compute));
     return host;
   }
-  void set(float host) { upload(info_, memory_.data(), {&host, 1, DType::f32}, device_); }
+  void set(float host) {
+    enqueue_upload(info_, memory_.data(), {&host, 1, DType::f32}, device_);
+    device_.wait(device_.stream(Lane::compute));
+  }
 
-  StepPointer add(float summand) {
+  Prepared add(float summand) {
     auto* at = reinterpret_cast<float*>(memory_.data());
     return make_step(
         [this, at, summand] { launch(add_to, {}, device_.stream(Lane::compute), at, summand); });
   }
-  StepPointer look(std::vector<float>& seen, bool capturable) {
-    return std::make_unique<CallStep>([this, &seen] { seen.push_back(value()); }, capturable);
+  Prepared look(std::vector<float>& seen, bool capturable) {
+    Prepared prepared = make_step([this, &seen] { seen.push_back(value()); });
+    prepared.capturable = capturable;
+    return prepared;
   }
   template <class... Steps>
   std::unique_ptr<Runner> make(Steps... given) {
-    std::vector<StepPointer> steps;
+    std::vector<Prepared> steps;
     (steps.push_back(std::move(given)), ...);
     std::vector<std::string> names;
     for (std::size_t i = 0; i < steps.size(); ++i) names.push_back("op" + std::to_string(i));
-    return make_runner(std::move(steps), std::move(names), device_);
+    return make_runner(std::move(steps), std::move(names), {}, device_);
   }
   /// Graphs launched by the call.
   static std::size_t graphs(const std::function<void()>& call) {

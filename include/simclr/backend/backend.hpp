@@ -9,7 +9,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,17 +20,22 @@
 
 namespace simclr {
 
-/// An op made ready: enqueues its work on the device in program order; allocates nothing and, on an
-/// accelerator, does not wait.
-class Step {
- public:
-  Step() = default;
-  Step(const Step&) = delete;
-  Step& operator=(const Step&) = delete;
-  virtual ~Step() = default;
-  virtual void run() = 0;
+/// Problem -> algorithm, wherever a backend chooses among several by measuring. The same plans on
+/// the same device give the same bits.
+using Plans = std::map<std::string, std::string>;
+
+/// Scratch memory that all steps of a program share.
+using Workspace = std::span<std::byte>;
+
+/// An op made ready.
+struct Prepared {
+  std::size_t workspace_bytes = 0;  ///< scratch memory of the step
+  /// Enqueues the op's work on the device, in program order; allocates nothing and, on an
+  /// accelerator, does not wait. The workspace holds at least workspace_bytes, aligned to 64 bytes,
+  /// and is the same in every call.
+  std::function<void(Workspace workspace)> step;
   /// False where the step cannot be part of a device graph (host-staged communication).
-  [[nodiscard]] virtual bool capturable() const { return true; }
+  bool capturable = true;
 };
 
 /// Runs ranges of steps. A device may capture a range when it meets it again: the fewer different
@@ -85,12 +89,13 @@ class OutOfDeviceMemory : public Error {
   std::string purpose;  ///< what the memory is for
 };
 
-/// What a step binds to: addresses, scratch memory, communicators.
+/// What an op is prepared with.
 struct Bindings {
   const Program* program = nullptr;
-  std::size_t op = 0;  ///< of the program: the one that is bound
+  std::size_t op = 0;  ///< index of the op in the program
+  /// Memory of a tensor, the same for the life of the step. Empty where only Prepared's
+  /// workspace_bytes is wanted.
   std::function<std::byte*(TensorId)> address;
-  std::span<std::byte> workspace;         ///< shared by all ops; at least workspace_bytes(op)
   Communicator* world = nullptr;          ///< compute lane
   Communicator* bn_group = nullptr;       ///< ranks that share BN statistics
   Communicator* gradient_lane = nullptr;  ///< communication lane: gradient buckets only
@@ -102,6 +107,15 @@ enum class Lane : std::uint8_t {
   gradients,  ///< gradient buckets, beside the ops
 };
 
+struct BackendInfo {
+  std::string name;         ///< "cpu" or "cuda"
+  std::string description;  ///< one line for people: the processor or GPU, its memory, its driver
+  std::string model;        ///< the processor's or the GPU's product name
+  std::string libraries;    ///< the libraries that compute, with their versions
+  bool runs_ahead = false;  ///< Runner::run returns before the work is done
+  Plans plans;              ///< chosen so far, by tune()
+};
+
 class Backend {
  public:
   Backend() = default;
@@ -109,39 +123,42 @@ class Backend {
   Backend& operator=(const Backend&) = delete;
   virtual ~Backend() = default;
 
-  [[nodiscard]] virtual std::string_view name() const = 0;
-  /// One line for people: the processor or the GPU, its memory, its driver.
-  [[nodiscard]] virtual std::string description() const = 0;
-  /// The processor's or the GPU's product name.
-  [[nodiscard]] virtual std::string model() const = 0;
-  /// The libraries that compute, with their versions.
-  [[nodiscard]] virtual std::string libraries() const = 0;
-  /// Whether activations may be of this type.
-  [[nodiscard]] virtual bool supports(DType activations) const = 0;
+  [[nodiscard]] const BackendInfo& info() const { return info_; }
   /// The communicator that ops of this lane use over the ranks of `ranks` (collective).
   virtual std::unique_ptr<Communicator> make_communicator(Communicator& ranks, Lane lane) = 0;
 
-  // Before planning.
+  // Before the program has memory.
   [[nodiscard]] virtual std::size_t storage_bytes(const TensorInfo& tensor) const = 0;
-  [[nodiscard]] virtual std::size_t workspace_bytes(const Program& program, const Op& op) = 0;
+  /// Chooses the algorithms of the program's ops, measuring where the backend has several and knows
+  /// no earlier choice. From now on choices follow `follow` where they can. Throws
+  /// OutOfDeviceMemory, whose purpose names the op, where there is no room to measure.
+  virtual void tune(const Program& /*program*/, const Plans& /*follow*/) {}
 
   // Memory. The host side is always the canonical layout, in the tensor's dtype or in f32.
   virtual Buffer allocate(std::size_t bytes) = 0;
   /// Host memory from which copies to the device are fastest.
   virtual Buffer allocate_host(std::size_t bytes) = 0;
-  /// Every element of the range becomes NaN: what is read before it was written is seen.
+  /// Every element of the range becomes NaN: reading what nothing has written shows.
   virtual void poison(std::span<std::byte> memory) = 0;
-  virtual void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) = 0;
-  virtual void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) = 0;
-  /// The same in their turn among what is run, without waiting, for tensors without padding.
-  /// `host` is of the tensor's dtype, in memory of allocate_host(), and the backend's own until a
-  /// milestone that is set afterwards is reached.
+  /// Copies in their turn among what is run. Without waiting, where the tensor has no padding and
+  /// `host` is of its dtype, in memory of allocate_host(); the host memory then is the backend's
+  /// until a milestone that is set afterwards is reached.
   virtual void enqueue_upload(const TensorInfo& tensor, std::byte* device,
                               ConstBufferSpan host) = 0;
   virtual void enqueue_download(const TensorInfo& tensor, const std::byte* device,
                                 BufferSpan host) = 0;
+  /// The same from and to any host memory; on return the copy is done.
+  void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) {
+    wait();
+    enqueue_upload(tensor, device, host);
+    wait();
+  }
+  void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) {
+    wait();
+    enqueue_download(tensor, device, host);
+    wait();
+  }
   virtual std::unique_ptr<Milestone> make_milestone() = 0;
-
   /// Stages these inputs, through memory of its own beside theirs where the device has its own.
   virtual std::unique_ptr<InputStage> make_input_stage(std::vector<InputTensor> inputs) = 0;
 
@@ -150,21 +167,17 @@ class Backend {
   /// hash64 of the same.
   [[nodiscard]] virtual std::uint64_t hash(const std::byte* values, std::size_t count) = 0;
 
-  virtual std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) = 0;
+  /// Makes the op `bindings` name ready.
+  virtual Prepared prepare(const Bindings& bindings) = 0;
   /// `names`, one for each step, are for people: profilers and messages.
-  virtual std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
-                                              std::vector<std::string> names) = 0;
-
-  /// Whether Runner::run returns before the work is done.
-  [[nodiscard]] virtual bool runs_ahead() const = 0;
+  virtual std::unique_ptr<Runner> make_runner(std::vector<Prepared> steps,
+                                              std::vector<std::string> names,
+                                              Workspace workspace) = 0;
   /// Returns when everything that was run is done.
   virtual void wait() = 0;
 
-  /// Problem -> algorithm, wherever this backend has chosen among several by measuring; empty where
-  /// it never does. The same plans on the same device give the same bits.
-  [[nodiscard]] virtual std::map<std::string, std::string> plans() const { return {}; }
-  /// Plans to take, where they can be, by what is prepared from now on.
-  virtual void prefer_plans(const std::map<std::string, std::string>& /*plans*/) {}
+ protected:
+  BackendInfo info_;
 };
 
 }  // namespace simclr

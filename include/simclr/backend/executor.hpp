@@ -35,6 +35,9 @@ struct TensorTrace {
   std::int64_t not_finite = 0;
 };
 
+/// Scratch memory that the ops of a program share, found without any memory for the program.
+std::size_t workspace_bytes(const Program& program, Backend& backend);
+
 /// Outputs begin as zeros.
 class Executor {
  public:

@@ -4,7 +4,7 @@
 //   fields(op, v)    which tensors it reads, writes, or updates in place: lifetimes, tracing and
 //                    recomputation follow from this
 //   flops(shape)     multiply-adds count twice; without it an op only moves data
-// A new verb is a struct here, a line in verbs.def, and a prepare_step() in each backend.
+// A new verb is a struct here, a line in verbs.def, and a prepare() in each backend.
 //
 // Shapes: V views (rows of a batch on this rank), spatial H x W, C input and K output channels,
 // G batch-normalization groups on this rank, D embedding dimension, R ranks.

@@ -37,19 +37,14 @@ class ReachedMilestone final : public Milestone {
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {
-    (void)kernels::table();  // refuses a wrong SIMCLR_CPU_ISA here, not within a parallel region
+    info_ = {.name = "cpu",
+             // kernels::table() refuses a wrong SIMCLR_CPU_ISA here, not within a parallel region.
+             .description = fmt::format("CPU ({}, {}), {} thread{}", processor_name(),
+                                        kernels::table().name, threads_, threads_ == 1 ? "" : "s"),
+             .model = processor_name(),
+             .libraries = cpu::OneDnn::version()};
   }
 
-  [[nodiscard]] std::string_view name() const override { return "cpu"; }
-  [[nodiscard]] std::string description() const override {
-    return fmt::format("CPU ({}, {}), {} thread{}", processor_name(), kernels::table().name,
-                       threads_, threads_ == 1 ? "" : "s");
-  }
-  [[nodiscard]] std::string model() const override { return processor_name(); }
-  [[nodiscard]] std::string libraries() const override { return cpu::OneDnn::version(); }
-  [[nodiscard]] bool supports(DType activations) const override {
-    return activations == DType::f32 || activations == DType::bf16;
-  }
   std::unique_ptr<Communicator> make_communicator(Communicator& ranks, Lane /*lane*/) override {
     return ranks.duplicate();
   }
@@ -58,22 +53,10 @@ class CpuBackend final : public Backend {
     return cpu::layout_of(tensor).stored_bytes();
   }
 
-  [[nodiscard]] std::size_t workspace_bytes(const Program& program, const Op& op) override {
-    omp_set_num_threads(threads_);  // oneDNN sizes scratch memory for the threads it sees
-    const cpu::SizingContext context{.program = program, .threads = threads_, .onednn = onednn_};
-    return std::visit([&](const auto& o) { return cpu::workspace_of(o, context); }, op);
-  }
-
   Buffer allocate(std::size_t bytes) override { return cpu::allocate(bytes); }
   Buffer allocate_host(std::size_t bytes) override { return cpu::allocate(bytes); }
   void poison(std::span<std::byte> memory) override {
     std::memset(memory.data(), 0xFF, memory.size());  // a NaN in every floating-point type
-  }
-  void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
-    cpu::upload(tensor, device, host);
-  }
-  void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) override {
-    cpu::download(tensor, device, host);
   }
   void enqueue_upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
     cpu::upload(tensor, device, host);
@@ -98,18 +81,18 @@ class CpuBackend final : public Backend {
     return hash64({values, count * sizeof(float)});
   }
 
-  std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) override {
-    omp_set_num_threads(threads_);
-    const cpu::StepContext context{
-        .bindings = bindings, .threads = threads_, .onednn = onednn_, .pending = pending_};
-    return std::visit([&](const auto& o) { return cpu::prepare_step(o, context); }, op);
+  Prepared prepare(const Bindings& bindings) override {
+    omp_set_num_threads(threads_);  // oneDNN sizes scratch memory for the threads it sees
+    const cpu::Context context{{bindings}, threads_, onednn_, pending_};
+    return std::visit([&](const auto& op) { return cpu::prepare(op, context); },
+                      bindings.program->ops.at(bindings.op));
   }
 
-  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
-                                      std::vector<std::string> /*names*/) override {
-    return cpu::make_runner(std::move(steps), threads_, pending_);
+  std::unique_ptr<Runner> make_runner(std::vector<Prepared> steps,
+                                      std::vector<std::string> /*names*/,
+                                      Workspace workspace) override {
+    return cpu::make_runner(std::move(steps), workspace, threads_, pending_);
   }
-  [[nodiscard]] bool runs_ahead() const override { return false; }
   void wait() override {}
 
  private:

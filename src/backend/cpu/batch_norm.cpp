@@ -6,10 +6,6 @@
 
 namespace simclr::cpu {
 
-std::size_t workspace_of(const BnStatistics& op, const SizingContext& context) {
-  return partial_bytes(make_tiles(context.layout(op.y), op.groups, context.threads));
-}
-
 namespace {
 
 template <class T>
@@ -29,25 +25,26 @@ void run_statistics(const Tiles& tiles, const T* y, const float* shift, double* 
 
 }  // namespace
 
-StepPointer prepare_step(const BnStatistics& op, const StepContext& context) {
+Prepared prepare(const BnStatistics& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   require_blocked(y);
   const Tiles tiles = make_tiles(y.layout, op.groups, context.threads);
   const auto stats = group_rows<double>(context.tensor(op.stats), y.layout.channels);
   const auto* shift = context.tensor(op.running_mean).as<float>();
-  auto* partials = reinterpret_cast<double*>(context.workspace().data());
   return for_activation_type(y.layout.dtype, [&]<class T>(T) {
-    return make_step([=, y = y.as<T>(), groups = op.groups.groups] {
-      run_statistics<T>(tiles, y, shift, partials, stats, groups);
-    });
+    return make_step(partial_bytes(tiles),
+                     [=, y = y.as<T>(), groups = op.groups.groups](Workspace workspace) {
+                       auto* partials = reinterpret_cast<double*>(workspace.data());
+                       run_statistics<T>(tiles, y, shift, partials, stats, groups);
+                     });
   });
 }
 
-StepPointer prepare_step(const BnFinalize& op, const StepContext& context) {
+Prepared prepare(const BnFinalize& op, const Context& context) {
   const std::int64_t channels = context.info(op.gamma).shape.elements();
   const auto stats = group_rows<const double>(context.tensor(op.stats), channels);
   const auto* gamma = context.tensor(op.gamma).as<float>();
-  const auto* beta = op.beta ? context.tensor(*op.beta).as<float>() : nullptr;
+  const auto* beta = context.values<float>(op.beta);
   auto* running_mean = context.tensor(op.running_mean).as<float>();
   auto* running_var = context.tensor(op.running_var).as<float>();
   const auto affine = group_rows<float>(context.tensor(op.affine), channels);
@@ -81,10 +78,10 @@ StepPointer prepare_step(const BnFinalize& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const BnInference& op, const StepContext& context) {
+Prepared prepare(const BnInference& op, const Context& context) {
   const std::int64_t channels = context.info(op.gamma).shape.elements();
   const auto* gamma = context.tensor(op.gamma).as<float>();
-  const auto* beta = op.beta ? context.tensor(*op.beta).as<float>() : nullptr;
+  const auto* beta = context.values<float>(op.beta);
   const auto* mean = context.tensor(op.running_mean).as<float>();
   const auto* var = context.tensor(op.running_var).as<float>();
   const auto affine = group_rows<float>(context.tensor(op.affine), channels);
@@ -140,7 +137,7 @@ void run_apply(const Tiles& tiles, const ApplyOperands<T>& operands) {
 
 }  // namespace
 
-StepPointer prepare_step(const BnApply& op, const StepContext& context) {
+Prepared prepare(const BnApply& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   require_blocked(y);
   const std::int64_t channels = y.layout.channels;
@@ -148,13 +145,12 @@ StepPointer prepare_step(const BnApply& op, const StepContext& context) {
     return id ? group_rows<const float>(context.tensor(*id), channels) : GroupRows<const float>{};
   };
   return for_activation_type(y.layout.dtype, [&]<class T>(T) {
-    const ApplyOperands<T> operands{
-        .y = y.as<T>(),
-        .affine = rows(op.affine),
-        .residual = op.residual ? context.tensor(*op.residual).as<T>() : nullptr,
-        .residual_affine = rows(op.residual_affine),
-        .relu = op.relu,
-        .z = context.tensor(op.z).as<T>()};
+    const ApplyOperands<T> operands{.y = y.as<T>(),
+                                    .affine = rows(op.affine),
+                                    .residual = context.values<T>(op.residual),
+                                    .residual_affine = rows(op.residual_affine),
+                                    .relu = op.relu,
+                                    .z = context.tensor(op.z).as<T>()};
     return make_step([=, tiles = make_tiles(y.layout, op.groups, context.threads)] {
       run_apply(tiles, operands);
     });

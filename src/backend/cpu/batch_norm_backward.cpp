@@ -4,10 +4,6 @@
 
 namespace simclr::cpu {
 
-std::size_t workspace_of(const BnBackwardReduce& op, const SizingContext& context) {
-  return partial_bytes(make_tiles(context.layout(op.y), op.groups, context.threads));
-}
-
 namespace {
 
 template <class T>
@@ -20,7 +16,6 @@ struct ReduceOperands {
   bool relu = false;
   bool write_back = false;
 
-  double* partials = nullptr;
   std::int64_t groups = 1;
   GroupRows<double> sums;
   float* dgamma = nullptr;
@@ -28,7 +23,7 @@ struct ReduceOperands {
 };
 
 template <class T>
-void run_reduce(const Tiles& tiles, const ReduceOperands<T>& o) {
+void run_reduce(const Tiles& tiles, const ReduceOperands<T>& o, double* partials) {
   const std::int64_t channels = tiles.layout.channels;
   for_each_tile(tiles, [&](const ImageRun& run, std::int64_t block, std::int64_t tile) {
     const std::int64_t offset = tiles.offset(run, block);
@@ -38,7 +33,7 @@ void run_reduce(const Tiles& tiles, const ReduceOperands<T>& o) {
     const ChannelBlock scale(o.affine.first(run.group), channels, block);
     const ChannelBlock shift(o.affine.second(run.group), channels, block);
     const ChannelBlock mean(o.saved.first(run.group), channels, block);
-    double* sums = o.partials + tile * kPartial;
+    double* sums = partials + tile * kPartial;
     std::fill_n(sums, kPartial, 0.0);
     kernels::batch_norm<T>().backward_reduce({.run = tiles.kernel_run(run),
                                               .dz = at(o.dz),
@@ -52,7 +47,7 @@ void run_reduce(const Tiles& tiles, const ReduceOperands<T>& o) {
                                               .relu = o.relu,
                                               .write_back = o.write_back});
   });
-  combine_partials(tiles, o.partials, o.sums, o.groups, [&](std::int64_t group, std::int64_t c) {
+  combine_partials(tiles, partials, o.sums, o.groups, [&](std::int64_t group, std::int64_t c) {
     return double{o.saved.second(group)[c]};
   });
   for (std::int64_t c = 0; c < channels; ++c) {
@@ -69,30 +64,27 @@ void run_reduce(const Tiles& tiles, const ReduceOperands<T>& o) {
 
 }  // namespace
 
-StepPointer prepare_step(const BnBackwardReduce& op, const StepContext& context) {
+Prepared prepare(const BnBackwardReduce& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   require_blocked(y);
   const std::int64_t channels = y.layout.channels;
   return for_activation_type(y.layout.dtype, [&]<class T>(T) {
-    const auto optional = [&](std::optional<TensorId> id) {
-      return id ? context.tensor(*id).as<T>() : nullptr;
-    };
     const ReduceOperands<T> operands{
         .dz = context.tensor(op.dz).as<T>(),
-        .dz_other = optional(op.dz_other),
-        .z = optional(op.z),
+        .dz_other = context.values<T>(op.dz_other),
+        .z = context.values<T>(op.z),
         .y = y.as<T>(),
         .affine = group_rows<const float>(context.tensor(op.affine), channels),
         .saved = group_rows<const float>(context.tensor(op.saved), channels),
         .relu = op.relu,
         .write_back = op.write_back,
-        .partials = reinterpret_cast<double*>(context.workspace().data()),
         .groups = op.groups.groups,
         .sums = group_rows<double>(context.tensor(op.sums), channels),
         .dgamma = context.tensor(op.dgamma).as<float>(),
-        .dbeta = op.dbeta ? context.tensor(*op.dbeta).as<float>() : nullptr};
-    return make_step([=, tiles = make_tiles(y.layout, op.groups, context.threads)] {
-      run_reduce(tiles, operands);
+        .dbeta = context.values<float>(op.dbeta)};
+    const Tiles tiles = make_tiles(y.layout, op.groups, context.threads);
+    return make_step(partial_bytes(tiles), [=](Workspace workspace) {
+      run_reduce(tiles, operands, reinterpret_cast<double*>(workspace.data()));
     });
   });
 }
@@ -156,7 +148,7 @@ void run_gradient(const Tiles& tiles, const GradientOperands<T>& o) {
 
 }  // namespace
 
-StepPointer prepare_step(const BnBackwardApply& op, const StepContext& context) {
+Prepared prepare(const BnBackwardApply& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   require_blocked(y);
   const std::int64_t channels = y.layout.channels;

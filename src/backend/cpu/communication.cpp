@@ -14,13 +14,13 @@ BufferSpan stored_span(const TensorView& tensor) {
           tensor.layout.dtype};
 }
 
-StepPointer nothing_to_do() {
+Prepared nothing_to_do() {
   return make_step([] {});
 }
 
 }  // namespace
 
-StepPointer prepare_step(const AllReduce& op, const StepContext& context) {
+Prepared prepare(const AllReduce& op, const Context& context) {
   Communicator* group =
       op.group == RankGroup::world ? context.bindings.world : context.bindings.bn_group;
   if (group == nullptr || group->size() == 1) return nothing_to_do();
@@ -28,7 +28,7 @@ StepPointer prepare_step(const AllReduce& op, const StepContext& context) {
   return make_step([=] { group->all_reduce(buffer, op.reduction); });
 }
 
-StepPointer prepare_step(const AllGather& op, const StepContext& context) {
+Prepared prepare(const AllGather& op, const Context& context) {
   Communicator* world = context.bindings.world;
   const BufferSpan local = stored_span(context.tensor(op.local));
   const BufferSpan all = stored_span(context.tensor(op.all));
@@ -40,7 +40,7 @@ StepPointer prepare_step(const AllGather& op, const StepContext& context) {
 
 // The sum of bucket k is started before that of bucket k+1 on every rank, all after the ops that
 // wrote bucket k and before the wait, which precedes the update: program order is the only order.
-StepPointer prepare_step(const ReduceGradients& op, const StepContext& context) {
+Prepared prepare(const ReduceGradients& op, const Context& context) {
   Communicator* lane = context.bindings.gradient_lane;
   if (lane == nullptr || lane->size() == 1) return nothing_to_do();
   const BufferSpan bucket{context.tensor(op.gradients).as<float>() + op.begin,
@@ -52,7 +52,7 @@ StepPointer prepare_step(const ReduceGradients& op, const StepContext& context) 
   });
 }
 
-StepPointer prepare_step(const WaitForGradients& /*op*/, const StepContext& context) {
+Prepared prepare(const WaitForGradients& /*op*/, const Context& context) {
   Communicator* lane = context.bindings.gradient_lane;
   if (lane == nullptr || lane->size() == 1) return nothing_to_do();
   PendingGradients* pending = &context.pending;

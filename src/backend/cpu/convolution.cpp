@@ -114,77 +114,42 @@ auto choose(const Convolution& conv, memory::data_type weight_type, OneDnn& oned
   }
 }
 
-PrimitivePlan plan(const ConvForward& op, const SizingContext& context) {
-  const Convolution conv = describe(context.layout(op.x), context.layout(op.y),
-                                    context.program.info(op.w), op.geometry, "conv_forward");
+}  // namespace
+
+Prepared prepare(const ConvForward& op, const Context& context) {
+  const Convolution conv = describe(context.layout(op.x), context.layout(op.y), context.info(op.w),
+                                    op.geometry, op.kVerb);
   const auto chosen = choose(conv, conv.weight_type, context.onednn, forward);
   return PrimitivePlan(context.onednn, dnnl::convolution_forward(chosen), chosen.scratchpad_desc())
-      .input(DNNL_ARG_SRC, conv.x, chosen.src_desc())
-      .input(DNNL_ARG_WEIGHTS, conv.w, chosen.weights_desc())
-      .output(DNNL_ARG_DST, conv.y, chosen.dst_desc());
+      .input(DNNL_ARG_SRC, conv.x, chosen.src_desc(), context.address(op.x))
+      .input(DNNL_ARG_WEIGHTS, conv.w, chosen.weights_desc(), context.address(op.w))
+      .output(DNNL_ARG_DST, conv.y, chosen.dst_desc(), context.address(op.y))
+      .prepared();
 }
 
-PrimitivePlan plan(const ConvBackwardData& op, const SizingContext& context) {
+Prepared prepare(const ConvBackwardData& op, const Context& context) {
   const Convolution conv = describe(context.layout(op.dx), context.layout(op.dy),
-                                    context.program.info(op.w), op.geometry, "conv_backward_data");
+                                    context.info(op.w), op.geometry, op.kVerb);
   const auto chosen = choose(conv, conv.weight_type, context.onednn, backward_data);
   return PrimitivePlan(context.onednn, dnnl::convolution_backward_data(chosen),
                        chosen.scratchpad_desc())
-      .input(DNNL_ARG_DIFF_DST, conv.y, chosen.diff_dst_desc())
-      .input(DNNL_ARG_WEIGHTS, conv.w, chosen.weights_desc())
-      .output(DNNL_ARG_DIFF_SRC, conv.x, chosen.diff_src_desc());
+      .input(DNNL_ARG_DIFF_DST, conv.y, chosen.diff_dst_desc(), context.address(op.dy))
+      .input(DNNL_ARG_WEIGHTS, conv.w, chosen.weights_desc(), context.address(op.w))
+      .output(DNNL_ARG_DIFF_SRC, conv.x, chosen.diff_src_desc(), context.address(op.dx))
+      .prepared();
 }
 
-PrimitivePlan plan(const ConvBackwardWeights& op, const SizingContext& context) {
-  const Convolution conv =
-      describe(context.layout(op.x), context.layout(op.dy), context.program.info(op.dw),
-               op.geometry, "conv_backward_weights");
+Prepared prepare(const ConvBackwardWeights& op, const Context& context) {
+  const Convolution conv = describe(context.layout(op.x), context.layout(op.dy),
+                                    context.info(op.dw), op.geometry, op.kVerb);
   // The sums leave the primitive in f32, whatever the activations are.
   const auto chosen = choose(conv, memory::data_type::f32, context.onednn, backward_weights);
   return PrimitivePlan(context.onednn, dnnl::convolution_backward_weights(chosen),
                        chosen.scratchpad_desc())
-      .input(DNNL_ARG_SRC, conv.x, chosen.src_desc())
-      .input(DNNL_ARG_DIFF_DST, conv.y, chosen.diff_dst_desc())
-      .output(DNNL_ARG_DIFF_WEIGHTS, conv.w, chosen.diff_weights_desc());
-}
-
-}  // namespace
-
-std::size_t workspace_of(const ConvForward& op, const SizingContext& context) {
-  return plan(op, context).workspace_bytes();
-}
-std::size_t workspace_of(const ConvBackwardData& op, const SizingContext& context) {
-  return plan(op, context).workspace_bytes();
-}
-std::size_t workspace_of(const ConvBackwardWeights& op, const SizingContext& context) {
-  return plan(op, context).workspace_bytes();
-}
-
-StepPointer prepare_step(const ConvForward& op, const StepContext& context) {
-  const auto& address = context.bindings.address;
-  return plan(op, context.sizing())
-      .bind({{DNNL_ARG_SRC, address(op.x)},
-             {DNNL_ARG_WEIGHTS, address(op.w)},
-             {DNNL_ARG_DST, address(op.y)}},
-            context.workspace());
-}
-
-StepPointer prepare_step(const ConvBackwardData& op, const StepContext& context) {
-  const auto& address = context.bindings.address;
-  return plan(op, context.sizing())
-      .bind({{DNNL_ARG_DIFF_DST, address(op.dy)},
-             {DNNL_ARG_WEIGHTS, address(op.w)},
-             {DNNL_ARG_DIFF_SRC, address(op.dx)}},
-            context.workspace());
-}
-
-StepPointer prepare_step(const ConvBackwardWeights& op, const StepContext& context) {
-  const auto& address = context.bindings.address;
-  return plan(op, context.sizing())
-      .bind({{DNNL_ARG_SRC, address(op.x)},
-             {DNNL_ARG_DIFF_DST, address(op.dy)},
-             {DNNL_ARG_DIFF_WEIGHTS, address(op.dw)}},
-            context.workspace());
+      .input(DNNL_ARG_SRC, conv.x, chosen.src_desc(), context.address(op.x))
+      .input(DNNL_ARG_DIFF_DST, conv.y, chosen.diff_dst_desc(), context.address(op.dy))
+      .output(DNNL_ARG_DIFF_WEIGHTS, conv.w, chosen.diff_weights_desc(), context.address(op.dw))
+      .prepared();
 }
 
 }  // namespace simclr::cpu

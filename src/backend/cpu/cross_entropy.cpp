@@ -61,28 +61,24 @@ RowTerms run_row(const Operands& o, std::int64_t row, float* exponential) {
 
 }  // namespace
 
-// One row of terms and, for evaluation, one row of exponentials for each sample.
-std::size_t workspace_of(const SoftmaxCrossEntropy& op, const SizingContext& context) {
-  const Layout logits = context.layout(op.logits);
-  return static_cast<std::size_t>(logits.images) * sizeof(RowTerms) +
-         (op.dlogits ? 0 : logits.stored_bytes());
-}
-
-StepPointer prepare_step(const SoftmaxCrossEntropy& op, const StepContext& context) {
+Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
   const TensorView logits = context.tensor(op.logits);
   require_blocked(logits);
   const std::int64_t rows = logits.layout.images;
   const Operands operands{.logits = logits.as<float>(),
                           .labels = context.tensor(op.labels).as<std::int32_t>(),
-                          .dlogits = op.dlogits ? context.tensor(*op.dlogits).as<float>() : nullptr,
+                          .dlogits = context.values<float>(op.dlogits),
                           .classes = logits.layout.channels,
                           .stride = logits.layout.padded_channels(),
                           .gradient_scale = op.gradient_scale};
-  auto* terms = reinterpret_cast<RowTerms*>(context.workspace().data());
-  auto* scratch =
-      operands.dlogits != nullptr ? operands.dlogits : reinterpret_cast<float*>(terms + rows);
   auto* sums = context.tensor(op.sums).as<double>();
-  return make_step([=, threads = context.threads] {
+  // One row of terms and, for evaluation, one row of exponentials for each sample.
+  const std::size_t workspace_bytes = static_cast<std::size_t>(rows) * sizeof(RowTerms) +
+                                      (op.dlogits ? 0 : logits.layout.stored_bytes());
+  return make_step(workspace_bytes, [=, threads = context.threads](Workspace workspace) {
+    auto* terms = reinterpret_cast<RowTerms*>(workspace.data());
+    auto* scratch =
+        operands.dlogits != nullptr ? operands.dlogits : reinterpret_cast<float*>(terms + rows);
     for_each_index(rows, threads, [&](std::int64_t row) {
       terms[row] = run_row(operands, row, scratch + row * operands.stride);
     });

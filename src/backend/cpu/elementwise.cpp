@@ -20,7 +20,7 @@ void for_each_piece(std::int64_t elements, int threads, Visit&& visit) {
 
 }  // namespace
 
-StepPointer prepare_step(const AddInto& op, const StepContext& context) {
+Prepared prepare(const AddInto& op, const Context& context) {
   const TensorView into = context.tensor(op.into);
   require_blocked(into);
   return for_activation_type(into.layout.dtype, [&]<class T>(T) {
@@ -33,7 +33,7 @@ StepPointer prepare_step(const AddInto& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const Relu& op, const StepContext& context) {
+Prepared prepare(const Relu& op, const Context& context) {
   const TensorView z = context.tensor(op.z);
   require_blocked(z);
   return for_activation_type(z.layout.dtype, [&]<class T>(T) {
@@ -46,7 +46,7 @@ StepPointer prepare_step(const Relu& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const ReluBackward& op, const StepContext& context) {
+Prepared prepare(const ReluBackward& op, const Context& context) {
   const TensorView dy = context.tensor(op.dy);
   require_blocked(dy);
   return for_activation_type(dy.layout.dtype, [&]<class T>(T) {
@@ -60,7 +60,7 @@ StepPointer prepare_step(const ReluBackward& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const PackInput& op, const StepContext& context) {
+Prepared prepare(const PackInput& op, const Context& context) {
   const TensorView views = context.tensor(op.views);
   const TensorView x = context.tensor(op.x);
   require(views.layout.kind == Layout::Kind::canonical && x.layout.kind == Layout::Kind::planar &&

@@ -7,7 +7,7 @@
 
 namespace simclr::cpu {
 
-StepPointer prepare_step(const L2Normalize& op, const StepContext& context) {
+Prepared prepare(const L2Normalize& op, const Context& context) {
   const TensorView z = context.tensor(op.z);
   require_blocked(z);
   auto* inverse_norm = context.tensor(op.inverse_norm).as<float>();
@@ -27,7 +27,7 @@ StepPointer prepare_step(const L2Normalize& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const L2NormalizeBackward& op, const StepContext& context) {
+Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
   const TensorView u = context.tensor(op.u);
   require_blocked(u);
   const auto* inverse_norm = context.tensor(op.inverse_norm).as<float>();

@@ -1,7 +1,6 @@
 // Linear layers: f32 matrix products by oneDNN's sgemm (row-major), rows padded to whole blocks.
 
 #include <algorithm>
-#include <optional>
 
 #include "onednn.hpp"
 #include "steps.hpp"
@@ -57,24 +56,20 @@ void column_sums(const Matrix& from, float* sums) {
   }
 }
 
-float* address_of(const std::optional<TensorView>& tensor) {
-  return tensor ? tensor->as<float>() : nullptr;
-}
-
 }  // namespace
 
-StepPointer prepare_step(const MatMul& op, const StepContext& context) {
+Prepared prepare(const MatMul& op, const Context& context) {
   const Matrix x = matrix(context.tensor(op.x));
   const Matrix w = matrix(context.tensor(op.w));
   const Matrix y = matrix(context.tensor(op.y));
-  const float* bias = address_of(context.tensor(op.bias));
+  const float* bias = context.values<float>(op.bias);
   return make_step([=] {
     start_rows(y, bias);
     multiply_matrices(Form::plain, x, Form::transposed, w, y, bias != nullptr);
   });
 }
 
-StepPointer prepare_step(const MatMulBackwardData& op, const StepContext& context) {
+Prepared prepare(const MatMulBackwardData& op, const Context& context) {
   const Matrix dy = matrix(context.tensor(op.dy));
   const Matrix w = matrix(context.tensor(op.w));
   const Matrix dx = matrix(context.tensor(op.dx));
@@ -84,11 +79,11 @@ StepPointer prepare_step(const MatMulBackwardData& op, const StepContext& contex
   });
 }
 
-StepPointer prepare_step(const MatMulBackwardWeights& op, const StepContext& context) {
+Prepared prepare(const MatMulBackwardWeights& op, const Context& context) {
   const Matrix x = matrix(context.tensor(op.x));
   const Matrix dy = matrix(context.tensor(op.dy));
   const Matrix dw = matrix(context.tensor(op.dw));
-  float* dbias = address_of(context.tensor(op.dbias));
+  float* dbias = context.values<float>(op.dbias);
   return make_step([=] {
     multiply_matrices(Form::transposed, dy, Form::plain, x, dw, false);
     if (dbias != nullptr) column_sums(dy, dbias);

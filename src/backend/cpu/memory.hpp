@@ -7,7 +7,7 @@ namespace simclr::cpu {
 
 /// Aligned to 64 bytes; large buffers to 2 MB, asking for huge pages.
 Buffer allocate(std::size_t bytes);
-/// `host` is the whole tensor, canonical, in the tensor's dtype or in f32.
+/// Copies. `host` is the whole tensor, canonical, in the tensor's dtype or in f32.
 void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host);
 void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host);
 

@@ -25,9 +25,11 @@ struct ForwardOperands {
   const float *u = nullptr, *u_all = nullptr;
   float* lse = nullptr;
   double* sums = nullptr;
-  float* blocks = nullptr;    // scratch
-  RowTerms* terms = nullptr;  // scratch, one a row
   double inverse_temperature = 1;
+};
+struct ForwardScratch {
+  float* blocks = nullptr;
+  RowTerms* terms = nullptr;  // one a row
 };
 
 // The row's terms once all columns are seen. With x = s/T, m its maximum, S = sum exp(x - m) and
@@ -43,7 +45,7 @@ RowTerms finish_row(const kernels::SoftmaxRow& row, float partner, double invers
 }
 
 void forward_rows(const SimilarityTiling& tiling, const ForwardOperands& o, std::int64_t first,
-                  std::int64_t count, float* block) {
+                  std::int64_t count, float* block, RowTerms* terms) {
   std::array<kernels::SoftmaxRow, 128> rows{};
   std::array<float, 128> partner{};
   for (std::int64_t column = 0; column < tiling.columns; column += kColumnBlock) {
@@ -62,20 +64,21 @@ void forward_rows(const SimilarityTiling& tiling, const ForwardOperands& o, std:
   }
   for (std::int64_t i = 0; i < count; ++i) {
     const auto row = static_cast<std::size_t>(i);
-    o.terms[first + i] =
-        finish_row(rows[row], partner[row], o.inverse_temperature, o.lse[first + i]);
+    terms[first + i] = finish_row(rows[row], partner[row], o.inverse_temperature, o.lse[first + i]);
   }
 }
 
-void run_forward(const SimilarityTiling& tiling, const ForwardOperands& o) {
-  for_each_row_block(tiling, o.blocks, [&](std::int64_t first, std::int64_t count, float* block) {
-    forward_rows(tiling, o, first, count, block);
-  });
+void run_forward(const SimilarityTiling& tiling, const ForwardOperands& o,
+                 const ForwardScratch& scratch) {
+  for_each_row_block(tiling, scratch.blocks,
+                     [&](std::int64_t first, std::int64_t count, float* block) {
+                       forward_rows(tiling, o, first, count, block, scratch.terms);
+                     });
   RowTerms total;
   for (std::int64_t i = 0; i < tiling.rows; ++i) {
-    total.loss += o.terms[i].loss;
-    total.hit += o.terms[i].hit;
-    total.entropy += o.terms[i].entropy;
+    total.loss += scratch.terms[i].loss;
+    total.hit += scratch.terms[i].hit;
+    total.entropy += scratch.terms[i].entropy;
   }
   o.sums[0] = total.loss;
   o.sums[1] = total.hit;
@@ -83,9 +86,9 @@ void run_forward(const SimilarityTiling& tiling, const ForwardOperands& o) {
 }
 
 SimilarityTiling checked_tiling(TensorId u_id, TensorId u_all_id, int rank,
-                                const StepContext& context) {
-  const Layout u = context.tensor(u_id).layout;
-  const Layout u_all = context.tensor(u_all_id).layout;
+                                const Context& context) {
+  const Layout u = context.layout(u_id);
+  const Layout u_all = context.layout(u_all_id);
   require(
       u.images % 2 == 0 && (rank + 1) * u.images <= u_all.images && u.channels == u_all.channels,
       "this rank's embeddings are a block of all embeddings, two views a sample");
@@ -94,24 +97,20 @@ SimilarityTiling checked_tiling(TensorId u_id, TensorId u_all_id, int rank,
 
 }  // namespace
 
-std::size_t workspace_of(const NtXentForward& op, const SizingContext& context) {
-  const SimilarityTiling tiling = make_similarity_tiling(
-      context.layout(op.u), context.layout(op.u_all), op.rank, context.threads);
-  return block_bytes(tiling) + static_cast<std::size_t>(tiling.rows) * sizeof(RowTerms);
-}
-
-StepPointer prepare_step(const NtXentForward& op, const StepContext& context) {
+Prepared prepare(const NtXentForward& op, const Context& context) {
   const SimilarityTiling tiling = checked_tiling(op.u, op.u_all, op.rank, context);
-  const std::span<std::byte> workspace = context.workspace();
-  const ForwardOperands operands{
-      .u = context.tensor(op.u).as<float>(),
-      .u_all = context.tensor(op.u_all).as<float>(),
-      .lse = context.tensor(op.lse).as<float>(),
-      .sums = context.tensor(op.sums).as<double>(),
-      .blocks = reinterpret_cast<float*>(workspace.data()),
-      .terms = reinterpret_cast<RowTerms*>(workspace.data() + block_bytes(tiling)),
-      .inverse_temperature = 1 / double{op.temperature}};
-  return make_step([=] { run_forward(tiling, operands); });
+  const ForwardOperands operands{.u = context.tensor(op.u).as<float>(),
+                                 .u_all = context.tensor(op.u_all).as<float>(),
+                                 .lse = context.tensor(op.lse).as<float>(),
+                                 .sums = context.tensor(op.sums).as<double>(),
+                                 .inverse_temperature = 1 / double{op.temperature}};
+  const std::size_t blocks = block_bytes(tiling);
+  return make_step(blocks + static_cast<std::size_t>(tiling.rows) * sizeof(RowTerms),
+                   [=](Workspace workspace) {
+                     run_forward(tiling, operands,
+                                 {.blocks = reinterpret_cast<float*>(workspace.data()),
+                                  .terms = reinterpret_cast<RowTerms*>(workspace.data() + blocks)});
+                   });
 }
 
 namespace {
@@ -120,7 +119,6 @@ struct BackwardOperands {
   const float *u = nullptr, *u_all = nullptr;
   const float *lse = nullptr, *lse_all = nullptr;
   float* du = nullptr;
-  float* blocks = nullptr;  // scratch
   double inverse_temperature = 1;
   const float* control = nullptr;  // or null
 };
@@ -163,23 +161,17 @@ void backward_rows(const SimilarityTiling& tiling, const BackwardOperands& o, st
 
 }  // namespace
 
-std::size_t workspace_of(const NtXentBackward& op, const SizingContext& context) {
-  return block_bytes(make_similarity_tiling(context.layout(op.u), context.layout(op.u_all), op.rank,
-                                            context.threads));
-}
-
-StepPointer prepare_step(const NtXentBackward& op, const StepContext& context) {
+Prepared prepare(const NtXentBackward& op, const Context& context) {
   const SimilarityTiling tiling = checked_tiling(op.u, op.u_all, op.rank, context);
   const BackwardOperands operands{.u = context.tensor(op.u).as<float>(),
                                   .u_all = context.tensor(op.u_all).as<float>(),
                                   .lse = context.tensor(op.lse).as<float>(),
                                   .lse_all = context.tensor(op.lse_all).as<float>(),
                                   .du = context.tensor(op.du).as<float>(),
-                                  .blocks = reinterpret_cast<float*>(context.workspace().data()),
                                   .inverse_temperature = 1 / double{op.temperature},
                                   .control = context.values<float>(op.control)};
-  return make_step([=] {
-    for_each_row_block(tiling, operands.blocks,
+  return make_step(block_bytes(tiling), [=](Workspace workspace) {
+    for_each_row_block(tiling, reinterpret_cast<float*>(workspace.data()),
                        [&](std::int64_t first, std::int64_t count, float* block) {
                          backward_rows(tiling, operands, first, count, block);
                        });

@@ -138,7 +138,7 @@ auto make_update(const AdamwRule& rule, const Buffers& all) {
 
 }  // namespace
 
-StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
+Prepared prepare(const CheckFinite& op, const Context& context) {
   const auto count = static_cast<std::size_t>(context.info(op.gradients).shape.elements());
   return make_step([count, sums = context.tensor(op.loss_sums).as<double>(),
                     loss_sums = context.info(op.loss_sums).shape.elements(),
@@ -151,7 +151,7 @@ StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const Update& op, const StepContext& context) {
+Prepared prepare(const Update& op, const Context& context) {
   const Buffers buffers{.w = context.tensor(op.parameters).as<float>(),
                         .g = context.tensor(op.gradients).as<float>(),
                         .m = context.tensor(op.momentum).as<float>(),

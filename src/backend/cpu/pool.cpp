@@ -21,7 +21,7 @@ kernels::PoolGeometry geometry_of(const ConvGeometry& window, const Layout& inpu
 
 }  // namespace
 
-StepPointer prepare_step(const MaxPool& op, const StepContext& context) {
+Prepared prepare(const MaxPool& op, const Context& context) {
   const TensorView x = context.tensor(op.x);
   const TensorView y = context.tensor(op.y);
   require_blocked(x);
@@ -39,7 +39,7 @@ StepPointer prepare_step(const MaxPool& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const MaxPoolBackward& op, const StepContext& context) {
+Prepared prepare(const MaxPoolBackward& op, const Context& context) {
   const TensorView dx = context.tensor(op.dx);
   const TensorView dy = context.tensor(op.dy);
   require_blocked(dx);
@@ -57,7 +57,7 @@ StepPointer prepare_step(const MaxPoolBackward& op, const StepContext& context) 
   });
 }
 
-StepPointer prepare_step(const GlobalAvgPool& op, const StepContext& context) {
+Prepared prepare(const GlobalAvgPool& op, const Context& context) {
   const TensorView z = context.tensor(op.z);
   require_blocked(z);
   auto* h = context.tensor(op.h).as<float>();
@@ -71,7 +71,7 @@ StepPointer prepare_step(const GlobalAvgPool& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const GlobalAvgPoolBackward& op, const StepContext& context) {
+Prepared prepare(const GlobalAvgPoolBackward& op, const Context& context) {
   const TensorView dz = context.tensor(op.dz);
   require_blocked(dz);
   const auto* dh = context.tensor(op.dh).as<float>();

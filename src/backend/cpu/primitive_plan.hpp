@@ -2,8 +2,9 @@
 // One oneDNN primitive applied to tensors in our layouts.
 
 #include <cstddef>
-#include <map>
 #include <span>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "onednn.hpp"
@@ -22,28 +23,30 @@ class PrimitivePlan {
  public:
   PrimitivePlan(OneDnn& onednn, dnnl::primitive primitive, const dnnl::memory::desc& scratchpad);
 
-  /// `argument` is a DNNL_ARG_*; `ours` and `theirs` describe the same logical tensor.
+  /// `argument` is a DNNL_ARG_*; `ours` and `theirs` describe the same logical tensor, which stands
+  /// at `data`.
   PrimitivePlan& input(int argument, const dnnl::memory::desc& ours,
-                       const dnnl::memory::desc& theirs);
+                       const dnnl::memory::desc& theirs, std::byte* data);
   PrimitivePlan& output(int argument, const dnnl::memory::desc& ours,
-                        const dnnl::memory::desc& theirs);
+                        const dnnl::memory::desc& theirs, std::byte* data);
 
-  [[nodiscard]] std::size_t workspace_bytes() const { return scratchpad_bytes_ + copies_bytes_; }
-  /// `data` holds the address of every operand, by argument.
-  [[nodiscard]] StepPointer bind(const std::map<int, std::byte*>& data,
-                                 std::span<std::byte> workspace) const;
+  [[nodiscard]] Prepared prepared() const;
 
  private:
   struct Operand {
     int argument = 0;
     bool is_output = false;
     dnnl::memory::desc ours, theirs;
+    std::byte* data = nullptr;
     std::size_t copy_offset = 0;    // behind the scratchpad
     dnnl::memory::desc scratchpad;  // of the conversion
     dnnl::primitive conversion{};   // empty where ours is theirs
   };
-  void add(int argument, bool is_output, const dnnl::memory::desc& ours,
-           const dnnl::memory::desc& theirs);
+  void add(Operand operand);
+  /// Primitives with their arguments, in order.
+  using Calls = std::vector<std::pair<dnnl::primitive, std::unordered_map<int, dnnl::memory>>>;
+  [[nodiscard]] Calls calls(Workspace workspace) const;
+  [[nodiscard]] std::size_t workspace_bytes() const { return scratchpad_bytes_ + copies_bytes_; }
 
   OneDnn* onednn_;
   dnnl::primitive primitive_;

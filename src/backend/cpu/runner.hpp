@@ -7,9 +7,9 @@
 
 namespace simclr::cpu {
 
-/// Runs steps one after the other; between them pending gradient sums are let to advance, because
+/// Runs steps one after the other; between them pending gradient sums advance, because
 /// MPI moves data only inside its calls.
-std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps, int threads,
+std::unique_ptr<Runner> make_runner(std::vector<Prepared> steps, Workspace workspace, int threads,
                                     const PendingGradients& pending);
 
 }  // namespace simclr::cpu

@@ -1,107 +1,26 @@
 #pragma once
-// How each op becomes a step on the CPU: one prepare_step per op, implemented beside its kernels.
+// How each op becomes a step on the CPU.
 
-#include <cstddef>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <span>
-#include <utility>
-
+#include "../steps.hpp"
 #include "layout.hpp"
-#include "simclr/backend/backend.hpp"
-#include "simclr/core/check.hpp"
 
 namespace simclr::cpu {
 
 class OneDnn;  // engine and stream; onednn.hpp
 
-/// A tensor as a step finds it: its address stays the same for the life of the step.
-struct TensorView {
-  std::byte* data = nullptr;
-  Layout layout;
-
-  /// The elements as T, which must be the tensor's dtype.
-  template <class T>
-  [[nodiscard]] T* as() const {
-    require(layout.dtype == dtype_of<T>, "a step reads a tensor as another type");
-    return reinterpret_cast<T*>(data);
-  }
-};
-
-/// Gradient sums on their way (ReduceGradients to WaitForGradients).
+/// Gradient sums that are in flight, from ReduceGradients to WaitForGradients.
 struct PendingGradients {
   Communicator* lane = nullptr;  ///< null when nothing is pending
 };
 
-/// What is known of an op before memory is planned.
-struct SizingContext {
-  const Program& program;
-  int threads = 1;
-  OneDnn& onednn;
-
-  [[nodiscard]] Layout layout(TensorId id) const { return layout_of(program.info(id)); }
-};
-
-/// Everything a step is prepared from; valid only during prepare.
-struct StepContext {
-  const Bindings& bindings;
+struct Context : PrepareContext<layout_of> {
   int threads = 1;  ///< of every parallel region
   OneDnn& onednn;
   PendingGradients& pending;
-
-  [[nodiscard]] const TensorInfo& info(TensorId id) const { return bindings.program->info(id); }
-  [[nodiscard]] TensorView tensor(TensorId id) const {
-    return {.data = bindings.address(id), .layout = layout_of(info(id))};
-  }
-  [[nodiscard]] std::optional<TensorView> tensor(std::optional<TensorId> id) const {
-    return id ? std::optional(tensor(*id)) : std::nullopt;
-  }
-  /// The elements of an optional tensor; null without it.
-  template <class T>
-  [[nodiscard]] T* values(std::optional<TensorId> id) const {
-    return id ? tensor(*id).as<T>() : nullptr;
-  }
-  [[nodiscard]] SizingContext sizing() const {
-    return {.program = *bindings.program, .threads = threads, .onednn = onednn};
-  }
-  /// Scratch memory shared by all ops (workspace_bytes below asks for it); its contents do not
-  /// survive from step to step.
-  [[nodiscard]] std::span<std::byte> workspace() const { return bindings.workspace; }
 };
+using TensorView = Context::View;
 
-/// A step that is one call.
-class CallStep final : public Step {
- public:
-  explicit CallStep(std::function<void()> call) : call_(std::move(call)) {}
-  void run() override { call_(); }
-
- private:
-  std::function<void()> call_;
-};
-inline std::unique_ptr<Step> make_step(std::function<void()> call) {
-  return std::make_unique<CallStep>(std::move(call));
-}
-
-using StepPointer = std::unique_ptr<Step>;
-
-// A verb without a prepare_step() fails to link: the message names it.
-#define SIMCLR_VERB(Verb) StepPointer prepare_step(const Verb& op, const StepContext& context);
+#define SIMCLR_VERB(Verb) Prepared prepare(const Verb& op, const Context& context);
 #include "simclr/program/verbs.def"
-
-/// Scratch memory of an op; ops that need some declare an overload here.
-template <class AnyOp>
-std::size_t workspace_of(const AnyOp& /*op*/, const SizingContext& /*context*/) {
-  return 0;
-}
-std::size_t workspace_of(const ConvForward& op, const SizingContext& context);
-std::size_t workspace_of(const ConvBackwardData& op, const SizingContext& context);
-std::size_t workspace_of(const ConvBackwardWeights& op, const SizingContext& context);
-std::size_t workspace_of(const BnStatistics& op, const SizingContext& context);
-std::size_t workspace_of(const BnBackwardReduce& op, const SizingContext& context);
-std::size_t workspace_of(const NtXentForward& op, const SizingContext& context);
-std::size_t workspace_of(const NtXentBackward& op, const SizingContext& context);
-std::size_t workspace_of(const SoftmaxCrossEntropy& op, const SizingContext& context);
-std::size_t workspace_of(const TopK& op, const SizingContext& context);
 
 }  // namespace simclr::cpu

@@ -64,7 +64,7 @@ void for_each_index(std::int64_t count, int threads, Visit&& visit) {
 
 /// make(T{}) with T the element type of an activation, float or bf16.
 template <class Make>
-StepPointer for_activation_type(DType dtype, Make&& make) {
+decltype(auto) for_activation_type(DType dtype, Make&& make) {
   if (dtype == DType::f32) return make(float{});
   if (dtype == DType::bf16) return make(bf16{});
   fail("activations are f32 or bf16, not {}", name_of(dtype));

@@ -36,39 +36,37 @@ std::int64_t select(const float* row, std::int64_t count, Candidate* heap, std::
 
 }  // namespace
 
-// The heaps of all rows.
-std::size_t workspace_of(const TopK& op, const SizingContext& context) {
-  const Layout best = context.layout(op.best);
-  return static_cast<std::size_t>(best.images * best.channels) * sizeof(Candidate);
-}
-
-StepPointer prepare_step(const TopK& op, const StepContext& context) {
+Prepared prepare(const TopK& op, const Context& context) {
   const TensorView values = context.tensor(op.values);
   const TensorView best = context.tensor(op.best);
   require_blocked(values);
   require_blocked(best);
   require(values.layout.channels <= std::numeric_limits<std::int32_t>::max(),
           "columns are counted in 32 bits");
-  return make_step([values = values.as<float>(), rows = values.layout.images,
-                    width = values.layout.channels, stride = values.layout.padded_channels(),
-                    valid = context.tensor(op.valid).as<std::int32_t>(), best = best.as<float>(),
-                    k = best.layout.channels, best_stride = best.layout.padded_channels(),
-                    columns = context.tensor(op.columns).as<std::int32_t>(),
-                    heaps = reinterpret_cast<Candidate*>(context.workspace().data()),
-                    threads = context.threads] {
-    const std::int64_t count = std::clamp<std::int64_t>(*valid, 0, width);
-    for_each_index(rows, threads, [&](std::int64_t row) {
-      const float* from = values + row * stride;
-      Candidate* heap = heaps + row * k;
-      const std::int64_t held = select(from, count, heap, k);
-      for (std::int64_t j = 0; j < k; ++j) {
-        const std::int32_t column = j < held ? top_k_order::column_of(heap[j]) : -1;
-        columns[row * k + j] = column;
-        best[row * best_stride + j] = column >= 0 ? from[column] : -HUGE_VALF;
-      }
-      std::fill(best + row * best_stride + k, best + (row + 1) * best_stride, 0.0F);
-    });
-  });
+  const std::int64_t rows = values.layout.images;
+  const std::int64_t k = best.layout.channels;
+  const std::size_t heap_bytes = static_cast<std::size_t>(rows * k) * sizeof(Candidate);
+  return make_step(
+      heap_bytes, [rows, k, values = values.as<float>(), width = values.layout.channels,
+                   stride = values.layout.padded_channels(),
+                   valid = context.tensor(op.valid).as<std::int32_t>(), best = best.as<float>(),
+                   best_stride = best.layout.padded_channels(),
+                   columns = context.tensor(op.columns).as<std::int32_t>(),
+                   threads = context.threads](Workspace workspace) {
+        auto* heaps = reinterpret_cast<Candidate*>(workspace.data());
+        const std::int64_t count = std::clamp<std::int64_t>(*valid, 0, width);
+        for_each_index(rows, threads, [&](std::int64_t row) {
+          const float* from = values + row * stride;
+          Candidate* heap = heaps + row * k;
+          const std::int64_t held = select(from, count, heap, k);
+          for (std::int64_t j = 0; j < k; ++j) {
+            const std::int32_t column = j < held ? top_k_order::column_of(heap[j]) : -1;
+            columns[row * k + j] = column;
+            best[row * best_stride + j] = column >= 0 ? from[column] : -HUGE_VALF;
+          }
+          std::fill(best + row * best_stride + k, best + (row + 1) * best_stride, 0.0F);
+        });
+      });
 }
 
 }  // namespace simclr::cpu

@@ -31,22 +31,20 @@ class DeviceMilestone final : public Milestone {
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(const CudaOptions& options) : device_(options) {}
-
-  [[nodiscard]] std::string_view name() const override { return "cuda"; }
-  [[nodiscard]] std::string description() const override {
+  explicit CudaBackend(const CudaOptions& options) : device_(options) {
     constexpr double kGigabyte = 1e9;
     const cuda::DeviceProperties& p = device_.properties();
-    return fmt::format("{}, device {}, compute capability {}.{}, {:.0f} GB, driver {}.{}", p.name,
-                       p.index, p.compute_major, p.compute_minor,
-                       static_cast<double>(p.memory_bytes) / kGigabyte, p.driver_version / 1000,
-                       p.driver_version % 1000 / 10);
+    info_ = {.name = "cuda",
+             .description =
+                 fmt::format("{}, device {}, compute capability {}.{}, {:.0f} GB, driver {}.{}",
+                             p.name, p.index, p.compute_major, p.compute_minor,
+                             static_cast<double>(p.memory_bytes) / kGigabyte,
+                             p.driver_version / 1000, p.driver_version % 1000 / 10),
+             .model = p.name,
+             .libraries = cuda::Libraries::versions(),
+             .runs_ahead = true};
   }
-  [[nodiscard]] std::string model() const override { return device_.properties().name; }
-  [[nodiscard]] std::string libraries() const override { return cuda::Libraries::versions(); }
-  [[nodiscard]] bool supports(DType activations) const override {
-    return activations == DType::f32 || activations == DType::bf16 || activations == DType::f16;
-  }
+
   std::unique_ptr<Communicator> make_communicator(Communicator& ranks, Lane lane) override {
     return cuda::make_communicator(ranks, lane, device_);
   }
@@ -54,9 +52,10 @@ class CudaBackend final : public Backend {
   [[nodiscard]] std::size_t storage_bytes(const TensorInfo& tensor) const override {
     return cuda::layout_of(tensor).stored_bytes();
   }
-  [[nodiscard]] std::size_t workspace_bytes(const Program& program, const Op& op) override {
-    const cuda::SizingContext context{.program = program, .device = device_};
-    return std::visit([&](const auto& o) { return cuda::workspace_of(o, context); }, op);
+  void tune(const Program& program, const Plans& follow) override {
+    device_.convolution_plans().prefer(follow);
+    cuda::tune_convolutions(program, device_);
+    info_.plans = device_.convolution_plans().choices();
   }
 
   Buffer allocate(std::size_t bytes) override {
@@ -76,21 +75,15 @@ class CudaBackend final : public Backend {
     // A NaN in every floating-point type.
     cuda::check(cudaMemsetAsync(memory.data(), 0xFF, memory.size(), stream()), "fill with NaN");
   }
-  void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
-    cuda::upload(tensor, device, host, device_);
+  void enqueue_upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
+    cuda::enqueue_upload(tensor, device, host, device_);
     if (tensor.storage == Storage::parameters) {
       device_.shadows().refresh(device, cuda::layout_of(tensor).stored_bytes(), stream());
     }
   }
-  void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host) override {
-    cuda::download(tensor, device, host, device_);
-  }
-  void enqueue_upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host) override {
-    cuda::enqueue_upload(tensor, device, host, stream());
-  }
   void enqueue_download(const TensorInfo& tensor, const std::byte* device,
                         BufferSpan host) override {
-    cuda::enqueue_download(tensor, device, host, stream());
+    cuda::enqueue_download(tensor, device, host, device_);
   }
   std::unique_ptr<Milestone> make_milestone() override {
     return std::make_unique<DeviceMilestone>(device_);
@@ -111,23 +104,16 @@ class CudaBackend final : public Backend {
     return hash64(std::as_bytes(std::span(copy)));
   }
 
-  std::unique_ptr<Step> prepare(const Op& op, const Bindings& bindings) override {
-    const cuda::StepContext context{.bindings = bindings, .device = device_};
-    return std::visit([&](const auto& o) { return cuda::prepare_step(o, context); }, op);
+  Prepared prepare(const Bindings& bindings) override {
+    const cuda::Context context{{bindings}, device_};
+    return std::visit([&](const auto& op) { return cuda::prepare(op, context); },
+                      bindings.program->ops.at(bindings.op));
   }
-  std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
-                                      std::vector<std::string> names) override {
-    return cuda::make_runner(std::move(steps), std::move(names), device_);
+  std::unique_ptr<Runner> make_runner(std::vector<Prepared> steps, std::vector<std::string> names,
+                                      Workspace workspace) override {
+    return cuda::make_runner(std::move(steps), std::move(names), workspace, device_);
   }
-  [[nodiscard]] bool runs_ahead() const override { return true; }
   void wait() override { device_.wait(stream()); }
-
-  [[nodiscard]] std::map<std::string, std::string> plans() const override {
-    return device_.convolution_plans().choices();
-  }
-  void prefer_plans(const std::map<std::string, std::string>& plans) override {
-    device_.convolution_plans().prefer(plans);
-  }
 
  private:
   [[nodiscard]] cudaStream_t stream() { return device_.lanes().compute.get(); }

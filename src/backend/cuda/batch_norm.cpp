@@ -1,43 +1,39 @@
 // Batch normalisation, forward: statistics, finalisation, application.
 
 #include "kernels/batch_norm.hpp"
-#include "convolution_statistics.hpp"
 #include "dispatch.hpp"
 #include "row_tiles.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {
 
-std::size_t workspace_of(const BnStatistics& op, const SizingContext& context) {
-  if (sums_taken_along(op, context)) return 0;  // the convolution asks for it
-  return bn_partial_bytes(tiles_for_sums(context.layout(op.y), op.groups));
-}
-
-StepPointer prepare_step(const BnStatistics& op, const StepContext& context) {
+Prepared prepare(const BnStatistics& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   const auto* shift = context.tensor(op.running_mean).as<float>();
-  if (const auto offset = sums_taken_along(op, context.sizing())) {
-    const BnPlainSums plain{
-        .channels = static_cast<int>(y.layout.channels),
-        .stride = static_cast<int>(y.layout.stride),
-        .rows = static_cast<double>(y.layout.rows()),
-        .sums = reinterpret_cast<const float*>(context.workspace().data() + *offset)};
-    return make_step([=, stats = context.tensor(op.stats).as<double>(), stream = context.stream()] {
+  if (const auto offset = sums_taken_along(op, context)) {
+    BnPlainSums plain{.channels = static_cast<int>(y.layout.channels),
+                      .stride = static_cast<int>(y.layout.stride),
+                      .rows = static_cast<double>(y.layout.rows())};
+    constexpr std::size_t kNone = 0;  // the convolution asks for it
+    return make_step(kNone, [=, stats = context.tensor(op.stats).as<double>(),
+                             stream = context.stream()](Workspace workspace) mutable {
+      plain.sums = reinterpret_cast<const float*>(workspace.data() + *offset);
       bn_shift_sums(plain, shift, stats, stream);
     });
   }
   const RowTiles tiles = tiles_for_sums(y.layout, op.groups);
-  auto* partials = reinterpret_cast<double*>(context.workspace().data());
   const BnTotals totals{.sums = context.tensor(op.stats).as<double>()};
   return with_activation_type(y.layout.dtype, [&]<class T>(T) {
-    return make_step([=, y = y.as<T>(), stream = context.stream()] {
-      bn_statistics<T>(tiles, y, shift, partials, stream);
-      bn_add_partials(tiles, partials, totals, stream);
-    });
+    return make_step(bn_partial_bytes(tiles),
+                     [=, y = y.as<T>(), stream = context.stream()](Workspace workspace) {
+                       auto* partials = reinterpret_cast<double*>(workspace.data());
+                       bn_statistics<T>(tiles, y, shift, partials, stream);
+                       bn_add_partials(tiles, partials, totals, stream);
+                     });
   });
 }
 
-StepPointer prepare_step(const BnFinalize& op, const StepContext& context) {
+Prepared prepare(const BnFinalize& op, const Context& context) {
   const BnFinalizeOperands operands{.channels = static_cast<int>(context.layout(op.gamma).channels),
                                     .groups = op.groups,
                                     .count = op.count,
@@ -53,7 +49,7 @@ StepPointer prepare_step(const BnFinalize& op, const StepContext& context) {
   return make_step([=, stream = context.stream()] { bn_finalize(operands, stream); });
 }
 
-StepPointer prepare_step(const BnInference& op, const StepContext& context) {
+Prepared prepare(const BnInference& op, const Context& context) {
   const BnInferenceOperands operands{
       .channels = static_cast<int>(context.layout(op.gamma).channels),
       .epsilon = op.epsilon,
@@ -65,7 +61,7 @@ StepPointer prepare_step(const BnInference& op, const StepContext& context) {
   return make_step([=, stream = context.stream()] { bn_inference(operands, stream); });
 }
 
-StepPointer prepare_step(const BnApply& op, const StepContext& context) {
+Prepared prepare(const BnApply& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   const RowTiles tiles = tiles_for_elements(y.layout, op.groups);
   const auto* affine = context.tensor(op.affine).as<float>();

@@ -7,19 +7,13 @@
 
 namespace simclr::cuda {
 
-std::size_t workspace_of(const BnBackwardReduce& op, const SizingContext& context) {
-  return bn_partial_bytes(tiles_for_sums(context.layout(op.y), op.groups));
-}
-
-StepPointer prepare_step(const BnBackwardReduce& op, const StepContext& context) {
+Prepared prepare(const BnBackwardReduce& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   const RowTiles tiles = tiles_for_sums(y.layout, op.groups);
-  const BnReduceOperands operands{
-      .relu = op.relu,
-      .write_back = op.write_back,
-      .affine = context.tensor(op.affine).as<float>(),
-      .saved = context.tensor(op.saved).as<float>(),
-      .partials = reinterpret_cast<double*>(context.workspace().data())};
+  BnReduceOperands operands{.relu = op.relu,
+                            .write_back = op.write_back,
+                            .affine = context.tensor(op.affine).as<float>(),
+                            .saved = context.tensor(op.saved).as<float>()};
   const BnTotals totals{.sums = context.tensor(op.sums).as<double>(),
                         .saved = operands.saved,
                         .dgamma = context.tensor(op.dgamma).as<float>(),
@@ -28,14 +22,16 @@ StepPointer prepare_step(const BnBackwardReduce& op, const StepContext& context)
     auto* dz = context.tensor(op.dz).as<T>();
     const auto* dz_other = context.values<T>(op.dz_other);
     const auto* z = context.values<T>(op.z);
-    return make_step([=, y = y.as<T>(), stream = context.stream()] {
-      bn_backward_reduce<T>(tiles, dz, dz_other, z, y, operands, stream);
-      bn_add_partials(tiles, operands.partials, totals, stream);
-    });
+    return make_step(bn_partial_bytes(tiles),
+                     [=, y = y.as<T>(), stream = context.stream()](Workspace workspace) mutable {
+                       operands.partials = reinterpret_cast<double*>(workspace.data());
+                       bn_backward_reduce<T>(tiles, dz, dz_other, z, y, operands, stream);
+                       bn_add_partials(tiles, operands.partials, totals, stream);
+                     });
   });
 }
 
-StepPointer prepare_step(const BnBackwardApply& op, const StepContext& context) {
+Prepared prepare(const BnBackwardApply& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   const RowTiles tiles = tiles_for_elements(y.layout, op.groups);
   const BnGradientOperands operands{.relu = op.relu,

@@ -46,29 +46,31 @@ DeviceCommunicator* device_side(Communicator* communicator) {
   return found;
 }
 
-DeviceCommunicator* group_of(const AllReduce& op, const StepContext& context) {
+DeviceCommunicator* group_of(const AllReduce& op, const Context& context) {
   return device_side(op.group == RankGroup::world ? context.bindings.world
                                                   : context.bindings.bn_group);
 }
 
 /// By which the device says that it has come to this op, which communicates on `lane`.
-Mark mark_of(Lane lane, const DeviceCommunicator& by, const StepContext& context) {
+Mark mark_of(Lane lane, const DeviceCommunicator& by, const Context& context) {
   if (!by.capturable()) return {};  // the host knows
   return {.word = context.device.watch().word(lane),
           .op = static_cast<std::int32_t>(context.bindings.op)};
 }
 
-StepPointer make_collective(std::function<void()> call, const DeviceCommunicator& communicator) {
-  return std::make_unique<CallStep>(std::move(call), communicator.capturable());
+Prepared make_collective(std::function<void()> call, const DeviceCommunicator& communicator) {
+  Prepared prepared = make_step(std::move(call));
+  prepared.capturable = communicator.capturable();
+  return prepared;
 }
 
-StepPointer nothing_to_do() {
+Prepared nothing_to_do() {
   return make_step([] {});
 }
 
 }  // namespace
 
-StepPointer prepare_step(const AllReduce& op, const StepContext& context) {
+Prepared prepare(const AllReduce& op, const Context& context) {
   DeviceCommunicator* group = group_of(op, context);
   if (group == nullptr) return nothing_to_do();
   const BufferSpan buffer = stored_span(context.tensor(op.buffer));
@@ -80,7 +82,7 @@ StepPointer prepare_step(const AllReduce& op, const StepContext& context) {
       *group);
 }
 
-StepPointer prepare_step(const AllGather& op, const StepContext& context) {
+Prepared prepare(const AllGather& op, const Context& context) {
   DeviceCommunicator* world = device_side(context.bindings.world);
   const BufferSpan local = stored_span(context.tensor(op.local));
   const BufferSpan all = stored_span(context.tensor(op.all));
@@ -100,7 +102,7 @@ StepPointer prepare_step(const AllGather& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const ReduceGradients& op, const StepContext& context) {
+Prepared prepare(const ReduceGradients& op, const Context& context) {
   DeviceCommunicator* lane = device_side(context.bindings.gradient_lane);
   if (lane == nullptr) return nothing_to_do();
   const BufferSpan bucket{context.tensor(op.gradients).as<float>() + op.begin,
@@ -116,7 +118,7 @@ StepPointer prepare_step(const ReduceGradients& op, const StepContext& context) 
       *lane);
 }
 
-StepPointer prepare_step(const WaitForGradients& /*op*/, const StepContext& context) {
+Prepared prepare(const WaitForGradients& /*op*/, const Context& context) {
   DeviceCommunicator* lane = device_side(context.bindings.gradient_lane);
   if (lane == nullptr) return nothing_to_do();
   const auto summed = std::make_shared<Event>();

@@ -5,7 +5,6 @@
 // [filter or its gradient, staged | the plan's own scratch | statistics taken along].
 
 #include "convolution_plans.hpp"
-#include "convolution_statistics.hpp"
 #include "dispatch.hpp"
 #include "kernels/filter.hpp"
 #include "steps.hpp"
@@ -40,7 +39,7 @@ struct Convolution {
     if (!with_statistics) return staged_bytes() + plan->workspace_bytes();
     return sums_offset() + 2 * static_cast<std::size_t>(filter.stored_out) * sizeof(float);
   }
-  [[nodiscard]] std::span<std::byte> scratch(std::span<std::byte> workspace) const {
+  [[nodiscard]] std::span<std::byte> scratch(Workspace workspace) const {
     return workspace.subspan(staged_bytes(), plan->workspace_bytes());
   }
 };
@@ -79,14 +78,13 @@ bool stands_ready(const TensorInfo& filter, const FilterPadding& padding, DType 
   return padding.changes_nothing() && offset_bytes % kFilterAlignment == 0;
 }
 
-ConvolutionPlan* plan_for(const ConvolutionShape& shape, const SizingContext& context) {
+ConvolutionPlan* plan_for(const ConvolutionShape& shape, const Context& context) {
   ConvolutionPlan* plan = context.device.convolution_plans().find_or_choose(shape);
   if (plan == nullptr) fail("the library has no deterministic algorithm for {}", shape.text());
   return plan;
 }
 
-Convolution reading_filter(const ConvolutionShape& shape, TensorId w,
-                           const SizingContext& context) {
+Convolution reading_filter(const ConvolutionShape& shape, TensorId w, const Context& context) {
   const TensorInfo& info = context.info(w);
   require(info.storage == Storage::parameters, "a filter stands in the flat parameter buffer");
   Convolution conv{.plan = plan_for(shape, context),
@@ -99,9 +97,9 @@ Convolution reading_filter(const ConvolutionShape& shape, TensorId w,
 /// Whether the layer's convolution may take along the statistics that the op behind it wants: the
 /// library's engines that can are for f16. A block that is recomputed, where nobody wants them
 /// again, has to repeat the bits of y: the layer, which its filter names, has one plan.
-bool statistics_follow(const ConvForward& op, const SizingContext& context) {
+bool statistics_follow(const ConvForward& op, const Context& context) {
   if (context.layout(op.y).dtype != DType::f16) return false;
-  const auto& ops = context.program.ops;
+  const auto& ops = context.program().ops;
   for (std::size_t i = 1; i < ops.size(); ++i) {
     const auto* layer = std::get_if<ConvForward>(&ops[i - 1]);
     if (layer == nullptr || layer->w != op.w) continue;
@@ -111,7 +109,7 @@ bool statistics_follow(const ConvForward& op, const SizingContext& context) {
   return false;
 }
 
-Convolution convolution_of(const ConvForward& op, const SizingContext& context) {
+Convolution convolution_of(const ConvForward& op, const Context& context) {
   ConvolutionShape shape = shape_of(ConvolutionKind::forward, context.layout(op.x),
                                     context.layout(op.y), op.geometry, context.device);
   shape.with_statistics = statistics_follow(op, context);
@@ -122,13 +120,13 @@ Convolution convolution_of(const ConvForward& op, const SizingContext& context) 
   return reading_filter(shape, op.w, context);
 }
 
-Convolution convolution_of(const ConvBackwardData& op, const SizingContext& context) {
+Convolution convolution_of(const ConvBackwardData& op, const Context& context) {
   const auto shape = shape_of(ConvolutionKind::backward_data, context.layout(op.dx),
                               context.layout(op.dy), op.geometry, context.device);
   return reading_filter(shape, op.w, context);
 }
 
-Convolution convolution_of(const ConvBackwardWeights& op, const SizingContext& context) {
+Convolution convolution_of(const ConvBackwardWeights& op, const Context& context) {
   const TensorInfo& info = context.info(op.dw);
   ConvolutionShape shape = shape_of(ConvolutionKind::backward_weights, context.layout(op.x),
                                     context.layout(op.dy), op.geometry, context.device);
@@ -145,92 +143,99 @@ Convolution convolution_of(const ConvBackwardWeights& op, const SizingContext& c
   return conv;
 }
 
-/// The start of the flat buffer that a tensor is a slice of.
-std::byte* flat_start(TensorId id, const StepContext& context) {
-  const TensorInfo& info = context.info(id);
-  return context.bindings.address(id) -
-         static_cast<std::size_t>(info.offset) * size_in_bytes(info.dtype);
-}
-
-std::byte* filter_in_type(TensorId w, DType dtype, const StepContext& context) {
-  if (dtype == DType::f32) return context.bindings.address(w);
-  std::byte* copy = context.device.shadows().find_or_make(
-      flat_start(w, context), context.bindings.program->parameter_elements, dtype,
-      context.stream());
-  return copy + static_cast<std::size_t>(context.info(w).offset) * size_in_bytes(dtype);
+/// Where a filter stands in `dtype`: in the flat buffer, or in the 16-bit copy of that.
+std::byte* filter_in_type(TensorId w, DType dtype, const Context& context) {
+  std::byte* master = context.address(w);
+  if (dtype == DType::f32 || !context.has_memory()) return master;
+  const auto offset = static_cast<std::size_t>(context.info(w).offset);
+  std::byte* copy = context.device.shadows().find_or_make(master - offset * sizeof(float),
+                                                          context.program().parameter_elements,
+                                                          dtype, context.stream());
+  return copy + offset * size_in_bytes(dtype);
 }
 
 /// A convolution of x and y's gradient, or of x, with filter w.
-StepPointer step_reading_filter(const Convolution& conv, TensorId w, const TensorView& x,
-                                const TensorView& y, const StepContext& context) {
-  ConvolutionOperands operands{.x = x.data, .y = y.data};
-  if (conv.with_statistics) {
-    operands.sums = reinterpret_cast<float*>(context.workspace().data() + conv.sums_offset());
-  }
-  const auto scratch = conv.scratch(context.workspace());
-  cudaStream_t stream = context.stream();
+Prepared step_reading_filter(const Convolution& conv, TensorId w, TensorId x, TensorId y,
+                             const Context& context) {
+  const ConvolutionOperands operands{.x = context.address(x), .y = context.address(y)};
+  const auto run = [=, stream = context.stream()](void* filter, Workspace workspace) {
+    ConvolutionOperands all = operands;
+    all.w = filter;
+    if (conv.with_statistics) {
+      all.sums = reinterpret_cast<float*>(workspace.data() + conv.sums_offset());
+    }
+    conv.plan->run(all, conv.scratch(workspace), stream);
+  };
   if (!conv.staged) {
-    operands.w = filter_in_type(w, x.layout.dtype, context);
-    return make_step([=, plan = conv.plan] { plan->run(operands, scratch, stream); });
+    std::byte* filter = filter_in_type(w, context.layout(x).dtype, context);
+    return make_step(conv.workspace_bytes(), [=](Workspace workspace) { run(filter, workspace); });
   }
   return with_activation_type(*conv.staged, [&]<class T>(T) {
-    auto* padded = reinterpret_cast<T*>(context.workspace().data());
-    operands.w = padded;
-    const auto* masters = reinterpret_cast<const float*>(context.bindings.address(w));
-    return make_step([=] {
+    const auto* masters = reinterpret_cast<const float*>(context.address(w));
+    return make_step(conv.workspace_bytes(), [=, stream = context.stream()](Workspace workspace) {
+      auto* padded = reinterpret_cast<T*>(workspace.data());
       pad_filter(conv.filter, masters, padded, stream);
-      conv.plan->run(operands, scratch, stream);
+      run(padded, workspace);
     });
   });
 }
 
+/// Chooses the plan of an op that is a convolution.
+void choose_plan(const Op& op, const Context& context) {
+  std::visit(
+      [&](const auto& o) {
+        if constexpr (requires { convolution_of(o, context); }) (void)convolution_of(o, context);
+      },
+      op);
+}
+
 }  // namespace
 
-std::optional<std::size_t> sums_taken_along(const BnStatistics& op, const SizingContext& context) {
-  for (const Op& other : context.program.ops) {
-    const auto* convolution = std::get_if<ConvForward>(&other);
-    if (convolution == nullptr || convolution->y != op.y) continue;
-    const Convolution conv = convolution_of(*convolution, context);
-    return conv.with_statistics ? std::optional(conv.sums_offset()) : std::nullopt;
+void tune_convolutions(const Program& program, Device& device) {
+  for (std::size_t op = 0; op < program.ops.size(); ++op) {
+    const Bindings bindings{.program = &program, .op = op};
+    try {
+      choose_plan(program.ops[op], {{bindings}, device});
+    } catch (OutOfDeviceMemory& error) {
+      error.purpose = fmt::format("{} ({})", describe(program, op), error.purpose);
+      throw;
+    }
   }
-  return std::nullopt;
 }
 
-std::size_t workspace_of(const ConvForward& op, const SizingContext& context) {
-  return convolution_of(op, context).workspace_bytes();
-}
-std::size_t workspace_of(const ConvBackwardData& op, const SizingContext& context) {
-  return convolution_of(op, context).workspace_bytes();
-}
-std::size_t workspace_of(const ConvBackwardWeights& op, const SizingContext& context) {
-  return convolution_of(op, context).workspace_bytes();
-}
-
-StepPointer prepare_step(const ConvForward& op, const StepContext& context) {
-  return step_reading_filter(convolution_of(op, context.sizing()), op.w, context.tensor(op.x),
-                             context.tensor(op.y), context);
+std::optional<std::size_t> sums_taken_along(const BnStatistics& op, const Context& context) {
+  if (context.bindings.op == 0) return std::nullopt;
+  const Op& before = context.program().ops[context.bindings.op - 1];
+  const auto* convolution = std::get_if<ConvForward>(&before);
+  if (convolution == nullptr || convolution->y != op.y) return std::nullopt;
+  const Convolution conv = convolution_of(*convolution, context);
+  return conv.with_statistics ? std::optional(conv.sums_offset()) : std::nullopt;
 }
 
-StepPointer prepare_step(const ConvBackwardData& op, const StepContext& context) {
-  return step_reading_filter(convolution_of(op, context.sizing()), op.w, context.tensor(op.dx),
-                             context.tensor(op.dy), context);
+Prepared prepare(const ConvForward& op, const Context& context) {
+  return step_reading_filter(convolution_of(op, context), op.w, op.x, op.y, context);
 }
 
-StepPointer prepare_step(const ConvBackwardWeights& op, const StepContext& context) {
-  const Convolution conv = convolution_of(op, context.sizing());
-  auto* dw = reinterpret_cast<float*>(context.bindings.address(op.dw));
-  ConvolutionOperands operands{
-      .x = context.tensor(op.x).data, .w = dw, .y = context.tensor(op.dy).data};
-  const auto scratch = conv.scratch(context.workspace());
-  cudaStream_t stream = context.stream();
+Prepared prepare(const ConvBackwardData& op, const Context& context) {
+  return step_reading_filter(convolution_of(op, context), op.w, op.dx, op.dy, context);
+}
+
+Prepared prepare(const ConvBackwardWeights& op, const Context& context) {
+  const Convolution conv = convolution_of(op, context);
+  auto* dw = reinterpret_cast<float*>(context.address(op.dw));
+  const ConvolutionOperands operands{
+      .x = context.address(op.x), .w = dw, .y = context.address(op.dy)};
   if (!conv.staged) {
-    return make_step([=, plan = conv.plan] { plan->run(operands, scratch, stream); });
+    return make_step(conv.workspace_bytes(), [=, stream = context.stream()](Workspace workspace) {
+      conv.plan->run(operands, conv.scratch(workspace), stream);
+    });
   }
   return with_activation_type(*conv.staged, [&]<class T>(T) {
-    auto* padded = reinterpret_cast<T*>(context.workspace().data());
-    operands.w = padded;
-    return make_step([=] {
-      conv.plan->run(operands, scratch, stream);
+    return make_step(conv.workspace_bytes(), [=, stream = context.stream()](Workspace workspace) {
+      auto* padded = reinterpret_cast<T*>(workspace.data());
+      ConvolutionOperands staged = operands;
+      staged.w = padded;
+      conv.plan->run(staged, conv.scratch(workspace), stream);
       unpad_filter(conv.filter, static_cast<const T*>(padded), dw, stream);
     });
   });

@@ -13,21 +13,19 @@ constexpr int kTerms = 4;
 
 }  // namespace
 
-std::size_t workspace_of(const SoftmaxCrossEntropy& op, const SizingContext& context) {
-  return static_cast<std::size_t>(context.layout(op.logits).rows()) * kTerms * sizeof(double);
-}
-
-StepPointer prepare_step(const SoftmaxCrossEntropy& op, const StepContext& context) {
+Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
   const TensorView logits = context.tensor(op.logits);
-  const CrossEntropy operands{.logits = logits.as<float>(),
-                              .labels = context.tensor(op.labels).as<std::int32_t>(),
-                              .dlogits = context.values<float>(op.dlogits),
-                              .terms = reinterpret_cast<double*>(context.workspace().data()),
-                              .rows = logits.layout.rows(),
-                              .classes = static_cast<int>(logits.layout.channels),
-                              .stride = static_cast<int>(logits.layout.stride),
-                              .gradient_scale = op.gradient_scale};
-  return make_step([=, sums = context.tensor(op.sums).as<double>(), stream = context.stream()] {
+  CrossEntropy operands{.logits = logits.as<float>(),
+                        .labels = context.tensor(op.labels).as<std::int32_t>(),
+                        .dlogits = context.values<float>(op.dlogits),
+                        .rows = logits.layout.rows(),
+                        .classes = static_cast<int>(logits.layout.channels),
+                        .stride = static_cast<int>(logits.layout.stride),
+                        .gradient_scale = op.gradient_scale};
+  const std::size_t terms_bytes = static_cast<std::size_t>(operands.rows) * kTerms * sizeof(double);
+  return make_step(terms_bytes, [=, sums = context.tensor(op.sums).as<double>(),
+                                 stream = context.stream()](Workspace workspace) mutable {
+    operands.terms = reinterpret_cast<double*>(workspace.data());
     softmax_cross_entropy(operands, stream);
     sum_terms(operands.terms, operands.rows, kTerms, sums, stream);
   });

@@ -7,7 +7,7 @@
 
 namespace simclr::cuda {
 
-StepPointer prepare_step(const AddInto& op, const StepContext& context) {
+Prepared prepare(const AddInto& op, const Context& context) {
   const TensorView from = context.tensor(op.from);
   const TensorView into = context.tensor(op.into);
   require(from.layout.stride == into.layout.stride, "what is added is stored as what it joins");
@@ -18,7 +18,7 @@ StepPointer prepare_step(const AddInto& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const Relu& op, const StepContext& context) {
+Prepared prepare(const Relu& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   const TensorView z = context.tensor(op.z);
   require(y.layout.stride == z.layout.stride, "a rectifier's tensors are stored alike");
@@ -28,7 +28,7 @@ StepPointer prepare_step(const Relu& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const ReluBackward& op, const StepContext& context) {
+Prepared prepare(const ReluBackward& op, const Context& context) {
   const TensorView dz = context.tensor(op.dz);
   const TensorView z = context.tensor(op.z);
   const TensorView dy = context.tensor(op.dy);
@@ -41,7 +41,7 @@ StepPointer prepare_step(const ReluBackward& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const PackInput& op, const StepContext& context) {
+Prepared prepare(const PackInput& op, const Context& context) {
   const TensorView views = context.tensor(op.views);
   const TensorView x = context.tensor(op.x);
   require(!views.layout.padded() && views.layout.channels == 3 &&

@@ -6,7 +6,7 @@
 
 namespace simclr::cuda {
 
-StepPointer prepare_step(const L2Normalize& op, const StepContext& context) {
+Prepared prepare(const L2Normalize& op, const Context& context) {
   const TensorView z = context.tensor(op.z);
   return make_step(
       [z_data = z.as<float>(), u = context.tensor(op.u).as<float>(),
@@ -15,7 +15,7 @@ StepPointer prepare_step(const L2Normalize& op, const StepContext& context) {
        stream = context.stream()] { l2_normalize(z_data, rows, stride, u, inverse_norm, stream); });
 }
 
-StepPointer prepare_step(const L2NormalizeBackward& op, const StepContext& context) {
+Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
   const TensorView u = context.tensor(op.u);
   return make_step([u_data = u.as<float>(),
                     inverse_norm = context.tensor(op.inverse_norm).as<float>(),

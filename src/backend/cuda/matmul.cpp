@@ -9,7 +9,7 @@ namespace simclr::cuda {
 namespace {
 
 /// y (V,K) = x (V,C) w(K,C)^T [+ bias].
-MatrixProductShape shape_of(const MatMul& op, const SizingContext& context) {
+MatrixProductShape shape_of(const MatMul& op, const Context& context) {
   const Layout x = context.layout(op.x);
   const Layout y = context.layout(op.y);
   return {.transpose_b = true,
@@ -24,7 +24,7 @@ MatrixProductShape shape_of(const MatMul& op, const SizingContext& context) {
 }
 
 /// dx (V,C) = dy (V,K) w (K,C).
-MatrixProductShape shape_of(const MatMulBackwardData& op, const SizingContext& context) {
+MatrixProductShape shape_of(const MatMulBackwardData& op, const Context& context) {
   const Layout dy = context.layout(op.dy);
   const Layout dx = context.layout(op.dx);
   return {.m = dx.images,
@@ -37,7 +37,7 @@ MatrixProductShape shape_of(const MatMulBackwardData& op, const SizingContext& c
 }
 
 /// dw (K,C) = dy (V,K)^T x (V,C).
-MatrixProductShape shape_of(const MatMulBackwardWeights& op, const SizingContext& context) {
+MatrixProductShape shape_of(const MatMulBackwardWeights& op, const Context& context) {
   const Layout x = context.layout(op.x);
   const Layout dy = context.layout(op.dy);
   return {.transpose_a = true,
@@ -51,7 +51,7 @@ MatrixProductShape shape_of(const MatMulBackwardWeights& op, const SizingContext
 }
 
 template <class AnyOp>
-MatrixProduct* product_of(const AnyOp& op, const SizingContext& context) {
+MatrixProduct* product_of(const AnyOp& op, const Context& context) {
   return context.device.matrix_products().find_or_make(shape_of(op, context), context.device);
 }
 
@@ -67,51 +67,44 @@ void clear_padding(float* rows, const Layout& layout, cudaStream_t stream) {
 
 }  // namespace
 
-StepPointer prepare_step(const MatMul& op, const StepContext& context) {
+Prepared prepare(const MatMul& op, const Context& context) {
   const auto* x = context.tensor(op.x).as<float>();
   const auto* w = context.tensor(op.w).as<float>();
   const auto* bias = context.values<float>(op.bias);
   auto* y = context.tensor(op.y).as<float>();
-  return make_step([=, product = product_of(op, context.sizing()), layout = context.layout(op.y),
-                    workspace = context.workspace(), stream = context.stream()] {
+  MatrixProduct* product = product_of(op, context);
+  return make_step(product->workspace_bytes(), [=, layout = context.layout(op.y),
+                                                stream = context.stream()](Workspace workspace) {
     product->run(x, w, bias, y, workspace, stream);
     clear_padding(y, layout, stream);
   });
 }
 
-StepPointer prepare_step(const MatMulBackwardData& op, const StepContext& context) {
+Prepared prepare(const MatMulBackwardData& op, const Context& context) {
   const auto* dy = context.tensor(op.dy).as<float>();
   const auto* w = context.tensor(op.w).as<float>();
   auto* dx = context.tensor(op.dx).as<float>();
-  return make_step([=, product = product_of(op, context.sizing()), layout = context.layout(op.dx),
-                    workspace = context.workspace(), stream = context.stream()] {
+  MatrixProduct* product = product_of(op, context);
+  return make_step(product->workspace_bytes(), [=, layout = context.layout(op.dx),
+                                                stream = context.stream()](Workspace workspace) {
     product->run(dy, w, nullptr, dx, workspace, stream);
     clear_padding(dx, layout, stream);
   });
 }
 
-StepPointer prepare_step(const MatMulBackwardWeights& op, const StepContext& context) {
+Prepared prepare(const MatMulBackwardWeights& op, const Context& context) {
   const auto* x = context.tensor(op.x).as<float>();
   const auto* dy = context.tensor(op.dy).as<float>();
   auto* dw = context.tensor(op.dw).as<float>();
   auto* dbias = context.values<float>(op.dbias);
-  return make_step([=, product = product_of(op, context.sizing()), layout = context.layout(op.dy),
-                    workspace = context.workspace(), stream = context.stream()] {
+  MatrixProduct* product = product_of(op, context);
+  return make_step(product->workspace_bytes(), [=, layout = context.layout(op.dy),
+                                                stream = context.stream()](Workspace workspace) {
     product->run(dy, x, nullptr, dw, workspace, stream);
     if (dbias != nullptr) {
       column_sums(dy, dbias, layout.rows(), layout.channels, layout.stride, stream);
     }
   });
-}
-
-std::size_t workspace_of(const MatMul& op, const SizingContext& context) {
-  return product_of(op, context)->workspace_bytes();
-}
-std::size_t workspace_of(const MatMulBackwardData& op, const SizingContext& context) {
-  return product_of(op, context)->workspace_bytes();
-}
-std::size_t workspace_of(const MatMulBackwardWeights& op, const SizingContext& context) {
-  return product_of(op, context)->workspace_bytes();
 }
 
 }  // namespace simclr::cuda

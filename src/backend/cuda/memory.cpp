@@ -46,17 +46,22 @@ void load(const Layout& layout, const Stored* stored, Host* host) {
   }
 }
 
-/// Whether the host's values are, bit for bit, what is stored.
-bool is_stored_so(const Layout& layout, DType host) {
+/// Whether the host's bytes are those of the device.
+bool holds_same_bytes(const Layout& layout, DType host) {
   return !layout.padded() && host == layout.dtype;
 }
 
+void enqueue_copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                  Device& device) {
+  check(cudaMemcpyAsync(to, from, bytes, kind, device.stream(Lane::compute)),
+        "copy to or from the device");
+}
+/// A copy from pageable memory blocks inside the runtime, where nobody looks after communicators:
+/// the lane is to be empty before.
 void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, Device& device) {
-  const cudaStream_t stream = device.stream(Lane::compute);
-  // A copy from pageable memory blocks inside the runtime, where nobody looks after communicators.
-  device.wait(stream);
-  check(cudaMemcpyAsync(to, from, bytes, kind, stream), "copy to or from the device");
-  device.wait(stream);
+  device.wait(device.stream(Lane::compute));
+  enqueue_copy(to, from, bytes, kind, device);
+  device.wait(device.stream(Lane::compute));
 }
 
 }  // namespace
@@ -103,11 +108,11 @@ Buffer allocate_pinned(std::size_t bytes, std::string_view purpose) {
   return {static_cast<std::byte*>(memory), bytes, [](std::byte* data) { cudaFreeHost(data); }};
 }
 
-void upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Device& device) {
+void enqueue_upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Device& device) {
   check_host(tensor, host.count, host.dtype);
   const Layout layout = layout_of(tensor);
-  if (is_stored_so(layout, host.dtype)) {
-    copy(to, host.data, host.bytes(), cudaMemcpyHostToDevice, device);
+  if (holds_same_bytes(layout, host.dtype)) {
+    enqueue_copy(to, host.data, host.bytes(), cudaMemcpyHostToDevice, device);
     return;
   }
   std::vector<std::byte> stored(layout.stored_bytes());
@@ -122,11 +127,12 @@ void upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Devic
   copy(to, stored.data(), stored.size(), cudaMemcpyHostToDevice, device);
 }
 
-void download(const TensorInfo& tensor, const std::byte* from, BufferSpan host, Device& device) {
+void enqueue_download(const TensorInfo& tensor, const std::byte* from, BufferSpan host,
+                      Device& device) {
   check_host(tensor, host.count, host.dtype);
   const Layout layout = layout_of(tensor);
-  if (is_stored_so(layout, host.dtype)) {
-    copy(host.data, from, host.bytes(), cudaMemcpyDeviceToHost, device);
+  if (holds_same_bytes(layout, host.dtype)) {
+    enqueue_copy(host.data, from, host.bytes(), cudaMemcpyDeviceToHost, device);
     return;
   }
   std::vector<std::byte> stored(layout.stored_bytes());
@@ -139,22 +145,6 @@ void download(const TensorInfo& tensor, const std::byte* from, BufferSpan host, 
       load(layout, values, static_cast<float*>(host.data));
     }
   });
-}
-
-void enqueue_upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host,
-                    cudaStream_t stream) {
-  check_host(tensor, host.count, host.dtype);
-  require(is_stored_so(layout_of(tensor), host.dtype), "what is enqueued is copied as it is");
-  check(cudaMemcpyAsync(to, host.data, host.bytes(), cudaMemcpyHostToDevice, stream),
-        "copy to the device");
-}
-
-void enqueue_download(const TensorInfo& tensor, const std::byte* from, BufferSpan host,
-                      cudaStream_t stream) {
-  check_host(tensor, host.count, host.dtype);
-  require(is_stored_so(layout_of(tensor), host.dtype), "what is enqueued is copied as it is");
-  check(cudaMemcpyAsync(host.data, from, host.bytes(), cudaMemcpyDeviceToHost, stream),
-        "copy from the device");
 }
 
 }  // namespace simclr::cuda

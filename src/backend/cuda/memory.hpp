@@ -17,15 +17,10 @@ Buffer allocate_pinned(std::size_t bytes, std::string_view purpose);
 /// "8.4 of 80.0 MB of device memory are free", and what would need less.
 std::string describe_free_memory();
 
-/// `host` is the whole tensor, canonical, in the tensor's dtype or in f32. Both come after what is
-/// enqueued on the compute lane and wait for it: upload until the host memory may be used again,
-/// download until it is filled.
-void upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Device& device);
-void download(const TensorInfo& tensor, const std::byte* from, BufferSpan host, Device& device);
-/// Copies of a tensor without padding from and to page-locked memory of its dtype, in their turn.
-void enqueue_upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host,
-                    cudaStream_t stream);
+/// Copies in their turn on the compute lane; `host` is the whole tensor, canonical, in the tensor's
+/// dtype or in f32. They wait for the lane where host and device do not hold the same bytes.
+void enqueue_upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan host, Device& device);
 void enqueue_download(const TensorInfo& tensor, const std::byte* from, BufferSpan host,
-                      cudaStream_t stream);
+                      Device& device);
 
 }  // namespace simclr::cuda

@@ -31,7 +31,7 @@ struct Packing {
 };
 
 template <class AnyOp>
-Packing choose_packing(const AnyOp& op, const SizingContext& context) {
+Packing choose_packing(const AnyOp& op, const Context& context) {
   const int depth = packed_depth(context.layout(op.u_all).channels);
   const bool fits = depth > 0 && op.temperature >= kLeastFixedTemperature;
   return op.similarity == DType::f32 || !fits ? Packing{}
@@ -39,7 +39,7 @@ Packing choose_packing(const AnyOp& op, const SizingContext& context) {
 }
 
 template <class AnyOp>
-SimilarityShape similarity_shape(const AnyOp& op, const SizingContext& context, int blocks) {
+SimilarityShape similarity_shape(const AnyOp& op, const Context& context, int blocks) {
   const Layout u = context.layout(op.u);
   const Layout u_all = context.layout(op.u_all);
   require(
@@ -59,10 +59,10 @@ SimilarityShape similarity_shape(const AnyOp& op, const SizingContext& context, 
   shape.columns_per_split = units_per_split * kColumnUnit;
   return shape;
 }
-SimilarityShape shape_of(const NtXentForward& op, const SizingContext& context) {
+SimilarityShape shape_of(const NtXentForward& op, const Context& context) {
   return similarity_shape(op, context, kForwardBlocks);
 }
-SimilarityShape shape_of(const NtXentBackward& op, const SizingContext& context) {
+SimilarityShape shape_of(const NtXentBackward& op, const Context& context) {
   return similarity_shape(op, context, kBackwardBlocks);
 }
 
@@ -125,28 +125,19 @@ void with_half_type(DType dtype, F&& f) {
 
 }  // namespace
 
-std::size_t workspace_of(const NtXentForward& op, const SizingContext& context) {
-  Pieces pieces(nullptr);
-  forward_scratch(shape_of(op, context), choose_packing(op, context), pieces);
-  return pieces.taken();
-}
-
-std::size_t workspace_of(const NtXentBackward& op, const SizingContext& context) {
-  Pieces pieces(nullptr);
-  backward_scratch(shape_of(op, context), choose_packing(op, context), pieces);
-  return pieces.taken();
-}
-
-StepPointer prepare_step(const NtXentForward& op, const StepContext& context) {
-  const SimilarityShape shape = shape_of(op, context.sizing());
-  const Packing packing = choose_packing(op, context.sizing());
-  Pieces pieces(context.workspace().data());
-  const ForwardScratch scratch = forward_scratch(shape, packing, pieces);
+Prepared prepare(const NtXentForward& op, const Context& context) {
+  const SimilarityShape shape = shape_of(op, context);
+  const Packing packing = choose_packing(op, context);
+  Pieces counter(nullptr);
+  forward_scratch(shape, packing, counter);
   const double inverse_temperature = 1 / double{op.temperature};
-  return make_step([=, u = context.tensor(op.u).as<float>(),
-                    u_all = context.tensor(op.u_all).as<float>(),
-                    lse = context.tensor(op.lse).as<float>(),
-                    sums = context.tensor(op.sums).as<double>(), stream = context.stream()] {
+  return make_step(counter.taken(), [=, u = context.tensor(op.u).as<float>(),
+                                     u_all = context.tensor(op.u_all).as<float>(),
+                                     lse = context.tensor(op.lse).as<float>(),
+                                     sums = context.tensor(op.sums).as<double>(),
+                                     stream = context.stream()](Workspace workspace) {
+    Pieces pieces(workspace.data());
+    const ForwardScratch scratch = forward_scratch(shape, packing, pieces);
     const auto inverse = static_cast<float>(inverse_temperature);
     const bool packs = packing.depth > 0;
     if (packs) {
@@ -163,33 +154,37 @@ StepPointer prepare_step(const NtXentForward& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const NtXentBackward& op, const StepContext& context) {
-  const SimilarityShape shape = shape_of(op, context.sizing());
-  const Packing packing = choose_packing(op, context.sizing());
-  Pieces pieces(context.workspace().data());
-  const BackwardScratch scratch = backward_scratch(shape, packing, pieces);
-  const GradientParts parts{.du = context.tensor(op.du).as<float>(), .others = scratch.other_parts};
+Prepared prepare(const NtXentBackward& op, const Context& context) {
+  const SimilarityShape shape = shape_of(op, context);
+  const Packing packing = choose_packing(op, context);
+  Pieces counter(nullptr);
+  backward_scratch(shape, packing, counter);
   const double inverse_temperature = 1 / double{op.temperature};
   const double factor = inverse_temperature / shape.columns;
-  return make_step([=, u = context.tensor(op.u).as<float>(),
-                    u_all = context.tensor(op.u_all).as<float>(),
-                    lse = context.tensor(op.lse).as<float>(),
-                    lse_all = context.tensor(op.lse_all).as<float>(),
-                    control = context.values<float>(op.control), stream = context.stream()] {
-    const auto inverse = static_cast<float>(inverse_temperature);
-    if (packing.depth > 0) {
-      with_half_type(packing.dtype, [&]<class T>(T) {
-        auto* packed = reinterpret_cast<T*>(scratch.packed);
-        pack_embeddings(shape, u_all, packing.depth, packed, lse_all, inverse, scratch.factors,
-                        stream);
-        similarity_gradient(shape, packed, scratch.factors, packing.depth, inverse, parts, stream);
+  return make_step(
+      counter.taken(),
+      [=, u = context.tensor(op.u).as<float>(), u_all = context.tensor(op.u_all).as<float>(),
+       lse = context.tensor(op.lse).as<float>(), lse_all = context.tensor(op.lse_all).as<float>(),
+       du = context.tensor(op.du).as<float>(), control = context.values<float>(op.control),
+       stream = context.stream()](Workspace workspace) {
+        Pieces pieces(workspace.data());
+        const BackwardScratch scratch = backward_scratch(shape, packing, pieces);
+        const GradientParts parts{.du = du, .others = scratch.other_parts};
+        const auto inverse = static_cast<float>(inverse_temperature);
+        if (packing.depth > 0) {
+          with_half_type(packing.dtype, [&]<class T>(T) {
+            auto* packed = reinterpret_cast<T*>(scratch.packed);
+            pack_embeddings(shape, u_all, packing.depth, packed, lse_all, inverse, scratch.factors,
+                            stream);
+            similarity_gradient(shape, packed, scratch.factors, packing.depth, inverse, parts,
+                                stream);
+          });
+          sum_gradient_parts(shape, parts, factor / kWeightScale, control, stream);
+        } else {
+          similarity_gradient(shape, u, u_all, lse, lse_all, inverse, parts, stream);
+          sum_gradient_parts(shape, parts, factor, control, stream);
+        }
       });
-      sum_gradient_parts(shape, parts, factor / kWeightScale, control, stream);
-    } else {
-      similarity_gradient(shape, u, u_all, lse, lse_all, inverse, parts, stream);
-      sum_gradient_parts(shape, parts, factor, control, stream);
-    }
-  });
 }
 
 }  // namespace simclr::cuda

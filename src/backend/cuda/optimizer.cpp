@@ -61,7 +61,7 @@ void with_shadow(const WeightShadows& shadows, const UpdateBuffers& buffers, F&&
 
 }  // namespace
 
-StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
+Prepared prepare(const CheckFinite& op, const Context& context) {
   return make_step([sums = context.tensor(op.loss_sums).as<double>(),
                     sum_count = context.info(op.loss_sums).shape.elements(),
                     gradients = context.tensor(op.gradients).as<float>(),
@@ -72,30 +72,29 @@ StepPointer prepare_step(const CheckFinite& op, const StepContext& context) {
   });
 }
 
-std::size_t workspace_of(const Update& op, const SizingContext& /*context*/) {
-  const bool has_norms = std::holds_alternative<LarsRule>(op.rule);
-  return has_norms ? split(op.segments).chunks.size() * sizeof(LarsNorms) : 0;
-}
-
-StepPointer prepare_step(const Update& op, const StepContext& context) {
+Prepared prepare(const Update& op, const Context& context) {
   require(context.info(op.parameters).offset == 0, "an update names whole flat buffers");
   const Partition partition = split(op.segments);
+  const bool has_norms = std::holds_alternative<LarsRule>(op.rule);
+  const std::size_t norm_bytes = has_norms ? partition.chunks.size() * sizeof(LarsNorms) : 0;
+  if (!context.has_memory()) return {.workspace_bytes = norm_bytes};
   auto chunks = to_device(partition.chunks, context.device);
   auto segments = to_device(partition.segments, context.device);
-  const UpdateBuffers buffers{.chunks = reinterpret_cast<const UpdateChunk*>(chunks->data()),
-                              .chunk_count = static_cast<std::int64_t>(partition.chunks.size()),
-                              .segments = reinterpret_cast<const UpdateSegment*>(segments->data()),
-                              .norms = reinterpret_cast<LarsNorms*>(context.workspace().data()),
-                              .parameters = context.tensor(op.parameters).as<float>(),
-                              .gradients = context.tensor(op.gradients).as<float>(),
-                              .momentum = context.tensor(op.momentum).as<float>(),
-                              .second_moment = context.values<float>(op.second_moment),
-                              .control = context.tensor(op.control).as<float>(),
-                              .verdict = context.values<std::int32_t>(op.verdict)};
+  UpdateBuffers buffers{.chunks = reinterpret_cast<const UpdateChunk*>(chunks->data()),
+                        .chunk_count = static_cast<std::int64_t>(partition.chunks.size()),
+                        .segments = reinterpret_cast<const UpdateSegment*>(segments->data()),
+                        .parameters = context.tensor(op.parameters).as<float>(),
+                        .gradients = context.tensor(op.gradients).as<float>(),
+                        .momentum = context.tensor(op.momentum).as<float>(),
+                        .second_moment = context.values<float>(op.second_moment),
+                        .control = context.tensor(op.control).as<float>(),
+                        .verdict = context.values<std::int32_t>(op.verdict)};
   return std::visit(
       [&](const auto& rule) {
-        return make_step([=, tables = std::pair(std::move(chunks), std::move(segments)),
-                          shadows = &context.device.shadows(), stream = context.stream()] {
+        return make_step(norm_bytes, [=, tables = std::pair(std::move(chunks), std::move(segments)),
+                                      shadows = &context.device.shadows(),
+                                      stream = context.stream()](Workspace workspace) mutable {
+          buffers.norms = reinterpret_cast<LarsNorms*>(workspace.data());
           with_shadow(*shadows, buffers,
                       [&](auto* shadow) { update(rule, buffers, shadow, stream); });
         });

@@ -26,7 +26,7 @@ PoolShape shape_of(const ConvGeometry& window, const Layout& input, const Layout
 
 }  // namespace
 
-StepPointer prepare_step(const MaxPool& op, const StepContext& context) {
+Prepared prepare(const MaxPool& op, const Context& context) {
   const TensorView x = context.tensor(op.x);
   const TensorView y = context.tensor(op.y);
   const TensorView argmax = context.tensor(op.argmax);
@@ -39,7 +39,7 @@ StepPointer prepare_step(const MaxPool& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const MaxPoolBackward& op, const StepContext& context) {
+Prepared prepare(const MaxPoolBackward& op, const Context& context) {
   const TensorView dx = context.tensor(op.dx);
   const TensorView dy = context.tensor(op.dy);
   const TensorView argmax = context.tensor(op.argmax);
@@ -53,7 +53,7 @@ StepPointer prepare_step(const MaxPoolBackward& op, const StepContext& context) 
   });
 }
 
-StepPointer prepare_step(const GlobalAvgPool& op, const StepContext& context) {
+Prepared prepare(const GlobalAvgPool& op, const Context& context) {
   const TensorView z = context.tensor(op.z);
   const TensorView h = context.tensor(op.h);
   require(z.layout.stride == h.layout.stride, "means are stored with their tensor's channels");
@@ -65,7 +65,7 @@ StepPointer prepare_step(const GlobalAvgPool& op, const StepContext& context) {
   });
 }
 
-StepPointer prepare_step(const GlobalAvgPoolBackward& op, const StepContext& context) {
+Prepared prepare(const GlobalAvgPoolBackward& op, const Context& context) {
   const TensorView dz = context.tensor(op.dz);
   const TensorView dh = context.tensor(op.dh);
   require(dz.layout.stride == dh.layout.stride, "means are stored with their tensor's channels");

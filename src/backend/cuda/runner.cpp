@@ -42,9 +42,10 @@ struct Range {
 
 class CudaRunner final : public Runner {
  public:
-  CudaRunner(std::vector<std::unique_ptr<Step>> steps, std::vector<std::string> names,
+  CudaRunner(std::vector<Prepared> steps, std::vector<std::string> names, Workspace workspace,
              Device& device)
       : steps_(std::move(steps)),
+        workspace_(workspace),
         names_(std::make_shared<const std::vector<std::string>>(std::move(names))),
         device_(device) {
     require(names_->size() == steps_.size(), "each step has a name");
@@ -69,7 +70,7 @@ class CudaRunner final : public Runner {
     const Marked mark((*names_)[i]);
     activity().at_op(i);
     try {
-      steps_[i]->run();
+      steps_[i].step(workspace_);
     } catch (const OutOfDeviceMemory& error) {  // a library's or the driver's own
       throw OutOfDeviceMemory(error.asked_bytes, error.free_bytes, error.purpose,
                               fmt::format("{}: {}", (*names_)[i], error.what()));
@@ -91,7 +92,7 @@ class CudaRunner final : public Runner {
     std::vector<Segment> segments;
     while (begin < end) {
       std::size_t next = begin;
-      while (next < end && steps_[next]->capturable()) ++next;
+      while (next < end && steps_[next].capturable) ++next;
       Segment segment{.begin = begin, .end = next > begin ? next : begin + 1};
       if (next > begin) capture(segment);
       run_segment(segment);
@@ -106,7 +107,7 @@ class CudaRunner final : public Runner {
     Capture capture(compute);
     for (std::size_t i = segment.begin; i < segment.end; ++i) {
       try {
-        steps_[i]->run();
+        steps_[i].step(workspace_);
         if (!is_captured(compute)) fail("it did what no capture allows");
       } catch (const std::exception& error) {
         fail("step {} ({}) cannot be captured in a CUDA graph: {}", i, (*names_)[i], error.what());
@@ -123,7 +124,8 @@ class CudaRunner final : public Runner {
     segment.graph = capture.finish(segment.name);
   }
 
-  std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<Prepared> steps_;
+  Workspace workspace_;
   Watch::OpNames names_;
   Device& device_;
   Event gradients_done_;
@@ -132,9 +134,9 @@ class CudaRunner final : public Runner {
 
 }  // namespace
 
-std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
-                                    std::vector<std::string> names, Device& device) {
-  return std::make_unique<CudaRunner>(std::move(steps), std::move(names), device);
+std::unique_ptr<Runner> make_runner(std::vector<Prepared> steps, std::vector<std::string> names,
+                                    Workspace workspace, Device& device) {
+  return std::make_unique<CudaRunner>(std::move(steps), std::move(names), workspace, device);
 }
 
 }  // namespace simclr::cuda

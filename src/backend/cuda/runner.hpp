@@ -10,7 +10,7 @@
 namespace simclr::cuda {
 
 /// Runs steps on the device's compute lane, from graphs where a range comes again.
-std::unique_ptr<Runner> make_runner(std::vector<std::unique_ptr<Step>> steps,
-                                    std::vector<std::string> names, Device& device);
+std::unique_ptr<Runner> make_runner(std::vector<Prepared> steps, std::vector<std::string> names,
+                                    Workspace workspace, Device& device);
 
 }  // namespace simclr::cuda

@@ -7,7 +7,7 @@
 
 namespace simclr::cuda {
 
-StepPointer prepare_step(const TopK& op, const StepContext& context) {
+Prepared prepare(const TopK& op, const Context& context) {
   const TensorView values = context.tensor(op.values);
   const TensorView best = context.tensor(op.best);
   const TensorView columns = context.tensor(op.columns);
