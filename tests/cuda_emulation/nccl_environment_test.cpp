@@ -1,6 +1,6 @@
 // What NCCL is asked for, and what is said of it. No ranks are needed.
 
-#include "nccl_environment.hpp"
+#include "transport.hpp"
 
 #include <gtest/gtest.h>
 

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "convolution_plan.hpp"
-#include "engine_choice.hpp"
 
 namespace simclr::cuda {
 namespace {

@@ -1,7 +1,5 @@
 // The runner: eager, captured, replayed.
 
-#include "runner.hpp"
-
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 

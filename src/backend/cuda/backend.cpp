@@ -4,13 +4,11 @@
 
 #include "availability.hpp"
 #include "communication.hpp"
-#include "convolution_plans.hpp"
+#include "convolution_plan.hpp"
 #include "device.hpp"
-#include "input_stage.hpp"
-#include "kernels/finite.hpp"
+#include "kernels/sums.hpp"
 #include "libraries.hpp"
 #include "memory.hpp"
-#include "runner.hpp"
 #include "simclr/core/hash.hpp"
 #include "steps.hpp"
 

@@ -25,8 +25,8 @@
 
 #include "communication.hpp"
 
-#include "graph.hpp"
 #include "kernels/mark.hpp"
+#include "runtime.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {

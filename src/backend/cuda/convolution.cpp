@@ -4,9 +4,9 @@
 // library does not write, passes through the workspace, which holds
 // [filter or its gradient, staged | the plan's own scratch | statistics taken along].
 
-#include "convolution_plans.hpp"
-#include "dispatch.hpp"
-#include "kernels/filter.hpp"
+#include "convolution_plan.hpp"
+#include "kernels/elementwise.hpp"
+#include "layout.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {

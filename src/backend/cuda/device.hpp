@@ -13,7 +13,7 @@
 namespace simclr::cuda {
 
 class Libraries;         // cuDNN and cuBLASLt handles; libraries.hpp
-class ConvolutionPlans;  // chosen algorithms; convolution_plans.hpp
+class ConvolutionPlans;  // chosen algorithms; convolution_plan.hpp
 class MatrixProducts;    // matrix_product.hpp
 
 /// Which of the `visible` devices a rank takes: rank i of a node takes device i; several ranks take

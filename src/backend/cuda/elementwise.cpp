@@ -1,8 +1,7 @@
-// Joins and rectifiers over whole tensors, and the packing of images.
+// Joins and rectifiers over whole tensors, the packing of images, pooling.
 
 #include "kernels/elementwise.hpp"
-
-#include "dispatch.hpp"
+#include "layout.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {
@@ -50,6 +49,77 @@ Prepared prepare(const PackInput& op, const Context& context) {
   return with_activation_type(x.layout.dtype, [&]<class T>(T) {
     return make_step([views = views.as<T>(), x = x.as<T>(), pixels = x.layout.rows(),
                       stream = context.stream()] { pack_images(views, x, pixels, stream); });
+  });
+}
+
+namespace {
+
+PoolShape shape_of(const ConvGeometry& window, const Layout& input, const Layout& output) {
+  require(window.kernel * window.kernel <= 256, "the position in a window fits a byte");
+  require(window.padding < window.kernel, "every pooling window covers a pixel");
+  require(input.stride == output.stride, "pooled tensors are stored with the same channels");
+  return {.images = input.images,
+          .height = static_cast<int>(input.height),
+          .width = static_cast<int>(input.width),
+          .out_height = static_cast<int>(output.height),
+          .out_width = static_cast<int>(output.width),
+          .channels = static_cast<int>(input.stride),
+          .kernel = window.kernel,
+          .stride = window.stride,
+          .padding = window.padding};
+}
+
+}  // namespace
+
+Prepared prepare(const MaxPool& op, const Context& context) {
+  const TensorView x = context.tensor(op.x);
+  const TensorView y = context.tensor(op.y);
+  const TensorView argmax = context.tensor(op.argmax);
+  require(argmax.layout.stride == y.layout.stride, "positions are stored as maxima are");
+  return with_activation_type(x.layout.dtype, [&]<class T>(T) {
+    return make_step(
+        [x_data = x.as<T>(), y_data = y.as<T>(), positions = argmax.as<std::uint8_t>(),
+         shape = shape_of(op.geometry, x.layout, y.layout),
+         stream = context.stream()] { max_pool(shape, x_data, y_data, positions, stream); });
+  });
+}
+
+Prepared prepare(const MaxPoolBackward& op, const Context& context) {
+  const TensorView dx = context.tensor(op.dx);
+  const TensorView dy = context.tensor(op.dy);
+  const TensorView argmax = context.tensor(op.argmax);
+  require(argmax.layout.stride == dy.layout.stride, "positions are stored as maxima are");
+  return with_activation_type(dx.layout.dtype, [&]<class T>(T) {
+    return make_step(
+        [dy_data = dy.as<T>(), dx_data = dx.as<T>(), positions = argmax.as<std::uint8_t>(),
+         shape = shape_of(op.geometry, dx.layout, dy.layout), stream = context.stream()] {
+          max_pool_backward(shape, dy_data, positions, dx_data, stream);
+        });
+  });
+}
+
+Prepared prepare(const GlobalAvgPool& op, const Context& context) {
+  const TensorView z = context.tensor(op.z);
+  const TensorView h = context.tensor(op.h);
+  require(z.layout.stride == h.layout.stride, "means are stored with their tensor's channels");
+  return with_activation_type(z.layout.dtype, [&]<class T>(T) {
+    return make_step(
+        [z = z.as<T>(), h = h.as<float>(), layout = z.layout, stream = context.stream()] {
+          global_average(z, h, layout.images, layout.height * layout.width, layout.stride, stream);
+        });
+  });
+}
+
+Prepared prepare(const GlobalAvgPoolBackward& op, const Context& context) {
+  const TensorView dz = context.tensor(op.dz);
+  const TensorView dh = context.tensor(op.dh);
+  require(dz.layout.stride == dh.layout.stride, "means are stored with their tensor's channels");
+  return with_activation_type(dz.layout.dtype, [&]<class T>(T) {
+    return make_step(
+        [dh = dh.as<float>(), dz = dz.as<T>(), layout = dz.layout, stream = context.stream()] {
+          global_average_backward(dh, dz, layout.images, layout.height * layout.width,
+                                  layout.stride, stream);
+        });
   });
 }
 

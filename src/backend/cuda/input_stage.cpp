@@ -1,5 +1,3 @@
-#include "input_stage.hpp"
-
 #include <map>
 
 #include "layout.hpp"

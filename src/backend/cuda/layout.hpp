@@ -1,10 +1,12 @@
 #pragma once
 // How the CUDA backend stores a tensor: as on the host, channels last, with channels padded so that
-// vectors of 16 bytes and tensor cores fit.
+// vectors of 16 bytes and tensor cores fit; and from its run-time type to the kernels' template
+// argument.
 
 #include <cstddef>
 #include <cstdint>
 
+#include "simclr/core/check.hpp"
 #include "simclr/tensor/tensor.hpp"
 
 namespace simclr::cuda {
@@ -38,5 +40,23 @@ struct Layout {
 /// Padded: activations of rank 4 and 2 (f32, bf16, f16, u8) outside the flat buffers. Packed as on
 /// the host: everything else, among it the input images (N,H,W,3).
 Layout layout_of(const TensorInfo& tensor);
+
+/// Calls f(T{}) with T = float, bf16 or f16: what activations may be.
+template <class F>
+decltype(auto) with_activation_type(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(float{});
+    case DType::bf16:
+      return f(bf16{});
+    case DType::f16:
+      return f(f16{});
+    case DType::f64:
+    case DType::i32:
+    case DType::u8:
+      break;
+  }
+  fail("activations cannot be {}", name_of(dtype));
+}
 
 }  // namespace simclr::cuda

@@ -1,6 +1,6 @@
 // Linear layers: f32 matrix products. Activations have padded rows, weights are packed.
 
-#include "kernels/column_sums.hpp"
+#include "kernels/sums.hpp"
 #include "matrix_product.hpp"
 #include "steps.hpp"
 

@@ -23,4 +23,7 @@ void enqueue_upload(const TensorInfo& tensor, std::byte* to, ConstBufferSpan hos
 void enqueue_download(const TensorInfo& tensor, const std::byte* from, BufferSpan host,
                       Device& device);
 
+/// Copies each batch to the device on the copy lane, while a step runs. Throws OutOfDeviceMemory.
+std::unique_ptr<InputStage> make_input_stage(std::vector<InputTensor> inputs, Device& device);
+
 }  // namespace simclr::cuda

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/finite.hpp"
+#include "kernels/sums.hpp"
 #include "memory.hpp"
 #include "steps.hpp"
 

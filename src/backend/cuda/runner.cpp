@@ -3,14 +3,14 @@
 // become graphs, the others run between them. Single steps are never captured: they are for
 // looking at.
 
-#include "runner.hpp"
+#include "steps.hpp"
 
 #include <nvtx3/nvToolsExt.h>
 
 #include <map>
 #include <utility>
 
-#include "graph.hpp"
+#include "runtime.hpp"
 #include "simclr/core/activity.hpp"
 
 namespace simclr::cuda {

@@ -8,58 +8,40 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/batch_norm_backward_reduce.cu
   ${kernels_dir}/batch_norm_finalize.cu
   ${kernels_dir}/batch_norm_statistics.cu
-  ${kernels_dir}/column_sums.cu
-  ${kernels_dir}/convert.cu
-  ${kernels_dir}/cross_entropy.cu
   ${kernels_dir}/elementwise.cu
-  ${kernels_dir}/filter.cu
-  ${kernels_dir}/finite.cu
-  ${kernels_dir}/l2_normalize.cu
   ${kernels_dir}/mark.cu
-  ${kernels_dir}/nt_xent_backward.cu
-  ${kernels_dir}/nt_xent_backward_f32.cu
+  ${kernels_dir}/nt_xent_f32.cu
   ${kernels_dir}/nt_xent_finish.cu
-  ${kernels_dir}/nt_xent_forward.cu
-  ${kernels_dir}/nt_xent_forward_f32.cu
+  ${kernels_dir}/nt_xent_half.cu
   ${kernels_dir}/optimizer.cu
   ${kernels_dir}/pool.cu
-  ${kernels_dir}/sum_terms.cu
+  ${kernels_dir}/row_losses.cu
+  ${kernels_dir}/sums.cu
   ${kernels_dir}/top_k.cu)
 set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
   ${CMAKE_CURRENT_LIST_DIR}/batch_norm.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/batch_norm_backward.cpp
   ${CMAKE_CURRENT_LIST_DIR}/communication.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution_plans.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/convolution_shape.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/cross_entropy.cpp
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp
   ${CMAKE_CURRENT_LIST_DIR}/elementwise.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/engine_choice.cpp
   ${CMAKE_CURRENT_LIST_DIR}/input_stage.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/l2_normalize.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/loss.cpp
   ${CMAKE_CURRENT_LIST_DIR}/matmul.cpp
   ${CMAKE_CURRENT_LIST_DIR}/memory.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/nt_xent.cpp
   ${CMAKE_CURRENT_LIST_DIR}/optimizer.cpp
   ${CMAKE_CURRENT_LIST_DIR}/plan_cache.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/pool.cpp
   ${CMAKE_CURRENT_LIST_DIR}/row_tiles.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/shadows.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/staged_communicator.cpp
   ${CMAKE_CURRENT_LIST_DIR}/top_k.cpp
   ${CMAKE_CURRENT_LIST_DIR}/transport.cpp
   ${CMAKE_CURRENT_LIST_DIR}/watch.cpp)
 set(SIMCLR_CUDA_LIBRARY_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/cublaslt/matrix_product.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/convolution_graph.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/cudnn/convolution_plan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/descriptor.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/cudnn/engine_configs.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/engine_plan.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cudnn/measure.cpp
   ${CMAKE_CURRENT_LIST_DIR}/libraries.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/nccl_communicator.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/nccl_environment.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/nccl_communicator.cpp)

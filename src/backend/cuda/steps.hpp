@@ -26,4 +26,8 @@ std::optional<std::size_t> sums_taken_along(const BnStatistics& op, const Contex
 /// Chooses the algorithms of the program's convolutions; see Backend::tune().
 void tune_convolutions(const Program& program, Device& device);
 
+/// Runs steps on the device's compute lane, from graphs where a range comes again.
+std::unique_ptr<Runner> make_runner(std::vector<Prepared> steps, std::vector<std::string> names,
+                                    Workspace workspace, Device& device);
+
 }  // namespace simclr::cuda

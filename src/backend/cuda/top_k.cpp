@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "kernels/top_k.hpp"
+#include "kernels/sums.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {

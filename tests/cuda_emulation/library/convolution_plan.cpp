@@ -8,7 +8,7 @@
 
 #include "device.hpp"
 #include "device_memory.hpp"
-#include "dispatch.hpp"
+#include "layout.hpp"
 #include "streams.hpp"
 
 namespace simclr::cuda {

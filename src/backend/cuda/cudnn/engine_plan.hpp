@@ -1,14 +1,34 @@
 #pragma once
-// A convolution on one engine, ready to run.
+// Which engines may compute a convolution and with what knobs; and a convolution on one of them,
+// ready to run.
 
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "../convolution_plan.hpp"
-#include "engine_configs.hpp"
+#include "../plan_cache.hpp"
+#include "convolution_graph.hpp"
+#include "descriptor.hpp"
 
 namespace simclr::cuda::cudnn {
+
+/// An engine with its knobs set: what an execution plan is made of.
+struct EngineConfig {
+  EngineChoice choice;
+  Descriptor descriptor;
+};
+
+/// What cuDNN proposes for the graph and we admit (see numerical notes in the source), the likely
+/// fastest first, none twice.
+std::vector<EngineConfig> propose_engine_configs(const ConvolutionGraph& graph);
+
+/// The configuration that `choice` names. Throws Error saying why where cuDNN does not accept it
+/// or we do not admit it.
+EngineConfig make_engine_config(const ConvolutionGraph& graph, const EngineChoice& choice);
 
 /// Scratch memory that a convolution may ask for.
 inline constexpr std::size_t kWorkspaceLimitBytes = std::size_t{1} << 30;

@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "../device.hpp"
-#include "../dispatch.hpp"
-#include "../graph.hpp"
 #include "../kernels/batch_norm.hpp"
-#include "../kernels/filter.hpp"
+#include "../kernels/elementwise.hpp"
+#include "../layout.hpp"
 #include "../libraries.hpp"
 #include "../memory.hpp"
 #include "../row_tiles.hpp"
+#include "../runtime.hpp"
 #include "engine_plan.hpp"
 #include "simclr/core/log.hpp"
 

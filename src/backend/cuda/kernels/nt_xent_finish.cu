@@ -6,7 +6,7 @@
 
 #include "../launch.hpp"
 #include "element.cuh"
-#include "nt_xent.hpp"
+#include "loss.hpp"
 #include "reduce.cuh"
 #include "similarity.cuh"
 

@@ -1,4 +1,4 @@
-#include "pool.hpp"
+#include "elementwise.hpp"
 
 #include <limits>
 

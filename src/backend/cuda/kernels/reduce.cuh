@@ -1,5 +1,6 @@
 #pragma once
-// Sums over a warp and over a block, in an order that depends on the launch shape only. No atomics.
+// Sums over a warp and over a block, in an order that depends on the launch shape only, without
+// atomics; and a block's shared memory.
 
 #include <cuda_runtime.h>
 
@@ -43,6 +44,17 @@ __device__ __forceinline__ T block_sum(T value) {
   for (int warp = 1; warp < kWarps; ++warp) sum += partial[warp];
   __syncthreads();
   return sum;
+}
+
+/// The block's dynamic shared memory, aligned to 128 bytes; LaunchShape::shared_bytes of it.
+template <class T>
+__device__ __forceinline__ T* dynamic_shared() {
+#ifdef SIMCLR_CUDA_EMULATION
+  return static_cast<T*>(emulation::dynamic_shared_memory());
+#else
+  extern __shared__ __align__(128) unsigned char dynamic_shared_bytes[];
+  return reinterpret_cast<T*>(dynamic_shared_bytes);
+#endif
 }
 
 }  // namespace simclr::cuda

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime.h>
 
-#include "nt_xent.hpp"
+#include "loss.hpp"
 
 namespace simclr::cuda {
 

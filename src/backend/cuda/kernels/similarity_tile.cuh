@@ -9,7 +9,6 @@
 #include "../launch.hpp"
 #include "mma.cuh"
 #include "reduce.cuh"
-#include "shared.cuh"
 #include "similarity.cuh"
 
 namespace simclr::cuda {

@@ -3,7 +3,7 @@
 // candidates are all different (top_k_order.hpp), so that the result depends on no order of
 // threads.
 
-#include "top_k.hpp"
+#include "sums.hpp"
 
 #include "../../top_k_order.hpp"
 #include "../launch.hpp"

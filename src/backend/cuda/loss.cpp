@@ -1,16 +1,37 @@
-// NT-Xent: embeddings enter tensor cores in 16 bits where the op allows it, and are multiplied in
-// f32 otherwise. Either way the similarity matrix exists a tile at a time.
+// Unit vectors, NT-Xent, and the cross-entropy of a classifier. NT-Xent's embeddings enter tensor
+// cores in 16 bits where the op allows it, and are multiplied in f32 otherwise. Either way the
+// similarity matrix exists a tile at a time.
 
 #include <algorithm>
 #include <limits>
 
-#include "dispatch.hpp"
-#include "kernels/nt_xent.hpp"
-#include "kernels/sum_terms.hpp"
+#include "kernels/loss.hpp"
+#include "kernels/sums.hpp"
 #include "launch.hpp"
+#include "layout.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {
+
+Prepared prepare(const L2Normalize& op, const Context& context) {
+  const TensorView z = context.tensor(op.z);
+  return make_step(
+      [z_data = z.as<float>(), u = context.tensor(op.u).as<float>(),
+       inverse_norm = context.tensor(op.inverse_norm).as<float>(), rows = z.layout.rows(),
+       stride = static_cast<int>(z.layout.stride),
+       stream = context.stream()] { l2_normalize(z_data, rows, stride, u, inverse_norm, stream); });
+}
+
+Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
+  const TensorView u = context.tensor(op.u);
+  return make_step([u_data = u.as<float>(),
+                    inverse_norm = context.tensor(op.inverse_norm).as<float>(),
+                    du = context.tensor(op.du).as<float>(), dz = context.tensor(op.dz).as<float>(),
+                    rows = u.layout.rows(), stride = static_cast<int>(u.layout.stride),
+                    stream = context.stream()] {
+    l2_normalize_backward(u_data, inverse_norm, du, rows, stride, dz, stream);
+  });
+}
 
 namespace {
 
@@ -185,6 +206,31 @@ Prepared prepare(const NtXentBackward& op, const Context& context) {
           sum_gradient_parts(shape, parts, factor, control, stream);
         }
       });
+}
+
+namespace {
+
+constexpr int kClassTerms = 4;
+
+}  // namespace
+
+Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
+  const TensorView logits = context.tensor(op.logits);
+  CrossEntropy operands{.logits = logits.as<float>(),
+                        .labels = context.tensor(op.labels).as<std::int32_t>(),
+                        .dlogits = context.values<float>(op.dlogits),
+                        .rows = logits.layout.rows(),
+                        .classes = static_cast<int>(logits.layout.channels),
+                        .stride = static_cast<int>(logits.layout.stride),
+                        .gradient_scale = op.gradient_scale};
+  const std::size_t terms_bytes =
+      static_cast<std::size_t>(operands.rows) * kClassTerms * sizeof(double);
+  return make_step(terms_bytes, [=, sums = context.tensor(op.sums).as<double>(),
+                                 stream = context.stream()](Workspace workspace) mutable {
+    operands.terms = reinterpret_cast<double*>(workspace.data());
+    softmax_cross_entropy(operands, stream);
+    sum_terms(operands.terms, operands.rows, kClassTerms, sums, stream);
+  });
 }
 
 }  // namespace simclr::cuda

@@ -1,0 +1,190 @@
+// Unit vectors: a warp a row, because rows are short (128); sums over them in double. Softmax
+// cross-entropy: a block a row, which finds its largest logit, its sum of exponentials together
+// with the label's place, its gradient. A row of 21,841 classes stays in the caches between the
+// sweeps.
+
+#include "loss.hpp"
+
+#include <cmath>
+
+#include "../launch.hpp"
+#include "element.cuh"
+#include "reduce.cuh"
+
+namespace simclr::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr double kLeastNorm = 1e-12;
+
+/// The warp's row; may lie past the end.
+__device__ __forceinline__ std::int64_t row_of_warp() {
+  return std::int64_t{blockIdx.x} * (kThreads / kWarp) + threadIdx.x / kWarp;
+}
+/// visit(element of the row) for every first element of the lane's packs.
+template <class Visit>
+__device__ __forceinline__ void for_each_pack(int stride, Visit&& visit) {
+  for (int d = static_cast<int>(threadIdx.x) % kWarp * kPackSize<float>; d < stride;
+       d += kWarp * kPackSize<float>) {
+    visit(d);
+  }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    normalize_kernel(const float* __restrict__ z, std::int64_t rows, int stride,
+                     float* __restrict__ u, float* __restrict__ inverse_norm) {
+  const std::int64_t row = row_of_warp();
+  if (row >= rows) return;
+  double square = 0;
+  for_each_pack(stride, [&](int d) {
+    const Pack<float> pack = load_pack(z + row * stride + d);
+#pragma unroll
+    for (const float value : pack.values) square += double{value} * double{value};
+  });
+  const double norm = sqrt(warp_sum(square));
+  const double inverse = 1 / (norm < kLeastNorm ? kLeastNorm : norm);  // NaN stays NaN
+  for_each_pack(stride, [&](int d) {
+    Pack<float> pack = load_pack(z + row * stride + d);
+#pragma unroll
+    for (float& value : pack.values) value = static_cast<float>(value * inverse);
+    store_pack(u + row * stride + d, pack);
+  });
+  if (threadIdx.x % kWarp == 0) inverse_norm[row] = static_cast<float>(inverse);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    normalize_backward_kernel(const float* __restrict__ u, const float* __restrict__ inverse_norm,
+                              const float* __restrict__ du, std::int64_t rows, int stride,
+                              float* __restrict__ dz) {
+  const std::int64_t row = row_of_warp();
+  if (row >= rows) return;
+  double along = 0;
+  for_each_pack(stride, [&](int d) {
+    const Pack<float> unit = load_pack(u + row * stride + d);
+    const Pack<float> gradient = load_pack(du + row * stride + d);
+#pragma unroll
+    for (int i = 0; i < kPackSize<float>; ++i) {
+      along += double{unit.values[i]} * double{gradient.values[i]};
+    }
+  });
+  along = warp_sum(along);
+  const double inverse = inverse_norm[row];
+  for_each_pack(stride, [&](int d) {
+    const Pack<float> unit = load_pack(u + row * stride + d);
+    Pack<float> gradient = load_pack(du + row * stride + d);
+#pragma unroll
+    for (int i = 0; i < kPackSize<float>; ++i) {
+      gradient.values[i] =
+          static_cast<float>((gradient.values[i] - unit.values[i] * along) * inverse);
+    }
+    store_pack(dz + row * stride + d, gradient);
+  });
+}
+
+LaunchShape one_warp_each(std::int64_t rows) { return one_thread_each(rows * kWarp, kThreads); }
+
+}  // namespace
+
+void l2_normalize(const float* z, std::int64_t rows, int stride, float* u, float* inverse_norm,
+                  cudaStream_t stream) {
+  launch(normalize_kernel, one_warp_each(rows), stream, z, rows, stride, u, inverse_norm);
+}
+
+void l2_normalize_backward(const float* u, const float* inverse_norm, const float* du,
+                           std::int64_t rows, int stride, float* dz, cudaStream_t stream) {
+  launch(normalize_backward_kernel, one_warp_each(rows), stream, u, inverse_norm, du, rows, stride,
+         dz);
+}
+
+namespace {
+
+/// Rows this short are one warp's.
+constexpr int kShortRow = 256;
+
+/// The maximum over the block; NaN is passed over.
+template <int kThreads>
+__device__ __forceinline__ float block_max(float value) {
+  constexpr int kWarps = kThreads / kWarp;
+  __shared__ float partial[kWarps];
+  value = warp_max(value);
+  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = value;
+  __syncthreads();
+#pragma unroll
+  for (int warp = 0; warp < kWarps; ++warp) value = fmaxf(value, partial[warp]);
+  __syncthreads();
+  return value;
+}
+
+/// Whether class k stands after the label: a smaller logit, or an equal one with a larger index (as
+/// argmax decides). NaN stands before everything.
+__device__ __forceinline__ bool is_behind(float logit, int k, float label_logit, int label) {
+  return logit < label_logit || (logit == label_logit && k >= label);
+}
+
+template <int kThreads>
+__device__ void store_gradient(const CrossEntropy& o, std::int64_t row, int label, float largest,
+                               float factor) {
+  const float* logits = o.logits + row * o.stride;
+  float* dlogits = o.dlogits + row * o.stride;
+  for (int k = static_cast<int>(threadIdx.x); k < o.stride; k += kThreads) {
+    float gradient = 0;
+    if (k < o.classes && label >= 0) {
+      gradient = expf(logits[k] - largest) * factor;
+      if (k == label) gradient -= o.gradient_scale;
+    }
+    dlogits[k] = gradient;
+  }
+}
+
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads) cross_entropy_kernel(CrossEntropy o) {
+  const std::int64_t row = blockIdx.x;
+  const float* logits = o.logits + row * o.stride;
+  const int label = o.labels[row];
+  float largest = __uint_as_float(0xFF800000U);
+  float factor = 0;
+  double loss = 0;
+  int before = 0;
+  if (label >= 0) {
+    for (int k = static_cast<int>(threadIdx.x); k < o.classes; k += kThreads) {
+      largest = fmaxf(largest, logits[k]);
+    }
+    largest = block_max<kThreads>(largest);
+    const float label_logit = logits[label];
+    double sum = 0;
+    for (int k = static_cast<int>(threadIdx.x); k < o.classes; k += kThreads) {
+      sum += static_cast<double>(expf(logits[k] - largest));
+      before += is_behind(logits[k], k, label_logit, label) ? 0 : 1;
+    }
+    sum = block_sum<kThreads>(sum);
+    before = block_sum<kThreads>(before);
+    factor = static_cast<float>(o.gradient_scale / sum);
+    loss = log(sum) - (double{label_logit} - double{largest});
+  }
+  if (o.dlogits != nullptr) store_gradient<kThreads>(o, row, label, largest, factor);
+  if (threadIdx.x != 0) return;
+  double* terms = o.terms + row * 4;
+  terms[0] = loss;
+  terms[1] = label >= 0 && before < 1 ? 1 : 0;
+  terms[2] = label >= 0 && before < 5 ? 1 : 0;
+  terms[3] = label >= 0 ? 1 : 0;
+}
+
+}  // namespace
+
+void softmax_cross_entropy(const CrossEntropy& operands, cudaStream_t stream) {
+  const auto run = [&](auto* kernel, int threads) {
+    launch(kernel,
+           {.grid = dim3(static_cast<unsigned>(operands.rows)),
+            .block = dim3(static_cast<unsigned>(threads))},
+           stream, operands);
+  };
+  if (operands.classes <= kShortRow) {
+    run(cross_entropy_kernel<kWarp>, kWarp);
+  } else {
+    run(cross_entropy_kernel<256>, 256);
+  }
+}
+
+}  // namespace simclr::cuda
