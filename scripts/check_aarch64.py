@@ -27,8 +27,8 @@ def commands(build, objects):
             continue
         words[output] = str(Path(objects) / words[output].replace("/", "_"))
         compiler = next(i for i, word in enumerate(words) if re.search(r"(c|g|clang)\+\+[-\d.]*$", word))
-        words[compiler] = COMPILER
-        yield words
+        launcher = ["ccache"] if shutil.which("ccache") else []
+        yield [*launcher, COMPILER, *words[compiler + 1:]]
 
 
 def main():
