@@ -1,4 +1,5 @@
-// Times the whole training step on synthetic views: what pretrain does but for data and files.
+// Times the whole training step on synthetic views: all that pretrain does except reading data and
+// writing files.
 
 #include <fmt/format.h>
 
@@ -30,9 +31,9 @@ struct BenchStepOptions {
 };
 
 struct StepTimes {
-  /// step: from the end of the one before; on a GPU the next one is enqueued by then, as in
-  /// training.
-  std::vector<double> step, forward, backward, update;  // the last three on the CPU only
+  /// Seconds. A step is timed from the end of the previous one; on a GPU the next one is enqueued
+  /// by then, as in training.
+  std::vector<double> step, forward, backward, update;  // the last three only on the CPU
 };
 
 ViewBatch random_batch(const Program& program, HostMemory& memory) {
@@ -50,13 +51,13 @@ StepTimes time_steps(Trainer& trainer, const ViewBatch& batch, const BenchStepOp
                      Communicator& world) {
   StepTimes times;
   const int steps = options.warmup_steps + options.repeats;
-  // The last timed step, too, has the next one enqueued beside it.
-  const int most_started = steps + trainer.most_under_way() - 1;
+  // Starts steps beyond the last timed one, which then has the next one enqueued, too.
+  const int most_started = steps + trainer.max_in_flight() - 1;
   trainer.stage(batch);
   world.barrier();
   auto last = Clock::now();
   for (int started = 0, finished = 0; finished < steps; ++finished) {
-    while (started < most_started && trainer.steps_under_way() < trainer.most_under_way()) {
+    while (started < most_started && trainer.steps_in_flight() < trainer.max_in_flight()) {
       trainer.start_step(0);
       trainer.stage(batch);
       ++started;
@@ -72,7 +73,7 @@ StepTimes time_steps(Trainer& trainer, const ViewBatch& batch, const BenchStepOp
     times.backward.push_back(result.phases->backward);
     times.update.push_back(result.phases->update);
   }
-  while (trainer.steps_under_way() > 0) trainer.finish_step();
+  while (trainer.steps_in_flight() > 0) trainer.finish_step();
   return times;
 }
 
@@ -116,7 +117,7 @@ void print_summary(const Json& result, const MemoryReport& memory) {
                  : "");
   fmt::print(
       "memory a rank: saved activations {:.2f} MB a view, arena {:.1f} MB (live peak {:.1f} MB "
-      "at {}), parameters and optimiser {:.1f} MB, workspace {:.1f} MB\n",
+      "at {}), parameters and optimizer {:.1f} MB, workspace {:.1f} MB\n",
       result.at("saved_activation_bytes_per_view").get<double>() / kMegabyte,
       static_cast<double>(memory.arena_bytes) / kMegabyte,
       static_cast<double>(memory.live_peak_bytes) / kMegabyte, memory.peak_op,
@@ -148,7 +149,7 @@ int run_bench_step(const std::vector<std::string>& arguments, Communicator& worl
   config.device.precision = resolve_precision(config.device, *backend);
   const MachineLimits limits = measure_limits(*backend, threads);
   if (!bench.json) report_device(config.device, *backend);
-  // A schedule of one step after the warm-up: a learning rate as in training.
+  // A schedule of one step without warm-up, so that the learning rate is not 0.
   config.warmup_epochs = 0;
   Trainer trainer(config.task(world.rank(), world.size()), config.trainer_options(1), *backend,
                   world);

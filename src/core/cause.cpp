@@ -22,7 +22,7 @@ std::string_view name_of(Cause cause) {
       return "lost-rank";
     case Cause::stalled:
       return "stalled";
-    case Cause::desynchronised:
+    case Cause::desynchronized:
       return "desynchronised";
     case Cause::diverged:
       return "diverged";
@@ -47,7 +47,7 @@ bool helps_to_resubmit(Cause cause) {
       return true;
     case Cause::finished:
     case Cause::max_steps:
-    case Cause::desynchronised:
+    case Cause::desynchronized:
     case Cause::diverged:
     case Cause::not_finite:
     case Cause::error:

@@ -32,13 +32,13 @@ bool Checkpointer::due_by_time() const {
 }
 
 std::optional<std::int64_t> Checkpointer::fall_back_to(std::int64_t healthy_until) const {
-  set_aside_after(directory_, healthy_until, "is of the diverged run");
+  set_aside_after(directory_, healthy_until, "was written when the run may already have diverged");
   const std::vector<CheckpointFile> left = list_checkpoints(directory_);
   return left.empty() ? std::nullopt : std::optional(left.back().step);
 }
 
-/// As healthy_until moves on there is always a checkpoint before it: the oldest one after it stays
-/// until it is itself before it.
+/// Keeps the newest checkpoint up to healthy_until and the oldest one after it: when healthy_until
+/// has passed the latter, it replaces the former, so there is always one to fall back to.
 void Checkpointer::prune(std::int64_t healthy_until) const {
   std::vector<std::int64_t> spared;
   if (config_.divergence_steps > 0) {

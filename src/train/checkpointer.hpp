@@ -17,19 +17,22 @@ class Checkpointer {
  public:
   Checkpointer(TrainingConfig& config, std::int64_t steps_per_epoch, Communicator& world);
 
-  /// After `step` updates, from the options that count steps and epochs: the same on all ranks.
+  /// Whether the options that count steps and epochs ask for a checkpoint after `step` updates. All
+  /// ranks get the same answer.
   [[nodiscard]] bool due_at(std::int64_t step) const;
   /// Whether --checkpoint-every-minutes have passed, by this rank's clock.
   [[nodiscard]] bool due_by_time() const;
 
-  /// Collective. A step that has been written by this process is not written again. Up to two older
-  /// ones are kept beyond --keep (unless --divergence-steps is 0): the newest up to
-  /// `healthy_until`, for a run that turns out to have diverged, and the one that will take its
-  /// place. When the ranks' weights differ, or the checkpoint cannot be written (full disk), every
-  /// rank throws Error, and the older ones are as they were.
+  /// Collective. Writes a checkpoint of `step`, unless this process has already written one, and
+  /// deletes old ones. Beyond the --keep newest it keeps up to two (none if --divergence-steps is
+  /// 0): the newest one up to `healthy_until`, to fall back to if the run turns out to have
+  /// diverged, and the one that will replace it later. Every rank throws Error, and older
+  /// checkpoints stay untouched, if the ranks' weights differ or the file cannot be written (full
+  /// disk).
   void write(const Trainer& trainer, std::int64_t step, std::int64_t healthy_until);
 
-  /// On rank 0: checkpoints of later steps are no longer this run's. The newest step that is left.
+  /// Renames checkpoints of steps after `healthy_until`, so that no start finds them; call it on
+  /// rank 0. Returns the newest step that is left.
   [[nodiscard]] std::optional<std::int64_t> fall_back_to(std::int64_t healthy_until) const;
 
  private:

@@ -12,7 +12,7 @@ namespace simclr {
 namespace fs = std::filesystem;
 namespace {
 
-/// What XDG's base directory specification calls the user's cache; empty where there is no home.
+/// The user's cache directory by the XDG base directory specification; empty if $HOME is unset.
 fs::path user_cache() {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   if (cache != nullptr && fs::path(cache).is_absolute()) return cache;
@@ -20,8 +20,9 @@ fs::path user_cache() {
   return home != nullptr && *home != '\0' ? fs::path(home) / ".cache" : fs::path();
 }
 
-/// The watchdog knows who is late: a GPU's own wait ends only where that has not ended the job.
-constexpr double kWatchdogFirst = 60;
+/// Seconds a GPU's own time limit adds to --timeout-seconds: the watchdog, which can name the late
+/// rank, ends the job first.
+constexpr double kGpuExtraSeconds = 60;
 
 fs::path plan_cache_file(const DeviceOptions& device) {
   if (device.plan_cache) return *device.plan_cache == "none" ? fs::path() : *device.plan_cache;
@@ -29,7 +30,7 @@ fs::path plan_cache_file(const DeviceOptions& device) {
   return cache.empty() ? fs::path() : cache / "simclr" / "convolution-plans.json";
 }
 
-/// Why not every rank can use CUDA, as the first that cannot has it; "" where all can.
+/// The reason given by the first rank that cannot use CUDA; empty if every rank can.
 std::string why_no_cuda_anywhere(Communicator& world) {
   const std::vector<std::string> reasons = gather_texts(world, why_no_cuda());
   const auto first = std::ranges::find_if(reasons, [](const auto& text) { return !text.empty(); });
@@ -127,7 +128,7 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& device, int threads,
                             .share_device = device.share_device,
                             .collectives = device.collectives,
                             .allow_tf32 = device.allow_tf32,
-                            .timeout_seconds = device.timeout_seconds + kWatchdogFirst,
+                            .timeout_seconds = device.timeout_seconds + kGpuExtraSeconds,
                             .plan_cache = plan_cache_file(device)});
 }
 
@@ -174,7 +175,7 @@ DType activation_type(Precision precision) {
     case Precision::fp16:
       return DType::f16;
   }
-  fail("the precision is asked for before the device is known");
+  fail("internal error: the precision is still automatic; resolve_precision() was not called");
 }
 
 }  // namespace simclr

@@ -8,12 +8,12 @@ namespace simclr {
 namespace {
 
 constexpr double kSmoothing = 1.0 / 20;
-constexpr double kLearned = 0.05;
-constexpr double kAmiss = kLearned / 2;
-constexpr double kGuessing = 0.005;
-/// Steps after which even a mean of 1 has fallen to kAmiss when the skill is gone at once:
-/// ln(1 / 0.025) / (1 / 20) = 74.
-constexpr std::int64_t kLag = 74;
+constexpr double kLearnedSkill = 0.05;
+constexpr double kHealthySkill = kLearnedSkill / 2;
+constexpr double kGuessingSkill = 0.005;
+/// Steps in which a running mean of 1 falls to kHealthySkill after the skill has dropped to 0: ln(1
+/// / 0.025) / (1 / 20) = 74.
+constexpr std::int64_t kHealthyLagSteps = 74;
 
 }  // namespace
 
@@ -26,29 +26,32 @@ DivergenceWatch::DivergenceWatch(const std::optional<LossLevels>& levels, std::i
 
 void DivergenceWatch::add(std::int64_t step, double loss) {
   if (steps_ == 0) {
-    step_ = good_at_ = skilled_at_ = step;
+    step_ = last_healthy_step_ = last_skilled_step_ = step;
     return;
   }
-  // One step of a very low temperature can be off by hundreds: it counts as "very bad".
+  // At very low temperatures a single loss can be hundreds too high: clamp it, so that one step
+  // does not dominate the mean.
   const double skill = std::clamp((guessing_ - loss) / (guessing_ - lowest_), -1.0, 1.0);
   for (; step_ < step; ++step_) skill_ += kSmoothing * (skill - skill_);
-  if (skill_ >= kLearned) learned_ = true;
-  if (!learned_ || skill_ > kAmiss) good_at_ = step;
-  if (!learned_ || skill_ > kGuessing) skilled_at_ = step;
+  if (skill_ >= kLearnedSkill) learned_ = true;
+  if (!learned_ || skill_ > kHealthySkill) last_healthy_step_ = step;
+  if (!learned_ || skill_ > kGuessingSkill) last_skilled_step_ = step;
 }
 
-bool DivergenceWatch::diverged() const { return steps_ > 0 && step_ - skilled_at_ >= steps_; }
+bool DivergenceWatch::diverged() const {
+  return steps_ > 0 && step_ - last_skilled_step_ >= steps_;
+}
 
 std::int64_t DivergenceWatch::healthy_until() const {
-  return std::max<std::int64_t>(0, good_at_ - kLag);
+  return std::max<std::int64_t>(0, last_healthy_step_ - kHealthyLagSteps);
 }
 
 std::string DivergenceWatch::reason(const std::string& guessing_text) const {
   return fmt::format(
-      "its loss has been no better than that of guessing, {} = {:.4f}, from step {} to {}, after "
+      "its loss has been no better than guessing, {} = {:.4f}, from step {} to {}, after "
       "it "
       "had been",
-      guessing_text, guessing_, skilled_at_ + 1, step_);
+      guessing_text, guessing_, last_skilled_step_ + 1, step_);
 }
 
 }  // namespace simclr

@@ -8,9 +8,9 @@
 
 namespace simclr {
 
-/// Notices that a run has diverged although its loss stays finite: batch normalization keeps
-/// activations in range, and NT-Xent is bounded, so weights that have blown up or collapsed show as
-/// a loss that stays no better than guessing.
+/// Detects that a run has diverged although its loss is finite: batch normalization keeps
+/// activations in range and NT-Xent is bounded, so exploded or collapsed weights only show as a
+/// loss that stays no better than guessing.
 ///
 /// It watches the skill u = (guessing - loss) / (guessing - lowest), in the task's LossLevels: 1
 /// for a perfect model, 0 for guessing, negative for a model that is confidently wrong. The running
@@ -21,18 +21,19 @@ namespace simclr {
 /// bad steps.
 class DivergenceWatch {
  public:
-  /// Without levels, or with 0 `steps`, no run has diverged.
+  /// Never reports divergence if `levels` is empty or `steps` is 0.
   DivergenceWatch(const std::optional<LossLevels>& levels, std::int64_t steps);
 
-  /// After every step, from 1; steps that are left out count as the next that is not.
+  /// Adds the loss of a step, counted from 1. Steps that are skipped count as having the loss of
+  /// the next step added.
   void add(std::int64_t step, double loss);
-  /// The run goes on after this step; what came before is unknown but for what has been added.
-  void go_on_after(std::int64_t step) { step_ = step; }
+  /// Call it when a run resumes after `step`: skipped steps up to it are ignored.
+  void resume_after(std::int64_t step) { step_ = step; }
   [[nodiscard]] bool diverged() const;
-  /// A step before anything was amiss, whatever comes to light later: about 74 steps ago, or
+  /// A step at which the run was healthy, whatever later losses show: about 74 steps ago or
   /// earlier.
   [[nodiscard]] std::int64_t healthy_until() const;
-  /// Why it has diverged.
+  /// Explains, for an error message, why the run counts as diverged.
   [[nodiscard]] std::string reason(const std::string& guessing_text) const;
 
  private:
@@ -40,9 +41,9 @@ class DivergenceWatch {
   std::int64_t steps_;
   double skill_ = 0;  // running mean
   bool learned_ = false;
-  std::int64_t step_ = 0;        // the last one seen
-  std::int64_t good_at_ = 0;     // the last one at which nothing was amiss
-  std::int64_t skilled_at_ = 0;  // the last one at which the mean was better than guessing
+  std::int64_t step_ = 0;               // the last step added
+  std::int64_t last_healthy_step_ = 0;  // the last step with a healthy mean
+  std::int64_t last_skilled_step_ = 0;  // the last step with a mean better than guessing
 };
 
 }  // namespace simclr

@@ -47,7 +47,7 @@ Environment parse(const Json& json) {
 
 std::string program(const BuildInfo& build) { return build.version + " " + build.git_commit; }
 
-/// Problems that both have planned, differently.
+/// Counts the convolutions for which both hold a plan, but not the same one.
 std::int64_t differing_plans(const Environment::Plans& a, const Environment::Plans& b) {
   return std::ranges::count_if(a.choices, [&](const auto& plan) {
     const auto other = b.choices.find(plan.first);
@@ -79,7 +79,7 @@ std::optional<Environment> environment_of(const fs::path& checkpoint) {
   if (!in) return {};
   try {
     return parse(Json::parse(in));
-  } catch (const nlohmann::json::exception&) {  // of an older program, or not ours
+  } catch (const nlohmann::json::exception&) {  // written by an older version or by something else
     return {};
   }
 }
@@ -97,7 +97,7 @@ Changes what_changed(const Environment& from, const Environment& to) {
   compare("model", from.model, to.model);
   compare("libraries", from.libraries, to.libraries);
   if (const std::int64_t plans = differing_plans(from.plans, to.plans); plans > 0) {
-    changes.push_back(fmt::format("{} convolution plans", plans));
+    changes.push_back(fmt::format("{} convolution plans changed", plans));
   }
   const bool same_bits = changes.empty();
   compare("nodes", from.nodes, to.nodes);

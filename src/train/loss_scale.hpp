@@ -6,16 +6,16 @@
 
 namespace simclr {
 
-/// Steps without an infinite or NaN gradient after which a greater scale is tried.
+/// Consecutive steps with finite gradients after which the scale is doubled.
 inline constexpr std::int64_t kGoodStepsToGrow = 2000;
-/// Exact in f32, and far beyond what a gradient in f16 can follow.
+/// Exact in f32 and far larger than f16 gradients allow.
 inline constexpr std::int64_t kLargestLossScale = std::int64_t{1} << 24;
 
-/// Whether a gradient that is not finite may be the scale's doing; at a scale of 1 it is not.
+/// Whether a smaller scale may make a non-finite gradient finite. At a scale of 1 it cannot.
 [[nodiscard]] bool may_be_too_large(const LossScaling& scaling);
 
-/// What follows from a step: one with a gradient that is not finite was skipped, and halves the
-/// scale; after kGoodStepsToGrow good ones in a row it is doubled.
+/// The loss scaling after a step. A step with a non-finite gradient was skipped and halves the
+/// scale; kGoodStepsToGrow finite ones in a row double it.
 [[nodiscard]] LossScaling after_step(LossScaling scaling, bool gradient_is_finite);
 
 }  // namespace simclr

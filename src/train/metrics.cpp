@@ -11,8 +11,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-/// take(line, row) for the rows up to this step. A row that a crash cut in the middle ends the
-/// list.
+/// Calls take(line, row) for each row up to `last_step`; stops at a row that a crash has cut short.
 template <class Take>
 void for_rows_up_to(const fs::path& file, std::int64_t last_step, const Take& take) {
   if (!fs::exists(file)) return;

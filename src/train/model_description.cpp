@@ -6,7 +6,7 @@
 
 namespace simclr {
 
-// nlohmann's macros map an unknown name to the first entry: names are checked where they are read.
+// nlohmann's macros map an unknown name to the first entry, so known names are checked on reading.
 NLOHMANN_JSON_SERIALIZE_ENUM(Stem, {{Stem::imagenet, "imagenet"}, {Stem::cifar, "cifar"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(HeadKind, {{HeadKind::none, "none"},
                                         {HeadKind::linear, "linear"},
@@ -20,8 +20,7 @@ template <class Enum>
 Enum parse_name(const Json& object, const char* field, const std::string& origin) {
   const auto value = object.at(field).get<Enum>();
   if (Json(value) != object.at(field)) {
-    refuse("{}: its model description has an unknown {}: {}", origin, field,
-           object.at(field).dump());
+    refuse("{}: unknown {} in its model description: {}", origin, field, object.at(field).dump());
   }
   return value;
 }
@@ -72,7 +71,7 @@ ModelDescription parse_model_description(const std::string& json, const std::str
     model.std = parse_channels(object.at("std"));
     return model;
   } catch (const nlohmann::json::exception& error) {
-    refuse("{}: its model description cannot be read: {}", origin, error.what());
+    refuse("{}: cannot read its model description: {}", origin, error.what());
   }
 }
 

@@ -24,7 +24,7 @@ std::unique_ptr<TrainingConfig> PretrainConfig::with_defaults() const {
 void PretrainConfig::validate() const {
   if (mean.empty() != std.empty())
     refuse("options --mean and --std go together: give both or none");
-  const Augmenter refuses_what_it_cannot_render(augmentation());
+  const Augmenter checks_its_configuration(augmentation());
 }
 
 void PretrainConfig::validate_ranks(int world_size) const {
@@ -78,7 +78,8 @@ BatchNormSpec PretrainConfig::batch_norm_spec(int world_size) const {
     return spec;
   }
   std::int64_t group = 0;
-  require(read_value(bn_group, group, at_least(1)), "--bn-group is a number of samples");
+  require(read_value(bn_group, group, at_least(1)),
+          "--bn-group must have been checked by its declaration");
   const std::int64_t local = samples_per_rank(world_size);
   if (batch_size % group == 0 && group % local == 0) {
     spec.ranks_per_group = static_cast<int>(group / local);

@@ -5,9 +5,9 @@
 namespace simclr {
 namespace {
 
-// Four of the first layer's 64 channels: backends take activations of three channels for images.
+// At least 4 of the first layer's 64 channels: with 3, backends would take activations for images.
 constexpr double kNarrowest = 4.0 / 64;
-// Far beyond what anybody trains: typing errors end here and not in arithmetic.
+// Far wider than any real network: refuses typing errors before they overflow.
 constexpr double kWidest = 256;
 constexpr int kMostHeadLayers = 100;
 
@@ -16,7 +16,7 @@ bool is_bn_group(const std::string& text) {
   return text == "global" || text == "local" || read_value(text, samples, at_least(1));
 }
 
-/// Each name once, and "none" alone. The names themselves are checked as known ones.
+/// Whether each name occurs once and "none" stands alone; known() checks the names themselves.
 bool is_augmentation_list(const std::string& text) {
   std::vector<std::string> names;
   if (!read_value(text, names, any_number()) || names.empty()) return false;

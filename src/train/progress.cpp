@@ -20,8 +20,9 @@ std::string duration_text(double seconds) {
   return fmt::format("{}m{:02}s", s / 60, s % 60);
 }
 
-/// mpirun gives every rank a pseudo-terminal: what counts then is where mpirun itself writes to.
-bool output_is_watched() {
+/// Whether somebody watches the output on a terminal. mpirun gives every rank a pseudo-terminal, so
+/// under it the output of mpirun itself decides.
+bool output_is_on_terminal() {
   if (isatty(STDOUT_FILENO) == 0) return false;
   if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) return true;
   std::error_code error;
@@ -38,7 +39,7 @@ Progress::Progress(const std::vector<Metric>& metrics, std::int64_t first_step,
       first_step_(first_step),
       end_step_(end_step),
       steps_per_epoch_(steps_per_epoch),
-      terminal_(output_is_watched()) {}
+      terminal_(output_is_on_terminal()) {}
 
 /// "loss 5.5123 top-1 1.2 % "
 std::string Progress::metrics_text(const std::vector<double>& values) const {

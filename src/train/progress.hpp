@@ -9,12 +9,13 @@
 
 namespace simclr {
 
-/// Rank 0's view of a run: one live line on a terminal, a line an interval in a job's log.
+/// Shows progress on rank 0: one live line on a terminal, or a line for each logged step in a job's
+/// log.
 class Progress {
  public:
   Progress(const std::vector<Metric>& metrics, std::int64_t first_step, std::int64_t end_step,
            std::int64_t steps_per_epoch);
-  /// After every step; `logged` when a metrics row was written.
+  /// Call it after every step; `logged`: a row of metrics.jsonl was written for it.
   void show(const MetricsRow& row, bool logged);
   /// Ends the live line.
   void finish();

@@ -11,28 +11,28 @@
 
 namespace simclr {
 
-/// Where a run begins and ends, in updates.
+/// The steps of this start: from update `first` up to `end`.
 struct Span {
   std::int64_t first = 0;
   std::int64_t end = 0;
   std::int64_t steps_per_epoch = 1;
 };
 
-/// Rank 0's records of a run, metrics.jsonl and progress; nothing on the other ranks.
+/// Writes metrics.jsonl and shows progress on rank 0; does nothing on other ranks.
 class Records {
  public:
   Records(const TrainingConfig& config, const std::vector<Metric>& metrics, const Span& span,
           int restarts, bool is_root);
 
-  /// What data cost a step: the wait for a batch, and what was moved for the batches to come.
+  /// Time and bytes that data cost during a step: waiting for its batch, and loading later batches.
   struct DataCost {
     double stall_seconds = 0;
     double read_seconds = 0;
     std::int64_t bytes_read = 0, bytes_fetched = 0;  ///< by all ranks
   };
-  /// For every step, in any order with its result.
+  /// Call it once for every step, before or after add().
   void add_data_cost(const DataCost& data);
-  /// After every step.
+  /// Call it once after every step.
   void add(const StepResult& result);
   void add_checkpoint_seconds(double seconds) { sums_.seconds_checkpoint += seconds; }
   void finish();
@@ -48,7 +48,7 @@ class Records {
   int restarts_;
   std::optional<MetricsFile> metrics_;
   std::optional<Progress> progress_;
-  // Since the last row.
+  // Sums since the last row.
   MetricsRow sums_;
   PhaseSeconds phases_;
   std::int64_t steps_ = 0;

@@ -27,8 +27,8 @@ constexpr const char* kFileInTheWay = "a file of this name is in the way";
 
 using Values = std::vector<std::pair<std::string, std::string>>;
 
-/// Refuses what differs between the run as it is and the configuration that would resume it.
-/// Returns the run's precision, which an automatic one follows on any device.
+/// Refuses a configuration that differs from the stored one in an option that may not change.
+/// Returns the run's precision, which --precision auto means from then on, on any device.
 Precision require_same_run(const std::string& earlier_text, const std::string& origin,
                            TrainingConfig& config) {
   const auto earlier = config.with_defaults();
@@ -55,7 +55,7 @@ bool holds_a_run(const fs::path& directory) {
          !list_checkpoints(directory / "checkpoints").empty();
 }
 
-/// --checkpoint-steps of the starts before.
+/// Reads --checkpoint-steps of earlier starts.
 std::vector<std::int64_t> pinned_before(const TrainingConfig& config, const fs::path& stored) {
   const auto earlier = config.with_defaults();
   if (fs::exists(stored)) {
@@ -159,7 +159,7 @@ void RunDirectory::begin(TrainingConfig& config) {
   fs::create_directories(checkpoints());
   remove_unfinished_checkpoints(checkpoints());
   set_aside_after(checkpoints(), resumed_ ? resumed_->checkpoint.step : -1,
-                  "is later than where this run goes on");
+                  "is later than the checkpoint that this start resumes from");
   write_file(path_ / "config.cfg", configuration_text(config, RunDirectoryOption::written));
 }
 

@@ -18,22 +18,22 @@ namespace simclr {
 enum class RunDirectoryOption : std::uint8_t { written, omitted };
 std::string configuration_text(TrainingConfig& config, RunDirectoryOption run_directory);
 
-/// Where a run begins, on rank 0.
+/// Where a start begins; known on rank 0.
 struct RunStart {
-  std::optional<FoundCheckpoint> checkpoint{};  ///< to resume from; empty for a new run
+  std::optional<FoundCheckpoint> checkpoint{};  ///< the one to resume from; empty for a new run
   std::optional<Precision> precision{};         ///< of the resumed run; empty for a new one
 };
 
-/// Refuses what the constructor of RunDirectory refuses, and writes nothing. A directory that is in
-/// use now may be free when a job begins that has not been submitted yet.
+/// Makes the checks of RunDirectory's constructor and writes nothing. `in_use`: whether to refuse a
+/// directory that another process uses now; it may be free by the time a job begins.
 enum class DirectoryInUse : std::uint8_t { refuse, accept };
 RunStart check_run_directory(TrainingConfig& config, DirectoryInUse in_use);
 
-/// A directory and its parents, made where they are missing. What was made goes away again with the
-/// object, unless it is kept: a run that is refused leaves nothing behind.
+/// Creates a directory and its missing parents. The destructor removes what was created unless
+/// keep() was called, so that a refused run leaves nothing behind.
 class NewDirectory {
  public:
-  /// RefusedError when the directory cannot be made.
+  /// Throws RefusedError if the directory cannot be created.
   explicit NewDirectory(const std::filesystem::path& directory);
   NewDirectory(const NewDirectory&) = delete;
   NewDirectory& operator=(const NewDirectory&) = delete;
@@ -41,32 +41,34 @@ class NewDirectory {
   void keep() { made_.clear(); }
 
  private:
-  std::vector<std::filesystem::path> made_;  // the deepest first
+  std::vector<std::filesystem::path> made_;  // deepest first
 };
 
-/// Gives checkpoints of steps after this one names that nothing looks for, with a warning.
+/// Renames checkpoints of steps after `step`, so that no start finds them, and logs a warning that
+/// says `why`.
 void set_aside_after(const std::filesystem::path& checkpoints, std::int64_t step,
                      const std::string& why);
 
-/// A run's directory, held by rank 0 for as long as it trains.
+/// A run's directory, locked by rank 0 while the run trains.
 class RunDirectory {
  public:
-  /// Creates or takes over the directory. Throws RefusedError before anything is written: in use by
-  /// another process, holds a run although --resume none, a configuration that differs in an option
-  /// that may not change, no checkpoint that verifies.
+  /// Creates or takes over the directory. Throws RefusedError, before anything is written, if
+  /// another process uses it, if it holds a run and --resume is none, if an option that may not
+  /// change differs, or if none of its checkpoints is valid.
   explicit RunDirectory(TrainingConfig& config);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
-  /// Where training goes on; empty for a new run.
+  /// The checkpoint that training resumes from; empty for a new run.
   [[nodiscard]] const std::optional<FoundCheckpoint>& resumed() const { return resumed_; }
   /// Precision of the resumed run; empty for a new run.
   [[nodiscard]] std::optional<Precision> precision() const { return precision_; }
   [[nodiscard]] int restarts() const { return restarts_; }
-  /// --checkpoint-steps of the earlier starts, whose checkpoints stay.
+  /// --checkpoint-steps of earlier starts, whose checkpoints are kept.
   [[nodiscard]] const std::vector<std::int64_t>& pinned_steps() const { return pinned_steps_; }
 
-  /// Writes config.cfg, creates what is missing and sets later checkpoints aside: the run begins.
+  /// Begins the run: writes config.cfg, creates missing directories and sets later checkpoints
+  /// aside.
   void begin(TrainingConfig& config);
 
  private:

@@ -25,8 +25,8 @@ std::string content_of(const fs::path& file) {
   return text.str();
 }
 
-/// Clock ticks since boot at which the process started: tells it from a later one of the same
-/// number. Empty when no such process lives.
+/// Start time of a process in clock ticks since boot, which distinguishes it from a later process
+/// with the same number. Empty if it does not run.
 std::string process_start(pid_t pid) {
   const std::string stat = content_of(fmt::format("/proc/{}/stat", pid));
   const std::size_t name_end = stat.rfind(')');
@@ -34,7 +34,7 @@ std::string process_start(pid_t pid) {
   std::istringstream fields(stat.substr(name_end + 1));
   std::string field;
   fields >> field;
-  if (field == "Z" || field == "X") return "";  // dead, but its parent has not noticed yet
+  if (field == "Z" || field == "X") return "";  // dead, but not yet reaped by its parent
   constexpr int kFromStateToStartTime = 19;     // fields 3 and 22 of proc(5)
   for (int i = 0; i < kFromStateToStartTime; ++i) fields >> field;
   return field;
@@ -52,7 +52,7 @@ std::string own_content() {
 struct Holder {
   std::string host = "unknown", job, start;
   pid_t pid = 0;
-  std::int64_t restart = 0;  // of the job
+  std::int64_t restart = 0;  // how often the job was requeued
 
   [[nodiscard]] std::string text() const {
     return fmt::format("process {} on {}{}", pid, host, job.empty() ? "" : ", job " + job);
@@ -69,19 +69,19 @@ Holder parse_holder(const std::string& content, const fs::path& file) {
     return {json.at("host"), json.at("job"), json.at("process_start"), json.at("pid"),
             json.value("job_restart", std::int64_t{0})};
   } catch (const nlohmann::json::exception&) {
-    refuse("{}: not readable as a lock; delete it if no job uses this run directory",
+    refuse("{}: cannot be read as a lock; delete it if no job uses this run directory",
            file.string());
   }
 }
 
 void require_gone(const Holder& holder, const fs::path& run_directory, const fs::path& file) {
   if (holder.is_gone()) return;
-  refuse("run directory {} is in use by {}; wait for it, or delete {} if it is gone",
+  refuse("run directory {} is in use by {}; wait until it ends, or delete {} if it no longer runs",
          run_directory.string(), holder.text(), file.string());
 }
 
-/// Creates the file with its content in one step; false when it exists.
-bool create_whole(const fs::path& file, const std::string& content) {
+/// Creates the file together with its content; returns false if it exists.
+bool create_with_content(const fs::path& file, const std::string& content) {
   const fs::path own = fmt::format("{}.{}", file.string(), ::getpid());
   std::ofstream(own) << content;
   const bool linked = ::link(own.c_str(), file.c_str()) == 0;
@@ -93,10 +93,10 @@ bool create_whole(const fs::path& file, const std::string& content) {
   return linked;
 }
 
-/// Takes a stale lock away, unless it has become another's in the meantime.
+/// Removes a stale lock unless another process has replaced it in the meantime.
 void remove_stale(const fs::path& file, const std::string& stale) {
   const fs::path aside = fmt::format("{}.stale-{}", file.string(), ::getpid());
-  if (::rename(file.c_str(), aside.c_str()) != 0) return;  // somebody else was faster
+  if (::rename(file.c_str(), aside.c_str()) != 0) return;  // another process was faster
   if (content_of(aside) != stale) ::link(aside.c_str(), file.c_str());
   ::unlink(aside.c_str());
 }
@@ -105,12 +105,12 @@ void remove_stale(const fs::path& file, const std::string& stale) {
 
 RunLock::RunLock(const fs::path& run_directory)
     : file_(run_directory / "lock"), content_(own_content()) {
-  while (!create_whole(file_, content_)) {
+  while (!create_with_content(file_, content_)) {
     const std::string found = content_of(file_);
     if (found.empty() && !fs::exists(file_)) continue;  // released just now
     const Holder holder = parse_holder(found, file_);
     require_gone(holder, run_directory, file_);
-    log::warning("run directory {}: its lock was left by {}, which is gone; going on",
+    log::warning("run directory {}: taking over the lock of {}, which no longer runs",
                  run_directory.string(), holder.text());
     remove_stale(file_, found);
   }

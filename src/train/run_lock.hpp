@@ -5,9 +5,9 @@
 
 namespace simclr {
 
-/// The right to write into a run directory: a file `lock` that says who holds it (host, process,
-/// start time, job). Taken by one process; released by the destructor. A lock whose process is
-/// gone, or that an earlier attempt of this same job left, is stale and taken over with a warning.
+/// Lets one process at a time write into a run directory, by a file `lock` that names the holder
+/// (host, process, start time, job). The destructor releases it. A lock whose process is gone, or
+/// that an earlier attempt of this job left, is stale: it is taken over with a warning.
 class RunLock {
  public:
   /// Throws RefusedError naming the holder when another process uses the directory.

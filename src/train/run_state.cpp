@@ -60,14 +60,14 @@ void StateFile::running(std::int64_t step) {
 }
 
 bool StateFile::may_write() const {
-  if (is_root_ && !begun_) return true;  // what stands there is of an earlier start
+  if (is_root_ && !begun_) return true;  // the file is from an earlier start
   const std::optional<RunState> written = read_state(directory_);
   if (!written) return is_root_;
   return written->status == RunStatus::running && written->restarts == state_.restarts;
 }
 
-/// Asks again just before the new text takes the old one's place: rank 0 may have been stopped at
-/// any point of the writing, have been missed, and go on for the moment that launchers leave it.
+/// Checks may_write() again just before the rename: rank 0 may have been suspended while it wrote,
+/// been reported lost by another rank, and resumed shortly before the launcher kills it.
 void StateFile::write() const {
   if (!may_write()) return;
   const fs::path target = directory_ / kFile;

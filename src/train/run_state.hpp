@@ -1,5 +1,5 @@
 #pragma once
-// state.json: how a run stands, for job scripts.
+// state.json: the state of a run, for job scripts.
 
 #include <cstdint>
 #include <filesystem>
@@ -13,33 +13,34 @@ namespace simclr {
 
 enum class RunStatus : std::uint8_t { running, finished, stopped_early, failed };
 
-/// Whether to `resubmit` follows from the cause.
+/// The content of state.json; its "resubmit" is derived from the cause.
 struct RunState {
   RunStatus status = RunStatus::running;
-  std::int64_t step = 0;  ///< that the newest checkpoint holds
-  std::string reason;     ///< of the end
+  std::int64_t step = 0;  ///< step of the newest checkpoint
+  std::string reason;     ///< why the run ended
   Cause cause = Cause::none;
   int restarts = 0;
 };
 
-/// Status, step and restarts of DIRECTORY/state.json; empty where there is none that can be read.
+/// Reads status, step and restarts from DIRECTORY/state.json; empty if it cannot be read.
 std::optional<RunState> read_state(const std::filesystem::path& directory);
 
-/// One rank's hand on state.json. Of a run's end the first word counts: a watchdog's, also where
-/// the run is just about to end otherwise. From any thread.
+/// Writes state.json for one rank; thread-safe. The first end that is reported counts, such as the
+/// watchdog's while the run is about to end in another way.
 ///
-/// Rank 0 writes. Another rank may say how the run ended, too, having failed alone or lost rank 0;
-/// it may then be one of a few that are cut off while rank 0 goes on, has said why it ended, or has
-/// been started anew. So it writes only over a `running` of its own start; and so does rank 0 once
-/// work has begun, in case that it was only stopped for a while and has been missed.
+/// Normally rank 0 writes. Another rank writes the end too if it fails alone or loses rank 0. But
+/// it may be this rank that is cut off, while rank 0 still runs, has reported another end, or has
+/// been restarted. So a rank only replaces the state "running" of its own start. Once work has
+/// begun this holds for rank 0 as well: it may have been suspended and given up by the others.
 class StateFile {
  public:
   StateFile(std::filesystem::path directory, bool is_root)
       : directory_(std::move(directory)), is_root_(is_root) {}
 
-  /// The directory is this run's from now on; nothing is written before.
+  /// Allows writing: the run now owns the directory.
   void take_over(std::int64_t step, int restarts);
-  /// The run goes on from a checkpoint of this step (all ranks).
+  /// Records that the run is training and that its newest checkpoint is of this step. All ranks
+  /// call it.
   void running(std::int64_t step);
   void end(RunStatus status, Cause cause, const std::string& reason);
   /// Whether running() has been called.

@@ -20,32 +20,33 @@ StepExchange::StepExchange(Executor& executor, Backend& backend)
     auto* first = reinterpret_cast<double*>(slot.memory.data() + sizeof(Words));
     std::uninitialized_value_construct_n(first, sums);
     slot.sums = {first, sums};
-    slot.answered = backend.make_milestone();
+    slot.arrived = backend.make_milestone();
   }
 }
 
-void StepExchange::send(const std::array<float, 4>& control) {
-  require(asked_ - taken_ < kSteps, "take() comes before another send()");
-  Words& words = *slot(asked_).words;
+void StepExchange::send_control(const std::array<float, 4>& control) {
+  require(requested_ - received_ < kSteps,
+          "send_control() must not be called with kSteps results outstanding");
+  Words& words = *slot(requested_).words;
   words.control = control;
   executor_.enqueue_upload(control_, const_buffer_span(std::span<const float>(words.control)));
-  if (asked_ != taken_) return;
+  if (requested_ != received_) return;
   words.verdict = {};
   executor_.enqueue_upload(verdict_,
                            const_buffer_span(std::span<const std::int32_t>(words.verdict)));
 }
 
-void StepExchange::ask() {
-  Slot& at = slot(asked_++);
+void StepExchange::request_results() {
+  Slot& at = slot(requested_++);
   executor_.enqueue_download(sums_, buffer_span(at.sums));
   executor_.enqueue_download(verdict_, buffer_span(std::span<std::int32_t>(at.words->verdict)));
-  at.answered->set();
+  at.arrived->set();
 }
 
-StepExchange::Results StepExchange::take() {
-  require(taken_ < asked_, "ask() comes before take()");
-  const Slot& at = slot(taken_++);
-  at.answered->wait();
+StepExchange::Results StepExchange::wait_for_results() {
+  require(received_ < requested_, "wait_for_results() must follow request_results()");
+  const Slot& at = slot(received_++);
+  at.arrived->wait();
   return {.sums = at.sums, .verdict = at.words->verdict};
 }
 

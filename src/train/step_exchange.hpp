@@ -1,5 +1,5 @@
 #pragma once
-// What the host tells a training step and what it hears of it.
+// Transfers between the host and a training step: its "control" values up, its results down.
 
 #include <array>
 #include <cstdint>
@@ -10,30 +10,31 @@
 
 namespace simclr {
 
-/// The host waits only in take(): a GPU fetches `control` from page-locked memory and leaves the
-/// results there, while the host goes on to the next step.
+/// The host waits only in wait_for_results(): a GPU copies "control" from page-locked memory and
+/// its results back there while the host prepares the next step.
 ///
-/// Order of events for step k, with at most kSteps steps between send and take:
-///   send(k) precedes the run of step k precedes ask(k) precedes send(k + 1); take(k) follows
-///   ask(k), in the order of the steps, and precedes send(k + kSteps).
+/// Order of calls for step k, with at most kSteps steps between send_control and wait_for_results:
+///   send_control(k) precedes the run of step k precedes request_results(k) precedes send_control(k
+///   + 1); wait_for_results(k) follows request_results(k), in the order of the steps, and precedes
+///   send_control(k + kSteps).
 class StepExchange {
  public:
   static constexpr int kSteps = 2;
 
   StepExchange(Executor& executor, Backend& backend);
 
-  /// Sets the step's "control". Where no result is outstanding the "verdict" is cleared: until then
-  /// a step that was not finite keeps its successors from updating.
-  void send(const std::array<float, 4>& control);
-  /// Has the results of the step that was run last sent to the host.
-  void ask();
+  /// Sends the step's "control". Clears "verdict" only if no result is outstanding: until then a
+  /// non-finite step prevents the updates of the steps after it.
+  void send_control(const std::array<float, 4>& control);
+  /// Starts copying the results of the last step run to the host.
+  void request_results();
 
   struct Results {
-    std::span<const double> sums;  ///< valid until send() has been called kSteps times
+    std::span<const double> sums;  ///< valid until send_control() has been called kSteps times
     std::array<std::int32_t, 2> verdict{};
   };
-  /// Waits for the results of the oldest step that ask() was called for.
-  Results take();
+  /// Waits for the results of the oldest step whose results were requested.
+  Results wait_for_results();
 
  private:
   struct Words {
@@ -41,10 +42,10 @@ class StepExchange {
     std::array<std::int32_t, 2> verdict{};
   };
   struct Slot {
-    Buffer memory;  ///< of the two below
+    Buffer memory;  ///< holds `words` and `sums`
     Words* words = nullptr;
     std::span<double> sums;
-    std::unique_ptr<Milestone> answered;
+    std::unique_ptr<Milestone> arrived;
   };
   [[nodiscard]] Slot& slot(std::int64_t step) {
     return slots_[static_cast<std::size_t>(step % kSteps)];
@@ -53,7 +54,7 @@ class StepExchange {
   Executor& executor_;
   TensorId control_, sums_, verdict_;
   std::array<Slot, kSteps> slots_;
-  std::int64_t asked_ = 0, taken_ = 0;  ///< steps
+  std::int64_t requested_ = 0, received_ = 0;  ///< steps
 };
 
 }  // namespace simclr

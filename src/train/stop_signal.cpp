@@ -13,7 +13,8 @@ namespace simclr {
 namespace {
 
 std::atomic<int> g_signal{0};
-static_assert(std::atomic<int>::is_always_lock_free, "a signal handler writes it");
+static_assert(std::atomic<int>::is_always_lock_free,
+              "a signal handler may only write lock-free atomics");
 
 void remember(int number) {
   g_signal.store(number);
@@ -23,7 +24,7 @@ void remember(int number) {
 }  // namespace
 
 void install_stop_signals() {
-  (void)activity();  // made before a handler asks for it
+  (void)activity();  // constructed here, before a signal handler uses it
   struct sigaction action {};
   action.sa_handler = remember;
   action.sa_flags = SA_RESTART;
@@ -45,8 +46,8 @@ std::chrono::system_clock::time_point job_deadline(double minutes) {
   const char* end = text == nullptr ? nullptr : text + std::strlen(text);
   if (text == nullptr || std::from_chars(text, end, seconds).ptr != end || seconds <= 0) {
     refuse(
-        "option --stop-before-minutes: the job's end is unknown; set SLURM_JOB_END_TIME to the "
-        "second (since 1970) at which the time limit ends it");
+        "option --stop-before-minutes: the end of the job is unknown; set SLURM_JOB_END_TIME to "
+        "it, in seconds since 1970");
   }
   using std::chrono::system_clock;
   const std::chrono::duration<double> left(static_cast<double>(seconds) - minutes * 60);

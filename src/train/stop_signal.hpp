@@ -6,13 +6,13 @@
 
 namespace simclr {
 
-/// Turns SIGTERM and SIGUSR1 into a request that the training loop reads between two steps.
+/// Makes SIGTERM and SIGUSR1 set a request that the training loop reads after every step.
 void install_stop_signals();
-/// "signal SIGUSR1", or empty when none has come.
+/// Such as "signal SIGUSR1"; empty if no signal has arrived.
 std::string received_stop_signal();
 
-/// The wall-clock second at which the job's time is up less `minutes`, from SLURM_JOB_END_TIME
-/// (seconds since 1970). Refuses when that variable is not there or no number.
+/// The time `minutes` before the end of the job, which SLURM_JOB_END_TIME gives in seconds since
+/// 1970. Refuses if that variable is missing or not a number.
 std::chrono::system_clock::time_point job_deadline(double minutes);
 
 }  // namespace simclr

@@ -28,8 +28,9 @@ CoreSet cores_of_process(pid_t process) {
   return cores;
 }
 
-/// The launcher's own cores, on every host the parent of its ranks; Slurm's daemon there has all of
-/// the node's, so that the job's share counts. 0 without a launcher.
+/// Number of cores that the job has on this host; 0 without a launcher. These are the cores of the
+/// launcher, the parent process of the ranks; under Slurm, whose daemon may use all cores of the
+/// node, at most SLURM_CPUS_ON_NODE.
 int cores_of_job() {
   const bool launched = std::any_of(kLaunchedRank.begin(), kLaunchedRank.end(),
                                     [](const char* name) { return std::getenv(name) != nullptr; });
@@ -48,7 +49,7 @@ double memory_bytes(std::string_view key) {
   for (std::string line; std::getline(in, line);) {
     if (line.starts_with(key)) return std::stod(line.substr(key.size())) * 1024;
   }
-  fail("/proc/self/status does not say how much memory the process uses");
+  fail("cannot read the memory use of this process from /proc/self/status");
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ Objective nt_xent_objective(std::int64_t batch_size, double temperature) {
   const double views = 2 * static_cast<double>(batch_size);
   const LossLevels levels{
       .guessing = std::log(views - 1),
-      // The other view of an image has cosine similarity 1, all other views have -1.
+      // The least loss: the positive pair has cosine similarity 1, all other pairs have -1.
       .lowest = std::log1p((views - 2) * std::exp(-2 / temperature)),
       .guessing_text = "ln(2N - 1)"};
   return {.metrics = {{"loss", "Loss", "loss", "", 0, views},

@@ -36,8 +36,9 @@ std::string trace_line(const TensorTrace& t) {
                      t.op_name, t.tensor_name, t.minimum, t.maximum, t.mean, t.not_finite);
 }
 
-/// What a forward pass with NaN has made of the running statistics must not hide where it began.
-void heal_running_statistics(Executor& executor) {
+/// Resets non-finite running statistics: left over from the failed step, they would hide the first
+/// op that was non-finite.
+void reset_nonfinite_statistics(Executor& executor) {
   const std::vector<float> initial = initial_running_statistics(executor.program());
   std::vector<float> running = executor.flat(Storage::running);
   for (std::size_t i = 0; i < running.size(); ++i) {
@@ -46,7 +47,7 @@ void heal_running_statistics(Executor& executor) {
   executor.set_flat(Storage::running, running);
 }
 
-/// Rank 0's plans, on every rank.
+/// Returns rank 0's plans on every rank.
 Plans broadcast_plans(const Plans& own, Communicator& world) {
   const std::string text = broadcast_text(world, nlohmann::json(own).dump());
   return nlohmann::json::parse(text).get<Plans>();
@@ -64,7 +65,8 @@ Trainer::Trainer(Task task, const TrainerOptions& options, Backend& backend, Com
       bn_group_(backend.make_communicator(*bn_ranks_, Lane::compute)),
       gradient_lane_(backend.make_communicator(world, Lane::gradients)) {
   if (options.loss_scaling) loss_scaling_.emplace();
-  // Rank 0 plans first and the others follow: the same algorithms, and bits, on every rank.
+  // Rank 0 measures plans and the others adopt them, so that every rank runs the same algorithms
+  // and gets the same bits.
   if (world.rank() == 0) executor_ = make_executor();
   backend.tune({}, broadcast_plans(backend.info().plans, world));
   if (world.rank() != 0) executor_ = make_executor();
@@ -94,15 +96,16 @@ void Trainer::stage(const ViewBatch& batch) {
   }
 }
 
-int Trainer::most_under_way() const {
+int Trainer::max_in_flight() const {
   return backend_.info().runs_ahead && !loss_scaling_ ? StepExchange::kSteps : 1;
 }
 
 void Trainer::start_step(std::int64_t step, TraceOps trace) {
-  require(steps_under_way() < most_under_way(), "finish_step() comes before another start_step()");
-  UnderWay started{.step = step};
+  require(steps_in_flight() < max_in_flight(),
+          "start_step() must not be called with max_in_flight() steps in flight");
+  InFlight started{.step = step};
   executor_->commit();
-  exchange_->send(control(step));
+  exchange_->send_control(control(step));
   if (trace == TraceOps::on) {
     executor_->run_traced(0, executor_->program().ops.size(), [&](const TensorTrace& line) {
       if (control_.rank() == 0) std::cout << trace_line(line) << '\n';
@@ -118,8 +121,8 @@ void Trainer::start_step(std::int64_t step, TraceOps trace) {
     executor_->run_update();
     started.phases = {.forward = forward, .backward = backward, .update = watch.lap()};
   }
-  exchange_->ask();
-  under_way_.push_back(started);
+  exchange_->request_results();
+  in_flight_.push_back(started);
 }
 
 std::array<float, 4> Trainer::control(std::int64_t step) const {
@@ -129,17 +132,17 @@ std::array<float, 4> Trainer::control(std::int64_t step) const {
 }
 
 StepResult Trainer::finish_step() {
-  require(!under_way_.empty(), "start_step() comes before finish_step()");
-  const UnderWay finished = under_way_.front();
-  under_way_.pop_front();
-  const auto [sums, verdict] = exchange_->take();
+  require(!in_flight_.empty(), "finish_step() must be called with a step in flight");
+  const InFlight finished = in_flight_.front();
+  in_flight_.pop_front();
+  const auto [sums, verdict] = exchange_->wait_for_results();
   StepResult result{.step = finished.step,
                     .learning_rate = schedule_.learning_rate(finished.step),
                     .phases = finished.phases};
   for (const Metric& metric : task_.objective.metrics) {
     result.metrics.push_back(sums[static_cast<std::size_t>(metric.sum)] / metric.divisor);
   }
-  // Loss and gradients are sums over all ranks: every rank comes to the same verdict.
+  // Loss and gradients are sums over all ranks, so every rank reaches the same verdict.
   const bool loss_is_finite = verdict[0] == 0;
   const bool gradient_is_finite = verdict[1] == 0;
   if (!loss_is_finite) {
@@ -147,7 +150,8 @@ StepResult Trainer::finish_step() {
   } else if (!gradient_is_finite && !(loss_scaling_ && may_be_too_large(*loss_scaling_))) {
     result.not_finite = NotFinite::gradient;
   }
-  // Another batch is staged for explain_not_finite(): the one that was is not copied any more then.
+  // Finish the copy of the batch staged last: the caller now stages another one for
+  // explain_not_finite().
   if (result.not_finite) executor_->commit();
   if (loss_scaling_) loss_scaling_ = after_step(*loss_scaling_, gradient_is_finite);
   result.loss_scaling = loss_scaling_;
@@ -155,7 +159,7 @@ StepResult Trainer::finish_step() {
 }
 
 void Trainer::explain_not_finite(const StepResult& result) {
-  heal_running_statistics(*executor_);
+  reset_nonfinite_statistics(*executor_);
   executor_->commit();
   std::int32_t first_op = std::numeric_limits<std::int32_t>::max();
   std::string found;
@@ -172,7 +176,7 @@ void Trainer::explain_not_finite(const StepResult& result) {
       gather_texts(control_, first_op == earliest ? found : std::string());
   const auto named = std::ranges::find_if(all, [](const std::string& t) { return !t.empty(); });
   const std::string culprit =
-      named != all.end() ? *named : "running the step again op by op shows none";
+      named != all.end() ? *named : "none found when the step was run again op by op";
   fail_for(Cause::not_finite,
            "step {}: the {} is not finite; first offending op: {}; parameters are as before the "
            "step; {}",
@@ -181,7 +185,7 @@ void Trainer::explain_not_finite(const StepResult& result) {
 }
 
 Checkpoint Trainer::state() const {
-  require(under_way_.empty(), "finish_step() comes before state()");
+  require(in_flight_.empty(), "state() must be called with no step in flight");
   for (const Storage storage : {Storage::parameters, Storage::running}) {
     if (!executor_->all_finite(storage)) {
       fail_for(Cause::not_finite, "no checkpoint is written: the {} are not finite",

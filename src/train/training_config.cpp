@@ -7,13 +7,13 @@
 namespace simclr {
 namespace {
 
-// Far beyond what anybody trains: typing errors end here and not in arithmetic.
+// Far more than any real training: refuses typing errors before they overflow.
 constexpr double kMostEpochs = 1e9;
 
-/// Values that stored configurations of earlier versions may hold.
+/// Values in stored configurations of earlier versions, and what they are now.
 const std::vector<RenamedValue>& renamed_values() {
   static const std::vector<RenamedValue> values{
-      {"cache", "device", "auto"},  // a copy in the GPU's memory, for a GPU that rendered the views
+      {"cache", "device", "auto"},  // was a copy in device memory, for views rendered on the GPU
   };
   return values;
 }

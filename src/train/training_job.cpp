@@ -27,13 +27,13 @@ std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& d
   return data.samples / config.batch_size;
 }
 
-/// Refuses whatever can be refused before anything is written or read in bulk.
+/// Makes every check that needs neither writing nor reading the images.
 void validate_all(TrainingConfig& config, Communicator& world) {
   config.validate();
   config.validate_ranks(world.size());
   if (config.data.empty()) refuse("option --data is missing: the directory of the training shards");
   if (config.run_dir.empty()) refuse("option --run-dir is missing: where this run's files go");
-  // Refuses what no configuration file can hold.
+  // Refuses values that a configuration file cannot hold.
   (void)configuration_text(config, RunDirectoryOption::written);
   on_root(world, [&] { config.validate_data(ShardSet(config.data).info()); });
 }
@@ -54,7 +54,7 @@ LoaderConfig loader_config(const TrainingConfig& config, const Span& span, int t
           .memory = &memory};
 }
 
-/// The first update of this start, agreed by all ranks. The directory is ours from here on.
+/// Takes over state.json and returns the first step of this start, on all ranks.
 std::int64_t first_step(const RunDirectory* run, Communicator& world, StateFile& state) {
   std::array<std::int64_t, 2> start{};
   if (run != nullptr)
@@ -74,8 +74,7 @@ void restore(Trainer& trainer, const RunDirectory* run, std::int64_t step, Commu
   log::info("resuming from {} at step {}", origin, step);
 }
 
-/// The precision of the resumed run, wherever it began; for a new run, what is asked for. Agreed by
-/// all ranks.
+/// The precision of the resumed run, or of --precision for a new run; the same on all ranks.
 Precision run_precision(const DeviceOptions& device, std::optional<Precision> earlier,
                         const Backend& backend, Communicator& world) {
   DeviceOptions agreed = device;
@@ -83,8 +82,8 @@ Precision run_precision(const DeviceOptions& device, std::optional<Precision> ea
   return resolve_precision(agreed, backend);
 }
 
-/// --checkpoint-steps of this start and of the earlier ones: what was pinned stays pinned. Agreed
-/// by all ranks.
+/// --checkpoint-steps of this start and of earlier ones, whose checkpoints stay pinned; the same on
+/// all ranks.
 std::vector<std::int64_t> pinned_steps(const TrainingConfig& asked, const RunDirectory* run,
                                        Communicator& world) {
   std::vector<std::int64_t> steps = asked.checkpoint_steps;
@@ -96,7 +95,7 @@ std::vector<std::int64_t> pinned_steps(const TrainingConfig& asked, const RunDir
   return broadcast_list(world, std::move(steps));
 }
 
-/// The environment of the resumed run, on rank 0; its plans are taken over where they fit.
+/// Reads the environment of the resumed run on rank 0 and uses its plans if they fit this backend.
 std::optional<Environment> take_over_environment(const RunDirectory* run, Backend& backend) {
   if (run == nullptr || !run->resumed()) return {};
   std::optional<Environment> earlier = environment_of(run->resumed()->file.path);
@@ -108,11 +107,11 @@ void report_changes(const std::optional<Environment>& earlier, const Environment
   if (!earlier) return;
   const Changes changes = what_changed(*earlier, now);
   if (changes.text.empty()) return;
-  log::info("since the start before: {}: the run goes on, {}bit for bit", changes.text,
+  log::info("changed since the previous start: {}: the run goes on, {}bit for bit", changes.text,
             changes.same_bits ? "" : "but not ");
 }
 
-/// What dry_run() says.
+/// The line that dry_run() returns.
 std::string describe_start(const TrainingConfig& config, const RunStart& start,
                            std::int64_t steps_per_epoch, int ranks) {
   const std::int64_t total = config.schedule(steps_per_epoch).total_steps;
@@ -156,7 +155,7 @@ void report_peak_memory(Communicator& world) {
   log::info("peak memory a rank: {:.1f} MB", bytes / kMegabyte);
 }
 
-/// Takes the run directory and trains; see run_training().
+/// Takes over the run directory and trains; see run_training().
 int run_job(TrainingConfig& config, const BuildInfo& build,
             const std::optional<SystemClock::time_point>& deadline,
             std::optional<RunDirectory>& run, Backend& backend, int threads, Communicator& world,
@@ -190,7 +189,7 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
   report_device(config.device, backend);
   report_changes(earlier, environment);
   describe_run(trainer, *store, span, backend, world);
-  store->take_read_statistics();  // of the start, which is in the description
+  store->take_read_statistics();  // discards those of startup, already described above
   if (span.first >= span.end) span.end = span.first;
 
   HostMemory memory(backend);
@@ -212,13 +211,14 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
 [[noreturn]] void end_failed(const std::exception& error, const Watchdog& watchdog,
                              StateFile& state) {
   const Cause cause = cause_of(error);
-  // The rank that lost a connection does not know which rank ended: the watchdog finds out.
+  // A rank that lost a connection does not know which rank has ended: wait for the watchdog to
+  // tell.
   if (cause == Cause::lost_rank) watchdog.await_verdict();
   std::string message = error.what();
   try {
     state.end(RunStatus::failed, cause, message);
   } catch (const std::exception& second) {
-    message += fmt::format("; state.json stays as it was: {}", second.what());
+    message += fmt::format("; state.json could not be written: {}", second.what());
   }
   throw Error(message, cause);
 }
@@ -268,7 +268,7 @@ int run_training(TrainingConfig& config, const BuildInfo& build, Communicator& w
     return run_job(config, build, deadline, run, *backend, threads, world, state);
   } catch (const RefusedError& error) {
     if (!state.has_begun()) throw;
-    end_failed(error, watchdog, state);  // once work has begun it is no longer a refusal
+    end_failed(error, watchdog, state);  // once work has begun, a refusal counts as a failure
   } catch (const std::exception& error) {
     end_failed(error, watchdog, state);
   }

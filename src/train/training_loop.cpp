@@ -15,51 +15,54 @@ namespace {
 using SystemClock = std::chrono::system_clock;
 using Clock = std::chrono::steady_clock;
 
-/// What all ranks do after a step, and what they moved for it.
+/// What all ranks do after a step, and the bytes they read and fetched for it.
 struct Decision {
   bool stop = false;
   bool checkpoint = false;
-  std::string reason;  ///< of the stop
+  std::string reason;  ///< why to stop
   Cause cause = Cause::none;
   std::int64_t bytes_read = 0, bytes_fetched = 0;
 };
 
-/// Agrees on it: a signal may reach one rank only, and clocks differ.
+/// Agrees on a Decision among all ranks: a signal may reach only one of them, and their clocks
+/// differ.
 Decision agree(Communicator& control, const Checkpointer& checkpointer,
                const std::optional<SystemClock::time_point>& deadline,
                const ReadStatistics& reading) {
-  std::string wish = received_stop_signal();
-  if (wish.empty() && deadline && SystemClock::now() >= *deadline) wish = "the job's time limit";
-  std::array<double, 4> sums{wish.empty() ? 0.0 : 1.0, checkpointer.due_by_time() ? 1.0 : 0.0,
-                             static_cast<double>(reading.bytes_read),
-                             static_cast<double>(reading.bytes_fetched)};
+  std::string stop_reason = received_stop_signal();
+  if (stop_reason.empty() && deadline && SystemClock::now() >= *deadline)
+    stop_reason = "the job's time limit";
+  std::array<double, 4> sums{
+      stop_reason.empty() ? 0.0 : 1.0, checkpointer.due_by_time() ? 1.0 : 0.0,
+      static_cast<double>(reading.bytes_read), static_cast<double>(reading.bytes_fetched)};
   control.all_reduce({sums.data(), sums.size(), DType::f64}, Reduction::sum);
   Decision decision{.stop = sums[0] > 0,
                     .checkpoint = sums[1] > 0,
                     .bytes_read = static_cast<std::int64_t>(sums[2]),
                     .bytes_fetched = static_cast<std::int64_t>(sums[3])};
   if (!decision.stop) return decision;
-  for (const std::string& text : gather_texts(control, wish)) {
+  for (const std::string& text : gather_texts(control, stop_reason)) {
     if (!text.empty() && decision.reason.empty()) decision.reason = text;
   }
   decision.cause = decision.reason.starts_with("signal") ? Cause::signal : Cause::time_limit;
   return decision;
 }
 
-/// One that knows what the run's rows say of the steps before this start, on every rank.
-DivergenceWatch watch_divergence(const TrainingConfig& config, const Objective& objective,
-                                 std::int64_t first, Communicator& world) {
+/// Makes a DivergenceWatch on every rank that knows the logged losses of the steps before `first`.
+DivergenceWatch make_divergence_watch(const TrainingConfig& config, const Objective& objective,
+                                      std::int64_t first, Communicator& world) {
   DivergenceWatch watch(objective.levels, config.divergence_steps);
   on_root(world, [&] {
     const auto losses =
         logged_values(config.run_dir / "metrics.jsonl", objective.metrics.front().name, first);
     for (const auto& [step, loss] : losses) watch.add(step, loss);
   });
-  watch.go_on_after(first);
+  watch.resume_after(first);
   return broadcast_value(world, watch);
 }
 
-/// Leaves the run with the newest checkpoint from before, as the one that whoever goes on finds.
+/// Ends the run with an Error. Sets newer checkpoints aside, so that a resumed run starts from the
+/// newest one from before the divergence.
 [[noreturn]] void stop_diverged(const DivergenceWatch& watch, const LossLevels& levels,
                                 const Checkpointer& checkpointer, std::int64_t step,
                                 Communicator& world, StateFile& state) {
@@ -67,10 +70,10 @@ DivergenceWatch watch_divergence(const TrainingConfig& config, const Objective& 
   on_root(world, [&] {
     const auto newest = checkpointer.fall_back_to(watch.healthy_until());
     state.running(newest.value_or(0));
-    usable = newest ? fmt::format("that of step {}", *newest) : "none";
+    usable = newest ? fmt::format("step {}", *newest) : "none";
   });
   fail_for(Cause::diverged,
-           "step {}: the run has diverged: {}; the newest checkpoint from before: {}; lower "
+           "step {}: the run has diverged: {}; newest checkpoint from before that: {}; lower "
            "--learning-rate or lengthen --warmup-epochs in a new --run-dir, or go on regardless "
            "with --divergence-steps 0",
            step, watch.reason(levels.guessing_text), broadcast_text(world, usable));
@@ -90,13 +93,13 @@ class TrainingLoop {
         state_(state),
         checkpointer_(config, span.steps_per_epoch, world),
         objective_(trainer.objective()),
-        divergence_(watch_divergence(config, objective_, span.first, world)),
+        divergence_(make_divergence_watch(config, objective_, span.first, world)),
         records_(config, objective_.metrics, span, state.restarts(), world.rank() == 0) {}
 
   TrainingEnd run() {
     if (span_.first == 0 && checkpointer_.due_at(0)) save(0);
     Decision decision;
-    std::int64_t step = span_.first;  // begun so far
+    std::int64_t step = span_.first;  // steps started so far
     stage_batch(step);
     while (step < span_.end && !decision.stop) {
       start_step(step++);
@@ -105,7 +108,7 @@ class TrainingLoop {
       const bool hash = config_.hash_every > 0 && step % config_.hash_every == 0;
       const bool checkpoint = decision.checkpoint || checkpointer_.due_at(step);
       const bool settle = decision.stop || hash || checkpoint || step == span_.end;
-      finish_steps(settle ? 0 : trainer_.most_under_way() - 1);
+      finish_steps(settle ? 0 : trainer_.max_in_flight() - 1);
       if (hash) {
         activity().begin("comparing weights");
         require_equal_weights(trainer_.executor(), step, world_);
@@ -113,7 +116,7 @@ class TrainingLoop {
       if (checkpoint) save(step);
     }
     records_.finish();
-    if (step > span_.first || step == 0) save(step);  // step 0: nothing else is left of such a run
+    if (step > span_.first || step == 0) save(step);  // a run of 0 steps saves its initial state
     if (step == span_.end) return {.step = step};
     return {
         .step = step, .stopped_early = true, .reason = decision.reason, .cause = decision.cause};
@@ -134,7 +137,7 @@ class TrainingLoop {
   }
 
   Decision decide() {
-    activity().begin("agreeing on what comes next");
+    activity().begin("agreeing on the next action");
     const ReadStatistics reading = loader_.take_read_statistics();
     Decision decision = agree(world_, checkpointer_, deadline_, reading);
     records_.add_data_cost({.stall_seconds = loader_.take_stall_seconds(),
@@ -146,7 +149,7 @@ class TrainingLoop {
 
   /// Finishes all but the newest `in_flight` steps.
   void finish_steps(int in_flight) {
-    while (trainer_.steps_under_way() > in_flight) {
+    while (trainer_.steps_in_flight() > in_flight) {
       activity().begin("finishing a step");
       const StepResult result = trainer_.finish_step();
       if (result.not_finite) {

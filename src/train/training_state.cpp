@@ -66,13 +66,15 @@ void for_tensors(const std::vector<Slice>& wanted, const Section& section, const
   for (const Slice& slice : wanted) {
     const auto found = by_name.find(slice.name);
     if (found == by_name.end()) {
-      refuse("{}: holds no {} '{}': it is of another encoder, head or optimizer", origin,
-             section.what(), slice.name);
+      refuse("{}: holds no {} '{}': the checkpoint is of another encoder, head or optimizer",
+             origin, section.what(), slice.name);
     }
     const NamedTensor& tensor = *found->second;
     if (tensor.shape != slice.info.shape) {
-      refuse("{}: {} '{}' has shape {}, the model's has {}: it is of another encoder or head",
-             origin, section.what(), slice.name, tensor.shape.text(), slice.info.shape.text());
+      refuse(
+          "{}: {} '{}' has shape {}, but {} in the model: the checkpoint is of another encoder or "
+          "head",
+          origin, section.what(), slice.name, tensor.shape.text(), slice.info.shape.text());
     }
     take(slice, tensor);
   }
@@ -114,7 +116,8 @@ void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::
       const std::size_t held = (checkpoint->*section.tensors).size();
       if (wanted.size() != held) {
         refuse(
-            "{}: holds {} tensors of kind {}, this model has {}: it is of another encoder or head",
+            "{}: holds {} tensors of kind {}, the model has {}: the checkpoint is of another "
+            "encoder or head",
             origin, held, section.what(), wanted.size());
       }
     });

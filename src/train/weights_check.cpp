@@ -27,7 +27,7 @@ Hashes hashes_of(const Executor& executor) {
   return hashes;
 }
 
-/// What more than half of the ranks hold; without that, nobody can be said to be right.
+/// The hashes that more than half of the ranks hold; null if there is no majority.
 const Hashes* majority(std::span<const Hashes> all) {
   const auto found = std::ranges::find_if(all, [&](const Hashes& candidate) {
     return 2 * std::ranges::count(all, candidate) > std::ssize(all);
@@ -44,7 +44,8 @@ std::string differing_parts(const Hashes& a, const Hashes& b) {
 }
 
 /// "rank 3 on n1 (parameters, momentum) from the others"
-std::string who_differs(std::span<const Hashes> all, const std::vector<std::string>& hosts) {
+std::string describe_difference(std::span<const Hashes> all,
+                                const std::vector<std::string>& hosts) {
   const Hashes* right = majority(all);
   std::vector<std::string> ranks;
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
@@ -66,12 +67,11 @@ void require_equal_weights(const Executor& executor, std::int64_t step, Communic
                    {all.data(), all.size() * sizeof(own), DType::u8});
   if (std::ranges::all_of(all, [&](const Hashes& h) { return h == all.front(); })) return;
   const std::vector<std::string> hosts = gather_texts(world, host_name());
-  fail_for(
-      Cause::desynchronised,
-      "step {}: the ranks no longer hold the same weights, {} differ; no checkpoint holds this "
-      "state, and starting again goes on from the newest; look for faulty memory or network "
-      "there before that",
-      step, who_differs(all, hosts));
+  fail_for(Cause::desynchronized,
+           "step {}: the ranks no longer hold the same weights: {} differ; look for faulty memory "
+           "or network there, then start again: the run resumes from its newest checkpoint, which "
+           "does not hold this state",
+           step, describe_difference(all, hosts));
 }
 
 }  // namespace simclr

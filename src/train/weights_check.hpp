@@ -7,9 +7,9 @@
 
 namespace simclr {
 
-/// Compares the ranks' parameters, optimiser state and running statistics by their hashes: they are
-/// equal bit for bit as long as memory, network and program are sound. Throws Error
-/// (desynchronised) on every rank, naming those that differ from most others, where they are not.
+/// Compares hashes of parameters, optimizer state and running statistics over the ranks: they are
+/// equal unless memory, network or program is faulty. If they differ, throws Error
+/// (Cause::desynchronized) on every rank, naming the ranks that differ from the majority.
 /// Collective.
 void require_equal_weights(const Executor& executor, std::int64_t step, Communicator& world);
 

@@ -1,4 +1,4 @@
-"""Where pixels are kept changes nothing: the same batches and losses in every cache mode, on any number of
+"""The cache mode does not change results: the same batches and losses in every mode, on any number of
 ranks, with restarts in between.
 
 usage: cache_test.py SIMCLR MPIEXEC [unittest arguments]
@@ -15,7 +15,7 @@ from PIL import Image
 from training_runs import BATCH, OPTIONS, SAMPLES, SIMCLR, MPIEXEC, TrainingTest, main
 
 MODES = ("node", "distributed", "none")
-# What decides the views, of the options of a run.
+# Options of a run that determine the views.
 VIEWS = {name: OPTIONS[name] for name in ("image-size", "batch-size", "augment", "loader-threads")}
 
 
@@ -88,7 +88,7 @@ class CacheTest(TrainingTest):
             self.assertEqual(losses["none"], losses["node"], ranks)
             self.assert_close(losses["node"][:1], single[:1], 1e-6)
             self.assert_close(losses["node"], single, 1e-3)
-            # All ranks' samples are counted once: read where nothing is kept, fetched where another holds them.
+            # Every rank's samples are counted once: as read without a cache, as fetched if another rank holds them.
             run = {cache: directory / f"{cache}{ranks}" for cache in MODES}
             self.assertEqual(self.cost("bytes_read", run["none"]), 8 * BATCH * image_bytes)
             self.assertEqual(self.cost("bytes_fetched", run["none"]), 0)
@@ -122,7 +122,7 @@ class CacheTest(TrainingTest):
 
     def test_fewer_ranks_and_another_mode_follow_the_single_run(self):
         straight = self.run_dir.parent / "straight"
-        options = {"learning_rate": 0.02}  # at larger ones rounding grows beyond any bound in so many steps
+        options = {"learning_rate": 0.02}  # with larger ones rounding errors grow without bound over these steps
         self.pretrain(1, run_dir=straight, max_steps=20, **options)
         expected = self.views(1, "none", steps="0:20")
         for ranks, cache, first, end in ((4, "distributed", 0, 7), (2, "none", 7, 14), (1, "node", 14, 20)):

@@ -1,4 +1,4 @@
-"""All ranks killed at random moments, many while a checkpoint is written: nothing is lost.
+"""Kills all ranks at random moments, many while a checkpoint is being written: nothing is lost.
 
 usage: crash_test.py SIMCLR MPIEXEC [unittest arguments]
 """
@@ -14,7 +14,7 @@ from training_runs import SIMCLR, TrainingTest, alive, main, ranks_of
 
 KILLS = 30
 RANKS = 2
-# A model whose checkpoint takes a while to write, and one after every step.
+# A model large enough that writing a checkpoint takes a while; one is written after every step.
 LARGE = {"width": 0.25, "checkpoint_every_minutes": 1e-9, "epochs": 1000, "keep": 2}
 
 
@@ -29,7 +29,7 @@ class CrashTest(TrainingTest):
         return int(re.search(r"\d+", names[-1])[0]) if names else 0
 
     def wait_for_unfinished_checkpoint(self, process, after):
-        """Until one is being written, of a step later than `after`."""
+        """Waits until a checkpoint of a step later than `after` is being written."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
             if self.newest_step() >= after and self.checkpoints(complete=False):
@@ -44,7 +44,7 @@ class CrashTest(TrainingTest):
         self.assertFalse([rank for rank in ranks if alive(rank)])
         return "".join(output)
 
-    def test_killed_thirty_times_it_ends_as_if_it_never_was(self):
+    def test_thirty_kills_do_not_change_the_result(self):
         moments = random.Random(2020)
         during_write = 0
         for kill in range(KILLS):

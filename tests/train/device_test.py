@@ -1,4 +1,4 @@
-"""Where a command computes, on a machine without a GPU.
+"""Tests on which device a command computes, on a machine without a GPU.
 
 usage: device_test.py SIMCLR MPIEXEC [unittest arguments]
 """
@@ -8,7 +8,7 @@ import subprocess
 
 from training_runs import SIMCLR, TrainingTest, main
 
-# No device: to a driver, and to the emulation of one.
+# Hide all devices, from a driver and from the emulation of one.
 os.environ.update(CUDA_VISIBLE_DEVICES="", SIMCLR_EMULATED_DEVICES="0")
 
 
@@ -30,7 +30,7 @@ class DeviceTest(TrainingTest):
         for name in ("step", "op", "loss"):
             self.refused("bench", name, "--device", "cuda")
 
-    def test_what_only_a_gpu_can_do_is_refused(self):
+    def test_gpu_only_options_are_refused(self):
         done = self.pretrain(expect=2, max_steps=1, precision="fp16")
         self.assertRegex(done.stderr, r"^simclr: error: option --precision: [^\n]+\n$")
         self.assertFalse(self.run_dir.exists())
@@ -64,17 +64,17 @@ class DeviceTest(TrainingTest):
         self.assertNotIn("bit for bit", self.pretrain(max_steps=2).stdout)
         done = self.pretrain(2, max_steps=3)
         self.assertIn("ranks 1 -> 2: the run goes on, but not bit for bit", done.stdout)
-        # A GPU's plans stay with the run.
+        # The run keeps the plans of a GPU.
         file = self.run_dir / "environment.json"
         plans = {"model": "a GPU", "libraries": "its libraries", "choices": {"forward": "engine 3"}}
         file.write_text(json.dumps({**json.loads(file.read_text()), "convolution_plans": plans}))
         self.pretrain(2, max_steps=4)
         self.assertEqual(json.loads(file.read_text())["convolution_plans"], plans)
-        # A run of an older program says less of where it was.
+        # An older version wrote less about the environment.
         file.write_text('{"version": "0.0.1"}')
         self.pretrain(2, max_steps=5)
 
-    def test_tf32_belongs_to_what_a_run_computes(self):
+    def test_a_resumed_run_may_not_change_tf32(self):
         self.pretrain(max_steps=1)
         done = self.pretrain(expect=2, max_steps=2, allow_tf32=True)
         self.assertIn("--allow-tf32", done.stderr)

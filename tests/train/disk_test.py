@@ -1,4 +1,4 @@
-"""A disk that fills up and one that turns read-only, each a file system of its own, which takes root.
+"""A disk that fills up and a disk that becomes read-only. Each is a file system mounted for the test, which needs root.
 
 usage: disk_test.py SIMCLR MPIEXEC [unittest arguments]
 """
@@ -31,8 +31,8 @@ class DiskTest(TrainingTest):
         self.addCleanup(unmount, self.disk)
         self.run_dir = self.disk / "run"
 
-    def fails_while_running(self, ranks, break_the_disk):
-        """Returns what the older checkpoint holds and what the program has said."""
+    def run_until_the_disk_fails(self, ranks, break_the_disk):
+        """Returns the content of the older checkpoint and the program's error output."""
         self.pretrain(ranks, epochs=1000, max_steps=2)
         before = self.checkpoint(2).read_bytes()
         process = self.start(ranks, epochs=1000)
@@ -45,7 +45,7 @@ class DiskTest(TrainingTest):
         self.assertEqual(self.checkpoint(2).read_bytes(), before)
         return errors
 
-    def fill(self):
+    def fill_disk(self):
         with open(self.disk / "filler", "wb", buffering=0) as filler:
             try:
                 while True:
@@ -53,7 +53,7 @@ class DiskTest(TrainingTest):
             except OSError:
                 pass
 
-    def goes_on(self, ranks):
+    def assert_run_resumes(self, ranks):
         done = self.pretrain(ranks, epochs=1000, max_steps=4)
         self.assertIn("at step 2", done.stdout)
         self.assertEqual([row["step"] for row in self.rows()], [1, 2, 3, 4])
@@ -62,26 +62,26 @@ class DiskTest(TrainingTest):
         for ranks in (1, 2):
             with self.subTest(ranks=ranks):
                 shutil.rmtree(self.run_dir, ignore_errors=True)
-                errors = self.fails_while_running(ranks, self.fill)
+                errors = self.run_until_the_disk_fails(ranks, self.fill_disk)
                 self.assertIn("No space left", errors)
                 self.assertEqual(sorted(os.listdir(self.run_dir / "checkpoints")), [self.checkpoint(2).name])
                 (self.disk / "filler").unlink()
-                self.goes_on(ranks)
+                self.assert_run_resumes(ranks)
 
     def remount(self, directory, options):
         subprocess.run(["mount", "-o", f"remount,{options}", directory], check=True)
 
     def test_a_directory_that_turns_read_only(self):
-        # Open files keep a mount from being read-only: a bind mount of the directory can be.
+        # A mount with open files cannot be made read-only, but a bind mount of the directory can.
         checkpoints = self.run_dir / "checkpoints"
         self.pretrain(2, epochs=1000, max_steps=1)
         subprocess.run(["mount", "--bind", checkpoints, checkpoints], check=True)
         self.addCleanup(unmount, checkpoints)
-        errors = self.fails_while_running(2, lambda: self.remount(checkpoints, "bind,ro"))
+        errors = self.run_until_the_disk_fails(2, lambda: self.remount(checkpoints, "bind,ro"))
         self.assertIn("Read-only file system", errors)
         self.assertIn(str(checkpoints), errors)
         self.remount(checkpoints, "bind,rw")
-        self.goes_on(2)
+        self.assert_run_resumes(2)
 
     def test_a_run_directory_that_cannot_be_written_is_refused(self):
         self.remount(self.disk, "ro")

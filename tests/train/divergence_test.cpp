@@ -13,7 +13,8 @@ constexpr std::int64_t kBatch = 256;
 constexpr std::int64_t kSteps = 200;
 const double kGuessing = std::log(2.0 * kBatch - 1);  // 6.24
 
-/// A loss trace: add(loss, steps) until it is diverged; remembers when that was.
+/// A loss curve: add(loss, steps) appends steps until the watch reports divergence; `step` is then
+/// that step.
 class Trace {
  public:
   explicit Trace(std::int64_t batch = kBatch, double temperature = 0.1, std::int64_t steps = kSteps)
@@ -33,11 +34,11 @@ class Trace {
   PhiloxStream stream_{7, RandomPurpose::kCrop, 0, 0};
 };
 
-TEST(Divergence, OfARunThatCollapsesIsNoticed) {
+TEST(Divergence, DetectsACollapse) {
   Trace trace;
   trace.add(5, 100).add(kGuessing, 1000);
   EXPECT_TRUE(trace.watch.diverged());
-  // What the mean takes to fall, and 200 steps.
+  // 200 steps after the running mean has fallen.
   EXPECT_GT(trace.step, 300);
   EXPECT_LT(trace.step, 400);
   EXPECT_LE(trace.watch.healthy_until(), 100);
@@ -46,18 +47,20 @@ TEST(Divergence, OfARunThatCollapsesIsNoticed) {
       << trace.watch.reason("ln(2N - 1)");
 }
 
-TEST(Divergence, OfARunWhoseEmbeddingsMeanNothingIsNoticed) {
+TEST(Divergence, DetectsMeaninglessEmbeddings) {
   EXPECT_TRUE(Trace().add(5, 100).add(kGuessing + 0.5, 1000, 0.6).watch.diverged());
   EXPECT_TRUE(Trace(16, 0.5).add(2.5, 200, 0.5).add(3.6, 1000, 0.5).watch.diverged());
 }
 
-TEST(Divergence, IsNotSuspectedOfARunThatHasNotLearned) {
+TEST(Divergence, IgnoresARunThatHasNotLearned) {
   EXPECT_FALSE(Trace().add(kGuessing, 10000).watch.diverged());
-  EXPECT_FALSE(Trace().add(kGuessing + 8, 10000, 5).watch.diverged());  // a low temperature's start
+  EXPECT_FALSE(Trace()
+                   .add(kGuessing + 8, 10000, 5)
+                   .watch.diverged());  // as at the start with a low temperature
   EXPECT_FALSE(Trace().add(kGuessing - 0.1, 10000, 0.2).watch.diverged());
 }
 
-TEST(Divergence, IsNotSuspectedOfSpikesAndNoise) {
+TEST(Divergence, IgnoresSpikesAndNoise) {
   Trace trace;
   for (int spike = 0; spike < 20; ++spike) trace.add(4, 60).add(20, 30);
   EXPECT_FALSE(trace.watch.diverged());
@@ -65,31 +68,31 @@ TEST(Divergence, IsNotSuspectedOfSpikesAndNoise) {
   EXPECT_FALSE(Trace(16, 0.05).add(3, 20000, 3).watch.diverged());
 }
 
-TEST(Divergence, CanBeTurnedOffOrWaitedForLonger) {
+TEST(Divergence, CanBeDisabledOrDelayed) {
   EXPECT_FALSE(Trace(kBatch, 0.1, 0).add(4, 100).add(kGuessing, 10000).watch.diverged());
   EXPECT_FALSE(Trace(kBatch, 0.1, 2000).add(4, 100).add(kGuessing, 2000).watch.diverged());
 }
 
-TEST(Divergence, IsNoticedAcrossARestart) {
-  // The rows that were logged, every 10 steps, stand for the steps between them.
+TEST(Divergence, IsDetectedAcrossARestart) {
+  // Logged rows, one every 10 steps, count for the steps between them.
   DivergenceWatch watch(nt_xent_objective(kBatch, 0.1).levels, kSteps);
   for (std::int64_t step = 10; step <= 200; step += 10)
     watch.add(step, step <= 100 ? 4 : kGuessing);
-  watch.go_on_after(205);
+  watch.resume_after(205);
   EXPECT_FALSE(watch.diverged());
   std::int64_t step = 205;
   while (!watch.diverged() && step < 1000) watch.add(++step, kGuessing);
   EXPECT_LT(step, 400);
-  // Of a run that goes on elsewhere nothing is known: not even the steps before.
+  // For a run resumed in another directory the losses of earlier steps are unknown.
   DivergenceWatch fork(nt_xent_objective(kBatch, 0.1).levels, kSteps);
-  fork.go_on_after(100000);
+  fork.resume_after(100000);
   fork.add(100001, 4);
   EXPECT_FALSE(fork.diverged());
   for (step = 100002; step < 101000; ++step) fork.add(step, kGuessing);
-  EXPECT_FALSE(fork.diverged()) << "one step is not learning";
+  EXPECT_FALSE(fork.diverged()) << "one good step must not count as learning";
 }
 
-TEST(Divergence, LeavesHealthyStepsBehind) {
+TEST(Divergence, HealthyStepFollowsAtADistance) {
   Trace trace;
   trace.add(4, 1000);
   EXPECT_LT(trace.watch.healthy_until(), 1000);

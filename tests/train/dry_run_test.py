@@ -1,4 +1,4 @@
-"""`simclr pretrain --dry-run`: the checks of pretrain, what would be done in one line, and nothing written.
+"""`simclr pretrain --dry-run` makes pretrain's checks, says in one line what pretrain would do, and writes nothing.
 
 usage: dry_run_test.py SIMCLR MPIEXEC [unittest arguments]
 """
@@ -14,11 +14,11 @@ ELSEWHERE = "; device, memory and time limit are for the job to check"
 
 class DryRunTest(TrainingTest):
     def files(self):
-        """Everything below the test's folder, and when each file was last written."""
+        """Returns every file below the test's folder with the time when it was last written."""
         return {p: (p.stat().st_mtime_ns, None if p.is_dir() else p.stat().st_size) for p in self.top.rglob("*")}
 
     def dry_run(self, ranks=1, expect=0, where=True, **changed):
-        """The line it says, or the refusal."""
+        """Returns the line that a dry run prints, or the refusal."""
         before = self.files()
         done = self.pretrain(ranks, expect=expect, **{"dry-run": where}, **changed)
         self.assertEqual(self.files(), before)
@@ -46,7 +46,7 @@ class DryRunTest(TrainingTest):
                       self.dry_run(expect=2, temperature=0.2))
         self.assertIn("--seed: this run was started with '1'", self.dry_run(2, expect=2, seed=7))
         self.assertIn("holds a run", self.dry_run(expect=2, resume="none"))
-        # What may change may change here, too; and the run goes on afterwards as if nothing had been asked.
+        # Options that may change on resume are accepted; and the dry run does not affect the run.
         self.assertIn("would resume", self.dry_run(threads=2, keep=9, log_every=3))
         self.pretrain(max_steps=5)
         self.assertNotIn("dry-run", (self.run_dir / "config.cfg").read_text())
@@ -76,11 +76,11 @@ class DryRunTest(TrainingTest):
             done = subprocess.run(self.command(1, closed / "run", **{"dry-run": "elsewhere"}), capture_output=True,
                                   text=True, check=False, **nobody)
         except PermissionError:
-            self.skipTest("root writes everywhere, and nobody else may start the program")
+            self.skipTest("root can write everywhere, and no other user can start the program")
         self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
         self.assertIn(f"{closed}: Permission denied", done.stderr)
 
-    def test_the_machine_counts_here_and_not_elsewhere(self):
+    def test_the_machine_is_checked_here_but_not_elsewhere(self):
         for culprit, changed in (("--device", {"device": "cuda"}), ("fp16 needs a GPU", {"precision": "fp16"}),
                                  ("SLURM_JOB_END_TIME", {"stop_before_minutes": 5})):
             with self.subTest(culprit=culprit):
@@ -98,7 +98,7 @@ class DryRunTest(TrainingTest):
         self.wait_for_step(process, 1)
         done = self.pretrain(expect=2, epochs=1000, **{"dry-run": True})
         self.assertIn(f"process {process.pid}", done.stderr)
-        # By the time that a job begins it may be free.
+        # It may be free by the time the job begins.
         done = self.pretrain(epochs=1000, **{"dry-run": "elsewhere"})
         self.assertRegex(done.stdout, "^dry run: would (start|resume)")
         process.send_signal(signal.SIGTERM)
@@ -106,7 +106,7 @@ class DryRunTest(TrainingTest):
         self.assertEqual(process.returncode, 75)
         self.assertIn("would resume", self.dry_run(epochs=1000))
 
-    def test_it_is_no_setting(self):
+    def test_it_is_not_accepted_in_a_file(self):
         config = self.run_dir.parent / "c.cfg"
         config.write_text("[pretrain]\ndry-run = here\n")
         self.assertIn("unknown option 'dry-run'", self.dry_run(expect=2, config=config))

@@ -1,4 +1,4 @@
-"""The whole program with the CUDA backend on the emulated device, against the same program's CPU.
+"""The whole program with the CUDA backend on the emulated device, compared with its CPU backend.
 
 usage: emulated_test.py SIMCLR_EMULATED MPIEXEC [unittest arguments]
 """
@@ -13,14 +13,14 @@ import numpy as np
 from training_runs import IMAGES, MPIEXEC, SIMCLR, TrainingTest, main
 
 LABELS = IMAGES.with_name("t10k-labels-idx1-ubyte.gz")
-# Small: every thread of every block is run one after the other.
+# Small, because the emulation runs all threads of all blocks one after the other.
 TINY = {"image-size": 8, "batch-size": 8, "embedding-dim": 16, "device": "cuda", "plan-cache": "none"}
 SMALL = ["--encoder", "resnet18", "--width", "0.125", "--stem", "cifar", "--image-size", "8"]
-LABELLED = {"train": (0, 48), "test": (48, 24)}  # first image, images
+LABELED = {"train": (0, 48), "test": (48, 24)}  # first image, images
 
 
-def pack_labelled(directory, name):
-    first, count = LABELLED[name]
+def pack_labeled(directory, name):
+    first, count = LABELED[name]
     idx = directory / f"{name}-idx"
     idx.mkdir()
     for path, header, size in ((IMAGES, 16, 28 * 28), (LABELS, 8, 1)):
@@ -54,7 +54,7 @@ class EmulatedTest(TrainingTest):
     # ---- pretraining ------------------------------------------------------------------------------
 
     def test_run(self):
-        """In fp32 as on the CPU."""
+        """Losses in fp32 agree with the CPU."""
         self.train("gpu", 4, precision="fp32")
         self.train("cpu", 4, device="cpu")
         self.assert_close(self.loss_of("gpu")[:1], self.loss_of("cpu")[:1], 1e-5)
@@ -68,7 +68,7 @@ class EmulatedTest(TrainingTest):
         self.assertIn("forward", " ".join(environment["convolution_plans"]["choices"]))
 
     def test_restart(self):
-        """4 = 2 + 2 bit for bit, in the precision that auto means on a GPU."""
+        """2 steps, a restart and 2 steps equal 4 steps bit for bit, in the precision that auto means on a GPU."""
         self.train("straight", 4)
         self.train("restarted", 2)
         done = self.train("restarted", 4)
@@ -79,7 +79,7 @@ class EmulatedTest(TrainingTest):
         self.assertIn("\nprecision = bf16\n", config)
 
     def test_plans(self):
-        """A restart goes on with the run's way to weight gradients, whatever is faster by then."""
+        """A restart uses the run's stored plan for weight gradients, even if another one is faster by then."""
         rounded = {"SIMCLR_EMULATED_NARROW_GRADIENT_MS": "0.5"}
         self.train("straight", 3, environment=rounded)
         self.train("restarted", 1, environment=rounded)
@@ -90,7 +90,7 @@ class EmulatedTest(TrainingTest):
         self.assertNotEqual(self.parameters("exact", 3), self.parameters("straight", 3))
 
     def test_other_device(self):
-        """From the CPU to the GPU and back, in the precision that the run began in."""
+        """A run moves from the CPU to the GPU and back and keeps its precision."""
         self.train("cpu", 6, device="cpu")
         self.train("both", 2, device="cpu")
         done = self.train("both", 4, precision="auto")
@@ -103,7 +103,7 @@ class EmulatedTest(TrainingTest):
         self.assert_close(self.loss_of("both"), self.loss_of("cpu"), 1e-3)
 
     def test_ranks(self):
-        """Two ranks as one: on one device through host memory, on two devices by NCCL."""
+        """Two ranks compute the same as one: sharing a device through host memory, and on two devices by NCCL."""
         self.train("one", 3, precision="fp32")
         self.train("shared", 3, ranks=2, precision="fp32", collectives="mpi", share_device=True)
         self.train("nccl", 3, ranks=2, precision="fp32", collectives="nccl",
@@ -113,7 +113,7 @@ class EmulatedTest(TrainingTest):
             self.assert_close(self.loss_of(two), self.loss_of("one"), 1e-3)
 
     def test_fp16(self):
-        """The first scale is too large for this network: steps are skipped until it fits."""
+        """The initial loss scale is too large for this network: steps are skipped until it fits."""
         self.train("fp32", 2, device="cpu")
         self.train("fp16", 6, precision="fp16", checkpoint_steps="1,2,3,4,5")
         self.assert_close(self.loss_of("fp16")[:2], self.loss_of("fp32"), 2e-2)
@@ -129,7 +129,7 @@ class EmulatedTest(TrainingTest):
         self.assertEqual(self.bytes_of("fp16", 6), self.bytes_of("restarted", 6))
 
     def test_memory(self):
-        """Whichever rank is short of it: one error that says of what and what to do, and all ranks end."""
+        """If any rank runs out of device memory, all ranks end with one error that says what would fit."""
         options = {**TINY, "max-steps": 1, "collectives": "mpi", "share-device": True}
         launcher, size, command = [MPIEXEC, "--oversubscribe"], "SIMCLR_EMULATED_MEMORY_MB=1", self.command(1, **options)
         for short in ((0,), (1,), (0, 1)):
@@ -144,7 +144,7 @@ class EmulatedTest(TrainingTest):
                                         "(would fit|no batch fits)")
 
     def test_nan(self):
-        """The first offending op is named, also when the next batch is staged already."""
+        """The first offending op is named, even if the next batch is already staged."""
         done = subprocess.run(
             self.command(1, **{**TINY, "optimizer": "sgd", "learning_rate": 1e30, "warmup_epochs": 0,
                                "checkpoint_steps": 0, "precision": "fp32"}),
@@ -156,13 +156,13 @@ class EmulatedTest(TrainingTest):
     # ---- evaluation ---------------------------------------------------------------------------------
 
     def evaluate(self, command, *options, device="cuda"):
-        """The result of an evaluation of an encoder that the CPU has trained, or of `embed` (h)."""
-        if not hasattr(self, "labelled"):
-            self.labelled = {name: pack_labelled(self.run_dir.parent, name) for name in LABELLED}
+        """Evaluates an encoder that was trained on the CPU and returns the result, or h for `embed`."""
+        if not hasattr(self, "labeled"):
+            self.labeled = {name: pack_labeled(self.run_dir.parent, name) for name in LABELED}
             self.train("run", 6, device="cpu")
         output = self.run_dir.parent / f"{command}-{device}.{'h5' if command == 'embed' else 'json'}"
-        data = (["--data", self.labelled["test"]] if command == "embed" else
-                ["--train-data", self.labelled["train"], "--test-data", self.labelled["test"]])
+        data = (["--data", self.labeled["test"]] if command == "embed" else
+                ["--train-data", self.labeled["train"], "--test-data", self.labeled["test"]])
         done = subprocess.run(
             [SIMCLR, command, "--checkpoint", self.run_dir.parent / "run", *data, "--output", output,
              "--device", device, "--threads", "1", "--feature-batch", "8", "--plan-cache", "none",
@@ -175,7 +175,7 @@ class EmulatedTest(TrainingTest):
 
     def assert_same_accuracy(self, command, *options):
         gpu, cpu = (self.evaluate(command, *options, device=device) for device in ("cuda", "cpu"))
-        one_image = 1.5 / LABELLED["test"][1]
+        one_image = 1.5 / LABELED["test"][1]
         self.assertAlmostEqual(gpu["top1"], cpu["top1"], delta=one_image)
         self.assertAlmostEqual(gpu["top5"], cpu["top5"], delta=one_image)
         return gpu, cpu
@@ -215,7 +215,7 @@ class EmulatedTest(TrainingTest):
 
     def test_bench_step(self):
         result = json.loads(self.bench("step", *SMALL, "--batch-size", "2", "--json"))
-        self.assertTrue(0 < result["views_per_second"] < 1e5, result)  # of an emulation
+        self.assertTrue(0 < result["views_per_second"] < 1e5, result)  # the emulation is slow
         self.assertIsNone(result["seconds_forward"])
 
 

@@ -16,14 +16,14 @@ Environment environment(const std::string& device, std::map<std::string, std::st
   return e;
 }
 
-TEST(Environment, IsReadBackFromTheRunThatACheckpointLiesIn) {
+TEST(Environment, IsReadBackFromTheRunOfACheckpoint) {
   const fs::path run = fs::path(testing::TempDir()) / "simclr-environment-test";
   fs::create_directories(run / "checkpoints");
   const auto backend = make_cpu_backend(1);
   const auto world = make_self_communicator();
   const Environment gpu = environment("cuda", {{"forward 1x1", "engine 7"}});
 
-  // The plans of the GPU stay with the run while it goes on where there are none.
+  // A start on a device without plans keeps the GPU's plans.
   const Environment written = describe_environment({"0.2.0", "def", "GCC 13"}, *backend, 3,
                                                    "node cache, 1 GB", *world, gpu);
   EXPECT_FALSE(plans_fit(written.plans, *backend));
@@ -42,7 +42,7 @@ TEST(Environment, IsReadBackFromTheRunThatACheckpointLiesIn) {
   EXPECT_EQ(read->plans.choices, gpu.plans.choices);
 }
 
-TEST(Environment, IsUnknownWhereThereIsNone) {
+TEST(Environment, IsEmptyIfThereIsNoFile) {
   EXPECT_FALSE(environment_of(fs::path(testing::TempDir()) / "no-run" / "checkpoints" / "s.h5"));
 }
 
@@ -58,12 +58,13 @@ TEST(Environment, SaysWhatChanged) {
   other.threads = 2;
   other.build.git_commit = "def";
   other.plans.choices = {{"a", "2"}, {"c", "1"}};
-  EXPECT_EQ(what_changed(gpu, other).text,
-            "program 0.1.0 abc -> 0.1.0 def, ranks 1 -> 4, threads 1 -> 2, 1 convolution plans");
+  EXPECT_EQ(
+      what_changed(gpu, other).text,
+      "program 0.1.0 abc -> 0.1.0 def, ranks 1 -> 4, threads 1 -> 2, 1 convolution plans changed");
   EXPECT_FALSE(what_changed(gpu, other).same_bits);
 }
 
-TEST(Environment, KnowsWhatChangesNoBits) {
+TEST(Environment, KnowsChangesThatKeepTheBits) {
   Environment here = environment("cpu", {});
   here.cache = "node cache";
   Environment there = here;

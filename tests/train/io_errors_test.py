@@ -1,5 +1,5 @@
-"""Files that cannot be read or written for a while, or for good: errors that pass are survived and logged,
-others end all ranks, name the file, and leave older checkpoints as they are.
+"""Files that temporarily or permanently cannot be read or written: temporary errors are survived and logged,
+permanent ones end all ranks, name the file, and leave older checkpoints untouched.
 
 usage: io_errors_test.py SIMCLR MPIEXEC [unittest arguments], with FAULTY_IO_LIBRARY in the environment
 """
@@ -40,10 +40,10 @@ class IoErrorsTest(TrainingTest):
     def shard(self, index):
         return f"data-{index:05d}-of-00002.h5"
 
-    # ---- errors that pass ---------------------------------------------------------------------------
+    # ---- temporary errors ---------------------------------------------------------------------------
 
-    def test_reading_goes_on_when_the_error_passes(self):
-        """Once training has begun: the loader reads less far ahead than these steps."""
+    def test_reading_survives_a_temporary_error(self):
+        """The errors occur after training has begun, as the loader reads fewer steps ahead than are skipped."""
         straight = self.run_dir.parent / "straight"
         self.pretrain(2, run_dir=straight, max_steps=24, cache="none")
         done = self.with_faults(fault("pread", self.shard(1), 2, errno.EIO), ranks=2, rank=1, max_steps=24,
@@ -53,14 +53,14 @@ class IoErrorsTest(TrainingTest):
                          [(True, False), (False, True)], done.stderr)
         self.assertEqual(self.losses(), self.losses(straight))
 
-    def test_opening_goes_on_when_the_error_passes(self):
+    def test_opening_survives_a_temporary_error(self):
         for cache in ("node", "distributed"):
             for call, error, text in (("open", errno.ESTALE, "Stale file handle"),
                                       ("pread", errno.EIO, "Input/output error")):
                 done = self.with_faults(fault(call, self.shard(0), 1, error), max_steps=1, cache=cache)
                 self.assertEqual(len(self.warnings(done, self.shard(0), text, "try 2 of 5")), 1, done.stderr)
 
-    def test_writing_goes_on_when_the_error_passes(self):
+    def test_writing_survives_a_temporary_error(self):
         straight = self.run_dir.parent / "straight"
         self.pretrain(run_dir=straight, max_steps=4, checkpoint_steps=2)
         done = self.with_faults(fault("write", "step-0000000002.h5", 1, errno.EIO),
@@ -76,14 +76,14 @@ class IoErrorsTest(TrainingTest):
         self.assertEqual(self.state()["status"], "finished")
         self.assertFalse([p for p in self.run_dir.rglob("*") if ".tmp-" in p.name])
 
-    def test_a_checkpoint_is_not_given_up_for_an_error_that_passes(self):
+    def test_a_checkpoint_survives_a_temporary_error(self):
         self.pretrain(max_steps=2)
         self.pretrain(max_steps=4)
         done = self.with_faults(fault("pread", "step-0000000004.h5", 1, errno.EIO, skip=2), max_steps=5)
         self.assertEqual(len(self.warnings(done, "step-0000000004.h5", "trying again")), 1, done.stderr)
         self.assertIn("at step 4", done.stdout)
 
-    # ---- errors that stay ---------------------------------------------------------------------------
+    # ---- permanent errors ---------------------------------------------------------------------------
 
     def test_a_shard_that_cannot_be_read_ends_all_ranks(self):
         self.pretrain(2, max_steps=2, cache="none")
@@ -119,8 +119,8 @@ class IoErrorsTest(TrainingTest):
 
     # ---- a slow disk --------------------------------------------------------------------------------
 
-    def test_a_verdict_is_on_a_slow_disk_before_the_ranks_end(self):
-        """A rank that has been told to end leaves 3 s later, and then the launcher kills all."""
+    def test_state_is_written_to_a_slow_disk_before_the_ranks_end(self):
+        """A rank that was told to end does so 3 s later; then the launcher kills all ranks."""
         process = self.start(4, epochs=100000, timeout_seconds=4, environment={
             "LD_PRELOAD": LIBRARY, "FAULTY_IO": fault("fsync", "state.json", FOREVER, 0, skip=1),
             "FAULTY_IO_SECONDS": "6"})

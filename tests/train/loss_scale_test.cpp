@@ -21,7 +21,7 @@ TEST(LossScale, DoublesAfterGoodStepsInARow) {
   const LossScaling almost = after_good_steps({}, kGoodStepsToGrow - 1);
   EXPECT_EQ(almost.scale, 65536);
   EXPECT_EQ(after_step(almost, true), (LossScaling{.scale = 131072, .good_steps = 0}));
-  // A bad step begins the count anew.
+  // A non-finite step restarts the count.
   const LossScaling again = after_good_steps(after_step(almost, false), kGoodStepsToGrow - 1);
   EXPECT_EQ(again.scale, 32768);
   EXPECT_EQ(after_step(again, true).scale, 65536);

@@ -1,4 +1,4 @@
-"""`simclr pretrain` from outside: what a run leaves, restarts, ranks, signals, failures.
+"""Runs `simclr pretrain` and checks its files, restarts, ranks, signals and failures.
 
 usage: pretrain_test.py SIMCLR MPIEXEC [unittest arguments]
 """
@@ -16,7 +16,7 @@ from training_runs import OPTIONS, SIMCLR, TrainingTest, alive, main, ranks_of
 class PretrainTest(TrainingTest):
     # ---- what a run leaves ----------------------------------------------------------------------
 
-    def test_a_run_directory_holds_what_it_should(self):
+    def test_files_of_a_run_directory(self):
         self.pretrain(max_steps=3, checkpoint_steps="0,2", keep=1)
         self.assertEqual([row["step"] for row in self.rows()], [1, 2, 3])
         self.assertEqual(self.rows()[0]["learning_rate"], 0)
@@ -28,14 +28,14 @@ class PretrainTest(TrainingTest):
         self.assertEqual(environment["ranks"][0]["threads"], 1)
         self.assertFalse((self.run_dir / "lock").exists())
 
-        # The stored configuration is loadable and says the same.
+        # The stored configuration can be loaded and gives the same settings.
         again = self.run_dir.parent / "again"
         done = subprocess.run([SIMCLR, "pretrain", "--config", self.run_dir / "config.cfg", "--run-dir", again],
                               capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.losses(again), self.losses())
 
-    def test_the_command_line_wins_over_sections_and_those_over_common_options(self):
+    def test_precedence_is_command_line_then_section_then_common(self):
         config = self.run_dir.parent / "c.cfg"
         lines = "".join(f"{k} = {v}\n" for k, v in OPTIONS.items() if k not in ("batch-size", "threads"))
         config.write_text(f"data = {self.data}\nthreads = 3\n# a comment\n[pretrain]\n{lines}"
@@ -56,14 +56,14 @@ class PretrainTest(TrainingTest):
 
     # ---- restarts and ranks -----------------------------------------------------------------------
 
-    def test_ten_steps_are_six_a_restart_and_four_byte_for_byte(self):
+    def test_a_restart_changes_no_byte(self):
         for ranks in (1, 2):
             with self.subTest(ranks=ranks):
                 straight = self.run_dir.parent / f"straight{ranks}"
                 restarted = self.run_dir.parent / f"restarted{ranks}"
                 self.pretrain(ranks, run_dir=straight, max_steps=10)
                 self.pretrain(ranks, run_dir=restarted, max_steps=6)
-                # Rows beyond the checkpoint, as a crash leaves them, go away.
+                # Rows after the checkpoint, as a crash leaves them, are removed.
                 with open(restarted / "metrics.jsonl", "a", encoding="utf-8") as f:
                     f.write('{"step":7,"loss":1.0}\n{"step":8,"lo')
                 self.pretrain(ranks, run_dir=restarted, max_steps=10)
@@ -81,7 +81,7 @@ class PretrainTest(TrainingTest):
         for ranks in (2, 4):
             self.assert_close(self.losses(directories[ranks])[:1], one[:1], 1e-6)
             self.assert_close(self.losses(directories[ranks]), one, 1e-3)
-            # From identical state, in mid-epoch, with momentum: one rank's checkpoint on several ranks.
+            # Start several ranks from one rank's checkpoint: the same state, in the middle of an epoch, with momentum.
             forked = self.run_dir.parent / f"forked{ranks}"
             self.pretrain(ranks, run_dir=forked, max_steps=6, resume=self.checkpoint(5, directories[1]))
             self.assert_close(self.losses(forked), one[5:6], 1e-6)
@@ -94,14 +94,14 @@ class PretrainTest(TrainingTest):
         self.assertEqual([row["step"] for row in self.rows()], [1, 2, 3, 4, 5, 6])
         self.assert_close(self.losses(), self.losses(straight), 1e-3)
 
-    def test_what_was_pinned_stays(self):
+    def test_pinned_checkpoints_are_kept(self):
         self.pretrain(max_steps=3, checkpoint_steps="0,1")
         self.pretrain(max_steps=6, keep=1)
         steps = sorted(int(file.stem.split("-")[1]) for file in (self.run_dir / "checkpoints").glob("step-*.h5"))
         self.assertEqual([step for step in steps if step < 2], [0, 1])
         self.assertIn(6, steps)
 
-    def test_a_run_of_no_steps_leaves_its_start(self):
+    def test_a_run_of_no_steps_writes_its_initial_state(self):
         self.pretrain(max_steps=0)
         self.assertTrue(self.checkpoint(0).exists())
 
@@ -154,7 +154,7 @@ class PretrainTest(TrainingTest):
         self.assertLess(time.monotonic() - killed, 5)
         self.assertFalse([rank for rank in ranks if alive(rank)])
         self.assertNotEqual(process.returncode, 0)
-        # Its lock is stale and does not stand in the way.
+        # Its lock is stale and does not block a restart.
         done = self.pretrain(1, epochs=1000, max_steps=2)
         self.assertIn("lock", done.stderr)
 
@@ -169,7 +169,7 @@ class PretrainTest(TrainingTest):
         self.assertEqual(os.listdir(self.run_dir / "checkpoints"), [self.checkpoint(0).name])
 
     def test_a_nan_in_the_gradients_alone_stops_the_run_and_names_the_first_op(self):
-        """The loss sees cosines over 1e-37, which are finite. Its derivative is divided by the embeddings' lengths, which
+        """The loss uses cosines divided by 1e-37, which are finite. Its derivative is divided by the embeddings' lengths, which
         batch normalization's epsilon leaves at about 1e-5 for pixels of 1e-17: it overflows, however it is rounded."""
         lesser = {"SIMCLR_CPU_ISA": "baseline", "DNNL_MAX_CPU_ISA": "SSE41"}
         for ranks, environment in ((1, {}), (2, {}), (1, lesser)):

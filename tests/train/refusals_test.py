@@ -1,4 +1,4 @@
-"""Bad input to `simclr pretrain`: each is refused before any work, with exit code 2 and one line that
+"""Invalid input to `simclr pretrain` is refused before any work, with exit code 2 and one line that
 names it, and nothing is written.
 
 usage: refusals_test.py SIMCLR MPIEXEC [unittest arguments]
@@ -19,7 +19,7 @@ def total_memory_bytes():
 
 class RefusalsTest(TrainingTest):
     def files(self):
-        """Everything below the test's folder, and when each file was last written."""
+        """Returns every file below the test's folder with the time when it was last written."""
         return {p: None if p.is_dir() else (p.stat().st_size, p.stat().st_mtime_ns)
                 for p in self.top.rglob("*")}
 
@@ -29,7 +29,7 @@ class RefusalsTest(TrainingTest):
         self.assertEqual(self.files(), before)
 
     def each_refused(self, *cases):
-        """Cases (culprits..., options)."""
+        """Expects a refusal for each case (culprits..., options)."""
         before = self.files()
         for case in cases:
             with self.subTest(case=case):
@@ -51,7 +51,7 @@ class RefusalsTest(TrainingTest):
         return directory / f"data-{index:05d}-of-{count:05d}.h5"
 
     def write_shards(self, *images):
-        """A data set of foreign shards, one for each array."""
+        """Writes a data set of shards as h5py users would, one for each array."""
         directory = self.run_dir.parent / "shards"
         directory.mkdir()
         for i, part in enumerate(images):
@@ -110,7 +110,7 @@ class RefusalsTest(TrainingTest):
         self.refused(shards, "shard 1 of 3 is missing", data=shards)
 
     def test_data_larger_than_memory(self):
-        """A file without blocks on the disk, twice as large as the machine's memory."""
+        """Uses a sparse file twice as large as the machine's memory."""
         directory = self.run_dir.parent / "large"
         directory.mkdir()
         side = 512
@@ -124,7 +124,7 @@ class RefusalsTest(TrainingTest):
             for ranks in (1, 2):
                 with self.subTest(cache=cache, ranks=ranks):
                     self.refused(directory, "do not fit", "--cache none", ranks=ranks, data=directory, cache=cache)
-        # The advice is good: read batch by batch, the same set trains.
+        # The advice works: read batch by batch, the same set can be trained on.
         self.pretrain(data=directory, cache="none", shuffle="block", batch_size=4, max_steps=1, warmup_epochs=0)
 
     # ---- batch, ranks and values ----------------------------------------------------------------------
@@ -160,7 +160,7 @@ class RefusalsTest(TrainingTest):
     def test_encoder_of_fewer_than_four_channels(self):
         self.refused("--width", "0.02", "0.0625 or more", width=0.02)
 
-    def test_values_beyond_all_measure(self):
+    def test_absurdly_large_values(self):
         self.each_refused(*[(f"--{name}", {name: value}) for name, value in
                             (("width", 1e7), ("head-layers", 10**8), ("epochs", 2**63 - 1),
                              ("learning-rate", "inf"), ("weight-decay", "inf"), ("warmup-epochs", "inf"))])
@@ -202,7 +202,7 @@ class RefusalsTest(TrainingTest):
 
     # ---- runs and checkpoints ---------------------------------------------------------------------------
 
-    def test_checkpoint_that_is_not_there_or_is_none(self):
+    def test_missing_or_invalid_checkpoint(self):
         self.refused("nothing.h5", resume=self.top / "nothing.h5")
         text = self.run_dir.parent / "text.h5"
         text.write_text("no checkpoint")
@@ -224,7 +224,7 @@ class RefusalsTest(TrainingTest):
         self.refused("--encoder", encoder="resnet34")
         self.refused("--data", data=self.write_shards(np.zeros((SAMPLES, 16, 16, 3), np.uint8)))
         self.refused("holds a run", "--resume none", resume="none")
-        # What may change does.
+        # Options that may change on resume are accepted.
         self.pretrain(max_steps=2, threads=2, cache="node", recompute="blocks", log_every=2, keep=5)
 
     def test_checkpoint_of_another_run_in_the_run_directory(self):
@@ -247,7 +247,7 @@ class RefusalsTest(TrainingTest):
         process.communicate(timeout=60)
         self.assertEqual(process.returncode, 75)
 
-    def test_run_directory_that_cannot_be(self):
+    def test_run_directory_that_cannot_be_created(self):
         self.refused("--run-dir", run_dir="")
         self.refused("run-dir", "#", run_dir=f"{self.run_dir}#1")
         self.refused("--run-dir", self.shard(self.data, 0, 2), run_dir=self.shard(self.data, 0, 2) / "run")

@@ -1,4 +1,4 @@
-// Which stored configurations a run goes on from.
+// Tests from which stored configurations a run resumes.
 
 #include "train/run_directory.hpp"
 
@@ -21,7 +21,7 @@ class RunDirectoryTest : public testing::Test {
     config_.batch_size = 16;
   }
 
-  /// A stored configuration that says this of the cache.
+  /// Returns a stored configuration with this value of --cache.
   [[nodiscard]] std::string text_with_cache(const std::string& value) {
     std::string text = configuration_text(config_, RunDirectoryOption::written);
     const std::string line = "cache = auto\n";
@@ -38,13 +38,13 @@ class RunDirectoryTest : public testing::Test {
   PretrainConfig config_;
 };
 
-TEST_F(RunDirectoryTest, GoesOnFromARunWithAnOptionsFormerValue) {
+TEST_F(RunDirectoryTest, ResumesARunWithAnOptionsFormerValue) {
   store(text_with_cache("device"));
   EXPECT_NO_THROW(validate_run_directory(config_));
   EXPECT_EQ(RunDirectory(config_).restarts(), 1);
 }
 
-TEST_F(RunDirectoryTest, GoesOnFromACheckpointWithAnOptionsFormerValue) {
+TEST_F(RunDirectoryTest, ResumesACheckpointWithAnOptionsFormerValue) {
   Checkpoint checkpoint;
   checkpoint.step = 3;
   checkpoint.configuration = text_with_cache("device");
@@ -57,7 +57,7 @@ TEST_F(RunDirectoryTest, GoesOnFromACheckpointWithAnOptionsFormerValue) {
   EXPECT_EQ(run.resumed()->checkpoint.step, 3);
 }
 
-TEST_F(RunDirectoryTest, RefusesStoredValuesThatNeverWere) {
+TEST_F(RunDirectoryTest, RefusesStoredValuesThatNeverExisted) {
   store(text_with_cache("moon"));
   EXPECT_THROW(validate_run_directory(config_), RefusedError);
 }

@@ -28,7 +28,7 @@ class RunStateTest : public testing::Test {
   StateFile root{directory.path(), true}, other{directory.path(), false};
 };
 
-TEST_F(RunStateTest, SaysHowTheRunStands) {
+TEST_F(RunStateTest, HoldsTheStateOfTheRun) {
   begin(root, 100, 2);
   EXPECT_EQ(written(), nlohmann::json::parse(R"({"status": "running", "step": 100, "reason": "",
       "cause": "none", "resubmit": true, "restarts": 2})"));
@@ -43,12 +43,12 @@ TEST_F(RunStateTest, SaysHowTheRunStands) {
   EXPECT_EQ(read->restarts, 2);
 }
 
-TEST_F(RunStateTest, WritesNothingBeforeTheDirectoryIsItsOwn) {
+TEST_F(RunStateTest, WritesNothingBeforeItOwnsTheDirectory) {
   root.end(RunStatus::failed, Cause::lost_rank, "too early");
   EXPECT_TRUE(written().is_null());
 }
 
-TEST_F(RunStateTest, SaysWhyAStartFailedBeforeWorkBegan) {
+TEST_F(RunStateTest, HoldsWhyAStartFailedBeforeWorkBegan) {
   begin(root, 100, 0);
   root.end(RunStatus::stopped_early, Cause::signal, "signal SIGUSR1");
   StateFile again(directory.path(), true);
@@ -58,7 +58,7 @@ TEST_F(RunStateTest, SaysWhyAStartFailedBeforeWorkBegan) {
   EXPECT_EQ(written().at("restarts"), 1);
 }
 
-TEST_F(RunStateTest, KeepsTheFirstWord) {
+TEST_F(RunStateTest, KeepsTheFirstReportedEnd) {
   begin(root, 100, 0);
   root.end(RunStatus::failed, Cause::stalled, "the watchdog's");
   root.running(120);
@@ -67,7 +67,7 @@ TEST_F(RunStateTest, KeepsTheFirstWord) {
   EXPECT_EQ(written().at("step"), 100);
 }
 
-TEST_F(RunStateTest, LetsAnotherRankSpeakOnlyForARunThatIsStillSaidToRun) {
+TEST_F(RunStateTest, AnotherRankWritesOnlyOverTheStateRunning) {
   begin(root, 100, 1);
   begin(other, 100, 1);
   EXPECT_EQ(written().at("status"), "running");
@@ -78,7 +78,7 @@ TEST_F(RunStateTest, LetsAnotherRankSpeakOnlyForARunThatIsStillSaidToRun) {
   EXPECT_EQ(written().at("reason"), "rank 0 is lost");
 }
 
-TEST_F(RunStateTest, DoesNotSayThatARunGoesOnWhoseEndAnotherRankHasWritten) {
+TEST_F(RunStateTest, KeepsAnEndThatAnotherRankHasWritten) {
   begin(root, 100, 1);
   begin(other, 100, 1);
   other.end(RunStatus::failed, Cause::lost_rank, "rank 0 is lost");
@@ -87,14 +87,14 @@ TEST_F(RunStateTest, DoesNotSayThatARunGoesOnWhoseEndAnotherRankHasWritten) {
   EXPECT_EQ(written().at("step"), 100);
 }
 
-TEST_F(RunStateTest, LetsNoRankThatIsCutOffOverrule) {
+TEST_F(RunStateTest, ACutOffRankChangesNothing) {
   begin(other, 100, 1);
   begin(root, 100, 1);
   root.end(RunStatus::failed, Cause::lost_rank, "rank 3 is lost");
   other.end(RunStatus::failed, Cause::lost_rank, "rank 0 is lost");
   EXPECT_EQ(written().at("reason"), "rank 3 is lost");
 
-  // Nor the run that was started anew meanwhile.
+  // It does not change the state of a restarted run either.
   StateFile again(directory.path(), true);
   StateFile late(directory.path(), false);
   begin(late, 100, 1);
@@ -103,24 +103,24 @@ TEST_F(RunStateTest, LetsNoRankThatIsCutOffOverrule) {
   EXPECT_EQ(written().at("status"), "running");
 }
 
-TEST_F(RunStateTest, IsUnknownWhereItCannotBeRead) {
+TEST_F(RunStateTest, IsEmptyIfItCannotBeRead) {
   EXPECT_FALSE(read_state(directory.path()));
   std::ofstream(directory.path() / "state.json") << R"({"status": "runn)";
   EXPECT_FALSE(read_state(directory.path()));
 }
 
-TEST(Cause, SaysWhetherToResubmit) {
+TEST(Cause, KnowsWhetherToResubmit) {
   for (const Cause cause : {Cause::none, Cause::signal, Cause::time_limit, Cause::lost_rank,
                             Cause::stalled, Cause::io}) {
     EXPECT_TRUE(helps_to_resubmit(cause)) << name_of(cause);
   }
-  for (const Cause cause : {Cause::finished, Cause::max_steps, Cause::desynchronised,
+  for (const Cause cause : {Cause::finished, Cause::max_steps, Cause::desynchronized,
                             Cause::diverged, Cause::not_finite, Cause::error}) {
     EXPECT_FALSE(helps_to_resubmit(cause)) << name_of(cause);
   }
 }
 
-TEST(Cause, GoesWithErrorsThroughRankZero) {
+TEST(Cause, SurvivesErrorsOnRankZero) {
   const auto world = make_self_communicator();
   const auto cause_through = [&](const std::function<void()>& work) {
     try {

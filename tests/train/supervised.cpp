@@ -1,6 +1,6 @@
-// A program with one training command that is not SimCLR: `supervised` trains a ResNet-18 and a
-// classifier on labeled images with cross-entropy. Its tests show that the training engine knows no
-// objective: all that is said about the task stands in this file.
+// A program with a training command that is not SimCLR: `supervised` trains a ResNet-18 and a
+// classifier on labeled images with cross-entropy. Its tests show that the training engine does not
+// depend on SimCLR: everything about the task is in this file.
 
 #include <array>
 #include <iostream>
@@ -23,7 +23,7 @@ namespace {
 struct SupervisedConfig : TrainingConfig {
   double width = 0.125;
   std::int64_t classes = 10;
-  std::vector<double> mean, std;  // of the pixels
+  std::vector<double> mean, std;  // mean and deviation of the pixels
 
   [[nodiscard]] const char* command() const override { return "supervised"; }
   [[nodiscard]] std::unique_ptr<TrainingConfig> with_defaults() const override {

@@ -1,4 +1,4 @@
-"""The training engine on a task that is not SimCLR: a classifier of labeled images, with cross-entropy.
+"""The training engine on a task that is not SimCLR: a classifier of labeled images with cross-entropy.
 
 usage: supervised_test.py SUPERVISED MPIEXEC [unittest arguments]; the environment's SUPERVISED_DEVICE names the device
 """
@@ -29,7 +29,7 @@ class SupervisedTest(TrainingTest):
         done = self.pretrain(max_steps=4)
         first = self.rows()[0]
         self.assertEqual(list(first)[3:7], [*METRICS, "learning_rate"])
-        # The classifier starts from zero: it guesses among ten classes.
+        # The classifier starts from zero, so it guesses among ten classes.
         self.assertAlmostEqual(first["loss"], math.log(10), places=5)
         for row in self.rows():
             for share in (row["top1"], row["top5"]):
@@ -85,7 +85,7 @@ class SupervisedTest(TrainingTest):
         self.pretrain(2, epochs=1000, max_steps=step + 1)
         self.assertEqual(self.rows()[-1]["step"], step + 1)
 
-    def test_what_may_not_change_is_refused(self):
+    def test_changed_options_are_refused(self):
         self.pretrain(max_steps=1)
         done = self.pretrain(expect=2, max_steps=2, classes=11)
         self.assertIn("option --classes: this run was started with '10'", done.stderr)

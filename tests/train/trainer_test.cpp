@@ -1,4 +1,4 @@
-// Steps that are started before the results of earlier ones are taken, on every backend.
+// Tests of steps that are started before earlier ones are finished, on every backend.
 
 #include "simclr/train/trainer.hpp"
 
@@ -42,7 +42,8 @@ class TrainerTest : public test::OnBackend {
                                          backend(), *world_);
   }
 
-  /// The batch of a step, in memory that is another step's next.
+  /// Stages the batch of a step. Two batches are used in turn, so the step after the next
+  /// overwrites this one.
   void stage(std::int64_t step) {
     ViewBatch& batch = batches_[static_cast<std::size_t>(step) % batches_.size()];
     const Program& program = trainer_->executor().program();
@@ -55,14 +56,15 @@ class TrainerTest : public test::OnBackend {
     trainer_->stage(batch);
   }
 
-  /// Results in order, with at most `under_way` steps begun ahead of them; until a bad one.
-  std::vector<StepResult> run(int under_way) {
+  /// Runs all steps with at most `in_flight` in flight; returns their results up to the first
+  /// non-finite one.
+  std::vector<StepResult> run(int in_flight) {
     std::vector<StepResult> results;
     stage(0);
     for (std::int64_t step = 0; step < kSteps;) {
       trainer_->start_step(step++);
       if (step < kSteps) stage(step);
-      while (trainer_->steps_under_way() >= (step < kSteps ? under_way : 1)) {
+      while (trainer_->steps_in_flight() >= (step < kSteps ? in_flight : 1)) {
         results.push_back(trainer_->finish_step());
         if (results.back().not_finite) return results;
       }
@@ -70,10 +72,10 @@ class TrainerTest : public test::OnBackend {
     return results;
   }
 
-  /// A trainer as it was at first, and what it does.
-  std::vector<StepResult> run_anew(int under_way) {
+  /// Makes a new trainer and runs it.
+  std::vector<StepResult> run_anew(int in_flight) {
     make_trainer();
-    return run(under_way);
+    return run(in_flight);
   }
 
   std::vector<float> parameters() { return trainer_->executor().flat(Storage::parameters); }
@@ -86,15 +88,15 @@ class TrainerTest : public test::OnBackend {
   std::int64_t bad_step_ = -1;
 };
 
-TEST_F(TrainerTest, TwoStepsAreUnderWayWhereNobodyHasToWait) {
+TEST_F(TrainerTest, AllowsTwoStepsInFlightUnlessLossIsScaled) {
   make_trainer();
-  EXPECT_EQ(trainer_->most_under_way(), 2);
+  EXPECT_EQ(trainer_->max_in_flight(), 2);
   config_.device.precision = Precision::fp16;
   make_trainer();
-  EXPECT_EQ(trainer_->most_under_way(), 1);
+  EXPECT_EQ(trainer_->max_in_flight(), 1);
 }
 
-TEST_F(TrainerTest, ResultsTakenLaterAreTheSame) {
+TEST_F(TrainerTest, StepsInFlightDoNotChangeResults) {
   const std::vector<StepResult> waited = run_anew(1);
   const std::vector<float> trained = parameters();
   const std::vector<StepResult> later = run_anew(2);
@@ -110,10 +112,10 @@ TEST_F(TrainerTest, ResultsTakenLaterAreTheSame) {
   }
 }
 
-TEST_F(TrainerTest, ResultsEndWithABadStep) {
+TEST_F(TrainerTest, ResultsEndWithANonFiniteStep) {
   bad_step_ = 2;
   const std::vector<StepResult> results = run_anew(2);
-  EXPECT_EQ(trainer_->steps_under_way(), 1);  // the step behind it
+  EXPECT_EQ(trainer_->steps_in_flight(), 1);  // the step after it
   ASSERT_EQ(results.size(), 3U);
   EXPECT_EQ(results.back().step, bad_step_);
   EXPECT_EQ(results.back().not_finite, NotFinite::loss);
@@ -121,14 +123,14 @@ TEST_F(TrainerTest, ResultsEndWithABadStep) {
                                    [](const StepResult& r) { return r.not_finite.has_value(); }));
 }
 
-TEST_F(TrainerTest, NoStepBehindABadOneChangesAParameter) {
+TEST_F(TrainerTest, NoStepAfterANonFiniteOneChangesAParameter) {
   make_trainer();
   bad_step_ = 0;
   stage(0);
   const std::vector<float> before = parameters();
   Executor& executor = trainer_->executor();
   trainer_->start_step(0);
-  // Else the step behind it would be bad, too.
+  // Otherwise the next step would be non-finite, too.
   executor.set_flat(Storage::running, initial_running_statistics(executor.program()));
   stage(1);
   trainer_->start_step(1);
@@ -137,13 +139,13 @@ TEST_F(TrainerTest, NoStepBehindABadOneChangesAParameter) {
   EXPECT_EQ(parameters(), before);
 }
 
-TEST_F(TrainerTest, ABadStepIsExplainedByItsOwnBatch) {
+TEST_F(TrainerTest, ANonFiniteStepIsExplainedWithItsOwnBatch) {
   bad_step_ = 1;
   const std::vector<StepResult> results = run_anew(2);
   stage(bad_step_);
   try {
     trainer_->explain_not_finite(results.back());
-    FAIL() << "it has not thrown";
+    FAIL() << "explain_not_finite() did not throw";
   } catch (const Error& error) {
     EXPECT_EQ(cause_of(error), Cause::not_finite);
     EXPECT_NE(std::string(error.what())

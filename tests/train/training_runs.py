@@ -1,4 +1,4 @@
-"""What the tests of `simclr pretrain` share: real images, a run directory, starting the program.
+"""Shared by the tests of `simclr pretrain`: real images, a run directory, starting the program.
 
 A test program is started as: TEST.py SIMCLR MPIEXEC [unittest arguments]
 """
@@ -28,7 +28,7 @@ OPTIONS = {
 
 
 def pack_real_images(directory):
-    """The first images of Fashion-MNIST, as IDX files that `simclr pack` turns into labelled shards."""
+    """The first images of Fashion-MNIST, as IDX files that `simclr pack` turns into labeled shards."""
     idx = directory / "idx"
     idx.mkdir()
     files = {}
@@ -50,7 +50,7 @@ def alive(pid):
 
 
 def ranks_of(launcher, count):
-    """The processes that mpirun has started, once all are there."""
+    """Waits until mpirun has started all ranks and returns their processes."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         found = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=False)
@@ -69,7 +69,7 @@ def rank_of(pid):
 
 
 def rank_pids(launcher):
-    """rank -> process, of an mpirun whose ranks are all there."""
+    """Returns rank -> process for an mpirun that has started all ranks."""
     children = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=True)
     return {rank_of(pid): int(pid) for pid in children.stdout.split()}
 

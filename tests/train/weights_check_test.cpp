@@ -1,4 +1,4 @@
-// On several ranks: one of them holds other bits than the rest.
+// Runs on several ranks, one of which gets other bits than the rest.
 
 #include "train/weights_check.hpp"
 
@@ -18,12 +18,12 @@ class WeightsCheckTest : public testing::Test {
  protected:
   void SetUp() override { test::set_state(executor); }
 
-  /// What every rank is told; "" where the ranks agree.
+  /// The error that every rank gets; "" if the ranks agree.
   std::string verdict(std::int64_t step = 40) {
     try {
       require_equal_weights(executor, step, *world);
     } catch (const Error& error) {
-      EXPECT_EQ(error.cause(), Cause::desynchronised);
+      EXPECT_EQ(error.cause(), Cause::desynchronized);
       return error.what();
     }
     return "";
@@ -42,7 +42,7 @@ class WeightsCheckTest : public testing::Test {
   int culprit = world->size() - 1;
 };
 
-TEST_F(WeightsCheckTest, PassesWhereAllBitsAreEqual) { EXPECT_EQ(verdict(), ""); }
+TEST_F(WeightsCheckTest, PassesIfAllBitsAreEqual) { EXPECT_EQ(verdict(), ""); }
 
 TEST_F(WeightsCheckTest, NamesTheRankOfASingleWrongBit) {
   const auto parts = {std::pair{Storage::parameters, "(parameters)"},
@@ -58,7 +58,7 @@ TEST_F(WeightsCheckTest, NamesTheRankOfASingleWrongBit) {
       continue;
     }
     EXPECT_NE(message.find("step 40"), std::string::npos) << message;
-    if (world->size() == 2) {  // either may be right
+    if (world->size() == 2) {  // either may hold the right bits
       EXPECT_NE(message.find("rank 0 on "), std::string::npos) << message;
       EXPECT_NE(message.find("rank 1 on "), std::string::npos) << message;
       EXPECT_NE(message.find("from one another"), std::string::npos) << message;

@@ -15,7 +15,7 @@ enum class Cause : std::uint8_t {
   time_limit,
   lost_rank,       ///< a rank is dead or cannot be reached
   stalled,         ///< all ranks are alive, but none makes progress
-  desynchronised,  ///< ranks have different weights
+  desynchronized,  ///< ranks hold different weights
   diverged,
   not_finite,
   io,  ///< reading or writing files

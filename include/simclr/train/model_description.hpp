@@ -1,5 +1,5 @@
 #pragma once
-// What a checkpoint says about its model: everything that an evaluation needs beside the weights.
+// Description of a checkpoint's model: everything that an evaluation needs beside the weights.
 
 #include <array>
 #include <cstdint>
@@ -17,12 +17,12 @@ struct ModelDescription {
   std::optional<std::array<float, 3>> mean, std;  ///< applied to pixels in [0,1], if given
 };
 
-/// One JSON object: {"encoder": "resnet50", "width": 1.0, "stem": "imagenet",
+/// Writes one JSON object: {"encoder": "resnet50", "width": 1.0, "stem": "imagenet",
 /// "projection_shortcut_everywhere": false, "head": "nonlinear", "head_layers": 2, "head_hidden":
 /// 0, "embedding_dim": 128, "image_size": 224, "mean": null, "std": null}.
 std::string to_json(const ModelDescription& model);
 
-/// The reverse; RefusedError naming `origin` (a file) and the field that is missing or wrong.
+/// Reads it. Throws RefusedError naming `origin` (a file) and the field that is missing or wrong.
 ModelDescription parse_model_description(const std::string& json, const std::string& origin);
 
 }  // namespace simclr

@@ -16,7 +16,7 @@ enum class StemChoice : std::uint8_t { automatic, imagenet, cifar };
 enum class LossKind : std::uint8_t { nt_xent };
 enum class Recompute : std::uint8_t { none, blocks };
 
-/// Encoder and projection head, and how they are computed.
+/// Options of encoder and projection head, and how they are computed.
 struct ModelOptions {
   std::string encoder = "resnet50";
   double width = 1;
@@ -40,7 +40,7 @@ struct AugmentOptions {
   std::vector<double> mean, std;
 };
 
-/// Defaults are the paper's ImageNet settings.
+/// The options of `pretrain`. Defaults are the paper's ImageNet settings.
 struct PretrainConfig : TrainingConfig, ModelOptions, LossOptions, AugmentOptions {
   [[nodiscard]] const char* command() const override { return "pretrain"; }
   [[nodiscard]] std::unique_ptr<TrainingConfig> with_defaults() const override;
@@ -56,10 +56,11 @@ struct PretrainConfig : TrainingConfig, ModelOptions, LossOptions, AugmentOption
   [[nodiscard]] Task task(int rank, int world_size) const override;
 
   [[nodiscard]] EncoderSpec encoder_spec() const;
-  /// The training program of one rank; the precision is resolved. Refuses what does not fit the
-  /// number of ranks.
+  /// The spec of one rank's training program. Call it with a resolved precision. Refuses options
+  /// that do not fit the number of ranks.
   [[nodiscard]] PretrainingSpec program_spec(int rank, int world_size) const;
-  /// BN groups on `world_size` ranks. Refuses group sizes that fit neither way.
+  /// Batch norm groups on `world_size` ranks. Refuses a group size that neither divides a rank's
+  /// samples nor is a multiple of them.
   [[nodiscard]] BatchNormSpec batch_norm_spec(int world_size) const;
 };
 

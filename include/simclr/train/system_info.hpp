@@ -1,5 +1,5 @@
 #pragma once
-// What the process finds out about its surroundings.
+// Facts about this process and its job.
 
 #include <string>
 #include <vector>
@@ -9,18 +9,18 @@
 
 namespace simclr {
 
-/// The most memory that this process has had resident at once (VmHWM), shared pages among it.
+/// Peak resident memory of this process (VmHWM), including shared pages.
 double peak_memory_bytes();
-/// That it has now.
+/// Resident memory of this process now.
 double resident_memory_bytes();
 
 /// SLURM_JOB_ID, PBS_JOBID or LSB_JOBID; empty outside a batch job.
 std::string job_id();
-/// How often Slurm has started this job again.
+/// How often Slurm has requeued this job.
 std::int64_t job_restart();
 
-/// Compute threads for this rank: the cores it may run on, divided by the ranks that may run on the
-/// same ones. At least 1. Rank 0 warns when the launcher leaves cores of a host to nobody.
+/// Number of compute threads for this rank: the cores it may run on, divided by the number of ranks
+/// that share any of them. At least 1. Rank 0 warns if cores of a host are assigned to no rank.
 /// Collective.
 int default_threads(Communicator& world);
 

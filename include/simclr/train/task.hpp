@@ -1,6 +1,7 @@
 #pragma once
-// A task: what a run trains and what it reports. The trainer, the training loop, metrics.jsonl, the
-// progress line, the divergence watch and the report know no loss and no metric but the task's.
+// A task: what a run trains and which metrics it reports. The trainer, the training loop,
+// metrics.jsonl, the progress line, the divergence watch and the report get every loss and metric
+// from it.
 
 #include <optional>
 #include <string>
@@ -12,26 +13,26 @@
 
 namespace simclr {
 
-/// A number that every step yields: an element of the program's "sums", over a constant.
+/// A number that every step yields: an element of the program's "sums", divided by a constant.
 struct Metric {
   std::string name;   ///< its column in metrics.jsonl, such as "contrastive_top1"
   std::string title;  ///< heading of its chart in the report
-  std::string brief;  ///< its name in the progress line; empty: it is not shown there
+  std::string brief;  ///< its name in the progress line; empty: not shown there
   std::string unit;   ///< such as "nats"; "%": logged as a fraction, shown times 100
   int sum = 0;        ///< element of "sums"
   double divisor = 1;
 };
 
-/// Two values of the loss between which training moves it.
+/// The loss before anything is learned and the least possible loss.
 struct LossLevels {
   double guessing = 0;        ///< the loss of a model that knows nothing
-  double lowest = 0;          ///< no model has a lower one
+  double lowest = 0;          ///< the lower bound of the loss
   std::string guessing_text;  ///< formula of `guessing`, such as "ln(2N - 1)"
 };
 
 struct Objective {
-  std::vector<Metric> metrics;  ///< the loss that is minimized comes first
-  /// Unset where the loss of guessing is unknown: then nothing watches for divergence.
+  std::vector<Metric> metrics;  ///< the first is the loss that is minimized
+  /// Unset if the loss of guessing is unknown; then divergence is not detected.
   std::optional<LossLevels> levels;
 };
 
@@ -44,20 +45,20 @@ Input views_input();   ///< "views" of the batch's views
 Input labels_input();  ///< "labels" of the batch's labels
 
 struct Task {
-  /// One training step of one rank. Named tensors: every input's, "control" f32 (4), "sums" f64
-  /// (any number), summed over all ranks, and "verdict" of finish_training().
+  /// One training step of one rank. Its named tensors: every input's; "control" f32 (4); "sums" f64
+  /// (any number), summed over all ranks; "verdict" of finish_training().
   Program program;
   Objective objective;
-  std::vector<Input> inputs;  ///< one for each tensor of Storage::input
+  std::vector<Input> inputs;  ///< one for each tensor in Storage::input
   OptimizerSpec optimizer;
   int ranks_per_bn_group = 1;
-  std::string advice;  ///< what to try when the loss or a gradient is not finite
+  std::string advice;  ///< what to try if the loss or a gradient is not finite
 };
 
 /// How a Trainer trains a task.
 struct TrainerOptions {
   Schedule schedule;
-  std::uint64_t seed = 1;     ///< of the parameters' initial values
+  std::uint64_t seed = 1;     ///< of the initial parameters
   bool loss_scaling = false;  ///< for half precision: scales the loss so that gradients fit
 };
 

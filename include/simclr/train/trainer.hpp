@@ -1,5 +1,5 @@
 #pragma once
-// Training steps on this rank: a task's program on a backend, its communicators, its state.
+// Runs the training steps of one rank: a task's program on a backend, with its communicators.
 
 #include <array>
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace simclr {
 
-/// Where the time of a step went, by the host's clock.
+/// Seconds of a step's phases by the host's clock.
 struct PhaseSeconds {
   double forward = 0, backward = 0, update = 0;
 };
@@ -25,11 +25,11 @@ enum class NotFinite : std::uint8_t { loss, gradient };
 
 struct StepResult {
   std::int64_t step = 0;        ///< 0-based
-  std::vector<double> metrics;  ///< of the task, in its order, over the global batch
+  std::vector<double> metrics;  ///< of the task, in its order, for the global batch
   double learning_rate = 0;
   std::optional<PhaseSeconds> phases;       ///< unset on a GPU, where the step is one graph
   std::optional<LossScaling> loss_scaling;  ///< after the step; set in fp16
-  /// Parameters are as before this step, and no step changes them any more.
+  /// What was not finite. Parameters are as before this step, and later steps do not change them.
   std::optional<NotFinite> not_finite;
 
   [[nodiscard]] double loss() const { return metrics.front(); }
@@ -39,38 +39,40 @@ enum class TraceOps : bool { off, on };
 
 class StepExchange;
 
-/// Collective to create and to use: all ranks make the same calls.
+/// Runs training steps. All ranks make the same calls.
 ///
-/// Order of events for step k on batch b(k): stage(b(k)) precedes start_step(k) precedes the
-/// finish_step() that returns the result of step k. stage(b(k+1)) comes after start_step(k): a GPU
-/// copies it while it computes. A batch's memory stays as it is until its start_step() has
-/// returned. Up to most_under_way() steps may be started and not yet finished.
+/// Order of calls for step k on batch b(k): stage(b(k)), start_step(k), and the finish_step() that
+/// returns the result of step k. Call stage(b(k+1)) after start_step(k): a GPU copies it while it
+/// computes. Leave a batch's memory unchanged until its start_step() has returned. Up to
+/// max_in_flight() steps may be in flight: started but not finished.
 class Trainer {
  public:
   Trainer(Task task, const TrainerOptions& options, Backend& backend, Communicator& world);
   ~Trainer();
 
-  /// Hands over every input of the next step, this rank's part of its batch: see Executor::stage.
+  /// Stages every input of the next step, this rank's part of its batch; see Executor::stage.
   void stage(const ViewBatch& batch);
-  /// Sets step `step` (0-based) going on the staged batch, forward to update; with a trace it
-  /// prints every op's statistics (rank 0).
+  /// Starts step `step` (0-based) on the staged batch, from forward pass to update. With
+  /// TraceOps::on rank 0 prints statistics of every op's output.
   void start_step(std::int64_t step, TraceOps trace = TraceOps::off);
-  /// Steps that have been started and not finished.
-  [[nodiscard]] int steps_under_way() const { return static_cast<int>(under_way_.size()); }
-  /// 2 on a GPU, which so never waits for the host; 1 on a CPU, and in fp16, where the result of a
-  /// step says how the next one is scaled.
-  [[nodiscard]] int most_under_way() const;
-  /// Waits for the oldest of them. In fp16 a gradient that is not finite skips the update and
-  /// halves the loss scale, as long as that can help; else the result says `not_finite`.
+  /// Number of steps started but not finished.
+  [[nodiscard]] int steps_in_flight() const { return static_cast<int>(in_flight_.size()); }
+  /// 2 on a GPU, so that it never waits for the host; 1 on a CPU, and in fp16, where a step's
+  /// result decides the loss scale of the next one.
+  [[nodiscard]] int max_in_flight() const;
+  /// Waits for the oldest step in flight. A non-finite gradient in fp16 skips the update and halves
+  /// the loss scale if the scale is above 1; otherwise the result has `not_finite` set.
   StepResult finish_step();
-  /// Throws Error naming the first op of a step that was not finite; its batch is staged again.
+  /// Throws Error naming the first op with a non-finite output. Stage the batch of that step again
+  /// before the call.
   [[noreturn]] void explain_not_finite(const StepResult& result);
 
-  /// Parameters, statistics, optimiser state and loss scaling; step, seed, texts are the caller's.
-  /// Throws Error when a parameter is not finite. No step is under way.
+  /// Returns parameters, running statistics, optimizer state and loss scaling; the caller adds
+  /// step, seed and texts. Throws Error if a parameter or statistic is not finite. Call it with no
+  /// step in flight.
   [[nodiscard]] Checkpoint state() const;
-  /// Takes over rank 0's checkpoint on every rank; other ranks pass null. Throws RefusedError,
-  /// naming `origin` and the tensor, when the checkpoint is of another model.
+  /// Loads rank 0's checkpoint on every rank; other ranks pass null. Throws RefusedError, naming
+  /// `origin` and the tensor, if the checkpoint is of another model.
   void restore(const Checkpoint* checkpoint, const std::string& origin);
 
   [[nodiscard]] Executor& executor() { return *executor_; }
@@ -83,20 +85,20 @@ class Trainer {
   [[nodiscard]] std::unique_ptr<Executor> make_executor();
   [[nodiscard]] std::array<float, 4> control(std::int64_t step) const;
 
-  Task task_;  // its program has moved into the executor
+  Task task_;  // its program has been moved into the executor
   Schedule schedule_;
   std::optional<LossScaling> loss_scaling_;
   Communicator& control_;
   Backend& backend_;
-  std::unique_ptr<Communicator> bn_ranks_;  // on the control plane, as control_ is
+  std::unique_ptr<Communicator> bn_ranks_;  // between hosts, like control_
   std::unique_ptr<Communicator> world_, bn_group_, gradient_lane_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<StepExchange> exchange_;
-  struct UnderWay {
+  struct InFlight {
     std::int64_t step = 0;
     std::optional<PhaseSeconds> phases;
   };
-  std::deque<UnderWay> under_way_;
+  std::deque<InFlight> in_flight_;
 };
 
 }  // namespace simclr

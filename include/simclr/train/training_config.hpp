@@ -1,5 +1,5 @@
 #pragma once
-// The options of every command that trains, and what such a command tells the training engine.
+// Options that every training command has, and the interface of a training command to the engine.
 
 #include <cstdint>
 #include <filesystem>
@@ -19,7 +19,7 @@
 
 namespace simclr {
 
-/// --data, --eval-data, --image-size, --cache, --shuffle.
+/// The options --data, --eval-data, --image-size, --cache and --shuffle.
 struct DataOptions {
   std::filesystem::path data, eval_data;
   std::int64_t image_size = 224;
@@ -42,13 +42,13 @@ struct OptimizerOptions {
 
   [[nodiscard]] OptimizerSpec optimizer_spec() const;
   [[nodiscard]] Schedule schedule(std::int64_t steps_per_epoch) const;
-  /// The images of a rank; refuses batches that cannot be divided over this many ranks.
+  /// Images of each rank in a batch. Refuses a batch that cannot be divided among this many ranks.
   [[nodiscard]] std::int64_t samples_per_rank(int world_size) const;
 };
-/// All but --batch-size, which commands declare where their help explains a batch.
+/// Declares all of them except --batch-size, which each command declares with its own help text.
 void declare_optimizer_options(Options& options, OptimizerOptions& optimizer);
 
-/// The run directory, and what is written to it when.
+/// Options of the run directory and of what is written to it.
 struct RunOptions {
   std::filesystem::path run_dir;
   std::uint64_t seed = 1;
@@ -65,8 +65,8 @@ struct RunOptions {
 };
 void declare_run_options(Options& options, RunOptions& run);
 
-/// A training command: its options and its task. Starts, restarts, checkpoints, signals, records
-/// and the watch over ranks are the engine's (training_job.hpp), for every command.
+/// A training command: its options and its task. The engine (training_job.hpp) does the rest for
+/// every command: starts, restarts, checkpoints, signals, records and the watchdog.
 struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   DeviceOptions device;
   int loader_threads = 0;  ///< 0: as many as compute threads
@@ -83,12 +83,12 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   /// Declares every option, bound to the fields of this object, in the help text's groups.
   virtual void declare(Options& options) = 0;
 
-  /// Refuses options that do not go together, whatever the data and the ranks. (What a single
-  /// option accepts stands at its declaration.)
+  /// Refuses options that contradict each other, whatever the data and the number of ranks. The
+  /// values that a single option accepts are declared with it.
   virtual void validate() const = 0;
-  /// Refuses what cannot be spread over this many ranks.
+  /// Refuses options that do not fit this number of ranks.
   virtual void validate_ranks(int world_size) const;
-  /// Refuses batches that the data cannot fill, and data that the task cannot use.
+  /// Refuses a batch larger than the data set, and data that the task cannot use.
   virtual void validate_data(const ShardSetInfo& data) const;
 
   [[nodiscard]] TrainerOptions trainer_options(std::int64_t steps_per_epoch) const;
@@ -97,18 +97,19 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   [[nodiscard]] virtual int views_per_sample() const = 0;
   [[nodiscard]] virtual ModelDescription model() const = 0;
   [[nodiscard]] virtual Objective objective() const = 0;
-  /// The task of one rank; the precision is resolved. Refuses what does not fit the ranks.
+  /// The task of one rank. Call it with a resolved precision. Refuses options that do not fit the
+  /// number of ranks.
   [[nodiscard]] virtual Task task(int rank, int world_size) const = 0;
 };
 
 /// The command's options, bound to `config`.
 Options declared_options(TrainingConfig& config);
 
-/// Declares --device, --precision, ..., --loader-threads under a heading of their own.
+/// Declares --device, --precision, ..., --loader-threads under their own heading.
 void declare_training_device_options(Options& options, TrainingConfig& config);
 
-/// Reads the configuration that a run has stored (its config.cfg, a checkpoint's) into `options`;
-/// values that have since been renamed become those of today.
+/// Reads the stored configuration of a run (config.cfg, or that of a checkpoint) into `options`,
+/// replacing values that have been renamed since.
 void read_stored_options(Options& options, const std::string& text, const std::string& origin);
 
 }  // namespace simclr
