@@ -23,7 +23,7 @@ int run_knn(Invocation& invocation) {
   EvaluationJob job(config, "knn", invocation.world);
   knn.classes = job.classes();
   validate(knn, job.train_samples());
-  if (job.ends_dry()) return 0;
+  if (job.finish_dry_run()) return 0;
   const auto train = job.features(config.train_data, false);
   const auto test = job.features(config.test_data, false);
   job.report(knn_accuracy(train.h, test.h, knn, job.backend(), invocation.world), options, "");

@@ -19,7 +19,7 @@ enum class Protocol : std::uint8_t { cached, augmented };
 struct LinearOptions {
   Protocol protocol = Protocol::cached;
   LinearCachedConfig cached;
-  // Augmented: unset ones follow the paper, by the kind of encoder.
+  // For the augmented protocol; if unset, the paper's values for this kind of encoder.
   std::optional<std::int64_t> epochs, batch_size;
   double learning_rate = 0.1;
   std::uint64_t seed = 1;
@@ -55,13 +55,14 @@ void declare(Options& options, LinearOptions& linear) {
       .add("seed", linear.seed, "seed of the order of samples, of crops and flips");
 }
 
-/// An option of one protocol given with the other would be ignored: a misunderstanding.
-void refuse_options_of_the_other(const Options& options, Protocol protocol) {
+/// Refuses options of the other protocol, which would be ignored.
+void refuse_options_of_other_protocol(const Options& options, Protocol protocol) {
   const bool cached = protocol == Protocol::cached;
   const auto refuse_given = [&](std::initializer_list<const char*> names) {
     for (const char* name : names) {
       if (options.given(name)) {
-        refuse("option --{}: belongs to --protocol {}", name, cached ? "augmented" : "cached");
+        refuse("option --{}: is used with --protocol {} only", name,
+               cached ? "augmented" : "cached");
       }
     }
   };
@@ -73,7 +74,7 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
                 Communicator& world) {
   EvaluationJob job(config, "linear-cached", world);
   linear.classes = job.classes();
-  if (job.ends_dry()) return;
+  if (job.finish_dry_run()) return;
   auto train = job.features(config.train_data, false);
   auto test = job.features(config.test_data, false);
   const auto result =
@@ -104,7 +105,7 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
       .activations = job.activations(),
       .threads = job.threads()};
   validate(augmented, job.train_samples(), world.size());
-  if (job.ends_dry()) return;
+  if (job.finish_dry_run()) return;
   const std::int64_t local_batch = augmented.batch_size / world.size();
   const auto train = job.open(config.train_data, local_batch);
   const auto test = job.open(config.test_data, local_batch);
@@ -128,7 +129,7 @@ int run_linear_eval(Invocation& invocation) {
   declare(options, linear);
   declare_evaluation_options(options, config);
   if (!options.parse(invocation.arguments)) return 0;
-  refuse_options_of_the_other(options, linear.protocol);
+  refuse_options_of_other_protocol(options, linear.protocol);
   if (linear.protocol == Protocol::cached) {
     run_cached(config, linear.cached, options, invocation.world);
   } else {

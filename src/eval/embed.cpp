@@ -14,7 +14,7 @@ struct Layout {
   std::int64_t samples = 0;
   std::int64_t channels = 0;
   std::int64_t embedding = 0;
-  bool labelled = false;
+  bool labeled = false;
 };
 
 void create(ArrayFile& file, const Layout& layout, const FrozenEncoder& encoder) {
@@ -29,10 +29,10 @@ void create(ArrayFile& file, const Layout& layout, const FrozenEncoder& encoder)
   if (layout.embedding > 0) {
     file.create("z", ArrayFile::Type::f32, {layout.samples, layout.embedding});
   }
-  if (layout.labelled) file.create("labels", ArrayFile::Type::i64, {layout.samples});
+  if (layout.labeled) file.create("labels", ArrayFile::Type::i64, {layout.samples});
 }
 
-/// One rank's part, at its place.
+/// Writes one rank's part at its position in the file.
 void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
                 const std::vector<float>& h, const std::vector<float>& z,
                 const std::vector<std::int32_t>& labels) {
@@ -43,7 +43,7 @@ void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
   file.write("h", first, std::span<const float>(h));
   file.write("sample_index", first, std::span<const std::int64_t>(sample_index));
   if (layout.embedding > 0) file.write("z", first, std::span<const float>(z));
-  if (layout.labelled) {
+  if (layout.labeled) {
     const std::vector<std::int64_t> wide(labels.begin(), labels.end());
     file.write("labels", first, std::span<const std::int64_t>(wide));
   }
@@ -56,7 +56,7 @@ void write_features(const std::filesystem::path& file, const ExtractedFeatures& 
   const Layout layout{.samples = sum_over_ranks(world, part.h.rows()),
                       .channels = part.h.channels,
                       .embedding = part.embedding,
-                      .labelled = any_rank(world, !part.h.labels.empty())};
+                      .labeled = any_rank(world, !part.h.labels.empty())};
   std::unique_ptr<ArrayFile> out;
   if (world.rank() == 0) {
     out = std::make_unique<ArrayFile>(file);

@@ -16,12 +16,12 @@ namespace {
 
 constexpr std::int64_t kMostClasses = 1 << 24;
 
-/// Refuses a shard set that cannot serve as labelled data.
-ShardSet open_labelled(const fs::path& directory, const char* option) {
+/// Opens a shard set; refuses one whose labels are missing or out of range.
+ShardSet open_labeled(const fs::path& directory, const char* option) {
   if (directory.empty()) refuse("option --{}: name a directory of shards", option);
   ShardSet set(directory);
   if (!set.info().labelled) {
-    refuse("--{} {}: has no labels; evaluation needs labelled data", option, directory.string());
+    refuse("--{} {}: has no labels; evaluation needs labeled data", option, directory.string());
   }
   const auto& labels = set.labels();
   if (const auto lowest = *std::min_element(labels.begin(), labels.end()); lowest < 0) {
@@ -34,7 +34,8 @@ ShardSet open_labelled(const fs::path& directory, const char* option) {
   return set;
 }
 
-/// A label must name one class in both sets; what has no names is taken at its word.
+/// Refuses sets in which a label has different class names. Sets without class names are not
+/// checked.
 void require_same_classes(const ShardSetInfo& train, const ShardSetInfo& test,
                           const fs::path& test_data) {
   const auto count = std::min(train.class_names.size(), test.class_names.size());
@@ -47,11 +48,11 @@ void require_same_classes(const ShardSetInfo& train, const ShardSetInfo& test,
   }
 }
 
-/// RUN of RUN/checkpoints/step-0000000100.h5.
+/// Returns RUN/eval/NAME.json for RUN/checkpoints/step-0000000100.h5.
 fs::path default_output(const FrozenEncoder& encoder, const std::string& name) {
   const fs::path directory = fs::absolute(encoder.file()).parent_path();
   if (directory.filename() != "checkpoints") {
-    refuse("{}: lies in no run directory: name the result's file with --output",
+    refuse("{}: not in a run directory; name the result's file with --output",
            encoder.file().string());
   }
   return directory.parent_path() / "eval" / (name + ".json");
@@ -146,8 +147,8 @@ ExtractedFeatures EncoderJob::features(const fs::path& data, bool with_head) {
 EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protocol,
                              Communicator& world)
     : EncoderJob(config, world), protocol_(std::move(protocol)), world_(&world) {
-  const ShardSet train = open_labelled(config.train_data, "train-data");
-  const ShardSet test = open_labelled(config.test_data, "test-data");
+  const ShardSet train = open_labeled(config.train_data, "train-data");
+  const ShardSet test = open_labeled(config.test_data, "test-data");
   classes_ = train.info().classes;
   if (test.info().classes > classes_) {
     refuse("--test-data {}: has {} classes, the training data has {}", config.test_data.string(),
@@ -163,7 +164,7 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
   output_ = config.output ? *config.output : default_output(encoder(), name);
 }
 
-bool EvaluationJob::ends_dry() const {
+bool EvaluationJob::finish_dry_run() const {
   if (!config().dry_run) return false;
   for (const fs::path& data : {config().train_data, config().test_data}) {
     require_cache_fits(data, config().cache, *world_, config().feature_batch);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* kFormatVersion = "1";
 
-/// (K,R,S,C) -> (K,C,R,S).
+/// Reorders (K,R,S,C) to (K,C,R,S).
 std::vector<float> channels_first(const NamedTensor& filters) {
   const Shape& shape = filters.shape;
   const std::int64_t channels = shape[3];
@@ -55,7 +55,7 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
   SafeTensors content;
   content.metadata = {
       {"format_version", kFormatVersion},
-      {"format", "pt"},  // what loaders of PyTorch weights look for
+      {"format", "pt"},  // loaders of PyTorch weights check for this
       {"step", std::to_string(checkpoint.step)},
       {"epoch", std::to_string(checkpoint.epoch)},
       {"encoder", model.encoder.name()},

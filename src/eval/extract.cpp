@@ -23,7 +23,7 @@ Executor make_feature_executor(const FrozenEncoder& encoder, const ExtractionCon
   return {std::move(program), backend, {}, options};
 }
 
-/// The first `rows` rows of a (B,C) tensor, behind what is there already.
+/// Appends the first `rows` rows of a (B,C) tensor to `to`.
 void append_rows(const Executor& executor, const std::string& name, std::int64_t rows,
                  std::vector<float>& to) {
   const TensorId tensor = executor.program().at(name);
@@ -34,7 +34,8 @@ void append_rows(const Executor& executor, const std::string& name, std::int64_t
 
 void require_finite(const std::vector<float>& values, const FrozenEncoder& encoder) {
   if (std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) return;
-  fail("{}: its encoder gives features that are not finite", encoder.file().string());
+  fail("{}: the encoder gives non-finite features; evaluate an earlier checkpoint",
+       encoder.file().string());
 }
 
 }  // namespace

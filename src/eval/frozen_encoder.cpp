@@ -17,7 +17,9 @@ void require_same_checkpoint(const Checkpoint& checkpoint, Communicator& world) 
   const auto checksums = gather_texts(world, checkpoint.checksum);
   if (std::adjacent_find(checksums.begin(), checksums.end(), std::not_equal_to<>()) !=
       checksums.end()) {
-    fail("the ranks found different checkpoints: does the run still train? Name a checkpoint file");
+    fail(
+        "the ranks found different newest checkpoints, as while the run is still training; give a "
+        "checkpoint file as --checkpoint");
   }
 }
 
@@ -33,7 +35,7 @@ FrozenEncoder::FrozenEncoder(const std::filesystem::path& run_or_file, Communica
                                              .batch = 1,
                                              .image_size = model_.image_size});
   require_parts(described, kLoadedParts, found_.checkpoint, file().string());
-  // The optimizer state is as large as the weights, and nothing here reads it.
+  // Free the optimizer state: it is as large as the weights, and no evaluation reads it.
   found_.checkpoint.momentum.clear();
   found_.checkpoint.second_moment.clear();
 }

@@ -13,18 +13,19 @@
 namespace simclr {
 namespace {
 
-// Large enough for the matrix units. The queries go to the device once for every block of the bank,
-// of which a block and its similarities must fit there.
+// Block sizes: large enough for matrix units; a block of the bank and its similarities must fit in
+// device memory, and all queries are copied once for every block of the bank.
 constexpr std::int64_t kQueryBlock = 512;
 constexpr std::int64_t kBankBlock = 16384;
 
 struct Neighbor {
   float similarity = 0;
-  std::int32_t row = 0;  // of this rank's bank
+  std::int32_t row = 0;  // row of the bank of this rank
 };
-using Neighbors = std::vector<Neighbor>;  // nearest first, of equal ones the earlier row first
+using Neighbors = std::vector<Neighbor>;  // nearest first; if equally near, earlier row first
 
-/// Adds the nearest rows of a later block of the bank, which starts at `first_row`, and keeps k.
+/// Merges the nearest rows of the next block of the bank, which starts at `first_row`, into
+/// `nearest`; keeps k.
 void join(Neighbors& nearest, std::span<const float> similarities,
           std::span<const std::int32_t> rows, std::int32_t first_row, std::size_t k) {
   const auto earlier = std::ssize(nearest);
@@ -37,8 +38,8 @@ void join(Neighbors& nearest, std::span<const float> similarities,
   if (nearest.size() > k) nearest.resize(k);
 }
 
-/// Rows of unit length; a row of zeros stays zero.
-std::vector<float> normalised_rows(const LabelledFeatures& features) {
+/// Scales every row to unit length; a row of zeros stays zero.
+std::vector<float> normalized_rows(const LabeledFeatures& features) {
   std::vector<float> unit(features.values);
   const auto channels = static_cast<std::size_t>(features.channels);
 #pragma omp parallel for schedule(static)
@@ -58,7 +59,7 @@ std::span<const float> rows_of(const std::vector<float>& values, std::int64_t fi
                                    static_cast<std::size_t>(count * channels));
 }
 
-/// The k nearest of this rank's bank rows for every test row (fewer where the bank is smaller).
+/// Finds the k nearest of this rank's bank rows for every test row (fewer if the bank is smaller).
 std::vector<Neighbors> nearest_in_bank(const std::vector<float>& bank, std::int64_t bank_rows,
                                        const std::vector<float>& test, std::int64_t test_rows,
                                        std::int64_t channels, std::int64_t k, Backend& backend) {
@@ -87,10 +88,11 @@ std::vector<Neighbors> nearest_in_bank(const std::vector<float>& bank, std::int6
 
 struct Vote {
   float similarity = -2;    // below every cosine: no neighbor
-  std::int32_t label = -1;  // of the neighbor
+  std::int32_t label = -1;  // label of the neighbor
 };
 
-/// All ranks' neighbors of test rows [first, first + count): (ranks, count, k), rank order.
+/// Gathers all ranks' neighbors of test rows [first, first + count), as (ranks, count, k) in rank
+/// order.
 std::vector<Vote> gather_votes(const std::vector<Neighbors>& nearest, std::size_t first,
                                std::size_t count, const std::vector<std::int32_t>& labels,
                                std::size_t k, Communicator& world) {
@@ -113,7 +115,8 @@ std::vector<Vote> gather_votes(const std::vector<Neighbors>& nearest, std::size_
   return votes;
 }
 
-/// Classes that beat the label's: a larger score, or an equal one of a lower class.
+/// Counts classes ranked before the label's: those with a larger score, and lower classes with an
+/// equal one.
 std::int64_t classes_ahead(const std::vector<double>& scores, std::size_t label) {
   std::int64_t ahead = 0;
   for (std::size_t c = 0; c < scores.size(); ++c) {
@@ -122,15 +125,15 @@ std::int64_t classes_ahead(const std::vector<double>& scores, std::size_t label)
   return ahead;
 }
 
-/// Class scores of one test row from its k nearest votes over all ranks.
+/// Computes the class scores of one test row from its k nearest neighbors over all ranks.
 std::vector<double> class_scores(std::vector<Vote> candidates, const KnnConfig& config) {
-  // Stable: among equals the lower rank, and in it the earlier row, stays first.
+  // Stable, so that equally near neighbors stay in order of rank and row.
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Vote& a, const Vote& b) { return a.similarity > b.similarity; });
   std::vector<double> scores(static_cast<std::size_t>(config.classes));
   for (std::int64_t j = 0; j < config.neighbors; ++j) {
     const Vote& vote = candidates[static_cast<std::size_t>(j)];
-    // exp((s-1)/T): the common factor exp(1/T) changes no order and cannot overflow.
+    // exp((s-1)/T) instead of exp(s/T): cannot overflow, and the common factor changes no order.
     scores[static_cast<std::size_t>(vote.label)] +=
         std::exp((double{vote.similarity} - 1) / config.temperature);
   }
@@ -146,11 +149,11 @@ void validate(const KnnConfig& config, std::int64_t bank_rows) {
   }
 }
 
-Accuracy knn_accuracy(const LabelledFeatures& bank, const LabelledFeatures& test,
+Accuracy knn_accuracy(const LabeledFeatures& bank, const LabeledFeatures& test,
                       const KnnConfig& config, Backend& backend, Communicator& world) {
   validate(config, sum_over_ranks(world, bank.rows()));
-  const LabelledFeatures queries = gather_rows(world, test);
-  const auto nearest = nearest_in_bank(normalised_rows(bank), bank.rows(), normalised_rows(queries),
+  const LabeledFeatures queries = gather_rows(world, test);
+  const auto nearest = nearest_in_bank(normalized_rows(bank), bank.rows(), normalized_rows(queries),
                                        queries.rows(), bank.channels, config.neighbors, backend);
 
   const auto k = static_cast<std::size_t>(config.neighbors);

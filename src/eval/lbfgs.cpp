@@ -29,7 +29,7 @@ std::vector<double> difference(const std::vector<double>& a, const std::vector<d
   return result;
 }
 
-/// NaN where any component is NaN.
+/// Returns the largest magnitude, or NaN if any component is NaN.
 double largest_magnitude(std::span<const double> values) {
   double largest = 0;
   for (const double value : values) {
@@ -39,13 +39,14 @@ double largest_magnitude(std::span<const double> values) {
   return largest;
 }
 
-/// s = change of the point, y = change of the gradient, rho = 1 / (s.y) > 0.
+/// One pair of L-BFGS's history: s = change of the point, y = change of the gradient, rho = 1 /
+/// (s.y) > 0.
 struct Curvature {
   std::vector<double> s, y;
   double rho = 0;
 };
 
-/// -H g by the two-loop recursion.
+/// Computes -H g by the two-loop recursion.
 std::vector<double> descent_direction(const std::deque<Curvature>& history,
                                       const std::vector<double>& gradient) {
   std::vector<double> q(gradient);
@@ -80,7 +81,7 @@ Iterate evaluate(const Function& objective, std::vector<double> point) {
   return result;
 }
 
-/// Halves the step until the objective falls enough; false when it does not.
+/// Halves the step until the objective falls enough; returns false if it never does.
 bool line_search(const Function& objective, const Iterate& from,
                  const std::vector<double>& direction, double step, double relative_noise,
                  Iterate& to) {
@@ -100,7 +101,8 @@ bool line_search(const Function& objective, const Iterate& from,
 void remember(std::deque<Curvature>& history, int limit, const Iterate& from, const Iterate& to) {
   Curvature pair{difference(to.point, from.point), difference(to.gradient, from.gradient), 0};
   const double curvature = dot(pair.s, pair.y);
-  // Backtracking does not ensure positive curvature; a pair without it would make H indefinite.
+  // Backtracking does not ensure positive curvature; skip a pair without it, which would make H
+  // indefinite.
   if (!(curvature > 1e-12 * dot(pair.y, pair.y))) return;
   pair.rho = 1 / curvature;
   history.push_back(std::move(pair));
@@ -109,18 +111,19 @@ void remember(std::deque<Curvature>& history, int limit, const Iterate& from, co
 
 }  // namespace
 
-LbfgsResult minimise_lbfgs(const Function& objective, std::vector<double> start,
+LbfgsResult minimize_lbfgs(const Function& objective, std::vector<double> start,
                            const LbfgsConfig& config) {
   Iterate current = evaluate(objective, std::move(start));
   double gradient_maximum = largest_magnitude(current.gradient);
   if (!std::isfinite(current.objective) || !std::isfinite(gradient_maximum)) {
-    fail("the classifier's loss is not finite at the start: are the features?");
+    fail("the classifier's loss is not finite at the start; check the features");
   }
   std::deque<Curvature> history;
   int iteration = 0;
   while (gradient_maximum > config.gradient_tolerance && iteration < config.max_iterations) {
     const auto direction = descent_direction(history, current.gradient);
-    // Without curvature the gradient's scale says nothing about a good step: start at length 1.
+    // Without curvature the gradient's scale does not suggest a step size: start with a step of
+    // length 1.
     const double step = history.empty() ? 1 / std::sqrt(dot(direction, direction)) : 1;
     Iterate next;
     if (!line_search(objective, current, direction, step, config.relative_noise, next)) break;

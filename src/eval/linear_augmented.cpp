@@ -55,7 +55,7 @@ LoaderConfig training_images(const FrozenEncoder& encoder, const LinearAugmented
           .memory = &memory};
 }
 
-/// Returns the mean loss of the last epoch.
+/// Trains the classifier; returns the mean loss of the last epoch.
 double train_probe(Trainer& trainer, TrainingLoader& loader, std::int64_t steps_per_epoch,
                    std::int64_t epochs) {
   trainer.stage(loader.next());

@@ -12,14 +12,15 @@
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/nn/model.hpp"
-#include "standardise.hpp"
+#include "standardize.hpp"
 
 namespace simclr {
 namespace {
 
-constexpr std::int64_t kBlock = 2048;  // most rows a device sees at a time
+constexpr std::int64_t kBlock = 2048;  // rows in device memory at a time
 
-/// The classifier on this rank's rows, a block at a time, with parameters given by the caller.
+/// Evaluates the classifier on this rank's rows, one block at a time, with parameters given by the
+/// caller.
 class BlockClassifier {
  public:
   BlockClassifier(std::int64_t rows, std::int64_t channels, std::int64_t classes, Backend& backend)
@@ -35,8 +36,8 @@ class BlockClassifier {
                        std::vector<float>(parameters.begin(), parameters.end()));
   }
 
-  /// Adds up (loss, top-1, top-5, samples) over `part`, and the gradient where it is asked for.
-  std::array<double, 4> add_up(const LabelledFeatures& part, std::span<double> gradient) {
+  /// Sums (loss, top-1, top-5, samples) over `part`, and the gradient unless `gradient` is empty.
+  std::array<double, 4> add_up(const LabeledFeatures& part, std::span<double> gradient) {
     std::array<double, 4> sums{};
     for (std::int64_t first = 0; first < part.rows(); first += rows_) {
       upload(part, first);
@@ -53,7 +54,7 @@ class BlockClassifier {
   }
 
  private:
-  void upload(const LabelledFeatures& part, std::int64_t first) {
+  void upload(const LabeledFeatures& part, std::int64_t first) {
     const std::int64_t count = std::min(rows_, part.rows() - first);
     const auto values = std::span(part.values)
                             .subspan(static_cast<std::size_t>(first * part.channels),
@@ -75,7 +76,7 @@ class BlockClassifier {
   std::vector<std::int32_t> labels_;
 };
 
-/// Which elements of the flat parameter vector are weights: the penalty is theirs alone.
+/// Marks the elements of the flat parameter vector that are weights: only these are penalized.
 std::vector<bool> weight_mask(const Program& program) {
   std::vector<bool> mask(static_cast<std::size_t>(program.parameter_elements), false);
   for (const Parameter& parameter : program.parameters) {
@@ -86,10 +87,10 @@ std::vector<bool> weight_mask(const Program& program) {
   return mask;
 }
 
-/// The regularised loss and its gradient over all ranks' training rows.
+/// Computes the regularized loss and its gradient over all ranks' training rows.
 class LogisticObjective {
  public:
-  LogisticObjective(BlockClassifier& classifier, const LabelledFeatures& train, double l2,
+  LogisticObjective(BlockClassifier& classifier, const LabeledFeatures& train, double l2,
                     Communicator& world)
       : classifier_(&classifier),
         train_(&train),
@@ -102,7 +103,7 @@ class LogisticObjective {
   double operator()(std::span<const double> point, std::span<double> gradient) {
     std::fill(summed_.begin(), summed_.end(), 0.0);
     classifier_->set_parameters(point);
-    // One message: the gradient, then the loss.
+    // One reduction for both: the gradient, then the loss.
     const auto local_gradient = std::span(summed_).first(point.size());
     summed_.back() = classifier_->add_up(*train_, local_gradient)[0];
     world_->all_reduce(buffer_span(std::span(summed_)), Reduction::sum);
@@ -117,7 +118,7 @@ class LogisticObjective {
 
  private:
   BlockClassifier* classifier_;
-  const LabelledFeatures* train_;
+  const LabeledFeatures* train_;
   double l2_;
   Communicator* world_;
   double samples_;
@@ -125,7 +126,7 @@ class LogisticObjective {
   std::vector<double> summed_;
 };
 
-Accuracy measure(BlockClassifier& classifier, const LabelledFeatures& test, Communicator& world) {
+Accuracy measure(BlockClassifier& classifier, const LabeledFeatures& test, Communicator& world) {
   auto sums = classifier.add_up(test, {});
   world.all_reduce(buffer_span(std::span<double>(sums)), Reduction::sum);
   return {sums[1] / sums[3], sums[2] / sums[3], static_cast<std::int64_t>(sums[3])};
@@ -133,12 +134,12 @@ Accuracy measure(BlockClassifier& classifier, const LabelledFeatures& test, Comm
 
 }  // namespace
 
-LinearCachedResult linear_cached(LabelledFeatures train, LabelledFeatures test,
+LinearCachedResult linear_cached(LabeledFeatures train, LabeledFeatures test,
                                  const LinearCachedConfig& config, Backend& backend,
                                  Communicator& world) {
   const ChannelScale scale = channel_scale(train, world);
-  standardise(train, scale);
-  standardise(test, scale);
+  standardize(train, scale);
+  standardize(test, scale);
 
   const std::int64_t rows =
       std::clamp(std::max(train.rows(), test.rows()), std::int64_t{1}, kBlock);
@@ -146,7 +147,7 @@ LinearCachedResult linear_cached(LabelledFeatures train, LabelledFeatures test,
   const auto classes = static_cast<double>(config.classes);
   LogisticObjective objective(classifier, train, config.l2 / classes, world);
   const auto size = static_cast<std::size_t>(classifier.program().parameter_elements);
-  const LbfgsResult fit = minimise_lbfgs(
+  const LbfgsResult fit = minimize_lbfgs(
       std::ref(objective), std::vector<double>(size),
       {.max_iterations = config.max_iterations, .gradient_tolerance = config.tolerance / classes});
   classifier.set_parameters(fit.point);

@@ -29,7 +29,7 @@ std::size_t elements(std::int64_t rows, std::int64_t columns) {
 }
 
 void copy_and_clear_rest(std::span<const float> from, std::vector<float>& to) {
-  require(from.size() <= to.size(), "no more rows than the block has");
+  require(from.size() <= to.size(), "a block must not get more rows than it has");
   const auto rest = std::copy(from.begin(), from.end(), to.begin());
   std::fill(rest, to.end(), 0.0F);
 }
@@ -42,7 +42,7 @@ NearestInBlock::NearestInBlock(std::int64_t queries, std::int64_t bank, std::int
       bank_(bank),
       channels_(channels),
       executor_(record_search(queries, bank, channels, k), backend, {}),
-      // The one parameter starts its flat buffer, which may end in padding.
+      // The bank is the only parameter; its flat buffer may end in padding.
       bank_rows_(static_cast<std::size_t>(executor_.program().parameter_elements)),
       query_rows_(elements(queries, channels)),
       similarities_(elements(queries, k)),

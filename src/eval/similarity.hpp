@@ -8,8 +8,8 @@
 
 namespace simclr {
 
-/// The k rows of a block of a bank that have the largest inner products with each row of a block
-/// of queries, on a device: queries (Q,C), bank (B,C).
+/// Finds on a device, for each row of a block of queries (Q,C), the k rows of a block of a bank
+/// (B,C) with the largest inner products.
 class NearestInBlock {
  public:
   NearestInBlock(std::int64_t queries, std::int64_t bank, std::int64_t channels, std::int64_t k,
@@ -18,10 +18,10 @@ class NearestInBlock {
   [[nodiscard]] std::int64_t queries() const { return queries_; }
   [[nodiscard]] std::int64_t bank() const { return bank_; }
 
-  /// At most B rows.
+  /// Sets the bank to `rows`, at most B.
   void set_bank(std::span<const float> rows);
-  /// For at most Q rows. Both (Q,k), valid until the next call: nearest first, of equal ones the
-  /// earlier row first; where the bank has fewer than k rows, -infinity and row -1.
+  /// Two (Q,k) arrays, valid until the next call. Nearest rows come first; if equally near, the
+  /// earlier row first. If the bank has fewer than k rows, the rest is -infinity and row -1.
   struct Result {
     std::span<const float> similarities;
     std::span<const std::int32_t> rows;

@@ -1,4 +1,4 @@
-#include "standardise.hpp"
+#include "standardize.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -9,9 +9,10 @@ namespace {
 
 constexpr double kRelativeFloor = 1e-4;
 
-/// Sums over all ranks' rows of term(value, channel), per channel, then divided by `count`.
+/// Returns, for each channel, the sum of term(value, channel) over all ranks' rows, divided by
+/// `count`.
 template <class Term>
-std::vector<double> channel_means(const LabelledFeatures& part, double count, Communicator& world,
+std::vector<double> channel_means(const LabeledFeatures& part, double count, Communicator& world,
                                   Term term) {
   const auto channels = static_cast<std::size_t>(part.channels);
   std::vector<double> sums(channels);
@@ -25,7 +26,7 @@ std::vector<double> channel_means(const LabelledFeatures& part, double count, Co
 
 }  // namespace
 
-ChannelScale channel_scale(const LabelledFeatures& part, Communicator& world) {
+ChannelScale channel_scale(const LabeledFeatures& part, Communicator& world) {
   const auto count = static_cast<double>(sum_over_ranks(world, part.rows()));
   ChannelScale scale;
   scale.mean = channel_means(part, count, world, [](double x, std::size_t) { return x; });
@@ -34,13 +35,13 @@ ChannelScale channel_scale(const LabelledFeatures& part, Communicator& world) {
   });
   double mean_variance = 0;
   for (const double v : variance) mean_variance += v / static_cast<double>(variance.size());
-  // All features equal: every channel becomes zero, whatever it is divided by.
+  // If all features are equal, every channel becomes zero, whatever the divisor.
   const double floor = mean_variance > 0 ? kRelativeFloor * std::sqrt(mean_variance) : 1;
   for (const double v : variance) scale.deviation.push_back(std::max(std::sqrt(v), floor));
   return scale;
 }
 
-void standardise(LabelledFeatures& part, const ChannelScale& scale) {
+void standardize(LabeledFeatures& part, const ChannelScale& scale) {
   const auto channels = static_cast<std::size_t>(part.channels);
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < part.rows(); ++i) {

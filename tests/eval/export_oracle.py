@@ -1,4 +1,4 @@
-"""Exported weights in torchvision's models (float64) against `embed`."""
+"""Loads exported weights into torchvision's models (float64) and compares their features with those of `embed`."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def read_safetensors(path):
 
 
 def torch_encoder(description, tensors):
-    """torchvision's model with these weights; everything but the classifier must be there."""
+    """Returns torchvision's model with these weights; all but the classifier's must be there."""
     encoder = getattr(torchvision.models, description["encoder"])()
     if description["stem"] == "cifar":
         encoder.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
@@ -56,12 +56,12 @@ def torch_head(tensors, layers, h):
 
 
 def compare(name, found, expected):
-    """To 1e-5 of their norm, and to 2e-3 of what tells the images apart."""
+    """Allows a difference of 1e-5 of the norm, and of 2e-3 of the deviation between images."""
     check(found.shape == expected.shape, f"{name}: shape {found.shape}, not {expected.shape}")
     distance = np.linalg.norm(found - expected)
     error = distance / np.linalg.norm(expected)
     error_between = distance / np.linalg.norm(expected - expected.mean(0))
-    print(f"{name}: relative difference {error:.1e}, of what tells images apart {error_between:.1e}")
+    print(f"{name}: difference {error:.1e} of the norm, {error_between:.1e} of the deviation between images")
     check(error <= 1e-5 and error_between <= 2e-3, f"{name} differs by {error}, {error_between}")
 
 
@@ -77,7 +77,7 @@ def run_case(program, description, images):
     x = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
     if description["mean"]:
         x = torchvision.transforms.functional.normalize(x, description["mean"], description["std"])
-    if images.shape[1] > 32:  # short side to S*256/224, then the centre
+    if images.shape[1] > 32:  # short side to S*256/224, then the center
         size = description["image_size"]
         x = torchvision.transforms.functional.resize(
             x, round(size * 256 / 224), torchvision.transforms.InterpolationMode.BICUBIC,
@@ -90,7 +90,7 @@ def run_case(program, description, images):
     with h5py.File(os.path.join(program.directory, "features.h5"), "r") as file:
         compare("h of " + description["encoder"], file["h"][:], h.numpy())
         compare("z of " + description["encoder"], file["z"][:], z.numpy())
-        check("labels" not in file, "unlabelled images got labels")
+        check("labels" not in file, "unlabeled images got labels")
         check((file["sample_index"][:] == np.arange(len(images))).all(), "sample_index")
 
 

@@ -26,7 +26,7 @@ ModelDescription small_model() {
   return model;
 }
 
-TEST(Export, TurnsFiltersIntoOihw) {
+TEST(Export, ReordersFiltersToOihw) {
   const Checkpoint checkpoint = synthetic_checkpoint(small_model(), 3);
   const auto content = export_checkpoint(checkpoint, "here");
   const NamedTensor& stored = tensor_named(checkpoint.parameters, "conv1.weight");
@@ -46,7 +46,7 @@ TEST(Export, TurnsFiltersIntoOihw) {
   }
 }
 
-TEST(Export, CarriesEveryTensorOnceAndSaysWhatItIs) {
+TEST(Export, HoldsEveryTensorOnceAndDescribesItself) {
   const Checkpoint checkpoint = synthetic_checkpoint(small_model(), 3);
   const auto content = export_checkpoint(checkpoint, "here");
   EXPECT_EQ(content.tensors.size(), checkpoint.parameters.size() + checkpoint.running.size());

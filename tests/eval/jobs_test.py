@@ -1,4 +1,4 @@
-"""The evaluation commands from outside: results, ranks, refusals."""
+"""Runs the evaluation commands and checks results, ranks and refusals."""
 
 import os
 import sys
@@ -70,11 +70,11 @@ def check_linear_cached(program):
         check(results[-1]["protocol"] == "linear-cached" and results[-1]["converged"], "converged")
     close(results[0]["top1"], results[1]["top1"], 1.5 / TEST, "top-1 on 1 and 2 ranks")
     close(results[0]["train_loss"], results[1]["train_loss"], 1e-4, "loss on 1 and 2 ranks")
-    check(results[0]["top1"] > 0.8, f"top-1 {results[0]['top1']} is chance")
+    check(results[0]["top1"] > 0.8, f"top-1 {results[0]['top1']} is no better than chance")
 
 
 def check_linear_augmented(program):
-    """The learning rate at which the steps do not amplify rounding: 4 x 30 / 256 times the largest curvature (half of
+    """Uses a learning rate at which the steps do not amplify rounding: 4 x 30 / 256 times the largest curvature (half of
     the largest eigenvalue, 3.0, of the features' second moment) is 0.70, where Nesterov's limit at 0.9 is 1.36."""
     results = []
     for ranks, cache in ((0, "node"), (2, "distributed")):
@@ -88,11 +88,11 @@ def check_linear_augmented(program):
     check(results[0]["encoder_hash_before"] == results[1]["encoder_hash_before"], "hash by rank")
     close(results[0]["train_loss"], results[1]["train_loss"], 1e-6 * results[0]["train_loss"],
           "loss on 1 and 2 ranks")
-    check(results[0]["top1"] > 0.5, f"top-1 {results[0]['top1']} is chance")
+    check(results[0]["top1"] > 0.5, f"top-1 {results[0]['top1']} is no better than chance")
 
 
 def check_trained_run(program):
-    """The way of a user: pretrain, then the same evaluation of the first and the last checkpoint."""
+    """As a user would: pretrains, then evaluates the first and the last checkpoint in the same way."""
     program.run("pretrain", "--data", "train", "--run-dir", "trained", "--encoder", "resnet18",
                 "--width", 0.125, "--stem", "cifar", "--image-size", 16, "--embedding-dim", 32,
                 "--batch-size", 30, "--epochs", 12, "--warmup-epochs", 1, "--learning-rate", 2,
@@ -115,7 +115,7 @@ def all_files(directory):
 
 def check_refusals(program):
     images, labels = striped_images(12, 16, CLASSES, 3)
-    program.write_shards("unlabelled", images)
+    program.write_shards("unlabeled", images)
     program.write_shards("many-classes", images, labels + CLASSES)
     program.write_shards("negative", images, labels - 1)
     program.write_shards("endless", images, labels + 2**40)
@@ -126,8 +126,8 @@ def check_refusals(program):
     program.make_checkpoint("wider.h5", model(), says=model(width=0.25))
     run = ["--checkpoint", "run"]
     cases = [
-        ("unlabelled", ["knn", *run, "--train-data", "unlabelled", "--test-data", "test"]),
-        ("unlabelled", ["linear-eval", *run, "--train-data", "train", "--test-data", "unlabelled"]),
+        ("unlabeled", ["knn", *run, "--train-data", "unlabeled", "--test-data", "test"]),
+        ("unlabeled", ["linear-eval", *run, "--train-data", "train", "--test-data", "unlabeled"]),
         ("many-classes", ["knn", *run, "--train-data", "train", "--test-data", "many-classes"]),
         ("endless", ["knn", *run, "--train-data", "endless", "--test-data", "test"]),
         ("'class 2'", ["knn", *run, "--train-data", "named", "--test-data", "named-otherwise"]),

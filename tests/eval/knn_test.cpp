@@ -16,8 +16,7 @@
 namespace simclr {
 namespace {
 
-double cosine(const LabelledFeatures& a, std::int64_t i, const LabelledFeatures& b,
-              std::int64_t j) {
+double cosine(const LabeledFeatures& a, std::int64_t i, const LabeledFeatures& b, std::int64_t j) {
   double ab = 0;
   double aa = 0;
   double bb = 0;
@@ -31,8 +30,8 @@ double cosine(const LabelledFeatures& a, std::int64_t i, const LabelledFeatures&
   return ab / std::sqrt(aa * bb);
 }
 
-/// The definition, in double: sort everything, vote.
-Accuracy brute_force(const LabelledFeatures& bank, const LabelledFeatures& test,
+/// Computes the definition in double: sorts all rows, lets the nearest vote.
+Accuracy brute_force(const LabeledFeatures& bank, const LabeledFeatures& test,
                      const KnnConfig& config) {
   std::int64_t top1 = 0;
   std::int64_t top5 = 0;
@@ -62,7 +61,7 @@ Accuracy brute_force(const LabelledFeatures& bank, const LabelledFeatures& test,
 
 class Knn : public testing::Test {
  protected:
-  Accuracy measure(const LabelledFeatures& bank, const LabelledFeatures& test,
+  Accuracy measure(const LabeledFeatures& bank, const LabeledFeatures& test,
                    const KnnConfig& config) {
     const int rank = world->rank();
     const int ranks = world->size();
@@ -80,7 +79,7 @@ TEST_F(Knn, AgreesWithBruteForce) {
                                   KnnConfig{1, 0.1, 9}, KnnConfig{700, 0.01, 9}}) {
     const Accuracy expected = brute_force(bank, test, config);
     const Accuracy found = measure(bank, test, config);
-    // One row may fall on the other side of a tie that f32 sees and f64 does not.
+    // One row may differ, where f32 has a tie and f64 has not.
     EXPECT_LE(std::abs(found.top1 - expected.top1), 1.5 / 300) << config.neighbors;
     EXPECT_LE(std::abs(found.top5 - expected.top5), 1.5 / 300) << config.neighbors;
     EXPECT_EQ(found.samples, 300);
@@ -97,32 +96,32 @@ TEST_F(Knn, CoversBanksAndTestSetsOfSeveralBlocks) {
             1.5 / 520);
 }
 
-LabelledFeatures equal_features(std::size_t rows, std::int32_t label) {
-  LabelledFeatures features{8, std::vector<float>(rows * 8),
-                            std::vector<std::int32_t>(rows, label)};
+LabeledFeatures equal_features(std::size_t rows, std::int32_t label) {
+  LabeledFeatures features{8, std::vector<float>(rows * 8), std::vector<std::int32_t>(rows, label)};
   for (std::size_t i = 0; i < features.values.size(); i += 8) features.values[i] = 2;
   return features;
 }
 
-// All rows are equally near, and the first ten alone are of the right class.
-TEST_F(Knn, TakesTheEarlierOfEquallyNearRows) {
+// All rows are equally near, but only the first ten are of the right class.
+TEST_F(Knn, PrefersTheEarlierOfEquallyNearRows) {
   for (const std::size_t rows : {40, 16500}) {
-    LabelledFeatures bank = equal_features(rows, 0);
+    LabeledFeatures bank = equal_features(rows, 0);
     std::fill_n(bank.labels.begin(), 10, 1);
-    const LabelledFeatures test = equal_features(5, 1);
+    const LabeledFeatures test = equal_features(5, 1);
     EXPECT_EQ(measure(bank, test, {19, 0.1, 2}).top1, 1) << rows;
-    EXPECT_EQ(measure(bank, test, {20, 0.1, 2}).top1, 0) << rows;  // ten to ten: the lower class
+    EXPECT_EQ(measure(bank, test, {20, 0.1, 2}).top1, 0)
+        << rows;  // ten votes each: the lower class wins
   }
 }
 
-TEST_F(Knn, FindsTheSampleItself) {
+TEST_F(Knn, FindsTheIdenticalSample) {
   const auto bank = clustered_features(400, 16, 20, 1);
   const Accuracy accuracy = measure(bank, bank, {1, 0.1, 20});
   EXPECT_EQ(accuracy.top1, 1);
   EXPECT_EQ(accuracy.top5, 1);
 }
 
-TEST_F(Knn, CountsTopFiveAmongFewClassesAsAlwaysRight) {
+TEST_F(Knn, TopFiveOfFewClassesIsAlwaysRight) {
   const auto bank = clustered_features(60, 16, 4, 1);
   EXPECT_EQ(measure(bank, clustered_features(40, 16, 4, 2), {10, 0.1, 4}).top5, 1);
 }
@@ -132,7 +131,7 @@ TEST_F(Knn, RefusesMoreNeighborsThanThereAre) {
   EXPECT_THROW(measure(bank, bank, {61, 0.1, 4}), RefusedError);
 }
 
-TEST_F(Knn, TakesAsManyNeighborsAsAGpuSorts) {
+TEST_F(Knn, AcceptsAsManyNeighborsAsAGpuCanSort) {
   const auto bank = clustered_features(1100, 8, 4, 1);
   const auto test = clustered_features(20, 8, 4, 2);
   EXPECT_EQ(measure(bank, test, {1024, 0.1, 4}).samples, 20);

@@ -23,7 +23,7 @@ TEST(Lbfgs, FindsTheMinimumOfAnIllConditionedQuadratic) {
     }
     return value;
   };
-  const auto result = minimise_lbfgs(quadratic, std::vector<double>(kSize, 0.5),
+  const auto result = minimize_lbfgs(quadratic, std::vector<double>(kSize, 0.5),
                                      {.gradient_tolerance = 1e-8, .relative_noise = 0});
   EXPECT_TRUE(result.converged) << result.iterations << " iterations, gradient "
                                 << result.gradient_maximum;
@@ -37,28 +37,28 @@ TEST(Lbfgs, FindsTheMinimumOfACurvedValley) {
     gradient[1] = 200 * valley;
     return 100 * valley * valley + (1 - x[0]) * (1 - x[0]);
   };
-  const auto result = minimise_lbfgs(rosenbrock, {-1.2, 1.0}, {.gradient_tolerance = 1e-7});
+  const auto result = minimize_lbfgs(rosenbrock, {-1.2, 1.0}, {.gradient_tolerance = 1e-7});
   EXPECT_TRUE(result.converged);
   EXPECT_NEAR(result.point[0], 1, 1e-6);
   EXPECT_NEAR(result.point[1], 1, 1e-6);
 }
 
-TEST(Lbfgs, SaysSoWhenItStopsEarly) {
+TEST(Lbfgs, ReportsThatItStoppedEarly) {
   const Function square = [](std::span<const double> x, std::span<double> gradient) {
     gradient[0] = 4 * x[0] * x[0] * x[0];
     return x[0] * x[0] * x[0] * x[0];
   };
-  const auto result = minimise_lbfgs(square, {3}, {.max_iterations = 2});
+  const auto result = minimize_lbfgs(square, {3}, {.max_iterations = 2});
   EXPECT_FALSE(result.converged);
   EXPECT_EQ(result.iterations, 2);
 }
 
-TEST(Lbfgs, FailsOnAnObjectiveThatIsNotFinite) {
+TEST(Lbfgs, FailsOnANonFiniteObjective) {
   const Function broken = [](std::span<const double>, std::span<double> gradient) {
     gradient[0] = std::numeric_limits<double>::quiet_NaN();
     return 1.0;
   };
-  EXPECT_THROW(minimise_lbfgs(broken, {1}, {}), Error);
+  EXPECT_THROW(minimize_lbfgs(broken, {1}, {}), Error);
 }
 
 }  // namespace

@@ -20,17 +20,17 @@ struct Reference {
   double top1 = 0;
 };
 
-Matrix rows_of(const LabelledFeatures& features) {
+Matrix rows_of(const LabeledFeatures& features) {
   Matrix rows;
   for (std::int64_t i = 0; i < features.rows(); ++i) {
     const auto begin = features.values.begin() + i * features.channels;
     rows.emplace_back(begin, begin + features.channels);
-    rows.back().push_back(1);  // the bias's input
+    rows.back().push_back(1);  // input of the bias
   }
   return rows;
 }
 
-void standardise_both(Matrix& train, Matrix& test) {
+void standardize_both(Matrix& train, Matrix& test) {
   const std::size_t channels = train[0].size() - 1;
   for (std::size_t c = 0; c < channels; ++c) {
     double mean = 0;
@@ -58,19 +58,19 @@ std::vector<double> probabilities(const Matrix& w, const std::vector<double>& x)
   return p;
 }
 
-/// The optimum by accelerated gradient descent in double, from the definition alone.
-Reference by_gradient_descent(const LabelledFeatures& train, const LabelledFeatures& test,
+/// Computes the optimum from the definition, by accelerated gradient descent in double.
+Reference by_gradient_descent(const LabeledFeatures& train, const LabeledFeatures& test,
                               std::size_t classes, double l2) {
   Matrix x = rows_of(train);
   Matrix x_test = rows_of(test);
-  standardise_both(x, x_test);
+  standardize_both(x, x_test);
   const std::size_t inputs = x[0].size();
   Matrix w(classes, std::vector<double>(inputs));
   Matrix previous = w;
   Reference result;
   constexpr double kStep = 0.15;
   for (int iteration = 0; iteration < 3000; ++iteration) {
-    Matrix ahead = w;  // Nesterov's point
+    Matrix ahead = w;  // Nesterov's look-ahead point
     const double momentum = iteration / (iteration + 3.0);
     for (std::size_t k = 0; k < classes; ++k) {
       for (std::size_t c = 0; c < inputs; ++c) ahead[k][c] += momentum * (w[k][c] - previous[k][c]);
@@ -106,7 +106,7 @@ Reference by_gradient_descent(const LabelledFeatures& train, const LabelledFeatu
 
 class LinearCached : public testing::Test {
  protected:
-  LinearCachedResult measure(const LabelledFeatures& train, const LabelledFeatures& test,
+  LinearCachedResult measure(const LabeledFeatures& train, const LabeledFeatures& test,
                              const LinearCachedConfig& config) {
     const int rank = world->rank();
     const int ranks = world->size();
@@ -135,7 +135,7 @@ TEST_F(LinearCached, FindsTheOptimum) {
 TEST_F(LinearCached, DoesNotDependOnTheScaleOfTheFeatures) {
   const auto train = clustered_features(300, 12, 4, 1);
   const auto test = clustered_features(200, 12, 4, 2);
-  const auto scaled = [](LabelledFeatures features) {
+  const auto scaled = [](LabeledFeatures features) {
     for (float& value : features.values) value = 1024 * value;  // exact in f32
     return features;
   };
@@ -147,7 +147,7 @@ TEST_F(LinearCached, DoesNotDependOnTheScaleOfTheFeatures) {
 }
 
 TEST_F(LinearCached, SurvivesDeadChannels) {
-  const auto dead = [](LabelledFeatures features) {
+  const auto dead = [](LabeledFeatures features) {
     for (std::size_t i = 0; i < features.values.size(); i += 12) features.values[i] = 0.25F;
     return features;
   };

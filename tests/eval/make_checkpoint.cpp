@@ -1,5 +1,5 @@
-// make_checkpoint FILE MODEL_JSON [SAYS_JSON]: a synthetic checkpoint, for tests that drive the
-// program. SAYS_JSON is what it says about its model instead of the truth.
+// make_checkpoint FILE MODEL_JSON [SAYS_JSON]: writes a synthetic checkpoint, for tests that run
+// the program. SAYS_JSON replaces its model description by a wrong one.
 
 #include <iostream>
 

@@ -26,7 +26,7 @@ std::string with(std::string json, const std::string& from, const std::string& t
   return json.replace(at, from.size(), to);
 }
 
-TEST(ModelDescription, SurvivesTheWayThroughJson) {
+TEST(ModelDescription, ReadsBackItsJson) {
   const ModelDescription model = unusual_model();
   const ModelDescription read = parse_model_description(to_json(model), "here");
   EXPECT_EQ(read.encoder.depth, 101);
@@ -43,7 +43,7 @@ TEST(ModelDescription, SurvivesTheWayThroughJson) {
   EXPECT_FALSE(parse_model_description(to_json({}), "here").mean.has_value());
 }
 
-TEST(ModelDescription, RefusesWhatItDoesNotKnow) {
+TEST(ModelDescription, RefusesUnknownValues) {
   const std::string json = to_json(unusual_model());
   for (const std::string& broken :
        {with(json, "\"cifar\"", "\"cedar\""), with(json, "\"linear\"", "\"kernel\""),

@@ -1,4 +1,4 @@
-"""What the tests of the evaluation commands share: data sets, checkpoints, running the program."""
+"""Shared by the tests of the evaluation commands: data sets, checkpoints, running the program."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def model(**changes):
-    """A small encoder; see model_description.hpp."""
+    """Describes a small encoder; see model_description.hpp."""
     description = dict(encoder="resnet18", width=0.125, stem="cifar",
                        projection_shortcut_everywhere=False, head="nonlinear", head_layers=2,
                        head_hidden=0, embedding_dim=32, image_size=16, mean=None, std=None)
@@ -18,14 +18,14 @@ def model(**changes):
 
 
 class Program:
-    """The built program and the maker of checkpoints, run in a directory."""
+    """Runs the built program and make_checkpoint in a directory."""
 
     def __init__(self, build, directory):
         self.build = build
         self.directory = directory
 
     def make_checkpoint(self, path, description, says=None):
-        """Of the model described; `says`: what the checkpoint says it is, if that is another."""
+        """Writes a checkpoint of the described model; `says`: another description to store in it."""
         full = os.path.join(self.directory, path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
         texts = [json.dumps(text) for text in (description, says) if text]
@@ -48,7 +48,7 @@ class Program:
             return json.load(file)
 
     def write_shards(self, name, images, labels=None, class_names=None):
-        """A foreign shard set: only what h5py users would write."""
+        """Writes a shard set with only the fields that h5py users would write."""
         directory = os.path.join(self.directory, name)
         os.makedirs(directory, exist_ok=True)
         with h5py.File(os.path.join(directory, f"{name}-00000-of-00001.h5"), "w") as file:
@@ -60,7 +60,7 @@ class Program:
 
 
 def striped_images(count, size, classes, seed):
-    """Noisy images whose stripes' direction and colour depend on the class."""
+    """Makes noisy images of stripes whose direction and color depend on the class."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, count)
     y, x = np.mgrid[0:size, 0:size] / size

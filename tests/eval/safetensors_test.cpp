@@ -27,7 +27,7 @@ SafeTensors two_tensors() {
   return {{{"step", "7"}}, {{"conv.weight", {1, 2, 1, 1}, {1.5F, -2.0F}}, {"bias", {1}, {3.0F}}}};
 }
 
-TEST(Safetensors, WritesTheContainerAsItsFormatSays) {
+TEST(Safetensors, FollowsTheFormat) {
   const TemporaryDirectory directory;
   const auto file = directory.path() / "t.safetensors";
   write_safetensors(file, two_tensors());

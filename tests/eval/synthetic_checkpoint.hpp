@@ -7,8 +7,8 @@
 
 namespace simclr {
 
-/// A checkpoint of an encoder that nobody trained: initial weights, but every scale, shift and
-/// running statistic drawn at random, so that none of them can be left out unnoticed.
+/// Makes a checkpoint of an untrained encoder: initial weights, but random scales, shifts and
+/// running statistics, so that a test notices if one of them is ignored.
 Checkpoint synthetic_checkpoint(const ModelDescription& model, std::uint64_t seed);
 
 }  // namespace simclr

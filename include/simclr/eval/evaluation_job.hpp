@@ -1,5 +1,5 @@
 #pragma once
-// What the evaluation commands share: their options, a checkpoint's encoder, data sets, results.
+// Shared by the evaluation commands: options, a checkpoint's encoder, data sets, results.
 
 #include <cstdint>
 #include <filesystem>
@@ -15,23 +15,22 @@ namespace simclr {
 
 struct EvaluationConfig {
   std::filesystem::path checkpoint;             ///< a file, or a run directory
-  std::filesystem::path train_data, test_data;  ///< labelled shard sets
+  std::filesystem::path train_data, test_data;  ///< labeled shard sets
   std::optional<std::filesystem::path> output;  ///< default: RUN/eval/NAME.json
   std::optional<std::string> name;              ///< default: PROTOCOL-step-0000000100
   std::int64_t feature_batch = 64;              ///< images a rank encodes at a time
   CacheMode cache = CacheMode::automatic;
-  std::optional<DryRun> dry_run;  ///< of an EvaluationJob
-  /// In fp32 wherever it runs, unless asked otherwise: a result then depends on no device.
+  std::optional<DryRun> dry_run;  ///< only for an EvaluationJob
+  /// fp32 by default on every device, so that a result does not depend on the device.
   DeviceOptions device{.precision = Precision::fp32};
 };
 
-/// --checkpoint, --device, --precision, ...: what every job on a checkpoint takes.
+/// Declares --checkpoint, --device, --precision, ...: the options of every job on a checkpoint.
 void declare_encoder_options(Options& options, EvaluationConfig& config);
-/// The above and --train-data, --test-data, --output, --name, --dry-run.
+/// Declares the above and --train-data, --test-data, --output, --name, --dry-run.
 void declare_evaluation_options(Options& options, EvaluationConfig& config);
 
-/// An opened checkpoint and the device it runs on. Collective; everything that can be refused is
-/// refused when it is created.
+/// An opened checkpoint and the device it runs on. Collective. The constructor makes all checks.
 class EncoderJob {
  public:
   EncoderJob(const EvaluationConfig& config, Communicator& world);
@@ -40,7 +39,7 @@ class EncoderJob {
   [[nodiscard]] Backend& backend() { return *backend_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] DType activations() const { return activations_; }
-  /// `batch_samples`: of a batch on this rank.
+  /// Opens a data set. `batch_samples`: number of samples in a batch on this rank.
   std::unique_ptr<SampleStore> open(const std::filesystem::path& data, std::int64_t batch_samples);
   ExtractedFeatures features(const std::filesystem::path& data, bool with_head);
 
@@ -58,23 +57,23 @@ class EncoderJob {
   bool begun_ = false;
 };
 
-/// An evaluation of an encoder with a labelled training and test set.
+/// An evaluation of an encoder on a labeled training and test set.
 class EvaluationJob : public EncoderJob {
  public:
-  /// `protocol` is the result's: "knn", "linear-cached", "linear-augmented". Refuses unlabelled
-  /// data, labels of the test set that the training set has not, and a checkpoint outside a run
-  /// directory without --output.
+  /// `protocol`: "knn", "linear-cached" or "linear-augmented", written into the result. Refuses
+  /// unlabeled data, test labels that the training set lacks, and, without --output, a checkpoint
+  /// outside a run directory.
   EvaluationJob(const EvaluationConfig& config, std::string protocol, Communicator& world);
 
   [[nodiscard]] std::int64_t classes() const { return classes_; }
   [[nodiscard]] std::int64_t train_samples() const { return train_samples_; }
 
-  /// With --dry-run: makes the checks that are left, those of the memory that the cache takes, says
-  /// on rank 0 in one line what the command would do, and returns true. Collective.
-  [[nodiscard]] bool ends_dry() const;
+  /// With --dry-run: checks that the cache fits in memory, prints on rank 0 a line that says what
+  /// the command would do, and returns true. Collective.
+  [[nodiscard]] bool finish_dry_run() const;
 
-  /// Rank 0 writes the result and says it in one line. `details` is a JSON object of what this
-  /// protocol adds, "" for nothing.
+  /// Writes the result and logs it in one line, on rank 0. `details`: JSON object with what this
+  /// protocol adds to the result; "" for nothing.
   void report(const Accuracy& accuracy, const Options& options, const std::string& details) const;
 
  private:

@@ -7,9 +7,9 @@
 
 namespace simclr {
 
-/// A checkpoint's encoder and head as other programs know them: torchvision's names, filters
-/// (K,R,S,C) turned into OIHW, running statistics beside the weights. Metadata: format version,
-/// step, encoder, preprocessing. `origin` names the checkpoint in errors.
+/// Converts a checkpoint's encoder and head for other programs: torchvision's names, filters
+/// reordered from (K,R,S,C) to OIHW, running statistics beside the weights. Metadata: format
+/// version, step, encoder, preprocessing. `origin` names the checkpoint in errors.
 SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin);
 
 }  // namespace simclr

@@ -1,5 +1,5 @@
 #pragma once
-// A checkpoint's encoder, ready to be put into programs that do not train it.
+// A checkpoint's encoder, for programs that do not train it.
 
 #include <cstdint>
 #include <filesystem>
@@ -14,8 +14,8 @@
 
 namespace simclr {
 
-/// Opened by all ranks alike (collective); throws Error when they found different checkpoints,
-/// RefusedError when there is none that verifies.
+/// Opens the same checkpoint on all ranks. Collective. Throws Error if the ranks found different
+/// checkpoints, RefusedError if there is no valid one.
 class FrozenEncoder {
  public:
   FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world);
@@ -25,8 +25,8 @@ class FrozenEncoder {
   [[nodiscard]] std::int64_t step() const { return found_.checkpoint.step; }
   [[nodiscard]] const std::string& checksum() const { return found_.checkpoint.checksum; }
 
-  /// Puts the checkpoint's weights and running statistics into a program of this encoder.
-  /// A classifier keeps its values. RefusedError naming a tensor that does not fit.
+  /// Loads the checkpoint's weights and running statistics into a program of this encoder. A
+  /// classifier keeps its values. Throws RefusedError naming a tensor that does not fit.
   void load_into(Executor& executor) const;
 
  private:
@@ -34,31 +34,31 @@ class FrozenEncoder {
   ModelDescription model_;
 };
 
-/// XXH3 of the encoder's weights and running statistics as an executor holds them.
+/// XXH3 hash of the encoder's weights and running statistics in an executor.
 std::string encoder_hash(const Executor& executor);
 
 struct ExtractionConfig {
-  std::int64_t batch_size = 64;  ///< images a rank encodes at a time
+  std::int64_t batch_size = 64;  ///< images that a rank encodes at a time
   DType activations = DType::f32;
-  bool with_head = false;  ///< also z
-  int threads = 1;         ///< that prepare images
+  bool with_head = false;  ///< compute z, too
+  int threads = 1;         ///< threads that prepare images
 };
 
 /// Features of the evaluation images of this rank's part of a data set.
 struct ExtractedFeatures {
-  LabelledFeatures h;             ///< labels are empty when the set is unlabelled
+  LabeledFeatures h;              ///< labels are empty when the set is unlabeled
   std::int64_t first_sample = 0;  ///< global index of row 0
   std::int64_t embedding = 0;     ///< D; 0 without head
   std::vector<float> z;           ///< f32 (rows, D)
 };
 
-/// The encoder in inference mode over the whole set, each rank a contiguous part (collective).
-/// Throws Error when a feature is not finite.
+/// Runs the encoder in inference mode over the whole set, each rank on a contiguous part.
+/// Collective. Throws Error if a feature is not finite.
 ExtractedFeatures extract_features(const FrozenEncoder& encoder, SampleStore& store,
                                    const ExtractionConfig& config, Backend& backend,
                                    Communicator& world);
 
-/// How this encoder's evaluation images are made, in the type of the activations.
+/// Loader configuration of this encoder's evaluation images, in the type of the activations.
 EvaluationLoaderConfig evaluation_images(const ModelDescription& model, DType activations,
                                          std::int64_t batch_size, int threads,
                                          const Communicator& world);

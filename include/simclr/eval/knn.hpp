@@ -15,14 +15,14 @@ struct KnnConfig {
   std::int64_t classes = 0;
 };
 
-/// Refuses k beyond the bank's rows.
+/// Refuses a k larger than the number of the bank's rows.
 void validate(const KnnConfig& config, std::int64_t bank_rows);
 
-/// Accuracy on `test` of the vote of each sample's k nearest rows of `bank` in cosine similarity s,
-/// each with weight exp(s/T). Equal similarities: the earlier row is nearer; equal votes: the
-/// lower class wins. Every rank holds a part of both; memory per rank is its bank, the whole test
-/// matrix, and k entries a test sample. Collective.
-Accuracy knn_accuracy(const LabelledFeatures& bank, const LabelledFeatures& test,
+/// Measures the accuracy on `test`: for each sample the k rows of `bank` with the largest cosine
+/// similarity s vote, with weight exp(s/T). If similarities are equal, the earlier row is nearer;
+/// if votes are equal, the lower class wins. Every rank passes a part of both. Memory of a rank:
+/// its bank, the whole test matrix, and k entries for each test sample. Collective.
+Accuracy knn_accuracy(const LabeledFeatures& bank, const LabeledFeatures& test,
                       const KnnConfig& config, Backend& backend, Communicator& world);
 
 }  // namespace simclr

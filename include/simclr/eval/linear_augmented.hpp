@@ -16,7 +16,7 @@ struct LinearAugmentedConfig {
   double learning_rate = 0.1;  ///< scaled by B/256; cosine to 0, no warm-up
   std::uint64_t seed = 1;
   DType activations = DType::f32;
-  int threads = 1;  ///< that prepare images
+  int threads = 1;  ///< threads that prepare images
 };
 
 struct LinearAugmentedResult {
@@ -26,12 +26,12 @@ struct LinearAugmentedResult {
   std::string encoder_hash_before, encoder_hash_after;
 };
 
-/// RefusedError naming the option: a batch larger than the data or not divisible by the ranks, ...
+/// Refuses a batch that is larger than the data or not divisible by the number of ranks.
 void validate(const LinearAugmentedConfig& config, std::int64_t train_samples, int ranks);
 
-/// SGD with Nesterov momentum 0.9, no weight decay, classifier from zero; then accuracy on the
-/// evaluation images of `test`. Collective. Throws Error when the loss is not finite or the encoder
-/// did not stay as it was.
+/// Trains the classifier from zero by SGD with Nesterov momentum 0.9 without weight decay, then
+/// measures accuracy on the evaluation images of `test`. Collective. Throws Error if the loss is
+/// not finite or the encoder has changed.
 LinearAugmentedResult linear_augmented(const FrozenEncoder& encoder, SampleStore& train,
                                        SampleStore& test, const LinearAugmentedConfig& config,
                                        Backend& backend, Communicator& world);

@@ -10,8 +10,9 @@ namespace simclr {
 
 struct LinearCachedConfig {
   std::int64_t classes = 0;
-  /// Penalty l2/(2K) |W|^2 beside the mean cross-entropy; the bias goes free. Over the K classes
-  /// because so does the curvature of the cross-entropy: one value serves 10 classes and 1000.
+  /// Penalty l2/(2K) |W|^2, added to the mean cross-entropy; the bias is not penalized. Divided by
+  /// the number K of classes, as the curvature of the cross-entropy scales with 1/K: one value then
+  /// suits 10 classes and 1000.
   double l2 = 1e-3;
   int max_iterations = 1000;
   double tolerance = 1e-3;  ///< converged when no component of the gradient exceeds tolerance/K
@@ -26,12 +27,12 @@ struct LinearCachedResult {
 };
 
 /// Fits W, b on `train` and measures them on `test`:
-///   minimise  mean_i CE(softmax(W x_i + b), y_i) + l2/(2K) |W|^2,   x = (h - mean) / deviation,
-/// mean and deviation per channel over the training features, so that neither the scale of h nor
-/// that of its channels matters and one l2 serves every encoder. The problem is strictly convex in
-/// W; L-BFGS from zero finds its one solution, whatever the number of ranks, to rounding.
-/// Every rank holds a part of both. Collective; the features are standardised in place.
-LinearCachedResult linear_cached(LabelledFeatures train, LabelledFeatures test,
+///   minimize  mean_i CE(softmax(W x_i + b), y_i) + l2/(2K) |W|^2,   x = (h - mean) / deviation,
+/// with mean and deviation of each channel over the training features, so that the scale of h and
+/// of its channels does not matter and one l2 suits every encoder. The problem is strictly convex
+/// in W, so L-BFGS from zero finds its only solution, up to rounding, on any number of ranks. Every
+/// rank passes a part of both. Collective. The features are standardized in place.
+LinearCachedResult linear_cached(LabeledFeatures train, LabeledFeatures test,
                                  const LinearCachedConfig& config, Backend& backend,
                                  Communicator& world);
 
