@@ -9,12 +9,14 @@ std::int64_t pixels(const Shape& shape) { return shape.rank() == 4 ? shape[1] * 
 
 struct BackwardOptions {
   bool relu = false;
-  std::optional<TensorId> mask_from;  ///< the joined output, where the mask cannot come from y
+  std::optional<TensorId>
+      mask_from;  ///< the joined output, if ReLU's mask cannot be computed from y
   bool write_back = false;
 };
 
-/// From the gradient of BN's output to the gradient of its input y; dz may be masked in place.
-void normalised_backward(Recorder& recorder, const Normalised& layer, TensorId dz,
+/// Emits the ops from the gradient of BN's output to the gradient of its input y; they may mask dz
+/// in place.
+void normalized_backward(Recorder& recorder, const Normalized& layer, TensorId dz,
                          std::optional<TensorId> dz_other, const BackwardOptions& options) {
   const std::int64_t channels = recorder.info(layer.y).shape[-1];
   const TensorId sums = recorder.tensor("d.sums", {layer.groups.groups, 2, channels}, DType::f64);
@@ -31,7 +33,7 @@ void normalised_backward(Recorder& recorder, const Normalised& layer, TensorId d
       .relu = options.relu,
       .write_back = options.write_back,
       .groups = layer.groups});
-  if (layer.synchronised) recorder.emit(AllReduce{sums, RankGroup::bn_group, Reduction::sum});
+  if (layer.synchronized) recorder.emit(AllReduce{sums, RankGroup::bn_group, Reduction::sum});
   recorder.emit(BnBackwardApply{.dz = dz,
                                 .y = layer.y,
                                 .affine = layer.affine,
@@ -39,41 +41,42 @@ void normalised_backward(Recorder& recorder, const Normalised& layer, TensorId d
                                 .gamma = layer.gamma,
                                 .sums = sums,
                                 .dy = recorder.contribute(layer.y),
-                                // What was written back is masked already.
+                                // A dz that was written back is masked already.
                                 .relu = options.relu && !options.write_back,
                                 .count = layer.count,
                                 .groups = layer.groups});
 }
 
-/// The first two contributions to the gradient of z; more are added into the second.
+/// Returns the first two contributions to the gradient of z, having added any others into the
+/// second.
 std::pair<TensorId, std::optional<TensorId>> two_contributions(Recorder& recorder, TensorId z) {
   const std::vector<TensorId> parts = recorder.contributions(z);
   for (std::size_t i = 2; i < parts.size(); ++i) recorder.emit(AddInto{parts[i], parts[1]});
   return {parts[0], parts.size() > 1 ? std::optional(parts[1]) : std::nullopt};
 }
 
-TensorId apply(Recorder& recorder, const Normalised& layer, bool relu) {
+TensorId apply(Recorder& recorder, const Normalized& layer, bool relu) {
   const TensorInfo y = recorder.info(layer.y);
   const TensorId z = recorder.tensor(recorder.scope() + ".z", y.shape, y.dtype);
   recorder.emit(
       BnApply{.y = layer.y, .affine = layer.affine, .relu = relu, .z = z, .groups = layer.groups});
   recorder.on_backward([layer, z, relu](Recorder& r) {
     const auto [dz, other] = two_contributions(r, z);
-    normalised_backward(r, layer, dz, other, {.relu = relu, .write_back = other.has_value()});
+    normalized_backward(r, layer, dz, other, {.relu = relu, .write_back = other.has_value()});
   });
   return z;
 }
 
 }  // namespace
 
-Normalised batch_norm(Recorder& recorder, const BatchNormContext& context, const std::string& name,
+Normalized batch_norm(Recorder& recorder, const BatchNormContext& context, const std::string& name,
                       TensorId y, const BatchNormOptions& options) {
   const Shape shape = recorder.info(y).shape;
   const std::int64_t channels = shape[-1];
   const auto initial = [](float value) {
     return InitialValue{InitialValue::Kind::constant, value};
   };
-  Normalised layer;
+  Normalized layer;
   layer.y = y;
   layer.gamma =
       recorder.parameter(name + ".weight", {channels}, initial(options.initial_gamma), false);
@@ -96,12 +99,12 @@ Normalised batch_norm(Recorder& recorder, const BatchNormContext& context, const
   layer.groups = {groups, static_cast<int>(context.local_samples)};
   layer.count =
       static_cast<double>(shape[0] * pixels(shape)) / groups * context.spec.ranks_per_group;
-  layer.synchronised = context.spec.ranks_per_group > 1;
+  layer.synchronized = context.spec.ranks_per_group > 1;
   const TensorId stats = recorder.tensor(name + ".stats", {groups, 2, channels}, DType::f64);
   layer.affine = recorder.tensor(name + ".affine", {groups, 2, channels}, DType::f32);
   layer.saved = recorder.tensor(name + ".saved", {groups, 2, channels}, DType::f32);
   recorder.emit(BnStatistics{y, running_mean, stats, layer.groups});
-  if (layer.synchronised) recorder.emit(AllReduce{stats, RankGroup::bn_group, Reduction::sum});
+  if (layer.synchronized) recorder.emit(AllReduce{stats, RankGroup::bn_group, Reduction::sum});
   recorder.emit(BnFinalize{.stats = stats,
                            .gamma = layer.gamma,
                            .beta = layer.beta,
@@ -116,15 +119,15 @@ Normalised batch_norm(Recorder& recorder, const BatchNormContext& context, const
   return layer;
 }
 
-TensorId apply(Recorder& recorder, const Normalised& layer) {
+TensorId apply(Recorder& recorder, const Normalized& layer) {
   return apply(recorder, layer, false);
 }
 
-TensorId apply_relu(Recorder& recorder, const Normalised& layer) {
+TensorId apply_relu(Recorder& recorder, const Normalized& layer) {
   return apply(recorder, layer, true);
 }
 
-TensorId join(Recorder& recorder, const Normalised& layer, TensorId x) {
+TensorId join(Recorder& recorder, const Normalized& layer, TensorId x) {
   const TensorInfo y = recorder.info(layer.y);
   const TensorId z = recorder.tensor(recorder.scope() + ".z", y.shape, y.dtype);
   recorder.emit(BnApply{.y = layer.y,
@@ -135,13 +138,13 @@ TensorId join(Recorder& recorder, const Normalised& layer, TensorId x) {
                         .groups = layer.groups});
   recorder.on_backward([layer, x, z](Recorder& r) {
     const auto [dz, other] = two_contributions(r, z);
-    normalised_backward(r, layer, dz, other, {.relu = true, .mask_from = z, .write_back = true});
-    r.contribute(x, dz);  // the masked gradient itself: the identity's gradient needs no copy
+    normalized_backward(r, layer, dz, other, {.relu = true, .mask_from = z, .write_back = true});
+    r.contribute(x, dz);  // the identity passes the masked gradient on, without a copy
   });
   return z;
 }
 
-TensorId join(Recorder& recorder, const Normalised& layer, const Normalised& shortcut) {
+TensorId join(Recorder& recorder, const Normalized& layer, const Normalized& shortcut) {
   const TensorInfo y = recorder.info(layer.y);
   const TensorId z = recorder.tensor(recorder.scope() + ".z", y.shape, y.dtype);
   recorder.emit(BnApply{.y = layer.y,
@@ -153,8 +156,8 @@ TensorId join(Recorder& recorder, const Normalised& layer, const Normalised& sho
                         .groups = layer.groups});
   recorder.on_backward([layer, shortcut, z](Recorder& r) {
     const auto [dz, other] = two_contributions(r, z);
-    normalised_backward(r, layer, dz, other, {.relu = true, .mask_from = z, .write_back = true});
-    normalised_backward(r, shortcut, dz, std::nullopt, {});
+    normalized_backward(r, layer, dz, other, {.relu = true, .mask_from = z, .write_back = true});
+    normalized_backward(r, shortcut, dz, std::nullopt, {});
   });
   return z;
 }

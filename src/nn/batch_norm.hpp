@@ -1,6 +1,6 @@
 #pragma once
-// Normalised layers: a convolution or linear layer followed by batch normalisation. The pieces meet
-// in `apply`, `apply_relu` or `join`, where the normalisation is fused with what follows it.
+// Batch normalization of the output of a convolution or linear layer. `batch_norm` records the
+// statistics; `apply`, `apply_relu` and `join` record the normalization fused with what follows it.
 
 #include <optional>
 #include <string>
@@ -10,20 +10,20 @@
 
 namespace simclr::nn {
 
-/// How batch normalisation runs in the program that is being recorded.
+/// How batch normalization runs in the program that is being recorded.
 struct BatchNormContext {
   BatchNormSpec spec;
   std::int64_t local_samples = 1;  ///< samples of this rank (their views share a BN group)
   bool training = true;            ///< false: running statistics, no updates
 };
 
-/// y and its normalisation, not yet applied.
-struct Normalised {
+/// A layer's output y and its normalization, which is not applied yet.
+struct Normalized {
   TensorId y, gamma, affine, saved;
   std::optional<TensorId> beta;
   BnGroups groups;
   double count = 1;  ///< views times pixels of a group, over all ranks
-  bool synchronised = false;
+  bool synchronized = false;
 };
 
 struct BatchNormOptions {
@@ -31,16 +31,17 @@ struct BatchNormOptions {
   float initial_gamma = 1;
 };
 
-/// Statistics and normalisation constants of y (V,H,W,C) or (V,C); parameters `name`.weight, .bias.
-Normalised batch_norm(Recorder& recorder, const BatchNormContext& context, const std::string& name,
+/// Records statistics and normalization constants of y (V,H,W,C) or (V,C). Parameters:
+/// `name`.weight and .bias.
+Normalized batch_norm(Recorder& recorder, const BatchNormContext& context, const std::string& name,
                       TensorId y, const BatchNormOptions& options = {});
 
-/// z = BN(y), or ReLU(BN(y)).
-TensorId apply(Recorder& recorder, const Normalised& layer);
-TensorId apply_relu(Recorder& recorder, const Normalised& layer);
-/// z = ReLU(BN(y) + x).
-TensorId join(Recorder& recorder, const Normalised& layer, TensorId x);
-/// z = ReLU(BN(y) + BN(shortcut)).
-TensorId join(Recorder& recorder, const Normalised& layer, const Normalised& shortcut);
+/// Returns z = BN(y), or ReLU(BN(y)).
+TensorId apply(Recorder& recorder, const Normalized& layer);
+TensorId apply_relu(Recorder& recorder, const Normalized& layer);
+/// Returns z = ReLU(BN(y) + x).
+TensorId join(Recorder& recorder, const Normalized& layer, TensorId x);
+/// Returns z = ReLU(BN(y) + BN(shortcut)).
+TensorId join(Recorder& recorder, const Normalized& layer, const Normalized& shortcut);
 
 }  // namespace simclr::nn

@@ -19,7 +19,7 @@ TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNo
     const bool last = i + 1 == layers;
     const TensorId y =
         linear(recorder, name + ".linear", z, {.channels = last ? spec.embedding : hidden});
-    const Normalised layer = batch_norm(recorder, context, name + ".bn", y, {.with_beta = !last});
+    const Normalized layer = batch_norm(recorder, context, name + ".bn", y, {.with_beta = !last});
     z = last ? apply(recorder, layer) : apply_relu(recorder, layer);
   }
   return z;

@@ -8,10 +8,10 @@
 namespace simclr {
 namespace {
 
-/// Standard deviation of a standard normal cut at +-2.
+/// Standard deviation of a standard normal truncated at +-2.
 constexpr double kTruncatedStddev = 0.87962566103423978;
 
-/// Standard normal by Box and Muller, from two uniforms of the stream.
+/// Draws a standard normal from two uniforms of the stream (Box and Muller).
 double standard_normal(PhiloxStream& stream) {
   const double u = (static_cast<double>(stream.next_bits()) + 0.5) * 0x1.0p-32;
   const double v = static_cast<double>(stream.next_bits()) * 0x1.0p-32;

@@ -1,6 +1,6 @@
 #pragma once
-// Convolutions, linear layers and pools as recorded functions. Each emits its forward ops,
-// registers its backward ops and returns its output; who records the program publishes names.
+// Convolutions, linear layers and pools. Each function emits forward ops, registers backward ops
+// and returns the output tensor; the caller gives tensors their public names.
 
 #include <string>
 
@@ -11,9 +11,9 @@ namespace simclr::nn {
 struct ConvOptions {
   std::int64_t channels = 0;  ///< K, output channels
   ConvGeometry geometry;
-  bool input_gradient = true;  ///< false where x is the image
+  bool input_gradient = true;  ///< false if x is the image
 };
-/// y (V,H',W',K) of x (V,H,W,C); parameter `name`.weight (K,R,S,C), no bias.
+/// Returns y (V,H',W',K) of x (V,H,W,C). Parameter: `name`.weight (K,R,S,C); no bias.
 TensorId conv(Recorder& recorder, const std::string& name, TensorId x, const ConvOptions& options);
 
 struct LinearOptions {
@@ -22,14 +22,14 @@ struct LinearOptions {
   float initial_stddev = 0.01F;  ///< 0: zeros
   bool input_gradient = true;
 };
-/// y (V,K) of x (V,C), f32; parameters `name`.weight (K,C) [and `name`.bias (K)].
+/// Returns y (V,K) of x (V,C), f32. Parameters: `name`.weight (K,C) [and `name`.bias (K)].
 TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
                 const LinearOptions& options);
 
-/// x (V,H,W,3), of the host's views in the activation dtype.
+/// Returns x (V,H,W,3), packed from the host's views, which have the activation dtype.
 TensorId pack_input(Recorder& recorder, TensorId views);
 TensorId max_pool(Recorder& recorder, TensorId x, ConvGeometry geometry);
-/// h f32 (V,C), stored where the program wants it (arena, or output for features).
+/// Returns h f32 (V,C) in `storage`: the arena, or output for features.
 TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage);
 
 }  // namespace simclr::nn

@@ -7,7 +7,7 @@
 namespace simclr {
 namespace {
 
-/// Returns the features, "h".
+/// Records the encoder in inference mode; returns the features h.
 TensorId record_inference(Recorder& recorder, const FeatureSpec& spec, Storage storage) {
   const nn::BatchNormContext context{.spec = {}, .local_samples = spec.batch, .training = false};
   const TensorId views = recorder.named("views", {spec.batch, spec.image_size, spec.image_size, 3},

@@ -16,7 +16,7 @@ struct ResnetRecorder {
   const BatchNormContext& context;
   const EncoderOptions& options;
 
-  Normalised conv_bn(const std::string& prefix, const std::string& suffix, TensorId x,
+  Normalized conv_bn(const std::string& prefix, const std::string& suffix, TensorId x,
                      const ConvOptions& conv_options, float initial_gamma = 1) const {
     const TensorId y = conv(recorder, prefix + "conv" + suffix, x, conv_options);
     return batch_norm(recorder, context, prefix + "bn" + suffix, y,
@@ -32,8 +32,8 @@ struct ResnetRecorder {
     return imagenet ? max_pool(recorder, z, {3, 2, 1}) : z;
   }
 
-  /// Two 3x3 convolutions (18, 34) or 1x1, 3x3, 1x1 (50 and deeper, the stride in the 3x3).
-  Normalised residual_branch(const std::string& prefix, TensorId x, std::int64_t planes,
+  /// Two 3x3 convolutions (depths 18, 34), or 1x1, 3x3 with the stride, 1x1 (50 and deeper).
+  Normalized residual_branch(const std::string& prefix, TensorId x, std::int64_t planes,
                              int stride) const {
     const ConvGeometry pointwise{1, 1, 0};
     if (!is_bottleneck(spec)) {
@@ -56,7 +56,7 @@ struct ResnetRecorder {
     TensorId z;
     if (project) {
       const TensorId y = conv(recorder, prefix + "downsample.0", x, {channels, {1, stride, 0}});
-      const Normalised shortcut = batch_norm(recorder, context, prefix + "downsample.1", y);
+      const Normalized shortcut = batch_norm(recorder, context, prefix + "downsample.1", y);
       z = join(recorder, residual_branch(prefix, x, planes, stride), shortcut);
     } else {
       z = join(recorder, residual_branch(prefix, x, planes, stride), x);

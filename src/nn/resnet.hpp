@@ -10,8 +10,8 @@ struct EncoderOptions {
   Storage feature_storage = Storage::arena;
 };
 
-/// torchvision's ResNet v1.5 without its classifier: h f32 (V,C) of the packed images x (V,H,W,3).
-/// Parameters carry torchvision's names.
+/// Records torchvision's ResNet v1.5 without its classifier; returns h f32 (V,C) of the packed
+/// images x (V,H,W,3). Parameters have torchvision's names.
 TensorId resnet(Recorder& recorder, const EncoderSpec& spec, const BatchNormContext& context,
                 TensorId x, const EncoderOptions& options = {});
 

@@ -23,7 +23,7 @@ std::map<std::string, Shape> parameter_shapes(const EncoderSpec& encoder) {
   return shapes;
 }
 
-/// Parameters of torchvision's models without their classifier.
+/// Numbers of parameters of torchvision's models without the classifier.
 TEST(Resnet, HasAsManyParametersAsTorchvision) {
   const std::map<int, std::int64_t> expected = {
       {18, 11176512}, {34, 21284672}, {50, 23508032}, {101, 42500160}, {152, 58143808}};
@@ -34,7 +34,7 @@ TEST(Resnet, HasAsManyParametersAsTorchvision) {
   }
 }
 
-TEST(Resnet, CarriesTorchvisionsNamesAndShapes) {
+TEST(Resnet, HasTorchvisionsNamesAndShapes) {
   const auto shapes = parameter_shapes({.depth = 50});
   EXPECT_EQ(shapes.at("conv1.weight"), (Shape{64, 7, 7, 3}));
   EXPECT_EQ(shapes.at("layer1.0.downsample.0.weight"), (Shape{256, 1, 1, 64}));
@@ -54,7 +54,7 @@ TEST(Resnet, WidthScalesEveryLayer) {
   EXPECT_EQ(wide.at("layer4.1.conv2.weight"), (Shape{256, 3, 3, 256}));
 }
 
-TEST(Resnet, RefusesAnUnknownNameWithTheNearestOne) {
+TEST(Resnet, RefusesAnUnknownNameAndSuggestsTheNearest) {
   EXPECT_EQ(parse_encoder_depth("resnet101"), 101);
   try {
     parse_encoder_depth("resnet5O");
@@ -64,7 +64,7 @@ TEST(Resnet, RefusesAnUnknownNameWithTheNearestOne) {
   }
 }
 
-TEST(Layers, OneProgramHoldsTwoEncodersFeaturesAndEmbeddings) {
+TEST(Layers, OneProgramMayHoldTwoEncoders) {
   Recorder recorder;
   recorder.set_gradients(false);
   const nn::BatchNormContext context{.local_samples = 2};
@@ -105,7 +105,7 @@ Moments moments(const Program& program, const std::vector<float>& flat, const st
   return {};
 }
 
-TEST(Initialisation, DrawsTheDistributionsOfTheReferenceCode) {
+TEST(Initialization, DrawsTheDistributionsOfTheReferenceCode) {
   PretrainingSpec spec;
   spec.encoder = {.depth = 18};
   spec.local_samples = 1;
@@ -116,14 +116,15 @@ TEST(Initialisation, DrawsTheDistributionsOfTheReferenceCode) {
   const Moments conv = moments(program, flat, "layer3.1.conv2.weight");
   EXPECT_NEAR(conv.mean, 0, 5 * stddev / std::sqrt(589824.0));
   EXPECT_NEAR(conv.stddev, stddev, 0.005 * stddev);
-  EXPECT_LE(conv.largest, 2 / 0.87962566 * stddev * 1.0001);  // cut at two sigma
+  EXPECT_LE(conv.largest, 2 / 0.87962566 * stddev * 1.0001);  // truncated at two sigma
   const Moments head = moments(program, flat, "projection_head.0.linear.weight");
   EXPECT_NEAR(head.stddev, 0.01, 0.0001);
-  EXPECT_EQ(moments(program, flat, "layer1.0.bn2.weight").largest, 0);  // last BN of a block
+  EXPECT_EQ(moments(program, flat, "layer1.0.bn2.weight").largest,
+            0);  // gamma of a block's last BN
   EXPECT_EQ(moments(program, flat, "layer1.0.bn1.weight").mean, 1);
 }
 
-TEST(Initialisation, IsAFunctionOfSeedAndNameAlone) {
+TEST(Initialization, DependsOnlyOnSeedAndName) {
   PretrainingSpec spec;
   spec.encoder = {.depth = 18, .width = 0.25};
   spec.local_samples = 1;
@@ -140,7 +141,7 @@ TEST(Initialisation, IsAFunctionOfSeedAndNameAlone) {
   EXPECT_NE(value(two_layers, 1), value(two_layers, 2));
 }
 
-TEST(Head, LastNormalisationHasNoBeta) {
+TEST(Head, LastNormalizationHasNoBeta) {
   PretrainingSpec spec;
   spec.encoder = {.depth = 18, .width = 0.25};
   spec.local_samples = 1;

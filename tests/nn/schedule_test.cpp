@@ -30,7 +30,7 @@ TEST(Schedule, ScalesTheBaseRateWithTheGlobalBatch) {
   EXPECT_DOUBLE_EQ(scaled_learning_rate(0.3, LearningRateScaling::none, 4096), 0.3);
 }
 
-TEST(Schedule, CarriesAdamsBiasCorrections) {
+TEST(Schedule, HoldsAdamsBiasCorrections) {
   const Schedule schedule{.peak = 1, .warmup_steps = 0, .total_steps = 10};
   const auto control = schedule.control(1, {.kind = OptimizerKind::adamw, .momentum = 0.9F});
   EXPECT_NEAR(control[1], 1 / (1 - 0.81), 1e-5);

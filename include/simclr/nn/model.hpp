@@ -1,6 +1,5 @@
 #pragma once
-// What the programs of this project are made of: encoder, head, and the recorded programs that
-// pretraining and evaluation run.
+// Encoders, heads, and the recorded programs that pretraining and evaluation run.
 
 #include <cstdint>
 #include <string>
@@ -16,16 +15,16 @@ enum class Stem : std::uint8_t { imagenet, cifar };
 /// torchvision's ResNet v1.5: resnet18, 34, 50, 101, 152, 200.
 struct EncoderSpec {
   int depth = 50;
-  double width = 1;  ///< multiplies every channel count (64, 128, ...); fractions too
+  double width = 1;  ///< multiplies every channel count (64, 128, ...); may be below 1
   Stem stem = Stem::imagenet;
   bool projection_shortcut_everywhere = false;  ///< 1x1 shortcut in the first block of every group
 
   [[nodiscard]] std::string name() const;               ///< "resnet50"
   [[nodiscard]] std::int64_t feature_channels() const;  ///< C of h: 2048, or 512 for 18/34, x width
 };
-/// "resnet18", "resnet34", ...
+/// Names of all encoders: "resnet18", "resnet34", ...
 std::vector<std::string> known_encoders();
-/// "resnet50" -> 50; RefusedError with the nearest known name otherwise.
+/// Returns 50 for "resnet50". Refuses an unknown name and suggests the nearest known one.
 int parse_encoder_depth(const std::string& name);
 
 enum class HeadKind : std::uint8_t { none, linear, nonlinear };
@@ -38,7 +37,7 @@ struct HeadSpec {
 
 struct BatchNormSpec {
   int groups_per_rank = 1;  ///< BN groups inside this rank
-  int ranks_per_group = 1;  ///< ranks that share one group (1 with groups_per_rank > 1)
+  int ranks_per_group = 1;  ///< ranks that share one group; 1 if groups_per_rank > 1
   float epsilon = 1e-5F;
   float momentum = 0.1F;
 };
@@ -47,13 +46,13 @@ struct BatchNormSpec {
 struct TrainingUpdate {
   OptimizerSpec optimizer;
   int world_size = 1;
-  /// Averages the running statistics over all ranks in every step. Without it they differ where
-  /// batch norm does not take its statistics from all ranks, and so would the ranks' states.
+  /// Averages the running statistics over all ranks in every step. Needed if batch norm's
+  /// statistics are not those of all ranks: otherwise the ranks' states would differ.
   bool merge_running = false;
-  std::size_t bucket_bytes = std::size_t{4} << 20;  ///< least size of a gradient all-reduce
+  std::size_t bucket_bytes = std::size_t{4} << 20;  ///< minimum size of a gradient all-reduce
 };
 /// Ends the recording of a program that trains. Reads the named tensors "sums" and "control"; names
-/// "verdict" i32 (2) (see CheckFinite): where it is not 0 nothing was updated.
+/// "verdict" i32 (2) (see CheckFinite): if it is not 0, nothing was updated.
 Program finish_training(Recorder& recorder, const TrainingUpdate& update);
 
 struct PretrainingSpec {
@@ -61,7 +60,7 @@ struct PretrainingSpec {
   HeadSpec head;
   BatchNormSpec batch_norm;
   OptimizerSpec optimizer;
-  std::int64_t local_samples = 0;  ///< n of this rank; the program runs V = 2n views
+  std::int64_t local_samples = 0;  ///< n, the samples of this rank; the program runs V = 2n views
   std::int64_t image_size = 224;
   float temperature = 0.1F;
   DType activations = DType::f32;  ///< f32 or bf16
@@ -80,36 +79,37 @@ Program record_pretraining(const PretrainingSpec& spec);
 struct FeatureSpec {
   EncoderSpec encoder;
   HeadSpec head;
-  bool with_head = false;  ///< also z
+  bool with_head = false;  ///< compute z, too
   std::int64_t batch = 0;
   std::int64_t image_size = 224;
   DType activations = DType::f32;
 };
-/// Inference with running statistics. Named: "views" (B,H,W,3) input in the type of the
+/// Inference with running statistics. Named tensors: "views" (B,H,W,3) input in the type of the
 /// activations, "h" (B,C) output, ["z" (B,D)].
 Program record_features(const FeatureSpec& spec);
 
 struct ProbeSpec {
   FeatureSpec features;  ///< encoder, frozen: running statistics, no gradient, not updated
   std::int64_t classes = 0;
-  std::int64_t global_batch = 0;  ///< gradients are means over it
+  std::int64_t global_batch = 0;  ///< samples over which gradients are averaged
   OptimizerSpec optimizer;
   int world_size = 1;
 };
-/// Linear classifier on the frozen encoder's h of augmented images. Named: "views" as above,
-/// "labels" i32 (B), "control", "logits" f32 (B,K), "sums" f64 (4) summed over ranks
-/// (cross-entropy, top-1 hits, top-5 hits, samples), "verdict" of finish_training(). Parameters:
-/// the encoder's, and "classifier.weight" (K,C), "classifier.bias" (K), the only ones that are
-/// trained. [0, backward_begin) is the evaluation of a batch.
+/// One training step of a linear classifier on the frozen encoder's h of augmented images. Named
+/// tensors: "views" as above, "labels" i32 (B), "control", "logits" f32 (B,K), "sums" f64 (4)
+/// summed over ranks (cross-entropy, top-1 hits, top-5 hits, samples), "verdict" of
+/// finish_training(). Parameters: the encoder's, and "classifier.weight" (K,C), "classifier.bias"
+/// (K), the only ones that are trained. Ops [0, backward_begin) evaluate a batch.
 Program record_linear_probe(const ProbeSpec& spec);
 
-/// The classifier alone, on features given by the host. Named: "h" f32 (B,C) and "labels" i32 (B),
-/// inputs; "logits" f32 (B,K); "sums" f64 (4) of this rank. The gradients are those of the
+/// The classifier alone, on features given by the host. Named tensors: "h" f32 (B,C) and "labels"
+/// i32 (B), inputs; "logits" f32 (B,K); "sums" f64 (4) of this rank. The gradients are those of the
 /// sum of the cross-entropies, not of their mean; there is no update. Parameters:
 /// "classifier.weight" (K,C), "classifier.bias" (K).
 Program record_linear_classifier(std::int64_t batch, std::int64_t channels, std::int64_t classes);
 
-/// Fills every parameter from its InitialValue: a pure function of (seed, name), Philox streams.
+/// Draws every parameter from its InitialValue, as a pure function of seed and name (Philox
+/// streams).
 std::vector<float> initial_parameters(const Program& program, std::uint64_t seed);
 std::vector<float> initial_running_statistics(const Program& program);
 

@@ -31,7 +31,7 @@ void record_update(Recorder& recorder, const OptimizerSpec& spec, TensorId contr
 
 enum class LearningRateScaling : std::uint8_t { linear, sqrt, none };
 
-/// lr(s), s = 0, 1, ...: peak*s/W for s < W, then peak*(1 + cos(pi*(s-W)/(S-W)))/2.
+/// Learning rate of step s = 0, 1, ...: peak*s/W for s < W, then peak*(1 + cos(pi*(s-W)/(S-W)))/2.
 struct Schedule {
   double peak = 0;                ///< learning rate after scaling
   std::int64_t warmup_steps = 0;  ///< W = round(warm-up epochs * steps per epoch)
