@@ -35,7 +35,7 @@ int run_bench(Invocation& invocation) {
     print_help();
     return 0;
   }
-  if (name == "--list-options") {  // the benchmarks have options, bench itself has none
+  if (name == "--list-options") {  // only the benchmarks have options
     std::cout << "[]\n";
     return 0;
   }

@@ -61,7 +61,7 @@ int inspect_shards(const fs::path& path, bool verify) {
     total.blocks += report.blocks;
     for (const std::string& problem : report.problems) log::error("{}", problem);
     for (const std::string& dataset : report.unchecked) {
-      log::warning("{}: carries no checksums", dataset);
+      log::warning("{}: has no checksums", dataset);
     }
     total.problems.insert(total.problems.end(), report.problems.begin(), report.problems.end());
   }
@@ -76,7 +76,7 @@ std::int64_t elements(const std::vector<NamedTensor>& tensors) {
   return sum;
 }
 
-/// Reading a checkpoint compares all its checksums, so --verify adds nothing but the exit code.
+/// Reading a checkpoint compares all checksums, so --verify only changes the exit code.
 int inspect_checkpoint(const fs::path& path, bool verify) {
   try {
     const FoundCheckpoint found = open_checkpoint(path);
@@ -102,7 +102,7 @@ int inspect_checkpoint(const fs::path& path, bool verify) {
   }
 }
 
-/// All of a run, not only the newest that is valid.
+/// Verifies all checkpoints of a run, not only the newest valid one.
 int verify_checkpoints(const fs::path& run) {
   int status = 0;
   for (const CheckpointFile& file : list_checkpoints(run / "checkpoints")) {

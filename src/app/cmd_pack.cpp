@@ -15,7 +15,7 @@ void report(const PackConfig& config, const PackSummary& summary, double seconds
           ? fmt::format("{}x{} pixels", summary.fixed_size->first, summary.fixed_size->second)
           : "sizes of their own";
   const std::string labels =
-      summary.classes > 0 ? fmt::format("{} classes", summary.classes) : "unlabelled";
+      summary.classes > 0 ? fmt::format("{} classes", summary.classes) : "unlabeled";
   log::info("packed {} images ({}, {}) into {} shards in {} ({:.1f} s)", summary.samples, size,
             labels, summary.shards, config.output.string(), seconds);
 }

@@ -1,4 +1,4 @@
-// Preflight on a login node: what a run takes, and whether it can run at all.
+// Preflight on a login node: what a run takes, and whether it can run.
 
 #include <iostream>
 #include <optional>

@@ -37,7 +37,7 @@ int run_pretrain(Invocation& invocation) {
   } catch (const RefusedError&) {
     throw;
   } catch (const std::exception&) {
-    // The other ranks wait for this one to give up as well, and the data may be what failed.
+    // No pictures: other ranks wait for this one to end, and the data may have caused the failure.
     if (writes_report) refresh_report(config.run_dir, Pairs::leave_out);
     throw;
   }

@@ -1,4 +1,4 @@
-// The training views as the program makes them: a picture to look at or a file to audit.
+// Writes the training views: as a picture to look at, or as a file to audit.
 
 #include <sched.h>
 
@@ -32,7 +32,7 @@ struct StepRange {
   std::int64_t end = 0;  ///< excluded
 };
 
-/// A:B; empty where the text is something else.
+/// Reads A:B; empty if the text is something else.
 std::optional<StepRange> parse_steps(const std::string& text) {
   StepRange range;
   const char* last = text.data() + text.size();
@@ -44,7 +44,7 @@ std::optional<StepRange> parse_steps(const std::string& text) {
   return range;
 }
 
-/// Refuses everything that can be seen without the data.
+/// Makes the checks that need no data.
 void validate(const PreviewConfig& config) {
   if (config.pretrain.data.empty()) refuse("option --data is missing: a directory of shards");
   if (config.output.empty()) {
@@ -88,7 +88,7 @@ void write_picture(const PreviewConfig& config) {
 
 void write_audit(const PreviewConfig& config, Communicator& makers) {
   const StepRange range = parse_steps(*config.steps).value();
-  // Few samples are needed: unless a cache is asked for, they are read one by one.
+  // Few samples are needed, so --cache auto means to read them one by one.
   const CacheMode asked = config.pretrain.cache;
   const CacheMode cache = asked == CacheMode::automatic ? CacheMode::none : asked;
   const auto store =
@@ -119,8 +119,9 @@ int run_preview(Invocation& invocation) {
               const std::string kind = std::filesystem::path(name).extension().string();
               return kind == ".png" || kind == ".h5";
             })
-      .add("steps", config.steps,
-           "A:B, the batches to write: from step A, counted from 0, up to but without step B")
+      .add(
+          "steps", config.steps,
+          "A:B, the batches to write: from step A, counted from 0, up to step B, which is excluded")
       .rule("A:B with 0 <= A < B (B excluded)",
             [](const std::string& text) { return parse_steps(text).has_value(); })
       .add("samples", config.samples, "number of images in the picture")
@@ -129,8 +130,8 @@ int run_preview(Invocation& invocation) {
   if (!options.parse(invocation.arguments)) return 0;
   config.pretrain.validate();
   validate(config);
-  // Views do not depend on the ranks: those that cannot share a batch, or a picture, leave it to
-  // one.
+  // Views do not depend on the number of ranks: rank 0 works alone on a picture, and on batches
+  // that the ranks cannot share equally.
   Communicator& world = invocation.world;
   const bool shared = config.steps && config.pretrain.batch_size % world.size() == 0;
   if (!shared && world.rank() != 0) return 0;

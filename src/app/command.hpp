@@ -10,21 +10,22 @@
 
 namespace simclr {
 
-/// What a command is started with.
+/// What a command gets when it is started.
 struct Invocation {
-  std::vector<std::string> arguments;  ///< what follows the command's name
-  Communicator& world;                 ///< all ranks; one rank on its own where MPI is not used
+  std::vector<std::string> arguments;  ///< arguments after the command's name
+  Communicator& world;                 ///< all ranks; a single rank if MPI is not used
 };
 
-/// Returns the process's exit code. Throws RefusedError (exit 2) before any work, Error (exit 1)
-/// after. With --help or --list-options in its arguments it is called without MPI and returns 0
-/// once the answer is printed (`if (!options.parse(invocation.arguments)) return 0;`).
+/// Runs a command and returns the process's exit code. Throws RefusedError (exit 2) before any
+/// work, Error (exit 1) after. If the arguments contain --help or --list-options it is called
+/// without MPI, prints the answer and returns 0 (`if (!options.parse(invocation.arguments)) return
+/// 0;`).
 using RunCommand = int (*)(Invocation& invocation);
 
 struct Command {
   std::string_view name;
   std::string_view summary;  ///< one line for `simclr --help`
-  bool uses_mpi = true;      ///< false: never initialises MPI, runs on login nodes
+  bool uses_mpi = true;      ///< false: never initializes MPI, runs on login nodes
   RunCommand run = nullptr;
 };
 

@@ -1,4 +1,4 @@
-// Dispatches to a command, reports what it throws, and ends all ranks with one exit code.
+// Runs a command, reports what it throws, and ends all ranks with one exit code.
 
 #include <fmt/format.h>
 
@@ -24,8 +24,8 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kRefused = 2;
-/// How long a failing rank waits for the others to fail as well, before it ends them.
-constexpr double kPatienceSeconds = 0.5;
+/// Seconds that a failing rank waits for the others to fail as well, before it ends them.
+constexpr double kFailureWaitSeconds = 0.5;
 
 void print_help() {
   std::cout << "usage: simclr COMMAND [--config FILE] [--option value ...]\n"
@@ -36,7 +36,7 @@ void print_help() {
                "simclr --version names this build.\n";
 }
 
-/// Whether the arguments ask for something that a login node without MPI can answer.
+/// Whether the command can answer these arguments without MPI, as on a login node.
 bool needs_no_ranks(const std::vector<std::string>& arguments) {
   static const std::set<std::string> answered_alone{"--help", "-h", "--list-options",
                                                     "--dry-run=elsewhere"};
@@ -53,15 +53,15 @@ const Command& find_command(const std::string& name) {
   refuse("unknown command '{}'{} (simclr --help lists them)", name, suggestion(name, names));
 }
 
-/// Reports a failure once and ends every rank. Where all ranks fail alike, rank 0 speaks for them.
+/// Reports a failure once and ends every rank. If all ranks fail, only rank 0 reports.
 int end_with_failure(const std::string& message, int exit_code, int rank, int ranks) {
   if (ranks == 1) {
     log::error("{}", message);
     return exit_code;
   }
-  const bool all_failed = all_ranks_arrive(kPatienceSeconds);
+  const bool all_failed = all_ranks_arrive(kFailureWaitSeconds);
   if (rank == 0 || !all_failed) log::error("{}", message);
-  // Before any work nothing is under way, and MPI ends quietly.
+  // A refusal precedes all work, so MPI can finalize normally.
   if (all_failed && exit_code == kRefused) return exit_code;
   if (all_failed && rank != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
   abort_all_ranks(exit_code);
@@ -91,7 +91,7 @@ int run_with_mpi(const Command& command, std::vector<std::string> arguments, int
 int run_program(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.empty()) refuse("name a command; see simclr --help");
-  (void)instruction_set();  // refuses a wrong SIMCLR_CPU_ISA before any work
+  (void)instruction_set();  // refuses an invalid SIMCLR_CPU_ISA before any work
   const std::string& first = arguments.front();
   if (first == "--help" || first == "-h" || first == "help") {
     print_help();
@@ -117,7 +117,7 @@ int run_program(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   simclr::bound_spinning(argv);
-  // Writing beyond a file size limit is then an error to report, not the end of the process.
+  // Makes writing beyond a file size limit an error to report instead of killing the process.
   std::signal(SIGXFSZ, SIG_IGN);
   try {
     return simclr::run_program(argc, argv);

@@ -6,8 +6,8 @@
 
 namespace simclr {
 
-/// Refuses an --output (or another option of a file to write) whose directory is not there, before
-/// the work of which it is to hold the result.
+/// Refuses an --output (or another option that names a file to write) whose directory does not
+/// exist. Call it before the work begins.
 inline void require_directory_of(const std::filesystem::path& output,
                                  const char* option = "output") {
   const auto directory = std::filesystem::absolute(output).parent_path();

@@ -1,5 +1,5 @@
 #pragma once
-// What `preview` writes to audit: the training views themselves.
+// The file that `preview` writes to audit a run: the training views.
 
 #include <cstdint>
 #include <filesystem>
@@ -8,10 +8,10 @@
 
 namespace simclr {
 
-/// Steps [loader.first_step, loader.end_step) as pretraining on the ranks of `world` makes them:
+/// Writes the views of steps [loader.first_step, loader.end_step) as pretraining makes them:
 /// `views` float32 (S, 2, N, H, W, 3) and `sample_index` int64 (S, N), N = loader.batch_size. Every
-/// rank makes its share, rank 0 writes. The global batch is made in parts, as more ranks would make
-/// it, so that memory stays small whatever N is. Collective.
+/// rank of `world` makes its share, rank 0 writes. The global batch is made in parts, as more ranks
+/// would make it, so that memory stays small for any N. Collective.
 void write_view_audit(const std::filesystem::path& path, SampleStore& store, LoaderConfig loader,
                       Communicator& world);
 

@@ -10,10 +10,11 @@
 namespace simclr {
 namespace {
 
-/// Most memory that the views of one part may take.
+/// Maximum memory of the views of one part.
 constexpr std::int64_t kPartBytes = std::int64_t{128} << 20;
 
-/// The fewest equal parts of a batch that the ranks can share and that are small enough.
+/// Returns the least number of equal parts of a batch that the ranks can share and that are small
+/// enough.
 std::int64_t count_parts(const LoaderConfig& loader, std::int64_t ranks) {
   const std::int64_t side = loader.augmentation.image_size;
   const std::int64_t sample_bytes =
@@ -27,7 +28,7 @@ std::int64_t count_parts(const LoaderConfig& loader, std::int64_t ranks) {
   return parts;
 }
 
-/// What every rank has, in rank order.
+/// Returns the values of all ranks in rank order.
 template <class T>
 std::vector<T> gather(std::span<const T> own, Communicator& world) {
   std::vector<T> all(own.size() * static_cast<std::size_t>(world.size()));
@@ -36,7 +37,7 @@ std::vector<T> gather(std::span<const T> own, Communicator& world) {
   return all;
 }
 
-/// The values that training computes with.
+/// Converts the views to float; the values are those that training computes with.
 std::vector<float> widened(const HostBuffer& views) {
   std::vector<float> wide(views.size());
   with_type(views.dtype(), [&]<class T>(T) {
@@ -66,7 +67,7 @@ void write_view_audit(const std::filesystem::path& path, SampleStore& store, Loa
                       Communicator& world) {
   const std::int64_t parts = count_parts(loader, world.size());
   loader.world_size = static_cast<int>(parts) * world.size();
-  const std::int64_t share = loader.batch_size / loader.world_size;  // of a rank in a part
+  const std::int64_t share = loader.batch_size / loader.world_size;  // samples of a rank in a part
   const auto side = static_cast<std::size_t>(loader.augmentation.image_size);
   const std::size_t view_elements = static_cast<std::size_t>(share) * side * side * 3;
 

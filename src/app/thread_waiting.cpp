@@ -9,10 +9,10 @@
 namespace simclr {
 namespace {
 
-/// Pauses of the processor, some 20 microseconds in all: longer than most gaps between the parallel
-/// regions of a step, shorter than the milliseconds for which a busy machine takes a core away.
-/// GNU's runtime makes 300 times as many by default, and threads that wait then keep the cores from
-/// those that they wait for.
+/// Number of spins before a waiting thread sleeps, about 20 microseconds: longer than most gaps
+/// between the parallel regions of a step, shorter than the milliseconds for which a busy machine
+/// takes a core away. GNU's default is 300 times as long; waiting threads then occupy the cores
+/// that the threads they wait for need.
 constexpr const char* kSpinCount = "1000";
 
 }  // namespace
@@ -22,7 +22,8 @@ void bound_spinning(char** argv) {
   std::error_code unknown;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", unknown);
   if (unknown || ::setenv("GOMP_SPINCOUNT", kSpinCount, 1) != 0) return;
-  ::execv(program.c_str(), argv);  // returns only where it fails: the program then goes on as it is
+  ::execv(program.c_str(),
+          argv);  // returns only if it fails; the program then continues without the bound
 }
 
 }  // namespace simclr

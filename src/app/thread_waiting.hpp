@@ -2,10 +2,10 @@
 
 namespace simclr {
 
-/// Bounds how long OpenMP threads spin where they wait for each other, before they sleep. GNU's
-/// runtime reads that from the environment before main() begins, so this starts the program anew
-/// in the same process, with GOMP_SPINCOUNT set, unless the environment has a GOMP_SPINCOUNT or an
-/// OMP_WAIT_POLICY already. Returns where nothing has to be done, or nothing can be.
+/// Bounds how long OpenMP threads spin before they sleep while they wait for each other. GNU's
+/// runtime reads the bound from the environment before main() begins, so this sets GOMP_SPINCOUNT
+/// and restarts the program in the same process. Does nothing if the environment already has
+/// GOMP_SPINCOUNT or OMP_WAIT_POLICY, or if the restart is impossible.
 void bound_spinning(char** argv);
 
 }  // namespace simclr

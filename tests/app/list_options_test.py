@@ -1,4 +1,4 @@
-"""`--list-options` of every command: what --help says, for programs; and every bound in it holds.
+"""`--list-options` of every command lists what --help describes, for programs; every bound in it is enforced.
 
 usage: list_options_test.py SIMCLR [unittest arguments]
 """
@@ -27,7 +27,7 @@ def printed(*arguments):
 
 
 def all_commands():
-    """Every command, as words: ["pretrain"], ["bench", "step"], ..."""
+    """Returns every command as words: ["pretrain"], ["bench", "step"], ..."""
     names = re.findall(r"^  ([a-z-]+) ", printed("--help"), re.MULTILINE)
     benchmarks = re.findall(r"^  ([a-z-]+) ", printed("bench", "--help"), re.MULTILINE)
     return [[name] for name in names if name != "bench"] + [["bench", name] for name in benchmarks]
@@ -38,7 +38,7 @@ def number(value, whole):
 
 
 def outside(option):
-    """Values that its bounds exclude."""
+    """Returns values that the option's bounds exclude."""
     whole = option["type"].startswith("integer")
     for key, sign in (("min", -1), ("max", 1)):
         bound = option[key]
@@ -96,7 +96,7 @@ class ListOptionsTest(unittest.TestCase):
                     room = sign * (value - option[key]["value"])
                     self.assertTrue(room > 0 or (room == 0 and option[key]["inclusive"]), option)
 
-    def test_what_a_resumed_run_may_change(self):
+    def test_options_that_may_change_on_resume(self):
         may = {option["name"] for option in self.lists["pretrain"] if option["may_change_on_resume"]}
         self.assertEqual(may, {
             "eval-data", "cache", "max-steps", "device", "plan-cache", "threads", "allow-slow-bf16", "collectives",
@@ -110,8 +110,8 @@ class ListOptionsTest(unittest.TestCase):
                 expected = [] if option["name"] == "dry-run" else sections
                 self.assertEqual(option["sections"], expected, option["name"])
 
-    def test_values_outside_of_the_bounds_are_refused_in_one_wording(self):
-        """Each declaration once, although several commands share it; all commands have some of their own."""
+    def test_values_outside_the_bounds_are_refused_in_the_common_wording(self):
+        """Tests each declaration once, although several commands share it; every command has some of its own."""
         cases, seen = [], set()
         for command in self.commands:
             for option in self.lists[" ".join(command)]:

@@ -1,4 +1,4 @@
-"""What the program makes of its environment before any command begins.
+"""What the program does with its environment before a command begins.
 
 usage: start_test.py SIMCLR [unittest arguments]
 """
@@ -19,7 +19,7 @@ def start(*arguments, **environment):
 
 
 class WaitingTest(unittest.TestCase):
-    """OpenMP's runtime itself says how long its threads spin, each time that it is loaded."""
+    """Returns the spin counts that OpenMP's runtime prints each time it is loaded."""
 
     def spin_counts(self, **environment):
         done = start("--version", OMP_DISPLAY_ENV="verbose", **environment)
@@ -32,7 +32,7 @@ class WaitingTest(unittest.TestCase):
         self.assertEqual(len(counts), 2)
         self.assertEqual(counts[1], "1000")
 
-    def test_the_environment_decides_where_it_says_something(self):
+    def test_the_environment_takes_precedence(self):
         self.assertEqual(self.spin_counts(GOMP_SPINCOUNT="77"), ["77"])
         self.assertEqual(len(self.spin_counts(OMP_WAIT_POLICY="passive")), 1)
         self.assertEqual(len(self.spin_counts(OMP_WAIT_POLICY="active")), 1)
@@ -45,13 +45,13 @@ class WaitingTest(unittest.TestCase):
 
 
 class InstructionSetTest(unittest.TestCase):
-    def test_a_set_that_the_processor_does_not_have_is_refused(self):
+    def test_an_unavailable_instruction_set_is_refused(self):
         done = start("plan", SIMCLR_CPU_ISA="x86-64-v9")
         self.assertEqual(done.returncode, 2)
         self.assertRegex(done.stderr, r"^simclr: error: SIMCLR_CPU_ISA=x86-64-v9 is not among this machine's instruction "
                                       r"sets: baseline[^\n]*\n$")
 
-    def test_every_set_that_it_has_is_accepted(self):
+    def test_every_available_instruction_set_is_accepted(self):
         names = start("plan", SIMCLR_CPU_ISA="none").stderr.split(": ")[-1].strip().split(", ")
         self.assertEqual(names[0], "baseline")
         for name in names:
