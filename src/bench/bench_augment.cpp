@@ -1,4 +1,4 @@
-// Rates of augmentation on one core, op by op, beside what arithmetic and memory allow.
+// Measures augmentation on one core, op by op, beside the limits of arithmetic and memory.
 
 #include <fmt/format.h>
 
@@ -23,7 +23,7 @@
 namespace simclr {
 namespace {
 
-/// As many images as a loader thread has in its neighbourhood of the caches.
+/// About as many images as stay in the caches of a loader thread.
 constexpr std::int64_t kSamples = 64;
 
 struct BenchOptions {
@@ -57,7 +57,7 @@ bool parse(BenchOptions& bench, const std::vector<std::string>& arguments) {
   return options.parse(arguments);
 }
 
-/// Crop alone, then the ops that follow one by one.
+/// Augmentations to measure: crop alone, then with the following ops added one by one.
 std::vector<Row> rows(const BenchOptions& bench) {
   const auto make = [&](int side, int stored, double strength, int level, const char* ops) {
     return Row{ops,
@@ -79,9 +79,10 @@ std::vector<Row> rows(const BenchOptions& bench) {
           make(224, 256, 1.0, 4, "crop,flip,color,gray,blur")};
 }
 
-/// u8 (kSamples, side, side, 3), gradients with noise: what rendering costs does not depend on it.
+/// Makes u8 (kSamples, side, side, 3) images: gradients with noise. The cost of rendering does not
+/// depend on the content.
 std::vector<std::uint8_t> make_pixels(int side) {
-  // A prime: the noise never falls on the same columns again.
+  // A prime length, so that the noise does not repeat in the same columns.
   std::array<std::uint8_t, 65521> noise{};
   PhiloxStream stream(1, RandomPurpose::kShuffle, 0, 0);
   for (auto& value : noise) value = static_cast<std::uint8_t>(stream.below(128));
@@ -92,7 +93,7 @@ std::vector<std::uint8_t> make_pixels(int side) {
   return pixels;
 }
 
-/// Seconds a view, of processor time.
+/// Returns the processor time of a view in seconds.
 double time_rendering(const Row& row, const BenchOptions& bench) {
   const int side = row.stored_side;
   const std::vector<std::uint8_t> pixels = make_pixels(side);
@@ -121,7 +122,7 @@ double time_rendering(const Row& row, const BenchOptions& bench) {
   return median_of(bench.repeats, [&] { return render_some(bench.seconds); });
 }
 
-/// Mean of a view.
+/// Returns the mean work of a view.
 AugmentationWork mean_work(const Row& row, DType dtype) {
   constexpr int kCounted = 2000;
   const int side = row.stored_side;

@@ -1,6 +1,6 @@
-// Rates of reading, page cache to batch buffer, beside a plain pread of the same bytes: both into
-// memory that has been used before, taking turns, so that a neighbor's load meets both. On several
-// ranks, rates of fetching from each other's memory.
+// Measures reading from page cache to batch buffer beside a plain pread of the same bytes. Both
+// write to memory that has been used before, and they alternate, so that load from other processes
+// affects both. On several ranks, measures fetching from each other's memory.
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -42,7 +42,7 @@ struct BenchOptions {
   bool json = false;
 };
 
-/// Synthetic shards that go away at the end.
+/// Synthetic shards in a temporary directory, which the destructor removes.
 class SyntheticShards {
  public:
   explicit SyntheticShards(const BenchOptions& options) {
@@ -79,7 +79,7 @@ class SyntheticShards {
   fs::path path_;
 };
 
-/// The yardstick: pread and nothing else.
+/// Reference for the measurements: reads with pread and nothing else.
 class PlainReader {
  public:
   explicit PlainReader(const ShardSet& set) {
@@ -126,7 +126,8 @@ struct Row {
   double ours_seconds = 0, plain_seconds = 0;
 };
 
-/// Ours and the yardstick in turns; the best of each counts, as disturbances only add time.
+/// Alternates between the loader (`ours`) and plain reads; the best time of each counts, as
+/// disturbances only add time.
 Row measure(std::string what, std::uint64_t bytes, int repeats, const std::function<void()>& ours,
             const std::function<void()>& plain) {
   Row row{std::move(what), bytes, 1e30, 1e30};
@@ -165,7 +166,7 @@ class LoaderBench {
   }
 
  private:
-  /// Both into the same memory: where a buffer happens to lie is worth a tenth of the rate.
+  /// Reads both ways into the same memory: its location alone can change the rate by a tenth.
   Row fill(ParallelRead method) {
     const std::int64_t samples = set_.info().samples;
     std::vector<PlainReader::Request> requests;
@@ -184,8 +185,8 @@ class LoaderBench {
         [&] { PlainReader::read(requests, buffer_.data()); });
   }
 
-  /// One epoch through the store, against preads of this rank's samples in the same order (of whole
-  /// batches in stored order, where that is possible). Ranks begin and end together.
+  /// Reads one epoch through the store, against preads of this rank's samples in the same order (of
+  /// whole batches in stored order, if possible). Ranks begin and end together.
   Row batches(Shuffle shuffle, std::string what) {
     Sampler sampler(set_.info().samples, shuffle, 1, options_.batch_size);
     const std::int64_t share = options_.batch_size / world_.size();
@@ -218,7 +219,7 @@ class LoaderBench {
         });
   }
 
-  /// One for neighbors.
+  /// Merges adjacent samples into one request.
   [[nodiscard]] std::vector<PlainReader::Request> requests_of(
       const std::vector<std::int64_t>& samples) const {
     std::vector<PlainReader::Request> requests;
@@ -298,7 +299,7 @@ int run_bench_loader(const std::vector<std::string>& arguments, Communicator& wo
     bench.data = broadcast_text(world, made ? made->path().string() : "");
   }
   const std::vector<Row> rows = LoaderBench(bench.data, bench, world).run();
-  world.barrier();  // the shards are in use until here
+  world.barrier();  // other ranks may use the shards until here
   if (world.rank() == 0) print(rows, bench, world.size());
   return 0;
 }

@@ -1,4 +1,4 @@
-// NT-Xent at several batch sizes, forward and backward, beside a plain matrix product's rate.
+// Measures NT-Xent at several batch sizes, forward and backward, beside a plain matrix product.
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -45,7 +45,7 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
   return options.parse(arguments);
 }
 
-/// Median seconds of ops [begin, end).
+/// Returns the median time of ops [begin, end) in seconds.
 double time_of(int repeats, Executor& executor, std::size_t begin, std::size_t end) {
   const auto run = [&] {
     executor.run(begin, end);
@@ -54,14 +54,14 @@ double time_of(int repeats, Executor& executor, std::size_t begin, std::size_t e
   return median_of(repeats, [&] { return seconds_of(run); });
 }
 
-/// The largest the process has been.
+/// Returns the peak memory of the process.
 double peak_megabytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) * 1024e-6;
 }
 
-/// A 2048 x 2048 x 2048 product as the backend does it, GFLOP/s.
+/// Measures a 2048 x 2048 x 2048 matrix product of the backend, in GFLOP/s.
 double matrix_product_gflops(Backend& backend, int repeats) {
   constexpr std::int64_t kSize = 2048;
   const Shape square{kSize, kSize};
@@ -78,7 +78,7 @@ double matrix_product_gflops(Backend& backend, int repeats) {
   return 2.0 * kSize * kSize * kSize / seconds * 1e-9;
 }
 
-/// Ops: normalise, loss forward, loss backward.
+/// Records three ops: normalize, loss forward, loss backward.
 Program record_loss(const BenchConfig& config, std::int64_t views, DType similarity) {
   const Shape shape{views, config.embedding_dim};
   Recorder r;
@@ -107,7 +107,8 @@ Program record_loss(const BenchConfig& config, std::int64_t views, DType similar
 
 void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, DType similarity,
                double gemm) {
-  // Every arena tensor is written (poisoned) first: what the process grows by is the loss's own.
+  // Writes (poisons) every arena tensor first, so that later growth of the process is due to the
+  // loss.
   Executor executor(record_loss(config, views, similarity), backend, {}, {.poison_arena = true});
   const std::vector<float> z = pseudo_random(views * config.embedding_dim);
   executor.upload(executor.program().at("z"), const_buffer_span(std::span(z)));
@@ -141,7 +142,7 @@ int run_bench_loss(const std::vector<std::string>& arguments, Communicator& worl
   report_device(config.device, *backend);
   const MachineLimits limits = measure_limits(*backend, threads);
   const DType similarity = activation_type(resolve_precision(config.device, *backend));
-  // A GPU's 16-bit loss multiplies in 16 bits, a CPU's in f32.
+  // With 16-bit embeddings a GPU multiplies in 16 bits, a CPU in f32.
   const bool in_16_bits = similarity != DType::f32 && backend->info().name == "cuda";
   const double gemm =
       in_16_bits ? limits.bf16_gflops.value() : matrix_product_gflops(*backend, config.repeats);

@@ -1,4 +1,4 @@
-// Times every op of a training step on its own, in the order and the memory of the real step.
+// Times every op of a training step alone, in the order and the memory of the real step.
 
 #include <fmt/format.h>
 

@@ -13,7 +13,7 @@
 namespace simclr {
 namespace {
 
-/// Median seconds of every op.
+/// Returns the median time of every op in seconds.
 std::vector<double> time_ops(Executor& executor, const OpTableOptions& options) {
   const std::size_t count = executor.program().ops.size();
   std::vector<std::vector<double>> seconds(count);
@@ -37,10 +37,10 @@ struct Line {
   int count = 0;
   double seconds = 0;
   OpCost cost;
-  double bound_seconds = 0;  // the least the machine's limits allow
+  double bound_seconds = 0;  // the least time that the machine's limits allow
 };
 
-std::map<std::string, Line> summarise(const Program& program, const std::vector<double>& seconds,
+std::map<std::string, Line> summarize(const Program& program, const std::vector<double>& seconds,
                                       const MachineLimits& limits, const OpTableOptions& options) {
   const double bf16_gflops = limits.bf16_gflops.value_or(limits.f32_gflops);
   std::map<std::string, Line> lines;
@@ -91,7 +91,7 @@ void print(const std::map<std::string, Line>& lines, double views) {
 void print_op_table(Executor& executor, const MachineLimits& limits,
                     const OpTableOptions& options) {
   const auto seconds = time_ops(executor, options);
-  print(summarise(executor.program(), seconds, limits, options), options.views);
+  print(summarize(executor.program(), seconds, limits, options), options.views);
 }
 
 }  // namespace simclr

@@ -5,11 +5,11 @@
 
 namespace simclr {
 
-/// What a benchmark prints: a table to look at, or the same as one JSON object.
+/// What a benchmark prints: a table, or the same as one JSON object.
 struct BenchReport {
-  std::string table;                                ///< headings, then a line a row
+  std::string table;                                ///< headings, then a line for each row
   nlohmann::json rows = nlohmann::json::array();    ///< "results"
-  nlohmann::json facts = nlohmann::json::object();  ///< what stands beside them
+  nlohmann::json facts = nlohmann::json::object();  ///< facts printed beside the results
 
   void add(const std::string& line, nlohmann::json row) {
     table += line + "\n";

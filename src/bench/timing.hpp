@@ -7,14 +7,14 @@
 
 namespace simclr {
 
-/// `values` holds at least one value; of an even number the upper of the two in the middle counts.
+/// Median of at least one value; the upper of the two middle ones if their number is even.
 inline double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
 }
 
-/// The median of what `measure` returns when it is called `repeats` times.
+/// Calls `measure` `repeats` times and returns the median of its results.
 template <class Measure>
 double median_of(int repeats, Measure&& measure) {
   std::vector<double> values(static_cast<std::size_t>(repeats));
@@ -22,7 +22,7 @@ double median_of(int repeats, Measure&& measure) {
   return median(std::move(values));
 }
 
-/// Seconds of the wall clock that `work` takes.
+/// Returns the wall-clock time of `work` in seconds.
 template <class Work>
 double seconds_of(Work&& work) {
   const auto start = std::chrono::steady_clock::now();
