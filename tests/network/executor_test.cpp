@@ -1,4 +1,4 @@
-// Whole training steps on a backend: what must not change their result.
+// Whole training steps on a backend: variations that must not change their result.
 
 #include <gtest/gtest.h>
 
@@ -49,14 +49,14 @@ std::vector<PretrainingSpec> Step::networks() {
   return all;
 }
 
-TEST_F(Step, ReadsNothingThatItHasNotWritten) {
+TEST_F(Step, ReadsNoUnwrittenMemory) {
   for (const PretrainingSpec& spec : networks()) {
     expect_identical(run(spec), run(spec, {.poison_arena = true}));
   }
 }
 
-/// A device records the second run, and replays it from then on.
-TEST_F(Step, IsTheSameThreeTimesInARow) {
+/// A device records the second run and replays it from the third.
+TEST_F(Step, GivesTheSameResultThreeTimes) {
   for (const PretrainingSpec& spec : networks()) {
     Executor executor(record_pretraining(spec), backend(), {});
     const StepResult first = run_step(executor);
@@ -92,7 +92,7 @@ TEST_F(Step, ScalingTheLossByAPowerOfTwoIsExact) {
   }
 }
 
-TEST_F(Step, AGradientThatIsNotFiniteChangesNoParameter) {
+TEST_F(Step, ANonFiniteGradientChangesNoParameter) {
   PretrainingSpec spec = test::small_spec();
   Executor executor(record_pretraining(spec), backend(), {});
   const StepResult result = run_step(executor, INFINITY);
@@ -106,7 +106,7 @@ TEST_F(Step, AGradientThatIsNotFiniteChangesNoParameter) {
   EXPECT_EQ(executor.flat(Storage::momentum), std::vector<float>(result.parameters.size()));
 }
 
-TEST_F(Step, LossOfAnUntrainedNetworkIsAboutThatOfRandomEmbeddings) {
+TEST_F(Step, UntrainedLossIsAboutThatOfRandomEmbeddings) {
   PretrainingSpec spec = test::small_spec();
   spec.local_samples = 32;
   spec.temperature = 1;
@@ -114,7 +114,7 @@ TEST_F(Step, LossOfAnUntrainedNetworkIsAboutThatOfRandomEmbeddings) {
   EXPECT_NEAR(result.loss_sums[0] / 64, std::log(63.0), 0.3);
 }
 
-TEST_F(Step, TraceReportsEveryFloatingPointTensorThatIsWritten) {
+TEST_F(Step, TraceReportsEveryWrittenFloatingPointTensor) {
   Executor executor(record_pretraining(test::small_spec()), backend(), {});
   test::set_state(executor);
   std::size_t reports = 0;

@@ -1,5 +1,6 @@
-// The backward pass of whole programs against the complex step (Martins, Sturdza, Alonso 2003):
-// with parameters w + i h d, Im(loss)/h is the derivative along d to the precision of double.
+// Compares the backward pass of whole programs with the complex step (Martins, Sturdza, Alonso
+// 2003): with parameters w + i h d, Im(loss)/h is the derivative along d to the precision of
+// double.
 
 #include <gtest/gtest.h>
 
@@ -71,7 +72,7 @@ void expect_gradients_along_every_parameter(const PretrainingSpec& spec) {
     const Complex loss = stepped[program.at("sums")].flat()[0] * loss_scale(program);
     const double expected = loss.imag() / kStep;
     EXPECT_LE(std::abs(along - expected), 1e-9 * scale + 1e-13) << parameter.name;
-    EXPECT_GT(scale, 0) << parameter.name << " has no gradient at all";
+    EXPECT_GT(scale, 0) << parameter.name << " has a zero gradient";
   }
 }
 
@@ -85,24 +86,24 @@ PretrainingSpec tiny(int depth, Stem stem, std::int64_t image_size) {
   return spec;
 }
 
-TEST(Gradient, OfABasicBlockNetworkWithTheCifarStem) {
+TEST(Gradient, BasicBlocksWithCifarStem) {
   expect_gradients_along_every_parameter(tiny(18, Stem::cifar, 8));
 }
 
-TEST(Gradient, OfABottleneckNetworkWithTheImagenetStemAndGroupedStatistics) {
+TEST(Gradient, BottlenecksWithImagenetStemAndGroupedStatistics) {
   PretrainingSpec spec = tiny(50, Stem::imagenet, 32);
   spec.head.layers = 3;
   spec.batch_norm.groups_per_rank = 2;
   expect_gradients_along_every_parameter(spec);
 }
 
-TEST(Gradient, WithRecomputedBlocks) {
+TEST(Gradient, RecomputedBlocks) {
   PretrainingSpec spec = tiny(18, Stem::cifar, 8);
   spec.recompute_blocks = true;
   expect_gradients_along_every_parameter(spec);
 }
 
-TEST(Gradient, WithoutHead) {
+TEST(Gradient, NoHead) {
   PretrainingSpec spec = tiny(18, Stem::cifar, 8);
   spec.head.kind = HeadKind::none;
   expect_gradients_along_every_parameter(spec);

@@ -1,6 +1,6 @@
 #pragma once
-// A backend against something that computes the same program, op by op: both sides see the same
-// inputs at every op, so an error is its own op's and nothing that came before.
+// Compares a backend with a reference that runs the same program, op by op. Both get the same
+// inputs at every op, so a difference is due to that op and not to earlier ones.
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@
 
 namespace simclr::test {
 
-/// A tensor of an executor in double, whatever its type is.
+/// Returns a tensor of an executor in double, whatever its type.
 inline std::vector<double> wide_values(const Executor& executor, TensorId tensor) {
   const TensorInfo& info = executor.program().info(tensor);
   const auto count = static_cast<std::size_t>(info.shape.elements());
@@ -32,8 +32,8 @@ inline std::vector<double> wide_values(const Executor& executor, TensorId tensor
   return {values.begin(), values.end()};
 }
 
-/// What a backend is compared with. Its program has the tensors and the ops of the backend's;
-/// activations may be of another type.
+/// The reference that a backend is compared with. It runs the same program, possibly with
+/// activations of another type.
 class Reference {
  public:
   Reference() = default;
@@ -46,7 +46,7 @@ class Reference {
   virtual void set(TensorId tensor, const std::vector<double>& values) = 0;
 };
 
-/// The definitions of the ops, in double.
+/// Runs the definitions of the ops in double.
 class ScalarReference final : public Reference {
  public:
   explicit ScalarReference(Program program) : program_(std::move(program)), memory_(program_) {}
@@ -65,7 +65,7 @@ class ScalarReference final : public Reference {
   reference::Memory<double> memory_;
 };
 
-/// Another backend.
+/// Runs another backend.
 class BackendReference final : public Reference {
  public:
   BackendReference(Program program, std::unique_ptr<Backend> backend)
@@ -105,14 +105,15 @@ class Lockstep {
     const Program& program = executor_.program();
     require(reference.program().tensors.size() == program.tensors.size() &&
                 reference.program().ops.size() == program.ops.size(),
-            "both sides run the same program");
+            "both sides must run the same program");
     for (std::size_t t = 0; t < program.tensors.size(); ++t) {
       if (program.tensors[t].storage == Storage::arena) continue;
       copy_to_reference(TensorId{static_cast<std::int32_t>(t)});
     }
   }
 
-  /// The relative difference of every op's outputs: rms of the difference over rms of the value.
+  /// Runs all ops and checks the relative difference of their outputs: rms of the difference over
+  /// rms of the value.
   void run(double tolerance) {
     const Program& program = executor_.program();
     for (std::size_t op = 0; op < program.ops.size(); ++op) {

@@ -1,4 +1,4 @@
-// A backend against the references, op by op through a whole training step.
+// Compares a backend with the references, op by op through a whole training step.
 
 #include "lockstep.hpp"
 
@@ -8,8 +8,8 @@ namespace simclr {
 namespace {
 
 constexpr double kFloatTolerance = 1e-5;
-constexpr double kHalfTolerance = 1e-2;  ///< of 16-bit activations: bf16 has 8 bits of mantissa
-/// Gradients of this size are normal numbers in f16.
+constexpr double kHalfTolerance = 1e-2;  ///< for 16-bit activations: bf16 has 8 bits of mantissa
+/// Loss scale with which the gradients are normal numbers in f16.
 constexpr float kLossScale = 1024;
 
 class LockstepTest : public test::OnBackend {

@@ -1,5 +1,5 @@
 #pragma once
-// Tests of whole programs on the backend that this test program is about.
+// Base of tests of whole programs on the backend that this test program was built for.
 
 #include <gtest/gtest.h>
 
@@ -12,16 +12,16 @@
 
 namespace simclr::test {
 
-/// Why activations of this type cannot be tested here, or "".
+/// Says why activations of this type cannot be tested here; "" if they can.
 inline std::string why_skip(DType activations) {
   const testing::BackendUnderTest& under_test = testing::backends_under_test().front();
   const bool listed = std::ranges::count(under_test.activations, activations) > 0;
-  if (!listed) return "this backend does not have such activations";
+  if (!listed) return "this backend does not have activations of this type";
   return under_test.why_skip(activations);
 }
 
-/// Skipped where there is no such device. Programs that have to agree to the bit run on one
-/// backend: another one may choose other convolution algorithms.
+/// Skips tests if there is no such device. Programs whose bits are compared share one backend
+/// object: another one may choose other convolution algorithms.
 class OnBackend : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -31,7 +31,7 @@ class OnBackend : public ::testing::Test {
   }
   [[nodiscard]] Backend& backend() const { return *backend_; }
 
-  /// The types of activations, of those the backend has, that can be tested here.
+  /// Returns the backend's types of activations that can be tested here.
   static std::vector<DType> activations() {
     std::vector<DType> types = testing::backends_under_test().front().activations;
     std::erase_if(types, [](DType type) { return !why_skip(type).empty(); });

@@ -1,5 +1,5 @@
-// A backend against the CPU backend in fp32, op by op through a whole training step of a ResNet-50:
-// sizes that the scalar references would take hours for.
+// Compares a backend with the CPU backend in fp32, op by op through a whole training step of a
+// ResNet-50, for which the scalar references would take hours.
 
 #include "lockstep.hpp"
 #include "on_backend.hpp"
@@ -17,7 +17,7 @@ class OtherBackendTest : public test::OnBackend {
     spec.encoder = {.depth = 50, .stem = Stem::imagenet};
     spec.local_samples = 8;
     spec.image_size = 64;
-    int cpu_threads = 0;  // all
+    int cpu_threads = 0;  // as many as there are cores
     if (testing::backends_under_test().front().name == "cuda_emulated") {
       spec.encoder.width = 0.125;
       spec.local_samples = 2;

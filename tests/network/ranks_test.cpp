@@ -1,4 +1,4 @@
-// One training step of the same global batch on several ranks against one rank: same mathematics.
+// Compares one training step on several ranks with one rank on the same global batch.
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kGlobalSamples = 8;
 
-/// This rank's rows of the global views: both views of samples [rank*n, (rank+1)*n).
+/// Returns this rank's rows of the global views: both views of samples [rank*n, (rank+1)*n).
 std::vector<float> local_views(const std::vector<float>& global, std::int64_t local_samples,
                                int rank) {
   const std::size_t view = global.size() / (2 * kGlobalSamples);
@@ -69,7 +69,7 @@ Outcome run(PretrainingSpec spec, const testing::RanksUnderTest& under_test, Com
   return outcome;
 }
 
-/// rms(a - b) / rms(b); NaN if either has one.
+/// Returns rms(a - b) / rms(b); NaN if either contains a NaN.
 double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
   double difference = 0;
   double size = 0;
@@ -110,7 +110,7 @@ class Ranks : public ::testing::TestWithParam<std::size_t> {
   }
 
  private:
-  /// To the bit.
+  /// Expects the same bits on every rank.
   static void expect_the_same_everywhere(const Outcome& outcome, Communicator& world) {
     std::vector<float> first = outcome.parameters;
     first.insert(first.end(), outcome.running.begin(), outcome.running.end());
@@ -132,7 +132,7 @@ TEST_P(Ranks, AgreeWithOneRankOnBottlenecksWithRecomputation) {
   expect_as_on_one_rank(spec);
 }
 
-/// Groups of K samples are the same mathematics whether they lie within a rank or span ranks.
+/// Groups of K samples give the same result whether they lie within a rank or span ranks.
 TEST_P(Ranks, AgreeWithOneRankWithGroupedStatistics) {
   for (const int samples : {2, 4}) expect_as_on_one_rank(test::small_spec(), samples);
 }

@@ -1,5 +1,5 @@
 #pragma once
-// One training step of a small network on a backend, from a fixed state and fixed views.
+// Runs one training step of a small network on a backend, from a fixed state and fixed views.
 
 #include <memory>
 #include <vector>
@@ -15,7 +15,7 @@ struct StepResult {
   std::vector<float> gradients, parameters, running;
 };
 
-/// Uniform [0,1) images that are the same on every backend and rank count.
+/// Makes uniform [0,1) images, the same on every backend and for any number of ranks.
 inline std::vector<float> fixed_views(std::int64_t elements, std::uint32_t part = 0) {
   std::vector<float> views(static_cast<std::size_t>(elements));
   PhiloxStream stream(99, RandomPurpose::kCrop, part, 0);
@@ -23,7 +23,8 @@ inline std::vector<float> fixed_views(std::int64_t elements, std::uint32_t part 
   return views;
 }
 
-/// Parameters with every gamma moved off its initial 0 or 1, so that all gradients flow.
+/// Makes parameters in which every gamma differs from its initial 0 or 1, so that no gradient is
+/// zero.
 inline std::vector<float> lively_parameters(const Program& program) {
   std::vector<float> flat = initial_parameters(program, 5);
   PhiloxStream stream(6, RandomPurpose::kInitialisation, 0, 0);
