@@ -32,15 +32,10 @@ std::vector<float> channels_first(const NamedTensor& filters) {
   return result;
 }
 
-SafeTensor exported(const NamedTensor& tensor) {
+NamedTensor exported(const NamedTensor& tensor) {
   const Shape& shape = tensor.shape;
-  if (shape.rank() == 4) {
-    return {tensor.name, {shape[0], shape[3], shape[1], shape[2]}, channels_first(tensor)};
-  }
-  std::vector<std::int64_t> extents;
-  extents.reserve(static_cast<std::size_t>(shape.rank()));
-  for (int d = 0; d < shape.rank(); ++d) extents.push_back(shape[d]);
-  return {tensor.name, std::move(extents), tensor.values};
+  if (shape.rank() != 4) return tensor;
+  return {tensor.name, {shape[0], shape[3], shape[1], shape[2]}, channels_first(tensor)};
 }
 
 std::string channels_text(const std::optional<std::array<float, 3>>& values, float otherwise) {

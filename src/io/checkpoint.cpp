@@ -61,20 +61,11 @@ h5::Extents extents(const Shape& shape) {
   return result;
 }
 
-Shape shape_of(const h5::Extents& e) {
-  const auto at = [&](std::size_t d) { return static_cast<std::int64_t>(e[d]); };
-  switch (e.size()) {
-    case 1:
-      return {at(0)};
-    case 2:
-      return {at(0), at(1)};
-    case 3:
-      return {at(0), at(1), at(2)};
-    case 4:
-      return {at(0), at(1), at(2), at(3)};
-    default:
-      fail("a tensor has {} dimensions, not 1 to 4", e.size());
+Shape shape_of(const h5::Extents& extents) {
+  if (extents.empty() || extents.size() > Shape::kMaxRank) {
+    fail("a tensor has {} dimensions, not 1 to {}", extents.size(), Shape::kMaxRank);
   }
+  return Shape(std::vector<std::int64_t>(extents.begin(), extents.end()));
 }
 
 // ---- writing ------------------------------------------------------------------------------------

@@ -21,9 +21,15 @@ constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kDataAlignment = 8;  // position of the tensor data in the file
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 
-std::uint64_t element_count(const std::vector<std::int64_t>& shape) {
+/// The product of the extents; more than `most` where it is larger or an extent is negative.
+std::uint64_t element_count(const std::vector<std::int64_t>& extents, std::uint64_t most) {
   std::uint64_t count = 1;
-  for (const auto extent : shape) count *= static_cast<std::uint64_t>(extent);
+  for (const std::int64_t extent : extents) {
+    if (extent < 0 || (count > 0 && static_cast<std::uint64_t>(extent) > most / count)) {
+      return most + 1;
+    }
+    count *= static_cast<std::uint64_t>(extent);
+  }
   return count;
 }
 
@@ -32,12 +38,12 @@ std::string header_text(const SafeTensors& content) {
   if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
   std::uint64_t offset = 0;
   for (const auto& tensor : content.tensors) {
-    require(element_count(tensor.shape) == tensor.values.size(),
+    require(static_cast<std::size_t>(tensor.shape.elements()) == tensor.values.size(),
             "a tensor must have as many values as its shape says");
     require(!header.contains(tensor.name), "tensor names must be unique");
     const std::uint64_t end = offset + tensor.values.size() * sizeof(float);
     header[tensor.name] = {
-        {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
+        {"dtype", "F32"}, {"shape", tensor.shape.extents()}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text = header.dump();
@@ -63,19 +69,24 @@ nlohmann::ordered_json read_header(std::ifstream& in, const std::filesystem::pat
   return header;
 }
 
-SafeTensor read_tensor(std::ifstream& in, const std::filesystem::path& file,
-                       const std::string& name, const nlohmann::ordered_json& entry,
-                       std::uint64_t data_begin, std::uint64_t file_bytes) {
+NamedTensor read_tensor(std::ifstream& in, const std::filesystem::path& file,
+                        const std::string& name, const nlohmann::ordered_json& entry,
+                        std::uint64_t data_begin, std::uint64_t file_bytes) {
   if (entry.value("dtype", "") != "F32") {
     refuse("{}: tensor '{}' does not have dtype F32; convert the file to float32", file.string(),
            name);
   }
-  SafeTensor tensor{name, entry.at("shape").get<std::vector<std::int64_t>>(), {}};
+  const auto extents = entry.at("shape").get<std::vector<std::int64_t>>();
+  if (extents.size() > Shape::kMaxRank) {
+    refuse("{}: tensor '{}' has {} dimensions; at most {} are supported", file.string(), name,
+           extents.size(), Shape::kMaxRank);
+  }
+  NamedTensor tensor{name, Shape(extents), {}};
   const auto begin = entry.at("data_offsets").at(0).get<std::uint64_t>();
   const auto end = entry.at("data_offsets").at(1).get<std::uint64_t>();
   const std::uint64_t data_bytes = file_bytes - data_begin;
   if (begin > end || end > data_bytes ||
-      end - begin != element_count(tensor.shape) * sizeof(float)) {
+      element_count(extents, data_bytes) * sizeof(float) != end - begin) {
     refuse("{}: tensor '{}' lies outside the file or does not fit its shape (truncated file?)",
            file.string(), name);
   }

@@ -11,9 +11,8 @@
 
 namespace simclr {
 
-Shape::Shape(std::initializer_list<std::int64_t> extents)
-    : rank_(static_cast<int>(extents.size())) {
-  require(extents.size() <= extents_.size(), "a shape must have at most four dimensions");
+Shape::Shape(std::span<const std::int64_t> extents) : rank_(static_cast<int>(extents.size())) {
+  require(extents.size() <= kMaxRank, "a shape must have at most four dimensions");
   std::copy(extents.begin(), extents.end(), extents_.begin());
 }
 

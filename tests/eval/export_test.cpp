@@ -30,9 +30,9 @@ TEST(Export, ReordersFiltersToOihw) {
   const Checkpoint checkpoint = synthetic_checkpoint(small_model(), 3);
   const auto content = export_checkpoint(checkpoint, "here");
   const NamedTensor& stored = tensor_named(checkpoint.parameters, "conv1.weight");
-  const SafeTensor& exported = tensor_named(content.tensors, "conv1.weight");
+  const NamedTensor& exported = tensor_named(content.tensors, "conv1.weight");
   ASSERT_EQ(stored.shape, (Shape{8, 7, 7, 3}));
-  ASSERT_EQ(exported.shape, (std::vector<std::int64_t>{8, 3, 7, 7}));
+  ASSERT_EQ(exported.shape, (Shape{8, 3, 7, 7}));
   ASSERT_EQ(exported.values.size(), stored.values.size());
   for (std::size_t k = 0; k < 8; ++k) {
     for (std::size_t r = 0; r < 7; ++r) {

@@ -55,7 +55,7 @@ TEST(Safetensors, ReadsBackWhatItWrote) {
   EXPECT_EQ(read.metadata, two_tensors().metadata);
   ASSERT_EQ(read.tensors.size(), 2U);
   EXPECT_EQ(read.tensors[0].name, "conv.weight");
-  EXPECT_EQ(read.tensors[0].shape, (std::vector<std::int64_t>{1, 2, 1, 1}));
+  EXPECT_EQ(read.tensors[0].shape, (Shape{1, 2, 1, 1}));
   EXPECT_EQ(read.tensors[0].values, (std::vector<float>{1.5F, -2.0F}));
   EXPECT_EQ(read.tensors[1].values, (std::vector<float>{3.0F}));
 }
@@ -73,6 +73,22 @@ TEST(Safetensors, RefusesTruncatedAndForeignFiles) {
   std::ofstream(file) << "this is a text file, longer than a header length";
   EXPECT_THROW(read_safetensors(file), RefusedError);
   EXPECT_THROW(read_safetensors(directory.path() / "absent"), RefusedError);
+}
+
+TEST(Safetensors, RefusesShapesThatDoNotFitTheData) {
+  const TemporaryDirectory directory;
+  const auto file = directory.path() / "t.safetensors";
+  for (const char* shape : {"[3]", "[-2]", "[-1,-2]", "[4294967296,4294967296,2]", "[1,1,1,1,2]",
+                            "[9223372036854775807,2]"}) {
+    const std::string header =
+        std::string(R"({"w":{"dtype":"F32","shape":)") + shape + R"(,"data_offsets":[0,8]}})";
+    const auto length = static_cast<std::uint64_t>(header.size());
+    std::ofstream out(file, std::ios::binary);
+    out.write(reinterpret_cast<const char*>(&length), sizeof(length));
+    out << header << "eight by";
+    out.close();
+    EXPECT_THROW(read_safetensors(file), RefusedError) << shape;
+  }
 }
 
 TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {

@@ -15,15 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "simclr/tensor/shape.hpp"
+#include "simclr/tensor/named_tensor.hpp"
 
 namespace simclr {
-
-struct NamedTensor {
-  std::string name;
-  Shape shape;
-  std::vector<float> values;
-};
 
 /// State of dynamic loss scaling (fp16).
 struct LossScaling {

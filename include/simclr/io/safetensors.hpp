@@ -2,24 +2,18 @@
 // The safetensors container: 8 bytes of header length (little endian), a JSON header, raw tensors.
 // Format: https://huggingface.co/docs/safetensors.
 
-#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
-namespace simclr {
+#include "simclr/tensor/named_tensor.hpp"
 
-/// A named f32 tensor in row-major order.
-struct SafeTensor {
-  std::string name;
-  std::vector<std::int64_t> shape;
-  std::vector<float> values;
-};
+namespace simclr {
 
 struct SafeTensors {
   std::map<std::string, std::string> metadata;
-  std::vector<SafeTensor> tensors;  ///< in file order
+  std::vector<NamedTensor> tensors;  ///< in file order
 };
 
 /// Writes atomically (io/atomic_file.hpp). Throws Error naming the file; an older file of that name
