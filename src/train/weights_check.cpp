@@ -68,9 +68,9 @@ void require_equal_weights(const Executor& executor, std::int64_t step, Communic
   if (std::ranges::all_of(all, [&](const Hashes& h) { return h == all.front(); })) return;
   const std::vector<std::string> hosts = gather_texts(world, host_name());
   fail_for(Cause::desynchronized,
-           "step {}: the ranks no longer hold the same weights: {} differ; look for faulty memory "
-           "or network there, then start again: the run resumes from its newest checkpoint, which "
-           "does not hold this state",
+           "step {}: the ranks no longer hold the same weights; these differ: {}; look for faulty "
+           "memory or network there, then start again: the run resumes from its newest checkpoint, "
+           "which does not hold this state",
            step, describe_difference(all, hosts));
 }
 
