@@ -48,9 +48,8 @@ std::int64_t DivergenceWatch::healthy_until() const {
 
 std::string DivergenceWatch::reason(const std::string& guessing_text) const {
   return fmt::format(
-      "its loss has been no better than guessing, {} = {:.4f}, from step {} to {}, after "
-      "it "
-      "had been",
+      "its loss has been no better than guessing, {} = {:.4f}, from step {} to {}, after it had "
+      "been",
       guessing_text, guessing_, last_skilled_step_ + 1, step_);
 }
 
