@@ -26,7 +26,7 @@ void line(std::string_view what, fmt::format_string<Args...> format, Args&&... a
 }
 
 std::string describe_labels(const ShardSetInfo& info) {
-  if (!info.labelled) return "none";
+  if (!info.labeled) return "none";
   std::string text = fmt::format("{} classes", info.classes);
   constexpr std::size_t kShownNames = 20;
   if (!info.class_names.empty() && info.class_names.size() <= kShownNames) {

@@ -6,7 +6,7 @@
 
 namespace simclr::augment {
 
-/// Uninitialised memory of plain values, aligned to a cache line; grows, never shrinks.
+/// Uninitialized memory of plain values, aligned to a cache line; grows, never shrinks.
 template <class T>
 class AlignedBuffer {
  public:

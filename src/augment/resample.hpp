@@ -13,8 +13,8 @@ SIMCLR_HD_INLINE VecF iota() {
   return lanes;
 }
 
-/// Weights as PyTorch's antialiased interpolation computes them (half-pixel centres, taps outside
-/// the signal dropped, then normalised to add up to `total`).
+/// Weights as PyTorch's antialiased interpolation computes them (half-pixel centers, taps outside
+/// the signal dropped, then normalized to add up to `total`).
 inline void make_taps(const Axis& axis, Interpolation interpolation, float total,
                       const TapTable& table) {
   const float scale = static_cast<float>(axis.in) / static_cast<float>(axis.out);

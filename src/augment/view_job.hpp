@@ -23,7 +23,7 @@ struct Axis {
   bool mirrored = false;  ///< outputs in reverse order
 };
 
-/// Taps that any output of the axis needs: pixels whose centres lie within the filter's support.
+/// Taps that any output of the axis needs: pixels whose centers lie within the filter's support.
 int count_taps(const Axis& axis, Interpolation interpolation);
 
 /// The last arithmetic on a view's values: (x - mean) / std. Both arrays hold kMaxLanes + 2 floats,

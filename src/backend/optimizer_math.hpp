@@ -1,5 +1,5 @@
 #pragma once
-// What an optimiser does to one element; see program/ops.hpp for the formulas. Called by the CPU
+// What an optimizer does to one element; see program/ops.hpp for the formulas. Called by the CPU
 // kernels and by the CUDA kernels.
 
 #include "simclr/core/host_device.hpp"

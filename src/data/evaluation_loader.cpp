@@ -73,7 +73,7 @@ struct EvaluationLoader::Impl {
     batch.first_sample = first_sample(config.rank, number);
     batch.count = static_cast<std::int64_t>(samples.size());
     batch.labels.clear();
-    if (store.info().labelled) {
+    if (store.info().labeled) {
       for (const std::int64_t sample : samples) {
         batch.labels.push_back(
             static_cast<std::int32_t>(store.labels()[static_cast<std::size_t>(sample)]));

@@ -63,7 +63,7 @@ struct TrainingLoader::Impl {
     batch.epoch = sampler.epoch_of(step);
     batch.sample_index = samples;
     batch.labels.clear();
-    if (!store.info().labelled) return;
+    if (!store.info().labeled) return;
     for (const std::int64_t sample : samples) {
       batch.labels.push_back(
           static_cast<std::int32_t>(store.labels()[static_cast<std::size_t>(sample)]));

@@ -20,7 +20,7 @@ constexpr std::int64_t kMostClasses = 1 << 24;
 ShardSet open_labeled(const fs::path& directory, const char* option) {
   if (directory.empty()) refuse("option --{}: name a directory of shards", option);
   ShardSet set(directory);
-  if (!set.info().labelled) {
+  if (!set.info().labeled) {
     refuse("--{} {}: has no labels; evaluation needs labeled data", option, directory.string());
   }
   const auto& labels = set.labels();

@@ -82,7 +82,7 @@ std::vector<bool> weight_mask(const Program& program) {
   for (const Parameter& parameter : program.parameters) {
     const TensorInfo& info = program.info(parameter.value);
     const auto begin = mask.begin() + info.offset;
-    if (parameter.regularised) std::fill(begin, begin + info.shape.elements(), true);
+    if (parameter.regularized) std::fill(begin, begin + info.shape.elements(), true);
   }
   return mask;
 }

@@ -128,7 +128,7 @@ struct ShardSet::Impl {
     info.fixed_size = first.fixed_size;
     info.encoding = first.encoding;
     info.class_names = first.class_names;
-    info.labelled = first.labels.has_value();
+    info.labeled = first.labels.has_value();
     info.classes = static_cast<std::int64_t>(info.class_names.size());
     if (!labels.empty()) {
       info.classes = std::max(info.classes, *std::max_element(labels.begin(), labels.end()) + 1);

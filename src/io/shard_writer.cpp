@@ -171,7 +171,7 @@ void ShardWriter::complete() {
     } else {
       me.write_spooled_bytes();
     }
-    if (me.spec.labelled) write_with_checksum<std::int64_t>(me.file, "labels", me.labels);
+    if (me.spec.labeled) write_with_checksum<std::int64_t>(me.file, "labels", me.labels);
     me.images = {};
     me.file.close("cannot be completed");
   });

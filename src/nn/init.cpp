@@ -48,7 +48,7 @@ std::vector<float> initial_parameters(const Program& program, std::uint64_t seed
   for (const Parameter& parameter : program.parameters) {
     const TensorInfo& info = program.info(parameter.value);
     const std::uint64_t name = hash64(std::as_bytes(std::span(parameter.name)));
-    const PhiloxStream stream(seed, RandomPurpose::kInitialisation,
+    const PhiloxStream stream(seed, RandomPurpose::kInitialization,
                               static_cast<std::uint32_t>(name),
                               static_cast<std::uint32_t>(name >> 32));
     fill(std::span(flat).subspan(static_cast<std::size_t>(info.offset),

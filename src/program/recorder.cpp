@@ -46,14 +46,14 @@ void Recorder::publish(std::string name, TensorId id) {
 }
 
 TensorId Recorder::parameter(std::string name, Shape shape, InitialValue initial,
-                             bool regularised) {
+                             bool regularized) {
   const TensorId value = tensor(name, shape, DType::f32, Storage::parameters);
   TensorId gradient;
   if (gradients_enabled_) {
     gradient = tensor("d." + name, shape, DType::f32, Storage::gradients);
     parameter_gradients_[value] = gradient;
   }
-  program_.parameters.push_back({std::move(name), part_, value, gradient, regularised, initial});
+  program_.parameters.push_back({std::move(name), part_, value, gradient, regularized, initial});
   return value;
 }
 
@@ -78,7 +78,7 @@ std::vector<ParameterSegment> Recorder::segments() const {
   for (const Parameter& parameter : program_.parameters) {
     if (!parameter.trained()) continue;
     const TensorInfo& value = info(parameter.value);
-    result.push_back({value.offset, value.shape.elements(), parameter.regularised});
+    result.push_back({value.offset, value.shape.elements(), parameter.regularized});
   }
   std::sort(result.begin(), result.end(),
             [](const auto& a, const auto& b) { return a.offset < b.offset; });

@@ -89,9 +89,9 @@ TEST(Augmenter, MeanAndStdComeLast) {
   Augmenter plain(config);
   config.mean = {0.5F, 0.4F, 0.3F};
   config.std = {0.2F, 0.25F, 0.5F};
-  Augmenter normalised(config);
+  Augmenter normalized(config);
   const auto view = render(plain, image, 32, 4);
-  const auto scaled = render(normalised, image, 32, 4);
+  const auto scaled = render(normalized, image, 32, 4);
   for (std::size_t i = 0; i < view.size(); ++i) {
     ASSERT_EQ(scaled[i], (view[i] - (*config.mean)[i % 3]) / (*config.std)[i % 3]);
   }

@@ -24,7 +24,7 @@ NEUTRAL = dict(flip=0, jitter=0, b=1.0, c=1.0, s=1.0, h=0.0, order="0123", gray=
 
 
 def make_image(rng, height, width):
-    """Smooth colour waves, hard edges, noise, and saturated and gray patches."""
+    """Smooth color waves, hard edges, noise, and saturated and gray patches."""
     y, x = np.mgrid[0:height, 0:width]
     image = np.stack([127 + 127 * np.sin(x * a + y * b) for a, b in rng.uniform(-0.6, 0.6, (3, 2))], -1)
     image += rng.normal(0, 12, image.shape)

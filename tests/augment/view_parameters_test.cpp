@@ -166,7 +166,7 @@ TEST(ViewParameters, ColorFactorsAreUniform) {
   }
 }
 
-TEST(ViewParameters, AdditiveBrightnessIsCentredOnZero) {
+TEST(ViewParameters, AdditiveBrightnessIsCenteredOnZero) {
   AugmentationConfig config = simclr_augmentation();
   config.additive_brightness = true;
   config.color_strength = 0.5;

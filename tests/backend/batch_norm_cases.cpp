@@ -4,7 +4,7 @@ namespace simclr::testing {
 
 namespace {
 
-/// What one case normalises, and which variant of the ops does it.
+/// What one case normalizes, and which variant of the ops does it.
 struct BnCase {
   std::string name;
   Shape shape;

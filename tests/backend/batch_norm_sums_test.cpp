@@ -1,4 +1,4 @@
-// Batch-normalisation sums over a million rows of each channel: what is added in f32 on the way
+// Batch-normalization sums over a million rows of each channel: what is added in f32 on the way
 // must not grow with their number.
 
 #include <gtest/gtest.h>
@@ -35,9 +35,9 @@ std::vector<float> images() {
 std::vector<double> exact_sums(std::span<const float> y) {
   std::vector<double> sums(2 * kChannels);
   for (std::size_t i = 0; i < y.size(); ++i) {
-    const double centred = double{y[i]} - kShift;
-    sums[i % kChannels] += centred;
-    sums[kChannels + i % kChannels] += centred * centred;
+    const double centered = double{y[i]} - kShift;
+    sums[i % kChannels] += centered;
+    sums[kChannels + i % kChannels] += centered * centered;
   }
   return sums;
 }

@@ -1,4 +1,4 @@
-// Batch-normalisation sums do not depend on how the work is divided.
+// Batch-normalization sums do not depend on how the work is divided.
 
 #include <gtest/gtest.h>
 

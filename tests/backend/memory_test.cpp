@@ -22,7 +22,7 @@ const std::vector<Shape>& shapes() {
   return all;
 }
 
-/// Whole numbers that every dtype holds, different for neighbours.
+/// Whole numbers that every dtype holds, different for neighbors.
 std::vector<float> numbers(std::int64_t count) {
   std::vector<float> values(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7 % 251);

@@ -1,4 +1,4 @@
-// Optimisers: LARS on numbers worked out by hand, SGD and AdamW against PyTorch over several steps.
+// Optimizers: LARS on numbers worked out by hand, SGD and AdamW against PyTorch over several steps.
 
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@ namespace {
 const std::vector<float> kWeights{3, 4, 0.5F, -2, 1.25F};
 const std::vector<float> kGradients{0.6F, 0.8F, -1, 0.25F, 2};
 
-/// Three regularised weights "w" and two others "b" (biases).
+/// Three regularized weights "w" and two others "b" (biases).
 struct Training {
   explicit Training(const OptimizerSpec& spec) : backend(make_cpu_backend(1)) {
     Recorder r;

@@ -42,7 +42,7 @@ struct PendingCopies {
   std::deque<std::vector<Copy>> groups;
 };
 
-struct Fibre {
+struct Fiber {
   Context context;
   ThreadPlace place;
   State state = State::ready;
@@ -70,11 +70,11 @@ class Block {
         std::span<std::byte> shared)
       : launch_(launch), stacks_(stacks), shared_(shared) {
     const Dimensions size = launch.block;
-    fibres_.resize(std::size_t{size.x} * size.y * size.z);
+    fibers_.resize(std::size_t{size.x} * size.y * size.z);
     unsigned linear = 0;
-    for (Fibre& fibre : fibres_) {
-      fibre.linear = linear;
-      fibre.place = {
+    for (Fiber& fiber : fibers_) {
+      fiber.linear = linear;
+      fiber.place = {
           .thread_index = {linear % size.x, linear / size.x % size.y, linear / size.x / size.y},
           .block_index = index,
           .block_dimensions = size,
@@ -85,16 +85,16 @@ class Block {
 
   void run();
   void wait(State barrier, unsigned mask);
-  [[nodiscard]] Fibre& current() { return *current_; }
-  [[nodiscard]] Fibre* lane_of_warp(unsigned lane) {
+  [[nodiscard]] Fiber& current() { return *current_; }
+  [[nodiscard]] Fiber* lane_of_warp(unsigned lane) {
     const std::size_t index = current_->linear / kWarp * kWarp + lane;
-    return index < fibres_.size() ? &fibres_[index] : nullptr;
+    return index < fibers_.size() ? &fibers_[index] : nullptr;
   }
   [[nodiscard]] void* shared() const { return shared_.data(); }
 
  private:
   static void enter();
-  void resume(Fibre& fibre);
+  void resume(Fiber& fiber);
   void yield(bool finished);
   bool release_block();
   bool release_warp(std::size_t first);
@@ -104,8 +104,8 @@ class Block {
   const Launch& launch_;
   std::vector<std::byte>& stacks_;
   std::span<std::byte> shared_;
-  std::vector<Fibre> fibres_;
-  Fibre* current_ = nullptr;
+  std::vector<Fiber> fibers_;
+  Fiber* current_ = nullptr;
   Context scheduler_;
   std::exception_ptr error_;
 #if defined(__SANITIZE_ADDRESS__)
@@ -131,13 +131,13 @@ void Block::enter() {
   block.yield(true);
 }
 
-void Block::resume(Fibre& fibre) {
-  current_ = &fibre;
-  [[maybe_unused]] const std::byte* stack = stacks_.data() + fibre.linear * kStackBytes;
+void Block::resume(Fiber& fiber) {
+  current_ = &fiber;
+  [[maybe_unused]] const std::byte* stack = stacks_.data() + fiber.linear * kStackBytes;
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&scheduler_fake_stack_, stack, kStackBytes);
 #endif
-  scheduler_.switch_to(fibre.context);
+  scheduler_.switch_to(fiber.context);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
 #endif
@@ -145,14 +145,14 @@ void Block::resume(Fibre& fibre) {
 }
 
 void Block::yield([[maybe_unused]] bool finished) {
-  Fibre& fibre = *current_;
+  Fiber& fiber = *current_;
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(finished ? nullptr : &fibre.fake_stack, scheduler_stack_,
+  __sanitizer_start_switch_fiber(finished ? nullptr : &fiber.fake_stack, scheduler_stack_,
                                  scheduler_stack_bytes_);
 #endif
-  fibre.context.switch_to(scheduler_);
+  fiber.context.switch_to(scheduler_);
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(fibre.fake_stack, &scheduler_stack_, &scheduler_stack_bytes_);
+  __sanitizer_finish_switch_fiber(fiber.fake_stack, &scheduler_stack_, &scheduler_stack_bytes_);
 #endif
 }
 
@@ -164,13 +164,13 @@ void Block::wait(State barrier, unsigned mask) {
 
 /// A block barrier opens when every thread that has not finished waits at it.
 bool Block::release_block() {
-  for (const Fibre& fibre : fibres_) {
-    if (fibre.state != State::at_block_barrier && fibre.state != State::finished) return false;
+  for (const Fiber& fiber : fibers_) {
+    if (fiber.state != State::at_block_barrier && fiber.state != State::finished) return false;
   }
   bool any = false;
-  for (Fibre& fibre : fibres_) {
-    if (fibre.state != State::at_block_barrier) continue;
-    fibre.state = State::ready;
+  for (Fiber& fiber : fibers_) {
+    if (fiber.state != State::at_block_barrier) continue;
+    fiber.state = State::ready;
     any = true;
   }
   return any;
@@ -180,12 +180,12 @@ bool Block::release_block() {
 /// mask.
 bool Block::release_warp(std::size_t first) {
   bool any = false;
-  const std::size_t lanes = std::min<std::size_t>(kWarp, fibres_.size() - first);
+  const std::size_t lanes = std::min<std::size_t>(kWarp, fibers_.size() - first);
   for (std::size_t i = 0; i < lanes; ++i) {
-    if (fibres_[first + i].state != State::at_warp_barrier) continue;
-    const unsigned mask = fibres_[first + i].waited_mask;
+    if (fibers_[first + i].state != State::at_warp_barrier) continue;
+    const unsigned mask = fibers_[first + i].waited_mask;
     const auto waits = [&](std::size_t lane) {
-      const Fibre& other = fibres_[first + lane];
+      const Fiber& other = fibers_[first + lane];
       return other.state == State::at_warp_barrier && other.waited_mask == mask;
     };
     bool all = (mask >> i & 1U) != 0;
@@ -194,7 +194,7 @@ bool Block::release_warp(std::size_t first) {
     }
     if (!all) continue;
     for (std::size_t lane = 0; lane < lanes; ++lane) {
-      if ((mask >> lane & 1U) != 0) fibres_[first + lane].state = State::ready;
+      if ((mask >> lane & 1U) != 0) fibers_[first + lane].state = State::ready;
     }
     any = true;
   }
@@ -204,13 +204,13 @@ bool Block::release_warp(std::size_t first) {
 /// Runs a warp as far as it gets without the others, so that one that reads or writes before a
 /// barrier allows it is far ahead of them.
 bool Block::run_warp(std::size_t first) {
-  const std::size_t lanes = std::min<std::size_t>(kWarp, fibres_.size() - first);
+  const std::size_t lanes = std::min<std::size_t>(kWarp, fibers_.size() - first);
   bool ran = false;
   do {
     for (std::size_t i = 0; i < lanes && !error_; ++i) {
-      Fibre& fibre = fibres_[first + in_order(i, lanes)];
-      if (fibre.state != State::ready) continue;
-      resume(fibre);
+      Fiber& fiber = fibers_[first + in_order(i, lanes)];
+      if (fiber.state != State::ready) continue;
+      resume(fiber);
       ran = true;
     }
   } while (!error_ && release_warp(first));
@@ -219,21 +219,21 @@ bool Block::run_warp(std::size_t first) {
 
 void Block::report_deadlock() const {
   std::string text = "a kernel hangs: threads wait for others that never come;";
-  for (const Fibre& fibre : fibres_) {
-    if (fibre.state == State::finished || text.size() > 300) continue;
+  for (const Fiber& fiber : fibers_) {
+    if (fiber.state == State::finished || text.size() > 300) continue;
     text +=
-        " thread " + std::to_string(fibre.linear) +
-        (fibre.state == State::at_block_barrier ? " at a block barrier," : " at a warp barrier,");
+        " thread " + std::to_string(fiber.linear) +
+        (fiber.state == State::at_block_barrier ? " at a block barrier," : " at a warp barrier,");
   }
   throw std::logic_error(text);
 }
 
 void Block::run() {
   running = this;
-  for (Fibre& fibre : fibres_) {
-    fibre.context.prepare(stacks_.data() + fibre.linear * kStackBytes, kStackBytes, &Block::enter);
+  for (Fiber& fiber : fibers_) {
+    fiber.context.prepare(stacks_.data() + fiber.linear * kStackBytes, kStackBytes, &Block::enter);
   }
-  const std::size_t warps = (fibres_.size() + kWarp - 1) / kWarp;
+  const std::size_t warps = (fibers_.size() + kWarp - 1) / kWarp;
   while (true) {
     bool ran = false;
     for (std::size_t warp = 0; warp < warps && !error_; ++warp) {
@@ -242,7 +242,7 @@ void Block::run() {
     if (error_) break;
     if (release_block() || ran) continue;
     const bool done = std::ranges::all_of(
-        fibres_, [](const Fibre& fibre) { return fibre.state == State::finished; });
+        fibers_, [](const Fiber& fiber) { return fiber.state == State::finished; });
     if (done) break;
     running = nullptr;
     report_deadlock();
@@ -298,20 +298,20 @@ void run_grid(const Launch& launch) {
 
 const ThreadPlace& current_thread() { return running_block().current().place; }
 int lane() { return static_cast<int>(running_block().current().linear % kWarp); }
-void synchronise_block() { running_block().wait(State::at_block_barrier, 0); }
-void synchronise_warp(unsigned mask) { running_block().wait(State::at_warp_barrier, mask); }
+void synchronize_block() { running_block().wait(State::at_block_barrier, 0); }
+void synchronize_warp(unsigned mask) { running_block().wait(State::at_warp_barrier, mask); }
 void* dynamic_shared_memory() { return running_block().shared(); }
 
 Words exchange_words(unsigned mask, const Words& given, int source) {
   Block& block = running_block();
   block.current().given = given;
-  synchronise_warp(mask);
-  const Fibre* from = block.lane_of_warp(static_cast<unsigned>(source));
+  synchronize_warp(mask);
+  const Fiber* from = block.lane_of_warp(static_cast<unsigned>(source));
   if (from == nullptr || (mask >> source & 1U) == 0) {
     throw std::logic_error("a shuffle reads a lane that is not in its mask");
   }
   const Words taken = from->given;
-  synchronise_warp(mask);
+  synchronize_warp(mask);
   return taken;
 }
 
@@ -340,25 +340,25 @@ std::array<Words, kWarp> gather_words(const Words& given) {
   constexpr unsigned kAllLanes = 0xFFFFFFFFU;
   Block& block = running_block();
   block.current().given = given;
-  synchronise_warp(kAllLanes);
+  synchronize_warp(kAllLanes);
   std::array<Words, kWarp> all{};
   for (unsigned source = 0; source < kWarp; ++source) {
     all[source] = block.lane_of_warp(source)->given;
   }
-  synchronise_warp(kAllLanes);
+  synchronize_warp(kAllLanes);
   return all;
 }
 
 unsigned ballot(unsigned mask, bool predicate) {
   Block& block = running_block();
   block.current().given[0] = predicate ? 1 : 0;
-  synchronise_warp(mask);
+  synchronize_warp(mask);
   unsigned votes = 0;
   for (unsigned i = 0; i < kWarp; ++i) {
     if ((mask >> i & 1U) == 0) continue;
     votes |= static_cast<unsigned>(block.lane_of_warp(i)->given[0] & 1U) << i;
   }
-  synchronise_warp(mask);
+  synchronize_warp(mask);
   return votes;
 }
 

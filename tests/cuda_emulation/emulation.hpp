@@ -1,5 +1,5 @@
 #pragma once
-// Runs kernels on the host: the threads of a block are fibres of one host thread, switched at
+// Runs kernels on the host: the threads of a block are fibers of one host thread, switched at
 // barriers and exchanges. See include/cuda_runtime.h for what it is good for.
 
 #include <array>
@@ -21,8 +21,8 @@ struct ThreadPlace {
 const ThreadPlace& current_thread();
 int lane();
 
-void synchronise_block();
-void synchronise_warp(unsigned mask);
+void synchronize_block();
+void synchronize_warp(unsigned mask);
 unsigned ballot(unsigned mask, bool predicate);
 
 /// What lane `source` of the warp gives, 16 bytes at most. All lanes of `mask` call it.

@@ -152,7 +152,7 @@ TEST(Emulation, CapturesStayByThemselves) {
             }),
             cudaErrorStreamCaptureInvalidated);
   EXPECT_EQ(end_of_capture([](const Stream& origin, const Stream&) {
-              EXPECT_THROW(origin.synchronise(), Error);
+              EXPECT_THROW(origin.synchronize(), Error);
             }),
             cudaErrorStreamCaptureInvalidated);
   EXPECT_EQ(end_of_capture([](const Stream&, const Stream&) {
@@ -174,9 +174,9 @@ TEST(Emulation, LateStreamsWorkWhenTheyAreWaitedFor) {
   written.make_wait(second.get());
   launch(write_at, {}, second.get(), values.data(), 2);
   EXPECT_EQ(values.values(), (std::vector<float>{0, 0, 0}));
-  second.synchronise();
+  second.synchronize();
   EXPECT_EQ(values.values(), (std::vector<float>{1, 0, 1}));
-  first.synchronise();
+  first.synchronize();
   EXPECT_EQ(values.values(), (std::vector<float>{1, 1, 1}));
 }
 

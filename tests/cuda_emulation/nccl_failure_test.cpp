@@ -133,7 +133,7 @@ TEST_F(NcclFailure, LeavesNothingBehindWithoutOne) {
   EXPECT_EQ(emulation::nccl_communicators(), 0);
 }
 
-/// Sums of batch normalisation, of the loss and of a bucket.
+/// Sums of batch normalization, of the loss and of a bucket.
 Program collectives() {
   Program program;
   const auto tensor = [&](std::string name, const Shape& shape, DType dtype, Storage storage) {

@@ -72,7 +72,7 @@ void load_matrices_x4(std::uint32_t (&result)[4], const void* row, bool transpos
         transposed ? element(matrix, column + 1, r) : element(matrix, r, column + 1);
     result[matrix] = static_cast<std::uint32_t>(low) | static_cast<std::uint32_t>(high) << 16;
   }
-  synchronise_warp(0xFFFFFFFFU);
+  synchronize_warp(0xFFFFFFFFU);
 }
 
 }  // namespace emulation

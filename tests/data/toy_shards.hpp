@@ -35,7 +35,7 @@ inline void write_toy_shards(const std::filesystem::path& directory, ToyKind kin
   for (std::int64_t s = 0; s < shards; ++s) {
     const std::int64_t begin = samples * s / shards;
     const std::int64_t end = samples * (s + 1) / shards;
-    ShardSpec spec{.name = "toy", .samples = end - begin, .labelled = true};
+    ShardSpec spec{.name = "toy", .samples = end - begin, .labeled = true};
     if (kind == ToyKind::fixed) spec.fixed_size = ShardSpec::Size{12, 12};
     if (kind == ToyKind::jpeg) spec.encoding = ImageEncoding::jpeg;
     ShardWriter writer(directory / shard_file_name("toy", s, shards), spec);

@@ -13,10 +13,10 @@ namespace simclr {
 inline LabeledFeatures clustered_features(std::int64_t rows, std::int64_t channels,
                                           std::int32_t classes, std::uint32_t stream_id) {
   LabeledFeatures features{channels, {}, {}};
-  PhiloxStream noise(7, RandomPurpose::kInitialisation, stream_id, 0);
+  PhiloxStream noise(7, RandomPurpose::kInitialization, stream_id, 0);
   for (std::int64_t i = 0; i < rows; ++i) {
     const auto label = static_cast<std::int32_t>(noise.below(static_cast<std::uint32_t>(classes)));
-    PhiloxStream center(7, RandomPurpose::kInitialisation, 1000 + static_cast<std::uint32_t>(label),
+    PhiloxStream center(7, RandomPurpose::kInitialization, 1000 + static_cast<std::uint32_t>(label),
                         1);
     features.labels.push_back(label);
     for (std::int64_t c = 0; c < channels; ++c) {

@@ -29,7 +29,7 @@ Checkpoint synthetic_checkpoint(const ModelDescription& model, std::uint64_t see
                                            .with_head = true,
                                            .batch = 1,
                                            .image_size = model.image_size});
-  PhiloxStream stream(seed, RandomPurpose::kInitialisation, 0, 0);
+  PhiloxStream stream(seed, RandomPurpose::kInitialization, 0, 0);
   Checkpoint checkpoint;
   checkpoint.seed = seed;
   checkpoint.model = to_json(model);
@@ -37,7 +37,7 @@ Checkpoint synthetic_checkpoint(const ModelDescription& model, std::uint64_t see
   for (const Parameter& parameter : program.parameters) {
     auto tensor = slice(program, parameter.name, parameter.value, parameters);
     const bool shift = tensor.name.ends_with(".bias");
-    if (!parameter.regularised)
+    if (!parameter.regularized)
       draw(tensor.values, shift ? -0.2F : 0.5F, shift ? 0.2F : 1.0F, stream);
     checkpoint.parameters.push_back(std::move(tensor));
   }

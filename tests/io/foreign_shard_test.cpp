@@ -77,7 +77,7 @@ void expect_readable(const std::string& name, bool variable, bool jpeg = false) 
 
 TEST(ForeignShards, OnlyImages) {
   expect_readable("images_only", false);
-  EXPECT_FALSE(ShardSet(root() / "images_only").info().labelled);
+  EXPECT_FALSE(ShardSet(root() / "images_only").info().labeled);
 }
 
 TEST(ForeignShards, SeveralFilesInNameOrderWithLabelsOfAnyIntegerType) {

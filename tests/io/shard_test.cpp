@@ -26,11 +26,11 @@ std::vector<std::byte> pixels_of(std::int64_t sample, int height, int width) {
 }
 
 void write_fixed(const fs::path& path, std::int64_t first, std::int64_t count, int side = 6,
-                 bool labelled = true) {
+                 bool labeled = true) {
   ShardWriter writer(path, {.name = "toy",
                             .class_names = {"a", "b", "c"},
                             .samples = count,
-                            .labelled = labelled,
+                            .labeled = labeled,
                             .fixed_size = ShardSpec::Size{side, side}});
   for (std::int64_t i = first; i < first + count; ++i) {
     writer.append(pixels_of(i, side, side), side, side, i % 3);
@@ -81,7 +81,7 @@ TEST_F(Shards, FixedSizeRoundTrip) {
   const ShardSetInfo& info = set.info();
   EXPECT_EQ(info.name, "toy");
   EXPECT_EQ(info.samples, 130);
-  EXPECT_TRUE(info.fixed_size && info.labelled);
+  EXPECT_TRUE(info.fixed_size && info.labeled);
   EXPECT_EQ(info.height, 6);
   EXPECT_EQ(info.classes, 3);
   EXPECT_EQ(info.class_names, (std::vector<std::string>{"a", "b", "c"}));
@@ -104,7 +104,7 @@ TEST_F(Shards, VariableSizeRoundTrip) {
   write_variable(file(1), 70, 71);
   const ShardSet set(directory_.path());
   EXPECT_EQ(set.info().samples, 141);
-  EXPECT_FALSE(set.info().fixed_size || set.info().labelled);
+  EXPECT_FALSE(set.info().fixed_size || set.info().labeled);
   EXPECT_EQ(set.info().height, 6);
   EXPECT_EQ(set.info().width, 7);
   std::vector<std::byte> all(set.stored_bytes(0, 141), std::byte{0xEE});

@@ -37,7 +37,7 @@ void set_inputs(const Program& program, reference::Memory<T>& memory) {
 }
 
 std::vector<double> random_direction(std::size_t count, std::uint32_t index) {
-  PhiloxStream stream(17, RandomPurpose::kInitialisation, index, 1);
+  PhiloxStream stream(17, RandomPurpose::kInitialization, index, 1);
   std::vector<double> direction(count);
   for (double& d : direction) d = stream.uniform(-1, 1);
   return direction;

@@ -27,9 +27,9 @@ inline std::vector<float> fixed_views(std::int64_t elements, std::uint32_t part 
 /// zero.
 inline std::vector<float> lively_parameters(const Program& program) {
   std::vector<float> flat = initial_parameters(program, 5);
-  PhiloxStream stream(6, RandomPurpose::kInitialisation, 0, 0);
+  PhiloxStream stream(6, RandomPurpose::kInitialization, 0, 0);
   for (const Parameter& parameter : program.parameters) {
-    if (parameter.regularised) continue;
+    if (parameter.regularized) continue;
     const TensorInfo& info = program.info(parameter.value);
     for (std::int64_t i = 0; i < info.shape.elements(); ++i) {
       flat[static_cast<std::size_t>(info.offset + i)] += stream.uniform(-0.3F, 0.3F) + 0.4F;

@@ -123,7 +123,7 @@ class RefusalsTest(TrainingTest):
         for cache in ("auto", "node", "distributed"):
             for ranks in (1, 2):
                 with self.subTest(cache=cache, ranks=ranks):
-                    self.refused(directory, "do not fit", "--cache none", ranks=ranks, data=directory, cache=cache)
+                    self.refused(directory, "not fit into", "--cache none", ranks=ranks, data=directory, cache=cache)
         # The advice works: read batch by batch, the same set can be trained on.
         self.pretrain(data=directory, cache="none", shuffle="block", batch_size=4, max_steps=1, warmup_epochs=0)
 
@@ -207,7 +207,7 @@ class RefusalsTest(TrainingTest):
         text = self.run_dir.parent / "text.h5"
         text.write_text("no checkpoint")
         self.refused(text, resume=text)
-        self.refused("not of the format simclr-checkpoint", resume=self.shard(self.data, 0, 2))
+        self.refused("its format is not 'simclr-checkpoint'", resume=self.shard(self.data, 0, 2))
 
     def test_checkpoint_of_another_encoder(self):
         self.pretrain(max_steps=1)

@@ -46,7 +46,7 @@ struct SupervisedConfig : TrainingConfig {
   void validate() const override {}
   void validate_data(const ShardSetInfo& info) const override {
     TrainingConfig::validate_data(info);
-    if (!info.labelled) refuse("--data {}: has no labels", data.string());
+    if (!info.labeled) refuse("--data {}: has no labels", data.string());
     if (info.classes > classes) refuse("option --classes: the data has {}", info.classes);
   }
 

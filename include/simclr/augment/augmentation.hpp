@@ -16,7 +16,7 @@ enum class Interpolation : std::uint8_t { bilinear, bicubic };
 /// Side of a view, pixels.
 inline constexpr int kSmallestImageSize = 8;
 inline constexpr int kLargestImageSize = 5120;
-/// At which the hue turns by half a circle.
+/// The strength at which the hue turns by up to half a circle.
 inline constexpr double kMostColorStrength = 2.5;
 
 /// Every op is off unless a recipe or an option switches it on: an op that is added changes no
@@ -60,7 +60,7 @@ struct Kernels;
 /// processor's instruction set (by rounding only), never on the number of threads.
 class Augmenter {
  public:
-  /// Refuses an image size outside [8, 5120], a colour strength outside [0, 2.5], a std of 0 and
+  /// Refuses an image size outside [8, 5120], a color strength outside [0, 2.5], a std of 0 and
   /// one of mean and std without the other. kernels: those of one instruction set instead of the
   /// best.
   explicit Augmenter(const AugmentationConfig& config, const augment::Kernels* kernels = nullptr);

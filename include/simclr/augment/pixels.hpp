@@ -116,7 +116,7 @@ SIMCLR_HD_INLINE int blur_kernel_size(int image_size) {
   const int tenth = image_size / 10;
   return tenth % 2 == 0 ? tenth + 1 : tenth;
 }
-/// The blur's weight at this distance from the centre, which has 1.
+/// The blur's weight at this distance from the center, which has 1.
 SIMCLR_HD_INLINE float gaussian(int distance, float sigma) {
   const float ratio = static_cast<float>(distance) / sigma;
   return __builtin_expf(-0.5F * ratio * ratio);

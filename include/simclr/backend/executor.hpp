@@ -64,7 +64,7 @@ class Executor {
   /// A whole flat buffer (parameters, gradients, momentum, second_moment, running), f32.
   [[nodiscard]] std::vector<float> flat(Storage storage) const;
   void set_flat(Storage storage, std::span<const float> values);
-  /// Whether there is such a flat buffer: not every optimiser has moments.
+  /// Whether there is such a flat buffer: not every optimizer has moments.
   [[nodiscard]] bool holds(Storage storage) const;
   /// XXH3 of a flat buffer: equal on every backend where the values are equal bit for bit.
   [[nodiscard]] std::uint64_t hash(Storage storage) const;

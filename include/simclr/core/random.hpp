@@ -34,7 +34,7 @@ inline float uniform_from_bits(std::uint32_t bits) {
 /// The purpose of a stream. Never renumber: the results of a run depend on these numbers.
 enum class RandomPurpose : std::uint32_t {
   kShuffle = 1,
-  kInitialisation = 2,
+  kInitialization = 2,
   kCrop = 16,
   kFlip = 17,
   kColorJitter = 18,

@@ -56,7 +56,7 @@ SIMCLR_HD_INLINE void store_vector(T* to, Vec value) {
 /// Each to 32 bits. GCC 12 makes six instructions of __builtin_convertvector here.
 SIMCLR_HD_INLINE VecU widen(VecH value) {
 #if defined(__AVX512F__)
-  // With a mask of all ones: the plain form warns of an uninitialised value inside GCC 12.
+  // With a mask of all ones: the plain form warns of an uninitialized value inside GCC 12.
   return (VecU)_mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)value);
 #elif defined(__AVX2__)
   return (VecU)_mm256_cvtepu16_epi32((__m128i)value);

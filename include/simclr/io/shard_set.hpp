@@ -20,7 +20,7 @@ struct ShardSetInfo {
   int height = 0;          ///< of every image when fixed_size, else the largest
   int width = 0;
   ImageEncoding encoding = ImageEncoding::raw;
-  bool labelled = false;
+  bool labeled = false;
   std::int64_t classes = 0;  ///< largest label + 1, or the number of class names
   std::vector<std::string> class_names;
   std::vector<std::filesystem::path> shards;  ///< in name order

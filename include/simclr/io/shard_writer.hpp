@@ -17,7 +17,7 @@ struct ShardSpec {
   std::string name;
   std::vector<std::string> class_names;
   std::int64_t samples = 0;
-  bool labelled = false;
+  bool labeled = false;
   ImageEncoding encoding = ImageEncoding::raw;
   /// Size in pixels.
   struct Size {

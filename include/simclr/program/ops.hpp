@@ -299,7 +299,7 @@ struct NtXentBackward {
 /// Label of a row that only fills a batch up.
 inline constexpr std::int32_t kPaddingLabel = -1;
 
-/// logits f32 (V,K), labels i32 (V); a row labelled kPaddingLabel counts nowhere.
+/// logits f32 (V,K), labels i32 (V); a row labeled kPaddingLabel counts nowhere.
 /// dlogits = (softmax - onehot) * gradient_scale. sums f64 (4) = loss, top-1, top-5, samples.
 struct SoftmaxCrossEntropy {
   static constexpr std::string_view kVerb = "softmax_cross_entropy";

@@ -37,7 +37,7 @@ struct MemoryReport {
   std::size_t arena_bytes = 0;
   std::size_t live_peak_bytes = 0;         ///< the lower bound: the most that is alive at one op
   std::size_t saved_activation_bytes = 0;  ///< alive across the start of the backward pass
-  std::size_t parameter_bytes = 0;         ///< parameters, gradients, optimiser state, running
+  std::size_t parameter_bytes = 0;         ///< parameters, gradients, optimizer state, running
   std::size_t input_bytes = 0;
   std::size_t workspace_bytes = 0;
   std::string peak_op;  ///< where the peak is

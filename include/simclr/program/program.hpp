@@ -28,7 +28,7 @@ struct Parameter {
   std::string name;
   Part part = Part::encoder;
   TensorId value, gradient;  ///< gradient.value is -1 for a parameter that is not trained
-  bool regularised = true;   ///< false for BN parameters and biases
+  bool regularized = true;   ///< false for BN parameters and biases
   InitialValue initial;
 
   [[nodiscard]] bool trained() const { return gradient.value >= 0; }

@@ -23,7 +23,7 @@ class Recorder {
   TensorId named(std::string name, Shape shape, DType dtype, Storage storage);
   void publish(std::string name, TensorId id);
   [[nodiscard]] TensorId named_tensor(const std::string& name) const { return program_.at(name); }
-  TensorId parameter(std::string name, Shape shape, InitialValue initial, bool regularised);
+  TensorId parameter(std::string name, Shape shape, InitialValue initial, bool regularized);
   TensorId running(std::string name, std::int64_t channels, float initial);
   /// The whole flat buffer as one tensor (one per storage kind).
   TensorId flat(Storage storage);
@@ -33,7 +33,7 @@ class Recorder {
   [[nodiscard]] std::vector<ParameterSegment> segments() const;
 
   // ---- ops ----
-  /// Ops emitted while a Scope lives are labelled with its name; scopes nest with dots.
+  /// Ops emitted while a Scope lives are labeled with its name; scopes nest with dots.
   class Scope {
    public:
     Scope(Recorder& recorder, const std::string& name);
@@ -80,7 +80,7 @@ class Recorder {
   // ---- recomputation ----
   /// Ops between begin and end are recorded again in front of the block's backward ops, but for the
   /// statistics (BnStatistics, AllReduce, BnFinalize), whose results are kept: exact, also with
-  /// global batch normalisation. `output` is kept, everything else may be dropped and recomputed.
+  /// global batch normalization. `output` is kept, everything else may be dropped and recomputed.
   void begin_recomputed_block();
   void end_recomputed_block(TensorId output);
 
@@ -88,7 +88,7 @@ class Recorder {
   void set_views_per_sample(int views) { program_.views_per_sample = views; }
 
   /// Replays the backward blocks, lays the flat buffers out in the order in which gradients become
-  /// ready (last layer first) and returns the program. `update` emits the optimiser's ops.
+  /// ready (last layer first) and returns the program. `update` emits the optimizer's ops.
   Program finish(const std::function<void(Recorder&)>& update = {});
 
  private:

@@ -1,4 +1,4 @@
-// Batch normalisation, forward: statistics, finalisation, application.
+// Batch normalization, forward: statistics, finalisation, application.
 
 #include "batch_norm.hpp"
 

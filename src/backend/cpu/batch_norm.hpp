@@ -1,5 +1,5 @@
 #pragma once
-// What the forward and the backward steps of batch normalisation share.
+// What the forward and the backward steps of batch normalization share.
 
 #include <algorithm>
 #include <array>

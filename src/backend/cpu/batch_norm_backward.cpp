@@ -1,4 +1,4 @@
-// Batch normalisation, backward: local sums, then the gradient of the input.
+// Batch normalization, backward: local sums, then the gradient of the input.
 
 #include "batch_norm.hpp"
 

@@ -21,7 +21,8 @@ struct Layout {
 
   Kind kind = Kind::canonical;
   DType dtype = DType::f32;
-  // Of activations, ranks 4 and 2 (height = width = 1); else all elements count as channels.
+  // Extents of activations, which have rank 4, or rank 2 with height = width = 1; the elements of
+  // other tensors all count as channels.
   std::int64_t images = 1;
   std::int64_t height = 1;
   std::int64_t width = 1;

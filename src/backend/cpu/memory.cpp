@@ -103,7 +103,7 @@ void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host
 }
 
 bool all_finite(const std::byte* values, std::size_t count) {
-  // All exponent bits set: infinity or NaN. Integer arithmetic, so that it vectorises.
+  // All exponent bits set: infinity or NaN. Integer arithmetic, so that it vectorizes.
   constexpr std::uint32_t kExponent = 0x7F800000U;
   const auto* words = reinterpret_cast<const std::uint32_t*>(values);
   std::uint32_t found = 0;

@@ -25,7 +25,7 @@ Tiles make_tiles(const Layout& layout, const BnGroups& groups, int threads) {
   }
   const std::int64_t samples = groups.samples;
   require(layout.images % samples == 0 && samples % groups.groups == 0,
-          "batch-normalisation groups are equal parts of the samples");
+          "batch-normalization groups are equal parts of the samples");
   const std::int64_t size = samples / groups.groups;
   for (std::int64_t half = 0; half < layout.images; half += samples) {
     for (std::int64_t group = 0; group < groups.groups; ++group) {

@@ -12,7 +12,7 @@
 
 namespace simclr::cpu {
 
-/// Consecutive images of one batch-normalisation group.
+/// Consecutive images of one batch-normalization group.
 struct ImageRun {
   std::int64_t begin = 0;
   std::int64_t end = 0;
@@ -32,7 +32,7 @@ struct Tiles {
   [[nodiscard]] std::int64_t image_stride() const {
     return layout.blocks() * layout.pixels() * kBlock;
   }
-  /// Of the tile's first element.
+  /// Offset of the tile's first element, in elements.
   [[nodiscard]] std::int64_t offset(const ImageRun& run, std::int64_t block) const {
     return run.begin * image_stride() + block * layout.pixels() * kBlock;
   }
@@ -45,7 +45,7 @@ struct Tiles {
 /// Runs of about 256 pixels or of one image, whichever is more, none across a group's border.
 Tiles make_tiles(const Layout& layout, const BnGroups& groups, int threads);
 
-/// visit(run, block, tile index) for every tile; neighbours in memory go to the same thread.
+/// visit(run, block, tile index) for every tile; neighbors in memory go to the same thread.
 template <class Visit>
 void for_each_tile(const Tiles& tiles, Visit&& visit) {
   const std::int64_t blocks = tiles.layout.blocks();

@@ -51,7 +51,8 @@ DeviceCommunicator* group_of(const AllReduce& op, const Context& context) {
                                                   : context.bindings.bn_group);
 }
 
-/// By which the device says that it has come to this op, which communicates on `lane`.
+/// The mark with which the device reports that it has reached this op, which communicates on
+/// `lane`.
 Mark mark_of(Lane lane, const DeviceCommunicator& by, const Context& context) {
   if (!by.capturable()) return {};  // the host knows
   return {.word = context.device.watch().word(lane),

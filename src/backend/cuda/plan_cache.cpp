@@ -109,7 +109,7 @@ void write_all(int descriptor, std::string_view text) {
   }
 }
 
-/// The file is replaced in one move. It is not synchronised with the disk: a cache that is lost
+/// The file is replaced in one move. It is not synchronized with the disk: a cache that is lost
 /// with the power is measured again.
 void replace(const std::filesystem::path& file, std::string_view text) {
   constexpr mode_t kReadableByAll = 0644;

@@ -27,12 +27,12 @@ RowTiles make_tiles(const Layout& layout, const BnGroups& groups, Limits most) {
   std::int64_t runs = 1;
   if (groups.groups > 1) {
     require(layout.images % groups.samples == 0 && groups.samples % groups.groups == 0,
-            "batch-normalisation groups are equal parts of the samples");
+            "batch-normalization groups are equal parts of the samples");
     runs = layout.images / groups.samples * groups.groups;
   }
   const std::int64_t run_rows = layout.rows() / runs;
   const auto pack = kPackBytes / static_cast<std::int64_t>(size_in_bytes(layout.dtype));
-  require(layout.stride % pack == 0, "normalised channels are padded to whole vectors");
+  require(layout.stride % pack == 0, "normalized channels are padded to whole vectors");
   const std::int64_t packs = layout.stride / pack;
   const std::int64_t slices = ceil_div(packs, most.lanes);
   const std::int64_t lanes = ceil_div(packs, slices);

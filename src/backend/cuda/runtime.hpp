@@ -36,7 +36,7 @@ class Stream {
   ~Stream() { cudaStreamDestroy(stream_); }
 
   [[nodiscard]] cudaStream_t get() const { return stream_; }
-  void synchronise() const { check(cudaStreamSynchronize(stream_), "wait for a stream"); }
+  void synchronize() const { check(cudaStreamSynchronize(stream_), "wait for a stream"); }
 
  private:
   cudaStream_t stream_ = nullptr;
@@ -60,7 +60,7 @@ class Event {
   void make_wait(cudaStream_t stream) const {
     check(cudaStreamWaitEvent(stream, event_, 0), "wait for an event on a stream");
   }
-  void synchronise() const { check(cudaEventSynchronize(event_), "wait for an event"); }
+  void synchronize() const { check(cudaEventSynchronize(event_), "wait for an event"); }
   /// Milliseconds from `earlier` to this event; both were recorded with Timing::on and have passed.
   [[nodiscard]] float milliseconds_since(const Event& earlier) const {
     float milliseconds = 0;

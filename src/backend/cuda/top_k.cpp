@@ -1,4 +1,4 @@
-// The largest values of rows, for nearest neighbours.
+// The largest values of rows, for nearest neighbors.
 
 #include <limits>
 
@@ -14,7 +14,7 @@ Prepared prepare(const TopK& op, const Context& context) {
   const std::int64_t k = best.layout.channels;
   static_assert(kMostBest == TopK::kMost);
   if (k > kMostBest) {
-    refuse("{} nearest neighbours in a block are asked for: the CUDA backend finds {} at most", k,
+    refuse("{} nearest neighbors in a block are asked for: the CUDA backend finds {} at most", k,
            kMostBest);
   }
   require(values.layout.stride % kChannelMultiple == 0, "rows to select from are padded");

@@ -82,7 +82,7 @@ void Watch::wait(cudaStream_t stream) {
 }
 
 void Watch::wait(const Event& event) {
-  if (watched_.empty()) return event.synchronise();
+  if (watched_.empty()) return event.synchronize();
   wait_until([&] {
     tell_reached();
     return has_finished(cudaEventQuery(event.get()));

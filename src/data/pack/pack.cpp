@@ -169,7 +169,7 @@ class Packer {
                        {.name = name(),
                         .class_names = source_->class_names(),
                         .samples = end - begin,
-                        .labelled = !source_->labels().empty(),
+                        .labeled = !source_->labels().empty(),
                         .encoding = config_.encoding,
                         .fixed_size = fixed_size_});
     Image image;

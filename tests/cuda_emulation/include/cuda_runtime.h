@@ -85,8 +85,8 @@ inline constexpr emulation::Coordinates<&emulation::ThreadPlace::block_dimension
 inline constexpr emulation::Coordinates<&emulation::ThreadPlace::grid_dimensions> gridDim;
 inline constexpr int warpSize = 32;
 
-inline void __syncthreads() { emulation::synchronise_block(); }
-inline void __syncwarp(unsigned mask = 0xFFFFFFFFU) { emulation::synchronise_warp(mask); }
+inline void __syncthreads() { emulation::synchronize_block(); }
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFU) { emulation::synchronize_warp(mask); }
 inline void __threadfence() {}
 /// Threads of a block take turns, so a plain sum is atomic.
 template <class T>

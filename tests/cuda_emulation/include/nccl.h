@@ -1,7 +1,7 @@
 #pragma once
 // The part of NCCL that src/backend/cuda uses, over MPI (nccl.cpp): the ranks must be in an MPI
 // session. Non-blocking as NCCL is: each call is under way until its state has been asked for.
-// Shows results, capture, error paths; nothing of NCCL's own behaviour.
+// Shows results, capture, error paths; nothing of NCCL's own behavior.
 
 #include <cuda_runtime.h>
 

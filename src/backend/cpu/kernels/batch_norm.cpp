@@ -1,4 +1,4 @@
-// Batch normalisation over runs of one channel block: one pass over memory each.
+// Batch normalization over runs of one channel block: one pass over memory each.
 
 #include "block.hpp"
 #include "fill.hpp"
@@ -57,9 +57,9 @@ void statistics(const BnStatisticsArgs<T>& args) {
   const FloatBlock shift = load_block(args.shift);
   sum_run(
       args.run, args.sums, [=](Sums & sums, std::int64_t i) __attribute__((always_inline)) {
-        const FloatBlock centred = load_block(y + i) - shift;
-        sums.first = sums.first + centred;
-        sums.second = sums.second + centred * centred;
+        const FloatBlock centered = load_block(y + i) - shift;
+        sums.first = sums.first + centered;
+        sums.second = sums.second + centered * centered;
       });
 }
 

@@ -18,7 +18,7 @@ struct Run {
   std::int64_t image_stride = 0;
 };
 
-// ---- batch normalisation; see program/ops.hpp for the formulas
+// ---- batch normalization; see program/ops.hpp for the formulas
 // --------------------------------------
 
 template <class T>
@@ -119,7 +119,7 @@ struct LossKernels {
   double (*exp_row)(const float* x, std::int64_t count, float shift, float* exponential) = nullptr;
 };
 
-// ---- optimisers: one chunk of the flat buffers
+// ---- optimizers: one chunk of the flat buffers
 // -----------------------------------------------------------
 
 struct AdamwFactors {

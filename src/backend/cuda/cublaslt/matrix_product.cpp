@@ -15,8 +15,8 @@ namespace {
 
 /// What cuBLAS recommends for Hopper.
 constexpr std::uint64_t kWorkspaceLimitBytes = std::uint64_t{32} << 20;
-/// Of every operand: slices of the flat buffers start at multiples of 64 bytes, arena tensors at
-/// 256. Rows may start anywhere; the layouts say where.
+/// Alignment of every operand: slices of the flat buffers start at multiples of 64 bytes, arena
+/// tensors at 256. Rows may start anywhere; the layouts say where.
 constexpr std::uint32_t kAlignmentBytes = 16;
 
 template <auto destroy>

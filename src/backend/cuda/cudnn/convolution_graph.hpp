@@ -13,11 +13,10 @@ namespace simclr::cuda::cudnn {
 /// buffers and of their 16-bit shadows start at multiples of 32 bytes, arena tensors at 256.
 inline constexpr std::int64_t kAlignmentBytes = 16;
 
-/// By which variant packs tell the operands apart: x, w, y; with statistics also the sums of y and
-/// those of y^2.
+/// Names of the operands in variant packs: x, w, y; with statistics also the sums of y and of y^2.
 inline constexpr std::array<std::int64_t, 5> kOperandIds{1, 2, 3, 4, 5};
 
-/// For which GPU: that of a handle, or (where there is none, in tests) one that a
+/// The GPU that plans are for: a handle's, or, in tests without a GPU, one that a
 /// CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR describes.
 struct Target {
   cudnnHandle_t handle = nullptr;

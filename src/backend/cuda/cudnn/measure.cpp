@@ -74,7 +74,7 @@ float time_in_graph(cudaStream_t stream, const Run& run) {
     begin.record(stream);
     check(cudaGraphLaunch(graph.get(), stream), "launch a graph");
     end.record(stream);
-    end.synchronise();
+    end.synchronize();
     best = std::min(best, end.milliseconds_since(begin) / kRunsOfAGraph);
   }
   return best;

@@ -1,5 +1,5 @@
 #pragma once
-// Batch normalisation's kernels. Activations (rows, stride) of T: f32, bf16 or f16; per-channel
+// Batch normalization's kernels. Activations (rows, stride) of T: f32, bf16 or f16; per-channel
 // arrays f32 (C) or (G,2,C), sums f64 (G,2,C), all packed. The formulas stand in program/ops.hpp.
 //
 // Bytes moved for each element (T stands for its size). Partial sums add 1.5 % of what is read to

@@ -1,4 +1,4 @@
-// Batch normalisation: scale, shift, residual and ReLU in one pass.
+// Batch normalization: scale, shift, residual and ReLU in one pass.
 
 #include <limits>
 

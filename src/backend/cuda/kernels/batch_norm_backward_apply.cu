@@ -1,4 +1,4 @@
-// Batch normalisation: the gradient of its input.
+// Batch normalization: the gradient of its input.
 
 #include "batch_norm.hpp"
 #include "row_tiles.cuh"

@@ -1,4 +1,4 @@
-// Batch normalisation: sums of the backward pass.
+// Batch normalization: sums of the backward pass.
 
 #include "batch_norm.hpp"
 #include "batch_norm_sums.cuh"

@@ -1,4 +1,4 @@
-// Batch normalisation: from sums to coefficients. One thread a channel, in f64.
+// Batch normalization: from sums to coefficients. One thread a channel, in f64.
 //
 // Precision of plain sums, in f32: with u = 2^-24 an error of k u in them is one of k u (1 + r^2)
 // in the variance, r the ratio of mean to standard deviation, whatever the shift. Activations in

@@ -1,4 +1,4 @@
-// Batch normalisation: sums of the forward pass, and the second stage of all its sums.
+// Batch normalization: sums of the forward pass, and the second stage of all its sums.
 
 #include <algorithm>
 #include <bit>
@@ -30,9 +30,9 @@ __global__ void __launch_bounds__(kMostTileThreads, 3)
       float second = 0;
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        const float centred = widen(ys.rows[r].values[i]) - shifts[i];
-        first += centred;
-        second = fmaf(centred, centred, second);
+        const float centered = widen(ys.rows[r].values[i]) - shifts[i];
+        first += centered;
+        second = fmaf(centered, centered, second);
       }
       sums.first[i] += first;
       sums.second[i] += second;

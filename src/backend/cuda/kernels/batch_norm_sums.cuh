@@ -15,7 +15,7 @@
 
 namespace simclr::cuda {
 
-/// Of the thread's channels.
+/// A thread's sums over its channels.
 template <class T>
 struct ThreadSums {
   float first[kPackSize<T>] = {};

@@ -11,7 +11,8 @@ namespace simclr::cuda {
 inline constexpr int kFloatTile = 128;
 inline constexpr int kFloatThreads = 256;
 inline constexpr int kSliceDepth = 8;
-/// Of a slice's rows: stores of two threads that share a tile row go to different banks.
+/// Distance between the rows of a slice, chosen so that stores of two threads that share a tile row
+/// go to different banks.
 inline constexpr int kFloatPitch = kFloatTile + 4;
 
 /// Slice of an operand, depth first.

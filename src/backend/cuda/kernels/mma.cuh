@@ -102,7 +102,7 @@ __device__ __forceinline__ void load_matrices_transposed(std::uint32_t (&m)[4], 
 #endif
 }
 
-/// Two neighbours of a fragment, rounded to T; `first` has the lower address.
+/// Two neighbors of a fragment, rounded to T; `first` has the lower address.
 template <class T>
 __device__ __forceinline__ std::uint32_t pack_pair(float first, float second) {
 #ifdef SIMCLR_CUDA_EMULATION

@@ -21,7 +21,7 @@ constexpr float kLog2E = 1.44269504088896341F;
 constexpr float kLn2 = 0.693147180559945309F;
 constexpr int kSumChunk = 2;  // blocks of 8 columns whose sums are in registers at a time
 
-/// Of the thread's share of a row.
+/// What a thread has summed of its share of a row.
 struct RowState {
   float largest = lowest_similarity();
   float partner = lowest_similarity();

@@ -1,6 +1,6 @@
 #pragma once
 // How the rows and channels of an activation are divided among blocks, for kernels that treat the
-// rows of a group alike and each channel by itself (batch normalisation).
+// rows of a group alike and each channel by itself (batch normalization).
 
 #include <cstdint>
 

@@ -84,7 +84,7 @@ template <class T, int kDepth>
 class TileStream {
  public:
   static constexpr int kTileBytes = kTileColumns * kColumnBytes<kDepth>;
-  /// Of dynamic shared memory.
+  /// Dynamic shared memory that the stream needs.
   static constexpr std::size_t kBytes = std::size_t{kTileBytes} * kTileStages;
 
   __device__ TileStream(const T* packed, ColumnRange columns)

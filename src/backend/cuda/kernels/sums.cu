@@ -11,7 +11,7 @@ namespace simclr::cuda {
 
 namespace {
 
-/// A block sums kWarp neighbouring columns; its thread (x, y) every kRowThreads-th row of column x.
+/// A block sums kWarp neighboring columns; its thread (x, y) every kRowThreads-th row of column x.
 constexpr int kRowThreads = 16;
 
 __global__ void __launch_bounds__(kWarp* kRowThreads)
