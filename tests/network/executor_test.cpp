@@ -56,6 +56,14 @@ TEST_F(Step, ReadsNoUnwrittenMemory) {
 }
 
 /// A device records the second run and replays it from the third.
+TEST_F(Step, ScratchMemoryOfSeveralRanksIsFoundWithoutThem) {
+  PretrainingSpec spec = test::small_spec();
+  const std::size_t alone = workspace_bytes(record_pretraining(spec), backend());
+  spec.world_size = 2;
+  spec.batch_norm.ranks_per_group = 2;
+  EXPECT_GE(workspace_bytes(record_pretraining(spec), backend()), alone);
+}
+
 TEST_F(Step, GivesTheSameResultThreeTimes) {
   for (const PretrainingSpec& spec : networks()) {
     Executor executor(record_pretraining(spec), backend(), {});

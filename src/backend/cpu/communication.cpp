@@ -29,6 +29,7 @@ Prepared prepare(const AllReduce& op, const Context& context) {
 }
 
 Prepared prepare(const AllGather& op, const Context& context) {
+  if (!context.bindings.address) return nothing_to_do();  // asked for its scratch memory: none
   Communicator* world = context.bindings.world;
   const BufferSpan local = stored_span(context.tensor(op.local));
   const BufferSpan all = stored_span(context.tensor(op.all));

@@ -84,6 +84,7 @@ Prepared prepare(const AllReduce& op, const Context& context) {
 }
 
 Prepared prepare(const AllGather& op, const Context& context) {
+  if (!context.bindings.address) return nothing_to_do();  // asked for its scratch memory: none
   DeviceCommunicator* world = device_side(context.bindings.world);
   const BufferSpan local = stored_span(context.tensor(op.local));
   const BufferSpan all = stored_span(context.tensor(op.all));
