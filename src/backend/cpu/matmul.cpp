@@ -83,7 +83,7 @@ Prepared prepare(const MatMulBackwardWeights& op, const Context& context) {
   const Matrix x = matrix(context.tensor(op.x));
   const Matrix dy = matrix(context.tensor(op.dy));
   const Matrix dw = matrix(context.tensor(op.dw));
-  float* dbias = context.values<float>(op.dbias);
+  auto* dbias = context.values<float>(op.dbias);
   return make_step([=] {
     multiply_matrices(Form::transposed, dy, Form::plain, x, dw, false);
     if (dbias != nullptr) column_sums(dy, dbias);
