@@ -1,5 +1,6 @@
 #pragma once
-// The commands of the program. A command lives in one cmd_*.cpp and one line of commands.cpp.
+// The commands of the program. A command lives in one cmd_*.cpp, with a declaration here and a line
+// in commands.cpp.
 
 #include <span>
 #include <string>
