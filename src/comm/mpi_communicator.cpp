@@ -1,7 +1,9 @@
 #include "mpi_communicator.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
+#include <thread>
 
 #include "mpi_check.hpp"
 #include "simclr/comm/session.hpp"
@@ -11,6 +13,9 @@ namespace simclr {
 namespace {
 
 constexpr std::size_t kMaxElementsPerMessage = std::size_t{1} << 30;
+
+// A rank whose messages are not complete leaves its core to others between looks at them.
+constexpr std::chrono::microseconds kMessageSpin{500}, kMessageNap{100};
 
 MPI_Datatype mpi_type(DType dtype) {
   switch (dtype) {
@@ -55,15 +60,14 @@ void for_each_message(std::size_t count, Piece&& piece) {
   }
 }
 
-/// Runs an MPI call. Its failure has the cause lost_rank: the peer or the link to it has failed.
-template <class Call>
-void communicate(const char* name, const Call& call) {
-  const Waiting waiting(name);
-  mpi_check(call(), name, Cause::lost_rank);
-}
-
 std::byte* at(const BufferSpan& buffer, std::size_t element) {
   return static_cast<std::byte*>(buffer.data) + element * size_in_bytes(buffer.dtype);
+}
+
+void advance_messages(MPI_Comm comm) {
+  int found = 0;
+  mpi_check(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm, &found, MPI_STATUS_IGNORE), "MPI_Iprobe",
+            Cause::lost_rank);
 }
 
 }  // namespace
@@ -81,21 +85,34 @@ MpiCommunicator::~MpiCommunicator() {
   MPI_Comm_free(&comm_);
 }
 
+std::unique_ptr<MpiCommunicator> MpiCommunicator::with_gate(MPI_Comm owned) {
+  auto made = std::make_unique<MpiCommunicator>(owned);
+  made->gate_ = std::make_unique<NodeGate>(*made);
+  return made;
+}
+
+template <class Call>
+void MpiCommunicator::collectively(const char* name, const Call& call) {
+  const Waiting waiting(name);
+  if (gate_) gate_->pass([&] { advance_messages(comm_); });
+  mpi_check(call(), name, Cause::lost_rank);
+}
+
 void MpiCommunicator::barrier() {
-  communicate("MPI_Barrier", [&] { return MPI_Barrier(comm_); });
+  collectively("MPI_Barrier", [&] { return MPI_Barrier(comm_); });
 }
 
 void MpiCommunicator::broadcast(BufferSpan buffer, int root) {
   const BufferSpan bytes{buffer.data, buffer.bytes(), DType::u8};
   for_each_message(bytes.count, [&](std::size_t first, int count) {
-    communicate("MPI_Bcast",
-                [&] { return MPI_Bcast(at(bytes, first), count, MPI_BYTE, root, comm_); });
+    collectively("MPI_Bcast",
+                 [&] { return MPI_Bcast(at(bytes, first), count, MPI_BYTE, root, comm_); });
   });
 }
 
 void MpiCommunicator::all_reduce(BufferSpan buffer, Reduction reduction) {
   for_each_message(buffer.count, [&](std::size_t first, int count) {
-    communicate("MPI_Allreduce", [&] {
+    collectively("MPI_Allreduce", [&] {
       return MPI_Allreduce(MPI_IN_PLACE, at(buffer, first), count, mpi_type(buffer.dtype),
                            mpi_operation(reduction), comm_);
     });
@@ -112,7 +129,7 @@ void MpiCommunicator::all_gather(ConstBufferSpan send, BufferSpan receive) {
   const BufferSpan bytes{receive.data, receive.bytes(), DType::u8};
   if (send.bytes() <= kMaxElementsPerMessage) {
     const auto count = static_cast<int>(send.bytes());
-    communicate("MPI_Allgather", [&] {
+    collectively("MPI_Allgather", [&] {
       return MPI_Allgather(send.data, count, MPI_BYTE, bytes.data, count, MPI_BYTE, comm_);
     });
     return;
@@ -145,29 +162,29 @@ void MpiCommunicator::progress() {
 }
 
 void MpiCommunicator::wait_for_all() {
-  if (pending_.empty()) return;
-  communicate("MPI_Waitall", [&] {
-    return MPI_Waitall(static_cast<int>(pending_.size()), pending_.data(), MPI_STATUSES_IGNORE);
-  });
-  pending_.clear();
+  const Waiting waiting("MPI_Testall");
+  const auto spin_end = std::chrono::steady_clock::now() + kMessageSpin;
+  for (progress(); !pending_.empty(); progress()) {
+    if (std::chrono::steady_clock::now() > spin_end) std::this_thread::sleep_for(kMessageNap);
+  }
 }
 
 std::unique_ptr<Communicator> MpiCommunicator::duplicate() {
   MPI_Comm copy = MPI_COMM_NULL;
-  communicate("MPI_Comm_dup", [&] { return MPI_Comm_dup(comm_, &copy); });
-  return std::make_unique<MpiCommunicator>(copy);
+  collectively("MPI_Comm_dup", [&] { return MPI_Comm_dup(comm_, &copy); });
+  return with_gate(copy);
 }
 
 std::unique_ptr<Communicator> MpiCommunicator::split(int color) {
   MPI_Comm part = MPI_COMM_NULL;
-  communicate("MPI_Comm_split", [&] { return MPI_Comm_split(comm_, color, rank_, &part); });
-  return std::make_unique<MpiCommunicator>(part);
+  collectively("MPI_Comm_split", [&] { return MPI_Comm_split(comm_, color, rank_, &part); });
+  return with_gate(part);
 }
 
 std::unique_ptr<Communicator> make_world_communicator() {
   MPI_Comm copy = MPI_COMM_NULL;
   mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &copy), "MPI_Comm_dup");
-  return std::make_unique<MpiCommunicator>(copy);
+  return MpiCommunicator::with_gate(copy);
 }
 
 }  // namespace simclr

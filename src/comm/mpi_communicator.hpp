@@ -2,8 +2,10 @@
 
 #include <mpi.h>
 
+#include <memory>
 #include <vector>
 
+#include "node_gate.hpp"
 #include "simclr/comm/communicator.hpp"
 
 namespace simclr {
@@ -12,6 +14,8 @@ namespace simclr {
 class MpiCommunicator final : public Communicator {
  public:
   explicit MpiCommunicator(MPI_Comm owned);
+  /// As above; its ranks wait for those of the same node at a gate of their own.
+  static std::unique_ptr<MpiCommunicator> with_gate(MPI_Comm owned);
   MpiCommunicator(const MpiCommunicator&) = delete;
   MpiCommunicator& operator=(const MpiCommunicator&) = delete;
   ~MpiCommunicator() override;
@@ -31,11 +35,17 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Communicator> split(int color) override;
 
  private:
+  /// Runs a call in which all ranks take part. Its failure has the cause lost_rank: the peer or the
+  /// link to it has failed.
+  template <class Call>
+  void collectively(const char* name, const Call& call);
+
   MPI_Comm comm_;
   int rank_ = 0;
   int size_ = 1;
   int uncaught_;
   std::vector<MPI_Request> pending_;
+  std::unique_ptr<NodeGate> gate_;
 };
 
 }  // namespace simclr

@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <thread>
 
 #include "simclr/comm/exchange.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/thread_seconds.hpp"
 
 namespace simclr {
 namespace {
@@ -70,6 +72,29 @@ TEST_F(CommunicatorTest, BackgroundSumsEndWithWaitForAll) {
   const auto expected = static_cast<float>(sum_of_ranks);
   EXPECT_EQ(std::count(first.begin(), first.end(), expected), 100000);
   EXPECT_EQ(std::count(second.begin(), second.end(), static_cast<float>(size)), 7);
+}
+
+TEST_F(CommunicatorTest, RanksThatWaitLeaveTheirCore) {
+  if (size < 2) GTEST_SKIP() << "needs two ranks";
+  const auto lane = world->duplicate();
+  std::vector<float> sums(1000, 1.0F);
+  // Processor time that each rank spends while rank 0 makes it wait for half a second.
+  const auto spent_waiting = [&](const auto& wait) {
+    world->barrier();
+    if (rank == 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    const double before = thread_seconds();
+    wait();
+    return thread_seconds() - before;
+  };
+  EXPECT_LT(spent_waiting([&] { world->barrier(); }), 0.25);
+  EXPECT_LT(spent_waiting([&] { world->all_reduce(buffer_span(std::span(sums)), Reduction::sum); }),
+            0.25);
+  EXPECT_LT(spent_waiting([&] {
+              lane->start_all_reduce(buffer_span(std::span(sums)));
+              lane->wait_for_all();
+            }),
+            0.25);
+  EXPECT_EQ(sums[999], static_cast<float>(size * size));
 }
 
 TEST_F(CommunicatorTest, SplitsByColor) {
