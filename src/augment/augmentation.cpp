@@ -3,20 +3,46 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
+#include <new>
 #include <tuple>
 #include <utility>
+#include <vector>
 
-#include "aligned_buffer.hpp"
 #include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/augment/pixels.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/simd_dispatch.hpp"
 #include "view_job.hpp"
 
 namespace simclr {
 
+SIMCLR_DECLARE_IN_EACH_ISA(void render(const augment::ViewJob&, const augment::Workspace&, void*))
+
 namespace {
 
 using augment::Axis;
+
+/// Uninitialized memory of plain values, aligned to a cache line; grows, never shrinks.
+template <class T>
+class AlignedBuffer {
+ public:
+  T* reserve(std::size_t count) {
+    if (count > capacity_) {
+      values_.reset(new (std::align_val_t{kAlignment}) T[count]);
+      capacity_ = count;
+    }
+    return values_.get();
+  }
+
+ private:
+  static constexpr std::size_t kAlignment = 64;
+  struct Release {
+    void operator()(T* values) const { operator delete[](values, std::align_val_t{kAlignment}); }
+  };
+  std::unique_ptr<T[], Release> values_;
+  std::size_t capacity_ = 0;
+};
 
 /// Evaluation images up to this size are used as they are.
 constexpr int kLargestSideKept = 32;
@@ -63,6 +89,18 @@ int round_up(int count, int multiple) { return (count + multiple - 1) / multiple
 
 }  // namespace
 
+augment::KernelList augment::available_kernels() {
+  static const std::vector<Kernels> available = [] {
+    const std::array render = SIMCLR_FROM_EACH_ISA(render);
+    std::vector<Kernels> kernels;
+    for (auto set = static_cast<int>(instruction_set()); set >= 0; --set) {
+      kernels.push_back({name_of(static_cast<InstructionSet>(set)), render.at(set)});
+    }
+    return kernels;
+  }();
+  return {available.data(), static_cast<int>(available.size())};
+}
+
 AugmentationConfig simclr_augmentation(int image_size) {
   return {.crop = true,
           .flip = true,
@@ -88,8 +126,8 @@ struct Augmenter::Impl {
   Channels mean{}, std{};
 
   struct TapBuffers {
-    augment::AlignedBuffer<std::int32_t> start;
-    augment::AlignedBuffer<float> weight;
+    AlignedBuffer<std::int32_t> start;
+    AlignedBuffer<float> weight;
 
     augment::TapTable reserve(const Axis& axis, int taps) {
       const int stride = round_up(axis.count, augment::kMaxLanes);
@@ -101,7 +139,7 @@ struct Augmenter::Impl {
     }
   };
   TapBuffers row_taps, column_taps;
-  augment::AlignedBuffer<float> window, strips, rows;
+  AlignedBuffer<float> window, strips, rows;
 
   augment::Workspace reserve(const augment::ViewJob& job) {
     const auto taps = [&](const Axis& axis) {

@@ -1,4 +1,4 @@
-#include "batch_norm.hpp"
+#include "layers.hpp"
 
 #include "simclr/core/check.hpp"
 
@@ -67,6 +67,31 @@ TensorId apply(Recorder& recorder, const Normalized& layer, bool relu) {
   return z;
 }
 
+/// `residual` is x, or the y of a shortcut that is normalized as well.
+TensorId join(Recorder& recorder, const Normalized& layer, TensorId residual,
+              const std::optional<Normalized>& shortcut) {
+  const TensorInfo y = recorder.info(layer.y);
+  const TensorId z = recorder.tensor(recorder.scope() + ".z", y.shape, y.dtype);
+  recorder.emit(
+      BnApply{.y = layer.y,
+              .affine = layer.affine,
+              .residual = residual,
+              .residual_affine = shortcut ? std::optional(shortcut->affine) : std::nullopt,
+              .relu = true,
+              .z = z,
+              .groups = layer.groups});
+  recorder.on_backward([layer, residual, shortcut, z](Recorder& r) {
+    const auto [dz, other] = two_contributions(r, z);
+    normalized_backward(r, layer, dz, other, {.relu = true, .mask_from = z, .write_back = true});
+    if (shortcut) {
+      normalized_backward(r, *shortcut, dz, std::nullopt, {});
+    } else {
+      r.contribute(residual, dz);  // the identity passes the masked gradient on, without a copy
+    }
+  });
+  return z;
+}
+
 }  // namespace
 
 Normalized batch_norm(Recorder& recorder, const BatchNormContext& context, const std::string& name,
@@ -128,38 +153,11 @@ TensorId apply_relu(Recorder& recorder, const Normalized& layer) {
 }
 
 TensorId join(Recorder& recorder, const Normalized& layer, TensorId x) {
-  const TensorInfo y = recorder.info(layer.y);
-  const TensorId z = recorder.tensor(recorder.scope() + ".z", y.shape, y.dtype);
-  recorder.emit(BnApply{.y = layer.y,
-                        .affine = layer.affine,
-                        .residual = x,
-                        .relu = true,
-                        .z = z,
-                        .groups = layer.groups});
-  recorder.on_backward([layer, x, z](Recorder& r) {
-    const auto [dz, other] = two_contributions(r, z);
-    normalized_backward(r, layer, dz, other, {.relu = true, .mask_from = z, .write_back = true});
-    r.contribute(x, dz);  // the identity passes the masked gradient on, without a copy
-  });
-  return z;
+  return join(recorder, layer, x, std::nullopt);
 }
 
 TensorId join(Recorder& recorder, const Normalized& layer, const Normalized& shortcut) {
-  const TensorInfo y = recorder.info(layer.y);
-  const TensorId z = recorder.tensor(recorder.scope() + ".z", y.shape, y.dtype);
-  recorder.emit(BnApply{.y = layer.y,
-                        .affine = layer.affine,
-                        .residual = shortcut.y,
-                        .residual_affine = shortcut.affine,
-                        .relu = true,
-                        .z = z,
-                        .groups = layer.groups});
-  recorder.on_backward([layer, shortcut, z](Recorder& r) {
-    const auto [dz, other] = two_contributions(r, z);
-    normalized_backward(r, layer, dz, other, {.relu = true, .mask_from = z, .write_back = true});
-    normalized_backward(r, shortcut, dz, std::nullopt, {});
-  });
-  return z;
+  return join(recorder, layer, shortcut.y, shortcut);
 }
 
 }  // namespace simclr::nn
