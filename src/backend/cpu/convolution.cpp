@@ -4,7 +4,7 @@
 #include <string_view>
 #include <tuple>
 
-#include "primitive_plan.hpp"
+#include "onednn.hpp"
 
 namespace simclr::cpu {
 

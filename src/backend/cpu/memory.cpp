@@ -11,7 +11,6 @@
 #include "simclr/core/check.hpp"
 
 namespace simclr::cpu {
-
 namespace {
 
 constexpr std::size_t kCacheLineBytes = 64;
@@ -48,6 +47,22 @@ void load(const Layout& layout, const Stored* device, Host* host) {
       }
     }
   }
+}
+
+constexpr std::int64_t kImageChannels = 3;
+
+Layout::Kind kind_of(const TensorInfo& tensor) {
+  const bool activation_type =
+      tensor.dtype == DType::f32 || tensor.dtype == DType::bf16 || tensor.dtype == DType::u8;
+  const int rank = tensor.shape.rank();
+  if (is_flat(tensor.storage) || tensor.storage == Storage::control || !activation_type ||
+      (rank != 2 && rank != 4)) {
+    return Layout::Kind::canonical;
+  }
+  if (rank == 4 && tensor.shape[-1] == kImageChannels) {
+    return tensor.storage == Storage::arena ? Layout::Kind::planar : Layout::Kind::canonical;
+  }
+  return Layout::Kind::blocked;
 }
 
 }  // namespace
@@ -112,6 +127,25 @@ bool all_finite(const std::byte* values, std::size_t count) {
     found |= static_cast<std::uint32_t>((words[i] & kExponent) == kExponent);
   }
   return found == 0;
+}
+
+Layout layout_of(const TensorInfo& tensor) {
+  Layout layout{.kind = kind_of(tensor), .dtype = tensor.dtype};
+  switch (tensor.shape.rank()) {
+    case 4:
+      layout.images = tensor.shape[0];
+      layout.height = tensor.shape[1];
+      layout.width = tensor.shape[2];
+      layout.channels = tensor.shape[3];
+      break;
+    case 2:
+      layout.images = tensor.shape[0];
+      layout.channels = tensor.shape[1];
+      break;
+    default:
+      layout.channels = tensor.shape.elements();
+  }
+  return layout;
 }
 
 }  // namespace simclr::cpu

@@ -4,8 +4,9 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/table.hpp"
 #include "memory.hpp"
-#include "tiles.hpp"
+#include "steps.hpp"
 
 namespace simclr::cpu {
 

@@ -18,8 +18,7 @@ struct Run {
   std::int64_t image_stride = 0;
 };
 
-// ---- batch normalization; see program/ops.hpp for the formulas
-// --------------------------------------
+// ---- batch normalization; see program/ops.hpp for the formulas ----------------------------------
 
 template <class T>
 struct BnStatisticsArgs {
@@ -72,8 +71,7 @@ struct BnKernels {
   void (*backward_apply)(const BnBackwardApplyArgs<T>&) = nullptr;
 };
 
-// ---- pooling, joins, packing
-// --------------------------------------------------------------------------
+// ---- pooling, joins, packing --------------------------------------------------------------------
 
 /// One image of one channel block; x (height, width, 16), y (out_height, out_width, 16).
 struct PoolGeometry {
@@ -97,8 +95,7 @@ struct ElementKernels {
   void (*unzip_rgb)(const T* interleaved, std::int64_t pixels, T* planes) = nullptr;
 };
 
-// ---- loss
-// ----------------------------------------------------------------------------------------------
+// ---- loss ---------------------------------------------------------------------------------------
 
 /// The running state of one row's softmax over the columns seen so far, x = s/T, m = largest x:
 /// sum of exp(x - m), and of exp(x - m)*(x - m).
@@ -119,8 +116,7 @@ struct LossKernels {
   double (*exp_row)(const float* x, std::int64_t count, float shift, float* exponential) = nullptr;
 };
 
-// ---- optimizers: one chunk of the flat buffers
-// -----------------------------------------------------------
+// ---- optimizers: one chunk of the flat buffers --------------------------------------------------
 
 struct AdamwFactors {
   float gradient = 1;  ///< what gradients are multiplied by, first
