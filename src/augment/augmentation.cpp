@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <memory>
-#include <new>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -12,7 +11,8 @@
 #include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/augment/pixels.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/core/simd_dispatch.hpp"
+#include "simclr/core/instruction_set.hpp"
+#include "simclr/tensor/host_buffer.hpp"
 #include "view_job.hpp"
 
 namespace simclr {
@@ -23,26 +23,12 @@ namespace {
 
 using augment::Axis;
 
-/// Uninitialized memory of plain values, aligned to a cache line; grows, never shrinks.
+/// At least `count` values of the buffer, which grows and never shrinks.
 template <class T>
-class AlignedBuffer {
- public:
-  T* reserve(std::size_t count) {
-    if (count > capacity_) {
-      values_.reset(new (std::align_val_t{kAlignment}) T[count]);
-      capacity_ = count;
-    }
-    return values_.get();
-  }
-
- private:
-  static constexpr std::size_t kAlignment = 64;
-  struct Release {
-    void operator()(T* values) const { operator delete[](values, std::align_val_t{kAlignment}); }
-  };
-  std::unique_ptr<T[], Release> values_;
-  std::size_t capacity_ = 0;
-};
+T* space_for(HostBuffer& buffer, std::size_t count) {
+  if (count > buffer.size()) buffer = HostBuffer(dtype_of<T>, count);
+  return buffer.values<T>().data();
+}
 
 /// Evaluation images up to this size are used as they are.
 constexpr int kLargestSideKept = 32;
@@ -126,20 +112,19 @@ struct Augmenter::Impl {
   Channels mean{}, std{};
 
   struct TapBuffers {
-    AlignedBuffer<std::int32_t> start;
-    AlignedBuffer<float> weight;
+    HostBuffer start{DType::i32}, weight;
 
     augment::TapTable reserve(const Axis& axis, int taps) {
       const int stride = round_up(axis.count, augment::kMaxLanes);
       const auto outputs = static_cast<std::size_t>(stride);
       return {.taps = taps,
               .stride = stride,
-              .start = start.reserve(outputs),
-              .weight = weight.reserve(outputs * static_cast<std::size_t>(taps))};
+              .start = space_for<std::int32_t>(start, outputs),
+              .weight = space_for<float>(weight, outputs * static_cast<std::size_t>(taps))};
     }
   };
   TapBuffers row_taps, column_taps;
-  AlignedBuffer<float> window, strips, rows;
+  HostBuffer window, strips, rows;
 
   augment::Workspace reserve(const augment::ViewJob& job) {
     const auto taps = [&](const Axis& axis) {
@@ -153,9 +138,10 @@ struct Augmenter::Impl {
     const auto pitch = side + 2 * static_cast<std::size_t>(work.margin);
     const auto padded = static_cast<std::size_t>(round_up(config.image_size, augment::kMaxLanes));
     const int window_vectors = std::max(job.columns.in * 3, augment::kMaxLanes);
-    work.window = window.reserve(static_cast<std::size_t>(window_vectors) * augment::kMaxLanes);
-    work.strips = strips.reserve(padded * pitch * 3);
-    if (config.blur) work.rows = rows.reserve(side * side * 3);
+    work.window =
+        space_for<float>(window, static_cast<std::size_t>(window_vectors) * augment::kMaxLanes);
+    work.strips = space_for<float>(strips, padded * pitch * 3);
+    if (config.blur) work.rows = space_for<float>(rows, side * side * 3);
     return work;
   }
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "simclr/core/activity.hpp"
-#include "simclr/core/host_name.hpp"
+#include "simclr/core/system.hpp"
 #include "simclr/io/retry.hpp"
 
 namespace simclr {

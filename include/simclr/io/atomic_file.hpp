@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-#include "simclr/core/descriptor.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 

@@ -1,6 +1,6 @@
 #include "table.hpp"
 
-#include "simclr/core/simd_dispatch.hpp"
+#include "simclr/core/instruction_set.hpp"
 
 namespace simclr {
 
