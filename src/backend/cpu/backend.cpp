@@ -9,7 +9,7 @@
 #include <variant>
 
 #include "kernels/table.hpp"
-#include "memory.hpp"
+#include "layout.hpp"
 #include "onednn.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/activity.hpp"

@@ -8,15 +8,35 @@
 namespace simclr::cpu {
 namespace {
 
-/// visit(begin, count) over [0, elements) in pieces of 4096; elements is a multiple of 16.
-template <class Visit>
-void for_each_piece(std::int64_t elements, int threads, Visit&& visit) {
-  constexpr std::int64_t kPiece = 4096;
-  for_each_index((elements + kPiece - 1) / kPiece, threads, [&](std::int64_t i) {
-    const std::int64_t begin = i * kPiece;
-    visit(begin, std::min(kPiece, elements - begin));
+constexpr std::int64_t kPiece = 4096;
+
+/// A step over all stored elements of `result`, a multiple of 16, in pieces: make(T{}) with T the
+/// type of the elements gives visit(begin, count).
+template <class Make>
+Prepared step_by_piece(const TensorView& result, int threads, const Make& make) {
+  require_blocked(result);
+  return for_activation_type(result.layout.dtype, [&](auto type) {
+    return make_step([visit = make(type), elements = result.layout.stored_elements(), threads] {
+      for_each_index((elements + kPiece - 1) / kPiece, threads, [&](std::int64_t i) {
+        const std::int64_t begin = i * kPiece;
+        visit(begin, std::min(kPiece, elements - begin));
+      });
+    });
   });
 }
+
+/// A step over the images and channel blocks of `input`: make(T{}) gives visit(index).
+template <class Make>
+Prepared step_by_block(const TensorView& input, int threads, const Make& make) {
+  require_blocked(input);
+  return for_activation_type(input.layout.dtype, [&](auto type) {
+    return make_step([visit = make(type), count = input.layout.images * input.layout.blocks(),
+                      threads] { for_each_index(count, threads, visit); });
+  });
+}
+
+/// Elements of one channel block of an image.
+std::int64_t block_elements(const TensorView& tensor) { return tensor.layout.pixels() * kBlock; }
 
 kernels::PoolGeometry geometry_of(const ConvGeometry& window, const Layout& input,
                                   const Layout& output) {
@@ -35,41 +55,29 @@ kernels::PoolGeometry geometry_of(const ConvGeometry& window, const Layout& inpu
 
 Prepared prepare(const AddInto& op, const Context& context) {
   const TensorView into = context.tensor(op.into);
-  require_blocked(into);
-  return for_activation_type(into.layout.dtype, [&]<class T>(T) {
-    return make_step([from = context.tensor(op.from).as<T>(), to = into.as<T>(),
-                      elements = into.layout.stored_elements(), threads = context.threads] {
-      for_each_piece(elements, threads, [&](std::int64_t begin, std::int64_t count) {
-        kernels::element<T>().add_into(from + begin, to + begin, count);
-      });
-    });
+  return step_by_piece(into, context.threads, [&]<class T>(T) {
+    return [from = context.tensor(op.from).as<T>(), to = into.as<T>()](auto begin, auto count) {
+      kernels::element<T>().add_into(from + begin, to + begin, count);
+    };
   });
 }
 
 Prepared prepare(const Relu& op, const Context& context) {
   const TensorView z = context.tensor(op.z);
-  require_blocked(z);
-  return for_activation_type(z.layout.dtype, [&]<class T>(T) {
-    return make_step([from = context.tensor(op.y).as<T>(), to = z.as<T>(),
-                      elements = z.layout.stored_elements(), threads = context.threads] {
-      for_each_piece(elements, threads, [&](std::int64_t begin, std::int64_t count) {
-        kernels::element<T>().relu(from + begin, to + begin, count);
-      });
-    });
+  return step_by_piece(z, context.threads, [&]<class T>(T) {
+    return [from = context.tensor(op.y).as<T>(), to = z.as<T>()](auto begin, auto count) {
+      kernels::element<T>().relu(from + begin, to + begin, count);
+    };
   });
 }
 
 Prepared prepare(const ReluBackward& op, const Context& context) {
   const TensorView dy = context.tensor(op.dy);
-  require_blocked(dy);
-  return for_activation_type(dy.layout.dtype, [&]<class T>(T) {
-    return make_step([dz = context.tensor(op.dz).as<T>(), z = context.tensor(op.z).as<T>(),
-                      to = dy.as<T>(), elements = dy.layout.stored_elements(),
-                      threads = context.threads] {
-      for_each_piece(elements, threads, [&](std::int64_t begin, std::int64_t count) {
-        kernels::element<T>().relu_backward(dz + begin, z + begin, to + begin, count);
-      });
-    });
+  return step_by_piece(dy, context.threads, [&]<class T>(T) {
+    return [dz = context.tensor(op.dz).as<T>(), z = context.tensor(op.z).as<T>(), to = dy.as<T>()](
+               auto begin, auto count) {
+      kernels::element<T>().relu_backward(dz + begin, z + begin, to + begin, count);
+    };
   });
 }
 
@@ -93,64 +101,45 @@ Prepared prepare(const PackInput& op, const Context& context) {
 Prepared prepare(const MaxPool& op, const Context& context) {
   const TensorView x = context.tensor(op.x);
   const TensorView y = context.tensor(op.y);
-  require_blocked(x);
   auto* argmax = context.tensor(op.argmax).as<std::uint8_t>();
-  return for_activation_type(x.layout.dtype, [&]<class T>(T) {
-    return make_step([=, geometry = geometry_of(op.geometry, x.layout, y.layout),
-                      x_data = x.as<T>(), y_data = y.as<T>(), threads = context.threads] {
-      const std::int64_t in = x.layout.pixels() * kBlock;
-      const std::int64_t out = y.layout.pixels() * kBlock;
-      for_each_index(x.layout.images * x.layout.blocks(), threads, [&](std::int64_t i) {
-        kernels::element<T>().max_pool(geometry, x_data + i * in, y_data + i * out,
-                                       argmax + i * out);
-      });
-    });
+  return step_by_block(x, context.threads, [&]<class T>(T) {
+    return [=, geometry = geometry_of(op.geometry, x.layout, y.layout), from = x.as<T>(),
+            to = y.as<T>(), in = block_elements(x), out = block_elements(y)](std::int64_t i) {
+      kernels::element<T>().max_pool(geometry, from + i * in, to + i * out, argmax + i * out);
+    };
   });
 }
 
 Prepared prepare(const MaxPoolBackward& op, const Context& context) {
   const TensorView dx = context.tensor(op.dx);
   const TensorView dy = context.tensor(op.dy);
-  require_blocked(dx);
   const auto* argmax = context.tensor(op.argmax).as<std::uint8_t>();
-  return for_activation_type(dx.layout.dtype, [&]<class T>(T) {
-    return make_step([=, geometry = geometry_of(op.geometry, dx.layout, dy.layout),
-                      dx_data = dx.as<T>(), dy_data = dy.as<T>(), threads = context.threads] {
-      const std::int64_t in = dx.layout.pixels() * kBlock;
-      const std::int64_t out = dy.layout.pixels() * kBlock;
-      for_each_index(dx.layout.images * dx.layout.blocks(), threads, [&](std::int64_t i) {
-        kernels::element<T>().max_pool_backward(geometry, dy_data + i * out, argmax + i * out,
-                                                dx_data + i * in);
-      });
-    });
+  return step_by_block(dx, context.threads, [&]<class T>(T) {
+    return [=, geometry = geometry_of(op.geometry, dx.layout, dy.layout), from = dy.as<T>(),
+            to = dx.as<T>(), in = block_elements(dx), out = block_elements(dy)](std::int64_t i) {
+      kernels::element<T>().max_pool_backward(geometry, from + i * out, argmax + i * out,
+                                              to + i * in);
+    };
   });
 }
 
 Prepared prepare(const GlobalAvgPool& op, const Context& context) {
   const TensorView z = context.tensor(op.z);
-  require_blocked(z);
   auto* h = context.tensor(op.h).as<float>();
-  return for_activation_type(z.layout.dtype, [&]<class T>(T) {
-    return make_step([=, data = z.as<T>(), layout = z.layout, threads = context.threads] {
-      for_each_index(layout.images * layout.blocks(), threads, [&](std::int64_t i) {
-        kernels::element<T>().average(data + i * layout.pixels() * kBlock, layout.pixels(),
-                                      h + i * kBlock);
-      });
-    });
+  return step_by_block(z, context.threads, [&]<class T>(T) {
+    return [=, from = z.as<T>(), pixels = z.layout.pixels()](std::int64_t i) {
+      kernels::element<T>().average(from + i * pixels * kBlock, pixels, h + i * kBlock);
+    };
   });
 }
 
 Prepared prepare(const GlobalAvgPoolBackward& op, const Context& context) {
   const TensorView dz = context.tensor(op.dz);
-  require_blocked(dz);
   const auto* dh = context.tensor(op.dh).as<float>();
-  return for_activation_type(dz.layout.dtype, [&]<class T>(T) {
-    return make_step([=, data = dz.as<T>(), layout = dz.layout, threads = context.threads] {
-      for_each_index(layout.images * layout.blocks(), threads, [&](std::int64_t i) {
-        kernels::element<T>().spread(dh + i * kBlock, layout.pixels(),
-                                     data + i * layout.pixels() * kBlock);
-      });
-    });
+  return step_by_block(dz, context.threads, [&]<class T>(T) {
+    return [=, to = dz.as<T>(), pixels = dz.layout.pixels()](std::int64_t i) {
+      kernels::element<T>().spread(dh + i * kBlock, pixels, to + i * pixels * kBlock);
+    };
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <type_traits>
 #include <utility>
 
 #include "simclr/core/check.hpp"
@@ -25,20 +26,9 @@ std::string OneDnn::version() {
 }
 
 dnnl::memory::data_type data_type_of(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return dnnl::memory::data_type::f32;
-    case DType::bf16:
-      return dnnl::memory::data_type::bf16;
-    case DType::i32:
-      return dnnl::memory::data_type::s32;
-    case DType::u8:
-      return dnnl::memory::data_type::u8;
-    case DType::f16:
-    case DType::f64:
-      break;
-  }
-  fail("oneDNN has no type for {}", name_of(dtype));
+  return for_activation_type(dtype, []<class T>(T) {
+    return std::is_same_v<T, bf16> ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
+  });
 }
 
 dnnl::memory::desc activation_desc(const Layout& layout) {
@@ -87,7 +77,7 @@ PrimitivePlan& PrimitivePlan::output(int argument, const dnnl::memory::desc& our
 
 void PrimitivePlan::add(Operand operand) {
   if (operand.ours != operand.theirs) {
-    const auto& engine = onednn_->engine();
+    const auto& engine = onednn_->engine;
     const auto& from = operand.is_output ? operand.theirs : operand.ours;
     const auto& to = operand.is_output ? operand.ours : operand.theirs;
     const dnnl::reorder::primitive_desc conversion(engine, from, engine, to, user_scratchpad());
@@ -102,7 +92,7 @@ void PrimitivePlan::add(Operand operand) {
 
 PrimitivePlan::Calls PrimitivePlan::calls(Workspace workspace) const {
   require(workspace.size() >= workspace_bytes(), "the workspace is large enough");
-  const auto& engine = onednn_->engine();
+  const auto& engine = onednn_->engine;
   std::unordered_map<int, dnnl::memory> arguments{
       {DNNL_ARG_SCRATCHPAD, dnnl::memory(scratchpad_, engine, workspace.data())}};
   Calls calls;
@@ -132,7 +122,7 @@ Prepared PrimitivePlan::prepared() const {
   return make_step(workspace_bytes(), [plan = *this, calls = Calls()](Workspace workspace) mutable {
     if (calls.empty()) calls = plan.calls(workspace);
     for (auto& [primitive, arguments] : calls) {
-      primitive.execute(plan.onednn_->stream(), arguments);
+      primitive.execute(plan.onednn_->stream, arguments);
     }
   });
 }

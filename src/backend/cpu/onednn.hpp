@@ -15,20 +15,16 @@
 
 namespace simclr::cpu {
 
-class OneDnn {
- public:
-  OneDnn() : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {}
-  [[nodiscard]] const dnnl::engine& engine() const { return engine_; }
-  /// In order and synchronous: execute() returns when the work is done.
-  [[nodiscard]] dnnl::stream& stream() { return stream_; }
+struct OneDnn {
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{
+      engine};  ///< in order and synchronous: execute() returns when the work is done
+
   /// "oneDNN 2.6.3".
   [[nodiscard]] static std::string version();
-
- private:
-  dnnl::engine engine_;
-  dnnl::stream stream_;
 };
 
+/// Of an activation: f32 or bf16.
 dnnl::memory::data_type data_type_of(DType dtype);
 /// An activation (N,C,H,W in oneDNN's order of dimensions) in our storage order.
 dnnl::memory::desc activation_desc(const Layout& layout);

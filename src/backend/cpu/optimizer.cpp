@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "kernels/table.hpp"
-#include "memory.hpp"
+#include "layout.hpp"
 #include "steps.hpp"
 
 namespace simclr::cpu {

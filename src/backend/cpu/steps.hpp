@@ -7,7 +7,7 @@
 
 namespace simclr::cpu {
 
-class OneDnn;  // engine and stream; onednn.hpp
+struct OneDnn;  // engine and stream; onednn.hpp
 
 /// Gradient sums that are in flight, from ReduceGradients to WaitForGradients.
 struct PendingGradients {

@@ -7,6 +7,7 @@
 // single-threaded: dividing the work is the steps' business.
 
 #include <cstdint>
+#include <type_traits>
 
 #include "simclr/core/bf16.hpp"
 
@@ -152,24 +153,20 @@ struct Table {
 const Table& table();
 
 template <class T>
-const BnKernels<T>& batch_norm();
-template <>
-inline const BnKernels<float>& batch_norm() {
-  return table().bn_f32;
-}
-template <>
-inline const BnKernels<bf16>& batch_norm() {
-  return table().bn_bf16;
+const BnKernels<T>& batch_norm() {
+  if constexpr (std::is_same_v<T, bf16>) {
+    return table().bn_bf16;
+  } else {
+    return table().bn_f32;
+  }
 }
 template <class T>
-const ElementKernels<T>& element();
-template <>
-inline const ElementKernels<float>& element() {
-  return table().element_f32;
-}
-template <>
-inline const ElementKernels<bf16>& element() {
-  return table().element_bf16;
+const ElementKernels<T>& element() {
+  if constexpr (std::is_same_v<T, bf16>) {
+    return table().element_bf16;
+  } else {
+    return table().element_f32;
+  }
 }
 
 }  // namespace simclr::kernels

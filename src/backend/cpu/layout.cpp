@@ -1,4 +1,4 @@
-#include "memory.hpp"
+#include "layout.hpp"
 
 #include <sys/mman.h>
 
@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "../host_values.hpp"
-#include "layout.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr::cpu {
