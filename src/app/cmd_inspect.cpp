@@ -9,9 +9,7 @@
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/io/checkpoint.hpp"
-#include "simclr/io/file_format.hpp"
 #include "simclr/io/shard_set.hpp"
-#include "simclr/io/shard_verify.hpp"
 
 namespace simclr {
 namespace {

@@ -13,7 +13,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
-#include "simclr/io/png_writer.hpp"
+#include "simclr/io/image_file.hpp"
 #include "simclr/report/augmented_pairs.hpp"
 #include "simclr/train/pretrain_config.hpp"
 

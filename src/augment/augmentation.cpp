@@ -3,20 +3,32 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <tuple>
 #include <utility>
+#include <vector>
 
-#include "aligned_buffer.hpp"
 #include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/augment/pixels.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/instruction_set.hpp"
+#include "simclr/tensor/host_buffer.hpp"
 #include "view_job.hpp"
 
 namespace simclr {
 
+SIMCLR_DECLARE_IN_EACH_ISA(void render(const augment::ViewJob&, const augment::Workspace&, void*))
+
 namespace {
 
 using augment::Axis;
+
+/// At least `count` values of the buffer, which grows and never shrinks.
+template <class T>
+T* space_for(HostBuffer& buffer, std::size_t count) {
+  if (count > buffer.size()) buffer = HostBuffer(dtype_of<T>, count);
+  return buffer.values<T>().data();
+}
 
 /// Evaluation images up to this size are used as they are.
 constexpr int kLargestSideKept = 32;
@@ -63,6 +75,18 @@ int round_up(int count, int multiple) { return (count + multiple - 1) / multiple
 
 }  // namespace
 
+augment::KernelList augment::available_kernels() {
+  static const std::vector<Kernels> available = [] {
+    const std::array render = SIMCLR_FROM_EACH_ISA(render);
+    std::vector<Kernels> kernels;
+    for (auto set = static_cast<int>(instruction_set()); set >= 0; --set) {
+      kernels.push_back({name_of(static_cast<InstructionSet>(set)), render.at(set)});
+    }
+    return kernels;
+  }();
+  return {available.data(), static_cast<int>(available.size())};
+}
+
 AugmentationConfig simclr_augmentation(int image_size) {
   return {.crop = true,
           .flip = true,
@@ -88,20 +112,19 @@ struct Augmenter::Impl {
   Channels mean{}, std{};
 
   struct TapBuffers {
-    augment::AlignedBuffer<std::int32_t> start;
-    augment::AlignedBuffer<float> weight;
+    HostBuffer start{DType::i32}, weight;
 
     augment::TapTable reserve(const Axis& axis, int taps) {
       const int stride = round_up(axis.count, augment::kMaxLanes);
       const auto outputs = static_cast<std::size_t>(stride);
       return {.taps = taps,
               .stride = stride,
-              .start = start.reserve(outputs),
-              .weight = weight.reserve(outputs * static_cast<std::size_t>(taps))};
+              .start = space_for<std::int32_t>(start, outputs),
+              .weight = space_for<float>(weight, outputs * static_cast<std::size_t>(taps))};
     }
   };
   TapBuffers row_taps, column_taps;
-  augment::AlignedBuffer<float> window, strips, rows;
+  HostBuffer window, strips, rows;
 
   augment::Workspace reserve(const augment::ViewJob& job) {
     const auto taps = [&](const Axis& axis) {
@@ -115,9 +138,10 @@ struct Augmenter::Impl {
     const auto pitch = side + 2 * static_cast<std::size_t>(work.margin);
     const auto padded = static_cast<std::size_t>(round_up(config.image_size, augment::kMaxLanes));
     const int window_vectors = std::max(job.columns.in * 3, augment::kMaxLanes);
-    work.window = window.reserve(static_cast<std::size_t>(window_vectors) * augment::kMaxLanes);
-    work.strips = strips.reserve(padded * pitch * 3);
-    if (config.blur) work.rows = rows.reserve(side * side * 3);
+    work.window =
+        space_for<float>(window, static_cast<std::size_t>(window_vectors) * augment::kMaxLanes);
+    work.strips = space_for<float>(strips, padded * pitch * 3);
+    if (config.blur) work.rows = space_for<float>(rows, side * side * 3);
     return work;
   }
 

@@ -1,8 +1,7 @@
 // The whole rendering of a view, compiled once for each instruction set.
 
-#include "blur.hpp"
-#include "color.hpp"
 #include "resample.hpp"
+#include "strips.hpp"
 
 namespace simclr::SIMCLR_ISA {
 

@@ -15,19 +15,13 @@ constexpr double kUsable = 0.98;
 
 double megabytes(std::size_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
-std::optional<std::size_t> largest_activation(const MemoryDemand& demand) {
+std::string describe_largest(const MemoryDemand& demand) {
   std::optional<std::size_t> largest;
   for (std::size_t t = 0; t < demand.program.tensors.size(); ++t) {
-    if (demand.program.tensors[t].storage != Storage::arena || !demand.plan.lifetime[t].used()) {
-      continue;
-    }
+    const bool in_arena = demand.program.tensors[t].storage == Storage::arena;
+    if (!in_arena || !demand.plan.lifetime[t].used()) continue;
     if (!largest || demand.plan.bytes[t] > demand.plan.bytes[*largest]) largest = t;
   }
-  return largest;
-}
-
-std::string describe_largest(const MemoryDemand& demand) {
-  const auto largest = largest_activation(demand);
   if (!largest) return "";
   const TensorInfo& tensor = demand.program.tensors[*largest];
   return fmt::format("; the largest activation is {} {} {} with {:.1f} MB", tensor.name,

@@ -15,7 +15,7 @@
 #include "simclr/comm/communicator.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/core/random.hpp"
-#include "simclr/core/thread_seconds.hpp"
+#include "simclr/core/system.hpp"
 #include "simclr/plan/machine_limits.hpp"
 #include "simclr/tensor/host_buffer.hpp"
 #include "timing.hpp"

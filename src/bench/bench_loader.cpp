@@ -21,7 +21,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/data/loader.hpp"
-#include "simclr/io/parallel_read.hpp"
+#include "simclr/io/shard_set.hpp"
 #include "simclr/io/shard_writer.hpp"
 #include "timing.hpp"
 

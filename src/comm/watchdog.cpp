@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "simclr/core/activity.hpp"
-#include "simclr/core/host_name.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/core/system.hpp"
 #include "watch/follower.hpp"
 #include "watch/monitor.hpp"
 

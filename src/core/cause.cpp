@@ -1,5 +1,7 @@
 #include "simclr/core/cause.hpp"
 
+#include <algorithm>
+#include <array>
 #include <system_error>
 
 #include "simclr/core/check.hpp"
@@ -7,53 +9,16 @@
 namespace simclr {
 
 std::string_view name_of(Cause cause) {
-  switch (cause) {
-    case Cause::none:
-      return "none";
-    case Cause::finished:
-      return "finished";
-    case Cause::max_steps:
-      return "max-steps";
-    case Cause::signal:
-      return "signal";
-    case Cause::time_limit:
-      return "time-limit";
-    case Cause::lost_rank:
-      return "lost-rank";
-    case Cause::stalled:
-      return "stalled";
-    case Cause::desynchronized:
-      return "desynchronised";
-    case Cause::diverged:
-      return "diverged";
-    case Cause::not_finite:
-      return "not-finite";
-    case Cause::io:
-      return "io";
-    case Cause::error:
-      return "error";
-  }
-  return "error";
+  constexpr std::array kNames{"none",       "finished",   "max-steps", "signal",
+                              "time-limit", "lost-rank",  "stalled",   "desynchronised",
+                              "diverged",   "not-finite", "io",        "error"};
+  return kNames.at(static_cast<std::size_t>(cause));
 }
 
 bool helps_to_resubmit(Cause cause) {
-  switch (cause) {
-    case Cause::none:
-    case Cause::signal:
-    case Cause::time_limit:
-    case Cause::lost_rank:
-    case Cause::stalled:
-    case Cause::io:
-      return true;
-    case Cause::finished:
-    case Cause::max_steps:
-    case Cause::desynchronized:
-    case Cause::diverged:
-    case Cause::not_finite:
-    case Cause::error:
-      return false;
-  }
-  return false;
+  constexpr std::array kEndedFromOutside{Cause::none,      Cause::signal,  Cause::time_limit,
+                                         Cause::lost_rank, Cause::stalled, Cause::io};
+  return std::ranges::find(kEndedFromOutside, cause) != kEndedFromOutside.end();
 }
 
 Cause cause_of(const std::exception& exception) {

@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "simclr/core/host_name.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr::log {
 namespace {

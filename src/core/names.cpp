@@ -25,8 +25,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
-}  // namespace
-
 std::string nearest_name(std::string_view name, std::span<const std::string> known) {
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(name.size() / 2, 1) + 1;
@@ -39,6 +37,8 @@ std::string nearest_name(std::string_view name, std::span<const std::string> kno
   }
   return best;
 }
+
+}  // namespace
 
 std::string suggestion(std::string_view name, std::span<const std::string> known) {
   const std::string nearest = nearest_name(name, known);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -14,27 +15,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 const char* name_of(ValueType type) {
-  switch (type) {
-    case ValueType::text:
-      return "text";
-    case ValueType::path:
-      return "path";
-    case ValueType::flag:
-      return "flag";
-    case ValueType::choice:
-      return "choice";
-    case ValueType::integer:
-      return "integer";
-    case ValueType::number:
-      return "number";
-    case ValueType::integers:
-      return "integers";
-    case ValueType::numbers:
-      return "numbers";
-    case ValueType::names:
-      return "names";
-  }
-  return "";
+  constexpr std::array kNames{"text",   "path",     "flag",    "choice", "integer",
+                              "number", "integers", "numbers", "names"};
+  return kNames.at(static_cast<std::size_t>(type));
 }
 
 Json bound_json(const std::optional<NumberRange::Bound>& bound, bool whole) {

@@ -25,6 +25,15 @@ inline void require_same_ranks(const FetchGroup& group, int rank, int world_size
           "a loader must have all ranks of the store's fetch group");
 }
 
+/// Sets `labels` to those of the samples, or empties it when the set has none.
+void copy_labels(const SampleStore& store, const std::vector<std::int64_t>& samples, auto& labels) {
+  labels.clear();
+  if (!store.info().labeled) return;
+  for (const std::int64_t sample : samples) {
+    labels.push_back(static_cast<std::int32_t>(store.labels()[static_cast<std::size_t>(sample)]));
+  }
+}
+
 /// Produces batches first, first+1, ... end-1 in order in two buffers that the owner keeps.
 ///
 /// Order of events, for batch b in buffer b % kBuffers:

@@ -44,11 +44,11 @@ std::string text(std::uint64_t bytes) {
 
 }  // namespace
 
-CacheSizes measure_cache_sizes(const ShardSet& set, std::int64_t batch_samples,
-                               Communicator& world) {
+CacheSizes measure_cache_sizes(const ShardSet& set, const std::string& data,
+                               std::int64_t batch_samples, Communicator& world) {
   constexpr std::uint64_t kSlots = 2;
   const std::int64_t samples = set.info().samples;
-  CacheSizes sizes{.ranks = world.size(), .set_bytes = set.stored_bytes(0, samples)};
+  CacheSizes sizes{.data = data, .ranks = world.size(), .set_bytes = set.stored_bytes(0, samples)};
   for (std::int64_t r = 0; r < world.size(); ++r) {
     const std::int64_t first = part_begin(samples, r, world.size());
     const std::int64_t end = part_begin(samples, r + 1, world.size());

@@ -1,5 +1,3 @@
-#include "simclr/data/evaluation_loader.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -72,13 +70,7 @@ struct EvaluationLoader::Impl {
     EvaluationBatch& batch = buffers[static_cast<std::size_t>(buffer)];
     batch.first_sample = first_sample(config.rank, number);
     batch.count = static_cast<std::int64_t>(samples.size());
-    batch.labels.clear();
-    if (store.info().labeled) {
-      for (const std::int64_t sample : samples) {
-        batch.labels.push_back(
-            static_cast<std::int32_t>(store.labels()[static_cast<std::size_t>(sample)]));
-      }
-    }
+    copy_labels(store, samples, batch.labels);
     const BufferSpan all = batch.images.span();
     const std::size_t valid = samples.size() * image_elements();
     const BufferSpan padding = all.subspan(valid, all.count - valid);

@@ -2,13 +2,16 @@
 
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <fstream>
+#include <string>
 
-#include "cgroup_memory.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr const char* kSharedMemory = "/dev/shm";
 
@@ -24,6 +27,48 @@ std::uint64_t available_memory_bytes() {
   fail("/proc/meminfo has no line 'MemAvailable'");
 }
 
+/// File names of one version of the kernel's interface.
+struct Interface {
+  const char* limit;
+  const char* usage;
+  const char* droppable;  // key of memory.stat
+};
+constexpr Interface kVersion1{"memory.limit_in_bytes", "memory.usage_in_bytes",
+                              "total_inactive_file"};
+constexpr Interface kVersion2{"memory.max", "memory.current", "inactive_file"};
+
+/// Reads a number; empty when the file is missing or says "max".
+std::optional<std::uint64_t> read_number(const fs::path& file) {
+  std::ifstream in(file);
+  std::uint64_t number = 0;
+  if (in >> number) return number;
+  return std::nullopt;
+}
+
+std::uint64_t read_statistic(const fs::path& file, const std::string& key) {
+  std::ifstream in(file);
+  std::string name;
+  std::uint64_t value = 0;
+  while (in >> name >> value) {
+    if (name == key) return value;
+  }
+  return 0;
+}
+
+/// The free memory under the limit of one group; empty when it has none.
+std::optional<std::uint64_t> free_bytes(const fs::path& group, const Interface& names) {
+  const auto limit = read_number(group / names.limit);
+  const auto usage = read_number(group / names.usage);
+  if (!limit || !usage) return std::nullopt;
+  const std::uint64_t droppable = read_statistic(group / "memory.stat", names.droppable);
+  const std::uint64_t needed = *usage - std::min(*usage, droppable);
+  return *limit - std::min(*limit, needed);
+}
+
+bool holds_memory(const std::string& controllers) {
+  return ("," + controllers + ",").find(",memory,") != std::string::npos;
+}
+
 }  // namespace
 
 MemoryBudget measure_memory_budget(bool shared) {
@@ -36,6 +81,33 @@ MemoryBudget measure_memory_budget(bool shared) {
     if (free_bytes < budget.bytes) budget = {free_bytes, kSharedMemory};
   }
   return budget;
+}
+
+std::optional<std::uint64_t> cgroup_memory_bytes(const fs::path& memberships,
+                                                 const fs::path& mount) {
+  std::optional<std::uint64_t> least;
+  const auto walk_up = [&](const fs::path& root, const fs::path& group, const Interface& names) {
+    for (fs::path at = group.relative_path();; at = at.parent_path()) {
+      if (const auto bytes = free_bytes(root / at, names))
+        least = std::min(least.value_or(*bytes), *bytes);
+      if (at.empty()) return;
+    }
+  };
+  std::ifstream in(memberships);
+  for (std::string line; std::getline(in, line);) {  // number:controllers:/path
+    const std::size_t first = line.find(':');
+    const std::size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const fs::path group = line.substr(second + 1);
+    if (controllers.empty()) {
+      walk_up(mount, group, kVersion2);
+      walk_up(mount / "unified", group, kVersion2);  // on systems that mount both versions
+    } else if (holds_memory(controllers)) {
+      walk_up(mount / "memory", group, kVersion1);
+    }
+  }
+  return least;
 }
 
 }  // namespace simclr

@@ -1,11 +1,20 @@
 #pragma once
+// How much memory a cache may take.
 
 #include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <string>
 
-#include "simclr/data/loader.hpp"
-
 namespace simclr {
+
+/// Memory that this process may still use under the limits of its control groups, by which batch
+/// systems and containers kill jobs: the smallest value of limit minus usage from its group up to
+/// the root. File pages that the kernel can drop do not count as usage. Empty without any limit.
+/// `memberships` is /proc/self/cgroup, `mount` the root of the hierarchies (versions 1 and 2).
+std::optional<std::uint64_t> cgroup_memory_bytes(
+    const std::filesystem::path& memberships = "/proc/self/cgroup",
+    const std::filesystem::path& mount = "/sys/fs/cgroup");
 
 /// Memory of this node that a cache may use: the smallest of the kernel's available memory, the
 /// rest of the job's limit and, for memory shared by ranks, the free space of /dev/shm.

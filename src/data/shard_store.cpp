@@ -1,13 +1,18 @@
+// Opens data sets, with the cache that was asked for or that fits.
+
 #include "shard_store.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
+#include <thread>
+#include <vector>
 
-#include "parallel.hpp"
+#include "cache_choice.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/io/parallel_read.hpp"
+#include "simclr/io/shard_set.hpp"
 
 namespace simclr {
 namespace {
@@ -83,6 +88,49 @@ FirstRead read_at_start(const ShardSet& set, Communicator& world, int ranks_of_n
           fmt::format("{:.2f} GB read at {:.2f} GB/s per rank ({})",
                       gigabytes(set.stored_bytes(0, set.info().samples)),
                       gigabytes(out.size()) / seconds.count(), name_of(method))};
+}
+
+void parallel_ranges(int threads, std::int64_t count,
+                     const std::function<void(std::int64_t, std::int64_t)>& work) {
+  const std::int64_t parts = std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(count, 1));
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(parts));
+  const auto run = [&](std::int64_t part) {
+    try {
+      work(count * part / parts, count * (part + 1) / parts);
+    } catch (...) {
+      errors[static_cast<std::size_t>(part)] = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    for (std::int64_t part = 1; part < parts; ++part) others.emplace_back(run, part);
+    run(0);
+  }
+  for (const auto& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
+}
+
+void require_cache_fits(const std::filesystem::path& directory, CacheMode mode, Communicator& world,
+                        std::int64_t batch_samples) {
+  const ShardSet set(directory);
+  if (mode != CacheMode::none) {
+    (void)choose_cache(mode, measure_cache_sizes(set, directory.string(), batch_samples, world));
+  }
+}
+
+std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory,
+                                               CacheMode mode, Communicator& world, int threads,
+                                               std::int64_t batch_samples) {
+  ShardSet set(directory);
+  if (mode == CacheMode::none) return make_streaming_store(std::move(set), threads);
+  const CacheChoice choice =
+      choose_cache(mode, measure_cache_sizes(set, directory.string(), batch_samples, world));
+  auto store = choice.mode == CacheMode::distributed
+                   ? make_distributed_store(std::move(set), threads, world)
+                   : make_node_store(std::move(set), threads, world);
+  store->add_to_description(choice.reason);
+  return store;
 }
 
 }  // namespace simclr

@@ -1,6 +1,8 @@
 #pragma once
 // The common base of the stores, and a function that creates each.
 
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -75,6 +77,11 @@ double gigabytes(std::uint64_t bytes);
 inline std::int64_t part_begin(std::int64_t samples, std::int64_t rank, std::int64_t ranks) {
   return samples * rank / ranks;
 }
+
+/// Splits [0, count) into one contiguous range per thread and calls work(begin, end) on each; the
+/// caller's thread takes the first. Rethrows the first exception after all threads have ended.
+void parallel_ranges(int threads, std::int64_t count,
+                     const std::function<void(std::int64_t begin, std::int64_t end)>& work);
 
 std::unique_ptr<ShardStore> make_node_store(ShardSet set, int threads, Communicator& world);
 std::unique_ptr<ShardStore> make_distributed_store(ShardSet set, int threads, Communicator& world);

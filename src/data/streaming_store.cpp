@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "parallel.hpp"
 #include "shard_store.hpp"
 
 namespace simclr {

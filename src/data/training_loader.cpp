@@ -7,6 +7,18 @@
 
 namespace simclr {
 
+ImageRef ImageDecoder::decode(const StoredImage& image) {
+  if (image.encoding == ImageEncoding::raw) {
+    return {reinterpret_cast<const std::uint8_t*>(image.bytes.data()), image.height, image.width};
+  }
+  decode_image(image.bytes, image_);
+  if (image_.height != image.height || image_.width != image.width) {
+    fail("the encoded image is {}x{}, but its shard says {}x{}", image_.height, image_.width,
+         image.height, image.width);
+  }
+  return {image_.pixels.data(), image.height, image.width};
+}
+
 struct TrainingLoader::Impl {
   Impl(SampleStore& sample_store, const LoaderConfig& loader_config)
       : store(sample_store),
@@ -62,12 +74,7 @@ struct TrainingLoader::Impl {
     batch.step = step;
     batch.epoch = sampler.epoch_of(step);
     batch.sample_index = samples;
-    batch.labels.clear();
-    if (!store.info().labeled) return;
-    for (const std::int64_t sample : samples) {
-      batch.labels.push_back(
-          static_cast<std::int32_t>(store.labels()[static_cast<std::size_t>(sample)]));
-    }
+    copy_labels(store, samples, batch.labels);
   }
 
   ViewBatch& buffer_of(int buffer) { return batches[static_cast<std::size_t>(buffer)]; }

@@ -40,12 +40,12 @@ void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
   if (rows == 0) return;
   std::vector<std::int64_t> sample_index(static_cast<std::size_t>(rows));
   std::iota(sample_index.begin(), sample_index.end(), first);
-  file.write("h", first, std::span<const float>(h));
-  file.write("sample_index", first, std::span<const std::int64_t>(sample_index));
-  if (layout.embedding > 0) file.write("z", first, std::span<const float>(z));
+  file.write("h", {first}, std::span<const float>(h));
+  file.write("sample_index", {first}, std::span<const std::int64_t>(sample_index));
+  if (layout.embedding > 0) file.write("z", {first}, std::span<const float>(z));
   if (layout.labeled) {
     const std::vector<std::int64_t> wide(labels.begin(), labels.end());
-    file.write("labels", first, std::span<const std::int64_t>(wide));
+    file.write("labels", {first}, std::span<const std::int64_t>(wide));
   }
 }
 

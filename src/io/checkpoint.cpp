@@ -175,6 +175,11 @@ Checkpoint read_verified(const h5::Handle& file) {
 
 }  // namespace
 
+std::string hdf5_file_format(const std::filesystem::path& path) {
+  const auto lock = h5::lock_library();
+  return h5::read_text(h5::open_file(path), "format").value_or("");
+}
+
 std::string hdf5_version() {
   unsigned major = 0;
   unsigned minor = 0;

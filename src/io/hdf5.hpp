@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -57,40 +58,17 @@ void check(herr_t status, std::string_view what);
 Handle open_file(const std::filesystem::path& path);
 /// Creates or truncates a file without time stamps: equal contents give equal bytes.
 Handle create_file(const std::filesystem::path& path);
-/// Syncs a closed file or a directory to disk.
-void sync_to_disk(const std::filesystem::path& path);
 
 // ---- datasets ----
 
+/// HDF5's type of a C++ number.
 template <class T>
-hid_t native_type();
-template <>
-inline hid_t native_type<float>() {
-  return H5T_NATIVE_FLOAT;
-}
-template <>
-inline hid_t native_type<double>() {
-  return H5T_NATIVE_DOUBLE;
-}
-template <>
-inline hid_t native_type<std::uint8_t>() {
-  return H5T_NATIVE_UINT8;
-}
-template <>
-inline hid_t native_type<std::byte>() {
-  return H5T_NATIVE_UINT8;
-}
-template <>
-inline hid_t native_type<std::int32_t>() {
-  return H5T_NATIVE_INT32;
-}
-template <>
-inline hid_t native_type<std::int64_t>() {
-  return H5T_NATIVE_INT64;
-}
-template <>
-inline hid_t native_type<std::uint64_t>() {
-  return H5T_NATIVE_UINT64;
+hid_t native_type() {
+  if constexpr (std::is_same_v<T, float>) return H5T_NATIVE_FLOAT;
+  if constexpr (std::is_same_v<T, std::uint8_t>) return H5T_NATIVE_UINT8;
+  if constexpr (std::is_same_v<T, std::int32_t>) return H5T_NATIVE_INT32;
+  if constexpr (std::is_same_v<T, std::int64_t>) return H5T_NATIVE_INT64;
+  if constexpr (std::is_same_v<T, std::uint64_t>) return H5T_NATIVE_UINT64;
 }
 
 using Extents = std::vector<hsize_t>;
@@ -105,7 +83,6 @@ Handle create_dataset(const Handle& location, const std::string& name, hid_t typ
 /// Reads rows [first, first + count) of the leading dimension, converted to `type`.
 void read_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, void* out,
                hid_t transfer = H5P_DEFAULT);
-void write_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, const void* data);
 /// Writes `count` rows of the sub-array selected by all but the last coordinate, starting at row
 /// leading.back().
 void write_rows(const Handle& dataset, hid_t type, const Extents& leading, hsize_t count,
@@ -116,7 +93,7 @@ Handle write_dataset(const Handle& location, const std::string& name, std::span<
                      Extents extents = {}) {
   if (extents.empty()) extents = {values.size()};
   Handle dataset = create_dataset(location, name, native_type<T>(), extents);
-  write_rows(dataset, native_type<T>(), 0, extents[0], values.data());
+  write_rows(dataset, native_type<T>(), {0}, extents[0], values.data());
   return dataset;
 }
 template <class T>
@@ -132,13 +109,11 @@ std::vector<T> read_dataset(const Handle& location, const std::string& name) {
 
 // ---- attributes ----
 
-[[nodiscard]] bool has_attribute(const Handle& object, const std::string& name);
 /// Writes text as UTF-8 of variable length, like h5py. Reading accepts fixed length, too.
 void write_attribute(const Handle& object, const std::string& name, const std::string& text);
 void write_attribute(const Handle& object, const std::string& name,
                      const std::vector<std::string>& texts);
 void write_attribute(const Handle& object, const std::string& name, std::int64_t value);
-void write_attribute(const Handle& object, const std::string& name, double value);
 void write_attribute(const Handle& object, const std::string& name,
                      std::span<const std::uint64_t> values);
 // Readers return an empty value when the attribute is missing and throw Error when its type does

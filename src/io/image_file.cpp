@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <utility>
 
 #include "image_codecs.hpp"
 #include "simclr/core/check.hpp"
@@ -20,6 +22,32 @@ ImageFormat require_format(std::span<const std::byte> file) {
   if (!format) fail("neither a JPEG nor a PNG image");
   return *format;
 }
+
+// EXIF 2.3, which records the orientation of cameras: a TIFF 6.0 directory in the APP1 marker.
+constexpr std::size_t kExifPrefixBytes = 6;  // "Exif\0\0"
+constexpr std::size_t kEntryBytes = 12;
+constexpr unsigned kOrientationTag = 0x0112;
+constexpr int kUpright = 1;
+
+/// The TIFF part of an EXIF marker; reads beyond its end return 0.
+class Tiff {
+ public:
+  explicit Tiff(std::span<const std::uint8_t> bytes)
+      : bytes_(bytes), little_endian_(!bytes.empty() && bytes[0] == 'I') {}
+
+  [[nodiscard]] unsigned u16(std::size_t at) const {
+    return little_endian_ ? byte(at) | byte(at + 1) << 8 : byte(at) << 8 | byte(at + 1);
+  }
+  [[nodiscard]] unsigned u32(std::size_t at) const {
+    return little_endian_ ? u16(at) | u16(at + 2) << 16 : u16(at) << 16 | u16(at + 2);
+  }
+
+ private:
+  [[nodiscard]] unsigned byte(std::size_t at) const { return at < bytes_.size() ? bytes_[at] : 0u; }
+
+  std::span<const std::uint8_t> bytes_;
+  bool little_endian_;
+};
 
 }  // namespace
 
@@ -41,6 +69,53 @@ void decode_image(std::span<const std::byte> file, Image& out) {
   } else {
     decode_png(file, out);
   }
+}
+
+int exif_orientation(std::span<const std::uint8_t> exif) {
+  constexpr std::array<std::uint8_t, kExifPrefixBytes> kExifPrefix = {'E', 'x', 'i', 'f', 0, 0};
+  if (exif.size() < kExifPrefixBytes ||
+      !std::equal(kExifPrefix.begin(), kExifPrefix.end(), exif.begin())) {
+    return kUpright;
+  }
+  const Tiff tiff(exif.subspan(kExifPrefixBytes));
+  const std::size_t directory = tiff.u32(4);
+  const unsigned entries = tiff.u16(directory);
+  for (unsigned i = 0; i < entries; ++i) {
+    const std::size_t entry = directory + 2 + i * kEntryBytes;
+    if (tiff.u16(entry) != kOrientationTag) continue;
+    const unsigned value = tiff.u16(entry + 8);
+    return value >= 1 && value <= 8 ? static_cast<int>(value) : kUpright;
+  }
+  return kUpright;
+}
+
+void make_upright(Image& image, int orientation) {
+  if (orientation == kUpright) return;
+  const bool swapped = swaps_sides(orientation);
+  const int height = swapped ? image.width : image.height;
+  const int width = swapped ? image.height : image.width;
+  // Stored row 0 / column 0 are the upright image's: 2 top/right, 3 bottom/right, 4 bottom/left,
+  // 5 left/top, 6 right/top, 7 right/bottom, 8 left/bottom.
+  const bool from_right =
+      orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  const bool from_bottom =
+      orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  std::vector<std::uint8_t> pixels(image.pixels.size());
+  auto* out = pixels.data();
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      int row = swapped ? x : y;
+      int column = swapped ? y : x;
+      if (from_bottom) row = image.height - 1 - row;
+      if (from_right) column = image.width - 1 - column;
+      const auto* in =
+          image.pixels.data() + (static_cast<std::ptrdiff_t>(row) * image.width + column) * 3;
+      out = std::copy_n(in, 3, out);
+    }
+  }
+  image.height = height;
+  image.width = width;
+  image.pixels = std::move(pixels);
 }
 
 }  // namespace simclr

@@ -1,8 +1,9 @@
-#include "simclr/io/parallel_read.hpp"
+#include "simclr/io/shard_set.hpp"
 
 #include <mpi.h>
 
 #include <algorithm>
+#include <array>
 
 #include "hdf5.hpp"
 #include "simclr/core/activity.hpp"
@@ -78,15 +79,8 @@ void read_shard(const ShardSet& set, std::size_t shard, const h5::Handle& access
 }  // namespace
 
 std::string_view name_of(ParallelRead method) {
-  switch (method) {
-    case ParallelRead::direct:
-      return "direct";
-    case ParallelRead::independent:
-      return "MPI-IO, independent";
-    case ParallelRead::collective:
-      return "MPI-IO, collective";
-  }
-  fail("internal error: unknown ParallelRead value");
+  constexpr std::array kNames{"direct", "MPI-IO, independent", "MPI-IO, collective"};
+  return kNames.at(static_cast<std::size_t>(method));
 }
 
 void read_in_parallel(const ShardSet& set, Communicator& world, ParallelRead method,

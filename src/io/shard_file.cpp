@@ -1,11 +1,15 @@
 #include "shard_file.hpp"
 
+#include <fcntl.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <functional>
 #include <utility>
 
-#include <fmt/ranges.h>
-
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/retry.hpp"
@@ -104,7 +108,10 @@ class Describer {
     read_offsets(extents[0]);
     read_sizes();
     read_encoding(bytes);
-    if (shard_.encoding == ImageEncoding::raw) check_raw_lengths();
+    if (const auto wrong = first_wrong_raw_length();
+        shard_.encoding == ImageEncoding::raw && wrong) {
+      reject("raw sample {} does not have 3*height*width bytes", *wrong);
+    }
     locate(bytes, extents[0]);
   }
 
@@ -113,8 +120,7 @@ class Describer {
     if (extents.size() != 1 || extents[0] == 0) reject("'offsets' is not of shape (N+1)");
     shard_.samples = static_cast<std::int64_t>(extents[0]) - 1;
     shard_.offsets = h5::read_dataset<std::uint64_t>(file_, "offsets");
-    if (!std::is_sorted(shard_.offsets.begin(), shard_.offsets.end()) ||
-        shard_.offsets.back() > total) {
+    if (!std::ranges::is_sorted(shard_.offsets) || shard_.offsets.back() > total) {
       reject("'offsets' must ascend and end within the {} bytes of 'bytes'", total);
     }
   }
@@ -140,7 +146,7 @@ class Describer {
     auto encoding = h5::read_text(file_, "encoding");
     if (!encoding) encoding = h5::read_text(bytes, "encoding");
     if (!encoding) {
-      shard_.encoding = has_raw_lengths() ? ImageEncoding::raw : ImageEncoding::jpeg;
+      shard_.encoding = first_wrong_raw_length() ? ImageEncoding::jpeg : ImageEncoding::raw;
     } else if (*encoding == "raw" || *encoding == "jpeg") {
       shard_.encoding = *encoding == "raw" ? ImageEncoding::raw : ImageEncoding::jpeg;
     } else {
@@ -155,13 +161,6 @@ class Describer {
       if (shard_.offsets[i + 1] - shard_.offsets[i] != 3 * pixels) return i;
     }
     return std::nullopt;
-  }
-  [[nodiscard]] bool has_raw_lengths() const { return !first_wrong_raw_length(); }
-
-  void check_raw_lengths() const {
-    if (const auto wrong = first_wrong_raw_length()) {
-      reject("raw sample {} does not have 3*height*width bytes", *wrong);
-    }
   }
 
   /// Sets the file position of contiguous data and checks it against the length of the file. Warns
@@ -204,7 +203,7 @@ class Describer {
     }
     shard_.labels = h5::read_dataset<std::int64_t>(file_, "labels");
     const auto& values = *shard_.labels;
-    if (std::any_of(values.begin(), values.end(), [](std::int64_t label) { return label < 0; })) {
+    if (std::ranges::any_of(values, [](std::int64_t label) { return label < 0; })) {
       reject("'labels' has negative values; leave the dataset out when there are no labels");
     }
   }
@@ -212,6 +211,29 @@ class Describer {
   ShardDescription shard_;
   h5::Handle file_;
 };
+
+Descriptor open_shard(const std::filesystem::path& path) {
+  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (descriptor.get() < 0) fail_io(path.string() + ": cannot be opened", errno);
+  return descriptor;
+}
+
+void read_at(const Descriptor& descriptor, std::uint64_t offset, std::span<std::byte> out,
+             const std::filesystem::path& path) {
+  auto position = static_cast<off_t>(offset);
+  while (!out.empty()) {
+    const ssize_t got = ::pread(descriptor.get(), out.data(), out.size(), position);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_io(path.string() + ": cannot be read", errno);
+    if (got == 0) {
+      fail("{}: unexpected end of file at byte {}; it was shortened after it was opened",
+           path.string(), position);
+    }
+    out = out.subspan(static_cast<std::size_t>(got));
+    position += got;
+    activity().move();
+  }
+}
 
 }  // namespace
 
@@ -228,6 +250,37 @@ ShardDescription describe_shard(const std::filesystem::path& path) {
   } catch (const Error& error) {
     refuse("{}: {}; copy or make it again", path.string(), error.what());
   }
+}
+
+ShardReader::ShardReader(const ShardDescription& shard) : shard_(&shard) {
+  with_retries(shard.path, [&](int) {
+    if (shard.file_offset) {
+      descriptor_ = open_shard(shard.path);
+    } else {
+      file_ = h5::open_file(shard.path);
+      dataset_ = h5::open_dataset(file_, shard.pixels_name());
+    }
+  });
+}
+
+void ShardReader::read(std::int64_t first, std::int64_t count, std::span<std::byte> out) const {
+  const std::uint64_t begin = shard_->byte_offset(first);
+  require(out.size() == shard_->byte_offset(first + count) - begin,
+          "the buffer must fit the samples");
+  if (count == 0) return;
+  with_retries(shard_->path, [&](int attempt) {
+    if (!shard_->file_offset) {
+      // Rows of `images` are samples, rows of `bytes` are bytes.
+      const bool rows_are_samples = shard_->fixed_size;
+      h5::read_rows(dataset_, H5T_NATIVE_UINT8,
+                    rows_are_samples ? static_cast<hsize_t>(first) : begin,
+                    rows_are_samples ? static_cast<hsize_t>(count) : out.size(), out.data());
+    } else if (attempt == 1) {
+      read_at(descriptor_, *shard_->file_offset + begin, out, shard_->path);
+    } else {  // a stale file handle stays stale, so that a retry opens the file again
+      read_at(open_shard(shard_->path), *shard_->file_offset + begin, out, shard_->path);
+    }
+  });
 }
 
 }  // namespace simclr

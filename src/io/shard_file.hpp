@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "hdf5.hpp"
-#include "simclr/core/descriptor.hpp"
+#include "simclr/core/system.hpp"
 #include "simclr/io/shard_set.hpp"
 
 namespace simclr {

@@ -1,4 +1,4 @@
-#include "simclr/io/shard_verify.hpp"
+#include "simclr/io/shard_set.hpp"
 
 #include <algorithm>
 #include <array>

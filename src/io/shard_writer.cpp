@@ -1,15 +1,14 @@
 #include "simclr/io/shard_writer.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <fstream>
-#include <system_error>
+#include <optional>
 #include <utility>
 
 #include "shard_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
+#include "simclr/io/atomic_file.hpp"
 
 namespace simclr {
 namespace {
@@ -36,7 +35,11 @@ void write_with_checksum(const h5::Handle& file, const std::string& name, std::s
 // dataset needs the total length at the start, but it is known only at the end: their bytes wait in
 // a spool file beside the shard.
 struct ShardWriter::Impl {
-  std::filesystem::path path, temporary, spool_path;
+  Impl(std::filesystem::path path, ShardSpec shard)
+      : target(std::move(path)), spec(std::move(shard)), file(h5::create_file(target.path())) {}
+
+  TemporaryFile target;
+  std::optional<TemporaryFile> spool_file;
   ShardSpec spec;
   h5::Handle file, images;
   std::ofstream spool;
@@ -46,15 +49,6 @@ struct ShardWriter::Impl {
   std::vector<std::int32_t> sizes;
   std::vector<std::int64_t> labels;
   std::int64_t appended = 0;
-  bool published = false;
-
-  ~Impl() {
-    images = {};
-    file = {};
-    std::error_code ignored;
-    if (!spool_path.empty()) std::filesystem::remove(spool_path, ignored);
-    if (!published) std::filesystem::remove(temporary, ignored);
-  }
 
   void write_identity() {
     h5::write_attribute(file, "format", std::string(ShardFormat::kFormat));
@@ -71,7 +65,7 @@ struct ShardWriter::Impl {
     const std::int64_t first = (appended - 1) / in_block * in_block;
     hashes.push_back(hash64(block));
     if (images) {
-      h5::write_rows(images, H5T_NATIVE_UINT8, static_cast<hsize_t>(first),
+      h5::write_rows(images, H5T_NATIVE_UINT8, {static_cast<hsize_t>(first)},
                      static_cast<hsize_t>(appended - first), block.data());
     } else {
       spool.write(reinterpret_cast<const char*>(block.data()),
@@ -84,15 +78,15 @@ struct ShardWriter::Impl {
   void write_spooled_bytes() {
     spool.close();
     const h5::Handle bytes = h5::create_dataset(file, "bytes", H5T_NATIVE_UINT8, {offsets.back()});
-    std::ifstream in(spool_path, std::ios::binary);
+    std::ifstream in(spool_file->path(), std::ios::binary);
     constexpr std::size_t kCopyBytes = std::size_t{16} << 20;
     std::vector<char> buffer(kCopyBytes);
     for (std::uint64_t at = 0; at < offsets.back(); at += kCopyBytes) {
       const auto count = std::min<std::uint64_t>(kCopyBytes, offsets.back() - at);
       if (!in.read(buffer.data(), static_cast<std::streamsize>(count))) {
-        fail_for(Cause::io, "cannot read back {}", spool_path.string());
+        fail_for(Cause::io, "cannot read back {}", spool_file->path().string());
       }
-      h5::write_rows(bytes, H5T_NATIVE_UINT8, at, count, buffer.data());
+      h5::write_rows(bytes, H5T_NATIVE_UINT8, {at}, count, buffer.data());
     }
     write_checksums(bytes);
     write_with_checksum<std::uint64_t>(file, "offsets", offsets);
@@ -110,17 +104,13 @@ struct ShardWriter::Impl {
     try {
       work();
     } catch (const Error& error) {
-      fail("{}: {}", path.string(), error.what());
+      fail("{}: {}", target.target().string(), error.what());
     }
   }
 };
 
 ShardWriter::ShardWriter(std::filesystem::path path, ShardSpec spec)
-    : impl_(std::make_unique<Impl>()) {
-  impl_->spec = std::move(spec);
-  impl_->temporary = fmt::format("{}.partial-{}", path.string(), ::getpid());
-  impl_->path = std::move(path);
-  impl_->file = h5::create_file(impl_->temporary);
+    : impl_(std::make_unique<Impl>(std::move(path), std::move(spec))) {
   impl_->with_path_in_errors([this] { impl_->write_identity(); });
   if (const auto size = impl_->spec.fixed_size;
       size && impl_->spec.encoding == ImageEncoding::raw) {
@@ -129,10 +119,10 @@ ShardWriter::ShardWriter(std::filesystem::path path, ShardSpec spec)
         {static_cast<hsize_t>(impl_->spec.samples), static_cast<hsize_t>(size->height),
          static_cast<hsize_t>(size->width), 3});
   } else {
-    impl_->spool_path = impl_->temporary;
-    impl_->spool_path += ".spool";
-    impl_->spool.open(impl_->spool_path, std::ios::binary | std::ios::trunc);
-    if (!impl_->spool) fail_for(Cause::io, "{}: cannot be created", impl_->spool_path.string());
+    const auto& spool_path =
+        impl_->spool_file.emplace(impl_->target.path().string() + ".spool").path();
+    impl_->spool.open(spool_path, std::ios::binary | std::ios::trunc);
+    if (!impl_->spool) fail_for(Cause::io, "{}: cannot be created", spool_path.string());
   }
 }
 
@@ -175,16 +165,12 @@ void ShardWriter::complete() {
     me.images = {};
     me.file.close("cannot be completed");
   });
-  h5::sync_to_disk(me.temporary);
+  me.target.sync();
 }
 
 void ShardWriter::publish() {
-  Impl& me = *impl_;
-  require(!me.file, "complete() must precede publish()");
-  std::filesystem::rename(me.temporary, me.path);
-  me.published = true;
-  const auto directory = me.path.parent_path();
-  h5::sync_to_disk(directory.empty() ? "." : directory);
+  require(!impl_->file, "complete() must precede publish()");
+  impl_->target.publish();
 }
 
 std::string shard_file_name(const std::string& name, std::int64_t shard, std::int64_t shards) {

@@ -1,4 +1,4 @@
-#include "batch_norm.hpp"
+#include "layers.hpp"
 
 #include "simclr/core/check.hpp"
 
@@ -9,8 +9,7 @@ std::int64_t pixels(const Shape& shape) { return shape.rank() == 4 ? shape[1] * 
 
 struct BackwardOptions {
   bool relu = false;
-  std::optional<TensorId>
-      mask_from;  ///< the joined output, if ReLU's mask cannot be computed from y
+  std::optional<TensorId> mask_from;  ///< the joined output, if y does not give ReLU's mask
   bool write_back = false;
 };
 
@@ -55,14 +54,32 @@ std::pair<TensorId, std::optional<TensorId>> two_contributions(Recorder& recorde
   return {parts[0], parts.size() > 1 ? std::optional(parts[1]) : std::nullopt};
 }
 
-TensorId apply(Recorder& recorder, const Normalized& layer, bool relu) {
+/// Records z = [relu](BN(y) [+ residual]) and its backward pass. The residual is the y of a
+/// shortcut that is normalized as well, or is added as it is.
+TensorId normalize(Recorder& recorder, const Normalized& layer, bool relu,
+                   std::optional<TensorId> residual = {},
+                   const std::optional<Normalized>& shortcut = {}) {
   const TensorInfo y = recorder.info(layer.y);
   const TensorId z = recorder.tensor(recorder.scope() + ".z", y.shape, y.dtype);
   recorder.emit(
-      BnApply{.y = layer.y, .affine = layer.affine, .relu = relu, .z = z, .groups = layer.groups});
-  recorder.on_backward([layer, z, relu](Recorder& r) {
+      BnApply{.y = layer.y,
+              .affine = layer.affine,
+              .residual = residual,
+              .residual_affine = shortcut ? std::optional(shortcut->affine) : std::nullopt,
+              .relu = relu,
+              .z = z,
+              .groups = layer.groups});
+  recorder.on_backward([=](Recorder& r) {
     const auto [dz, other] = two_contributions(r, z);
-    normalized_backward(r, layer, dz, other, {.relu = relu, .write_back = other.has_value()});
+    normalized_backward(r, layer, dz, other,
+                        {.relu = relu,
+                         .mask_from = residual ? std::optional(z) : std::nullopt,
+                         .write_back = residual || other});
+    if (shortcut) {
+      normalized_backward(r, *shortcut, dz, std::nullopt, {});
+    } else if (residual) {
+      r.contribute(*residual, dz);  // the identity passes the masked gradient on, without a copy
+    }
   });
   return z;
 }
@@ -120,46 +137,19 @@ Normalized batch_norm(Recorder& recorder, const BatchNormContext& context, const
 }
 
 TensorId apply(Recorder& recorder, const Normalized& layer) {
-  return apply(recorder, layer, false);
+  return normalize(recorder, layer, false);
 }
 
 TensorId apply_relu(Recorder& recorder, const Normalized& layer) {
-  return apply(recorder, layer, true);
+  return normalize(recorder, layer, true);
 }
 
 TensorId join(Recorder& recorder, const Normalized& layer, TensorId x) {
-  const TensorInfo y = recorder.info(layer.y);
-  const TensorId z = recorder.tensor(recorder.scope() + ".z", y.shape, y.dtype);
-  recorder.emit(BnApply{.y = layer.y,
-                        .affine = layer.affine,
-                        .residual = x,
-                        .relu = true,
-                        .z = z,
-                        .groups = layer.groups});
-  recorder.on_backward([layer, x, z](Recorder& r) {
-    const auto [dz, other] = two_contributions(r, z);
-    normalized_backward(r, layer, dz, other, {.relu = true, .mask_from = z, .write_back = true});
-    r.contribute(x, dz);  // the identity passes the masked gradient on, without a copy
-  });
-  return z;
+  return normalize(recorder, layer, true, x);
 }
 
 TensorId join(Recorder& recorder, const Normalized& layer, const Normalized& shortcut) {
-  const TensorInfo y = recorder.info(layer.y);
-  const TensorId z = recorder.tensor(recorder.scope() + ".z", y.shape, y.dtype);
-  recorder.emit(BnApply{.y = layer.y,
-                        .affine = layer.affine,
-                        .residual = shortcut.y,
-                        .residual_affine = shortcut.affine,
-                        .relu = true,
-                        .z = z,
-                        .groups = layer.groups});
-  recorder.on_backward([layer, shortcut, z](Recorder& r) {
-    const auto [dz, other] = two_contributions(r, z);
-    normalized_backward(r, layer, dz, other, {.relu = true, .mask_from = z, .write_back = true});
-    normalized_backward(r, shortcut, dz, std::nullopt, {});
-  });
-  return z;
+  return normalize(recorder, layer, true, shortcut.y, shortcut);
 }
 
 }  // namespace simclr::nn

@@ -1,4 +1,3 @@
-#include "heads.hpp"
 
 #include <fmt/format.h>
 

@@ -1,9 +1,11 @@
 #pragma once
-// Convolutions, linear layers and pools. Each function emits forward ops, registers backward ops
-// and returns the output tensor; the caller gives tensors their public names.
+// The layers of models. Each function emits forward ops, registers backward ops and returns the
+// output tensor; the caller gives tensors their public names.
 
+#include <optional>
 #include <string>
 
+#include "simclr/nn/model.hpp"
 #include "simclr/program/recorder.hpp"
 
 namespace simclr::nn {
@@ -31,5 +33,82 @@ TensorId pack_input(Recorder& recorder, TensorId views);
 TensorId max_pool(Recorder& recorder, TensorId x, ConvGeometry geometry);
 /// Returns h f32 (V,C) in `storage`: the arena, or output for features.
 TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage);
+
+// ---- batch normalization ------------------------------------------------------------------------
+// Of the output of a convolution or linear layer. `batch_norm` records the statistics; `apply`,
+// `apply_relu` and `join` record the normalization fused with what follows it.
+
+/// How batch normalization runs in the program that is being recorded.
+struct BatchNormContext {
+  BatchNormSpec spec;
+  std::int64_t local_samples = 1;  ///< samples of this rank (their views share a BN group)
+  bool training = true;            ///< false: running statistics, no updates
+};
+
+/// A layer's output y and its normalization, which is not applied yet.
+struct Normalized {
+  TensorId y, gamma, affine, saved;
+  std::optional<TensorId> beta;
+  BnGroups groups;
+  double count = 1;  ///< views times pixels of a group, over all ranks
+  bool synchronized = false;
+};
+
+struct BatchNormOptions {
+  bool with_beta = true;
+  float initial_gamma = 1;
+};
+
+/// Records statistics and normalization constants of y (V,H,W,C) or (V,C). Parameters:
+/// `name`.weight and .bias.
+Normalized batch_norm(Recorder& recorder, const BatchNormContext& context, const std::string& name,
+                      TensorId y, const BatchNormOptions& options = {});
+
+/// Returns z = BN(y), or ReLU(BN(y)).
+TensorId apply(Recorder& recorder, const Normalized& layer);
+TensorId apply_relu(Recorder& recorder, const Normalized& layer);
+/// Returns z = ReLU(BN(y) + x).
+TensorId join(Recorder& recorder, const Normalized& layer, TensorId x);
+/// Returns z = ReLU(BN(y) + BN(shortcut)).
+TensorId join(Recorder& recorder, const Normalized& layer, const Normalized& shortcut);
+
+// ---- heads --------------------------------------------------------------------------------------
+
+/// Returns z f32 (V,D) of h (V,C): Linear -> BN -> ReLU -> ... -> Linear -> BN without beta.
+TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNormContext& context,
+                         TensorId h);
+
+struct NtXentOptions {
+  float temperature = 0.1F;
+  int rank = 0;
+  int world_size = 1;
+  DType similarity = DType::f32;    ///< type of the embeddings in matrix units; see ops.hpp
+  std::optional<TensorId> control;  ///< holds the loss scale that multiplies the gradient
+};
+/// Records the contrastive loss over the global batch, names "sums" f64 (3) and starts the backward
+/// pass at z.
+void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options);
+
+struct ClassifierOptions {
+  std::int64_t classes = 0;
+  float gradient_scale = 1;  ///< 1 / global batch
+  int world_size = 1;
+  bool input_gradient = false;  ///< true: continues the backward pass into h
+};
+/// Records a linear classifier on h, initially zero, and its cross-entropy. Names "labels",
+/// "logits" and "sums" f64 (4), summed over ranks: cross-entropy, top-1 hits, top-5 hits, samples.
+void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options);
+
+// ---- encoder ------------------------------------------------------------------------------------
+
+struct EncoderOptions {
+  bool recompute_blocks = false;
+  Storage feature_storage = Storage::arena;
+};
+
+/// Records torchvision's ResNet v1.5 without its classifier; returns h f32 (V,C) of the packed
+/// images x (V,H,W,3). Parameters have torchvision's names.
+TensorId resnet(Recorder& recorder, const EncoderSpec& spec, const BatchNormContext& context,
+                TensorId x, const EncoderOptions& options = {});
 
 }  // namespace simclr::nn

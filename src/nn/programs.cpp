@@ -1,6 +1,4 @@
-#include "heads.hpp"
 #include "layers.hpp"
-#include "resnet.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/program/planner.hpp"
 

@@ -16,7 +16,7 @@
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/core/thread_seconds.hpp"
+#include "simclr/core/system.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/plan/machine_limits.hpp"
 #include "simclr/plan/timing_inputs.hpp"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "simclr/backend/cuda_storage.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"

@@ -21,14 +21,13 @@ std::vector<Ready> ready_slices(const Program& program) {
   }
   std::vector<Ready> result;
   for (const Parameter& parameter : program.parameters) {
-    if (parameter.gradient.value < 0) continue;
+    if (!parameter.trained()) continue;
     const auto written = last_write.find(parameter.gradient);
     if (written == last_write.end()) fail("nothing writes the gradient of '{}'", parameter.name);
     const TensorInfo& info = program.info(parameter.gradient);
     result.push_back({info.offset, info.offset + info.shape.elements(), written->second});
   }
-  std::sort(result.begin(), result.end(),
-            [](const Ready& a, const Ready& b) { return a.begin < b.begin; });
+  std::ranges::sort(result, {}, &Ready::begin);
   return result;
 }
 

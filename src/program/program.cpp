@@ -5,6 +5,24 @@
 #include "simclr/core/check.hpp"
 
 namespace simclr {
+namespace {
+
+struct AccessCollector {
+  Access result;
+
+  static void add(std::vector<TensorId>& list, TensorId tensor) { list.push_back(tensor); }
+  static void add(std::vector<TensorId>& list, std::optional<TensorId> tensor) {
+    if (tensor) list.push_back(*tensor);
+  }
+  void reads(const auto&... tensors) { (add(result.reads, tensors), ...); }
+  void writes(const auto&... tensors) { (add(result.writes, tensors), ...); }
+  void updates(const auto&... tensors) {
+    reads(tensors...);
+    writes(tensors...);
+  }
+};
+
+}  // namespace
 
 const TensorInfo& Program::info(TensorId id) const {
   require(id.value >= 0 && static_cast<std::size_t>(id.value) < tensors.size(),
@@ -35,6 +53,24 @@ const FlatBuffer& flat_buffer(Storage storage) {
 
 std::string describe(const Program& program, std::size_t op) {
   return fmt::format("{} {}", verb(program.ops.at(op)), program.labels.at(op));
+}
+
+Access access(const Op& op) {
+  AccessCollector collector;
+  std::visit([&](const auto& o) { o.fields(o, collector); }, op);
+  return std::move(collector.result);
+}
+
+std::string_view verb(const Op& op) {
+  return std::visit(
+      [](const auto& o) {
+        if constexpr (requires { o.verb(); }) {
+          return o.verb();
+        } else {
+          return o.kVerb;
+        }
+      },
+      op);
 }
 
 }  // namespace simclr

@@ -80,13 +80,11 @@ std::vector<ParameterSegment> Recorder::segments() const {
     const TensorInfo& value = info(parameter.value);
     result.push_back({value.offset, value.shape.elements(), parameter.regularized});
   }
-  std::sort(result.begin(), result.end(),
-            [](const auto& a, const auto& b) { return a.offset < b.offset; });
+  std::ranges::sort(result, {}, &ParameterSegment::offset);
   return result;
 }
 
-// ---- ops
-// ------------------------------------------------------------------------------------------
+// ---- ops ----------------------------------------------------------------------------------------
 
 Recorder::Scope::Scope(Recorder& recorder, const std::string& name)
     : recorder_(recorder), outer_(recorder.scope_) {
@@ -105,8 +103,7 @@ void Recorder::emit(Op op) {
   program_.labels.push_back(scope_);
 }
 
-// ---- gradients
-// --------------------------------------------------------------------------------------
+// ---- gradients ----------------------------------------------------------------------------------
 
 void Recorder::on_backward(Block block) {
   if (gradients_enabled_) backward_.push_back({std::move(block), scope_});
@@ -141,8 +138,7 @@ TensorId Recorder::gradient(TensorId of) {
   return parts[0];
 }
 
-// ---- recomputation
-// ------------------------------------------------------------------------------------
+// ---- recomputation ------------------------------------------------------------------------------
 
 void Recorder::begin_recomputed_block() {
   require(!open_block_, "recomputed blocks do not nest");
@@ -170,8 +166,7 @@ void Recorder::record_again(const RecomputedBlock& block) {
   }
 }
 
-// ---- finish
-// ---------------------------------------------------------------------------------------------
+// ---- finish -------------------------------------------------------------------------------------
 
 void Recorder::lay_out_flat_buffers() {
   std::int64_t offset = 0;

@@ -14,7 +14,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
-#include "simclr/io/png_writer.hpp"
+#include "simclr/io/image_file.hpp"
 #include "simclr/report/augmented_pairs.hpp"
 
 namespace simclr {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "simclr/io/text_file.hpp"
+#include "simclr/io/file.hpp"
 #include "simclr/train/trainer.hpp"
 
 namespace simclr {

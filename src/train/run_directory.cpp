@@ -12,7 +12,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
-#include "simclr/io/text_file.hpp"
+#include "simclr/io/file.hpp"
 #include "simclr/train/training_job.hpp"
 
 namespace simclr {

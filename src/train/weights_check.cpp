@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "simclr/core/check.hpp"
-#include "simclr/core/host_name.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 namespace {

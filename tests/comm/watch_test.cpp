@@ -7,7 +7,6 @@
 
 #include "comm/watch/follower.hpp"
 #include "comm/watch/monitor.hpp"
-#include "comm/watch/own_time.hpp"
 #include "comm/watch/verdict.hpp"
 #include "simclr/comm/watchdog.hpp"
 #include "simclr/core/check.hpp"

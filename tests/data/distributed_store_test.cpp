@@ -10,7 +10,6 @@
 #include "shared_shards.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/data/evaluation_loader.hpp"
 #include "simclr/data/loader.hpp"
 
 namespace simclr {

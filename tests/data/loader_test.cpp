@@ -13,7 +13,6 @@
 #include <thread>
 
 #include "simclr/core/check.hpp"
-#include "simclr/data/evaluation_loader.hpp"
 #include "support/temporary_directory.hpp"
 #include "toy_shards.hpp"
 

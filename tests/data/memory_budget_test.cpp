@@ -6,7 +6,6 @@
 
 #include <fstream>
 
-#include "data/cgroup_memory.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace simclr {

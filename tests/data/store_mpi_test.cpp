@@ -9,7 +9,7 @@
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
-#include "simclr/io/parallel_read.hpp"
+#include "simclr/io/shard_set.hpp"
 
 namespace simclr {
 namespace {

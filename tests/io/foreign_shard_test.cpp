@@ -10,7 +10,6 @@
 #include "simclr/core/check.hpp"
 #include "simclr/io/image_file.hpp"
 #include "simclr/io/shard_set.hpp"
-#include "simclr/io/shard_verify.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace simclr {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "simclr/io/atomic_file.hpp"
-#include "simclr/io/text_file.hpp"
+#include "simclr/io/file.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace simclr {

@@ -8,7 +8,6 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/io/shard_set.hpp"
-#include "simclr/io/shard_verify.hpp"
 #include "simclr/io/shard_writer.hpp"
 #include "support/temporary_directory.hpp"
 

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <map>
 
-#include "../../src/nn/heads.hpp"
 #include "../../src/nn/layers.hpp"
 #include "simclr/core/check.hpp"
 

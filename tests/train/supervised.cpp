@@ -8,10 +8,7 @@
 #include <optional>
 
 #include "command.hpp"
-#include "nn/batch_norm.hpp"
-#include "nn/heads.hpp"
 #include "nn/layers.hpp"
-#include "nn/resnet.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/train/training_config.hpp"

@@ -10,11 +10,19 @@
 
 namespace simclr {
 
+// ---- CPU ----
+
 /// The CPU backend with this many threads (0: all that the process may use).
 std::unique_ptr<Backend> make_cpu_backend(int threads);
 
 /// Whether the CPU has native bf16 arithmetic (avx512_bf16 or better).
 bool cpu_has_native_bf16();
+
+// ---- CUDA ----
+
+/// Device memory of a tensor, known in any build and without a device: channels of activations are
+/// padded to whole vectors.
+std::size_t cuda_storage_bytes(const TensorInfo& tensor);
 
 /// Over what the ranks' GPUs communicate.
 enum class Collectives : std::uint8_t {

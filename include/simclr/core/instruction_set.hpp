@@ -1,6 +1,7 @@
 #pragma once
 // The instruction sets that the program's own kernels are compiled for.
 
+#include <array>
 #include <cstdint>
 
 namespace simclr {
@@ -24,3 +25,32 @@ const char* name_of(InstructionSet set);
 InstructionSet instruction_set();
 
 }  // namespace simclr
+
+// ---- what a kernel source (core/simd.hpp) defines in the namespace of each instruction set ------
+
+#if defined(__x86_64__)
+/// Declares a function or an object in every such namespace; used in namespace simclr.
+#define SIMCLR_DECLARE_IN_EACH_ISA(declaration) \
+  namespace isa_baseline {                      \
+  declaration;                                  \
+  }                                             \
+  namespace isa_v3 {                            \
+  declaration;                                  \
+  }                                             \
+  namespace isa_v4 {                            \
+  declaration;                                  \
+  }                                             \
+  namespace isa_v4_bf16 {                       \
+  declaration;                                  \
+  }
+/// A std::array of them, by InstructionSet.
+#define SIMCLR_FROM_EACH_ISA(name) \
+  std::array { isa_baseline::name, isa_v3::name, isa_v4::name, isa_v4_bf16::name }
+#else
+#define SIMCLR_DECLARE_IN_EACH_ISA(declaration) \
+  namespace isa_baseline {                      \
+  declaration;                                  \
+  }
+#define SIMCLR_FROM_EACH_ISA(name) \
+  std::array { isa_baseline::name }
+#endif

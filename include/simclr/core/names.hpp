@@ -8,11 +8,9 @@
 
 namespace simclr {
 
-/// The known name with the smallest edit distance to `name` (insertions, deletions, substitutions,
-/// swaps of neighbors); empty when every distance exceeds half the length of `name`.
-std::string nearest_name(std::string_view name, std::span<const std::string> known);
-
-/// The end of an error message: "; did you mean 'X'?", or "" when no name is near.
+/// The end of an error message: "; did you mean 'X'?" with the known name of the smallest edit
+/// distance (insertions, deletions, substitutions, swaps of neighbors); "" when every distance
+/// exceeds half the length of `name`.
 std::string suggestion(std::string_view name, std::span<const std::string> known);
 
 /// Throws RefusedError "unknown WHAT 'NAME'; known: ...; did you mean ...?" unless NAME is known.

@@ -3,8 +3,8 @@
 //
 // Kernel sources are compiled once for each instruction set (simclr_kernels() in
 // cmake/SimclrTargets.cmake), each time with that set's -march and into its namespace, SIMCLR_ISA;
-// simd_dispatch.hpp chooses at run time. Nothing here may be emitted out of line under a name that
-// two sets share, hence: always inline, and no templates of the standard library.
+// instruction_set.hpp chooses at run time. Nothing here may be emitted out of line under a name
+// that two sets share, hence: always inline, and no templates of the standard library.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,10 +1,13 @@
 #pragma once
-// Loads batches of augmented views; background threads prepare them ahead of time.
+// Loads batches of augmented views, or of evaluation images; background threads prepare them ahead
+// of time.
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <memory_resource>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -13,6 +16,7 @@
 #include "simclr/augment/augmentation.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/data/sampler.hpp"
+#include "simclr/io/image_file.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "simclr/tensor/host_buffer.hpp"
 
@@ -83,17 +87,12 @@ class SampleStore {
 /// Decodes stored images. It owns scratch memory, so that each thread needs its own decoder.
 class ImageDecoder {
  public:
-  ImageDecoder();
-  ImageDecoder(ImageDecoder&&) noexcept;
-  ImageDecoder& operator=(ImageDecoder&&) noexcept;
-  ~ImageDecoder();
   /// The result is valid until the next call; raw images are not copied. Throws Error when an
   /// encoded image is corrupt or its size differs from the recorded one.
   ImageRef decode(const StoredImage& image);
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  Image image_;
 };
 
 /// Opens a data set. `automatic` chooses `node` or else `distributed` by the free memory, the same
@@ -150,6 +149,45 @@ class TrainingLoader {
   double take_stall_seconds();
   /// The reading thread's cost since the last call (it runs ahead of next()).
   ReadStatistics take_read_statistics();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// ---- evaluation: images in order; each rank loads one contiguous part ---------------------------
+
+struct EvaluationLoaderConfig {
+  int image_size = 224;
+  std::optional<std::array<float, 3>> mean, std;  ///< those of the encoder's training
+  DType image_type = DType::f32;                  ///< f32, bf16 or f16
+  std::int64_t batch_size = 64;                   ///< rows per batch on this rank
+  int rank = 0;
+  int world_size = 1;
+  int threads = 1;
+};
+
+struct EvaluationBatch {
+  std::int64_t first_sample = 0;     ///< global index of row 0
+  std::int64_t count = 0;            ///< valid rows, 0 when the part is done; the rest are zeros
+  std::vector<std::int32_t> labels;  ///< count, or empty when the set has no labels
+  HostBuffer images;                 ///< (batch_size, S, S, 3)
+};
+
+/// Rank r of P loads samples [N*r/P, N*(r+1)/P). Every rank yields the same number of batches, so
+/// that programs with collectives stay in step. next() rethrows errors of the loader's threads. As
+/// with TrainingLoader, all ranks of the store's group must use their loaders together.
+class EvaluationLoader {
+ public:
+  EvaluationLoader(SampleStore& store, const EvaluationLoaderConfig& config);
+  EvaluationLoader(const EvaluationLoader&) = delete;
+  EvaluationLoader& operator=(const EvaluationLoader&) = delete;
+  ~EvaluationLoader();
+
+  [[nodiscard]] std::int64_t begin_sample() const;
+  [[nodiscard]] std::int64_t batches() const;
+  /// Returns the next batch, valid until the following call; null after the last.
+  const EvaluationBatch* next();
 
  private:
   struct Impl;

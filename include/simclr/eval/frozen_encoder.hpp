@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "simclr/backend/executor.hpp"
-#include "simclr/data/evaluation_loader.hpp"
+#include "simclr/data/loader.hpp"
 #include "simclr/eval/features.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/train/model_description.hpp"

@@ -19,19 +19,15 @@ class ArrayFile {
   ArrayFile& operator=(const ArrayFile&) = delete;
   ~ArrayFile();
 
-  enum class Type : std::uint8_t { f32, i64, u8 };
+  enum class Type : std::uint8_t { f32, i64 };
   /// Creates a contiguous dataset of these extents; `write` fills it.
   void create(const std::string& name, Type type, const std::vector<std::int64_t>& extents);
-  /// Writes rows [first_row, ...) of the leading dimension, as many as `values` holds.
-  void write(const std::string& name, std::int64_t first_row, std::span<const float> values);
-  void write(const std::string& name, std::int64_t first_row, std::span<const std::int64_t> values);
-  void write(const std::string& name, std::int64_t first_row, std::span<const std::uint8_t> values);
-  /// Writes rows of the sub-array selected by all but the last coordinate, starting at row
-  /// leading.back(): leading = {s, v, i} writes (s, v, i, ...), (s, v, i + 1, ...) and so on.
+  /// Writes rows of the sub-array selected by all but the last coordinate, as many as `values`
+  /// holds, starting at row leading.back(): leading = {s, v, i} writes (s, v, i, ...),
+  /// (s, v, i + 1, ...) and so on. T is float or std::int64_t.
+  template <class T>
   void write(const std::string& name, const std::vector<std::int64_t>& leading,
-             std::span<const float> values);
-  void write(const std::string& name, const std::vector<std::int64_t>& leading,
-             std::span<const std::int64_t> values);
+             std::span<const T> values);
   void attribute(const std::string& name, const std::string& text);
   void attribute(const std::string& name, std::int64_t value);
   void finish();

@@ -1,4 +1,5 @@
 #pragma once
+// Files that appear whole or not at all.
 
 #include <cstddef>
 #include <filesystem>
@@ -6,17 +7,37 @@
 #include <span>
 #include <string_view>
 
+#include "simclr/core/system.hpp"
+
 namespace simclr {
 
-/// A file that appears whole or not at all. Data go to a temporary name in the same directory;
-/// commit() syncs and renames it. The destructor deletes an uncommitted file. Errors (full disk, no
-/// permission) throw IoError naming the file.
+/// A temporary name beside the target, for a file that someone else writes. publish() renames the
+/// file; the destructor deletes an unpublished one. Errors throw IoError naming the target.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(std::filesystem::path target);
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile();
+
+  [[nodiscard]] const std::filesystem::path& target() const { return target_; }
+  /// TARGET.tmp-HOST-PROCESS
+  [[nodiscard]] const std::filesystem::path& path() const { return temporary_; }
+  /// Syncs the file to disk; whoever has written it must have closed it.
+  void sync() const;
+  void publish();
+
+ private:
+  std::filesystem::path target_, temporary_;
+  bool published_ = false;
+};
+
+/// A new file that is written here: under a temporary name until commit() syncs and renames it. The
+/// destructor deletes an uncommitted file. Errors (full disk, no permission) throw IoError naming
+/// the file.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-  ~AtomicFile();
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
@@ -25,10 +46,8 @@ class AtomicFile {
   void commit(const std::function<bool()>& still_wanted = {});
 
  private:
-  [[noreturn]] void fail_with(std::string_view action) const;
-
-  std::filesystem::path target_, temporary_;
-  int descriptor_ = -1;
+  TemporaryFile file_;
+  Descriptor descriptor_;
 };
 
 /// Lets `write` fill a new AtomicFile and commits it. After a transient error (io/retry.hpp) it

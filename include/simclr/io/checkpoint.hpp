@@ -72,6 +72,10 @@ void prune_checkpoints(const std::filesystem::path& directory, int keep,
                        const std::function<bool(std::int64_t step)>& pinned,
                        const std::vector<std::int64_t>& spared = {});
 
+/// Reads the `format` attribute of an HDF5 file: "simclr-shards", "simclr-checkpoint", or "" when
+/// it has none. Throws RefusedError when the file is not HDF5.
+std::string hdf5_file_format(const std::filesystem::path& path);
+
 /// Version of the HDF5 library, such as "1.10.8".
 std::string hdf5_version();
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <vector>
@@ -35,5 +36,9 @@ void decode_image(std::span<const std::byte> file, Image& out);
 
 /// Encodes as baseline JPEG without chroma subsampling; quality 1..100.
 std::vector<std::byte> encode_jpeg(const Image& image, int quality);
+/// Encodes as 8-bit RGB PNG. Throws Error.
+std::vector<std::byte> encode_png(const Image& image);
+/// Writes a PNG file atomically. Throws Error naming the file.
+void write_png(const std::filesystem::path& path, const Image& image);
 
 }  // namespace simclr

@@ -7,7 +7,10 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "simclr/comm/communicator.hpp"
 
 namespace simclr {
 
@@ -66,5 +69,28 @@ class ShardSet {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// How the ranks read a data set into memory at start-up.
+enum class ParallelRead : std::uint8_t {
+  direct,       ///< plain reads by each rank, bypassing HDF5 for contiguous datasets
+  independent,  ///< HDF5 over MPI-IO, independent requests
+  collective,   ///< HDF5 over MPI-IO, requests merged and spread over a few ranks
+};
+std::string_view name_of(ParallelRead method);
+
+/// Reads this rank's samples [first, first + count) as ShardSet::read does. All ranks of the job
+/// must call it. `independent` and `collective` need MPI, and `world` must span MPI_COMM_WORLD.
+void read_in_parallel(const ShardSet& set, Communicator& world, ParallelRead method,
+                      std::int64_t first, std::int64_t count, std::span<std::byte> out);
+
+struct VerifyReport {
+  std::uint64_t bytes = 0;             ///< bytes read and compared
+  std::int64_t blocks = 0;             ///< number of checksums compared
+  std::vector<std::string> unchecked;  ///< datasets without checksums: "FILE: 'labels'"
+  std::vector<std::string> problems;   ///< one line each, naming file, dataset and block
+};
+
+/// Reads every byte of a shard and compares it with the checksums stored beside it.
+VerifyReport verify_shard(const std::filesystem::path& path);
 
 }  // namespace simclr

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
-#include "simclr/core/host_name.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 

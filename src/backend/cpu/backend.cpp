@@ -4,14 +4,15 @@
 
 #include <cstring>
 #include <fstream>
+#include <map>
+#include <memory>
 #include <variant>
 
-#include "input_stage.hpp"
 #include "kernels/table.hpp"
-#include "memory.hpp"
+#include "layout.hpp"
 #include "onednn.hpp"
-#include "runner.hpp"
 #include "simclr/backend/registry.hpp"
+#include "simclr/core/activity.hpp"
 #include "simclr/core/hash.hpp"
 #include "steps.hpp"
 
@@ -32,6 +33,52 @@ class ReachedMilestone final : public Milestone {
  public:
   void set() override {}
   void wait() override {}
+};
+
+/// The host's memory is the device's: a batch waits where it is until its step begins.
+class HostInputStage final : public InputStage {
+ public:
+  explicit HostInputStage(std::vector<InputTensor> inputs) {
+    for (InputTensor& input : inputs) staged_[input.id].tensor = std::move(input);
+  }
+  void stage(TensorId input, ConstBufferSpan host) override { staged_.at(input).host = host; }
+  void commit() override {
+    for (const auto& [id, staged] : staged_) {
+      cpu::upload(staged.tensor.info, staged.tensor.address, staged.host);
+    }
+  }
+
+ private:
+  struct Staged {
+    InputTensor tensor;
+    ConstBufferSpan host;
+  };
+  std::map<TensorId, Staged> staged_;
+};
+
+/// Runs steps one after the other; between them pending gradient sums advance, because
+/// MPI moves data only inside its calls.
+class CpuRunner final : public Runner {
+ public:
+  CpuRunner(std::vector<Prepared> steps, Workspace workspace, int threads,
+            const cpu::PendingGradients& pending)
+      : steps_(std::move(steps)), workspace_(workspace), threads_(threads), pending_(&pending) {}
+
+  void run(std::size_t begin, std::size_t end) override {
+    require(begin <= end && end <= steps_.size(), "steps to run exist");
+    omp_set_num_threads(threads_);  // a property of the calling thread
+    for (std::size_t i = begin; i < end; ++i) {
+      activity().at_op(i);
+      steps_[i].step(workspace_);
+      if (pending_->lane != nullptr) pending_->lane->progress();
+    }
+  }
+
+ private:
+  std::vector<Prepared> steps_;
+  Workspace workspace_;
+  int threads_;
+  const cpu::PendingGradients* pending_;
 };
 
 class CpuBackend final : public Backend {
@@ -70,7 +117,7 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<InputStage> make_input_stage(std::vector<InputTensor> inputs) override {
-    return cpu::make_input_stage(std::move(inputs));
+    return std::make_unique<HostInputStage>(std::move(inputs));
   }
 
   [[nodiscard]] bool all_finite(const std::byte* values, std::size_t count) override {
@@ -91,7 +138,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Runner> make_runner(std::vector<Prepared> steps,
                                       std::vector<std::string> /*names*/,
                                       Workspace workspace) override {
-    return cpu::make_runner(std::move(steps), workspace, threads_, pending_);
+    return std::make_unique<CpuRunner>(std::move(steps), workspace, threads_, pending_);
   }
   void wait() override {}
 
@@ -102,6 +149,12 @@ class CpuBackend final : public Backend {
 };
 
 }  // namespace
+
+// What oneDNN may use decides, not only what the CPU offers: DNNL_MAX_CPU_ISA can narrow it.
+bool cpu_has_native_bf16() {
+  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
+  return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
+}
 
 std::unique_ptr<Backend> make_cpu_backend(int threads) {
   return std::make_unique<CpuBackend>(threads);

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <tuple>
 
-#include "primitive_plan.hpp"
+#include "onednn.hpp"
 
 namespace simclr::cpu {
 
@@ -60,10 +60,10 @@ auto describe_primitive(OneDnn& onednn, const Hint& hint, const Arguments&... ar
   return std::apply(
       [&](const auto&... hints) -> typename Primitive::primitive_desc {
         if constexpr (requires { typename Primitive::desc; }) {
-          return {typename Primitive::desc(arguments...), user_scratchpad(), onednn.engine(),
+          return {typename Primitive::desc(arguments...), user_scratchpad(), onednn.engine,
                   hints...};
         } else {
-          return {onednn.engine(), arguments..., hints..., user_scratchpad()};
+          return {onednn.engine, arguments..., hints..., user_scratchpad()};
         }
       },
       hint);

@@ -2,7 +2,8 @@
 
 #include <cmath>
 
-#include "tiles.hpp"
+#include "kernels/table.hpp"
+#include "steps.hpp"
 
 namespace simclr::cpu {
 

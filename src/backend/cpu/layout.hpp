@@ -1,9 +1,11 @@
 #pragma once
-// How the CPU backend stores a tensor.
+// How the CPU backend stores tensors: layouts, memory, and the way between the host's canonical
+// layout and ours.
 
 #include <cstddef>
 #include <cstdint>
 
+#include "simclr/backend/backend.hpp"
 #include "simclr/tensor/tensor.hpp"
 
 namespace simclr::cpu {
@@ -57,5 +59,14 @@ struct Layout {
 /// are planar in the arena and canonical where the host writes them. Canonical: the flat buffers,
 /// control tensors, rank 1 and 3, f64, i32.
 Layout layout_of(const TensorInfo& tensor);
+
+/// Aligned to 64 bytes; large buffers to 2 MB, asking for huge pages.
+Buffer allocate(std::size_t bytes);
+/// Copies. `host` is the whole tensor, canonical, in the tensor's dtype or in f32.
+void upload(const TensorInfo& tensor, std::byte* device, ConstBufferSpan host);
+void download(const TensorInfo& tensor, const std::byte* device, BufferSpan host);
+
+/// Whether none of `count` f32 values is infinite or NaN.
+bool all_finite(const std::byte* values, std::size_t count);
 
 }  // namespace simclr::cpu

@@ -9,31 +9,11 @@ namespace simclr::cpu {
 
 namespace {
 
-/// A row-major f32 matrix.
-struct Matrix {
-  float* data = nullptr;
-  std::int64_t rows = 0;
-  std::int64_t columns = 0;
-  std::int64_t stride = 0;
-};
-
 Matrix matrix(const TensorView& tensor) {
   return {.data = tensor.as<float>(),
           .rows = tensor.layout.images,
           .columns = tensor.layout.channels,
           .stride = tensor.layout.padded_channels()};
-}
-
-enum class Form : char { plain = 'N', transposed = 'T' };
-
-/// c = a * b [+ c], each of a, b plain or transposed.
-void multiply_matrices(Form form_a, const Matrix& a, Form form_b, const Matrix& b, const Matrix& c,
-                       bool accumulate) {
-  const std::int64_t inner = form_a == Form::plain ? a.columns : a.rows;
-  const dnnl::status status = dnnl::sgemm(static_cast<char>(form_a), static_cast<char>(form_b),
-                                          c.rows, c.columns, inner, 1.0F, a.data, a.stride, b.data,
-                                          b.stride, accumulate ? 1.0F : 0.0F, c.data, c.stride);
-  require(status == dnnl::status::success, "matrix product");
 }
 
 /// Fills rows with the bias, if any, and the padding with zeros.

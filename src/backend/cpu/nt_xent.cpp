@@ -1,14 +1,82 @@
-// NT-Xent: log-sum-exps, loss sums and gradients in two sweeps over blocks of similarities.
+// Unit vectors, and NT-Xent: log-sum-exps, loss sums and gradients in two sweeps over blocks of
+// rows against blocks of columns of the similarity matrix, which never exists as a whole.
 
-#include "nt_xent.hpp"
-
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 
+#include "kernels/table.hpp"
+#include "onednn.hpp"
+#include "steps.hpp"
+
 namespace simclr::cpu {
 
 namespace {
+
+/// Columns of a block: with 128 rows of 128 embedding dimensions all operands stay in a 1 MB cache.
+constexpr std::int64_t kColumnBlock = 512;
+
+struct SimilarityTiling {
+  std::int64_t rows = 0;       ///< local views V
+  std::int64_t columns = 0;    ///< all views R*V
+  std::int64_t stride = 0;     ///< elements of an embedding's row, padding (zero) included
+  std::int64_t first_row = 0;  ///< of this rank among all views
+  std::int64_t row_block = 0;
+  int threads = 1;
+
+  [[nodiscard]] std::int64_t row_blocks() const { return (rows + row_block - 1) / row_block; }
+  /// Elements of one thread's block of similarities.
+  [[nodiscard]] std::int64_t block_elements() const { return row_block * kColumnBlock; }
+  /// The partner of local row i, as a column of all views.
+  [[nodiscard]] std::int64_t partner(std::int64_t i) const {
+    return first_row + (i + rows / 2) % rows;
+  }
+};
+
+SimilarityTiling make_similarity_tiling(const Layout& u, const Layout& u_all, int rank,
+                                        int threads) {
+  const std::int64_t share = (u.images + threads - 1) / threads;
+  return {.rows = u.images,
+          .columns = u_all.images,
+          .stride = u.padded_channels(),
+          .first_row = rank * u.images,
+          .row_block = std::clamp<std::int64_t>((share + 15) / 16 * 16, 16, 128),
+          .threads = threads};
+}
+
+/// visit(first row, rows, scratch block of the thread) for every block of rows.
+template <class Visit>
+void for_each_row_block(const SimilarityTiling& tiling, float* scratch, Visit&& visit) {
+  const std::int64_t blocks = tiling.row_blocks();
+#pragma omp parallel for num_threads(tiling.threads) schedule(static, 1)
+  for (std::int64_t thread = 0; thread < tiling.threads; ++thread) {
+    float* own = scratch + thread * tiling.block_elements();
+    for (std::int64_t block = thread; block < blocks; block += tiling.threads) {
+      const std::int64_t first = block * tiling.row_block;
+      visit(first, std::min(tiling.row_block, tiling.rows - first), own);
+    }
+  }
+}
+
+/// `rows` embeddings from `u` on, padding included.
+Matrix embeddings(const SimilarityTiling& tiling, const float* u, std::int64_t rows) {
+  // multiply_matrices() writes to its result only.
+  return {.data = const_cast<float*>(u),
+          .rows = rows,
+          .columns = tiling.stride,
+          .stride = tiling.stride};
+}
+
+/// block (rows, columns; row stride kColumnBlock) = the similarities of the views at u_rows with
+/// those at u_columns.
+Matrix similarities(const SimilarityTiling& tiling, const float* u_rows, std::int64_t rows,
+                    const float* u_columns, std::int64_t columns, float* block) {
+  const Matrix result{.data = block, .rows = rows, .columns = columns, .stride = kColumnBlock};
+  multiply_matrices(Form::plain, embeddings(tiling, u_rows, rows), Form::transposed,
+                    embeddings(tiling, u_columns, columns), result, false);
+  return result;
+}
 
 constexpr float kLeftOut = -std::numeric_limits<float>::infinity();
 
@@ -130,7 +198,8 @@ void backward_rows(const SimilarityTiling& tiling, const BackwardOperands& o, st
   for (std::int64_t column = 0; column < tiling.columns; column += kColumnBlock) {
     const std::int64_t columns = std::min(kColumnBlock, tiling.columns - column);
     const float* u_columns = o.u_all + column * tiling.stride;
-    similarities(tiling, o.u + first * tiling.stride, count, u_columns, columns, block);
+    const Matrix weights =
+        similarities(tiling, o.u + first * tiling.stride, count, u_columns, columns, block);
     for (std::int64_t i = 0; i < count; ++i) {
       float* q = block + i * kColumnBlock;
       const std::int64_t self = tiling.first_row + first + i - column;
@@ -141,17 +210,8 @@ void backward_rows(const SimilarityTiling& tiling, const BackwardOperands& o, st
       if (other >= 0 && other < columns) q[other] -= 2;
       if (self >= 0 && self < columns) q[self] = 0;
     }
-    multiply({.transpose_b = false,
-              .m = count,
-              .n = tiling.stride,
-              .k = columns,
-              .a = block,
-              .lda = kColumnBlock,
-              .b = u_columns,
-              .ldb = tiling.stride,
-              .beta = column == 0 ? 0.0F : 1.0F,
-              .c = du,
-              .ldc = tiling.stride});
+    multiply_matrices(Form::plain, weights, Form::plain, embeddings(tiling, u_columns, columns),
+                      embeddings(tiling, du, count), column > 0);
   }
   const double loss_scale = o.control != nullptr ? double{o.control[3]} : 1.0;
   const auto scale =
@@ -175,6 +235,48 @@ Prepared prepare(const NtXentBackward& op, const Context& context) {
                        [&](std::int64_t first, std::int64_t count, float* block) {
                          backward_rows(tiling, operands, first, count, block);
                        });
+  });
+}
+
+// Rows of embeddings are short (128), so plain loops in double do.
+
+Prepared prepare(const L2Normalize& op, const Context& context) {
+  const TensorView z = context.tensor(op.z);
+  require_blocked(z);
+  auto* inverse_norm = context.tensor(op.inverse_norm).as<float>();
+  return make_step([=, z_data = z.as<float>(), u = context.tensor(op.u).as<float>(),
+                    rows = z.layout.images, stride = z.layout.padded_channels(),
+                    threads = context.threads] {
+    for_each_index(rows, threads, [&](std::int64_t row) {
+      const float* from = z_data + row * stride;
+      float* to = u + row * stride;
+      double square = 0;
+      for (std::int64_t d = 0; d < stride; ++d) square += double{from[d]} * double{from[d]};
+      const double norm = std::sqrt(square);
+      const double inverse = 1 / (norm < 1e-12 ? 1e-12 : norm);  // NaN stays NaN
+      for (std::int64_t d = 0; d < stride; ++d) to[d] = static_cast<float>(from[d] * inverse);
+      inverse_norm[row] = static_cast<float>(inverse);
+    });
+  });
+}
+
+Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
+  const TensorView u = context.tensor(op.u);
+  require_blocked(u);
+  const auto* inverse_norm = context.tensor(op.inverse_norm).as<float>();
+  return make_step([=, u_data = u.as<float>(), du = context.tensor(op.du).as<float>(),
+                    dz = context.tensor(op.dz).as<float>(), rows = u.layout.images,
+                    stride = u.layout.padded_channels(), threads = context.threads] {
+    for_each_index(rows, threads, [&](std::int64_t row) {
+      const float* unit = u_data + row * stride;
+      const float* gradient = du + row * stride;
+      double along = 0;
+      for (std::int64_t d = 0; d < stride; ++d) along += double{unit[d]} * double{gradient[d]};
+      for (std::int64_t d = 0; d < stride; ++d) {
+        dz[row * stride + d] =
+            static_cast<float>((gradient[d] - unit[d] * along) * inverse_norm[row]);
+      }
+    });
   });
 }
 

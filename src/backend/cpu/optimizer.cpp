@@ -4,8 +4,9 @@
 #include <array>
 #include <cmath>
 
-#include "memory.hpp"
-#include "tiles.hpp"
+#include "kernels/table.hpp"
+#include "layout.hpp"
+#include "steps.hpp"
 
 namespace simclr::cpu {
 

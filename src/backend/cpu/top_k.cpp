@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "../top_k_order.hpp"
-#include "tiles.hpp"
+#include "steps.hpp"
 
 namespace simclr::cpu {
 

@@ -1,6 +1,6 @@
 #include "layout.hpp"
 
-#include "simclr/backend/cuda_storage.hpp"
+#include "simclr/backend/registry.hpp"
 
 namespace simclr {
 

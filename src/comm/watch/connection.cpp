@@ -1,12 +1,150 @@
 #include "connection.hpp"
 
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
+#include <memory>
 #include <span>
 
+#include "simclr/core/check.hpp"
+
 namespace simclr::watch {
+namespace {
+
+constexpr int kBacklog = 4096;
+
+int to_milliseconds(double seconds) { return static_cast<int>(std::ceil(seconds * 1000)); }
+
+bool wait_for(const Descriptor& socket, short events, double seconds) {
+  pollfd wanted{.fd = socket.get(), .events = events, .revents = 0};
+  return ::poll(&wanted, 1, to_milliseconds(seconds)) > 0;
+}
+
+Descriptor open_socket(int family) {
+  return Descriptor(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+/// Switches off Nagle's algorithm: frames are small and must not be delayed.
+void disable_send_delay(const Descriptor& socket) {
+  const int on = 1;
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+bool bind_and_listen(const Descriptor& socket, const sockaddr* address, socklen_t length) {
+  return socket && ::bind(socket.get(), address, length) == 0 &&
+         ::listen(socket.get(), kBacklog) == 0;
+}
+
+/// Listens to IPv6 and IPv4 on one socket, or to IPv4 only on a machine without IPv6.
+Descriptor listening_socket() {
+  const sockaddr_in6 any6{.sin6_family = AF_INET6,
+                          .sin6_port = 0,
+                          .sin6_flowinfo = 0,
+                          .sin6_addr = in6addr_any,
+                          .sin6_scope_id = 0};
+  Descriptor both = open_socket(AF_INET6);
+  const int off = 0;
+  if (both) ::setsockopt(both.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  if (bind_and_listen(both, reinterpret_cast<const sockaddr*>(&any6), sizeof(any6))) return both;
+
+  sockaddr_in any4{};
+  any4.sin_family = AF_INET;
+  Descriptor four = open_socket(AF_INET);
+  if (bind_and_listen(four, reinterpret_cast<const sockaddr*>(&any4), sizeof(any4))) return four;
+  fail("cannot listen for the other ranks' heartbeats: {}", std::strerror(errno));
+}
+
+std::uint16_t port_of(const Descriptor& socket) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof(address);
+  ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length);
+  return ntohs(address.ss_family == AF_INET6
+                   ? reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port
+                   : reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
+}
+
+/// Formats an address such as "10.1.2.3"; empty for those that other machines cannot use
+/// (link-local IPv6, other families).
+std::string numeric(const sockaddr* address) {
+  if (address == nullptr) return "";
+  socklen_t length = sizeof(sockaddr_in);
+  if (address->sa_family == AF_INET6) {
+    const auto* six = reinterpret_cast<const sockaddr_in6*>(address);
+    if (IN6_IS_ADDR_LINKLOCAL(&six->sin6_addr)) return "";
+    length = sizeof(sockaddr_in6);
+  } else if (address->sa_family != AF_INET) {
+    return "";
+  }
+  std::array<char, NI_MAXHOST> text{};
+  const int status =
+      ::getnameinfo(address, length, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST);
+  return status == 0 ? text.data() : "";
+}
+
+}  // namespace
+
+Listener listen_anywhere() {
+  Listener listener{.socket = listening_socket()};
+  listener.port = port_of(listener.socket);
+  return listener;
+}
+
+Descriptor accept_next(const Listener& listener) {
+  Descriptor next(::accept4(listener.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (next) disable_send_delay(next);
+  return next;
+}
+
+std::vector<std::string> own_addresses() {
+  ifaddrs* first = nullptr;
+  if (::getifaddrs(&first) != 0) return {};
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(first, &::freeifaddrs);
+  std::vector<std::string> others;
+  std::vector<std::string> loopback;
+  for (const ifaddrs* at = first; at != nullptr; at = at->ifa_next) {
+    const std::string address = numeric(at->ifa_addr);
+    if (address.empty() || (at->ifa_flags & IFF_UP) == 0) continue;
+    ((at->ifa_flags & IFF_LOOPBACK) != 0 ? loopback : others).push_back(address);
+  }
+  others.insert(others.end(), loopback.begin(), loopback.end());
+  return others;
+}
+
+Descriptor connect_to(const std::string& address, std::uint16_t port, double seconds) {
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return {};
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
+
+  Descriptor socket = open_socket(found->ai_family);
+  if (!socket) return {};
+  if (::connect(socket.get(), found->ai_addr, found->ai_addrlen) != 0) {
+    if (errno != EINPROGRESS || !wait_for(socket, POLLOUT, seconds)) return {};
+    int error = 0;
+    socklen_t length = sizeof(error);
+    ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error != 0) return {};
+  }
+  disable_send_delay(socket);
+  return socket;
+}
+
+bool readable(const Descriptor& socket, double seconds) {
+  return wait_for(socket, POLLIN, seconds);
+}
 
 void Connection::send(const Frame& frame) const {
   // The socket's buffer holds hundreds of frames and few are in flight. A send is partial or fails

@@ -12,7 +12,6 @@
 
 #include <algorithm>
 
-#include "ending.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 

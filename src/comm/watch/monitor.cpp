@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "ending.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 

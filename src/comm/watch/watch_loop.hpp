@@ -1,17 +1,46 @@
 #pragma once
 // The watchdog's thread: the part common to rank 0 and the other ranks.
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "connection.hpp"
-#include "own_time.hpp"
 #include "simclr/comm/watchdog.hpp"
-#include "socket.hpp"
 
 namespace simclr::watch {
+
+/// Seconds during which the calling thread has run. A pause of the whole process (a suspended job,
+/// a migrating virtual machine) counts as at most one interval, since other ranks that were silent
+/// meanwhile may have been paused as well.
+class OwnTime {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit OwnTime(double max_tick_seconds, Clock::time_point start = Clock::now())
+      : max_tick_seconds_(max_tick_seconds), last_(start) {}
+
+  double tick(Clock::time_point now = Clock::now()) {
+    const double passed = std::chrono::duration<double>(now - last_).count();
+    longest_pause_ = std::max(longest_pause_, passed);
+    seconds_ += std::min(passed, max_tick_seconds_);
+    last_ = now;
+    return seconds_;
+  }
+  [[nodiscard]] double seconds() const { return seconds_; }
+  /// The longest wall-clock time between two ticks.
+  [[nodiscard]] double longest_pause() const { return longest_pause_; }
+
+ private:
+  double max_tick_seconds_;
+  Clock::time_point last_;
+  double seconds_ = 0;
+  double longest_pause_ = 0;
+};
 
 enum class Departure : std::uint8_t { none, leave, fail };
 
@@ -75,5 +104,16 @@ class WatchLoop {
   Descriptor wake_;
   std::atomic<Departure> departure_{Departure::none};
 };
+
+/// Logs the fault, calls the handler and `tell_others`, then ends the job with MPI_Abort. The
+/// handler runs before any rank ends, because launchers kill all ranks within a second of the first
+/// that ends. This process ends within half a minute even if one of the steps hangs (MPI without a
+/// node, the handler's file system, a full pipe).
+[[noreturn]] void end_job(const Fault& fault, const Watchdog::Handler& on_fault,
+                          const std::function<void()>& tell_others = {});
+
+/// Called when another rank is ending the job with MPI_Abort: gives it some seconds, then exits in
+/// case that rank hangs.
+[[noreturn]] void end_this_process_soon();
 
 }  // namespace simclr::watch

@@ -4,7 +4,7 @@
 
 #include "image_source.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/io/mapped_file.hpp"
+#include "simclr/io/file.hpp"
 
 namespace simclr {
 namespace {

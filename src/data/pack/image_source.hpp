@@ -40,26 +40,4 @@ std::unique_ptr<ImageSource> open_folder(const PackConfig& config, Communicator&
 std::unique_ptr<ImageSource> open_idx(const PackConfig& config);
 std::unique_ptr<ImageSource> open_cifar(const PackConfig& config);
 
-/// Images of one size kept in memory, (N, height, width, 3).
-class MemorySource : public ImageSource {
- public:
-  MemorySource(int height, int width, std::vector<std::uint8_t> pixels,
-               std::vector<std::int64_t> labels, std::vector<std::string> class_names);
-
-  [[nodiscard]] std::int64_t samples() const override;
-  [[nodiscard]] const std::vector<std::int64_t>& labels() const override { return labels_; }
-  [[nodiscard]] std::vector<std::string> class_names() const override { return class_names_; }
-  [[nodiscard]] std::optional<std::pair<int, int>> common_size() const override;
-  [[nodiscard]] ImageHeader header(std::int64_t sample) const override;
-  void load(std::int64_t sample, Image& out) const override;
-  [[nodiscard]] std::vector<std::byte> jpeg_file(std::int64_t) const override { return {}; }
-  [[nodiscard]] std::string describe(std::int64_t sample) const override;
-
- private:
-  int height_, width_;
-  std::vector<std::uint8_t> pixels_;
-  std::vector<std::int64_t> labels_;
-  std::vector<std::string> class_names_;
-};
-
 }  // namespace simclr

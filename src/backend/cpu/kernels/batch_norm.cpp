@@ -1,7 +1,7 @@
 // Batch normalization over runs of one channel block: one pass over memory each.
 
 #include "block.hpp"
-#include "fill.hpp"
+#include "table.hpp"
 
 namespace simclr::SIMCLR_ISA {
 namespace {

@@ -1,7 +1,7 @@
 // Pooling, joins, rectifiers and packing: short loops over 16 channels at a time.
 
 #include "block.hpp"
-#include "fill.hpp"
+#include "table.hpp"
 
 namespace simclr::SIMCLR_ISA {
 namespace {

@@ -1,7 +1,7 @@
 // Rows of the contrastive and the classification softmax.
 
-#include "fill.hpp"
 #include "simclr/core/simd.hpp"
+#include "table.hpp"
 
 namespace simclr::SIMCLR_ISA {
 namespace {

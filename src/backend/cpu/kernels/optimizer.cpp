@@ -1,7 +1,7 @@
 // Updates of one chunk of the flat buffers; the element formulas are shared with the CUDA kernels.
 
 #include "../../optimizer_math.hpp"
-#include "fill.hpp"
+#include "table.hpp"
 
 namespace simclr::SIMCLR_ISA {
 namespace {

@@ -7,6 +7,7 @@
 // single-threaded: dividing the work is the steps' business.
 
 #include <cstdint>
+#include <type_traits>
 
 #include "simclr/core/bf16.hpp"
 
@@ -18,8 +19,7 @@ struct Run {
   std::int64_t image_stride = 0;
 };
 
-// ---- batch normalization; see program/ops.hpp for the formulas
-// --------------------------------------
+// ---- batch normalization; see program/ops.hpp for the formulas ----------------------------------
 
 template <class T>
 struct BnStatisticsArgs {
@@ -72,8 +72,7 @@ struct BnKernels {
   void (*backward_apply)(const BnBackwardApplyArgs<T>&) = nullptr;
 };
 
-// ---- pooling, joins, packing
-// --------------------------------------------------------------------------
+// ---- pooling, joins, packing --------------------------------------------------------------------
 
 /// One image of one channel block; x (height, width, 16), y (out_height, out_width, 16).
 struct PoolGeometry {
@@ -97,8 +96,7 @@ struct ElementKernels {
   void (*unzip_rgb)(const T* interleaved, std::int64_t pixels, T* planes) = nullptr;
 };
 
-// ---- loss
-// ----------------------------------------------------------------------------------------------
+// ---- loss ---------------------------------------------------------------------------------------
 
 /// The running state of one row's softmax over the columns seen so far, x = s/T, m = largest x:
 /// sum of exp(x - m), and of exp(x - m)*(x - m).
@@ -119,8 +117,7 @@ struct LossKernels {
   double (*exp_row)(const float* x, std::int64_t count, float shift, float* exponential) = nullptr;
 };
 
-// ---- optimizers: one chunk of the flat buffers
-// -----------------------------------------------------------
+// ---- optimizers: one chunk of the flat buffers --------------------------------------------------
 
 struct AdamwFactors {
   float gradient = 1;  ///< what gradients are multiplied by, first
@@ -156,24 +153,20 @@ struct Table {
 const Table& table();
 
 template <class T>
-const BnKernels<T>& batch_norm();
-template <>
-inline const BnKernels<float>& batch_norm() {
-  return table().bn_f32;
-}
-template <>
-inline const BnKernels<bf16>& batch_norm() {
-  return table().bn_bf16;
+const BnKernels<T>& batch_norm() {
+  if constexpr (std::is_same_v<T, bf16>) {
+    return table().bn_bf16;
+  } else {
+    return table().bn_f32;
+  }
 }
 template <class T>
-const ElementKernels<T>& element();
-template <>
-inline const ElementKernels<float>& element() {
-  return table().element_f32;
-}
-template <>
-inline const ElementKernels<bf16>& element() {
-  return table().element_bf16;
+const ElementKernels<T>& element() {
+  if constexpr (std::is_same_v<T, bf16>) {
+    return table().element_bf16;
+  } else {
+    return table().element_f32;
+  }
 }
 
 }  // namespace simclr::kernels

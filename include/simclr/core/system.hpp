@@ -1,7 +1,10 @@
 #pragma once
+// What the operating system gives: descriptors, this machine's name, processor time.
 
 #include <unistd.h>
 
+#include <ctime>
+#include <string>
 #include <utility>
 
 namespace simclr {
@@ -27,5 +30,15 @@ class Descriptor {
  private:
   int number_ = -1;
 };
+
+/// This machine's name, or "unknown-host".
+std::string host_name();
+
+/// Processor time of this thread: what neighbors on the same core take is not counted.
+inline double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
 
 }  // namespace simclr

@@ -1,4 +1,4 @@
-#include "simclr/core/host_name.hpp"
+#include "simclr/core/system.hpp"
 
 #include <unistd.h>
 
