@@ -1,7 +1,6 @@
 #include <filesystem>
 
 #include "command.hpp"
-#include "output_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/eval/embed.hpp"
