@@ -14,10 +14,10 @@
 #include "simclr/data/loader.hpp"
 #include "simclr/io/array_file.hpp"
 #include "simclr/io/png_writer.hpp"
-#include "simclr/plan/machine.hpp"
 #include "simclr/report/augmented_pairs.hpp"
 #include "simclr/tensor/convert.hpp"
 #include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/system_info.hpp"
 
 namespace simclr {
 namespace {

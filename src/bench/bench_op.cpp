@@ -9,7 +9,6 @@
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/nn/model.hpp"
-#include "simclr/plan/timing_inputs.hpp"
 #include "simclr/train/device.hpp"
 
 namespace simclr {

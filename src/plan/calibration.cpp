@@ -2,24 +2,23 @@
 // timed at its position in a step, so that the caches are in the state that the ops before it
 // leave.
 
-#include <sched.h>
-
 #include <algorithm>
 #include <barrier>
 #include <chrono>
-#include <fstream>
 #include <map>
+#include <span>
 #include <thread>
 
-#include "op_model.hpp"
 #include "simclr/augment/augmentation.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/pseudo_random.hpp"
 #include "simclr/core/thread_seconds.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/plan/machine_limits.hpp"
-#include "simclr/plan/timing_inputs.hpp"
+#include "simclr/train/system_info.hpp"
+#include "step_model.hpp"
 
 namespace simclr {
 namespace {
@@ -179,20 +178,15 @@ Machine measure_machine(const CalibrationOptions& options) {
   return machine;
 }
 
-int available_cores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
-}
-
-double total_memory_gb() {
-  std::ifstream in("/proc/meminfo");
-  std::string key;
-  double kibibytes = 0;
-  if (!(in >> key >> kibibytes) || key != "MemTotal:") {
-    fail("/proc/meminfo does not begin with 'MemTotal:'");
-  }
-  return kibibytes * 1024 * 1e-9;
+void fill_inputs(Executor& executor) {
+  const Program& program = executor.program();
+  executor.set_flat(Storage::parameters, initial_parameters(program, 1));
+  executor.set_flat(Storage::running, initial_running_statistics(program));
+  const TensorId views = program.at("views");
+  const std::vector<float> pixels = pseudo_random(program.info(views).shape.elements());
+  executor.upload(views, const_buffer_span(std::span(pixels)));
+  const std::vector<float> control{1e-4F, 1, 1, 1};
+  executor.upload(program.at("control"), const_buffer_span(std::span(control)));
 }
 
 }  // namespace simclr
