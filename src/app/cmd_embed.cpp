@@ -3,8 +3,8 @@
 #include "command.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
-#include "simclr/eval/embed.hpp"
 #include "simclr/eval/evaluation_job.hpp"
+#include "simclr/eval/export.hpp"
 
 namespace simclr {
 

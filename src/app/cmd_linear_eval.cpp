@@ -6,8 +6,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/eval/evaluation_job.hpp"
-#include "simclr/eval/linear_augmented.hpp"
-#include "simclr/eval/linear_cached.hpp"
+#include "simclr/eval/linear.hpp"
 #include "simclr/report/report.hpp"
 
 namespace simclr {
