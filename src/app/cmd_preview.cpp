@@ -14,7 +14,7 @@
 #include "simclr/data/loader.hpp"
 #include "simclr/io/array_file.hpp"
 #include "simclr/io/png_writer.hpp"
-#include "simclr/report/augmented_pairs.hpp"
+#include "simclr/report/report.hpp"
 #include "simclr/tensor/convert.hpp"
 #include "simclr/train/pretrain_config.hpp"
 #include "simclr/train/system_info.hpp"

@@ -1,4 +1,4 @@
-#include "report/run_json.hpp"
+#include "report/page.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
