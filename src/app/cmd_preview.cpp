@@ -1,7 +1,6 @@
 // Writes the training views: as a picture to look at, or as a file to audit.
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,13 +36,12 @@ struct StepRange {
 /// Reads A:B; empty if the text is something else.
 std::optional<StepRange> parse_steps(const std::string& text) {
   StepRange range;
-  const char* last = text.data() + text.size();
-  const auto [colon, first_error] = std::from_chars(text.data(), last, range.begin);
-  const bool first_ok = first_error == std::errc() && colon != last && *colon == ':';
-  const auto [rest, second_error] = std::from_chars(first_ok ? colon + 1 : last, last, range.end);
-  const bool second_ok = second_error == std::errc() && rest == last;
-  if (!first_ok || !second_ok || range.begin < 0 || range.end <= range.begin) return {};
-  return range;
+  const std::size_t colon = text.find(':');
+  if (colon == std::string::npos) return {};
+  const bool valid = read_value(text.substr(0, colon), range.begin, at_least(0)) &&
+                     read_value(text.substr(colon + 1), range.end, at_least(0)) &&
+                     range.begin < range.end;
+  return valid ? std::optional(range) : std::nullopt;
 }
 
 /// Makes the checks that need no data.

@@ -44,8 +44,8 @@ void bound_spinning(char** argv) {
   std::error_code unknown;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", unknown);
   if (unknown || ::setenv("GOMP_SPINCOUNT", kSpinCount, 1) != 0) return;
-  ::execv(program.c_str(),
-          argv);  // returns only if it fails; the program then continues without the bound
+  // Returns only if it fails; the program then continues without the bound.
+  ::execv(program.c_str(), argv);
 }
 
 void print_help() {

@@ -50,20 +50,44 @@ void copy_and_clear_rest(std::span<const float> from, std::vector<float>& to) {
 class NearestInBlock {
  public:
   NearestInBlock(std::int64_t queries, std::int64_t bank, std::int64_t channels, std::int64_t k,
-                 Backend& backend);
+                 Backend& backend)
+      : queries_(queries),
+        bank_(bank),
+        channels_(channels),
+        executor_(record_search(queries, bank, channels, k), backend, {}),
+        // The bank is the only parameter; its flat buffer may end in padding.
+        bank_rows_(static_cast<std::size_t>(executor_.program().parameter_elements)),
+        query_rows_(elements(queries, channels)),
+        similarities_(elements(queries, k)),
+        rows_(elements(queries, k)) {}
 
   [[nodiscard]] std::int64_t queries() const { return queries_; }
   [[nodiscard]] std::int64_t bank() const { return bank_; }
 
   /// Sets the bank to `rows`, at most B.
-  void set_bank(std::span<const float> rows);
+  void set_bank(std::span<const float> rows) {
+    copy_and_clear_rest(rows, bank_rows_);
+    executor_.set_flat(Storage::parameters, bank_rows_);
+    const auto count = static_cast<std::int32_t>(std::ssize(rows) / channels_);
+    executor_.upload(executor_.program().at("bank rows"),
+                     const_buffer_span(std::span<const std::int32_t>(&count, 1)));
+  }
+
   /// Two (Q,k) arrays, valid until the next call. Nearest rows come first; if equally near, the
   /// earlier row first. If the bank has fewer than k rows, the rest is -infinity and row -1.
   struct Result {
     std::span<const float> similarities;
     std::span<const std::int32_t> rows;
   };
-  Result find(std::span<const float> rows);
+  Result find(std::span<const float> rows) {
+    copy_and_clear_rest(rows, query_rows_);
+    const Program& program = executor_.program();
+    executor_.upload(program.at("queries"), const_buffer_span(std::span<const float>(query_rows_)));
+    executor_.run_forward();
+    executor_.download(program.at("nearest"), buffer_span(std::span(similarities_)));
+    executor_.download(program.at("rows"), buffer_span(std::span(rows_)));
+    return {.similarities = similarities_, .rows = rows_};
+  }
 
  private:
   std::int64_t queries_, bank_, channels_;
@@ -71,36 +95,6 @@ class NearestInBlock {
   std::vector<float> bank_rows_, query_rows_, similarities_;
   std::vector<std::int32_t> rows_;
 };
-
-NearestInBlock::NearestInBlock(std::int64_t queries, std::int64_t bank, std::int64_t channels,
-                               std::int64_t k, Backend& backend)
-    : queries_(queries),
-      bank_(bank),
-      channels_(channels),
-      executor_(record_search(queries, bank, channels, k), backend, {}),
-      // The bank is the only parameter; its flat buffer may end in padding.
-      bank_rows_(static_cast<std::size_t>(executor_.program().parameter_elements)),
-      query_rows_(elements(queries, channels)),
-      similarities_(elements(queries, k)),
-      rows_(elements(queries, k)) {}
-
-void NearestInBlock::set_bank(std::span<const float> rows) {
-  copy_and_clear_rest(rows, bank_rows_);
-  executor_.set_flat(Storage::parameters, bank_rows_);
-  const auto count = static_cast<std::int32_t>(std::ssize(rows) / channels_);
-  executor_.upload(executor_.program().at("bank rows"),
-                   const_buffer_span(std::span<const std::int32_t>(&count, 1)));
-}
-
-NearestInBlock::Result NearestInBlock::find(std::span<const float> rows) {
-  copy_and_clear_rest(rows, query_rows_);
-  const Program& program = executor_.program();
-  executor_.upload(program.at("queries"), const_buffer_span(std::span<const float>(query_rows_)));
-  executor_.run_forward();
-  executor_.download(program.at("nearest"), buffer_span(std::span(similarities_)));
-  executor_.download(program.at("rows"), buffer_span(std::span(rows_)));
-  return {.similarities = similarities_, .rows = rows_};
-}
 
 struct Neighbor {
   float similarity = 0;

@@ -89,12 +89,13 @@ std::map<std::string, std::pair<std::size_t, std::vector<double>>> time_ops(Exec
   return times;
 }
 
-void add_efficiencies(Executor& executor, const Machine& machine, std::vector<Efficiency>& into) {
+void add_efficiencies(Executor& executor, Machine& machine) {
   const Program& program = executor.program();
   for (auto& [text, timed] : time_ops(executor)) {
     const Op& op = program.ops[timed.first];
-    into.push_back({.shape = plan::shape_of(program, op, DeviceKind::cpu),
-                    .share = plan::roofline_seconds(program, op, machine) / typical(timed.second)});
+    machine.efficiencies.push_back(
+        {.shape = plan::shape_of(program, op, DeviceKind::cpu),
+         .share = plan::roofline_seconds(program, op, machine) / typical(timed.second)});
   }
 }
 
@@ -116,17 +117,14 @@ RenderingRate measure_rendering(int image_size, bool blur) {
   return {static_cast<double>(image_size), blur, nanoseconds / (double(image_size) * image_size)};
 }
 
-void set_limits(Machine& machine, const MachineLimits& limits) {
-  machine.f32_gflops = limits.f32_gflops;
-  machine.half_gflops = limits.bf16_gflops.value_or(0);
-  machine.memory_gbytes_per_second = limits.copy_gbytes_per_second;
-}
-
 /// The measurement of one rank, while the other ranks of the node do the same.
 Machine measure_rank(const CalibrationOptions& options, std::barrier<>& together) {
   Machine machine;
   together.arrive_and_wait();
-  set_limits(machine, measure_machine_limits(options.threads));
+  const MachineLimits limits = measure_machine_limits(options.threads);
+  machine.f32_gflops = limits.f32_gflops;
+  machine.half_gflops = limits.bf16_gflops.value_or(0);
+  machine.memory_gbytes_per_second = limits.copy_gbytes_per_second;
   const auto backend = make_cpu_backend(options.threads);
   for (const Network& network : networks()) {
     for (const DType type : {DType::f32, DType::bf16}) {
@@ -134,7 +132,7 @@ Machine measure_rank(const CalibrationOptions& options, std::barrier<>& together
       Executor executor(record(network, type), *backend, {});
       fill_inputs(executor);
       together.arrive_and_wait();
-      add_efficiencies(executor, machine, machine.efficiencies);
+      add_efficiencies(executor, machine);
     }
   }
   for (const int side : {32, 224}) {

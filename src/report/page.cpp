@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "run_data.hpp"
 #include "simclr/core/check.hpp"
 
 namespace simclr {

@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "run_data.hpp"
-
 namespace simclr {
+
+struct RunData;
 
 /// Limit of the points of a curve.
 inline constexpr std::size_t kMaxPoints = 1000;

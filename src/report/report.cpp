@@ -9,6 +9,7 @@
 #include <string>
 
 #include "page.hpp"
+#include "run_data.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"

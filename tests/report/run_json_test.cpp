@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "report/run_data.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace simclr {
