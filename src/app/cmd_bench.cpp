@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iostream>
 
 #include "command.hpp"
@@ -11,16 +12,31 @@
 namespace simclr {
 namespace {
 
+struct Benchmark {
+  std::string_view name;
+  std::string_view summary;  ///< one line for `simclr bench --help`
+  int (*run)(const std::vector<std::string>& arguments, Communicator& world) = nullptr;
+};
+constexpr std::array kBenchmarks{
+    Benchmark{"step", "the whole training step, with pretrain's options", run_bench_step},
+    Benchmark{"op", "every op of a training step", run_bench_op},
+    Benchmark{"loss", "NT-Xent, forward and backward", run_bench_loss},
+    Benchmark{"loader", "page cache to batch buffer, beside a plain pread of the same bytes",
+              run_bench_loader},
+    Benchmark{"augment", "views a second on one core, op by op", run_bench_augment},
+};
+
 std::vector<std::string> benchmark_names() {
   std::vector<std::string> names;
-  for (const Benchmark& b : benchmarks()) names.emplace_back(b.name);
+  for (const Benchmark& b : kBenchmarks) names.emplace_back(b.name);
   return names;
 }
 
 void print_help() {
   std::cout << "usage: simclr bench BENCHMARK [--option value ...]\n\n";
-  for (const Benchmark& b : benchmarks())
+  for (const Benchmark& b : kBenchmarks) {
     std::cout << fmt::format("  {:<10} {}\n", b.name, b.summary);
+  }
   std::cout << "\nsimclr bench BENCHMARK --help lists a benchmark's options, --list-options does "
                "as JSON.\n";
 }
@@ -39,9 +55,8 @@ int run_bench(Invocation& invocation) {
     std::cout << "[]\n";
     return 0;
   }
-  const auto all = benchmarks();
-  const auto found = std::find_if(all.begin(), all.end(), [&](auto& b) { return b.name == name; });
-  if (found == all.end()) require_known("benchmark", name, benchmark_names());
+  const auto* const found = std::ranges::find(kBenchmarks, name, &Benchmark::name);
+  if (found == kBenchmarks.end()) require_known("benchmark", name, benchmark_names());
   arguments.erase(arguments.begin());
   return found->run(arguments, invocation.world);
 }

@@ -1,11 +1,10 @@
 #include <filesystem>
 
 #include "command.hpp"
-#include "output_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
-#include "simclr/eval/embed.hpp"
 #include "simclr/eval/evaluation_job.hpp"
+#include "simclr/eval/export.hpp"
 
 namespace simclr {
 

@@ -2,7 +2,6 @@
 #include <optional>
 
 #include "command.hpp"
-#include "output_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"

@@ -1,18 +1,18 @@
-#include <fmt/format.h>
-
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "command.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/eval/evaluation_job.hpp"
-#include "simclr/eval/linear_augmented.hpp"
-#include "simclr/eval/linear_cached.hpp"
+#include "simclr/eval/linear.hpp"
 #include "simclr/report/report.hpp"
 
 namespace simclr {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 enum class Protocol : std::uint8_t { cached, augmented };
 
@@ -84,11 +84,11 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
                  result.iterations, result.gradient_maximum,
                  linear.tolerance / static_cast<double>(linear.classes));
   }
-  job.report(
-      result.test, options,
-      fmt::format(R"({{"train_loss": {}, "iterations": {}, "gradient_maximum": {},)"
-                  R"( "converged": {}}})",
-                  result.train_loss, result.iterations, result.gradient_maximum, result.converged));
+  const Json details{{"train_loss", result.train_loss},
+                     {"iterations", result.iterations},
+                     {"gradient_maximum", result.gradient_maximum},
+                     {"converged", result.converged}};
+  job.report(result.test, options, details.dump());
   if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
 }
 
@@ -111,11 +111,13 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
   const auto test = job.open(config.test_data, local_batch);
   const auto result =
       linear_augmented(job.encoder(), *train, *test, augmented, job.backend(), world);
-  job.report(result.test, options,
-             fmt::format(R"({{"train_loss": {}, "steps": {}, "epochs": {}, "batch_size": {},)"
-                         R"( "encoder_hash_before": "{}", "encoder_hash_after": "{}"}})",
-                         result.train_loss, result.steps, augmented.epochs, augmented.batch_size,
-                         result.encoder_hash_before, result.encoder_hash_after));
+  const Json details{{"train_loss", result.train_loss},
+                     {"steps", result.steps},
+                     {"epochs", augmented.epochs},
+                     {"batch_size", augmented.batch_size},
+                     {"encoder_hash_before", result.encoder_hash_before},
+                     {"encoder_hash_after", result.encoder_hash_after}};
+  job.report(result.test, options, details.dump());
   if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
 }
 

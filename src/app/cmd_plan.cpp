@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "command.hpp"
-#include "output_file.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/plan/plan.hpp"

@@ -6,7 +6,6 @@
 #include "simclr/report/report.hpp"
 #include "simclr/train/pretrain_config.hpp"
 #include "simclr/train/training_job.hpp"
-#include "version.hpp"
 
 namespace simclr {
 
@@ -30,8 +29,7 @@ int run_pretrain(Invocation& invocation) {
   }
   const bool writes_report = invocation.world.rank() == 0;
   try {
-    const int code = run_training(config, {program_version(), git_commit(), compiler_description()},
-                                  invocation.world);
+    const int code = run_training(config, this_build(), invocation.world);
     if (writes_report) refresh_report(config.run_dir, Pairs::render);
     return code;
   } catch (const RefusedError&) {

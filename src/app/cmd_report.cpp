@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "command.hpp"
-#include "output_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"

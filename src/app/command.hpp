@@ -2,14 +2,18 @@
 // The commands of the program. A command lives in one cmd_*.cpp, with a declaration here and a line
 // in commands.cpp.
 
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/core/check.hpp"
 
 namespace simclr {
+
+struct BuildInfo;
 
 /// What a command gets when it is started.
 struct Invocation {
@@ -45,5 +49,20 @@ int run_pretrain(Invocation& invocation);
 int run_report(Invocation& invocation);
 int run_knn(Invocation& invocation);
 int run_linear_eval(Invocation& invocation);
+
+/// The program's version (such as 0.1.0), the commit it was built from ("-dirty" is appended if the
+/// tree was changed; "unknown" without git) and its compiler ("GNU 12.2.0, Release").
+BuildInfo this_build();
+
+/// Refuses an --output (or another option that names a file to write) whose directory does not
+/// exist. Call it before the work begins.
+inline void require_directory_of(const std::filesystem::path& output,
+                                 const char* option = "output") {
+  const auto directory = std::filesystem::absolute(output).parent_path();
+  if (!std::filesystem::is_directory(directory)) {
+    refuse("option --{}: '{}' is not accepted; there is no directory '{}'", option, output.string(),
+           directory.string());
+  }
+}
 
 }  // namespace simclr

@@ -1,13 +1,17 @@
 // Runs a command, reports what it throws, and ends all ranks with one exit code.
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "command.hpp"
@@ -16,8 +20,7 @@
 #include "simclr/core/instruction_set.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/names.hpp"
-#include "thread_waiting.hpp"
-#include "version.hpp"
+#include "simclr/train/training_job.hpp"
 
 namespace simclr {
 namespace {
@@ -26,6 +29,24 @@ constexpr int kFailed = 1;
 constexpr int kRefused = 2;
 /// Seconds that a failing rank waits for the others to fail as well, before it ends them.
 constexpr double kFailureWaitSeconds = 0.5;
+/// Number of spins before a waiting thread sleeps, about 20 microseconds: longer than most gaps
+/// between the parallel regions of a step, shorter than the milliseconds for which a busy machine
+/// takes a core away. GNU's default is 300 times as long; waiting threads then occupy the cores
+/// that the threads they wait for need.
+constexpr const char* kSpinCount = "1000";
+
+/// Bounds how long OpenMP threads spin before they sleep while they wait for each other. GNU's
+/// runtime reads the bound from the environment before main() begins, so this sets GOMP_SPINCOUNT
+/// and restarts the program in the same process. Does nothing if the environment already has
+/// GOMP_SPINCOUNT or OMP_WAIT_POLICY, or if the restart is impossible.
+void bound_spinning(char** argv) {
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  std::error_code unknown;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", unknown);
+  if (unknown || ::setenv("GOMP_SPINCOUNT", kSpinCount, 1) != 0) return;
+  // Returns only if it fails; the program then continues without the bound.
+  ::execv(program.c_str(), argv);
+}
 
 void print_help() {
   std::cout << "usage: simclr COMMAND [--config FILE] [--option value ...]\n"
@@ -98,8 +119,9 @@ int run_program(int argc, char** argv) {
     return 0;
   }
   if (first == "--version") {
-    std::cout << fmt::format("simclr {} ({}; {})\n", program_version(), git_commit(),
-                             compiler_description());
+    const BuildInfo build = this_build();
+    std::cout << fmt::format("simclr {} ({}; {})\n", build.version, build.git_commit,
+                             build.compiler);
     return 0;
   }
   const Command& command = find_command(first);

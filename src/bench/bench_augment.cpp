@@ -4,11 +4,10 @@
 
 #include <array>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "report.hpp"
+#include "measurement.hpp"
 #include "simclr/augment/augmentation.hpp"
 #include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/augment/augmentation_work.hpp"
@@ -18,7 +17,6 @@
 #include "simclr/core/system.hpp"
 #include "simclr/plan/machine_limits.hpp"
 #include "simclr/tensor/host_buffer.hpp"
-#include "timing.hpp"
 
 namespace simclr {
 namespace {

@@ -12,18 +12,16 @@
 #include <functional>
 #include <iostream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
-#include "report.hpp"
+#include "measurement.hpp"
 #include "simclr/comm/exchange.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "simclr/io/shard_writer.hpp"
-#include "timing.hpp"
 
 namespace simclr {
 namespace {

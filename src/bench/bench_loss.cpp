@@ -1,19 +1,18 @@
 // Measures NT-Xent at several batch sizes, forward and backward, beside a plain matrix product.
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "measurement.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/core/pseudo_random.hpp"
-#include "simclr/plan/machine_limits.hpp"
 #include "simclr/program/recorder.hpp"
 #include "simclr/train/device.hpp"
-#include "timing.hpp"
+#include "simclr/train/system_info.hpp"
 
 namespace simclr {
 
@@ -52,13 +51,6 @@ double time_of(int repeats, Executor& executor, std::size_t begin, std::size_t e
     executor.wait();
   };
   return median_of(repeats, [&] { return seconds_of(run); });
-}
-
-/// Returns the peak memory of the process.
-double peak_megabytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024e-6;
 }
 
 /// Measures a 2048 x 2048 x 2048 matrix product of the backend, in GFLOP/s.
@@ -113,10 +105,10 @@ void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, 
   const std::vector<float> z = pseudo_random(views * config.embedding_dim);
   executor.upload(executor.program().at("z"), const_buffer_span(std::span(z)));
   executor.run(0, 1);
-  const double before = peak_megabytes();
+  const double before = peak_memory_bytes();
   executor.run(1, 3);
   executor.wait();
-  const double grown = peak_megabytes() - before;
+  const double grown = 1e-6 * (peak_memory_bytes() - before);
 
   const double forward = time_of(config.repeats, executor, 1, 2);
   const double backward = time_of(config.repeats, executor, 2, 3);

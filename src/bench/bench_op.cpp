@@ -5,12 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "op_table.hpp"
+#include "measurement.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/nn/model.hpp"
-#include "simclr/plan/machine_limits.hpp"
-#include "simclr/plan/timing_inputs.hpp"
 #include "simclr/train/device.hpp"
 
 namespace simclr {

@@ -4,19 +4,16 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
-#include "op_table.hpp"
+#include "measurement.hpp"
 #include "simclr/backend/host_memory.hpp"
 #include "simclr/core/random.hpp"
-#include "simclr/plan/machine_limits.hpp"
 #include "simclr/tensor/convert.hpp"
 #include "simclr/tensor/host_buffer.hpp"
 #include "simclr/train/pretrain_config.hpp"
 #include "simclr/train/trainer.hpp"
-#include "timing.hpp"
 
 namespace simclr {
 namespace {

@@ -1,4 +1,4 @@
-#include "op_table.hpp"
+#include "measurement.hpp"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "simclr/program/op_cost.hpp"
-#include "timing.hpp"
 
 namespace simclr {
 namespace {

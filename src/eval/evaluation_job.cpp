@@ -84,16 +84,8 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
   options
       .add("feature-batch", config.feature_batch,
            "images that each rank encodes at a time: more take more memory")
-      .range(at_least(1))
-      .choice<CacheMode>(
-          "cache", config.cache,
-          {{"auto", CacheMode::automatic},
-           {"node", CacheMode::node},
-           {"distributed", CacheMode::distributed},
-           {"none", CacheMode::none}},
-          "where stored images are kept. auto: node if they fit, else distributed; node: one copy "
-          "in each node's shared memory; distributed: spread over the memory of all ranks; none: "
-          "read from the files when needed");
+      .range(at_least(1));
+  declare_cache(options, config.cache, "when needed");
 }
 
 void declare_evaluation_options(Options& options, EvaluationConfig& config) {
@@ -146,7 +138,7 @@ ExtractedFeatures EncoderJob::features(const fs::path& data, bool with_head) {
 
 EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protocol,
                              Communicator& world)
-    : EncoderJob(config, world), protocol_(std::move(protocol)), world_(&world) {
+    : EncoderJob(config, world), protocol_(std::move(protocol)) {
   const ShardSet train = open_labeled(config.train_data, "train-data");
   const ShardSet test = open_labeled(config.test_data, "test-data");
   classes_ = train.info().classes;
@@ -165,9 +157,9 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
 }
 
 bool EvaluationJob::finish_dry_run() const {
-  if (!config().dry_run) return false;
-  for (const fs::path& data : {config().train_data, config().test_data}) {
-    require_cache_fits(data, config().cache, *world_, config().feature_batch);
+  if (!config_.dry_run) return false;
+  for (const fs::path& data : {config_.train_data, config_.test_data}) {
+    require_cache_fits(data, config_.cache, *world_, config_.feature_batch);
   }
   if (world_->rank() == 0) {
     std::cout << fmt::format(

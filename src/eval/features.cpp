@@ -1,34 +1,14 @@
 #include "simclr/eval/features.hpp"
 
-#include <cstddef>
-
-#include "simclr/core/check.hpp"
-
 namespace simclr {
 
 LabeledFeatures gather_rows(Communicator& world, const LabeledFeatures& part) {
-  const auto rows = static_cast<std::int32_t>(part.rows());
-  std::vector<std::int32_t> rows_of(static_cast<std::size_t>(world.size()));
-  world.all_gather(const_buffer_span(std::span(&rows, 1)), buffer_span(std::span(rows_of)));
-  std::size_t total = 0;
-  for (const auto count : rows_of) total += static_cast<std::size_t>(count);
-
-  const auto channels = static_cast<std::size_t>(part.channels);
-  LabeledFeatures whole{part.channels, std::vector<float>(total * channels),
-                        std::vector<std::int32_t>(total)};
-  std::size_t first = 0;
+  LabeledFeatures whole{.channels = part.channels};
   for (int owner = 0; owner < world.size(); ++owner) {
-    const auto count = static_cast<std::size_t>(rows_of[static_cast<std::size_t>(owner)]);
-    const auto values = std::span(whole.values).subspan(first * channels, count * channels);
-    const auto labels = std::span(whole.labels).subspan(first, count);
-    if (owner == world.rank()) {
-      require(part.values.size() == values.size(), "features must have rows x channels values");
-      std::copy(part.values.begin(), part.values.end(), values.begin());
-      std::copy(part.labels.begin(), part.labels.end(), labels.begin());
-    }
-    world.broadcast(buffer_span(values), owner);
-    world.broadcast(buffer_span(labels), owner);
-    first += count;
+    const auto values = broadcast_list(world, part.values, owner);
+    const auto labels = broadcast_list(world, part.labels, owner);
+    whole.values.insert(whole.values.end(), values.begin(), values.end());
+    whole.labels.insert(whole.labels.end(), labels.begin(), labels.end());
   }
   return whole;
 }

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <span>
 #include <utility>
 #include <vector>
 
+#include "simclr/backend/executor.hpp"
+#include "simclr/core/check.hpp"
 #include "simclr/core/options.hpp"
-#include "simclr/program/ops.hpp"
-#include "similarity.hpp"
+#include "simclr/program/recorder.hpp"
 
 namespace simclr {
 namespace {
@@ -17,6 +19,82 @@ namespace {
 // device memory, and all queries are copied once for every block of the bank.
 constexpr std::int64_t kQueryBlock = 512;
 constexpr std::int64_t kBankBlock = 16384;
+
+Program record_search(std::int64_t queries, std::int64_t bank, std::int64_t channels,
+                      std::int64_t k) {
+  Recorder r;
+  r.set_gradients(false);
+  const TensorId x = r.named("queries", {queries, channels}, DType::f32, Storage::input);
+  const TensorId w = r.parameter("bank", {bank, channels}, {}, false);
+  const TensorId y = r.tensor("similarities", {queries, bank}, DType::f32);
+  r.emit(MatMul{x, w, std::nullopt, y});
+  r.emit(TopK{.values = y,
+              .valid = r.named("bank rows", {1}, DType::i32, Storage::control),
+              .best = r.named("nearest", {queries, k}, DType::f32, Storage::output),
+              .columns = r.named("rows", {queries, k}, DType::i32, Storage::output)});
+  return r.finish();
+}
+
+std::size_t elements(std::int64_t rows, std::int64_t columns) {
+  return static_cast<std::size_t>(rows * columns);
+}
+
+void copy_and_clear_rest(std::span<const float> from, std::vector<float>& to) {
+  require(from.size() <= to.size(), "a block must not get more rows than it has");
+  const auto rest = std::copy(from.begin(), from.end(), to.begin());
+  std::fill(rest, to.end(), 0.0F);
+}
+
+/// Finds on a device, for each row of a block of queries (Q,C), the k rows of a block of a bank
+/// (B,C) with the largest inner products.
+class NearestInBlock {
+ public:
+  NearestInBlock(std::int64_t queries, std::int64_t bank, std::int64_t channels, std::int64_t k,
+                 Backend& backend)
+      : queries_(queries),
+        bank_(bank),
+        channels_(channels),
+        executor_(record_search(queries, bank, channels, k), backend, {}),
+        // The bank is the only parameter; its flat buffer may end in padding.
+        bank_rows_(static_cast<std::size_t>(executor_.program().parameter_elements)),
+        query_rows_(elements(queries, channels)),
+        similarities_(elements(queries, k)),
+        rows_(elements(queries, k)) {}
+
+  [[nodiscard]] std::int64_t queries() const { return queries_; }
+  [[nodiscard]] std::int64_t bank() const { return bank_; }
+
+  /// Sets the bank to `rows`, at most B.
+  void set_bank(std::span<const float> rows) {
+    copy_and_clear_rest(rows, bank_rows_);
+    executor_.set_flat(Storage::parameters, bank_rows_);
+    const auto count = static_cast<std::int32_t>(std::ssize(rows) / channels_);
+    executor_.upload(executor_.program().at("bank rows"),
+                     const_buffer_span(std::span<const std::int32_t>(&count, 1)));
+  }
+
+  /// Two (Q,k) arrays, valid until the next call. Nearest rows come first; if equally near, the
+  /// earlier row first. If the bank has fewer than k rows, the rest is -infinity and row -1.
+  struct Result {
+    std::span<const float> similarities;
+    std::span<const std::int32_t> rows;
+  };
+  Result find(std::span<const float> rows) {
+    copy_and_clear_rest(rows, query_rows_);
+    const Program& program = executor_.program();
+    executor_.upload(program.at("queries"), const_buffer_span(std::span<const float>(query_rows_)));
+    executor_.run_forward();
+    executor_.download(program.at("nearest"), buffer_span(std::span(similarities_)));
+    executor_.download(program.at("rows"), buffer_span(std::span(rows_)));
+    return {.similarities = similarities_, .rows = rows_};
+  }
+
+ private:
+  std::int64_t queries_, bank_, channels_;
+  Executor executor_;
+  std::vector<float> bank_rows_, query_rows_, similarities_;
+  std::vector<std::int32_t> rows_;
+};
 
 struct Neighbor {
   float similarity = 0;
@@ -96,23 +174,17 @@ struct Vote {
 std::vector<Vote> gather_votes(const std::vector<Neighbors>& nearest, std::size_t first,
                                std::size_t count, const std::vector<std::int32_t>& labels,
                                std::size_t k, Communicator& world) {
-  std::vector<float> similarities(count * k, Vote{}.similarity);
-  std::vector<std::int32_t> voted(count * k, Vote{}.label);
+  std::vector<Vote> own(count * k);
   for (std::size_t i = 0; i < count; ++i) {
     const Neighbors& found = nearest[first + i];
     for (std::size_t j = 0; j < found.size(); ++j) {
-      similarities[i * k + j] = found[j].similarity;
-      voted[i * k + j] = labels[static_cast<std::size_t>(found[j].row)];
+      own[i * k + j] = {found[j].similarity, labels[static_cast<std::size_t>(found[j].row)]};
     }
   }
-  const auto ranks = static_cast<std::size_t>(world.size());
-  std::vector<float> all_similarities(ranks * count * k);
-  std::vector<std::int32_t> all_voted(ranks * count * k);
-  world.all_gather(buffer_span(std::span(similarities)), buffer_span(std::span(all_similarities)));
-  world.all_gather(buffer_span(std::span(voted)), buffer_span(std::span(all_voted)));
-  std::vector<Vote> votes(all_voted.size());
-  for (std::size_t i = 0; i < votes.size(); ++i) votes[i] = {all_similarities[i], all_voted[i]};
-  return votes;
+  std::vector<Vote> all(own.size() * static_cast<std::size_t>(world.size()));
+  world.all_gather({own.data(), own.size() * sizeof(Vote), DType::u8},
+                   {all.data(), all.size() * sizeof(Vote), DType::u8});
+  return all;
 }
 
 /// Counts classes ranked before the label's: those with a larger score, and lower classes with an

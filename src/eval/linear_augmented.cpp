@@ -1,4 +1,4 @@
-#include "simclr/eval/linear_augmented.hpp"
+#include "simclr/eval/linear.hpp"
 
 #include <algorithm>
 #include <array>

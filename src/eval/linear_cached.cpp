@@ -1,9 +1,9 @@
-#include "simclr/eval/linear_cached.hpp"
+#include "simclr/eval/linear.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
-#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -12,12 +12,63 @@
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/nn/model.hpp"
-#include "standardize.hpp"
 
 namespace simclr {
 namespace {
 
 constexpr std::int64_t kBlock = 2048;  // rows in device memory at a time
+
+constexpr double kRelativeFloor = 1e-4;
+
+/// Returns, for each channel, the sum of term(value, channel) over all ranks' rows, divided by
+/// `count`.
+template <class Term>
+std::vector<double> channel_means(const LabeledFeatures& part, double count, Communicator& world,
+                                  Term term) {
+  const auto channels = static_cast<std::size_t>(part.channels);
+  std::vector<double> sums(channels);
+  for (std::size_t i = 0; i < part.values.size(); i += channels) {
+    for (std::size_t c = 0; c < channels; ++c) sums[c] += term(part.values[i + c], c);
+  }
+  world.all_reduce(buffer_span(std::span(sums)), Reduction::sum);
+  for (double& sum : sums) sum /= count;
+  return sums;
+}
+
+/// Mean and standard deviation of each channel of a feature matrix spread over the ranks.
+struct ChannelScale {
+  std::vector<double> mean, deviation;
+};
+
+/// Computes them in two passes, accumulated in f64. Collective. A channel whose deviation is below
+/// 1e-4 of the root mean square deviation of all gets that bound as its deviation: dividing by its
+/// own would amplify rounding noise to the size of the other channels.
+ChannelScale channel_scale(const LabeledFeatures& part, Communicator& world) {
+  const auto count = static_cast<double>(sum_over_ranks(world, part.rows()));
+  ChannelScale scale;
+  scale.mean = channel_means(part, count, world, [](double x, std::size_t) { return x; });
+  const auto variance = channel_means(part, count, world, [&](double x, std::size_t c) {
+    return (x - scale.mean[c]) * (x - scale.mean[c]);
+  });
+  double mean_variance = 0;
+  for (const double v : variance) mean_variance += v / static_cast<double>(variance.size());
+  // If all features are equal, every channel becomes zero, whatever the divisor.
+  const double floor = mean_variance > 0 ? kRelativeFloor * std::sqrt(mean_variance) : 1;
+  for (const double v : variance) scale.deviation.push_back(std::max(std::sqrt(v), floor));
+  return scale;
+}
+
+/// Replaces each value h by (h - mean) / deviation.
+void standardize(LabeledFeatures& part, const ChannelScale& scale) {
+  const auto channels = static_cast<std::size_t>(part.channels);
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < part.rows(); ++i) {
+    float* row = part.values.data() + static_cast<std::size_t>(i) * channels;
+    for (std::size_t c = 0; c < channels; ++c) {
+      row[c] = static_cast<float>((row[c] - scale.mean[c]) / scale.deviation[c]);
+    }
+  }
+}
 
 /// Evaluates the classifier on this rank's rows, one block at a time, with parameters given by the
 /// caller.
@@ -88,43 +139,26 @@ std::vector<bool> weight_mask(const Program& program) {
 }
 
 /// Computes the regularized loss and its gradient over all ranks' training rows.
-class LogisticObjective {
- public:
-  LogisticObjective(BlockClassifier& classifier, const LabeledFeatures& train, double l2,
-                    Communicator& world)
-      : classifier_(&classifier),
-        train_(&train),
-        l2_(l2),
-        world_(&world),
-        samples_(static_cast<double>(sum_over_ranks(world, train.rows()))),
-        is_weight_(weight_mask(classifier.program())),
-        summed_(is_weight_.size() + 1) {}
-
-  double operator()(std::span<const double> point, std::span<double> gradient) {
-    std::fill(summed_.begin(), summed_.end(), 0.0);
-    classifier_->set_parameters(point);
+Function logistic_objective(BlockClassifier& classifier, const LabeledFeatures& train, double l2,
+                            Communicator& world) {
+  return [&classifier, &train, &world, l2,
+          samples = static_cast<double>(sum_over_ranks(world, train.rows())),
+          is_weight = weight_mask(classifier.program())](std::span<const double> point,
+                                                         std::span<double> gradient) {
+    classifier.set_parameters(point);
     // One reduction for both: the gradient, then the loss.
-    const auto local_gradient = std::span(summed_).first(point.size());
-    summed_.back() = classifier_->add_up(*train_, local_gradient)[0];
-    world_->all_reduce(buffer_span(std::span(summed_)), Reduction::sum);
+    std::vector<double> summed(point.size() + 1);
+    summed.back() = classifier.add_up(train, std::span(summed).first(point.size()))[0];
+    world.all_reduce(buffer_span(std::span(summed)), Reduction::sum);
     double penalty = 0;
     for (std::size_t i = 0; i < point.size(); ++i) {
-      const double weight = is_weight_[i] ? point[i] : 0;
-      gradient[i] = summed_[i] / samples_ + l2_ * weight;
+      const double weight = is_weight[i] ? point[i] : 0;
+      gradient[i] = summed[i] / samples + l2 * weight;
       penalty += weight * weight;
     }
-    return summed_.back() / samples_ + l2_ / 2 * penalty;
-  }
-
- private:
-  BlockClassifier* classifier_;
-  const LabeledFeatures* train_;
-  double l2_;
-  Communicator* world_;
-  double samples_;
-  std::vector<bool> is_weight_;
-  std::vector<double> summed_;
-};
+    return summed.back() / samples + l2 / 2 * penalty;
+  };
+}
 
 Accuracy measure(BlockClassifier& classifier, const LabeledFeatures& test, Communicator& world) {
   auto sums = classifier.add_up(test, {});
@@ -145,10 +179,9 @@ LinearCachedResult linear_cached(LabeledFeatures train, LabeledFeatures test,
       std::clamp(std::max(train.rows(), test.rows()), std::int64_t{1}, kBlock);
   BlockClassifier classifier(rows, train.channels, config.classes, backend);
   const auto classes = static_cast<double>(config.classes);
-  LogisticObjective objective(classifier, train, config.l2 / classes, world);
   const auto size = static_cast<std::size_t>(classifier.program().parameter_elements);
   const LbfgsResult fit = minimize_lbfgs(
-      std::ref(objective), std::vector<double>(size),
+      logistic_objective(classifier, train, config.l2 / classes, world), std::vector<double>(size),
       {.max_iterations = config.max_iterations, .gradient_tolerance = config.tolerance / classes});
   classifier.set_parameters(fit.point);
   return {measure(classifier, test, world), fit.objective, fit.gradient_maximum, fit.iterations,

@@ -2,24 +2,23 @@
 // timed at its position in a step, so that the caches are in the state that the ops before it
 // leave.
 
-#include <sched.h>
-
 #include <algorithm>
 #include <barrier>
 #include <chrono>
-#include <fstream>
 #include <map>
+#include <span>
 #include <thread>
 
-#include "op_model.hpp"
 #include "simclr/augment/augmentation.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/pseudo_random.hpp"
 #include "simclr/core/system.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/plan/machine_limits.hpp"
-#include "simclr/plan/timing_inputs.hpp"
+#include "simclr/train/system_info.hpp"
+#include "step_model.hpp"
 
 namespace simclr {
 namespace {
@@ -90,12 +89,13 @@ std::map<std::string, std::pair<std::size_t, std::vector<double>>> time_ops(Exec
   return times;
 }
 
-void add_efficiencies(Executor& executor, const Machine& machine, std::vector<Efficiency>& into) {
+void add_efficiencies(Executor& executor, Machine& machine) {
   const Program& program = executor.program();
   for (auto& [text, timed] : time_ops(executor)) {
     const Op& op = program.ops[timed.first];
-    into.push_back({.shape = plan::shape_of(program, op, DeviceKind::cpu),
-                    .share = plan::roofline_seconds(program, op, machine) / typical(timed.second)});
+    machine.efficiencies.push_back(
+        {.shape = plan::shape_of(program, op, DeviceKind::cpu),
+         .share = plan::roofline_seconds(program, op, machine) / typical(timed.second)});
   }
 }
 
@@ -117,17 +117,14 @@ RenderingRate measure_rendering(int image_size, bool blur) {
   return {static_cast<double>(image_size), blur, nanoseconds / (double(image_size) * image_size)};
 }
 
-void set_limits(Machine& machine, const MachineLimits& limits) {
-  machine.f32_gflops = limits.f32_gflops;
-  machine.half_gflops = limits.bf16_gflops.value_or(0);
-  machine.memory_gbytes_per_second = limits.copy_gbytes_per_second;
-}
-
 /// The measurement of one rank, while the other ranks of the node do the same.
 Machine measure_rank(const CalibrationOptions& options, std::barrier<>& together) {
   Machine machine;
   together.arrive_and_wait();
-  set_limits(machine, measure_machine_limits(options.threads));
+  const MachineLimits limits = measure_machine_limits(options.threads);
+  machine.f32_gflops = limits.f32_gflops;
+  machine.half_gflops = limits.bf16_gflops.value_or(0);
+  machine.memory_gbytes_per_second = limits.copy_gbytes_per_second;
   const auto backend = make_cpu_backend(options.threads);
   for (const Network& network : networks()) {
     for (const DType type : {DType::f32, DType::bf16}) {
@@ -135,7 +132,7 @@ Machine measure_rank(const CalibrationOptions& options, std::barrier<>& together
       Executor executor(record(network, type), *backend, {});
       fill_inputs(executor);
       together.arrive_and_wait();
-      add_efficiencies(executor, machine, machine.efficiencies);
+      add_efficiencies(executor, machine);
     }
   }
   for (const int side : {32, 224}) {
@@ -179,20 +176,15 @@ Machine measure_machine(const CalibrationOptions& options) {
   return machine;
 }
 
-int available_cores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
-}
-
-double total_memory_gb() {
-  std::ifstream in("/proc/meminfo");
-  std::string key;
-  double kibibytes = 0;
-  if (!(in >> key >> kibibytes) || key != "MemTotal:") {
-    fail("/proc/meminfo does not begin with 'MemTotal:'");
-  }
-  return kibibytes * 1024 * 1e-9;
+void fill_inputs(Executor& executor) {
+  const Program& program = executor.program();
+  executor.set_flat(Storage::parameters, initial_parameters(program, 1));
+  executor.set_flat(Storage::running, initial_running_statistics(program));
+  const TensorId views = program.at("views");
+  const std::vector<float> pixels = pseudo_random(program.info(views).shape.elements());
+  executor.upload(views, const_buffer_span(std::span(pixels)));
+  const std::vector<float> control{1e-4F, 1, 1, 1};
+  executor.upload(program.at("control"), const_buffer_span(std::span(control)));
 }
 
 }  // namespace simclr

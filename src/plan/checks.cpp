@@ -1,12 +1,9 @@
-#include "checks.hpp"
-
 #include <algorithm>
 #include <cmath>
 
-#include "memory_model.hpp"
-#include "scaling.hpp"
+#include "plan_parts.hpp"
 #include "simclr/core/check.hpp"
-#include "units.hpp"
+#include "step_model.hpp"
 
 namespace simclr::plan {
 namespace {

@@ -1,7 +1,6 @@
-#include "memory_model.hpp"
-
 #include <algorithm>
 
+#include "plan_parts.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"

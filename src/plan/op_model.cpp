@@ -1,17 +1,13 @@
-#include "op_model.hpp"
-
 #include <algorithm>
 #include <cmath>
 
 #include "simclr/core/check.hpp"
-#include "simclr/core/overload.hpp"
-#include "units.hpp"
+#include "step_model.hpp"
 
 namespace simclr::plan {
 namespace {
 
 constexpr double kCpuBlock = 16;  // channels per block in the CPU's layout
-constexpr double kMicrosecond = 1e-6;
 
 double stored_channels(std::int64_t channels, DeviceKind kind) {
   const auto count = static_cast<double>(channels);
@@ -26,26 +22,15 @@ struct Filter {
 };
 
 std::optional<Filter> filter_of(const Op& op) {
-  return std::visit(overload{[](const ConvForward& o) -> std::optional<Filter> {
-                               return Filter{o.w, o.y, o.geometry};
-                             },
-                             [](const ConvBackwardData& o) -> std::optional<Filter> {
-                               return Filter{o.w, o.dy, o.geometry};
-                             },
-                             [](const ConvBackwardWeights& o) -> std::optional<Filter> {
-                               return Filter{o.dw, o.dy, o.geometry};
-                             },
-                             [](const MatMul& o) -> std::optional<Filter> {
-                               return Filter{o.w, o.y};
-                             },
-                             [](const MatMulBackwardData& o) -> std::optional<Filter> {
-                               return Filter{o.w, o.dy};
-                             },
-                             [](const MatMulBackwardWeights& o) -> std::optional<Filter> {
-                               return Filter{o.dw, o.dy};
-                             },
-                             [](const auto&) -> std::optional<Filter> { return {}; }},
-                    op);
+  if (const auto* o = std::get_if<ConvForward>(&op)) return Filter{o->w, o->y, o->geometry};
+  if (const auto* o = std::get_if<ConvBackwardData>(&op)) return Filter{o->w, o->dy, o->geometry};
+  if (const auto* o = std::get_if<ConvBackwardWeights>(&op)) {
+    return Filter{o->dw, o->dy, o->geometry};
+  }
+  if (const auto* o = std::get_if<MatMul>(&op)) return Filter{o->w, o->y};
+  if (const auto* o = std::get_if<MatMulBackwardData>(&op)) return Filter{o->w, o->dy};
+  if (const auto* o = std::get_if<MatMulBackwardWeights>(&op)) return Filter{o->dw, o->dy};
+  return {};
 }
 
 /// The largest tensor that an op touches.
@@ -72,10 +57,9 @@ bool touches_half(const Program& program, const Op& op) {
 bool multiplies_in_half(const Program& program, const Op& op, DeviceKind kind) {
   if (filter_of(op)) return touches_half(program, op);
   if (kind == DeviceKind::cpu) return false;
-  return std::visit(overload{[](const NtXentForward& o) { return is_half(o.similarity); },
-                             [](const NtXentBackward& o) { return is_half(o.similarity); },
-                             [](const auto&) { return false; }},
-                    op);
+  if (const auto* o = std::get_if<NtXentForward>(&op)) return is_half(o->similarity);
+  if (const auto* o = std::get_if<NtXentBackward>(&op)) return is_half(o->similarity);
+  return false;
 }
 
 /// Ratio of the arithmetic with and without padded channels.
@@ -164,17 +148,15 @@ double share_of(const OpShape& shape, const std::vector<Efficiency>& efficiencie
 }
 
 double op_seconds(const Program& program, const Op& op, const Machine& machine) {
-  return machine.op_start_us * kMicrosecond +
+  return machine.op_start_us * kMicro +
          roofline_seconds(program, op, machine) /
              share_of(shape_of(program, op, machine.kind), machine.efficiencies);
 }
 
 bool is_communication(const Op& op) {
-  return std::visit(
-      overload{[](const AllReduce&) { return true; }, [](const AllGather&) { return true; },
-               [](const ReduceGradients&) { return true; },
-               [](const WaitForGradients&) { return true; }, [](const auto&) { return false; }},
-      op);
+  return std::holds_alternative<AllReduce>(op) || std::holds_alternative<AllGather>(op) ||
+         std::holds_alternative<ReduceGradients>(op) ||
+         std::holds_alternative<WaitForGradients>(op);
 }
 
 }  // namespace simclr::plan

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "checks.hpp"
-#include "memory_model.hpp"
-#include "scaling.hpp"
+#include "plan_parts.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/io/shard_set.hpp"
@@ -220,7 +218,7 @@ RunPlan make_plan(const PlanRequest& request) {
   run.traffic = plan::count_traffic(program);
 
   complete_machine(run, request);
-  run.step = plan::predict_run(run.config, run, run.placement);
+  run.step = plan::predict(program, run.config, run, run.placement);
   if (request.time_limit_minutes)
     plan::require_checkpoint_in_time(run, *request.time_limit_minutes);
   run.strong = plan::scaling_table(run, plan::Scaling::strong);

@@ -1,11 +1,8 @@
-#include "scaling.hpp"
-
 #include <algorithm>
 
-#include "memory_model.hpp"
+#include "plan_parts.hpp"
 #include "simclr/core/check.hpp"
 #include "step_model.hpp"
-#include "units.hpp"
 
 namespace simclr::plan {
 namespace {
@@ -22,15 +19,6 @@ bool fits_device(const Program& program, const PretrainConfig& config, const Run
                               .threads = run.cores.compute};
   return plan_memory(program, context, Workspace::leave_out).on_device() <=
          run.machine.device_memory_gb * kGiga;
-}
-
-StepTime predict(const Program& program, const PretrainConfig& config, const RunPlan& run,
-                 const Placement& placement) {
-  const double views = 2.0 * static_cast<double>(config.batch_size) / placement.ranks;
-  const bool on_host = run.machine.kind == DeviceKind::cpu;
-  const double rendering =
-      on_host ? views * rendering_seconds_per_view(config.augmentation(), run.machine) : 0;
-  return predict_step(program, run.machine, placement, run.cores, rendering);
 }
 
 ScalingRow make_row(const RunPlan& run, Scaling scaling, int devices) {
@@ -82,6 +70,15 @@ Placement place(const PretrainConfig& config, int ranks, int ranks_per_node) {
           .bn_ranks = config.batch_norm_spec(ranks).ranks_per_group};
 }
 
+StepTime predict(const Program& program, const PretrainConfig& config, const RunPlan& run,
+                 const Placement& placement) {
+  const double views = 2.0 * static_cast<double>(config.batch_size) / placement.ranks;
+  const bool on_host = run.machine.kind == DeviceKind::cpu;
+  const double rendering =
+      on_host ? views * rendering_seconds_per_view(config.augmentation(), run.machine) : 0;
+  return predict_step(program, run.machine, placement, run.cores, rendering);
+}
+
 std::vector<ScalingRow> scaling_table(const RunPlan& run, Scaling scaling) {
   std::vector<ScalingRow> rows;
   for (int devices = 1; devices <= kMaxDevices; devices *= 2) {
@@ -89,11 +86,6 @@ std::vector<ScalingRow> scaling_table(const RunPlan& run, Scaling scaling) {
   }
   set_efficiencies(rows);
   return rows;
-}
-
-StepTime predict_run(const PretrainConfig& config, const RunPlan& run, Placement placement) {
-  return predict(record_pretraining(config.program_spec(0, placement.ranks)), config, run,
-                 placement);
 }
 
 }  // namespace simclr::plan

@@ -1,5 +1,3 @@
-#include "simclr/report/augmented_pairs.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <span>
@@ -8,6 +6,8 @@
 #include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/data/loader.hpp"
+#include "simclr/report/report.hpp"
+#include "simclr/train/pretrain_config.hpp"
 
 namespace simclr {
 namespace {

@@ -10,12 +10,10 @@
 
 #include "page.hpp"
 #include "run_data.hpp"
-#include "run_json.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/image_file.hpp"
-#include "simclr/report/augmented_pairs.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;

@@ -6,11 +6,18 @@
 #include <optional>
 #include <string>
 
+#include "simclr/backend/executor.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/train/trainer.hpp"
 #include "simclr/train/training_config.hpp"
 
 namespace simclr {
+
+/// Compares hashes of parameters, optimizer state and running statistics over the ranks: they are
+/// equal unless memory, network or program is faulty. If they differ, throws Error
+/// (Cause::desynchronized) on every rank, naming the ranks that differ from the majority.
+/// Collective.
+void require_equal_weights(const Executor& executor, std::int64_t step, Communicator& world);
 
 /// Knows when a checkpoint is due, writes it from rank 0 and deletes old ones.
 class Checkpointer {

@@ -47,7 +47,7 @@ bool use_cuda(const DeviceOptions& device, Communicator& world) {
 
 }  // namespace
 
-void declare_device_choice(Options& options, DeviceOptions& device) {
+void declare_device_options(Options& options, DeviceOptions& device) {
   options
       .choice<DeviceChoice>("device", device.choice,
                             {{"auto", DeviceChoice::automatic},
@@ -59,12 +59,7 @@ void declare_device_choice(Options& options, DeviceOptions& device) {
       .add("plan-cache", device.plan_cache,
            "file that keeps the measured choice of convolution algorithms on a GPU; none: no "
            "file; unset: ~/.cache/simclr/convolution-plans.json")
-      .may_change_on_resume();
-}
-
-void declare_device_options(Options& options, DeviceOptions& device) {
-  declare_device_choice(options, device);
-  options
+      .may_change_on_resume()
       .add("threads", device.threads,
            "threads of each rank that compute; 0: as many as the cores it may use")
       .range(at_least(0))

@@ -1,11 +1,15 @@
 #pragma once
+// What rank 0 tells of a run while it trains: the rows of metrics.jsonl and the progress line.
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
-#include "metrics.hpp"
-#include "progress.hpp"
+#include "simclr/io/file.hpp"
 #include "simclr/train/trainer.hpp"
 #include "simclr/train/training_config.hpp"
 
@@ -18,41 +22,66 @@ struct Span {
   std::int64_t steps_per_epoch = 1;
 };
 
-/// Writes metrics.jsonl and shows progress on rank 0; does nothing on other ranks.
-class Records {
- public:
-  Records(const TrainingConfig& config, const std::vector<Metric>& metrics, const Span& span,
-          int restarts, bool is_root);
+/// Reads (step, value) of one column from the rows up to `last_step`; empty if there is no file.
+std::vector<std::pair<std::int64_t, double>> logged_values(const std::filesystem::path& file,
+                                                           const std::string& column,
+                                                           std::int64_t last_step);
 
-  /// Time and bytes that data cost during a step: waiting for its batch, and loading later batches.
-  struct DataCost {
-    double stall_seconds = 0;
-    double read_seconds = 0;
-    std::int64_t bytes_read = 0, bytes_fetched = 0;  ///< by all ranks
-  };
-  /// Call it once for every step, before or after add().
-  void add_data_cost(const DataCost& data);
-  /// Call it once after every step.
-  void add(const StepResult& result);
-  void add_checkpoint_seconds(double seconds) { sums_.seconds_checkpoint += seconds; }
+/// Shows progress on rank 0: one live line on a terminal, or a line for each logged step in a job's
+/// log.
+class Progress {
+ public:
+  Progress(const std::vector<Metric>& metrics, const Span& span);
+  /// Call it after every step; `logged`: a row of metrics.jsonl was written for it.
+  void show(const StepResult& result, double images_per_second, bool logged);
+  /// Ends the live line.
   void finish();
 
  private:
-  using Clock = std::chrono::steady_clock;
+  [[nodiscard]] std::string metrics_text(const std::vector<double>& values) const;
 
-  [[nodiscard]] MetricsRow mean_row(std::int64_t step, const StepResult& result) const;
-  void start_interval();
+  std::vector<Metric> metrics_;
+  Span span_;
+  bool terminal_;
+  bool line_open_ = false;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_shown_{};
+};
+
+/// Writes metrics.jsonl and shows progress on rank 0; does nothing on other ranks. Numbers are
+/// written with enough digits to read back exactly.
+class Records {
+ public:
+  /// Removes rows after the first step. Each of the `metrics` is a column. `restarts`: of the run,
+  /// before this start.
+  Records(const TrainingConfig& config, const std::vector<Metric>& metrics, const Span& span,
+          int restarts, bool is_root);
+
+  /// Call it once for every step, before or after add(). `stall_seconds`: waiting for its batch;
+  /// `reading`: loading later batches, with the bytes of all ranks.
+  void add_data_cost(double stall_seconds, const ReadStatistics& reading);
+  /// Call it once after every step. Throws IoError when its row cannot be written (full disk).
+  void add(const StepResult& result);
+  void add_checkpoint_seconds(double seconds) { since_row_.checkpoint_seconds += seconds; }
+  void finish();
+
+ private:
+  [[nodiscard]] std::string row(const StepResult& result, double seconds_step) const;
 
   const TrainingConfig& config_;
+  std::vector<Metric> metrics_;
   Span span_;
   int restarts_;
-  std::optional<MetricsFile> metrics_;
+  std::optional<AppendedFile> file_;
   std::optional<Progress> progress_;
-  // Sums since the last row.
-  MetricsRow sums_;
-  PhaseSeconds phases_;
-  std::int64_t steps_ = 0;
-  Clock::time_point interval_start_ = Clock::now();
+  /// Sums since the last row.
+  struct Sums {
+    double stall_seconds = 0, checkpoint_seconds = 0;
+    ReadStatistics reading{};
+    PhaseSeconds phases{};
+    std::int64_t steps = 0;
+    std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+  } since_row_;
 };
 
 }  // namespace simclr

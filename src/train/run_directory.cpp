@@ -28,10 +28,11 @@ constexpr const char* kFileInTheWay = "a file of this name is in the way";
 using Values = std::vector<std::pair<std::string, std::string>>;
 
 /// Refuses a configuration that differs from the stored one in an option that may not change.
-/// Returns the run's precision, which --precision auto means from then on, on any device.
-Precision require_same_run(const std::string& earlier_text, const std::string& origin,
-                           TrainingConfig& config) {
-  const auto earlier = config.with_defaults();
+/// Returns the stored one, whose precision --precision auto means from then on, on any device.
+std::unique_ptr<TrainingConfig> require_same_run(const std::string& earlier_text,
+                                                 const std::string& origin,
+                                                 TrainingConfig& config) {
+  auto earlier = config.with_defaults();
   Options earlier_options = declared_options(*earlier);
   read_stored_options(earlier_options, earlier_text, origin);
   const bool follows_precision = config.device.precision == Precision::automatic;
@@ -47,7 +48,7 @@ Precision require_same_run(const std::string& earlier_text, const std::string& o
         "use the old value or another --run-dir",
         name, then_values[i].second, origin, value);
   }
-  return earlier->device.precision;
+  return earlier;
 }
 
 bool holds_a_run(const fs::path& directory) {
@@ -55,36 +56,9 @@ bool holds_a_run(const fs::path& directory) {
          !list_checkpoints(directory / "checkpoints").empty();
 }
 
-/// Reads --checkpoint-steps of earlier starts.
-std::vector<std::int64_t> pinned_before(const TrainingConfig& config, const fs::path& stored) {
-  const auto earlier = config.with_defaults();
-  if (fs::exists(stored)) {
-    Options options = declared_options(*earlier);
-    read_stored_options(options, read_text_file(stored), stored.string());
-  }
-  return earlier->checkpoint_steps;
-}
-
-RunStart find_start(TrainingConfig& config) {
-  RunStart start{.precision = validate_run_directory(config)};
-  if (config.resume == "none") return start;
-  if (config.resume == "auto") {
-    start.checkpoint = newest_valid_checkpoint(config.run_dir / "checkpoints");
-    if (!start.checkpoint) return start;
-    const Precision precision = require_same_run(start.checkpoint->checkpoint.configuration,
-                                                 start.checkpoint->file.path.string(), config);
-    if (!start.precision) start.precision = precision;
-    return start;
-  }
-  start.checkpoint = open_checkpoint(config.resume);
-  start.precision = require_same_run(start.checkpoint->checkpoint.configuration,
-                                     start.checkpoint->file.path.string(), config);
-  return start;
-}
-
-}  // namespace
-
-std::optional<Precision> validate_run_directory(TrainingConfig& config) {
+/// The configuration of the run that the directory holds; null for a new run. See
+/// validate_run_directory().
+std::unique_ptr<TrainingConfig> stored_run(TrainingConfig& config) {
   if (config.resume == "none") {
     if (holds_a_run(config.run_dir)) {
       refuse(
@@ -92,11 +66,38 @@ std::optional<Precision> validate_run_directory(TrainingConfig& config) {
           "with --resume auto",
           config.run_dir.string());
     }
-    return {};
+    return nullptr;
   }
   const fs::path stored = config.run_dir / "config.cfg";
-  if (!fs::exists(stored)) return {};
+  if (!fs::exists(stored)) return nullptr;
   return require_same_run(read_text_file(stored), stored.string(), config);
+}
+
+RunStart find_start(TrainingConfig& config) {
+  RunStart start;
+  if (const auto stored = stored_run(config)) {
+    start.precision = stored->device.precision;
+    start.pinned_steps = stored->checkpoint_steps;
+  }
+  if (holds_a_run(config.run_dir)) {
+    start.restarts = read_state(config.run_dir).value_or(RunState{}).restarts + 1;
+  }
+  if (config.resume == "none") return start;
+  const bool newest = config.resume == "auto";
+  start.checkpoint = newest ? newest_valid_checkpoint(config.run_dir / "checkpoints")
+                            : open_checkpoint(config.resume);
+  if (!start.checkpoint) return start;
+  const auto resumed = require_same_run(start.checkpoint->checkpoint.configuration,
+                                        start.checkpoint->file.path.string(), config);
+  if (!newest || !start.precision) start.precision = resumed->device.precision;
+  return start;
+}
+
+}  // namespace
+
+std::optional<Precision> validate_run_directory(TrainingConfig& config) {
+  const auto stored = stored_run(config);
+  return stored ? std::optional(stored->device.precision) : std::nullopt;
 }
 
 std::string configuration_text(TrainingConfig& config, RunDirectoryOption run_directory) {
@@ -144,21 +145,14 @@ NewDirectory::~NewDirectory() {
 }
 
 RunDirectory::RunDirectory(TrainingConfig& config)
-    : path_(config.run_dir), directory_(config.run_dir) {
-  lock_ = std::make_unique<RunLock>(path_);
-  const bool is_restart = holds_a_run(path_);
-  RunStart start = find_start(config);
-  resumed_ = std::move(start.checkpoint);
-  precision_ = start.precision;
-  pinned_steps_ = pinned_before(config, path_ / "config.cfg");
-  if (is_restart) restarts_ = read_state(path_).value_or(RunState{}).restarts + 1;
-}
+    : path_(config.run_dir), directory_(config.run_dir), lock_(path_), start_(find_start(config)) {}
 
 void RunDirectory::begin(TrainingConfig& config) {
   directory_.keep();
-  fs::create_directories(checkpoints());
-  remove_unfinished_checkpoints(checkpoints());
-  set_aside_after(checkpoints(), resumed_ ? resumed_->checkpoint.step : -1,
+  const fs::path checkpoints = path_ / "checkpoints";
+  fs::create_directories(checkpoints);
+  remove_unfinished_checkpoints(checkpoints);
+  set_aside_after(checkpoints, start_.checkpoint ? start_.step() : -1,
                   "is later than the checkpoint that this start resumes from");
   write_file(path_ / "config.cfg", configuration_text(config, RunDirectoryOption::written));
 }

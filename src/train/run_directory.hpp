@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "run_lock.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/train/training_config.hpp"
 
@@ -18,10 +17,15 @@ namespace simclr {
 enum class RunDirectoryOption : std::uint8_t { written, omitted };
 std::string configuration_text(TrainingConfig& config, RunDirectoryOption run_directory);
 
-/// Where a start begins; known on rank 0.
+/// Where a start begins, and what it takes over from earlier starts; known on rank 0.
 struct RunStart {
   std::optional<FoundCheckpoint> checkpoint{};  ///< the one to resume from; empty for a new run
   std::optional<Precision> precision{};         ///< of the resumed run; empty for a new one
+  /// --checkpoint-steps of earlier starts, whose checkpoints are kept.
+  std::vector<std::int64_t> pinned_steps{};
+  int restarts = 0;
+
+  [[nodiscard]] std::int64_t step() const { return checkpoint ? checkpoint->checkpoint.step : 0; }
 };
 
 /// Makes the checks of RunDirectory's constructor and writes nothing. `in_use`: whether to refuse a
@@ -49,6 +53,25 @@ class NewDirectory {
 void set_aside_after(const std::filesystem::path& checkpoints, std::int64_t step,
                      const std::string& why);
 
+/// Lets one process at a time write into a run directory, by a file `lock` that names the holder
+/// (host, process, start time, job). The destructor releases it. A lock whose process is gone, or
+/// that an earlier attempt of this job left, is stale: it is taken over with a warning.
+class RunLock {
+ public:
+  /// Throws RefusedError naming the holder when another process uses the directory.
+  explicit RunLock(const std::filesystem::path& run_directory);
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+  ~RunLock();
+
+ private:
+  std::filesystem::path file_;
+  std::string content_;
+};
+
+/// Refuses a run directory that another process uses, naming the holder. Reads only.
+void require_unlocked(const std::filesystem::path& run_directory);
+
 /// A run's directory, locked by rank 0 while the run trains.
 class RunDirectory {
  public:
@@ -57,16 +80,7 @@ class RunDirectory {
   /// change differs, or if none of its checkpoints is valid.
   explicit RunDirectory(TrainingConfig& config);
 
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
-  /// The checkpoint that training resumes from; empty for a new run.
-  [[nodiscard]] const std::optional<FoundCheckpoint>& resumed() const { return resumed_; }
-  /// Precision of the resumed run; empty for a new run.
-  [[nodiscard]] std::optional<Precision> precision() const { return precision_; }
-  [[nodiscard]] int restarts() const { return restarts_; }
-  /// --checkpoint-steps of earlier starts, whose checkpoints are kept.
-  [[nodiscard]] const std::vector<std::int64_t>& pinned_steps() const { return pinned_steps_; }
-
+  [[nodiscard]] const RunStart& start() const { return start_; }
   /// Begins the run: writes config.cfg, creates missing directories and sets later checkpoints
   /// aside.
   void begin(TrainingConfig& config);
@@ -74,11 +88,8 @@ class RunDirectory {
  private:
   std::filesystem::path path_;
   NewDirectory directory_;
-  std::unique_ptr<RunLock> lock_;
-  std::optional<FoundCheckpoint> resumed_;
-  std::optional<Precision> precision_;
-  std::vector<std::int64_t> pinned_steps_;
-  int restarts_ = 0;
+  RunLock lock_;
+  RunStart start_;
 };
 
 }  // namespace simclr

@@ -1,13 +1,12 @@
 #include "stop_signal.hpp"
 
 #include <atomic>
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/option_values.hpp"
 
 namespace simclr {
 namespace {
@@ -43,8 +42,7 @@ std::string received_stop_signal() {
 std::chrono::system_clock::time_point job_deadline(double minutes) {
   const char* text = std::getenv("SLURM_JOB_END_TIME");
   std::int64_t seconds = 0;
-  const char* end = text == nullptr ? nullptr : text + std::strlen(text);
-  if (text == nullptr || std::from_chars(text, end, seconds).ptr != end || seconds <= 0) {
+  if (text == nullptr || !read_value(text, seconds, at_least(1))) {
     refuse(
         "option --stop-before-minutes: the end of the job is unknown; set SLURM_JOB_END_TIME to "
         "it, in seconds since 1970");

@@ -8,6 +8,8 @@
 #include <array>
 #include <cstdlib>
 #include <fstream>
+#include <map>
+#include <sstream>
 #include <string_view>
 
 #include "core_usage.hpp"
@@ -40,10 +42,6 @@ int cores_of_job() {
   return share == nullptr ? cores : std::min(cores, std::atoi(share));
 }
 
-}  // namespace
-
-namespace {
-
 double memory_bytes(std::string_view key) {
   std::ifstream in("/proc/self/status");
   for (std::string line; std::getline(in, line);) {
@@ -65,6 +63,62 @@ std::int64_t job_restart() {
 std::string job_id() {
   for (const char* variable : {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"}) {
     if (const char* value = std::getenv(variable)) return value;
+  }
+  return "";
+}
+
+int available_cores() { return std::max(1, static_cast<int>(cores_of_process(0).count())); }
+
+double total_memory_gb() {
+  std::ifstream in("/proc/meminfo");
+  std::string key;
+  double kibibytes = 0;
+  if (!(in >> key >> kibibytes) || key != "MemTotal:") {
+    fail("/proc/meminfo does not begin with 'MemTotal:'");
+  }
+  return kibibytes * 1024 * 1e-9;
+}
+
+std::string to_text(const RankCores& rank) {
+  return fmt::format("{} {} {}", rank.host, rank.cores_of_job, rank.cores.to_string());
+}
+
+RankCores parse_rank_cores(const std::string& text) {
+  RankCores rank;
+  std::istringstream(text) >> rank.host >> rank.cores_of_job >> rank.cores;
+  return rank;
+}
+
+int threads_of(const std::vector<RankCores>& ranks, int rank) {
+  const RankCores& own = ranks[static_cast<std::size_t>(rank)];
+  const auto sharers = std::count_if(ranks.begin(), ranks.end(), [&](const RankCores& other) {
+    return other.host == own.host && (other.cores & own.cores).any();
+  });
+  const auto cores = static_cast<std::ptrdiff_t>(own.cores.count());
+  return static_cast<int>(
+      std::max<std::ptrdiff_t>(1, cores / std::max<std::ptrdiff_t>(1, sharers)));
+}
+
+std::string idle_cores_warning(const std::vector<RankCores>& ranks) {
+  struct Host {
+    CoreSet used;
+    int ranks = 0, cores_of_job = 0;
+  };
+  std::map<std::string, Host> hosts;
+  for (const RankCores& rank : ranks) {
+    Host& host = hosts[rank.host];
+    host.used |= rank.cores;
+    ++host.ranks;
+    host.cores_of_job = std::max(host.cores_of_job, rank.cores_of_job);
+  }
+  for (const auto& [name, host] : hosts) {
+    const auto used = static_cast<int>(host.used.count());
+    if (used == 0 || used >= host.cores_of_job) continue;
+    return fmt::format(
+        "{}: the launcher binds the {} rank{} there to {} of {} cores, the others stay idle; start "
+        "with mpirun --bind-to none, or --map-by slot:PE=N for N cores a rank (srun: "
+        "--cpus-per-task=N)",
+        name, host.ranks, host.ranks == 1 ? "" : "s", used, host.cores_of_job);
   }
   return "";
 }

@@ -20,6 +20,19 @@ const std::vector<RenamedValue>& renamed_values() {
 
 }  // namespace
 
+void declare_cache(Options& options, CacheMode& cache, const std::string& when_read) {
+  options.choice<CacheMode>(
+      "cache", cache,
+      {{"auto", CacheMode::automatic},
+       {"node", CacheMode::node},
+       {"distributed", CacheMode::distributed},
+       {"none", CacheMode::none}},
+      "where stored images are kept. auto: node if they fit, else distributed; node: one copy in "
+      "each node's shared memory; distributed: spread over the memory of all ranks; none: read "
+      "from the files " +
+          when_read);
+}
+
 void declare_data_options(Options& options, DataOptions& data) {
   options.group("data")
       .add("data", data.data, "training images: a directory of shards, as simclr pack writes them")
@@ -28,24 +41,17 @@ void declare_data_options(Options& options, DataOptions& data) {
            "does not read them")
       .may_change_on_resume()
       .add("image-size", data.image_size, "side of the square views, in pixels")
-      .range(at_least(kSmallestImageSize).at_most(kLargestImageSize))
-      .choice<CacheMode>("cache", data.cache,
-                         {{"auto", CacheMode::automatic},
-                          {"node", CacheMode::node},
-                          {"distributed", CacheMode::distributed},
-                          {"none", CacheMode::none}},
-                         "where stored images are kept. auto: node if they fit, else distributed; "
-                         "node: one copy in each node's shared memory; distributed: spread over "
-                         "the memory of all ranks; none: read from the files for every batch")
-      .may_change_on_resume()
-      .choice<Shuffle>("shuffle", data.shuffle,
-                       {{"full", Shuffle::full},
-                        {"block", Shuffle::block},
-                        {"off", Shuffle::off},
-                        {"on", Shuffle::full}},
-                       "order of the samples in an epoch. full or on: a new permutation of all "
-                       "samples; block: permuted blocks, shuffled within a window, for reading "
-                       "with --cache none; off: as stored, the same in every epoch");
+      .range(at_least(kSmallestImageSize).at_most(kLargestImageSize));
+  declare_cache(options, data.cache, "for every batch");
+  options.may_change_on_resume().choice<Shuffle>(
+      "shuffle", data.shuffle,
+      {{"full", Shuffle::full},
+       {"block", Shuffle::block},
+       {"off", Shuffle::off},
+       {"on", Shuffle::full}},
+      "order of the samples in an epoch. full or on: a new permutation of all "
+      "samples; block: permuted blocks, shuffled within a window, for reading "
+      "with --cache none; off: as stored, the same in every epoch");
 }
 
 void declare_optimizer_options(Options& options, OptimizerOptions& optimizer) {

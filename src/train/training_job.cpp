@@ -55,22 +55,19 @@ LoaderConfig loader_config(const TrainingConfig& config, const Span& span, int t
 }
 
 /// Takes over state.json and returns the first step of this start, on all ranks.
-std::int64_t first_step(const RunDirectory* run, Communicator& world, StateFile& state) {
-  std::array<std::int64_t, 2> start{};
-  if (run != nullptr)
-    start = {run->resumed() ? run->resumed()->checkpoint.step : 0, run->restarts()};
-  start = broadcast_value(world, start);
-  state.take_over(start[0], static_cast<int>(start[1]));
-  return start[0];
+std::int64_t first_step(const RunStart& start, Communicator& world, StateFile& state) {
+  const auto [step, restarts] =
+      broadcast_value(world, std::array<std::int64_t, 2>{start.step(), start.restarts});
+  state.take_over(step, static_cast<int>(restarts));
+  return step;
 }
 
-void restore(Trainer& trainer, const RunDirectory* run, std::int64_t step, Communicator& world) {
+void restore(Trainer& trainer, const RunStart& start, std::int64_t step, Communicator& world) {
   activity().begin("restoring the checkpoint");
-  if (run != nullptr && run->restarts() > 0) log::info("restart {} of this run", run->restarts());
-  if (step == 0 && !any_rank(world, run != nullptr && run->resumed().has_value())) return;
-  const FoundCheckpoint* found = run != nullptr ? &*run->resumed() : nullptr;
-  const std::string origin = found != nullptr ? found->file.path.string() : "";
-  trainer.restore(found != nullptr ? &found->checkpoint : nullptr, origin);
+  if (start.restarts > 0) log::info("restart {} of this run", start.restarts);
+  if (step == 0 && !any_rank(world, start.checkpoint.has_value())) return;
+  const std::string origin = start.checkpoint ? start.checkpoint->file.path.string() : "";
+  trainer.restore(start.checkpoint ? &start.checkpoint->checkpoint : nullptr, origin);
   log::info("resuming from {} at step {}", origin, step);
 }
 
@@ -84,21 +81,19 @@ Precision run_precision(const DeviceOptions& device, std::optional<Precision> ea
 
 /// --checkpoint-steps of this start and of earlier ones, whose checkpoints stay pinned; the same on
 /// all ranks.
-std::vector<std::int64_t> pinned_steps(const TrainingConfig& asked, const RunDirectory* run,
+std::vector<std::int64_t> pinned_steps(const TrainingConfig& asked, const RunStart& start,
                                        Communicator& world) {
   std::vector<std::int64_t> steps = asked.checkpoint_steps;
-  if (run != nullptr) {
-    steps.insert(steps.end(), run->pinned_steps().begin(), run->pinned_steps().end());
-  }
+  steps.insert(steps.end(), start.pinned_steps.begin(), start.pinned_steps.end());
   std::ranges::sort(steps);
   steps.erase(std::ranges::unique(steps).begin(), steps.end());
   return broadcast_list(world, std::move(steps));
 }
 
 /// Reads the environment of the resumed run on rank 0 and uses its plans if they fit this backend.
-std::optional<Environment> take_over_environment(const RunDirectory* run, Backend& backend) {
-  if (run == nullptr || !run->resumed()) return {};
-  std::optional<Environment> earlier = environment_of(run->resumed()->file.path);
+std::optional<Environment> take_over_environment(const RunStart& start, Backend& backend) {
+  if (!start.checkpoint) return {};
+  std::optional<Environment> earlier = environment_of(start.checkpoint->file.path);
   if (earlier && plans_fit(earlier->plans, backend)) backend.tune({}, earlier->plans.choices);
   return earlier;
 }
@@ -116,7 +111,7 @@ std::string describe_start(const TrainingConfig& config, const RunStart& start,
                            std::int64_t steps_per_epoch, int ranks) {
   const std::int64_t total = config.schedule(steps_per_epoch).total_steps;
   const std::int64_t end = std::min(total, config.max_steps.value_or(total));
-  const std::int64_t first = start.checkpoint ? start.checkpoint->checkpoint.step : 0;
+  const std::int64_t first = start.step();
   const std::string run = config.run_dir.string();
   if (start.checkpoint && first >= end) {
     return fmt::format("dry run: {} is at step {} of {}: nothing is left to do", run, first, end);
@@ -162,13 +157,12 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
             StateFile& state) {
   activity().begin("taking the run directory");
   on_root(world, [&] { run.emplace(config); });
-  const RunDirectory* root_run = run ? &*run : nullptr;
-  Span span{.first = first_step(root_run, world, state)};
-  const std::optional<Precision> earlier_precision =
-      run ? run->precision() : std::optional<Precision>();
-  config.device.precision = run_precision(config.device, earlier_precision, backend, world);
-  config.checkpoint_steps = pinned_steps(config, root_run, world);
-  const std::optional<Environment> earlier = take_over_environment(root_run, backend);
+  const RunStart unknown;  // on other ranks than 0
+  const RunStart& start = run ? run->start() : unknown;
+  Span span{.first = first_step(start, world, state)};
+  config.device.precision = run_precision(config.device, start.precision, backend, world);
+  config.checkpoint_steps = pinned_steps(config, start, world);
+  const std::optional<Environment> earlier = take_over_environment(start, backend);
   activity().begin("reading the data set");
   const auto store = open_sample_store(config.data, config.cache, world, threads,
                                        config.batch_size / world.size());
@@ -179,7 +173,7 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
   activity().begin("preparing the model");
   Trainer trainer(config.task(world.rank(), world.size()),
                   config.trainer_options(span.steps_per_epoch), backend, world);
-  restore(trainer, root_run, span.first, world);
+  restore(trainer, start, span.first, world);
 
   on_root(world, [&] { run->begin(config); });
   state.running(span.first);

@@ -7,7 +7,6 @@
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "stop_signal.hpp"
-#include "weights_check.hpp"
 
 namespace simclr {
 namespace {
@@ -15,20 +14,18 @@ namespace {
 using SystemClock = std::chrono::system_clock;
 using Clock = std::chrono::steady_clock;
 
-/// What all ranks do after a step, and the bytes they read and fetched for it.
+/// What all ranks do after a step.
 struct Decision {
   bool stop = false;
   bool checkpoint = false;
   std::string reason;  ///< why to stop
   Cause cause = Cause::none;
-  std::int64_t bytes_read = 0, bytes_fetched = 0;
 };
 
 /// Agrees on a Decision among all ranks: a signal may reach only one of them, and their clocks
-/// differ.
+/// differ. Sums the bytes in `reading` over all ranks.
 Decision agree(Communicator& control, const Checkpointer& checkpointer,
-               const std::optional<SystemClock::time_point>& deadline,
-               const ReadStatistics& reading) {
+               const std::optional<SystemClock::time_point>& deadline, ReadStatistics& reading) {
   std::string stop_reason = received_stop_signal();
   if (stop_reason.empty() && deadline && SystemClock::now() >= *deadline)
     stop_reason = "the job's time limit";
@@ -36,10 +33,9 @@ Decision agree(Communicator& control, const Checkpointer& checkpointer,
       stop_reason.empty() ? 0.0 : 1.0, checkpointer.due_by_time() ? 1.0 : 0.0,
       static_cast<double>(reading.bytes_read), static_cast<double>(reading.bytes_fetched)};
   control.all_reduce({sums.data(), sums.size(), DType::f64}, Reduction::sum);
-  Decision decision{.stop = sums[0] > 0,
-                    .checkpoint = sums[1] > 0,
-                    .bytes_read = static_cast<std::int64_t>(sums[2]),
-                    .bytes_fetched = static_cast<std::int64_t>(sums[3])};
+  reading.bytes_read = static_cast<std::uint64_t>(sums[2]);
+  reading.bytes_fetched = static_cast<std::uint64_t>(sums[3]);
+  Decision decision{.stop = sums[0] > 0, .checkpoint = sums[1] > 0};
   if (!decision.stop) return decision;
   for (const std::string& text : gather_texts(control, stop_reason)) {
     if (!text.empty() && decision.reason.empty()) decision.reason = text;
@@ -138,12 +134,9 @@ class TrainingLoop {
 
   Decision decide() {
     activity().begin("agreeing on the next action");
-    const ReadStatistics reading = loader_.take_read_statistics();
+    ReadStatistics reading = loader_.take_read_statistics();
     Decision decision = agree(world_, checkpointer_, deadline_, reading);
-    records_.add_data_cost({.stall_seconds = loader_.take_stall_seconds(),
-                            .read_seconds = reading.seconds,
-                            .bytes_read = decision.bytes_read,
-                            .bytes_fetched = decision.bytes_fetched});
+    records_.add_data_cost(loader_.take_stall_seconds(), reading);
     return decision;
   }
 

@@ -10,7 +10,7 @@
 #include "simclr/comm/exchange.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/core/thread_seconds.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 namespace {

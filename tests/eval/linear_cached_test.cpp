@@ -1,5 +1,5 @@
-#include "simclr/eval/linear_cached.hpp"
 #include "simclr/backend/registry.hpp"
+#include "simclr/eval/linear.hpp"
 
 #include <gtest/gtest.h>
 

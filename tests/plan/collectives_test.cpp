@@ -1,6 +1,6 @@
 // Counted communication against counts by hand, and its time against the formulas.
 
-#include "plan/collectives.hpp"
+#include "plan/step_model.hpp"
 
 #include <gtest/gtest.h>
 

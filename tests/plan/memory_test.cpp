@@ -1,6 +1,6 @@
 // Predicted memory against an executor's memory, and a checkpoint's predicted size against a file.
 
-#include "plan/memory_model.hpp"
+#include "plan/plan_parts.hpp"
 
 #include <gtest/gtest.h>
 

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "plan/op_model.hpp"
 #include "plan_cases.hpp"
 
 namespace simclr::plan {

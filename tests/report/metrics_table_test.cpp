@@ -1,4 +1,4 @@
-#include "report/metrics_table.hpp"
+#include "report/run_data.hpp"
 
 #include <gtest/gtest.h>
 

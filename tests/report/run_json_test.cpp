@@ -1,4 +1,4 @@
-#include "report/run_json.hpp"
+#include "report/page.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "report/run_data.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace simclr {

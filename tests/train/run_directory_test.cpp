@@ -41,7 +41,7 @@ class RunDirectoryTest : public testing::Test {
 TEST_F(RunDirectoryTest, ResumesARunWithAnOptionsFormerValue) {
   store(text_with_cache("device"));
   EXPECT_NO_THROW(validate_run_directory(config_));
-  EXPECT_EQ(RunDirectory(config_).restarts(), 1);
+  EXPECT_EQ(RunDirectory(config_).start().restarts, 1);
 }
 
 TEST_F(RunDirectoryTest, ResumesACheckpointWithAnOptionsFormerValue) {
@@ -53,8 +53,8 @@ TEST_F(RunDirectoryTest, ResumesACheckpointWithAnOptionsFormerValue) {
   write_checkpoint(file, checkpoint);
   config_.resume = file.string();
   const RunDirectory run(config_);
-  ASSERT_TRUE(run.resumed());
-  EXPECT_EQ(run.resumed()->checkpoint.step, 3);
+  ASSERT_TRUE(run.start().checkpoint);
+  EXPECT_EQ(run.start().step(), 3);
 }
 
 TEST_F(RunDirectoryTest, RefusesStoredValuesThatNeverExisted) {

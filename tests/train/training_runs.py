@@ -134,6 +134,19 @@ class TrainingTest(unittest.TestCase):
         self.addCleanup(process.kill)
         return process
 
+    def assert_a_restart_changes_no_bit(self, ranks, at, steps, columns, torn_rows=""):
+        """Trains `steps` steps at once, and again with a restart after step `at`, for which a crash has left `torn_rows`
+        behind the rows of metrics.jsonl. Compares checkpoints and columns; returns the directory of the restarted run."""
+        straight, restarted = (self.run_dir.parent / f"{name}{ranks}" for name in ("straight", "restarted"))
+        self.pretrain(ranks, run_dir=straight, max_steps=steps)
+        self.pretrain(ranks, run_dir=restarted, max_steps=at)
+        with open(restarted / "metrics.jsonl", "a", encoding="utf-8") as f:
+            f.write(torn_rows)
+        self.pretrain(ranks, run_dir=restarted, max_steps=steps)
+        self.assertEqual(self.checkpoint(steps, straight).read_bytes(), self.checkpoint(steps, restarted).read_bytes())
+        self.assertEqual(*([[row[c] for c in columns] for row in self.rows(run)] for run in (straight, restarted)))
+        return restarted
+
     def assert_close(self, a, b, relative):
         self.assertEqual(len(a), len(b))
         for x, y in zip(a, b):

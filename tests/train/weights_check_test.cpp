@@ -1,6 +1,6 @@
 // Runs on several ranks, one of which gets other bits than the rest.
 
-#include "train/weights_check.hpp"
+#include "train/checkpointer.hpp"
 
 #include <gtest/gtest.h>
 

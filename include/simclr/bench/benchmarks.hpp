@@ -1,22 +1,18 @@
 #pragma once
-// What `simclr bench` can run. A benchmark lives in one bench_*.cpp and one line of benchmarks.cpp.
+// The benchmarks that `simclr bench` can run. Each lives in its own bench_*.cpp, returns the
+// process's exit code and throws as a command does.
 
-#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
 
 namespace simclr {
 
-struct Benchmark {
-  std::string_view name;
-  std::string_view summary;  ///< one line for `simclr bench --help`
-  /// Returns the process's exit code; throws as a command does.
-  int (*run)(const std::vector<std::string>& arguments, Communicator& world) = nullptr;
-};
-
-std::span<const Benchmark> benchmarks();
+int run_bench_augment(const std::vector<std::string>& arguments, Communicator& world);
+int run_bench_loader(const std::vector<std::string>& arguments, Communicator& world);
+int run_bench_loss(const std::vector<std::string>& arguments, Communicator& world);
+int run_bench_op(const std::vector<std::string>& arguments, Communicator& world);
+int run_bench_step(const std::vector<std::string>& arguments, Communicator& world);
 
 }  // namespace simclr

@@ -44,11 +44,10 @@ class EncoderJob {
   ExtractedFeatures features(const std::filesystem::path& data, bool with_head);
 
  protected:
-  [[nodiscard]] const EvaluationConfig& config() const { return config_; }
-
- private:
   EvaluationConfig config_;
   Communicator* world_;
+
+ private:
   Watchdog watchdog_;
   FrozenEncoder encoder_;
   int threads_;
@@ -78,7 +77,6 @@ class EvaluationJob : public EncoderJob {
 
  private:
   std::string protocol_;
-  Communicator* world_;
   std::filesystem::path output_;
   std::string train_name_, test_name_;
   std::int64_t classes_ = 0;

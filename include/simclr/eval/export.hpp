@@ -1,7 +1,10 @@
 #pragma once
+// Writes what other programs read: a checkpoint's weights, and features of a data set.
 
+#include <filesystem>
 #include <string>
 
+#include "simclr/eval/frozen_encoder.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/io/safetensors.hpp"
 
@@ -11,5 +14,12 @@ namespace simclr {
 /// reordered from (K,R,S,C) to OIHW, running statistics beside the weights. Metadata: format
 /// version, step, encoder, preprocessing. `origin` names the checkpoint in errors.
 SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin);
+
+/// Writes all ranks' features to one HDF5 file, in sample order. Data sets: `h` f32 (N,C);
+/// `sample_index` i64 (N); `z` f32 (N,D) if the head was run; `labels` i64 (N) if the data are
+/// labeled. Attributes: `format` ("simclr-features"), `version`, `encoder`, `checkpoint`,
+/// `checkpoint_hash`, `step`. Rank 0 writes one rank's part at a time. Collective.
+void write_features(const std::filesystem::path& file, const ExtractedFeatures& part,
+                    const FrozenEncoder& encoder, Communicator& world);
 
 }  // namespace simclr

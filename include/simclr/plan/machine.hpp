@@ -12,7 +12,7 @@
 namespace simclr {
 
 /// A network link. A collective among P members takes start_us, hop_us times ceil(log2 P), and the
-/// time of its bytes at `gbytes_per_second`; collectives.hpp has the formulas.
+/// time of its bytes at `gbytes_per_second`; src/plan/step_model.hpp has the formulas.
 struct Link {
   double start_us = 0;           ///< for any collective
   double hop_us = 0;             ///< for every doubling of the members
@@ -79,9 +79,5 @@ struct CalibrationOptions {
 /// position in a step. Takes about ten seconds per precision. Does not measure the network between
 /// ranks.
 Machine measure_machine(const CalibrationOptions& options);
-
-/// The number of cores that this process may use, and the machine's memory.
-int available_cores();
-double total_memory_gb();
 
 }  // namespace simclr

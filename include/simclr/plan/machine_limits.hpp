@@ -1,10 +1,12 @@
 #pragma once
-// Measures the limits of this machine, with which benchmarks are compared.
+// Measures the limits of this machine, with which benchmarks are compared, and fills the inputs of
+// programs that are timed.
 
 #include <optional>
 #include <string>
 
 #include "simclr/backend/backend.hpp"
+#include "simclr/backend/executor.hpp"
 
 namespace simclr {
 
@@ -24,5 +26,9 @@ struct MachineLimits {
 MachineLimits measure_machine_limits(int threads);
 /// Measures the machine that the backend runs on.
 MachineLimits measure_limits(Backend& backend, int threads);
+
+/// Fills the inputs of a pretraining program for timing: initial parameters and statistics, pixels
+/// in (-1, 1), a small learning rate.
+void fill_inputs(Executor& executor);
 
 }  // namespace simclr

@@ -6,7 +6,11 @@
 #include <filesystem>
 #include <vector>
 
+#include "simclr/io/image_file.hpp"
+
 namespace simclr {
+
+struct PretrainConfig;
 
 enum class Pairs : std::uint8_t {
   render,     ///< renders them from the run's data set; if it is gone, the page says so
@@ -25,5 +29,10 @@ void refresh_report(const std::filesystem::path& run_dir, Pairs pairs);
 
 /// The same for the run to which a checkpoint (RUN/checkpoints/step-....h5) belongs, if any.
 void refresh_report_of_checkpoint(const std::filesystem::path& checkpoint);
+
+/// Draws the first `groups` samples of the first batch: each sample's stored image (its central
+/// square) and its two views, without --mean and --std. Reads only these samples. Throws
+/// RefusedError for a data set that cannot be read.
+Image augmented_pairs(const PretrainConfig& config, std::int64_t groups);
 
 }  // namespace simclr

@@ -33,9 +33,7 @@ struct DeviceOptions {
   double timeout_seconds = 600;
 };
 
-/// Declares --device and --plan-cache.
-void declare_device_choice(Options& options, DeviceOptions& device);
-/// Declares the same, --threads and --allow-tf32.
+/// Declares --device, --plan-cache, --threads and --allow-tf32.
 void declare_device_options(Options& options, DeviceOptions& device);
 /// Declares --precision and --allow-slow-bf16.
 void declare_precision_options(Options& options, DeviceOptions& device);

@@ -19,6 +19,10 @@ std::string job_id();
 /// How often Slurm has requeued this job.
 std::int64_t job_restart();
 
+/// The number of cores that this process may use, and the machine's memory.
+int available_cores();
+double total_memory_gb();
+
 /// Number of compute threads for this rank: the cores it may run on, divided by the number of ranks
 /// that share any of them. At least 1. Rank 0 warns if cores of a host are assigned to no rank.
 /// Collective.

@@ -27,6 +27,8 @@ struct DataOptions {
   Shuffle shuffle = Shuffle::full;
 };
 void declare_data_options(Options& options, DataOptions& data);
+/// Declares --cache; `when_read`: when a command reads the files with --cache none.
+void declare_cache(Options& options, CacheMode& cache, const std::string& when_read);
 
 /// The optimizer, its schedule and the length of the run.
 struct OptimizerOptions {

@@ -1,20 +1,43 @@
-// Writes a plan as text, for people.
+// Writes a plan as text, for people, and as JSON, for programs.
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
 #include <vector>
 
-#include "plan_parts.hpp"
+#include "simclr/core/check.hpp"
 #include "simclr/plan/plan.hpp"
-#include "units.hpp"
+#include "step_model.hpp"
 
 namespace simclr {
 namespace {
 
+using Json = nlohmann::ordered_json;
 using plan::kGiga;
 using plan::kMega;
 constexpr double kMilli = 1e-3;
+
+/// (step, learning rate) at the first step, the end of the warm-up, halfway from there, and the
+/// last step.
+std::vector<std::pair<std::int64_t, double>> learning_rate_points(const RunPlan& run) {
+  const std::int64_t total = run.schedule.total_steps;
+  const std::int64_t warmup = std::min(run.schedule.warmup_steps, total - 1);
+  const std::int64_t left = total - 1 - warmup;
+  std::vector<std::pair<std::int64_t, double>> points;
+  for (const std::int64_t step : {std::int64_t{0}, warmup, warmup + left / 2, total - 1}) {
+    if (!points.empty() && step <= points.back().first) continue;
+    points.emplace_back(step, run.schedule.learning_rate(step));
+  }
+  return points;
+}
+
+const char* precision_text(Precision precision) {
+  require(precision != Precision::automatic, "the precision of a plan must be resolved");
+  constexpr std::array kNames{"auto", "fp32", "bf16", "fp16"};
+  return kNames.at(static_cast<std::size_t>(precision));
+}
 
 template <class... Args>
 std::string line(const char* label, fmt::format_string<Args...> format, Args&&... args) {
@@ -38,7 +61,7 @@ std::string duration_text(double seconds) {
 
 std::string learning_rate_text(const RunPlan& run) {
   std::string text;
-  for (const auto& [step, rate] : plan::learning_rate_points(run)) {
+  for (const auto& [step, rate] : learning_rate_points(run)) {
     text += fmt::format("{}{:.4g} at {}", text.empty() ? "" : ", ", rate, step);
   }
   return fmt::format("peak {:.4g}; {}", run.schedule.peak, text);
@@ -51,7 +74,7 @@ std::string run_section(const RunPlan& run) {
                   c.width, c.image_size, c.batch_size, run.placement.ranks,
                   run.machine.kind == DeviceKind::cuda ? "GPU" : "CPU rank",
                   run.placement.ranks == 1 ? "" : "s", run.nodes(), run.nodes() == 1 ? "" : "s",
-                  plan::precision_text(c.device.precision));
+                  precision_text(c.device.precision));
   text += fmt::format("machine: {} ({})\n\nrun\n", run.machine.name, run.machine.origin);
   text += line("data", "{} images, {}{}", run.data.samples, bytes_text(run.data.bytes),
                run.data.assumed ? " (assumed)" : "");
@@ -82,11 +105,12 @@ std::string memory_section(const RunPlan& run) {
                bytes_text(m.parameters + m.weight_copies),
                m.weight_copies > 0 ? ", and 16-bit copies" : "");
   text += line("inputs", "{}", bytes_text(m.inputs));
-  if (gpu) text += line("libraries", "{} (an allowance)", bytes_text(m.device_libraries));
-  if (gpu)
+  if (gpu) {
+    text += line("libraries", "{} (an allowance)", bytes_text(m.device_libraries));
     text +=
         line("total", "{} of {:.0f} GB", bytes_text(m.on_device()), run.machine.device_memory_gb);
-  if (gpu) text += "host memory per rank\n";
+    text += "host memory per rank\n";
+  }
   text += line("loader", "{}", bytes_text(m.loader));
   text += line("process", "{}, and {} while rank 0 writes a checkpoint", bytes_text(m.process),
                bytes_text(m.checkpoint));
@@ -151,6 +175,74 @@ std::string scaling_section(const char* title, const std::vector<ScalingRow>& ro
   return text;
 }
 
+Json rows_json(const std::vector<ScalingRow>& rows) {
+  Json json = Json::array();
+  for (const ScalingRow& row : rows) {
+    Json one{{"devices", row.devices}, {"batch_size", row.batch}};
+    if (row.problem.empty()) {
+      one["seconds_step"] = row.step_seconds;
+      one["images_per_second"] = row.images_per_second;
+      one["efficiency"] = row.efficiency;
+      one["seconds_exposed_communication"] = row.exposed_seconds;
+    } else {
+      one["problem"] = row.problem;
+    }
+    json.push_back(std::move(one));
+  }
+  return json;
+}
+
+Json memory_json(const RunPlan& run) {
+  const MemoryPlan& m = run.memory;
+  const bool on_cpu = run.machine.kind == DeviceKind::cpu;
+  return {{"arena_bytes", m.arena},
+          {"saved_activation_bytes_per_view", m.saved_per_view},
+          {"workspace_bytes", m.workspace},
+          {"workspace_is_allowance", m.workspace_is_allowance},
+          {"parameter_bytes", m.parameters},
+          {"weight_copy_bytes", m.weight_copies},
+          {"input_bytes", m.inputs},
+          {"device_library_bytes", m.device_libraries},
+          {"device_bytes", m.on_device()},
+          {"loader_bytes", m.loader},
+          {"process_bytes", m.process},
+          {"checkpoint_writing_bytes", m.checkpoint},
+          {"host_bytes", m.on_host() + (on_cpu ? m.on_device() : 0)},
+          {"cache_bytes_per_node", m.cache_per_node}};
+}
+
+Json traffic_json(const RunPlan& run) {
+  Json json = Json::object();
+  for (const plan::TrafficCount& t : run.traffic) {
+    json[plan::name_of(t.traffic)] = {{"collectives", t.messages}, {"bytes", t.bytes}};
+  }
+  return json;
+}
+
+Json time_json(const RunPlan& run) {
+  const plan::StepTime& t = run.step;
+  Json traffic = Json::object();
+  for (const auto& [kind, seconds] : t.by_traffic) traffic[plan::name_of(kind)] = seconds;
+  return {{"seconds_step", t.total},
+          {"seconds_compute", t.compute},
+          {"seconds_exposed_communication", t.exposed_communication},
+          {"core_seconds_rendering", t.rendering},
+          {"seconds_by_op", t.by_verb},
+          {"seconds_on_network", traffic},
+          {"images_per_second", static_cast<double>(run.config.batch_size) / t.total},
+          {"seconds_epoch", t.total * static_cast<double>(run.steps_per_epoch)},
+          {"seconds_total", run.seconds()},
+          {"node_hours", run.node_hours()}};
+}
+
+Json schedule_json(const RunPlan& run) {
+  Json points = Json::array();
+  for (const auto& [step, rate] : learning_rate_points(run)) points.push_back({step, rate});
+  return {{"steps_per_epoch", run.steps_per_epoch},     {"steps", run.steps},
+          {"schedule_steps", run.schedule.total_steps}, {"warmup_steps", run.schedule.warmup_steps},
+          {"peak_learning_rate", run.schedule.peak},    {"learning_rate", points}};
+}
+
 }  // namespace
 
 std::string to_text(const RunPlan& run) {
@@ -161,6 +253,31 @@ std::string to_text(const RunPlan& run) {
   text += "\n";
   for (const std::string& note : run.notes) text += fmt::format("note: {}\n", note);
   return text;
+}
+
+std::string to_json(const RunPlan& run) {
+  const Json json{
+      {"encoder", run.config.encoder},
+      {"precision", precision_text(run.config.device.precision)},
+      {"batch_size", run.config.batch_size},
+      {"ranks", run.placement.ranks},
+      {"ranks_per_node", run.placement.ranks_per_node},
+      {"nodes", run.nodes()},
+      {"threads", run.cores.compute},
+      {"machine", {{"name", run.machine.name}, {"origin", run.machine.origin}}},
+      {"data",
+       {{"samples", run.data.samples}, {"bytes", run.data.bytes}, {"assumed", run.data.assumed}}},
+      {"schedule", schedule_json(run)},
+      {"parameters", {{"encoder", run.encoder_parameters}, {"head", run.head_parameters}}},
+      {"checkpoint", {{"bytes", run.checkpoint_bytes}, {"kept", run.kept_checkpoints}}},
+      {"memory", memory_json(run)},
+      {"step",
+       {{"flops", run.cost.flops}, {"bytes", run.cost.bytes}, {"traffic", traffic_json(run)}}},
+      {"model", time_json(run)},
+      {"strong_scaling", rows_json(run.strong)},
+      {"weak_scaling", rows_json(run.weak)},
+      {"notes", run.notes}};
+  return json.dump(1) + "\n";
 }
 
 }  // namespace simclr
