@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "kernels/elementwise.hpp"
+#include "kernels/kernels.hpp"
 #include "kernels/reduce.cuh"
 #include "launch.hpp"
 #include "memory.hpp"

@@ -6,7 +6,7 @@
 #include "communication.hpp"
 #include "convolution_plan.hpp"
 #include "device.hpp"
-#include "kernels/sums.hpp"
+#include "kernels/kernels.hpp"
 #include "libraries.hpp"
 #include "memory.hpp"
 #include "simclr/core/hash.hpp"

@@ -25,7 +25,7 @@
 
 #include "communication.hpp"
 
-#include "kernels/mark.hpp"
+#include "kernels/kernels.hpp"
 #include "runtime.hpp"
 #include "steps.hpp"
 

@@ -5,7 +5,7 @@
 // [filter or its gradient, staged | the plan's own scratch | statistics taken along].
 
 #include "convolution_plan.hpp"
-#include "kernels/elementwise.hpp"
+#include "kernels/kernels.hpp"
 #include "layout.hpp"
 #include "steps.hpp"
 

@@ -4,7 +4,7 @@
 
 #include "availability.hpp"
 #include "convolution_plan.hpp"
-#include "kernels/elementwise.hpp"
+#include "kernels/kernels.hpp"
 #include "layout.hpp"
 #include "libraries.hpp"
 #include "matrix_product.hpp"

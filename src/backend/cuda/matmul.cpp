@@ -1,6 +1,6 @@
 // Linear layers: f32 matrix products. Activations have padded rows, weights are packed.
 
-#include "kernels/sums.hpp"
+#include "kernels/kernels.hpp"
 #include "matrix_product.hpp"
 #include "steps.hpp"
 

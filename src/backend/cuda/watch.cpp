@@ -6,7 +6,7 @@
 #include <chrono>
 #include <thread>
 
-#include "kernels/mark.hpp"
+#include "kernels/kernels.hpp"
 #include "memory.hpp"
 #include "simclr/core/activity.hpp"
 

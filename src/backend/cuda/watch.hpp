@@ -55,7 +55,7 @@ class Watch {
     graph_stream_ = stream;
   }
 
-  /// Where collectives of a lane mark that the device has come to them (kernels/mark.hpp).
+  /// Where collectives of a lane mark that the device has come to them (kernels/kernels.hpp).
   std::int32_t* word(Lane lane);
   /// The last that a range of ops does on `stream`, the compute lane's: it has come to its end.
   void clear_marks(cudaStream_t stream);

@@ -6,13 +6,10 @@
 #include <vector>
 
 #include "../device.hpp"
-#include "../kernels/batch_norm.hpp"
-#include "../kernels/elementwise.hpp"
-#include "../layout.hpp"
+#include "../kernels/kernels.hpp"
 #include "../libraries.hpp"
 #include "../memory.hpp"
-#include "../row_tiles.hpp"
-#include "../runtime.hpp"
+#include "../steps.hpp"
 #include "engine_plan.hpp"
 #include "simclr/core/log.hpp"
 
@@ -176,20 +173,15 @@ float measure_statistics_pass(const ConvolutionShape& shape, Device& device) {
                         .width = shape.out_width,
                         .channels = shape.out_channels,
                         .stride = shape.out_channels};
-  const RowTiles tiles =
-      tiles_for_sums(y_layout, {.groups = 1, .samples = static_cast<int>(shape.images)});
+  const BnGroups groups{.groups = 1, .samples = static_cast<int>(shape.images)};
   cudaStream_t stream = device.lanes().compute.get();
-  const Buffer y = filled(y_layout.rows() * shape.out_channels, shape.dtype, stream);
+  const Buffer y = filled(y_layout.stored_elements(), shape.dtype, stream);
   const Buffer shift = filled(shape.out_channels, DType::f32, stream);
-  const Buffer partials = allocate_device(bn_partial_bytes(tiles), kPurpose);
+  const Buffer workspace = allocate_device(bn_statistics_bytes(y_layout, groups), kPurpose);
   const Buffer stats = filled(2 * shape.out_channels, DType::f64, stream);
-  return with_activation_type(shape.dtype, [&]<class T>(T) {
-    return time_in_graph(stream, [&] {
-      auto* sums = reinterpret_cast<double*>(partials.data());
-      bn_statistics<T>(tiles, reinterpret_cast<const T*>(y.data()),
-                       reinterpret_cast<const float*>(shift.data()), sums, stream);
-      bn_add_partials(tiles, sums, {.sums = reinterpret_cast<double*>(stats.data())}, stream);
-    });
+  return time_in_graph(stream, [&] {
+    bn_statistics(y_layout, groups, y.data(), reinterpret_cast<const float*>(shift.data()),
+                  workspace.data(), reinterpret_cast<double*>(stats.data()), stream);
   });
 }
 

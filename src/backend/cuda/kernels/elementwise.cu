@@ -1,7 +1,11 @@
-#include "elementwise.hpp"
+// Joins and rectifiers over whole tensors, the packing of images, conversions, and filters between
+// the flat buffers and the shapes that convolutions want. T is float, bf16 or f16; tensors start at
+// multiples of 16 bytes.
 
 #include "../launch.hpp"
+#include "../steps.hpp"
 #include "element.cuh"
+#include "kernels.hpp"
 
 namespace simclr::cuda {
 
@@ -43,8 +47,46 @@ void map(F f, cudaStream_t stream, std::int64_t count, T* to, const Inputs*... f
          stream, f, to, count, from...);
 }
 
+}  // namespace
+
+Prepared prepare(const AddInto& op, const Context& context) {
+  const TensorView from = context.tensor(op.from);
+  const TensorView into = context.tensor(op.into);
+  require(from.layout.stride == into.layout.stride, "what is added is stored as what it joins");
+  return with_activation_type(into.layout.dtype, [&]<class T>(T) {
+    return make_step([from = from.as<T>(), into = into.as<T>(),
+                      count = into.layout.stored_elements(),
+                      stream = context.stream()] { map(Sum{}, stream, count, into, into, from); });
+  });
+}
+
+Prepared prepare(const Relu& op, const Context& context) {
+  const TensorView y = context.tensor(op.y);
+  const TensorView z = context.tensor(op.z);
+  require(y.layout.stride == z.layout.stride, "a rectifier's tensors are stored alike");
+  return with_activation_type(z.layout.dtype, [&]<class T>(T) {
+    return make_step([y = y.as<T>(), z = z.as<T>(), count = z.layout.stored_elements(),
+                      stream = context.stream()] { map(PositivePart{}, stream, count, z, y); });
+  });
+}
+
+Prepared prepare(const ReluBackward& op, const Context& context) {
+  const TensorView dz = context.tensor(op.dz);
+  const TensorView z = context.tensor(op.z);
+  const TensorView dy = context.tensor(op.dy);
+  require(dz.layout.stride == dy.layout.stride && z.layout.stride == dy.layout.stride,
+          "a rectifier's tensors are stored alike");
+  return with_activation_type(dy.layout.dtype, [&]<class T>(T) {
+    return make_step(
+        [dz = dz.as<T>(), z = z.as<T>(), dy = dy.as<T>(), count = dy.layout.stored_elements(),
+         stream = context.stream()] { map(WherePositive{}, stream, count, dy, dz, z); });
+  });
+}
+
+namespace {
+
 constexpr int kImageChannels = 3;
-constexpr int kStoredChannels = 4;
+constexpr int kStoredChannels = kImageChannelsStored;
 /// Pixels of a thread: three 16-byte packs, of which it makes four.
 template <class T>
 constexpr int kPixels = kPackSize<T>;
@@ -53,7 +95,7 @@ template <class T>
 __global__ void __launch_bounds__(256)
     pack_images_kernel(const T* __restrict__ views, T* __restrict__ x, std::int64_t pixels) {
   const std::int64_t first = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kPixels<T>;
-  if (first + kPixels < T >> pixels) {
+  if (pixels - first < kPixels<T>) {
     for (std::int64_t p = first; p < pixels; ++p) {
       for (int c = 0; c < kImageChannels; ++c) {
         x[p * kStoredChannels + c] = views[p * kImageChannels + c];
@@ -85,38 +127,20 @@ __global__ void __launch_bounds__(256)
 
 }  // namespace
 
-template <class T>
-void add_into(const T* from, T* into, std::int64_t count, cudaStream_t stream) {
-  map(Sum{}, stream, count, into, static_cast<const T*>(into), from);
+Prepared prepare(const PackInput& op, const Context& context) {
+  const TensorView views = context.tensor(op.views);
+  const TensorView x = context.tensor(op.x);
+  require(!views.layout.padded() && views.layout.channels == kImageChannels &&
+              x.layout.stride == kImageChannelsStored,
+          "images come with three channels and are packed to four");
+  return with_activation_type(x.layout.dtype, [&]<class T>(T) {
+    return make_step([views = views.as<T>(), x = x.as<T>(), pixels = x.layout.rows(),
+                      stream = context.stream()] {
+      launch(pack_images_kernel<T>, one_thread_each(ceil_div<std::int64_t>(pixels, kPixels<T>)),
+             stream, views, x, pixels);
+    });
+  });
 }
-template void add_into(const float*, float*, std::int64_t, cudaStream_t);
-template void add_into(const bf16*, bf16*, std::int64_t, cudaStream_t);
-template void add_into(const f16*, f16*, std::int64_t, cudaStream_t);
-
-template <class T>
-void relu(const T* y, T* z, std::int64_t count, cudaStream_t stream) {
-  map(PositivePart{}, stream, count, z, y);
-}
-template void relu(const float*, float*, std::int64_t, cudaStream_t);
-template void relu(const bf16*, bf16*, std::int64_t, cudaStream_t);
-template void relu(const f16*, f16*, std::int64_t, cudaStream_t);
-
-template <class T>
-void relu_backward(const T* dz, const T* z, T* dy, std::int64_t count, cudaStream_t stream) {
-  map(WherePositive{}, stream, count, dy, dz, z);
-}
-template void relu_backward(const float*, const float*, float*, std::int64_t, cudaStream_t);
-template void relu_backward(const bf16*, const bf16*, bf16*, std::int64_t, cudaStream_t);
-template void relu_backward(const f16*, const f16*, f16*, std::int64_t, cudaStream_t);
-
-template <class T>
-void pack_images(const T* views, T* x, std::int64_t pixels, cudaStream_t stream) {
-  launch(pack_images_kernel<T>, one_thread_each(ceil_div<std::int64_t>(pixels, kPixels<T>)), stream,
-         views, x, pixels);
-}
-template void pack_images(const float*, float*, std::int64_t, cudaStream_t);
-template void pack_images(const bf16*, bf16*, std::int64_t, cudaStream_t);
-template void pack_images(const f16*, f16*, std::int64_t, cudaStream_t);
 
 namespace {
 

@@ -4,7 +4,7 @@
 
 #include "../launch.hpp"
 #include "float_tile.cuh"
-#include "loss.hpp"
+#include "nt_xent.hpp"
 #include "reduce.cuh"
 #include "similarity.cuh"
 

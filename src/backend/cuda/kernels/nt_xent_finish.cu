@@ -6,7 +6,7 @@
 
 #include "../launch.hpp"
 #include "element.cuh"
-#include "loss.hpp"
+#include "nt_xent.hpp"
 #include "reduce.cuh"
 #include "similarity.cuh"
 

@@ -1,10 +1,12 @@
-#include "sums.hpp"
+// Sums over rows, whether values are finite, and marks of how far the device has come.
 
 #include <algorithm>
 
 #include "../launch.hpp"
 #include "../memory.hpp"
+#include "../steps.hpp"
 #include "element.cuh"
+#include "kernels.hpp"
 #include "reduce.cuh"
 
 namespace simclr::cuda {
@@ -112,10 +114,15 @@ void mark_not_finite(const T* values, std::int64_t count, std::int32_t* flag, cu
 
 }  // namespace
 
-void check_finite(const double* loss_sums, std::int64_t loss_count, const float* gradients,
-                  std::int64_t gradient_count, std::int32_t* verdict, cudaStream_t stream) {
-  mark_not_finite(loss_sums, loss_count, verdict, stream);
-  mark_not_finite(gradients, gradient_count, verdict + 1, stream);
+Prepared prepare(const CheckFinite& op, const Context& context) {
+  return make_step([loss_sums = context.values<double>(op.loss_sums),
+                    loss_count = context.info(op.loss_sums).shape.elements(),
+                    gradients = context.values<float>(op.gradients),
+                    gradient_count = context.info(op.gradients).shape.elements(),
+                    verdict = context.values<std::int32_t>(op.verdict), stream = context.stream()] {
+    mark_not_finite(loss_sums, loss_count, verdict, stream);
+    mark_not_finite(gradients, gradient_count, verdict + 1, stream);
+  });
 }
 
 bool all_finite(const float* values, std::size_t count, cudaStream_t stream) {
@@ -128,6 +135,18 @@ bool all_finite(const float* values, std::size_t count, cudaStream_t stream) {
         "copy a flag from the device");
   check(cudaStreamSynchronize(stream), "wait for a flag");
   return answer == 0;
+}
+
+namespace {
+
+__global__ void __launch_bounds__(1) write_mark_kernel(Mark mark) {
+  *static_cast<volatile std::int32_t*>(mark.word) = mark.op;
+}
+
+}  // namespace
+
+void write_mark(const Mark& mark, cudaStream_t stream) {
+  if (mark.word != nullptr) launch(write_mark_kernel, {}, stream, mark);
 }
 
 }  // namespace simclr::cuda

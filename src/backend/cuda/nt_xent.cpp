@@ -1,37 +1,15 @@
-// Unit vectors, NT-Xent, and the cross-entropy of a classifier. NT-Xent's embeddings enter tensor
-// cores in 16 bits where the op allows it, and are multiplied in f32 otherwise. Either way the
-// similarity matrix exists a tile at a time.
+// NT-Xent. Embeddings enter tensor cores in 16 bits where the op allows it, and are multiplied in
+// f32 otherwise. Either way the similarity matrix exists a tile at a time.
 
 #include <algorithm>
 #include <limits>
 
-#include "kernels/loss.hpp"
-#include "kernels/sums.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/nt_xent.hpp"
 #include "launch.hpp"
-#include "layout.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {
-
-Prepared prepare(const L2Normalize& op, const Context& context) {
-  const TensorView z = context.tensor(op.z);
-  return make_step(
-      [z_data = z.as<float>(), u = context.tensor(op.u).as<float>(),
-       inverse_norm = context.tensor(op.inverse_norm).as<float>(), rows = z.layout.rows(),
-       stride = static_cast<int>(z.layout.stride),
-       stream = context.stream()] { l2_normalize(z_data, rows, stride, u, inverse_norm, stream); });
-}
-
-Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
-  const TensorView u = context.tensor(op.u);
-  return make_step([u_data = u.as<float>(),
-                    inverse_norm = context.tensor(op.inverse_norm).as<float>(),
-                    du = context.tensor(op.du).as<float>(), dz = context.tensor(op.dz).as<float>(),
-                    rows = u.layout.rows(), stride = static_cast<int>(u.layout.stride),
-                    stream = context.stream()] {
-    l2_normalize_backward(u_data, inverse_norm, du, rows, stride, dz, stream);
-  });
-}
 
 namespace {
 
@@ -152,27 +130,27 @@ Prepared prepare(const NtXentForward& op, const Context& context) {
   Pieces counter(nullptr);
   forward_scratch(shape, packing, counter);
   const double inverse_temperature = 1 / double{op.temperature};
-  return make_step(counter.taken(), [=, u = context.tensor(op.u).as<float>(),
-                                     u_all = context.tensor(op.u_all).as<float>(),
-                                     lse = context.tensor(op.lse).as<float>(),
-                                     sums = context.tensor(op.sums).as<double>(),
-                                     stream = context.stream()](Workspace workspace) {
-    Pieces pieces(workspace.data());
-    const ForwardScratch scratch = forward_scratch(shape, packing, pieces);
-    const auto inverse = static_cast<float>(inverse_temperature);
-    const bool packs = packing.depth > 0;
-    if (packs) {
-      with_half_type(packing.dtype, [&]<class T>(T) {
-        auto* packed = reinterpret_cast<T*>(scratch.packed);
-        pack_embeddings(shape, u_all, packing.depth, packed, nullptr, inverse, nullptr, stream);
-        similarity_softmax(shape, packed, packing.depth, inverse, scratch.partials, stream);
+  return make_step(
+      counter.taken(), [=, u = context.values<float>(op.u), u_all = context.values<float>(op.u_all),
+                        lse = context.values<float>(op.lse), sums = context.values<double>(op.sums),
+                        stream = context.stream()](Workspace workspace) {
+        Pieces pieces(workspace.data());
+        const ForwardScratch scratch = forward_scratch(shape, packing, pieces);
+        const auto inverse = static_cast<float>(inverse_temperature);
+        const bool packs = packing.depth > 0;
+        if (packs) {
+          with_half_type(packing.dtype, [&]<class T>(T) {
+            auto* packed = reinterpret_cast<T*>(scratch.packed);
+            pack_embeddings(shape, u_all, packing.depth, packed, nullptr, inverse, nullptr, stream);
+            similarity_softmax(shape, packed, packing.depth, inverse, scratch.partials, stream);
+          });
+        } else {
+          similarity_softmax(shape, u, u_all, inverse, scratch.partials, stream);
+        }
+        finish_rows(shape, scratch.partials, packs, inverse_temperature, lse, scratch.terms,
+                    stream);
+        sum_terms(scratch.terms, term_blocks(shape), kTerms, sums, stream);
       });
-    } else {
-      similarity_softmax(shape, u, u_all, inverse, scratch.partials, stream);
-    }
-    finish_rows(shape, scratch.partials, packs, inverse_temperature, lse, scratch.terms, stream);
-    sum_terms(scratch.terms, term_blocks(shape), kTerms, sums, stream);
-  });
 }
 
 Prepared prepare(const NtXentBackward& op, const Context& context) {
@@ -184,9 +162,9 @@ Prepared prepare(const NtXentBackward& op, const Context& context) {
   const double factor = inverse_temperature / shape.columns;
   return make_step(
       counter.taken(),
-      [=, u = context.tensor(op.u).as<float>(), u_all = context.tensor(op.u_all).as<float>(),
-       lse = context.tensor(op.lse).as<float>(), lse_all = context.tensor(op.lse_all).as<float>(),
-       du = context.tensor(op.du).as<float>(), control = context.values<float>(op.control),
+      [=, u = context.values<float>(op.u), u_all = context.values<float>(op.u_all),
+       lse = context.values<float>(op.lse), lse_all = context.values<float>(op.lse_all),
+       du = context.values<float>(op.du), control = context.values<float>(op.control),
        stream = context.stream()](Workspace workspace) {
         Pieces pieces(workspace.data());
         const BackwardScratch scratch = backward_scratch(shape, packing, pieces);
@@ -206,31 +184,6 @@ Prepared prepare(const NtXentBackward& op, const Context& context) {
           sum_gradient_parts(shape, parts, factor, control, stream);
         }
       });
-}
-
-namespace {
-
-constexpr int kClassTerms = 4;
-
-}  // namespace
-
-Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
-  const TensorView logits = context.tensor(op.logits);
-  CrossEntropy operands{.logits = logits.as<float>(),
-                        .labels = context.tensor(op.labels).as<std::int32_t>(),
-                        .dlogits = context.values<float>(op.dlogits),
-                        .rows = logits.layout.rows(),
-                        .classes = static_cast<int>(logits.layout.channels),
-                        .stride = static_cast<int>(logits.layout.stride),
-                        .gradient_scale = op.gradient_scale};
-  const std::size_t terms_bytes =
-      static_cast<std::size_t>(operands.rows) * kClassTerms * sizeof(double);
-  return make_step(terms_bytes, [=, sums = context.tensor(op.sums).as<double>(),
-                                 stream = context.stream()](Workspace workspace) mutable {
-    operands.terms = reinterpret_cast<double*>(workspace.data());
-    softmax_cross_entropy(operands, stream);
-    sum_terms(operands.terms, operands.rows, kClassTerms, sums, stream);
-  });
 }
 
 }  // namespace simclr::cuda

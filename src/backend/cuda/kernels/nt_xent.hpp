@@ -1,5 +1,5 @@
 #pragma once
-// The losses. NT-Xent goes over tiles of the similarity matrix, which never exists as a whole:
+// NT-Xent goes over tiles of the similarity matrix, which never exists as a whole:
 // blocks own rows; where a rank has too few rows to fill a device, the columns are split among
 // several blocks as well, whose partial results are combined in a fixed order.
 
@@ -8,25 +8,6 @@
 #include <cstdint>
 
 namespace simclr::cuda {
-
-/// u = z * inverse, inverse_norm (rows) = 1 / max(|z|, 1e-12); z, u (rows, stride), padded by
-/// zeros.
-void l2_normalize(const float* z, std::int64_t rows, int stride, float* u, float* inverse_norm,
-                  cudaStream_t stream);
-/// dz = (du - u (u.du)) * inverse_norm.
-void l2_normalize_backward(const float* u, const float* inverse_norm, const float* du,
-                           std::int64_t rows, int stride, float* dz, cudaStream_t stream);
-
-struct CrossEntropy {
-  const float* logits = nullptr;         ///< (rows, stride)
-  const std::int32_t* labels = nullptr;  ///< (rows); negative: padding
-  float* dlogits = nullptr;              ///< (rows, stride), or null
-  double* terms = nullptr;               ///< (rows, 4): loss, top-1, top-5, samples of each row
-  std::int64_t rows = 0;
-  int classes = 0, stride = 0;
-  float gradient_scale = 1;
-};
-void softmax_cross_entropy(const CrossEntropy& operands, cudaStream_t stream);
 
 /// Rows are this rank's views, columns all views.
 struct SimilarityShape {
