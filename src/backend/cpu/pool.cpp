@@ -4,30 +4,14 @@
 
 namespace simclr::cpu {
 
-namespace {
-
-kernels::PoolGeometry geometry_of(const ConvGeometry& window, const Layout& input,
-                                  const Layout& output) {
-  require(window.kernel * window.kernel <= 256, "the position in a window fits a byte");
-  require(window.padding < window.kernel, "every pooling window covers a pixel");
-  return {.height = static_cast<int>(input.height),
-          .width = static_cast<int>(input.width),
-          .out_height = static_cast<int>(output.height),
-          .out_width = static_cast<int>(output.width),
-          .kernel = window.kernel,
-          .stride = window.stride,
-          .padding = window.padding};
-}
-
-}  // namespace
-
 Prepared prepare(const MaxPool& op, const Context& context) {
   const TensorView x = context.tensor(op.x);
   const TensorView y = context.tensor(op.y);
   require_blocked(x);
   auto* argmax = context.tensor(op.argmax).as<std::uint8_t>();
   return for_activation_type(x.layout.dtype, [&]<class T>(T) {
-    return make_step([=, geometry = geometry_of(op.geometry, x.layout, y.layout),
+    return make_step([=,
+                      geometry = pool_shape<kernels::PoolGeometry>(op.geometry, x.layout, y.layout),
                       x_data = x.as<T>(), y_data = y.as<T>(), threads = context.threads] {
       const std::int64_t in = x.layout.pixels() * kBlock;
       const std::int64_t out = y.layout.pixels() * kBlock;
@@ -45,15 +29,16 @@ Prepared prepare(const MaxPoolBackward& op, const Context& context) {
   require_blocked(dx);
   const auto* argmax = context.tensor(op.argmax).as<std::uint8_t>();
   return for_activation_type(dx.layout.dtype, [&]<class T>(T) {
-    return make_step([=, geometry = geometry_of(op.geometry, dx.layout, dy.layout),
-                      dx_data = dx.as<T>(), dy_data = dy.as<T>(), threads = context.threads] {
-      const std::int64_t in = dx.layout.pixels() * kBlock;
-      const std::int64_t out = dy.layout.pixels() * kBlock;
-      for_each_index(dx.layout.images * dx.layout.blocks(), threads, [&](std::int64_t i) {
-        kernels::element<T>().max_pool_backward(geometry, dy_data + i * out, argmax + i * out,
-                                                dx_data + i * in);
-      });
-    });
+    return make_step(
+        [=, geometry = pool_shape<kernels::PoolGeometry>(op.geometry, dx.layout, dy.layout),
+         dx_data = dx.as<T>(), dy_data = dy.as<T>(), threads = context.threads] {
+          const std::int64_t in = dx.layout.pixels() * kBlock;
+          const std::int64_t out = dy.layout.pixels() * kBlock;
+          for_each_index(dx.layout.images * dx.layout.blocks(), threads, [&](std::int64_t i) {
+            kernels::element<T>().max_pool_backward(geometry, dy_data + i * out, argmax + i * out,
+                                                    dx_data + i * in);
+          });
+        });
   });
 }
 

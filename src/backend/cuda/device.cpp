@@ -6,8 +6,6 @@
 #include "convolution_plan.hpp"
 #include "kernels/kernels.hpp"
 #include "layout.hpp"
-#include "libraries.hpp"
-#include "matrix_product.hpp"
 #include "memory.hpp"
 
 namespace simclr::cuda {
@@ -84,24 +82,11 @@ Device::Device(const CudaOptions& options) : options_(options), watch_(options.t
            properties_.name, properties_.compute_major, properties_.compute_minor);
   }
   lanes_ = std::make_unique<Lanes>();
-  libraries_ = std::make_unique<Libraries>(lanes_->compute.get());
+  libraries_ = start_libraries(lanes_->compute.get());
   convolution_plans_ = std::make_unique<ConvolutionPlans>(*this);
-  matrix_products_ = std::make_unique<MatrixProducts>();
 }
 
 Device::~Device() = default;
-
-namespace {
-
-void fill(const std::byte* masters, std::byte* copy, std::int64_t elements, DType dtype,
-          cudaStream_t stream) {
-  const auto* from = reinterpret_cast<const float*>(masters);
-  if (dtype == DType::bf16) return convert(from, reinterpret_cast<bf16*>(copy), elements, stream);
-  if (dtype == DType::f16) return convert(from, reinterpret_cast<f16*>(copy), elements, stream);
-  fail("weights have no copy in {}", name_of(dtype));
-}
-
-}  // namespace
 
 std::byte* WeightShadows::find_or_make(const std::byte* masters, std::int64_t elements, DType dtype,
                                        cudaStream_t stream) {
@@ -111,7 +96,7 @@ std::byte* WeightShadows::find_or_make(const std::byte* masters, std::int64_t el
     entry = {.elements = elements,
              .dtype = dtype,
              .copy = allocate_device(bytes, "a 16-bit copy of the weights")};
-    fill(masters, entry.copy.data(), elements, dtype, stream);
+    convert(reinterpret_cast<const float*>(masters), entry.copy.data(), elements, dtype, stream);
   }
   return entry.copy.data();
 }
@@ -126,7 +111,8 @@ void WeightShadows::refresh(const std::byte* first, std::size_t bytes, cudaStrea
   for (const auto& [masters, entry] : entries_) {
     const std::byte* end = masters + entry.elements * static_cast<std::int64_t>(sizeof(float));
     if (masters < first + bytes && first < end) {
-      fill(masters, entry.copy.data(), entry.elements, entry.dtype, stream);
+      convert(reinterpret_cast<const float*>(masters), entry.copy.data(), entry.elements,
+              entry.dtype, stream);
     }
   }
 }

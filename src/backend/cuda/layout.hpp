@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "simclr/core/check.hpp"
 #include "simclr/tensor/tensor.hpp"
@@ -57,6 +58,13 @@ decltype(auto) with_activation_type(DType dtype, F&& f) {
       break;
   }
   fail("activations cannot be {}", name_of(dtype));
+}
+/// The same where activations are in 16 bits.
+template <class F>
+void with_half_type(DType dtype, F&& f) {
+  with_activation_type(dtype, [&]<class T>(T value) {
+    if constexpr (!std::is_same_v<T, float>) f(value);
+  });
 }
 
 }  // namespace simclr::cuda

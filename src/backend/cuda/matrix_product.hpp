@@ -28,9 +28,6 @@ struct MatrixProductShape {
 
 class MatrixProduct {
  public:
-  MatrixProduct() = default;
-  MatrixProduct(const MatrixProduct&) = delete;
-  MatrixProduct& operator=(const MatrixProduct&) = delete;
   virtual ~MatrixProduct() = default;
   [[nodiscard]] virtual std::size_t workspace_bytes() const = 0;
   /// `bias` is null where the shape has none. Deterministic.

@@ -23,12 +23,6 @@ constexpr int kLeastUnitsPerSplit = 2;
 constexpr int kBackwardBlocks = 264;
 constexpr int kForwardBlocks = 396;
 
-/// f32 (depth 0) or the type and depth that embeddings are packed to.
-struct Packing {
-  DType dtype = DType::f32;
-  int depth = 0;
-};
-
 template <class AnyOp>
 Packing choose_packing(const AnyOp& op, const Context& context) {
   const int depth = packed_depth(context.layout(op.u_all).channels);
@@ -38,7 +32,8 @@ Packing choose_packing(const AnyOp& op, const Context& context) {
 }
 
 template <class AnyOp>
-SimilarityShape similarity_shape(const AnyOp& op, const Context& context, int blocks) {
+SimilarityShape similarity_shape(const AnyOp& op, const Context& context, const Packing& packing,
+                                 int blocks) {
   const Layout u = context.layout(op.u);
   const Layout u_all = context.layout(op.u_all);
   require(
@@ -49,7 +44,6 @@ SimilarityShape similarity_shape(const AnyOp& op, const Context& context, int bl
                         .columns = static_cast<int>(u_all.rows()),
                         .first_row = static_cast<int>(op.rank * u.rows()),
                         .stride = static_cast<int>(u.stride)};
-  const Packing packing = choose_packing(op, context);
   const int rows_of_block = packing.depth > 0 ? rows_per_block(packing.depth) : kFloatRowsPerBlock;
   const int units = ceil_div(shape.columns, kColumnUnit);
   const int wanted = std::max(1, blocks / ceil_div(shape.rows, rows_of_block));
@@ -57,12 +51,6 @@ SimilarityShape similarity_shape(const AnyOp& op, const Context& context, int bl
   shape.splits = ceil_div(units, units_per_split);
   shape.columns_per_split = units_per_split * kColumnUnit;
   return shape;
-}
-SimilarityShape shape_of(const NtXentForward& op, const Context& context) {
-  return similarity_shape(op, context, kForwardBlocks);
-}
-SimilarityShape shape_of(const NtXentBackward& op, const Context& context) {
-  return similarity_shape(op, context, kBackwardBlocks);
 }
 
 /// Hands out pieces of the workspace, one after the other; with null, counts them.
@@ -114,19 +102,11 @@ BackwardScratch backward_scratch(const SimilarityShape& shape, const Packing& pa
               pieces.take<float>(std::int64_t{shape.splits - 1} * shape.rows * shape.stride)};
 }
 
-/// Calls f(T{}) with the 16-bit type.
-template <class F>
-void with_half_type(DType dtype, F&& f) {
-  with_activation_type(dtype, [&]<class T>(T value) {
-    if constexpr (!std::is_same_v<T, float>) f(value);
-  });
-}
-
 }  // namespace
 
 Prepared prepare(const NtXentForward& op, const Context& context) {
-  const SimilarityShape shape = shape_of(op, context);
   const Packing packing = choose_packing(op, context);
+  const SimilarityShape shape = similarity_shape(op, context, packing, kForwardBlocks);
   Pieces counter(nullptr);
   forward_scratch(shape, packing, counter);
   const double inverse_temperature = 1 / double{op.temperature};
@@ -139,11 +119,8 @@ Prepared prepare(const NtXentForward& op, const Context& context) {
         const auto inverse = static_cast<float>(inverse_temperature);
         const bool packs = packing.depth > 0;
         if (packs) {
-          with_half_type(packing.dtype, [&]<class T>(T) {
-            auto* packed = reinterpret_cast<T*>(scratch.packed);
-            pack_embeddings(shape, u_all, packing.depth, packed, nullptr, inverse, nullptr, stream);
-            similarity_softmax(shape, packed, packing.depth, inverse, scratch.partials, stream);
-          });
+          pack_embeddings(shape, u_all, packing, scratch.packed, nullptr, inverse, nullptr, stream);
+          similarity_softmax(shape, scratch.packed, packing, inverse, scratch.partials, stream);
         } else {
           similarity_softmax(shape, u, u_all, inverse, scratch.partials, stream);
         }
@@ -154,8 +131,8 @@ Prepared prepare(const NtXentForward& op, const Context& context) {
 }
 
 Prepared prepare(const NtXentBackward& op, const Context& context) {
-  const SimilarityShape shape = shape_of(op, context);
   const Packing packing = choose_packing(op, context);
+  const SimilarityShape shape = similarity_shape(op, context, packing, kBackwardBlocks);
   Pieces counter(nullptr);
   backward_scratch(shape, packing, counter);
   const double inverse_temperature = 1 / double{op.temperature};
@@ -171,13 +148,10 @@ Prepared prepare(const NtXentBackward& op, const Context& context) {
         const GradientParts parts{.du = du, .others = scratch.other_parts};
         const auto inverse = static_cast<float>(inverse_temperature);
         if (packing.depth > 0) {
-          with_half_type(packing.dtype, [&]<class T>(T) {
-            auto* packed = reinterpret_cast<T*>(scratch.packed);
-            pack_embeddings(shape, u_all, packing.depth, packed, lse_all, inverse, scratch.factors,
-                            stream);
-            similarity_gradient(shape, packed, scratch.factors, packing.depth, inverse, parts,
-                                stream);
-          });
+          pack_embeddings(shape, u_all, packing, scratch.packed, lse_all, inverse, scratch.factors,
+                          stream);
+          similarity_gradient(shape, scratch.packed, scratch.factors, packing, inverse, parts,
+                              stream);
           sum_gradient_parts(shape, parts, factor / kWeightScale, control, stream);
         } else {
           similarity_gradient(shape, u, u_all, lse, lse_all, inverse, parts, stream);

@@ -71,9 +71,7 @@ class Watch {
  private:
   /// The op that the device has come to on a lane; nothing where no graph with marks is under way.
   [[nodiscard]] std::optional<std::size_t> reached(Lane lane) const;
-  [[nodiscard]] std::string describe_reached() const;
   void tell_reached() const;
-  void check_on_watched();
   [[noreturn]] void give_up(Cause cause, const std::string& why);
 
   double timeout_seconds_;

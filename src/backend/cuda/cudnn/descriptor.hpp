@@ -5,10 +5,9 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
-#include "../library_handles.hpp"
+#include "../libraries.hpp"
 
 namespace simclr::cuda::cudnn {
 
@@ -47,14 +46,6 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
 class Descriptor {
  public:
   explicit Descriptor(cudnnBackendDescriptorType_t type);
-  Descriptor(Descriptor&& other) noexcept
-      : type_(other.type_), descriptor_(std::exchange(other.descriptor_, nullptr)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(type_, other.type_);
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~Descriptor();
 
   template <class T>
   Descriptor& set(cudnnBackendAttributeName_t attribute, T value) {
@@ -89,7 +80,7 @@ class Descriptor {
   /// How many descriptors there are to get.
   [[nodiscard]] std::size_t count_descriptors(cudnnBackendAttributeName_t attribute) const;
 
-  [[nodiscard]] cudnnBackendDescriptor_t get() const { return descriptor_; }
+  [[nodiscard]] cudnnBackendDescriptor_t get() const { return descriptor_.get(); }
 
  private:
   Descriptor& set_elements(cudnnBackendAttributeName_t attribute, cudnnBackendAttributeType_t type,
@@ -99,7 +90,7 @@ class Descriptor {
                            std::size_t most, void* elements) const;
 
   cudnnBackendDescriptorType_t type_;
-  cudnnBackendDescriptor_t descriptor_ = nullptr;
+  Owner<cudnnBackendDescriptor_t, cudnnBackendDestroyDescriptor> descriptor_;
 };
 
 }  // namespace simclr::cuda::cudnn

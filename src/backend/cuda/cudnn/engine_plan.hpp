@@ -36,9 +36,9 @@ inline constexpr std::size_t kWorkspaceLimitBytes = std::size_t{1} << 30;
 class EnginePlan final : public ConvolutionPlan {
  public:
   /// Throws CudnnError where the engine does not take the shape after all, or needs more scratch
-  /// memory than the limit. Without handles it cannot run.
+  /// memory than the limit. Without libraries it cannot run.
   EnginePlan(std::shared_ptr<const ConvolutionGraph> graph, EngineConfig config,
-             Libraries::Handles* handles);
+             Libraries* libraries);
 
   [[nodiscard]] std::size_t workspace_bytes() const override { return workspace_bytes_; }
   [[nodiscard]] std::string choice() const override { return config_.choice.text(); }
@@ -55,7 +55,7 @@ class EnginePlan final : public ConvolutionPlan {
   // Everything that the plan was made from lives as long as the plan.
   std::shared_ptr<const ConvolutionGraph> graph_;
   EngineConfig config_;
-  Libraries::Handles* handles_;
+  Libraries* libraries_;
   Descriptor plan_;
   std::size_t workspace_bytes_ = 0;
   /// One a set of addresses, which are few: ops of one shape share the plan.

@@ -5,9 +5,7 @@
 #include <map>
 #include <vector>
 
-#include "../device.hpp"
 #include "../kernels/kernels.hpp"
-#include "../libraries.hpp"
 #include "../memory.hpp"
 #include "../steps.hpp"
 #include "engine_plan.hpp"
@@ -33,7 +31,7 @@ constexpr int kFillByte = 0x3C;
 constexpr const char* kPurpose = "operands to time its algorithms with";
 
 std::vector<std::unique_ptr<EnginePlan>> make_candidates(
-    const std::shared_ptr<const ConvolutionGraph>& graph, Libraries::Handles* handles) {
+    const std::shared_ptr<const ConvolutionGraph>& graph, Libraries* libraries) {
   std::vector<std::unique_ptr<EnginePlan>> plans;
   std::map<std::int64_t, int> taken;
   for (EngineConfig& config : cudnn::propose_engine_configs(*graph)) {
@@ -41,7 +39,7 @@ std::vector<std::unique_ptr<EnginePlan>> make_candidates(
     const std::int64_t engine = config.choice.engine;
     if (taken[engine] == kMostOfOneEngine) continue;
     try {
-      plans.push_back(std::make_unique<EnginePlan>(graph, std::move(config), handles));
+      plans.push_back(std::make_unique<EnginePlan>(graph, std::move(config), libraries));
       ++taken[engine];
     } catch (const CudnnError&) {
       continue;  // heuristics also propose what an engine then declines
@@ -113,10 +111,8 @@ class Bench {
     if (shape_.kind != ConvolutionKind::backward_weights || shape_.gradient_dtype == DType::f32) {
       return;
     }
-    with_activation_type(shape_.gradient_dtype, [&]<class T>(T) {
-      unpad_filter(filter_, reinterpret_cast<const T*>(w_.data()),
-                   reinterpret_cast<float*>(widened_.data()), stream_);
-    });
+    unpad_filter(filter_, w_.data(), shape_.gradient_dtype,
+                 reinterpret_cast<float*>(widened_.data()), stream_);
   }
 
   ConvolutionShape shape_;
@@ -128,10 +124,10 @@ class Bench {
 }  // namespace
 
 TimedPlan measure_convolution_plans(const ConvolutionShape& shape, Device& device) {
-  Libraries::Handles& handles = device.libraries().handles();
-  auto plans = make_candidates(
-      std::make_shared<const ConvolutionGraph>(shape, cudnn::Target{.handle = handles.cudnn}),
-      &handles);
+  Libraries& libraries = device.libraries();
+  auto plans = make_candidates(std::make_shared<const ConvolutionGraph>(
+                                   shape, cudnn::Target{.handle = libraries.cudnn.get()}),
+                               &libraries);
   const std::string name = shape.text();
   if (plans.empty()) {
     log::info("convolution {}: cuDNN has no deterministic engine", name);

@@ -149,14 +149,7 @@ __global__ void __launch_bounds__(256)
     convert_kernel(const float* __restrict__ from, T* __restrict__ to, std::int64_t count) {
   const std::int64_t first = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kPackSize<T>;
   if (first + kPackSize<T> <= count) {
-    Pack<T> pack;
-#pragma unroll
-    for (int part = 0; part < kPackSize<T>; part += kPackSize<float>) {
-      const Pack<float> wide = load_pack(from + first + part);
-#pragma unroll
-      for (int i = 0; i < kPackSize<float>; ++i) pack.values[part + i] = narrow<T>(wide.values[i]);
-    }
-    store_pack(to + first, pack);
+    store_pack(to + first, load_narrowed<T>(from + first));
   } else {
     for (std::int64_t i = first; i < count; ++i) to[i] = narrow<T>(from[i]);
   }
@@ -164,13 +157,13 @@ __global__ void __launch_bounds__(256)
 
 }  // namespace
 
-template <class T>
-void convert(const float* from, T* to, std::int64_t count, cudaStream_t stream) {
-  launch(convert_kernel<T>, one_thread_each(ceil_div<std::int64_t>(count, kPackSize<T>)), stream,
-         from, to, count);
+void convert(const float* from, std::byte* to, std::int64_t count, DType dtype,
+             cudaStream_t stream) {
+  with_half_type(dtype, [&]<class T>(T) {
+    launch(convert_kernel<T>, one_thread_each(ceil_div<std::int64_t>(count, kPackSize<T>)), stream,
+           from, reinterpret_cast<T*>(to), count);
+  });
 }
-template void convert<bf16>(const float*, bf16*, std::int64_t, cudaStream_t);
-template void convert<f16>(const float*, f16*, std::int64_t, cudaStream_t);
 
 namespace {
 
@@ -197,20 +190,20 @@ __global__ void __launch_bounds__(256)
 
 }  // namespace
 
-template <class T>
-void pad_filter(const FilterPadding& shape, const float* w, T* padded, cudaStream_t stream) {
-  launch(pad_filter_kernel<T>, one_thread_each(shape.stored_elements()), stream, shape, w, padded);
+void pad_filter(const FilterPadding& shape, const float* w, std::byte* padded, DType dtype,
+                cudaStream_t stream) {
+  with_activation_type(dtype, [&]<class T>(T) {
+    launch(pad_filter_kernel<T>, one_thread_each(shape.stored_elements()), stream, shape, w,
+           reinterpret_cast<T*>(padded));
+  });
 }
-template void pad_filter(const FilterPadding&, const float*, float*, cudaStream_t);
-template void pad_filter(const FilterPadding&, const float*, bf16*, cudaStream_t);
-template void pad_filter(const FilterPadding&, const float*, f16*, cudaStream_t);
 
-template <class T>
-void unpad_filter(const FilterPadding& shape, const T* padded, float* w, cudaStream_t stream) {
-  launch(unpad_filter_kernel<T>, one_thread_each(shape.elements()), stream, shape, padded, w);
+void unpad_filter(const FilterPadding& shape, const std::byte* padded, DType dtype, float* w,
+                  cudaStream_t stream) {
+  with_activation_type(dtype, [&]<class T>(T) {
+    launch(unpad_filter_kernel<T>, one_thread_each(shape.elements()), stream, shape,
+           reinterpret_cast<const T*>(padded), w);
+  });
 }
-template void unpad_filter(const FilterPadding&, const float*, float*, cudaStream_t);
-template void unpad_filter(const FilterPadding&, const bf16*, float*, cudaStream_t);
-template void unpad_filter(const FilterPadding&, const f16*, float*, cudaStream_t);
 
 }  // namespace simclr::cuda

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "simclr/tensor/dtype.hpp"
+
 namespace simclr::cuda {
 
 /// sums[c] = sum over rows of matrix (rows, columns; row stride `stride`), added in f64.
@@ -20,9 +22,9 @@ void sum_terms(const double* terms, std::int64_t rows, int width, double* sums,
 /// Whether none of `count` f32 values on the device is infinite or NaN; waits for the answer.
 bool all_finite(const float* values, std::size_t count, cudaStream_t stream);
 
-/// to[i] = from[i] rounded to T (bf16 or f16), i < count; both aligned to 16 bytes.
-template <class T>
-void convert(const float* from, T* to, std::int64_t count, cudaStream_t stream);
+/// to[i] = from[i] rounded to `dtype` (bf16 or f16), i < count; both aligned to 16 bytes.
+void convert(const float* from, std::byte* to, std::int64_t count, DType dtype,
+             cudaStream_t stream);
 
 /// A filter (out, taps, in), and the same with its channels filled up with zeros: (stored_out,
 /// taps, stored_in). Taps are the R x S positions of the window.
@@ -39,13 +41,12 @@ struct FilterPadding {
   }
 };
 
-/// padded = w, rounded to T (float, bf16 or f16), and zeros.
-template <class T>
-void pad_filter(const FilterPadding& shape, const float* w, T* padded, cudaStream_t stream);
-
-/// w = padded without its padding, widened.
-template <class T>
-void unpad_filter(const FilterPadding& shape, const T* padded, float* w, cudaStream_t stream);
+/// padded = w, rounded to `dtype` (f32, bf16 or f16), and zeros.
+void pad_filter(const FilterPadding& shape, const float* w, std::byte* padded, DType dtype,
+                cudaStream_t stream);
+/// w = padded without its padding, widened from `dtype`.
+void unpad_filter(const FilterPadding& shape, const std::byte* padded, DType dtype, float* w,
+                  cudaStream_t stream);
 
 /// How the device says which op it has come to, also within a graph: a word of page-locked host
 /// memory, which the host reads when something goes wrong. Without a word nothing is said.

@@ -5,7 +5,10 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
+
+#include "../layout.hpp"
 
 namespace simclr::cuda {
 
@@ -39,19 +42,23 @@ inline std::int64_t packed_rows(const SimilarityShape& shape) {
   return (std::int64_t{shape.columns} + 255) / 128 * 128;
 }
 
-/// packed (packed_rows, packed_depth) = u_all in T (bf16 or f16), padded by zeros. With `lse_all`
-/// also factors (packed_rows) = kWeightScale * exp(1/T - lse_all).
-template <class T>
-void pack_embeddings(const SimilarityShape& shape, const float* u_all, int packed_depth, T* packed,
-                     const float* lse_all, float inverse_temperature, float* factors,
-                     cudaStream_t stream);
+/// The type (bf16 or f16) and depth that embeddings are packed to; f32 and 0: they are not.
+struct Packing {
+  DType dtype = DType::f32;
+  int depth = 0;
+};
+/// packed (packed_rows, depth) = u_all in the packing's type, padded by zeros. With `lse_all` also
+/// factors (packed_rows) = kWeightScale * exp(1/T - lse_all).
+void pack_embeddings(const SimilarityShape& shape, const float* u_all, const Packing& packing,
+                     std::byte* packed, const float* lse_all, float inverse_temperature,
+                     float* factors, cudaStream_t stream);
 /// Weights of the backward pass are at most 2; so scaled, those that matter are normal f16 numbers.
 inline constexpr float kWeightScale = 1024;
 
 /// partials (splits, rows). Unit vectors (fixed maximum 1/T), T >= kLeastFixedTemperature.
-template <class T>
-void similarity_softmax(const SimilarityShape& shape, const T* packed, int packed_depth,
-                        float inverse_temperature, RowPartial* partials, cudaStream_t stream);
+void similarity_softmax(const SimilarityShape& shape, const std::byte* packed,
+                        const Packing& packing, float inverse_temperature, RowPartial* partials,
+                        cudaStream_t stream);
 inline constexpr float kLeastFixedTemperature = 0.025F;
 /// The same in f32 with an online maximum: embeddings of any length.
 void similarity_softmax(const SimilarityShape& shape, const float* u, const float* u_all,
@@ -70,10 +77,9 @@ struct GradientParts {
   float* others = nullptr;
 };
 /// Parts of kWeightScale * sum_j (P_ij + P_ji - 2 [j is i's partner]) u_j over j != i.
-template <class T>
-void similarity_gradient(const SimilarityShape& shape, const T* packed, const float* factors,
-                         int packed_depth, float inverse_temperature, const GradientParts& parts,
-                         cudaStream_t stream);
+void similarity_gradient(const SimilarityShape& shape, const std::byte* packed,
+                         const float* factors, const Packing& packing, float inverse_temperature,
+                         const GradientParts& parts, cudaStream_t stream);
 /// The same without kWeightScale, in f32.
 void similarity_gradient(const SimilarityShape& shape, const float* u, const float* u_all,
                          const float* lse, const float* lse_all, float inverse_temperature,

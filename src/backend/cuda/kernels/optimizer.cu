@@ -89,16 +89,9 @@ __device__ __forceinline__ Pack<float> load(const float* from, const Group& grou
   }
   return pack;
 }
-__device__ __forceinline__ void store(float* to, const Group& group, const Pack<float>& pack) {
-  if (group.whole) return store_pack(to + group.begin, pack);
-#pragma unroll
-  for (int i = 0; i < kFour; ++i) {
-    if (i < group.count) to[group.begin + i] = pack.values[i];
-  }
-}
-/// The same rounded to the shadow's type, 8 bytes at once.
+/// Rounded to T, kFour elements at once.
 template <class T>
-__device__ __forceinline__ void store_rounded(T* to, const Group& group, const Pack<float>& pack) {
+__device__ __forceinline__ void store(T* to, const Group& group, const Pack<float>& pack) {
   struct alignas(kFour * sizeof(T)) Rounded {
     T values[kFour];
   } rounded;
@@ -209,7 +202,7 @@ __global__ void __launch_bounds__(kThreads)
     }
     store(buffers.parameters, group, w);
     store(buffers.momentum, group, m);
-    if constexpr (!std::is_same_v<T, float>) store_rounded(shadow, group, w);
+    if constexpr (!std::is_same_v<T, float>) store(shadow, group, w);
   }
 }
 

@@ -173,15 +173,11 @@ __global__ void __launch_bounds__(256)
   const Place at = place_of<T>(item, 1, pixels, channels);
   const float* from = dh + at.image * channels + at.channel;
   const float factor = 1.0F / static_cast<float>(pixels);
+  float sums[kPackSize<T>];
+  load_floats<T>(from, sums);
   Pack<T> result;
 #pragma unroll
-  for (int part = 0; part < kPackSize<T>; part += kPackSize<float>) {
-    const Pack<float> sums = load_pack(from + part);
-#pragma unroll
-    for (int i = 0; i < kPackSize<float>; ++i) {
-      result.values[part + i] = narrow<T>(sums.values[i] * factor);
-    }
-  }
+  for (int e = 0; e < kPackSize<T>; ++e) result.values[e] = narrow<T>(sums[e] * factor);
   store_pack(dz + std::int64_t{item} * kPackSize<T>, result);
 }
 
@@ -197,18 +193,11 @@ unsigned items_of(const Layout& layout) {
 int pixels_of(const Layout& layout) { return static_cast<int>(layout.height * layout.width); }
 
 PoolShape shape_of(const ConvGeometry& window, const Layout& input, const Layout& output) {
-  require(window.kernel * window.kernel <= 256, "the position in a window fits a byte");
-  require(window.padding < window.kernel, "every pooling window covers a pixel");
   require(input.stride == output.stride, "pooled tensors are stored with the same channels");
-  return {.images = input.images,
-          .height = static_cast<int>(input.height),
-          .width = static_cast<int>(input.width),
-          .out_height = static_cast<int>(output.height),
-          .out_width = static_cast<int>(output.width),
-          .channels = static_cast<int>(input.stride),
-          .kernel = window.kernel,
-          .stride = window.stride,
-          .padding = window.padding};
+  auto shape = pool_shape<PoolShape>(window, input, output);
+  shape.images = input.images;
+  shape.channels = static_cast<int>(input.stride);
+  return shape;
 }
 
 }  // namespace

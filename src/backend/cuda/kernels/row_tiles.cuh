@@ -207,13 +207,7 @@ struct SliceTable {
 
   /// The thread's own channels of a vector.
   __device__ __forceinline__ void read(int vector, float (&own)[kPackSize<T>]) const {
-    const float* from = values[vector] + threadIdx.x * kPackSize<T>;
-#pragma unroll
-    for (int i = 0; i < kPackSize<T>; i += kPackSize<float>) {
-      const Pack<float> pack = load_pack(from + i);
-#pragma unroll
-      for (int j = 0; j < kPackSize<float>; ++j) own[i + j] = pack.values[j];
-    }
+    load_floats<T>(values[vector] + threadIdx.x * kPackSize<T>, own);
   }
 };
 
