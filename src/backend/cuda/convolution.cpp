@@ -6,7 +6,6 @@
 
 #include "convolution_plan.hpp"
 #include "kernels/kernels.hpp"
-#include "layout.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {

@@ -18,23 +18,6 @@ namespace {
 constexpr std::array<std::string_view, 3> kKindNames{"forward", "backward_data",
                                                      "backward_weights"};
 
-}  // namespace
-
-std::string ConvolutionShape::text() const {
-  std::string text = fmt::format("{} {} {}x{}x{}x{} -> {}x{}x{}, {}x{} stride {} padding {}",
-                                 kKindNames.at(static_cast<std::size_t>(kind)), name_of(dtype),
-                                 images, height, width, in_channels, out_height, out_width,
-                                 out_channels, kernel, kernel, stride, padding);
-  if (kind == ConvolutionKind::backward_weights) {
-    text += fmt::format(", dw {}", name_of(gradient_dtype));
-  }
-  if (dtype == DType::f32 && allow_tf32) text += ", tf32";
-  if (with_statistics) text += ", with statistics";
-  return text;
-}
-
-namespace {
-
 // Kept as choices, too: other ranks and later starts must not find an engine where one was not had
 // before, nor write a gradient in another type.
 constexpr const char* kNoEngine = "none";
@@ -52,6 +35,19 @@ std::string machine_of(const Device& device) {
 }
 
 }  // namespace
+
+std::string ConvolutionShape::text() const {
+  std::string text = fmt::format("{} {} {}x{}x{}x{} -> {}x{}x{}, {}x{} stride {} padding {}",
+                                 kKindNames.at(static_cast<std::size_t>(kind)), name_of(dtype),
+                                 images, height, width, in_channels, out_height, out_width,
+                                 out_channels, kernel, kernel, stride, padding);
+  if (kind == ConvolutionKind::backward_weights) {
+    text += fmt::format(", dw {}", name_of(gradient_dtype));
+  }
+  if (dtype == DType::f32 && allow_tf32) text += ", tf32";
+  if (with_statistics) text += ", with statistics";
+  return text;
+}
 
 ConvolutionPlans::ConvolutionPlans(Device& device)
     : device_(device), cache_(device.options().plan_cache, machine_of(device)) {}

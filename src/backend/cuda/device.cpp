@@ -5,7 +5,6 @@
 #include "availability.hpp"
 #include "convolution_plan.hpp"
 #include "kernels/kernels.hpp"
-#include "layout.hpp"
 #include "memory.hpp"
 
 namespace simclr::cuda {
@@ -27,12 +26,6 @@ DeviceProperties properties_of(int index) {
   return properties;
 }
 
-int visible_devices() {
-  int devices = 0;
-  check(cudaGetDeviceCount(&devices), "count the devices");
-  return devices;
-}
-
 }  // namespace
 
 int choose_device(const CudaOptions& options, int visible) {
@@ -51,8 +44,8 @@ int choose_device(const CudaOptions& options, int visible) {
 std::string why_no_device() {
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
+  (void)cudaGetLastError();
   if (status == cudaErrorInsufficientDriver) {
-    (void)cudaGetLastError();
     int driver = 0;
     int runtime = 0;
     (void)cudaDriverGetVersion(&driver);
@@ -63,18 +56,18 @@ std::string why_no_device() {
         driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
   }
   if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0)) {
-    (void)cudaGetLastError();
     return "no CUDA device is visible (see nvidia-smi and CUDA_VISIBLE_DEVICES)";
   }
   if (status != cudaSuccess) {
-    (void)cudaGetLastError();
     return fmt::format("CUDA cannot be used: {}", cudaGetErrorString(status));
   }
   return "";
 }
 
 Device::Device(const CudaOptions& options) : options_(options), watch_(options.timeout_seconds) {
-  const int index = choose_device(options, visible_devices());
+  int visible = 0;
+  check(cudaGetDeviceCount(&visible), "count the devices");
+  const int index = choose_device(options, visible);
   check(cudaSetDevice(index), "choose a device");
   properties_ = properties_of(index);
   if (properties_.compute_major < kOldestCapability) {
@@ -101,10 +94,9 @@ std::byte* WeightShadows::find_or_make(const std::byte* masters, std::int64_t el
   return entry.copy.data();
 }
 
-WeightShadows::Shadow WeightShadows::find(const std::byte* masters) const {
+const WeightShadows::Entry* WeightShadows::find(const std::byte* masters) const {
   const auto found = entries_.find(masters);
-  if (found == entries_.end()) return {};
-  return {.dtype = found->second.dtype, .data = found->second.copy.data()};
+  return found != entries_.end() ? &found->second : nullptr;
 }
 
 void WeightShadows::refresh(const std::byte* first, std::size_t bytes, cudaStream_t stream) {
@@ -116,7 +108,5 @@ void WeightShadows::refresh(const std::byte* first, std::size_t bytes, cudaStrea
     }
   }
 }
-
-void WeightShadows::forget(const std::byte* masters) { entries_.erase(masters); }
 
 }  // namespace simclr::cuda

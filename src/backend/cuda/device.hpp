@@ -44,22 +44,19 @@ class WeightShadows {
   /// `masters`.
   std::byte* find_or_make(const std::byte* masters, std::int64_t elements, DType dtype,
                           cudaStream_t stream);
-  struct Shadow {
-    DType dtype = DType::bf16;
-    std::byte* data = nullptr;  ///< null: nobody reads 16-bit weights of this buffer
-  };
-  [[nodiscard]] Shadow find(const std::byte* masters) const;
-  /// The masters in [first, first + bytes) have changed from outside a program.
-  void refresh(const std::byte* first, std::size_t bytes, cudaStream_t stream);
-  /// The buffer that starts at `masters` is about to be freed.
-  void forget(const std::byte* masters);
-
- private:
   struct Entry {
     std::int64_t elements = 0;
     DType dtype = DType::bf16;
     Buffer copy;
   };
+  /// Null: nobody reads 16-bit weights of this buffer.
+  [[nodiscard]] const Entry* find(const std::byte* masters) const;
+  /// The masters in [first, first + bytes) have changed from outside a program.
+  void refresh(const std::byte* first, std::size_t bytes, cudaStream_t stream);
+  /// The buffer that starts at `masters` is about to be freed.
+  void forget(const std::byte* masters) { entries_.erase(masters); }
+
+ private:
   std::map<const std::byte*, Entry> entries_;
 };
 
@@ -85,7 +82,6 @@ class Device {
   void wait(const Event& event) { watch_.wait(event); }
   [[nodiscard]] Libraries& libraries() { return *libraries_; }
   [[nodiscard]] ConvolutionPlans& convolution_plans() { return *convolution_plans_; }
-  [[nodiscard]] const ConvolutionPlans& convolution_plans() const { return *convolution_plans_; }
   [[nodiscard]] MatrixProducts& matrix_products() { return matrix_products_; }
   [[nodiscard]] WeightShadows& shadows() { return shadows_; }
 

@@ -33,9 +33,6 @@ struct Layout {
     return static_cast<std::size_t>(stored_elements()) * size_in_bytes(dtype);
   }
   [[nodiscard]] bool padded() const { return stride != channels; }
-  [[nodiscard]] std::int64_t index(std::int64_t row, std::int64_t channel) const {
-    return row * stride + channel;
-  }
 };
 
 /// Padded: activations of rank 4 and 2 (f32, bf16, f16, u8) outside the flat buffers. Packed as on

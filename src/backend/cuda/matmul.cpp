@@ -23,11 +23,13 @@ template <class Behind>
 Prepared make_product(MatrixProductShape shape, const Context& context, const float* a,
                       const float* b, const float* bias, float* c, Behind behind) {
   shape.allow_tf32 = context.device.options().allow_tf32;
-  MatrixProduct* product = context.device.matrix_products().find_or_make(shape, context.device);
-  return make_step(product->workspace_bytes(), [=, stream = context.stream()](Workspace workspace) {
-    product->run(a, b, bias, c, workspace, stream);
-    behind(stream);
-  });
+  auto& made = context.device.matrix_products()[shape];
+  if (!made) made = make_matrix_product(shape, context.device);
+  return make_step(made->workspace_bytes(),
+                   [=, product = made.get(), stream = context.stream()](Workspace workspace) {
+                     product->run(a, b, bias, c, workspace, stream);
+                     behind(stream);
+                   });
 }
 
 }  // namespace

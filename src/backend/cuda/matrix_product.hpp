@@ -38,16 +38,6 @@ class MatrixProduct {
 std::unique_ptr<MatrixProduct> make_matrix_product(const MatrixProductShape& shape, Device& device);
 
 /// All products of a device, each made once a shape.
-class MatrixProducts {
- public:
-  MatrixProduct* find_or_make(const MatrixProductShape& shape, Device& device) {
-    auto& product = products_[shape];
-    if (!product) product = make_matrix_product(shape, device);
-    return product.get();
-  }
-
- private:
-  std::map<MatrixProductShape, std::unique_ptr<MatrixProduct>> products_;
-};
+using MatrixProducts = std::map<MatrixProductShape, std::unique_ptr<MatrixProduct>>;
 
 }  // namespace simclr::cuda

@@ -68,20 +68,18 @@ std::size_t Descriptor::count_descriptors(cudnnBackendAttributeName_t attribute)
   return static_cast<std::size_t>(std::max<std::int64_t>(count, 0));
 }
 
-Descriptor& Descriptor::set_elements(cudnnBackendAttributeName_t attribute,
-                                     cudnnBackendAttributeType_t type, std::size_t count,
-                                     const void* elements) {
+Descriptor& Descriptor::set_elements(cudnnBackendAttributeName_t attribute, Tag tag,
+                                     std::size_t count, const void* elements) {
   check_on(
-      cudnnBackendSetAttribute(get(), attribute, type, static_cast<std::int64_t>(count), elements),
+      cudnnBackendSetAttribute(get(), attribute, tag, static_cast<std::int64_t>(count), elements),
       "set", attribute, type_);
   return *this;
 }
 
-std::size_t Descriptor::get_elements(cudnnBackendAttributeName_t attribute,
-                                     cudnnBackendAttributeType_t type, std::size_t most,
-                                     void* elements) const {
+std::size_t Descriptor::get_elements(cudnnBackendAttributeName_t attribute, Tag tag,
+                                     std::size_t most, void* elements) const {
   std::int64_t count = 0;  // of what there is, which may be more than is written
-  check_on(cudnnBackendGetAttribute(get(), attribute, type, static_cast<std::int64_t>(most), &count,
+  check_on(cudnnBackendGetAttribute(get(), attribute, tag, static_cast<std::int64_t>(most), &count,
                                     elements),
            "get", attribute, type_);
   return std::min(static_cast<std::size_t>(std::max<std::int64_t>(count, 0)), most);

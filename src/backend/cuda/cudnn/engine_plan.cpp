@@ -1,4 +1,4 @@
-#include "engine_plan.hpp"
+#include "convolution.hpp"
 
 #include <fmt/format.h>
 

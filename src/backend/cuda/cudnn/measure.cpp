@@ -8,7 +8,7 @@
 #include "../kernels/kernels.hpp"
 #include "../memory.hpp"
 #include "../steps.hpp"
-#include "engine_plan.hpp"
+#include "convolution.hpp"
 #include "simclr/core/log.hpp"
 
 namespace simclr::cuda {

@@ -96,35 +96,6 @@ __global__ void __launch_bounds__(kColumns* kMostAdders)
   }
 }
 
-}  // namespace
-
-void bn_add_partials(const RowTiles& tiles, const double* partials, const BnTotals& totals,
-                     cudaStream_t stream) {
-  // About eight chunks a thread, all under way at once; a power of two for the tree.
-  const auto chunks = static_cast<unsigned>(tiles.chunks_of_group());
-  const unsigned adders = std::min<unsigned>(std::bit_ceil(ceil_div(chunks, 8U)), kMostAdders);
-  const auto blocks = static_cast<unsigned>(ceil_div(2 * tiles.channels, kColumns));
-  launch(add_partials_kernel, {.grid = dim3(blocks), .block = dim3(kColumns, std::max(adders, 4U))},
-         stream, tiles, partials, totals);
-}
-
-std::size_t bn_statistics_bytes(const Layout& y_layout, const BnGroups& groups) {
-  return bn_partial_bytes(tiles_for_sums(y_layout, groups));
-}
-
-void bn_statistics(const Layout& y_layout, const BnGroups& groups, const std::byte* y,
-                   const float* shift, std::byte* workspace, double* stats, cudaStream_t stream) {
-  const RowTiles tiles = tiles_for_sums(y_layout, groups);
-  auto* partials = reinterpret_cast<double*>(workspace);
-  with_activation_type(y_layout.dtype, [&]<class T>(T) {
-    launch(statistics_kernel<T>, launch_shape(tiles), stream, tiles, reinterpret_cast<const T*>(y),
-           shift, partials);
-  });
-  bn_add_partials(tiles, partials, {.sums = stats}, stream);
-}
-
-namespace {
-
 // Square roots and divisions in f64 take long: few threads a block, many multiprocessors.
 constexpr unsigned kThreads = 64;
 
@@ -147,33 +118,8 @@ __global__ void __launch_bounds__(kThreads)
   stats[plain.channels + c] = squares - s * (2 * sum - plain.rows * s);
 }
 
-}  // namespace
-
-Prepared prepare(const BnStatistics& op, const Context& context) {
-  const TensorView y = context.tensor(op.y);
-  const auto* shift = context.values<float>(op.running_mean);
-  auto* stats = context.values<double>(op.stats);
-  const cudaStream_t stream = context.stream();
-  if (const auto offset = sums_taken_along(op, context)) {
-    PlainSums plain{.channels = static_cast<int>(y.layout.channels),
-                    .stride = static_cast<int>(y.layout.stride),
-                    .rows = static_cast<double>(y.layout.rows())};
-    constexpr std::size_t kNone = 0;  // the convolution asks for it
-    return make_step(kNone, [=](Workspace workspace) mutable {
-      plain.sums = reinterpret_cast<const float*>(workspace.data() + *offset);
-      launch(shift_sums_kernel, one_thread_each(plain.channels, kThreads), stream, plain, shift,
-             stats);
-    });
-  }
-  return make_step(
-      bn_statistics_bytes(y.layout, op.groups), [=, groups = op.groups](Workspace workspace) {
-        bn_statistics(y.layout, groups, y.data, shift, workspace.data(), stats, stream);
-      });
-}
-
-namespace {
-
-struct FinalizeOperands {
+/// Inference has neither groups, statistics nor what is saved.
+struct CoefficientOperands {
   int channels = 1;
   int groups = 1;
   double count = 1, epsilon = 0, momentum = 0;
@@ -185,7 +131,7 @@ struct FinalizeOperands {
   float* affine = nullptr;
   float* saved = nullptr;
 };
-__global__ void __launch_bounds__(kThreads) finalize_kernel(FinalizeOperands o) {
+__global__ void __launch_bounds__(kThreads) finalize_kernel(CoefficientOperands o) {
   const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (c >= o.channels) return;
   const double gamma = o.gamma[c];
@@ -217,16 +163,7 @@ __global__ void __launch_bounds__(kThreads) finalize_kernel(FinalizeOperands o) 
       static_cast<float>((1 - o.momentum) * o.running_var[c] + of_var * var_of_groups);
 }
 
-struct InferenceOperands {
-  int channels = 1;
-  double epsilon = 0;
-  const float* gamma = nullptr;
-  const float* beta = nullptr;  ///< or null
-  const float* running_mean = nullptr;
-  const float* running_var = nullptr;
-  float* affine = nullptr;
-};
-__global__ void __launch_bounds__(kThreads) inference_kernel(InferenceOperands o) {
+__global__ void __launch_bounds__(kThreads) inference_kernel(CoefficientOperands o) {
   const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (c >= o.channels) return;
   const double scale = o.gamma[c] / sqrt(o.running_var[c] + o.epsilon);
@@ -234,41 +171,6 @@ __global__ void __launch_bounds__(kThreads) inference_kernel(InferenceOperands o
   o.affine[c] = static_cast<float>(scale);
   o.affine[o.channels + c] = static_cast<float>(beta - o.running_mean[c] * scale);
 }
-
-}  // namespace
-
-Prepared prepare(const BnFinalize& op, const Context& context) {
-  const FinalizeOperands operands{.channels = static_cast<int>(context.layout(op.gamma).channels),
-                                  .groups = op.groups,
-                                  .count = op.count,
-                                  .epsilon = op.epsilon,
-                                  .momentum = op.momentum,
-                                  .stats = context.values<double>(op.stats),
-                                  .gamma = context.values<float>(op.gamma),
-                                  .beta = context.values<float>(op.beta),
-                                  .running_mean = context.values<float>(op.running_mean),
-                                  .running_var = context.values<float>(op.running_var),
-                                  .affine = context.values<float>(op.affine),
-                                  .saved = context.values<float>(op.saved)};
-  return make_step([=, stream = context.stream()] {
-    launch(finalize_kernel, one_thread_each(operands.channels, kThreads), stream, operands);
-  });
-}
-
-Prepared prepare(const BnInference& op, const Context& context) {
-  const InferenceOperands operands{.channels = static_cast<int>(context.layout(op.gamma).channels),
-                                   .epsilon = op.epsilon,
-                                   .gamma = context.values<float>(op.gamma),
-                                   .beta = context.values<float>(op.beta),
-                                   .running_mean = context.values<float>(op.running_mean),
-                                   .running_var = context.values<float>(op.running_var),
-                                   .affine = context.values<float>(op.affine)};
-  return make_step([=, stream = context.stream()] {
-    launch(inference_kernel, one_thread_each(operands.channels, kThreads), stream, operands);
-  });
-}
-
-namespace {
 
 /// What is added before the ReLU.
 enum class Residual { none, plain, affine };
@@ -324,6 +226,86 @@ __global__ void __launch_bounds__(kMostTileThreads, 3)
 }
 
 }  // namespace
+
+void bn_add_partials(const RowTiles& tiles, const double* partials, const BnTotals& totals,
+                     cudaStream_t stream) {
+  // About eight chunks a thread, all under way at once; a power of two for the tree.
+  const auto chunks = static_cast<unsigned>(tiles.chunks_of_group());
+  const unsigned adders = std::min<unsigned>(std::bit_ceil(ceil_div(chunks, 8U)), kMostAdders);
+  const auto blocks = static_cast<unsigned>(ceil_div(2 * tiles.channels, kColumns));
+  launch(add_partials_kernel, {.grid = dim3(blocks), .block = dim3(kColumns, std::max(adders, 4U))},
+         stream, tiles, partials, totals);
+}
+
+std::size_t bn_statistics_bytes(const Layout& y_layout, const BnGroups& groups) {
+  return bn_partial_bytes(tiles_for_sums(y_layout, groups));
+}
+
+void bn_statistics(const Layout& y_layout, const BnGroups& groups, const std::byte* y,
+                   const float* shift, std::byte* workspace, double* stats, cudaStream_t stream) {
+  const RowTiles tiles = tiles_for_sums(y_layout, groups);
+  auto* partials = reinterpret_cast<double*>(workspace);
+  with_activation_type(y_layout.dtype, [&]<class T>(T) {
+    launch(statistics_kernel<T>, launch_shape(tiles), stream, tiles, reinterpret_cast<const T*>(y),
+           shift, partials);
+  });
+  bn_add_partials(tiles, partials, {.sums = stats}, stream);
+}
+
+Prepared prepare(const BnStatistics& op, const Context& context) {
+  const TensorView y = context.tensor(op.y);
+  const auto* shift = context.values<float>(op.running_mean);
+  auto* stats = context.values<double>(op.stats);
+  const cudaStream_t stream = context.stream();
+  if (const auto offset = sums_taken_along(op, context)) {
+    PlainSums plain{.channels = static_cast<int>(y.layout.channels),
+                    .stride = static_cast<int>(y.layout.stride),
+                    .rows = static_cast<double>(y.layout.rows())};
+    constexpr std::size_t kNone = 0;  // the convolution asks for it
+    return make_step(kNone, [=](Workspace workspace) mutable {
+      plain.sums = reinterpret_cast<const float*>(workspace.data() + *offset);
+      launch(shift_sums_kernel, one_thread_each(plain.channels, kThreads), stream, plain, shift,
+             stats);
+    });
+  }
+  return make_step(
+      bn_statistics_bytes(y.layout, op.groups), [=, groups = op.groups](Workspace workspace) {
+        bn_statistics(y.layout, groups, y.data, shift, workspace.data(), stats, stream);
+      });
+}
+
+Prepared prepare(const BnFinalize& op, const Context& context) {
+  const CoefficientOperands operands{
+      .channels = static_cast<int>(context.layout(op.gamma).channels),
+      .groups = op.groups,
+      .count = op.count,
+      .epsilon = op.epsilon,
+      .momentum = op.momentum,
+      .stats = context.values<double>(op.stats),
+      .gamma = context.values<float>(op.gamma),
+      .beta = context.values<float>(op.beta),
+      .running_mean = context.values<float>(op.running_mean),
+      .running_var = context.values<float>(op.running_var),
+      .affine = context.values<float>(op.affine),
+      .saved = context.values<float>(op.saved)};
+  return make_step([=, stream = context.stream()] {
+    launch(finalize_kernel, one_thread_each(operands.channels, kThreads), stream, operands);
+  });
+}
+
+Prepared prepare(const BnInference& op, const Context& context) {
+  const CoefficientOperands operands{
+      .channels = static_cast<int>(context.layout(op.gamma).channels),
+      .epsilon = op.epsilon,
+      .gamma = context.values<float>(op.gamma),
+      .beta = context.values<float>(op.beta),
+      .running_mean = context.values<float>(op.running_mean),
+      .running_var = context.values<float>(op.running_var),
+      .affine = context.values<float>(op.affine)};
+  return make_step([=, stream = context.stream()] {
+    launch(inference_kernel, one_thread_each(operands.channels, kThreads), stream, operands);
+  });
+}
 
 Prepared prepare(const BnApply& op, const Context& context) {
   const TensorView y = context.tensor(op.y);

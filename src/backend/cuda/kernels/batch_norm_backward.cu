@@ -81,37 +81,6 @@ auto choose_reduce_kernel(bool has_other) {
   return has_other ? reduce_kernel<T, mask, true> : reduce_kernel<T, mask, false>;
 }
 
-}  // namespace
-
-Prepared prepare(const BnBackwardReduce& op, const Context& context) {
-  const TensorView y = context.tensor(op.y);
-  const RowTiles tiles = tiles_for_sums(y.layout, op.groups);
-  ReduceOperands operands{.write_back = op.write_back,
-                          .affine = context.values<float>(op.affine),
-                          .saved = context.values<float>(op.saved)};
-  const BnTotals totals{.sums = context.values<double>(op.sums),
-                        .saved = operands.saved,
-                        .dgamma = context.values<float>(op.dgamma),
-                        .dbeta = context.values<float>(op.dbeta)};
-  return with_activation_type(y.layout.dtype, [&]<class T>(T) {
-    auto* dz = context.values<T>(op.dz);
-    const auto* dz_other = context.values<T>(op.dz_other);
-    const auto* z = context.values<T>(op.z);
-    const bool has_other = dz_other != nullptr;
-    const auto kernel = !op.relu       ? choose_reduce_kernel<T, Mask::none>(has_other)
-                        : z == nullptr ? choose_reduce_kernel<T, Mask::affine>(has_other)
-                                       : choose_reduce_kernel<T, Mask::output>(has_other);
-    return make_step(bn_partial_bytes(tiles), [=, y = y.as<T>(), stream = context.stream()](
-                                                  Workspace workspace) mutable {
-      operands.partials = reinterpret_cast<double*>(workspace.data());
-      launch(kernel, launch_shape(tiles), stream, tiles, dz, dz_other, z, y, operands);
-      bn_add_partials(tiles, operands.partials, totals, stream);
-    });
-  });
-}
-
-namespace {
-
 struct GradientOperands {
   double inverse_count = 1;
   const float* affine = nullptr;
@@ -179,6 +148,33 @@ __global__ void __launch_bounds__(kMostTileThreads, 2)
 }
 
 }  // namespace
+
+Prepared prepare(const BnBackwardReduce& op, const Context& context) {
+  const TensorView y = context.tensor(op.y);
+  const RowTiles tiles = tiles_for_sums(y.layout, op.groups);
+  ReduceOperands operands{.write_back = op.write_back,
+                          .affine = context.values<float>(op.affine),
+                          .saved = context.values<float>(op.saved)};
+  const BnTotals totals{.sums = context.values<double>(op.sums),
+                        .saved = operands.saved,
+                        .dgamma = context.values<float>(op.dgamma),
+                        .dbeta = context.values<float>(op.dbeta)};
+  return with_activation_type(y.layout.dtype, [&]<class T>(T) {
+    auto* dz = context.values<T>(op.dz);
+    const auto* dz_other = context.values<T>(op.dz_other);
+    const auto* z = context.values<T>(op.z);
+    const bool has_other = dz_other != nullptr;
+    const auto kernel = !op.relu       ? choose_reduce_kernel<T, Mask::none>(has_other)
+                        : z == nullptr ? choose_reduce_kernel<T, Mask::affine>(has_other)
+                                       : choose_reduce_kernel<T, Mask::output>(has_other);
+    return make_step(bn_partial_bytes(tiles), [=, y = y.as<T>(), stream = context.stream()](
+                                                  Workspace workspace) mutable {
+      operands.partials = reinterpret_cast<double*>(workspace.data());
+      launch(kernel, launch_shape(tiles), stream, tiles, dz, dz_other, z, y, operands);
+      bn_add_partials(tiles, operands.partials, totals, stream);
+    });
+  });
+}
 
 Prepared prepare(const BnBackwardApply& op, const Context& context) {
   const TensorView y = context.tensor(op.y);

@@ -47,44 +47,6 @@ void map(F f, cudaStream_t stream, std::int64_t count, T* to, const Inputs*... f
          stream, f, to, count, from...);
 }
 
-}  // namespace
-
-Prepared prepare(const AddInto& op, const Context& context) {
-  const TensorView from = context.tensor(op.from);
-  const TensorView into = context.tensor(op.into);
-  require(from.layout.stride == into.layout.stride, "what is added is stored as what it joins");
-  return with_activation_type(into.layout.dtype, [&]<class T>(T) {
-    return make_step([from = from.as<T>(), into = into.as<T>(),
-                      count = into.layout.stored_elements(),
-                      stream = context.stream()] { map(Sum{}, stream, count, into, into, from); });
-  });
-}
-
-Prepared prepare(const Relu& op, const Context& context) {
-  const TensorView y = context.tensor(op.y);
-  const TensorView z = context.tensor(op.z);
-  require(y.layout.stride == z.layout.stride, "a rectifier's tensors are stored alike");
-  return with_activation_type(z.layout.dtype, [&]<class T>(T) {
-    return make_step([y = y.as<T>(), z = z.as<T>(), count = z.layout.stored_elements(),
-                      stream = context.stream()] { map(PositivePart{}, stream, count, z, y); });
-  });
-}
-
-Prepared prepare(const ReluBackward& op, const Context& context) {
-  const TensorView dz = context.tensor(op.dz);
-  const TensorView z = context.tensor(op.z);
-  const TensorView dy = context.tensor(op.dy);
-  require(dz.layout.stride == dy.layout.stride && z.layout.stride == dy.layout.stride,
-          "a rectifier's tensors are stored alike");
-  return with_activation_type(dy.layout.dtype, [&]<class T>(T) {
-    return make_step(
-        [dz = dz.as<T>(), z = z.as<T>(), dy = dy.as<T>(), count = dy.layout.stored_elements(),
-         stream = context.stream()] { map(WherePositive{}, stream, count, dy, dz, z); });
-  });
-}
-
-namespace {
-
 constexpr int kImageChannels = 3;
 constexpr int kStoredChannels = kImageChannelsStored;
 /// Pixels of a thread: three 16-byte packs, of which it makes four.
@@ -125,25 +87,6 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-}  // namespace
-
-Prepared prepare(const PackInput& op, const Context& context) {
-  const TensorView views = context.tensor(op.views);
-  const TensorView x = context.tensor(op.x);
-  require(!views.layout.padded() && views.layout.channels == kImageChannels &&
-              x.layout.stride == kImageChannelsStored,
-          "images come with three channels and are packed to four");
-  return with_activation_type(x.layout.dtype, [&]<class T>(T) {
-    return make_step([views = views.as<T>(), x = x.as<T>(), pixels = x.layout.rows(),
-                      stream = context.stream()] {
-      launch(pack_images_kernel<T>, one_thread_each(ceil_div<std::int64_t>(pixels, kPixels<T>)),
-             stream, views, x, pixels);
-    });
-  });
-}
-
-namespace {
-
 template <class T>
 __global__ void __launch_bounds__(256)
     convert_kernel(const float* __restrict__ from, T* __restrict__ to, std::int64_t count) {
@@ -154,18 +97,6 @@ __global__ void __launch_bounds__(256)
     for (std::int64_t i = first; i < count; ++i) to[i] = narrow<T>(from[i]);
   }
 }
-
-}  // namespace
-
-void convert(const float* from, std::byte* to, std::int64_t count, DType dtype,
-             cudaStream_t stream) {
-  with_half_type(dtype, [&]<class T>(T) {
-    launch(convert_kernel<T>, one_thread_each(ceil_div<std::int64_t>(count, kPackSize<T>)), stream,
-           from, reinterpret_cast<T*>(to), count);
-  });
-}
-
-namespace {
 
 // A filter's rows are its (k, tap) pairs, so padded output channels are rows past the last.
 
@@ -189,6 +120,63 @@ __global__ void __launch_bounds__(256)
 }
 
 }  // namespace
+
+Prepared prepare(const AddInto& op, const Context& context) {
+  const TensorView from = context.tensor(op.from);
+  const TensorView into = context.tensor(op.into);
+  require(from.layout.stride == into.layout.stride, "what is added is stored as what it joins");
+  return with_activation_type(into.layout.dtype, [&]<class T>(T) {
+    return make_step([from = from.as<T>(), into = into.as<T>(),
+                      count = into.layout.stored_elements(),
+                      stream = context.stream()] { map(Sum{}, stream, count, into, into, from); });
+  });
+}
+
+Prepared prepare(const Relu& op, const Context& context) {
+  const TensorView y = context.tensor(op.y);
+  const TensorView z = context.tensor(op.z);
+  require(y.layout.stride == z.layout.stride, "a rectifier's tensors are stored alike");
+  return with_activation_type(z.layout.dtype, [&]<class T>(T) {
+    return make_step([y = y.as<T>(), z = z.as<T>(), count = z.layout.stored_elements(),
+                      stream = context.stream()] { map(PositivePart{}, stream, count, z, y); });
+  });
+}
+
+Prepared prepare(const ReluBackward& op, const Context& context) {
+  const TensorView dz = context.tensor(op.dz);
+  const TensorView z = context.tensor(op.z);
+  const TensorView dy = context.tensor(op.dy);
+  require(dz.layout.stride == dy.layout.stride && z.layout.stride == dy.layout.stride,
+          "a rectifier's tensors are stored alike");
+  return with_activation_type(dy.layout.dtype, [&]<class T>(T) {
+    return make_step(
+        [dz = dz.as<T>(), z = z.as<T>(), dy = dy.as<T>(), count = dy.layout.stored_elements(),
+         stream = context.stream()] { map(WherePositive{}, stream, count, dy, dz, z); });
+  });
+}
+
+Prepared prepare(const PackInput& op, const Context& context) {
+  const TensorView views = context.tensor(op.views);
+  const TensorView x = context.tensor(op.x);
+  require(!views.layout.padded() && views.layout.channels == kImageChannels &&
+              x.layout.stride == kImageChannelsStored,
+          "images come with three channels and are packed to four");
+  return with_activation_type(x.layout.dtype, [&]<class T>(T) {
+    return make_step([views = views.as<T>(), x = x.as<T>(), pixels = x.layout.rows(),
+                      stream = context.stream()] {
+      launch(pack_images_kernel<T>, one_thread_each(ceil_div<std::int64_t>(pixels, kPixels<T>)),
+             stream, views, x, pixels);
+    });
+  });
+}
+
+void convert(const float* from, std::byte* to, std::int64_t count, DType dtype,
+             cudaStream_t stream) {
+  with_half_type(dtype, [&]<class T>(T) {
+    launch(convert_kernel<T>, one_thread_each(ceil_div<std::int64_t>(count, kPackSize<T>)), stream,
+           from, reinterpret_cast<T*>(to), count);
+  });
+}
 
 void pad_filter(const FilterPadding& shape, const float* w, std::byte* padded, DType dtype,
                 cudaStream_t stream) {

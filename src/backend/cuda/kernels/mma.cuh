@@ -14,7 +14,7 @@
 #include "element.cuh"
 
 #ifdef SIMCLR_CUDA_EMULATION
-#include "emulated_mma.hpp"  // the same functions on the CPU
+#include <emulated_mma.hpp>  // the same functions on the CPU
 #else
 
 namespace simclr::cuda {

@@ -197,19 +197,6 @@ __global__ void __launch_bounds__(kFloatThreads)
   }
 }
 
-}  // namespace
-
-void similarity_softmax(const SimilarityShape& shape, const float* u, const float* u_all,
-                        float inverse_temperature, RowPartial* partials, cudaStream_t stream) {
-  launch(softmax_f32_kernel,
-         {.grid = dim3(static_cast<unsigned>(ceil_div(shape.rows, kFloatTile)),
-                       static_cast<unsigned>(shape.splits)),
-          .block = dim3(kFloatThreads)},
-         stream, shape, u, u_all, inverse_temperature, partials);
-}
-
-namespace {
-
 /// Weights of a tile, columns first: slices of 8 columns are operands of the second product.
 struct GradientShared {
   FloatSlices slices;
@@ -334,6 +321,15 @@ __global__ void __launch_bounds__(kFloatThreads)
 }
 
 }  // namespace
+
+void similarity_softmax(const SimilarityShape& shape, const float* u, const float* u_all,
+                        float inverse_temperature, RowPartial* partials, cudaStream_t stream) {
+  launch(softmax_f32_kernel,
+         {.grid = dim3(static_cast<unsigned>(ceil_div(shape.rows, kFloatTile)),
+                       static_cast<unsigned>(shape.splits)),
+          .block = dim3(kFloatThreads)},
+         stream, shape, u, u_all, inverse_temperature, partials);
+}
 
 void similarity_gradient(const SimilarityShape& shape, const float* u, const float* u_all,
                          const float* lse, const float* lse_all, float inverse_temperature,

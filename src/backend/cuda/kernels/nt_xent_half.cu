@@ -140,25 +140,6 @@ LaunchShape tile_launch(const SimilarityShape& shape) {
           .shared_bytes = TileStream<T, kDepth>::kBytes};
 }
 
-}  // namespace
-
-int rows_per_block(int packed_depth) {
-  int rows = 0;
-  with_packed_depth(packed_depth, [&]<int kDepth>(Depth<kDepth>) { rows = kBlockRows<kDepth>; });
-  return rows;
-}
-
-void similarity_softmax(const SimilarityShape& shape, const std::byte* packed,
-                        const Packing& packing, float inverse_temperature, RowPartial* partials,
-                        cudaStream_t stream) {
-  with_packing(packing, [&]<class T, int kDepth>(T, Depth<kDepth>) {
-    launch(softmax_kernel<T, kDepth>, tile_launch<T, kDepth>(shape), stream, shape,
-           reinterpret_cast<const T*>(packed), kLog2E * inverse_temperature, partials);
-  });
-}
-
-namespace {
-
 constexpr int kProductChunk = 2;  // blocks of 8 columns: one k step of the second product
 
 template <int kDepth>
@@ -330,6 +311,21 @@ __global__ void __launch_bounds__(kTileThreads, 2)
 }
 
 }  // namespace
+
+int rows_per_block(int packed_depth) {
+  int rows = 0;
+  with_packed_depth(packed_depth, [&]<int kDepth>(Depth<kDepth>) { rows = kBlockRows<kDepth>; });
+  return rows;
+}
+
+void similarity_softmax(const SimilarityShape& shape, const std::byte* packed,
+                        const Packing& packing, float inverse_temperature, RowPartial* partials,
+                        cudaStream_t stream) {
+  with_packing(packing, [&]<class T, int kDepth>(T, Depth<kDepth>) {
+    launch(softmax_kernel<T, kDepth>, tile_launch<T, kDepth>(shape), stream, shape,
+           reinterpret_cast<const T*>(packed), kLog2E * inverse_temperature, partials);
+  });
+}
 
 void similarity_gradient(const SimilarityShape& shape, const std::byte* packed,
                          const float* factors, const Packing& packing, float inverse_temperature,

@@ -288,10 +288,9 @@ std::shared_ptr<Buffer> to_device(const std::vector<T>& table, Device& device) {
 /// the step runs: the convolution that has it made may be prepared after the update.
 template <class F>
 void with_shadow(const WeightShadows& shadows, const UpdateBuffers& buffers, F&& f) {
-  const auto shadow = shadows.find(reinterpret_cast<std::byte*>(buffers.parameters));
-  if (shadow.data == nullptr) return f(static_cast<float*>(nullptr));
-  if (shadow.dtype == DType::bf16) return f(reinterpret_cast<bf16*>(shadow.data));
-  return f(reinterpret_cast<f16*>(shadow.data));
+  const auto* shadow = shadows.find(reinterpret_cast<std::byte*>(buffers.parameters));
+  if (shadow == nullptr) return f(static_cast<float*>(nullptr));
+  with_half_type(shadow->dtype, [&]<class T>(T) { f(reinterpret_cast<T*>(shadow->copy.data())); });
 }
 
 }  // namespace

@@ -87,30 +87,6 @@ __global__ void __launch_bounds__(kThreads)
 
 LaunchShape one_warp_each(std::int64_t rows) { return one_thread_each(rows * kWarp, kThreads); }
 
-}  // namespace
-
-Prepared prepare(const L2Normalize& op, const Context& context) {
-  const Layout layout = context.layout(op.z);
-  return make_step([z = context.values<float>(op.z), u = context.values<float>(op.u),
-                    inverse_norm = context.values<float>(op.inverse_norm), rows = layout.rows(),
-                    stride = static_cast<int>(layout.stride), stream = context.stream()] {
-    launch(normalize_kernel, one_warp_each(rows), stream, z, rows, stride, u, inverse_norm);
-  });
-}
-
-Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
-  const Layout layout = context.layout(op.u);
-  return make_step(
-      [u = context.values<float>(op.u), inverse_norm = context.values<float>(op.inverse_norm),
-       du = context.values<float>(op.du), dz = context.values<float>(op.dz), rows = layout.rows(),
-       stride = static_cast<int>(layout.stride), stream = context.stream()] {
-        launch(normalize_backward_kernel, one_warp_each(rows), stream, u, inverse_norm, du, rows,
-               stride, dz);
-      });
-}
-
-namespace {
-
 constexpr int kClassTerms = 4;
 
 struct CrossEntropy {
@@ -196,6 +172,26 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(CrossEntropy o)
 }
 
 }  // namespace
+
+Prepared prepare(const L2Normalize& op, const Context& context) {
+  const Layout layout = context.layout(op.z);
+  return make_step([z = context.values<float>(op.z), u = context.values<float>(op.u),
+                    inverse_norm = context.values<float>(op.inverse_norm), rows = layout.rows(),
+                    stride = static_cast<int>(layout.stride), stream = context.stream()] {
+    launch(normalize_kernel, one_warp_each(rows), stream, z, rows, stride, u, inverse_norm);
+  });
+}
+
+Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
+  const Layout layout = context.layout(op.u);
+  return make_step(
+      [u = context.values<float>(op.u), inverse_norm = context.values<float>(op.inverse_norm),
+       du = context.values<float>(op.du), dz = context.values<float>(op.dz), rows = layout.rows(),
+       stride = static_cast<int>(layout.stride), stream = context.stream()] {
+        launch(normalize_backward_kernel, one_warp_each(rows), stream, u, inverse_norm, du, rows,
+               stride, dz);
+      });
+}
 
 Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
   const TensorView logits = context.tensor(op.logits);

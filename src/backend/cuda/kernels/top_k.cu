@@ -132,13 +132,17 @@ __device__ void gather_candidates(const float* row, int count, Threshold thresho
   const int end = min(begin + stretch, count);
   int above_found = 0;
   int equal_found = 0;
-  for (int first = begin; first < end; first += kWarp) {
-    const int column = first + lane;
-    const std::uint32_t key = column < end ? top_k_order::key_of(row[column]) : 0;
-    const Votes votes = vote(key, column < end, threshold.key);
+  const auto for_each_vote = [&](auto&& visit) {
+    for (int first = begin; first < end; first += kWarp) {
+      const int column = first + lane;
+      const std::uint32_t key = column < end ? top_k_order::key_of(row[column]) : 0;
+      visit(column, key, vote(key, column < end, threshold.key));
+    }
+  };
+  for_each_vote([&](int /*column*/, std::uint32_t /*key*/, const Votes& votes) {
     above_found += __popc(votes.above);
     equal_found += __popc(votes.equal);
-  }
+  });
   if (lane == 0) {
     above_in[warp] = above_found;
     equal_in[warp] = equal_found;
@@ -151,10 +155,7 @@ __device__ void gather_candidates(const float* row, int count, Threshold thresho
     equal_before += equal_in[w];
   }
   const unsigned lanes_before = (1U << lane) - 1;
-  for (int first = begin; first < end; first += kWarp) {
-    const int column = first + lane;
-    const std::uint32_t key = column < end ? top_k_order::key_of(row[column]) : 0;
-    const Votes votes = vote(key, column < end, threshold.key);
+  for_each_vote([&](int column, std::uint32_t key, const Votes& votes) {
     if ((votes.above >> lane & 1U) != 0) {
       candidates[above_before + __popc(votes.above & lanes_before)] =
           top_k_order::candidate_of(key, column);
@@ -166,7 +167,7 @@ __device__ void gather_candidates(const float* row, int count, Threshold thresho
     }
     above_before += __popc(votes.above);
     equal_before += __popc(votes.equal);
-  }
+  });
   __syncthreads();
 }
 
