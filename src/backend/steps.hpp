@@ -66,4 +66,20 @@ Prepared make_step(std::size_t workspace_bytes, Call call) {
   return {.workspace_bytes = workspace_bytes, .step = std::move(call)};
 }
 
+/// What pooling kernels are told of a window over `input` that gives `output`.
+template <class Shape, class Layout>
+Shape pool_shape(const ConvGeometry& window, const Layout& input, const Layout& output) {
+  require(window.kernel * window.kernel <= 256, "the position in a window fits a byte");
+  require(window.padding < window.kernel, "every pooling window covers a pixel");
+  Shape shape;
+  shape.height = static_cast<int>(input.height);
+  shape.width = static_cast<int>(input.width);
+  shape.out_height = static_cast<int>(output.height);
+  shape.out_width = static_cast<int>(output.width);
+  shape.kernel = window.kernel;
+  shape.stride = window.stride;
+  shape.padding = window.padding;
+  return shape;
+}
+
 }  // namespace simclr

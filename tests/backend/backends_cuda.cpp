@@ -27,7 +27,7 @@ void check_padding(const TensorInfo& tensor, std::span<const std::byte> stored) 
   for (std::int64_t row = 0; row < layout.rows(); ++row) {
     for (std::int64_t c = layout.channels; c < layout.stride; ++c) {
       const std::byte* element =
-          bytes.data() + static_cast<std::size_t>(layout.index(row, c)) * size;
+          bytes.data() + static_cast<std::size_t>(row * layout.stride + c) * size;
       ASSERT_EQ(std::memcmp(element, zero.data(), size), 0)
           << tensor.name << ": padding channel " << c << " of row " << row;
     }

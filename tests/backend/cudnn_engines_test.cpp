@@ -8,7 +8,7 @@
 #include <array>
 #include <string_view>
 
-#include "cudnn/engine_plan.hpp"
+#include "cudnn/convolution.hpp"
 
 namespace simclr::cuda::cudnn {
 namespace {

@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "kernels/elementwise.hpp"
+#include "kernels/kernels.hpp"
 #include "kernels/reduce.cuh"
 #include "launch.hpp"
 #include "memory.hpp"
@@ -232,7 +232,7 @@ TEST(Emulation, ConvertsWeights) {
   const OnDevice<float> from(values);
   const OnDevice<bf16> to(std::vector<bf16>(values.size()));
   const Stream stream;
-  convert(from.data(), to.data(), 1003, stream.get());
+  convert(from.data(), reinterpret_cast<std::byte*>(to.data()), 1003, DType::bf16, stream.get());
   const std::vector<bf16> got = to.values();
   for (std::size_t i = 0; i < got.size(); ++i) {
     ASSERT_EQ(got[i].bits, to_bf16(values[i]).bits) << i;

@@ -1,6 +1,6 @@
 // What NCCL is asked for, and what is said of it. No ranks are needed.
 
-#include "transport.hpp"
+#include "communication.hpp"
 
 #include <gtest/gtest.h>
 

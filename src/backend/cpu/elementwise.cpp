@@ -38,19 +38,6 @@ Prepared step_by_block(const TensorView& input, int threads, const Make& make) {
 /// Elements of one channel block of an image.
 std::int64_t block_elements(const TensorView& tensor) { return tensor.layout.pixels() * kBlock; }
 
-kernels::PoolGeometry geometry_of(const ConvGeometry& window, const Layout& input,
-                                  const Layout& output) {
-  require(window.kernel * window.kernel <= 256, "the position in a window fits a byte");
-  require(window.padding < window.kernel, "every pooling window covers a pixel");
-  return {.height = static_cast<int>(input.height),
-          .width = static_cast<int>(input.width),
-          .out_height = static_cast<int>(output.height),
-          .out_width = static_cast<int>(output.width),
-          .kernel = window.kernel,
-          .stride = window.stride,
-          .padding = window.padding};
-}
-
 }  // namespace
 
 Prepared prepare(const AddInto& op, const Context& context) {
@@ -103,8 +90,9 @@ Prepared prepare(const MaxPool& op, const Context& context) {
   const TensorView y = context.tensor(op.y);
   auto* argmax = context.tensor(op.argmax).as<std::uint8_t>();
   return step_by_block(x, context.threads, [&]<class T>(T) {
-    return [=, geometry = geometry_of(op.geometry, x.layout, y.layout), from = x.as<T>(),
-            to = y.as<T>(), in = block_elements(x), out = block_elements(y)](std::int64_t i) {
+    return [=, geometry = pool_shape<kernels::PoolGeometry>(op.geometry, x.layout, y.layout),
+            from = x.as<T>(), to = y.as<T>(), in = block_elements(x),
+            out = block_elements(y)](std::int64_t i) {
       kernels::element<T>().max_pool(geometry, from + i * in, to + i * out, argmax + i * out);
     };
   });
@@ -115,8 +103,9 @@ Prepared prepare(const MaxPoolBackward& op, const Context& context) {
   const TensorView dy = context.tensor(op.dy);
   const auto* argmax = context.tensor(op.argmax).as<std::uint8_t>();
   return step_by_block(dx, context.threads, [&]<class T>(T) {
-    return [=, geometry = geometry_of(op.geometry, dx.layout, dy.layout), from = dy.as<T>(),
-            to = dx.as<T>(), in = block_elements(dx), out = block_elements(dy)](std::int64_t i) {
+    return [=, geometry = pool_shape<kernels::PoolGeometry>(op.geometry, dx.layout, dy.layout),
+            from = dy.as<T>(), to = dx.as<T>(), in = block_elements(dx),
+            out = block_elements(dy)](std::int64_t i) {
       kernels::element<T>().max_pool_backward(geometry, from + i * out, argmax + i * out,
                                               to + i * in);
     };

@@ -130,20 +130,7 @@ bool all_finite(const std::byte* values, std::size_t count) {
 
 Layout layout_of(const TensorInfo& tensor) {
   Layout layout{.kind = kind_of(tensor), .dtype = tensor.dtype};
-  switch (tensor.shape.rank()) {
-    case 4:
-      layout.images = tensor.shape[0];
-      layout.height = tensor.shape[1];
-      layout.width = tensor.shape[2];
-      layout.channels = tensor.shape[3];
-      break;
-    case 2:
-      layout.images = tensor.shape[0];
-      layout.channels = tensor.shape[1];
-      break;
-    default:
-      layout.channels = tensor.shape.elements();
-  }
+  set_extents(tensor.shape, layout);
   return layout;
 }
 

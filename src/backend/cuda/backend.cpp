@@ -6,8 +6,7 @@
 #include "communication.hpp"
 #include "convolution_plan.hpp"
 #include "device.hpp"
-#include "kernels/sums.hpp"
-#include "libraries.hpp"
+#include "kernels/kernels.hpp"
 #include "memory.hpp"
 #include "simclr/core/hash.hpp"
 #include "steps.hpp"
@@ -39,7 +38,7 @@ class CudaBackend final : public Backend {
                              static_cast<double>(p.memory_bytes) / kGigabyte,
                              p.driver_version / 1000, p.driver_version % 1000 / 10),
              .model = p.name,
-             .libraries = cuda::Libraries::versions(),
+             .libraries = cuda::library_versions(),
              .runs_ahead = true};
   }
 

@@ -15,7 +15,7 @@
 // holds rank 1's and each fills what the other needs, neither ends. NCCL therefore asks that the
 // kernels of all communicators start in one order on all ranks. That order is the program's: all
 // ranks run the same ops over the same ranges from one thread, and capture and launch their graphs
-// alike. NCCL keeps the device to it (NCCL_LAUNCH_ORDER_IMPLICIT, nccl_environment.cpp);
+// alike. NCCL keeps the device to it (NCCL_LAUNCH_ORDER_IMPLICIT, nccl_communicator.cpp);
 // where it cannot, the sums are enqueued on the compute lane, where there is but one order. Through
 // host memory, every operation is over before the next begins.
 //
@@ -25,7 +25,7 @@
 
 #include "communication.hpp"
 
-#include "kernels/mark.hpp"
+#include "kernels/kernels.hpp"
 #include "runtime.hpp"
 #include "steps.hpp"
 

@@ -5,8 +5,7 @@
 // [filter or its gradient, staged | the plan's own scratch | statistics taken along].
 
 #include "convolution_plan.hpp"
-#include "kernels/elementwise.hpp"
-#include "layout.hpp"
+#include "kernels/kernels.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {
@@ -170,13 +169,10 @@ Prepared step_reading_filter(const Convolution& conv, TensorId w, TensorId x, Te
     std::byte* filter = filter_in_type(w, context.layout(x).dtype, context);
     return make_step(conv.workspace_bytes(), [=](Workspace workspace) { run(filter, workspace); });
   }
-  return with_activation_type(*conv.staged, [&]<class T>(T) {
-    const auto* masters = reinterpret_cast<const float*>(context.address(w));
-    return make_step(conv.workspace_bytes(), [=, stream = context.stream()](Workspace workspace) {
-      auto* padded = reinterpret_cast<T*>(workspace.data());
-      pad_filter(conv.filter, masters, padded, stream);
-      run(padded, workspace);
-    });
+  const auto* masters = reinterpret_cast<const float*>(context.address(w));
+  return make_step(conv.workspace_bytes(), [=, stream = context.stream()](Workspace workspace) {
+    pad_filter(conv.filter, masters, workspace.data(), *conv.staged, stream);
+    run(workspace.data(), workspace);
   });
 }
 
@@ -225,19 +221,11 @@ Prepared prepare(const ConvBackwardWeights& op, const Context& context) {
   auto* dw = reinterpret_cast<float*>(context.address(op.dw));
   const ConvolutionOperands operands{
       .x = context.address(op.x), .w = dw, .y = context.address(op.dy)};
-  if (!conv.staged) {
-    return make_step(conv.workspace_bytes(), [=, stream = context.stream()](Workspace workspace) {
-      conv.plan->run(operands, conv.scratch(workspace), stream);
-    });
-  }
-  return with_activation_type(*conv.staged, [&]<class T>(T) {
-    return make_step(conv.workspace_bytes(), [=, stream = context.stream()](Workspace workspace) {
-      auto* padded = reinterpret_cast<T*>(workspace.data());
-      ConvolutionOperands staged = operands;
-      staged.w = padded;
-      conv.plan->run(staged, conv.scratch(workspace), stream);
-      unpad_filter(conv.filter, static_cast<const T*>(padded), dw, stream);
-    });
+  return make_step(conv.workspace_bytes(), [=, stream = context.stream()](Workspace workspace) {
+    ConvolutionOperands all = operands;
+    if (conv.staged) all.w = workspace.data();
+    conv.plan->run(all, conv.scratch(workspace), stream);
+    if (conv.staged) unpad_filter(conv.filter, workspace.data(), *conv.staged, dw, stream);
   });
 }
 

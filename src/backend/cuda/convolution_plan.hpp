@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include "plan_cache.hpp"
 #include "simclr/program/ops.hpp"
 #include "simclr/tensor/dtype.hpp"
 
@@ -51,9 +52,6 @@ struct ConvolutionOperands {
 
 class ConvolutionPlan {
  public:
-  ConvolutionPlan() = default;
-  ConvolutionPlan(const ConvolutionPlan&) = delete;
-  ConvolutionPlan& operator=(const ConvolutionPlan&) = delete;
   virtual ~ConvolutionPlan() = default;
   [[nodiscard]] virtual std::size_t workspace_bytes() const = 0;
   /// Enqueues it. Deterministic: the same bits for the same inputs, always.
@@ -83,9 +81,6 @@ float measure_statistics_pass(const ConvolutionShape& shape, Device& device);
 class ConvolutionPlans {
  public:
   explicit ConvolutionPlans(Device& device);
-  ConvolutionPlans(const ConvolutionPlans&) = delete;
-  ConvolutionPlans& operator=(const ConvolutionPlans&) = delete;
-  ~ConvolutionPlans();
 
   /// Null where the library has no deterministic algorithm for the shape; also where dw is wanted
   /// in f32 from 16 bits, and writing it in 16 bits and widening it is clearly faster; and where
@@ -102,8 +97,21 @@ class ConvolutionPlans {
   void prefer(const std::map<std::string, std::string>& choices);
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  struct Chosen {
+    std::string choice;
+    std::unique_ptr<ConvolutionPlan> plan;
+  };
+  /// A choice made earlier. Throws Error where it cannot be had.
+  Chosen follow(const ConvolutionShape& shape, const std::string& choice);
+  Chosen choose(const ConvolutionShape& shape, const std::string& name);
+  Chosen measure(const ConvolutionShape& shape);
+  /// Whether the shape's best plan takes less than `milliseconds`; it is kept then.
+  bool keep_if_faster(const ConvolutionShape& shape, float milliseconds);
+
+  Device& device_;
+  PlanCache cache_;
+  std::map<std::string, std::string> preferred_;
+  std::map<std::string, Chosen> plans_;  ///< by ConvolutionShape::text()
 };
 
 }  // namespace simclr::cuda

@@ -4,10 +4,7 @@
 
 #include "availability.hpp"
 #include "convolution_plan.hpp"
-#include "kernels/elementwise.hpp"
-#include "layout.hpp"
-#include "libraries.hpp"
-#include "matrix_product.hpp"
+#include "kernels/kernels.hpp"
 #include "memory.hpp"
 
 namespace simclr::cuda {
@@ -29,12 +26,6 @@ DeviceProperties properties_of(int index) {
   return properties;
 }
 
-int visible_devices() {
-  int devices = 0;
-  check(cudaGetDeviceCount(&devices), "count the devices");
-  return devices;
-}
-
 }  // namespace
 
 int choose_device(const CudaOptions& options, int visible) {
@@ -53,8 +44,8 @@ int choose_device(const CudaOptions& options, int visible) {
 std::string why_no_device() {
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
+  (void)cudaGetLastError();
   if (status == cudaErrorInsufficientDriver) {
-    (void)cudaGetLastError();
     int driver = 0;
     int runtime = 0;
     (void)cudaDriverGetVersion(&driver);
@@ -65,18 +56,18 @@ std::string why_no_device() {
         driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
   }
   if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0)) {
-    (void)cudaGetLastError();
     return "no CUDA device is visible (see nvidia-smi and CUDA_VISIBLE_DEVICES)";
   }
   if (status != cudaSuccess) {
-    (void)cudaGetLastError();
     return fmt::format("CUDA cannot be used: {}", cudaGetErrorString(status));
   }
   return "";
 }
 
 Device::Device(const CudaOptions& options) : options_(options), watch_(options.timeout_seconds) {
-  const int index = choose_device(options, visible_devices());
+  int visible = 0;
+  check(cudaGetDeviceCount(&visible), "count the devices");
+  const int index = choose_device(options, visible);
   check(cudaSetDevice(index), "choose a device");
   properties_ = properties_of(index);
   if (properties_.compute_major < kOldestCapability) {
@@ -84,24 +75,11 @@ Device::Device(const CudaOptions& options) : options_(options), watch_(options.t
            properties_.name, properties_.compute_major, properties_.compute_minor);
   }
   lanes_ = std::make_unique<Lanes>();
-  libraries_ = std::make_unique<Libraries>(lanes_->compute.get());
+  libraries_ = start_libraries(lanes_->compute.get());
   convolution_plans_ = std::make_unique<ConvolutionPlans>(*this);
-  matrix_products_ = std::make_unique<MatrixProducts>();
 }
 
 Device::~Device() = default;
-
-namespace {
-
-void fill(const std::byte* masters, std::byte* copy, std::int64_t elements, DType dtype,
-          cudaStream_t stream) {
-  const auto* from = reinterpret_cast<const float*>(masters);
-  if (dtype == DType::bf16) return convert(from, reinterpret_cast<bf16*>(copy), elements, stream);
-  if (dtype == DType::f16) return convert(from, reinterpret_cast<f16*>(copy), elements, stream);
-  fail("weights have no copy in {}", name_of(dtype));
-}
-
-}  // namespace
 
 std::byte* WeightShadows::find_or_make(const std::byte* masters, std::int64_t elements, DType dtype,
                                        cudaStream_t stream) {
@@ -111,26 +89,24 @@ std::byte* WeightShadows::find_or_make(const std::byte* masters, std::int64_t el
     entry = {.elements = elements,
              .dtype = dtype,
              .copy = allocate_device(bytes, "a 16-bit copy of the weights")};
-    fill(masters, entry.copy.data(), elements, dtype, stream);
+    convert(reinterpret_cast<const float*>(masters), entry.copy.data(), elements, dtype, stream);
   }
   return entry.copy.data();
 }
 
-WeightShadows::Shadow WeightShadows::find(const std::byte* masters) const {
+const WeightShadows::Entry* WeightShadows::find(const std::byte* masters) const {
   const auto found = entries_.find(masters);
-  if (found == entries_.end()) return {};
-  return {.dtype = found->second.dtype, .data = found->second.copy.data()};
+  return found != entries_.end() ? &found->second : nullptr;
 }
 
 void WeightShadows::refresh(const std::byte* first, std::size_t bytes, cudaStream_t stream) {
   for (const auto& [masters, entry] : entries_) {
     const std::byte* end = masters + entry.elements * static_cast<std::int64_t>(sizeof(float));
     if (masters < first + bytes && first < end) {
-      fill(masters, entry.copy.data(), entry.elements, entry.dtype, stream);
+      convert(reinterpret_cast<const float*>(masters), entry.copy.data(), entry.elements,
+              entry.dtype, stream);
     }
   }
 }
-
-void WeightShadows::forget(const std::byte* masters) { entries_.erase(masters); }
 
 }  // namespace simclr::cuda

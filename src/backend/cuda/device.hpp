@@ -6,20 +6,25 @@
 #include <memory>
 #include <string>
 
+#include "matrix_product.hpp"
 #include "runtime.hpp"
 #include "simclr/backend/registry.hpp"
 #include "watch.hpp"
 
 namespace simclr::cuda {
 
-class Libraries;         // cuDNN and cuBLASLt handles; libraries.hpp
+struct Libraries;        // cuDNN and cuBLASLt handles; libraries.hpp
 class ConvolutionPlans;  // chosen algorithms; convolution_plan.hpp
-class MatrixProducts;    // matrix_product.hpp
 
 /// Which of the `visible` devices a rank takes: rank i of a node takes device i; several ranks take
 /// one only where that is asked for, or where each rank is shown a single device, which may be its
 /// own (make_communicator knows once the ranks can talk). Throws RefusedError.
 int choose_device(const CudaOptions& options, int visible);
+
+/// cuDNN's work is enqueued on `stream`.
+std::shared_ptr<Libraries> start_libraries(cudaStream_t stream);
+/// "cuDNN 9.19.0, cuBLASLt 13.1.0, CUDA 13.0".
+std::string library_versions();
 
 /// What a device is, as far as kernels and people care.
 struct DeviceProperties {
@@ -39,22 +44,19 @@ class WeightShadows {
   /// `masters`.
   std::byte* find_or_make(const std::byte* masters, std::int64_t elements, DType dtype,
                           cudaStream_t stream);
-  struct Shadow {
-    DType dtype = DType::bf16;
-    std::byte* data = nullptr;  ///< null: nobody reads 16-bit weights of this buffer
-  };
-  [[nodiscard]] Shadow find(const std::byte* masters) const;
-  /// The masters in [first, first + bytes) have changed from outside a program.
-  void refresh(const std::byte* first, std::size_t bytes, cudaStream_t stream);
-  /// The buffer that starts at `masters` is about to be freed.
-  void forget(const std::byte* masters);
-
- private:
   struct Entry {
     std::int64_t elements = 0;
     DType dtype = DType::bf16;
     Buffer copy;
   };
+  /// Null: nobody reads 16-bit weights of this buffer.
+  [[nodiscard]] const Entry* find(const std::byte* masters) const;
+  /// The masters in [first, first + bytes) have changed from outside a program.
+  void refresh(const std::byte* first, std::size_t bytes, cudaStream_t stream);
+  /// The buffer that starts at `masters` is about to be freed.
+  void forget(const std::byte* masters) { entries_.erase(masters); }
+
+ private:
   std::map<const std::byte*, Entry> entries_;
 };
 
@@ -80,8 +82,7 @@ class Device {
   void wait(const Event& event) { watch_.wait(event); }
   [[nodiscard]] Libraries& libraries() { return *libraries_; }
   [[nodiscard]] ConvolutionPlans& convolution_plans() { return *convolution_plans_; }
-  [[nodiscard]] const ConvolutionPlans& convolution_plans() const { return *convolution_plans_; }
-  [[nodiscard]] MatrixProducts& matrix_products() { return *matrix_products_; }
+  [[nodiscard]] MatrixProducts& matrix_products() { return matrix_products_; }
   [[nodiscard]] WeightShadows& shadows() { return shadows_; }
 
  private:
@@ -89,9 +90,9 @@ class Device {
   Watch watch_;
   DeviceProperties properties_;
   std::unique_ptr<Lanes> lanes_;
-  std::unique_ptr<Libraries> libraries_;
+  std::shared_ptr<Libraries> libraries_;
   std::unique_ptr<ConvolutionPlans> convolution_plans_;
-  std::unique_ptr<MatrixProducts> matrix_products_;
+  MatrixProducts matrix_products_;
   WeightShadows shadows_;
 };
 

@@ -1,5 +1,6 @@
 #include "layout.hpp"
 
+#include "../host_values.hpp"
 #include "simclr/backend/registry.hpp"
 
 namespace simclr {
@@ -32,20 +33,7 @@ std::int64_t stored_channels(const TensorInfo& tensor, std::int64_t channels) {
 
 Layout layout_of(const TensorInfo& tensor) {
   Layout layout{.dtype = tensor.dtype};
-  switch (tensor.shape.rank()) {
-    case 4:
-      layout.images = tensor.shape[0];
-      layout.height = tensor.shape[1];
-      layout.width = tensor.shape[2];
-      layout.channels = tensor.shape[3];
-      break;
-    case 2:
-      layout.images = tensor.shape[0];
-      layout.channels = tensor.shape[1];
-      break;
-    default:
-      layout.channels = tensor.shape.elements();
-  }
+  set_extents(tensor.shape, layout);
   layout.stride = stored_channels(tensor, layout.channels);
   return layout;
 }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "simclr/core/check.hpp"
 #include "simclr/tensor/tensor.hpp"
@@ -32,9 +33,6 @@ struct Layout {
     return static_cast<std::size_t>(stored_elements()) * size_in_bytes(dtype);
   }
   [[nodiscard]] bool padded() const { return stride != channels; }
-  [[nodiscard]] std::int64_t index(std::int64_t row, std::int64_t channel) const {
-    return row * stride + channel;
-  }
 };
 
 /// Padded: activations of rank 4 and 2 (f32, bf16, f16, u8) outside the flat buffers. Packed as on
@@ -57,6 +55,13 @@ decltype(auto) with_activation_type(DType dtype, F&& f) {
       break;
   }
   fail("activations cannot be {}", name_of(dtype));
+}
+/// The same where activations are in 16 bits.
+template <class F>
+void with_half_type(DType dtype, F&& f) {
+  with_activation_type(dtype, [&]<class T>(T value) {
+    if constexpr (!std::is_same_v<T, float>) f(value);
+  });
 }
 
 }  // namespace simclr::cuda

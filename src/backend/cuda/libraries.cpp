@@ -4,9 +4,6 @@
 
 #include <array>
 
-#include "library_handles.hpp"
-#include "runtime.hpp"
-
 namespace simclr::cuda {
 
 namespace {
@@ -38,32 +35,25 @@ void check(cublasStatus_t status, std::string_view call, std::source_location wh
        where.file_name(), where.line());
 }
 
-Libraries::Handles::Handles(cudaStream_t stream) {
-  check(cudnnCreate(&cudnn), "start cuDNN");
-  try {
-    use_stream(stream);
-    check(cublasLtCreate(&cublaslt), "start cuBLASLt");
-  } catch (...) {
-    cudnnDestroy(cudnn);
-    throw;
-  }
-}
-
-Libraries::Handles::~Handles() {
-  cublasLtDestroy(cublaslt);
-  cudnnDestroy(cudnn);
-}
-
-void Libraries::Handles::use_stream(cudaStream_t stream) {
+void Libraries::use_stream(cudaStream_t stream) {
   if (stream == cudnn_stream) return;
-  check(cudnnSetStream(cudnn, stream), "give cuDNN a stream");
+  check(cudnnSetStream(cudnn.get(), stream), "give cuDNN a stream");
   cudnn_stream = stream;
 }
 
-Libraries::Libraries(cudaStream_t stream) : handles_(std::make_unique<Handles>(stream)) {}
-Libraries::~Libraries() = default;
+std::shared_ptr<Libraries> start_libraries(cudaStream_t stream) {
+  auto libraries = std::make_shared<Libraries>();
+  cudnnHandle_t cudnn = nullptr;
+  check(cudnnCreate(&cudnn), "start cuDNN");
+  libraries->cudnn.reset(cudnn);
+  libraries->use_stream(stream);
+  cublasLtHandle_t cublaslt = nullptr;
+  check(cublasLtCreate(&cublaslt), "start cuBLASLt");
+  libraries->cublaslt.reset(cublaslt);
+  return libraries;
+}
 
-std::string Libraries::versions() {
+std::string library_versions() {
   int runtime = 0;
   check(cudaRuntimeGetVersion(&runtime), "ask for the CUDA runtime's version");
   return fmt::format("cuDNN {}, cuBLASLt {}, CUDA {}.{}", dotted(cudnnGetVersion()),

@@ -1,28 +1,37 @@
 #pragma once
-// Handles of cuDNN and cuBLASLt, one of each a device.
+// What the files that call cuDNN and cuBLASLt share: the handles, one of each a device, and the
+// libraries' errors as ours.
 
-#include <cuda_runtime.h>
+#include <cublasLt.h>
+#include <cudnn_graph.h>
 
-#include <memory>
-#include <string>
+#include <source_location>
+#include <string_view>
+
+#include "device.hpp"
 
 namespace simclr::cuda {
 
-class Libraries {
+/// cuDNN has refused a call; a candidate that fails so is passed over.
+class CudnnError : public Error {
  public:
-  /// cuDNN's work is enqueued on `stream`.
-  explicit Libraries(cudaStream_t stream);
-  Libraries(const Libraries&) = delete;
-  Libraries& operator=(const Libraries&) = delete;
-  ~Libraries();
+  using Error::Error;
+};
 
-  struct Handles;  // libraries.cpp and those that call the libraries: library_handles.hpp
-  [[nodiscard]] Handles& handles() { return *handles_; }
-  /// "cuDNN 9.19.0, cuBLASLt 13.1.0, CUDA 13.0".
-  [[nodiscard]] static std::string versions();
+/// Throws CudnnError naming the call, what cuDNN says of it and our line.
+void check(cudnnStatus_t status, std::string_view call,
+           std::source_location where = std::source_location::current());
+/// Throws Error naming the call, what cuBLAS says of it and our line.
+void check(cublasStatus_t status, std::string_view call,
+           std::source_location where = std::source_location::current());
 
- private:
-  std::unique_ptr<Handles> handles_;
+struct Libraries {
+  /// cuDNN enqueues on `stream` from now on.
+  void use_stream(cudaStream_t stream);
+
+  Owner<cudnnHandle_t, cudnnDestroy> cudnn;
+  Owner<cublasLtHandle_t, cublasLtDestroy> cublaslt;
+  cudaStream_t cudnn_stream = nullptr;
 };
 
 }  // namespace simclr::cuda

@@ -28,9 +28,6 @@ struct MatrixProductShape {
 
 class MatrixProduct {
  public:
-  MatrixProduct() = default;
-  MatrixProduct(const MatrixProduct&) = delete;
-  MatrixProduct& operator=(const MatrixProduct&) = delete;
   virtual ~MatrixProduct() = default;
   [[nodiscard]] virtual std::size_t workspace_bytes() const = 0;
   /// `bias` is null where the shape has none. Deterministic.
@@ -41,16 +38,6 @@ class MatrixProduct {
 std::unique_ptr<MatrixProduct> make_matrix_product(const MatrixProductShape& shape, Device& device);
 
 /// All products of a device, each made once a shape.
-class MatrixProducts {
- public:
-  MatrixProduct* find_or_make(const MatrixProductShape& shape, Device& device) {
-    auto& product = products_[shape];
-    if (!product) product = make_matrix_product(shape, device);
-    return product.get();
-  }
-
- private:
-  std::map<MatrixProductShape, std::unique_ptr<MatrixProduct>> products_;
-};
+using MatrixProducts = std::map<MatrixProductShape, std::unique_ptr<MatrixProduct>>;
 
 }  // namespace simclr::cuda

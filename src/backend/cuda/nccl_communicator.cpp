@@ -9,9 +9,9 @@
 #include <thread>
 #include <utility>
 
+#include "communication.hpp"
 #include "memory.hpp"
 #include "simclr/core/log.hpp"
-#include "transport.hpp"
 
 namespace simclr::cuda {
 
@@ -59,15 +59,9 @@ class NcclCommunicator final : public DeviceCommunicator, private Watched {
   NcclCommunicator(std::unique_ptr<Communicator> ranks, Lane lane, Device& device);
   ~NcclCommunicator() override;
 
-  [[nodiscard]] int rank() const override { return ranks_->rank(); }
-  [[nodiscard]] int size() const override { return ranks_->size(); }
   [[nodiscard]] cudaStream_t stream() const override { return stream_; }
   [[nodiscard]] bool capturable() const override { return true; }
 
-  void barrier() override {
-    device_.wait(stream_);
-    ranks_->barrier();
-  }
   void broadcast(BufferSpan buffer, int root) override {
     enqueue(describe("broadcast", buffer), [&] {
       return ncclBroadcast(buffer.data, buffer.data, buffer.bytes(), ncclUint8, root, comm_,
@@ -96,10 +90,6 @@ class NcclCommunicator final : public DeviceCommunicator, private Watched {
 
   std::unique_ptr<Communicator> duplicate() override {
     return make_nccl_communicator(ranks_->duplicate(), lane_, device_);
-  }
-  std::unique_ptr<Communicator> split(int color) override {
-    const auto part = ranks_->split(color);
-    return make_communicator(*part, lane_, device_);
   }
 
  private:
@@ -134,16 +124,13 @@ class NcclCommunicator final : public DeviceCommunicator, private Watched {
   void set_up();
   [[nodiscard]] bool finalised() const;
 
-  std::unique_ptr<Communicator> ranks_;
-  Lane lane_;
-  Device& device_;
   cudaStream_t stream_ = nullptr;
   ncclComm_t comm_ = nullptr;
   int uncaught_ = std::uncaught_exceptions();
 };
 
 NcclCommunicator::NcclCommunicator(std::unique_ptr<Communicator> ranks, Lane lane, Device& device)
-    : ranks_(std::move(ranks)), lane_(lane), device_(device) {
+    : DeviceCommunicator(std::move(ranks), lane, device) {
   set_nccl_environment();
   const bool overlap = !any_rank(*ranks_, !nccl_keeps_host_order());
   stream_ = device.stream(overlap ? lane : Lane::compute);

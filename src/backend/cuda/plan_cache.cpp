@@ -9,32 +9,14 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 
 namespace simclr::cuda {
-
-namespace {
-
-bool skip(std::string_view& text, std::string_view prefix) {
-  if (!text.starts_with(prefix)) return false;
-  text.remove_prefix(prefix.size());
-  return true;
-}
-
-template <class Integer>
-bool read_number(std::string_view& text, Integer& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{}) return false;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return true;
-}
-
-}  // namespace
 
 std::string EngineChoice::text() const {
   std::string text = fmt::format("engine {}", engine);
@@ -47,21 +29,19 @@ std::string EngineChoice::text() const {
 }
 
 std::optional<EngineChoice> EngineChoice::parse(std::string_view text) {
-  EngineChoice choice;
-  std::string_view rest = text;
-  if (!skip(rest, "engine ") || !read_number(rest, choice.engine)) return std::nullopt;
-  std::string_view separator = ": ";
-  while (!rest.empty()) {
-    int knob = 0;
-    std::int64_t value = 0;
-    if (!skip(rest, separator) || !skip(rest, "knob ") || !read_number(rest, knob) ||
-        !skip(rest, "=") || !read_number(rest, value)) {
-      return std::nullopt;
-    }
-    choice.knobs.emplace(knob, value);
-    separator = ", ";
+  std::vector<std::int64_t> numbers;
+  for (const char* at = text.data(); at != text.data() + text.size();) {
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(at, text.data() + text.size(), number);
+    if (error == std::errc{}) numbers.push_back(number);
+    at = error == std::errc{} ? end : at + 1;
   }
-  // Also refuses what reads well but is written otherwise: "engine 07", a knob twice.
+  if (numbers.size() % 2 == 0) return std::nullopt;
+  EngineChoice choice{.engine = numbers[0], .knobs = {}};
+  for (std::size_t i = 1; i < numbers.size(); i += 2) {
+    choice.knobs.emplace(static_cast<int>(numbers[i]), numbers[i + 1]);
+  }
+  // Refuses all that is written otherwise: other words, "engine 07", a knob twice.
   if (choice.text() != text) return std::nullopt;
   return choice;
 }
@@ -72,28 +52,19 @@ using nlohmann::json;
 
 constexpr int kVersion = 1;
 
-json empty_document() { return {{"version", kVersion}, {"machines", json::object()}}; }
-
-bool is_whole(const json& document) {
-  if (!document.is_object() || document.value("version", json()) != kVersion) return false;
-  const json machines = document.value("machines", json());
-  if (!machines.is_object()) return false;
-  for (const json& choices : machines) {
-    if (!choices.is_object()) return false;
-    for (const json& choice : choices) {
-      if (!choice.is_string()) return false;
-    }
-  }
-  return true;
-}
+/// Choices by machine and shape.
+using Machines = std::map<std::string, std::map<std::string, std::string>>;
 
 /// What the file says; nothing where it is not one of ours.
-std::optional<json> read(const std::filesystem::path& file) {
+std::optional<Machines> read(const std::filesystem::path& file) {
   std::ifstream stream(file);
-  if (!stream) return empty_document();
-  json document = json::parse(stream, nullptr, false);
-  if (!is_whole(document)) return std::nullopt;
-  return document;
+  if (!stream) return Machines{};
+  const json document = json::parse(stream, nullptr, false);
+  try {
+    if (document.at("version") == kVersion) return document.at("machines").get<Machines>();
+  } catch (const json::exception&) {  // as where the version is another
+  }
+  return std::nullopt;
 }
 
 [[noreturn]] void fail_with(std::string_view action) {
@@ -135,16 +106,13 @@ void replace(const std::filesystem::path& file, std::string_view text) {
 PlanCache::PlanCache(std::filesystem::path file, std::string machine)
     : file_(std::move(file)), machine_(std::move(machine)) {
   if (file_.empty()) return;
-  const std::optional<json> document = read(file_);
-  if (!document) {
+  std::optional<Machines> machines = read(file_);
+  if (!machines) {
     log::warning("plan cache {} is not readable as such: convolutions are measured anew",
                  file_.string());
     return;
   }
-  const json& machines = document->at("machines");
-  if (const auto ours = machines.find(machine_); ours != machines.end()) {
-    choices_ = ours->get<std::map<std::string, std::string>>();
-  }
+  choices_ = std::move((*machines)[machine_]);
 }
 
 std::optional<std::string> PlanCache::find(const std::string& shape) const {
@@ -157,10 +125,10 @@ void PlanCache::store(const std::string& shape, const std::string& choice) {
   choices_[shape] = choice;
   if (file_.empty() || !writable_) return;
   try {
-    json document = read(file_).value_or(empty_document());
-    document["machines"][machine_][shape] = choice;
+    Machines machines = read(file_).value_or(Machines{});
+    machines[machine_][shape] = choice;
     constexpr int kIndent = 1;
-    replace(file_, document.dump(kIndent) + "\n");
+    replace(file_, json{{"version", kVersion}, {"machines", machines}}.dump(kIndent) + "\n");
   } catch (const std::exception& error) {
     writable_ = false;
     log::warning("plan cache {} is not kept: {}", file_.string(), error.what());

@@ -1,7 +1,6 @@
 #pragma once
 // Choices of algorithms as text, and the file in which measured ones outlive a process.
 
-#include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <map>

@@ -27,19 +27,30 @@ inline void check(cudaError_t status, std::string_view call,
        where.file_name(), where.line());
 }
 
+/// The owner of a C handle.
+template <auto destroy>
+struct Destroy {
+  template <class Handle>
+  void operator()(Handle* handle) const {
+    destroy(handle);
+  }
+};
+template <class Handle, auto destroy>
+using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy<destroy>>;
+
 /// A stream that does not wait for the default stream.
 class Stream {
  public:
-  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "create a stream"); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  ~Stream() { cudaStreamDestroy(stream_); }
-
-  [[nodiscard]] cudaStream_t get() const { return stream_; }
-  void synchronize() const { check(cudaStreamSynchronize(stream_), "wait for a stream"); }
+  Stream() {
+    cudaStream_t raw = nullptr;
+    check(cudaStreamCreateWithFlags(&raw, cudaStreamNonBlocking), "create a stream");
+    stream_.reset(raw);
+  }
+  [[nodiscard]] cudaStream_t get() const { return stream_.get(); }
+  void synchronize() const { check(cudaStreamSynchronize(get()), "wait for a stream"); }
 
  private:
-  cudaStream_t stream_ = nullptr;
+  Owner<cudaStream_t, cudaStreamDestroy> stream_;
 };
 
 /// A point in a stream: record() marks it, other streams and the host wait for it.
@@ -48,28 +59,26 @@ class Event {
   enum class Timing : bool { off, on };
   explicit Event(Timing timing = Timing::off) {
     const unsigned flags = timing == Timing::on ? cudaEventDefault : cudaEventDisableTiming;
-    check(cudaEventCreateWithFlags(&event_, flags), "create an event");
+    cudaEvent_t raw = nullptr;
+    check(cudaEventCreateWithFlags(&raw, flags), "create an event");
+    event_.reset(raw);
   }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  ~Event() { cudaEventDestroy(event_); }
-
-  [[nodiscard]] cudaEvent_t get() const { return event_; }
-  void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "record an event"); }
+  [[nodiscard]] cudaEvent_t get() const { return event_.get(); }
+  void record(cudaStream_t stream) { check(cudaEventRecord(get(), stream), "record an event"); }
   /// What is enqueued on `stream` from now on runs after the recorded point.
   void make_wait(cudaStream_t stream) const {
-    check(cudaStreamWaitEvent(stream, event_, 0), "wait for an event on a stream");
+    check(cudaStreamWaitEvent(stream, get(), 0), "wait for an event on a stream");
   }
-  void synchronize() const { check(cudaEventSynchronize(event_), "wait for an event"); }
+  void synchronize() const { check(cudaEventSynchronize(get()), "wait for an event"); }
   /// Milliseconds from `earlier` to this event; both were recorded with Timing::on and have passed.
   [[nodiscard]] float milliseconds_since(const Event& earlier) const {
     float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, earlier.event_, event_), "time between events");
+    check(cudaEventElapsedTime(&milliseconds, earlier.get(), get()), "time between events");
     return milliseconds;
   }
 
  private:
-  cudaEvent_t event_ = nullptr;
+  Owner<cudaEvent_t, cudaEventDestroy> event_;
 };
 
 /// The streams of a backend. Ops run in program order on `compute`; gradient buckets are summed on
@@ -80,10 +89,7 @@ struct Lanes {
 
 // ---- CUDA graphs: capturing what a stream is given, and replaying it ---------------------------
 
-struct DestroyGraphExec {
-  void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
-};
-using GraphExec = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, DestroyGraphExec>;
+using GraphExec = Owner<cudaGraphExec_t, cudaGraphExecDestroy>;
 
 inline bool is_captured(cudaStream_t stream) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;

@@ -3,13 +3,9 @@
 # of tensors, layout.cpp, needs no CUDA and belongs to every build (../CMakeLists.txt).
 set(kernels_dir ${CMAKE_CURRENT_LIST_DIR}/kernels)
 set(SIMCLR_CUDA_KERNELS
-  ${kernels_dir}/batch_norm_apply.cu
-  ${kernels_dir}/batch_norm_backward_apply.cu
-  ${kernels_dir}/batch_norm_backward_reduce.cu
-  ${kernels_dir}/batch_norm_finalize.cu
-  ${kernels_dir}/batch_norm_statistics.cu
+  ${kernels_dir}/batch_norm.cu
+  ${kernels_dir}/batch_norm_backward.cu
   ${kernels_dir}/elementwise.cu
-  ${kernels_dir}/mark.cu
   ${kernels_dir}/nt_xent_f32.cu
   ${kernels_dir}/nt_xent_finish.cu
   ${kernels_dir}/nt_xent_half.cu
@@ -20,21 +16,16 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/top_k.cu)
 set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/batch_norm.cpp
   ${CMAKE_CURRENT_LIST_DIR}/communication.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution_plans.cpp
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/elementwise.cpp
   ${CMAKE_CURRENT_LIST_DIR}/input_stage.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/loss.cpp
   ${CMAKE_CURRENT_LIST_DIR}/matmul.cpp
   ${CMAKE_CURRENT_LIST_DIR}/memory.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/optimizer.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/nt_xent.cpp
   ${CMAKE_CURRENT_LIST_DIR}/plan_cache.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/row_tiles.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/top_k.cpp
   ${CMAKE_CURRENT_LIST_DIR}/transport.cpp
   ${CMAKE_CURRENT_LIST_DIR}/watch.cpp)
 set(SIMCLR_CUDA_LIBRARY_SOURCES

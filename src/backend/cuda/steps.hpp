@@ -23,6 +23,11 @@ using TensorView = Context::View;
 /// contents of the workspace are meant for the next step.
 std::optional<std::size_t> sums_taken_along(const BnStatistics& op, const Context& context);
 
+/// What that pass does: stats f64 (G,2,C) = the sums of (y - shift) and of its square.
+void bn_statistics(const Layout& y_layout, const BnGroups& groups, const std::byte* y,
+                   const float* shift, std::byte* workspace, double* stats, cudaStream_t stream);
+std::size_t bn_statistics_bytes(const Layout& y_layout, const BnGroups& groups);
+
 /// Chooses the algorithms of the program's convolutions; see Backend::tune().
 void tune_convolutions(const Program& program, Device& device);
 

@@ -15,7 +15,6 @@
 #include "communication.hpp"
 #include "memory.hpp"
 #include "simclr/core/log.hpp"
-#include "transport.hpp"
 
 namespace simclr::cuda {
 
@@ -124,6 +123,11 @@ std::unique_ptr<Communicator> make_communicator(Communicator& ranks, Lane lane, 
   return make_staged_communicator(ranks.duplicate(), lane, device);
 }
 
+std::unique_ptr<Communicator> DeviceCommunicator::split(int color) {
+  const auto part = ranks_->split(color);
+  return make_communicator(*part, lane_, device_);
+}
+
 namespace {
 
 // Larger buffers go through in pieces: page-locked memory is scarce, and a copy of this size is as
@@ -133,18 +137,11 @@ constexpr std::size_t kSmallestPieceBytes = std::size_t{64} << 10;
 
 class StagedCommunicator final : public DeviceCommunicator {
  public:
-  StagedCommunicator(std::unique_ptr<Communicator> ranks, Lane lane, Device& device)
-      : ranks_(std::move(ranks)), lane_(lane), device_(device) {}
+  using DeviceCommunicator::DeviceCommunicator;
 
-  [[nodiscard]] int rank() const override { return ranks_->rank(); }
-  [[nodiscard]] int size() const override { return ranks_->size(); }
   [[nodiscard]] cudaStream_t stream() const override { return device_.stream(lane_); }
   [[nodiscard]] bool capturable() const override { return false; }
 
-  void barrier() override {
-    device_.wait(stream());
-    ranks_->barrier();
-  }
   void broadcast(BufferSpan buffer, int root) override {
     in_pieces(buffer, [&](std::span<std::byte> host) {
       ranks_->broadcast({host.data(), host.size(), DType::u8}, root);
@@ -169,10 +166,6 @@ class StagedCommunicator final : public DeviceCommunicator {
 
   std::unique_ptr<Communicator> duplicate() override {
     return std::make_unique<StagedCommunicator>(ranks_->duplicate(), lane_, device_);
-  }
-  std::unique_ptr<Communicator> split(int color) override {
-    const auto part = ranks_->split(color);
-    return make_communicator(*part, lane_, device_);
   }
 
  private:
@@ -213,9 +206,6 @@ class StagedCommunicator final : public DeviceCommunicator {
     std::transform(wide.begin(), wide.end(), own.begin(), narrow);
   }
 
-  std::unique_ptr<Communicator> ranks_;
-  Lane lane_;
-  Device& device_;
   Buffer stage_;
   std::vector<BufferSpan> pending_;
 };

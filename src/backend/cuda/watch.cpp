@@ -6,7 +6,7 @@
 #include <chrono>
 #include <thread>
 
-#include "kernels/mark.hpp"
+#include "kernels/kernels.hpp"
 #include "memory.hpp"
 #include "simclr/core/activity.hpp"
 
@@ -58,17 +58,6 @@ std::optional<std::size_t> Watch::reached(Lane lane) const {
   return static_cast<std::size_t>(op);
 }
 
-std::string Watch::describe_reached() const {
-  std::string text;
-  if (const auto op = reached(Lane::compute)) {
-    text += fmt::format(", which has come to {}", (*graph_ops_)[*op]);
-  }
-  if (const auto op = reached(Lane::gradients)) {
-    text += fmt::format(", on the gradients lane to {}", (*graph_ops_)[*op]);
-  }
-  return text;
-}
-
 void Watch::tell_reached() const {
   if (const auto op = reached(Lane::compute)) activity().at_op(*op);
 }
@@ -93,7 +82,9 @@ void Watch::wait_until(const std::function<bool()>& done) {
   const Waiting waiting("the device");
   const auto start = Clock::now();
   while (!done()) {
-    check_on_watched();
+    for (Watched* watched : watched_) {
+      if (const auto failure = watched->failure()) give_up(failure->cause, failure->text);
+    }
     const auto waited = Clock::now() - start;
     if (waited > std::chrono::duration<double>(timeout_seconds_)) {
       give_up(
@@ -109,17 +100,17 @@ void Watch::wait_until(const std::function<bool()>& done) {
   }
 }
 
-void Watch::check_on_watched() {
-  for (Watched* watched : watched_) {
-    if (const auto failure = watched->failure()) give_up(failure->cause, failure->text);
-  }
-}
-
 void Watch::give_up(Cause cause, const std::string& why) {
-  const std::string reached = describe_reached();  // before kernels that hang are ended
+  std::string came_to;  // asked before kernels that hang are ended
+  if (const auto op = reached(Lane::compute)) {
+    came_to += fmt::format(", which has come to {}", (*graph_ops_)[*op]);
+  }
+  if (const auto op = reached(Lane::gradients)) {
+    came_to += fmt::format(", on the gradients lane to {}", (*graph_ops_)[*op]);
+  }
   for (Watched* watched : watched_) watched->give_up();
   fail_for(cause, "communication between GPUs was given up: {}; the last collective begun was {}{}",
-           why, last_, reached);
+           why, last_, came_to);
 }
 
 }  // namespace simclr::cuda

@@ -24,9 +24,6 @@ struct Failure {
 /// Something by which the device depends on other ranks: a communicator.
 class Watched {
  public:
-  Watched() = default;
-  Watched(const Watched&) = delete;
-  Watched& operator=(const Watched&) = delete;
   virtual ~Watched() = default;
   [[nodiscard]] virtual std::optional<Failure> failure() = 0;
   /// Ends what is under way on the device, without the other ranks. Nothing works afterwards.
@@ -55,7 +52,7 @@ class Watch {
     graph_stream_ = stream;
   }
 
-  /// Where collectives of a lane mark that the device has come to them (kernels/mark.hpp).
+  /// Where collectives of a lane mark that the device has come to them (kernels/kernels.hpp).
   std::int32_t* word(Lane lane);
   /// The last that a range of ops does on `stream`, the compute lane's: it has come to its end.
   void clear_marks(cudaStream_t stream);
@@ -71,9 +68,7 @@ class Watch {
  private:
   /// The op that the device has come to on a lane; nothing where no graph with marks is under way.
   [[nodiscard]] std::optional<std::size_t> reached(Lane lane) const;
-  [[nodiscard]] std::string describe_reached() const;
   void tell_reached() const;
-  void check_on_watched();
   [[noreturn]] void give_up(Cause cause, const std::string& why);
 
   double timeout_seconds_;

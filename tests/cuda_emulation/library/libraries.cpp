@@ -1,11 +1,8 @@
-#include "libraries.hpp"
+#include "device.hpp"
 
 namespace simclr::cuda {
 
-struct Libraries::Handles {};
-
-Libraries::Libraries(cudaStream_t /*stream*/) {}
-Libraries::~Libraries() = default;
-std::string Libraries::versions() { return "emulated libraries"; }
+std::shared_ptr<Libraries> start_libraries(cudaStream_t /*stream*/) { return nullptr; }
+std::string library_versions() { return "emulated libraries"; }
 
 }  // namespace simclr::cuda

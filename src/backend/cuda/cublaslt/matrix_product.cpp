@@ -4,10 +4,9 @@
 
 #include <array>
 #include <limits>
-#include <type_traits>
 
 #include "../device.hpp"
-#include "../library_handles.hpp"
+#include "../libraries.hpp"
 
 namespace simclr::cuda {
 
@@ -19,15 +18,6 @@ constexpr std::uint64_t kWorkspaceLimitBytes = std::uint64_t{32} << 20;
 /// tensors at 256. Rows may start anywhere; the layouts say where.
 constexpr std::uint32_t kAlignmentBytes = 16;
 
-template <auto destroy>
-struct Destroy {
-  template <class Handle>
-  void operator()(Handle* handle) const {
-    destroy(handle);
-  }
-};
-template <class Handle, auto destroy>
-using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy<destroy>>;
 using Description = Owner<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
 using MatrixLayout = Owner<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 using Preference = Owner<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
@@ -163,7 +153,7 @@ class CublasLtProduct final : public MatrixProduct {
 
 std::unique_ptr<MatrixProduct> make_matrix_product(const MatrixProductShape& shape,
                                                    Device& device) {
-  return std::make_unique<CublasLtProduct>(shape, device.libraries().handles().cublaslt);
+  return std::make_unique<CublasLtProduct>(shape, device.libraries().cublaslt.get());
 }
 
 }  // namespace simclr::cuda

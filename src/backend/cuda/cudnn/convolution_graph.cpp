@@ -1,4 +1,4 @@
-#include "convolution_graph.hpp"
+#include "convolution.hpp"
 
 namespace simclr::cuda::cudnn {
 
@@ -88,39 +88,33 @@ struct OperationNames {
   cudnnBackendAttributeName_t x, w, y, convolution, alpha, beta;
 };
 
-OperationNames names_of(ConvolutionKind kind) {
-  switch (kind) {
-    case ConvolutionKind::forward:
-      return {.operation = CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
-              .x = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-              .w = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
-              .y = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
-              .convolution = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-              .alpha = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
-              .beta = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
-    case ConvolutionKind::backward_data:
-      return {.operation = CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
-              .x = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-              .w = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-              .y = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-              .convolution = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
-              .alpha = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
-              .beta = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA};
-    case ConvolutionKind::backward_weights:
-      return {.operation = CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
-              .x = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-              .w = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-              .y = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
-              .convolution = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-              .alpha = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
-              .beta = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA};
-  }
-  fail("no such kind of convolution");
-}
+/// In the order of ConvolutionKind.
+constexpr std::array<OperationNames, 3> kNames{
+    {{.operation = CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+      .x = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+      .w = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+      .y = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+      .convolution = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+      .alpha = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+      .beta = CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
+     {.operation = CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+      .x = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+      .w = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+      .y = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
+      .convolution = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+      .alpha = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+      .beta = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
+     {.operation = CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+      .x = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+      .w = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+      .y = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+      .convolution = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+      .alpha = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+      .beta = CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}}};
 
 Descriptor convolve(ConvolutionKind kind, const Descriptor& convolution, const Descriptor& x,
                     const Descriptor& w, const Descriptor& y) {
-  const OperationNames names = names_of(kind);
+  const OperationNames& names = kNames.at(static_cast<std::size_t>(kind));
   Descriptor operation(names.operation);
   operation.set(names.convolution, convolution)
       .set(names.x, x)

@@ -22,27 +22,26 @@ void check_on(cudnnStatus_t status, std::string_view call, cudnnBackendAttribute
 }  // namespace
 
 Descriptor::Descriptor(cudnnBackendDescriptorType_t type) : type_(type) {
-  check_on(cudnnBackendCreateDescriptor(type, &descriptor_), "create", type);
-}
-
-Descriptor::~Descriptor() {
-  if (descriptor_ != nullptr) cudnnBackendDestroyDescriptor(descriptor_);
+  cudnnBackendDescriptor_t raw = nullptr;
+  check_on(cudnnBackendCreateDescriptor(type, &raw), "create", type);
+  descriptor_.reset(raw);
 }
 
 Descriptor& Descriptor::set(cudnnBackendAttributeName_t attribute, const Descriptor& value) {
-  return set_elements(attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &value.descriptor_);
+  const cudnnBackendDescriptor_t handle = value.get();
+  return set_elements(attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &handle);
 }
 
 Descriptor& Descriptor::set_all(cudnnBackendAttributeName_t attribute,
                                 std::span<const Descriptor> values) {
   std::vector<cudnnBackendDescriptor_t> handles;
   handles.reserve(values.size());
-  for (const Descriptor& value : values) handles.push_back(value.descriptor_);
+  for (const Descriptor& value : values) handles.push_back(value.get());
   return set_elements(attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, handles.size(), handles.data());
 }
 
 Descriptor& Descriptor::finalize() {
-  check_on(cudnnBackendFinalize(descriptor_), "finalize", type_);
+  check_on(cudnnBackendFinalize(get()), "finalize", type_);
   return *this;
 }
 
@@ -53,7 +52,7 @@ std::vector<Descriptor> Descriptor::get_descriptors(cudnnBackendAttributeName_t 
   std::vector<Descriptor> descriptors;
   std::vector<cudnnBackendDescriptor_t> handles;
   for (std::size_t i = 0; i < most; ++i) {
-    handles.push_back(descriptors.emplace_back(type).descriptor_);
+    handles.push_back(descriptors.emplace_back(type).get());
   }
   const std::size_t count =
       get_elements(attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, most, handles.data());
@@ -63,27 +62,25 @@ std::vector<Descriptor> Descriptor::get_descriptors(cudnnBackendAttributeName_t 
 
 std::size_t Descriptor::count_descriptors(cudnnBackendAttributeName_t attribute) const {
   std::int64_t count = 0;
-  check_on(cudnnBackendGetAttribute(descriptor_, attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0,
-                                    &count, nullptr),
-           "count", attribute, type_);
+  check_on(
+      cudnnBackendGetAttribute(get(), attribute, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr),
+      "count", attribute, type_);
   return static_cast<std::size_t>(std::max<std::int64_t>(count, 0));
 }
 
-Descriptor& Descriptor::set_elements(cudnnBackendAttributeName_t attribute,
-                                     cudnnBackendAttributeType_t type, std::size_t count,
-                                     const void* elements) {
-  check_on(cudnnBackendSetAttribute(descriptor_, attribute, type, static_cast<std::int64_t>(count),
-                                    elements),
-           "set", attribute, type_);
+Descriptor& Descriptor::set_elements(cudnnBackendAttributeName_t attribute, Tag tag,
+                                     std::size_t count, const void* elements) {
+  check_on(
+      cudnnBackendSetAttribute(get(), attribute, tag, static_cast<std::int64_t>(count), elements),
+      "set", attribute, type_);
   return *this;
 }
 
-std::size_t Descriptor::get_elements(cudnnBackendAttributeName_t attribute,
-                                     cudnnBackendAttributeType_t type, std::size_t most,
-                                     void* elements) const {
+std::size_t Descriptor::get_elements(cudnnBackendAttributeName_t attribute, Tag tag,
+                                     std::size_t most, void* elements) const {
   std::int64_t count = 0;  // of what there is, which may be more than is written
-  check_on(cudnnBackendGetAttribute(descriptor_, attribute, type, static_cast<std::int64_t>(most),
-                                    &count, elements),
+  check_on(cudnnBackendGetAttribute(get(), attribute, tag, static_cast<std::int64_t>(most), &count,
+                                    elements),
            "get", attribute, type_);
   return std::min(static_cast<std::size_t>(std::max<std::int64_t>(count, 0)), most);
 }

@@ -4,65 +4,39 @@
 
 #include <cstdint>
 #include <span>
-#include <type_traits>
-#include <utility>
 #include <vector>
 
-#include "../library_handles.hpp"
+#include "../libraries.hpp"
 
 namespace simclr::cuda::cudnn {
 
-/// The tag by which cuDNN knows elements of type T (cudnn_graph.h: cudnnBackendAttributeType_t).
-template <class T>
-constexpr cudnnBackendAttributeType_t attribute_type() {
-  if constexpr (std::is_same_v<T, std::int64_t>) {
-    return CUDNN_TYPE_INT64;
-  } else if constexpr (std::is_same_v<T, float>) {
-    return CUDNN_TYPE_FLOAT;
-  } else if constexpr (std::is_same_v<T, bool>) {
-    return CUDNN_TYPE_BOOLEAN;
-  } else if constexpr (std::is_same_v<T, void*>) {
-    return CUDNN_TYPE_VOID_PTR;
-  } else if constexpr (std::is_same_v<T, cudnnHandle_t>) {
-    return CUDNN_TYPE_HANDLE;
-  } else if constexpr (std::is_same_v<T, cudnnDataType_t>) {
-    return CUDNN_TYPE_DATA_TYPE;
-  } else if constexpr (std::is_same_v<T, cudnnConvolutionMode_t>) {
-    return CUDNN_TYPE_CONVOLUTION_MODE;
-  } else if constexpr (std::is_same_v<T, cudnnPointwiseMode_t>) {
-    return CUDNN_TYPE_POINTWISE_MODE;
-  } else if constexpr (std::is_same_v<T, cudnnBackendHeurMode_t>) {
-    return CUDNN_TYPE_HEUR_MODE;
-  } else if constexpr (std::is_same_v<T, cudnnGenStatsMode_t>) {
-    return CUDNN_TYPE_GENSTATS_MODE;
-  } else if constexpr (std::is_same_v<T, cudnnBackendKnobType_t>) {
-    return CUDNN_TYPE_KNOB_TYPE;
-  } else {
-    static_assert(std::is_same_v<T, cudnnBackendNumericalNote_t>);
-    return CUDNN_TYPE_NUMERICAL_NOTE;
-  }
-}
+/// The tag by which cuDNN knows elements of a type.
+using Tag = cudnnBackendAttributeType_t;
+constexpr Tag tag_of(const std::int64_t*) { return CUDNN_TYPE_INT64; }
+constexpr Tag tag_of(const float*) { return CUDNN_TYPE_FLOAT; }
+constexpr Tag tag_of(const bool*) { return CUDNN_TYPE_BOOLEAN; }
+constexpr Tag tag_of(const cudnnHandle_t*) { return CUDNN_TYPE_HANDLE; }
+constexpr Tag tag_of(const cudnnDataType_t*) { return CUDNN_TYPE_DATA_TYPE; }
+constexpr Tag tag_of(const cudnnConvolutionMode_t*) { return CUDNN_TYPE_CONVOLUTION_MODE; }
+constexpr Tag tag_of(const cudnnPointwiseMode_t*) { return CUDNN_TYPE_POINTWISE_MODE; }
+constexpr Tag tag_of(const cudnnBackendHeurMode_t*) { return CUDNN_TYPE_HEUR_MODE; }
+constexpr Tag tag_of(const cudnnGenStatsMode_t*) { return CUDNN_TYPE_GENSTATS_MODE; }
+constexpr Tag tag_of(const cudnnBackendKnobType_t*) { return CUDNN_TYPE_KNOB_TYPE; }
+constexpr Tag tag_of(const cudnnBackendNumericalNote_t*) { return CUDNN_TYPE_NUMERICAL_NOTE; }
+constexpr Tag tag_of(void* const*) { return CUDNN_TYPE_VOID_PTR; }
 
 /// Errors give the numbers of descriptor and attribute in cudnn_graph.h, and what cuDNN says.
 class Descriptor {
  public:
   explicit Descriptor(cudnnBackendDescriptorType_t type);
-  Descriptor(Descriptor&& other) noexcept
-      : type_(other.type_), descriptor_(std::exchange(other.descriptor_, nullptr)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(type_, other.type_);
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~Descriptor();
 
   template <class T>
   Descriptor& set(cudnnBackendAttributeName_t attribute, T value) {
-    return set_elements(attribute, attribute_type<T>(), 1, &value);
+    return set_elements(attribute, tag_of(&value), 1, &value);
   }
   template <class T>
   Descriptor& set_all(cudnnBackendAttributeName_t attribute, std::span<const T> values) {
-    return set_elements(attribute, attribute_type<T>(), values.size(), values.data());
+    return set_elements(attribute, tag_of(values.data()), values.size(), values.data());
   }
   /// cuDNN keeps what it needs of the other descriptors, which are finalized.
   Descriptor& set(cudnnBackendAttributeName_t attribute, const Descriptor& value);
@@ -72,7 +46,7 @@ class Descriptor {
   template <class T>
   [[nodiscard]] T get(cudnnBackendAttributeName_t attribute) const {
     T value{};
-    get_elements(attribute, attribute_type<T>(), 1, &value);
+    get_elements(attribute, tag_of(&value), 1, &value);
     return value;
   }
   /// As many as there are, `most` at most.
@@ -80,7 +54,7 @@ class Descriptor {
   [[nodiscard]] std::vector<T> get_all(cudnnBackendAttributeName_t attribute,
                                        std::size_t most) const {
     std::vector<T> values(most);
-    values.resize(get_elements(attribute, attribute_type<T>(), most, values.data()));
+    values.resize(get_elements(attribute, tag_of(values.data()), most, values.data()));
     return values;
   }
   [[nodiscard]] std::vector<Descriptor> get_descriptors(cudnnBackendAttributeName_t attribute,
@@ -89,17 +63,17 @@ class Descriptor {
   /// How many descriptors there are to get.
   [[nodiscard]] std::size_t count_descriptors(cudnnBackendAttributeName_t attribute) const;
 
-  [[nodiscard]] cudnnBackendDescriptor_t get() const { return descriptor_; }
+  [[nodiscard]] cudnnBackendDescriptor_t get() const { return descriptor_.get(); }
 
  private:
-  Descriptor& set_elements(cudnnBackendAttributeName_t attribute, cudnnBackendAttributeType_t type,
-                           std::size_t count, const void* elements);
+  Descriptor& set_elements(cudnnBackendAttributeName_t attribute, Tag tag, std::size_t count,
+                           const void* elements);
   /// The number of elements written.
-  std::size_t get_elements(cudnnBackendAttributeName_t attribute, cudnnBackendAttributeType_t type,
-                           std::size_t most, void* elements) const;
+  std::size_t get_elements(cudnnBackendAttributeName_t attribute, Tag tag, std::size_t most,
+                           void* elements) const;
 
   cudnnBackendDescriptorType_t type_;
-  cudnnBackendDescriptor_t descriptor_ = nullptr;
+  Owner<cudnnBackendDescriptor_t, cudnnBackendDestroyDescriptor> descriptor_;
 };
 
 }  // namespace simclr::cuda::cudnn

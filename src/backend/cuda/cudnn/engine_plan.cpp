@@ -1,4 +1,4 @@
-#include "engine_plan.hpp"
+#include "convolution.hpp"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,6 @@
 #include <set>
 #include <string_view>
 #include <utility>
-
-#include "../device.hpp"
 
 namespace simclr::cuda::cudnn {
 
@@ -131,13 +129,13 @@ EngineConfig make_engine_config(const ConvolutionGraph& graph, const EngineChoic
 }
 
 EnginePlan::EnginePlan(std::shared_ptr<const ConvolutionGraph> graph, EngineConfig config,
-                       Libraries::Handles* handles)
+                       Libraries* libraries)
     : graph_(std::move(graph)),
       config_(std::move(config)),
-      handles_(handles),
+      libraries_(libraries),
       plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
   plan_.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config_.descriptor);
-  if (handles_ != nullptr) plan_.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handles_->cudnn);
+  if (libraries_ != nullptr) plan_.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, libraries_->cudnn.get());
   plan_.finalize();
   const auto bytes = plan_.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
   if (bytes < 0 || static_cast<std::size_t>(bytes) > kWorkspaceLimitBytes) {
@@ -160,13 +158,14 @@ const Descriptor& EnginePlan::pack_of(const Addresses& addresses) {
 void EnginePlan::run(const ConvolutionOperands& operands, std::span<std::byte> workspace,
                      cudaStream_t stream) {
   require(workspace.size() >= workspace_bytes_, "a convolution has the workspace it asked for");
-  require(handles_ != nullptr, "a plan that runs has handles");
-  handles_->use_stream(stream);
+  require(libraries_ != nullptr, "a plan that runs has handles");
+  libraries_->use_stream(stream);
   const ConvolutionShape& shape = graph_->shape();
   float* squares = shape.with_statistics ? operands.sums + shape.out_channels : nullptr;
   const Descriptor& pack =
       pack_of({operands.x, operands.w, operands.y, operands.sums, squares, workspace.data()});
-  const cudnnStatus_t status = cudnnBackendExecute(handles_->cudnn, plan_.get(), pack.get());
+  const cudnnStatus_t status =
+      cudnnBackendExecute(libraries_->cudnn.get(), plan_.get(), pack.get());
   if (status != CUDNN_STATUS_SUCCESS) {
     check(status, fmt::format("{} on {}", shape.text(), choice()));
   }
@@ -180,11 +179,11 @@ std::unique_ptr<ConvolutionPlan> make_convolution_plan(const ConvolutionShape& s
                                                        const std::string& choice, Device& device) {
   const auto parsed = EngineChoice::parse(choice);
   if (!parsed) fail("\"{}\" names no engine of cuDNN", choice);
-  Libraries::Handles& handles = device.libraries().handles();
+  Libraries& libraries = device.libraries();
   const auto graph = std::make_shared<const cudnn::ConvolutionGraph>(
-      shape, cudnn::Target{.handle = handles.cudnn});
+      shape, cudnn::Target{.handle = libraries.cudnn.get()});
   return std::make_unique<cudnn::EnginePlan>(graph, cudnn::make_engine_config(*graph, *parsed),
-                                             &handles);
+                                             &libraries);
 }
 
 }  // namespace simclr::cuda

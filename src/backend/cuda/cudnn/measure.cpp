@@ -5,15 +5,10 @@
 #include <map>
 #include <vector>
 
-#include "../device.hpp"
-#include "../kernels/batch_norm.hpp"
-#include "../kernels/elementwise.hpp"
-#include "../layout.hpp"
-#include "../libraries.hpp"
+#include "../kernels/kernels.hpp"
 #include "../memory.hpp"
-#include "../row_tiles.hpp"
-#include "../runtime.hpp"
-#include "engine_plan.hpp"
+#include "../steps.hpp"
+#include "convolution.hpp"
 #include "simclr/core/log.hpp"
 
 namespace simclr::cuda {
@@ -36,7 +31,7 @@ constexpr int kFillByte = 0x3C;
 constexpr const char* kPurpose = "operands to time its algorithms with";
 
 std::vector<std::unique_ptr<EnginePlan>> make_candidates(
-    const std::shared_ptr<const ConvolutionGraph>& graph, Libraries::Handles* handles) {
+    const std::shared_ptr<const ConvolutionGraph>& graph, Libraries* libraries) {
   std::vector<std::unique_ptr<EnginePlan>> plans;
   std::map<std::int64_t, int> taken;
   for (EngineConfig& config : cudnn::propose_engine_configs(*graph)) {
@@ -44,7 +39,7 @@ std::vector<std::unique_ptr<EnginePlan>> make_candidates(
     const std::int64_t engine = config.choice.engine;
     if (taken[engine] == kMostOfOneEngine) continue;
     try {
-      plans.push_back(std::make_unique<EnginePlan>(graph, std::move(config), handles));
+      plans.push_back(std::make_unique<EnginePlan>(graph, std::move(config), libraries));
       ++taken[engine];
     } catch (const CudnnError&) {
       continue;  // heuristics also propose what an engine then declines
@@ -116,10 +111,8 @@ class Bench {
     if (shape_.kind != ConvolutionKind::backward_weights || shape_.gradient_dtype == DType::f32) {
       return;
     }
-    with_activation_type(shape_.gradient_dtype, [&]<class T>(T) {
-      unpad_filter(filter_, reinterpret_cast<const T*>(w_.data()),
-                   reinterpret_cast<float*>(widened_.data()), stream_);
-    });
+    unpad_filter(filter_, w_.data(), shape_.gradient_dtype,
+                 reinterpret_cast<float*>(widened_.data()), stream_);
   }
 
   ConvolutionShape shape_;
@@ -131,10 +124,10 @@ class Bench {
 }  // namespace
 
 TimedPlan measure_convolution_plans(const ConvolutionShape& shape, Device& device) {
-  Libraries::Handles& handles = device.libraries().handles();
-  auto plans = make_candidates(
-      std::make_shared<const ConvolutionGraph>(shape, cudnn::Target{.handle = handles.cudnn}),
-      &handles);
+  Libraries& libraries = device.libraries();
+  auto plans = make_candidates(std::make_shared<const ConvolutionGraph>(
+                                   shape, cudnn::Target{.handle = libraries.cudnn.get()}),
+                               &libraries);
   const std::string name = shape.text();
   if (plans.empty()) {
     log::info("convolution {}: cuDNN has no deterministic engine", name);
@@ -176,20 +169,15 @@ float measure_statistics_pass(const ConvolutionShape& shape, Device& device) {
                         .width = shape.out_width,
                         .channels = shape.out_channels,
                         .stride = shape.out_channels};
-  const RowTiles tiles =
-      tiles_for_sums(y_layout, {.groups = 1, .samples = static_cast<int>(shape.images)});
+  const BnGroups groups{.groups = 1, .samples = static_cast<int>(shape.images)};
   cudaStream_t stream = device.lanes().compute.get();
-  const Buffer y = filled(y_layout.rows() * shape.out_channels, shape.dtype, stream);
+  const Buffer y = filled(y_layout.stored_elements(), shape.dtype, stream);
   const Buffer shift = filled(shape.out_channels, DType::f32, stream);
-  const Buffer partials = allocate_device(bn_partial_bytes(tiles), kPurpose);
+  const Buffer workspace = allocate_device(bn_statistics_bytes(y_layout, groups), kPurpose);
   const Buffer stats = filled(2 * shape.out_channels, DType::f64, stream);
-  return with_activation_type(shape.dtype, [&]<class T>(T) {
-    return time_in_graph(stream, [&] {
-      auto* sums = reinterpret_cast<double*>(partials.data());
-      bn_statistics<T>(tiles, reinterpret_cast<const T*>(y.data()),
-                       reinterpret_cast<const float*>(shift.data()), sums, stream);
-      bn_add_partials(tiles, sums, {.sums = reinterpret_cast<double*>(stats.data())}, stream);
-    });
+  return time_in_graph(stream, [&] {
+    bn_statistics(y_layout, groups, y.data(), reinterpret_cast<const float*>(shift.data()),
+                  workspace.data(), reinterpret_cast<double*>(stats.data()), stream);
   });
 }
 

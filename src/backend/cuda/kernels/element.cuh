@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "simclr/core/bf16.hpp"
 #include "simclr/core/f16.hpp"
@@ -27,30 +28,27 @@ __device__ __forceinline__ float widen(f16 value) {
 
 /// f32 rounded to nearest even.
 template <class T>
-__device__ T narrow(float value);
-template <>
-__device__ __forceinline__ float narrow<float>(float value) {
-  return value;
-}
-template <>
-__device__ __forceinline__ bf16 narrow<bf16>(float value) {
+__device__ __forceinline__ T narrow(float value) {
+  constexpr bool kIsBf16 = std::is_same_v<T, bf16>;
+  if constexpr (std::is_same_v<T, float>) {
+    return value;
+  } else {
+    T rounded;
 #ifdef __CUDA_ARCH__
-  bf16 rounded;
-  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(rounded.bits) : "f"(value));
-  return rounded;
+    if constexpr (kIsBf16) {
+      asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(rounded.bits) : "f"(value));
+    } else {
+      asm("cvt.rn.f16.f32 %0, %1;" : "=h"(rounded.bits) : "f"(value));
+    }
 #else
-  return to_bf16(value);
+    if constexpr (kIsBf16) {
+      rounded = to_bf16(value);
+    } else {
+      rounded = to_f16(value);
+    }
 #endif
-}
-template <>
-__device__ __forceinline__ f16 narrow<f16>(float value) {
-#ifdef __CUDA_ARCH__
-  f16 rounded;
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(rounded.bits) : "f"(value));
-  return rounded;
-#else
-  return to_f16(value);
-#endif
+    return rounded;
+  }
 }
 
 /// Elements that one 16-byte access moves.
@@ -69,6 +67,27 @@ __device__ __forceinline__ Pack<T> load_pack(const T* from) {
 template <class T>
 __device__ __forceinline__ void store_pack(T* to, const Pack<T>& pack) {
   *reinterpret_cast<Pack<T>*>(to) = pack;
+}
+
+/// As many f32 elements as a pack of T has.
+template <class T>
+__device__ __forceinline__ void load_floats(const float* from, float (&values)[kPackSize<T>]) {
+#pragma unroll
+  for (int part = 0; part < kPackSize<T>; part += kPackSize<float>) {
+    const Pack<float> pack = load_pack(from + part);
+#pragma unroll
+    for (int i = 0; i < kPackSize<float>; ++i) values[part + i] = pack.values[i];
+  }
+}
+/// The same rounded to T.
+template <class T>
+__device__ __forceinline__ Pack<T> load_narrowed(const float* from) {
+  float values[kPackSize<T>];
+  load_floats<T>(from, values);
+  Pack<T> pack;
+#pragma unroll
+  for (int i = 0; i < kPackSize<T>; ++i) pack.values[i] = narrow<T>(values[i]);
+  return pack;
 }
 
 }  // namespace simclr::cuda

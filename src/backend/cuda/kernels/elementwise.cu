@@ -1,7 +1,11 @@
-#include "elementwise.hpp"
+// Joins and rectifiers over whole tensors, the packing of images, conversions, and filters between
+// the flat buffers and the shapes that convolutions want. T is float, bf16 or f16; tensors start at
+// multiples of 16 bytes.
 
 #include "../launch.hpp"
+#include "../steps.hpp"
 #include "element.cuh"
+#include "kernels.hpp"
 
 namespace simclr::cuda {
 
@@ -44,7 +48,7 @@ void map(F f, cudaStream_t stream, std::int64_t count, T* to, const Inputs*... f
 }
 
 constexpr int kImageChannels = 3;
-constexpr int kStoredChannels = 4;
+constexpr int kStoredChannels = kImageChannelsStored;
 /// Pixels of a thread: three 16-byte packs, of which it makes four.
 template <class T>
 constexpr int kPixels = kPackSize<T>;
@@ -53,7 +57,7 @@ template <class T>
 __global__ void __launch_bounds__(256)
     pack_images_kernel(const T* __restrict__ views, T* __restrict__ x, std::int64_t pixels) {
   const std::int64_t first = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kPixels<T>;
-  if (first + kPixels < T >> pixels) {
+  if (pixels - first < kPixels<T>) {
     for (std::int64_t p = first; p < pixels; ++p) {
       for (int c = 0; c < kImageChannels; ++c) {
         x[p * kStoredChannels + c] = views[p * kImageChannels + c];
@@ -83,72 +87,16 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-}  // namespace
-
-template <class T>
-void add_into(const T* from, T* into, std::int64_t count, cudaStream_t stream) {
-  map(Sum{}, stream, count, into, static_cast<const T*>(into), from);
-}
-template void add_into(const float*, float*, std::int64_t, cudaStream_t);
-template void add_into(const bf16*, bf16*, std::int64_t, cudaStream_t);
-template void add_into(const f16*, f16*, std::int64_t, cudaStream_t);
-
-template <class T>
-void relu(const T* y, T* z, std::int64_t count, cudaStream_t stream) {
-  map(PositivePart{}, stream, count, z, y);
-}
-template void relu(const float*, float*, std::int64_t, cudaStream_t);
-template void relu(const bf16*, bf16*, std::int64_t, cudaStream_t);
-template void relu(const f16*, f16*, std::int64_t, cudaStream_t);
-
-template <class T>
-void relu_backward(const T* dz, const T* z, T* dy, std::int64_t count, cudaStream_t stream) {
-  map(WherePositive{}, stream, count, dy, dz, z);
-}
-template void relu_backward(const float*, const float*, float*, std::int64_t, cudaStream_t);
-template void relu_backward(const bf16*, const bf16*, bf16*, std::int64_t, cudaStream_t);
-template void relu_backward(const f16*, const f16*, f16*, std::int64_t, cudaStream_t);
-
-template <class T>
-void pack_images(const T* views, T* x, std::int64_t pixels, cudaStream_t stream) {
-  launch(pack_images_kernel<T>, one_thread_each(ceil_div<std::int64_t>(pixels, kPixels<T>)), stream,
-         views, x, pixels);
-}
-template void pack_images(const float*, float*, std::int64_t, cudaStream_t);
-template void pack_images(const bf16*, bf16*, std::int64_t, cudaStream_t);
-template void pack_images(const f16*, f16*, std::int64_t, cudaStream_t);
-
-namespace {
-
 template <class T>
 __global__ void __launch_bounds__(256)
     convert_kernel(const float* __restrict__ from, T* __restrict__ to, std::int64_t count) {
   const std::int64_t first = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kPackSize<T>;
   if (first + kPackSize<T> <= count) {
-    Pack<T> pack;
-#pragma unroll
-    for (int part = 0; part < kPackSize<T>; part += kPackSize<float>) {
-      const Pack<float> wide = load_pack(from + first + part);
-#pragma unroll
-      for (int i = 0; i < kPackSize<float>; ++i) pack.values[part + i] = narrow<T>(wide.values[i]);
-    }
-    store_pack(to + first, pack);
+    store_pack(to + first, load_narrowed<T>(from + first));
   } else {
     for (std::int64_t i = first; i < count; ++i) to[i] = narrow<T>(from[i]);
   }
 }
-
-}  // namespace
-
-template <class T>
-void convert(const float* from, T* to, std::int64_t count, cudaStream_t stream) {
-  launch(convert_kernel<T>, one_thread_each(ceil_div<std::int64_t>(count, kPackSize<T>)), stream,
-         from, to, count);
-}
-template void convert<bf16>(const float*, bf16*, std::int64_t, cudaStream_t);
-template void convert<f16>(const float*, f16*, std::int64_t, cudaStream_t);
-
-namespace {
 
 // A filter's rows are its (k, tap) pairs, so padded output channels are rows past the last.
 
@@ -173,20 +121,77 @@ __global__ void __launch_bounds__(256)
 
 }  // namespace
 
-template <class T>
-void pad_filter(const FilterPadding& shape, const float* w, T* padded, cudaStream_t stream) {
-  launch(pad_filter_kernel<T>, one_thread_each(shape.stored_elements()), stream, shape, w, padded);
+Prepared prepare(const AddInto& op, const Context& context) {
+  const TensorView from = context.tensor(op.from);
+  const TensorView into = context.tensor(op.into);
+  require(from.layout.stride == into.layout.stride, "what is added is stored as what it joins");
+  return with_activation_type(into.layout.dtype, [&]<class T>(T) {
+    return make_step([from = from.as<T>(), into = into.as<T>(),
+                      count = into.layout.stored_elements(),
+                      stream = context.stream()] { map(Sum{}, stream, count, into, into, from); });
+  });
 }
-template void pad_filter(const FilterPadding&, const float*, float*, cudaStream_t);
-template void pad_filter(const FilterPadding&, const float*, bf16*, cudaStream_t);
-template void pad_filter(const FilterPadding&, const float*, f16*, cudaStream_t);
 
-template <class T>
-void unpad_filter(const FilterPadding& shape, const T* padded, float* w, cudaStream_t stream) {
-  launch(unpad_filter_kernel<T>, one_thread_each(shape.elements()), stream, shape, padded, w);
+Prepared prepare(const Relu& op, const Context& context) {
+  const TensorView y = context.tensor(op.y);
+  const TensorView z = context.tensor(op.z);
+  require(y.layout.stride == z.layout.stride, "a rectifier's tensors are stored alike");
+  return with_activation_type(z.layout.dtype, [&]<class T>(T) {
+    return make_step([y = y.as<T>(), z = z.as<T>(), count = z.layout.stored_elements(),
+                      stream = context.stream()] { map(PositivePart{}, stream, count, z, y); });
+  });
 }
-template void unpad_filter(const FilterPadding&, const float*, float*, cudaStream_t);
-template void unpad_filter(const FilterPadding&, const bf16*, float*, cudaStream_t);
-template void unpad_filter(const FilterPadding&, const f16*, float*, cudaStream_t);
+
+Prepared prepare(const ReluBackward& op, const Context& context) {
+  const TensorView dz = context.tensor(op.dz);
+  const TensorView z = context.tensor(op.z);
+  const TensorView dy = context.tensor(op.dy);
+  require(dz.layout.stride == dy.layout.stride && z.layout.stride == dy.layout.stride,
+          "a rectifier's tensors are stored alike");
+  return with_activation_type(dy.layout.dtype, [&]<class T>(T) {
+    return make_step(
+        [dz = dz.as<T>(), z = z.as<T>(), dy = dy.as<T>(), count = dy.layout.stored_elements(),
+         stream = context.stream()] { map(WherePositive{}, stream, count, dy, dz, z); });
+  });
+}
+
+Prepared prepare(const PackInput& op, const Context& context) {
+  const TensorView views = context.tensor(op.views);
+  const TensorView x = context.tensor(op.x);
+  require(!views.layout.padded() && views.layout.channels == kImageChannels &&
+              x.layout.stride == kImageChannelsStored,
+          "images come with three channels and are packed to four");
+  return with_activation_type(x.layout.dtype, [&]<class T>(T) {
+    return make_step([views = views.as<T>(), x = x.as<T>(), pixels = x.layout.rows(),
+                      stream = context.stream()] {
+      launch(pack_images_kernel<T>, one_thread_each(ceil_div<std::int64_t>(pixels, kPixels<T>)),
+             stream, views, x, pixels);
+    });
+  });
+}
+
+void convert(const float* from, std::byte* to, std::int64_t count, DType dtype,
+             cudaStream_t stream) {
+  with_half_type(dtype, [&]<class T>(T) {
+    launch(convert_kernel<T>, one_thread_each(ceil_div<std::int64_t>(count, kPackSize<T>)), stream,
+           from, reinterpret_cast<T*>(to), count);
+  });
+}
+
+void pad_filter(const FilterPadding& shape, const float* w, std::byte* padded, DType dtype,
+                cudaStream_t stream) {
+  with_activation_type(dtype, [&]<class T>(T) {
+    launch(pad_filter_kernel<T>, one_thread_each(shape.stored_elements()), stream, shape, w,
+           reinterpret_cast<T*>(padded));
+  });
+}
+
+void unpad_filter(const FilterPadding& shape, const std::byte* padded, DType dtype, float* w,
+                  cudaStream_t stream) {
+  with_activation_type(dtype, [&]<class T>(T) {
+    launch(unpad_filter_kernel<T>, one_thread_each(shape.elements()), stream, shape,
+           reinterpret_cast<const T*>(padded), w);
+  });
+}
 
 }  // namespace simclr::cuda

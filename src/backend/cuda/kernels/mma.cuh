@@ -13,102 +13,60 @@
 
 #include "element.cuh"
 
+#ifdef SIMCLR_CUDA_EMULATION
+#include <emulated_mma.hpp>  // the same functions on the CPU
+#else
+
 namespace simclr::cuda {
 
 /// d += a * b with T = bf16 or f16 and f32 sums.
 template <class T>
 __device__ __forceinline__ void mma(float (&d)[4], const std::uint32_t (&a)[4],
-                                    const std::uint32_t (&b)[2]);
-
-#ifdef SIMCLR_CUDA_EMULATION
-
-template <>
-__device__ inline void mma<bf16>(float (&d)[4], const std::uint32_t (&a)[4],
-                                 const std::uint32_t (&b)[2]) {
-  emulation::mma_m16n8k16(emulation::HalfType::bf16, d, a, b, d);
+                                    const std::uint32_t (&b)[2]) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  } else {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  }
 }
-template <>
-__device__ inline void mma<f16>(float (&d)[4], const std::uint32_t (&a)[4],
-                                const std::uint32_t (&b)[2]) {
-  emulation::mma_m16n8k16(emulation::HalfType::f16, d, a, b, d);
-}
-
-#else
-
-template <>
-__device__ __forceinline__ void mma<bf16>(float (&d)[4], const std::uint32_t (&a)[4],
-                                          const std::uint32_t (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-template <>
-__device__ __forceinline__ void mma<f16>(float (&d)[4], const std::uint32_t (&a)[4],
-                                         const std::uint32_t (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
-#endif
 
 /// An address in shared memory, to which bytes are added.
-#ifdef SIMCLR_CUDA_EMULATION
-using SharedAddress = std::byte*;
-#else
 using SharedAddress = std::uint32_t;
-#endif
 __device__ __forceinline__ SharedAddress shared_address(void* shared) {
-#ifdef SIMCLR_CUDA_EMULATION
-  return static_cast<std::byte*>(shared);
-#else
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
-#endif
 }
 
 /// The address with these of its bits inverted.
 __device__ __forceinline__ SharedAddress flip_bits(SharedAddress address, unsigned bits) {
-#ifdef SIMCLR_CUDA_EMULATION
-  return std::bit_cast<SharedAddress>(std::bit_cast<std::uintptr_t>(address) ^ bits);
-#else
   return address ^ bits;
-#endif
 }
 
 /// Four 8 x 8 matrices of 16-bit elements from shared memory: lane i gives the address of row i % 8
 /// of matrix i / 8; m[k] has row lane / 4, columns 2 * (lane % 4) + {0,1} of matrix k.
 __device__ __forceinline__ void load_matrices(std::uint32_t (&m)[4], SharedAddress row) {
-#ifdef SIMCLR_CUDA_EMULATION
-  emulation::load_matrices_x4(m, row, false);
-#else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
                : "r"(row)
                : "memory");
-#endif
 }
 
 /// The same of the transposed matrices.
 __device__ __forceinline__ void load_matrices_transposed(std::uint32_t (&m)[4], SharedAddress row) {
-#ifdef SIMCLR_CUDA_EMULATION
-  emulation::load_matrices_x4(m, row, true);
-#else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
                : "r"(row)
                : "memory");
-#endif
 }
 
 /// Two neighbors of a fragment, rounded to T; `first` has the lower address.
 template <class T>
 __device__ __forceinline__ std::uint32_t pack_pair(float first, float second) {
-#ifdef SIMCLR_CUDA_EMULATION
-  return static_cast<std::uint32_t>(narrow<T>(first).bits) |
-         static_cast<std::uint32_t>(narrow<T>(second).bits) << 16;
-#else
   std::uint32_t pair;
   if constexpr (std::is_same_v<T, bf16>) {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
@@ -116,44 +74,29 @@ __device__ __forceinline__ std::uint32_t pack_pair(float first, float second) {
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
   }
   return pair;
-#endif
 }
 
 /// 2^x to two units in the last place; results under the smallest normal number are 0.
 __device__ __forceinline__ float exp2_fast(float x) {
-#ifdef SIMCLR_CUDA_EMULATION
-  return std::exp2(x);
-#else
   float result;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
   return result;
-#endif
 }
 
 /// Starts a copy of 16 bytes from global to shared memory, past the registers.
 __device__ __forceinline__ void copy_async(SharedAddress shared, const void* global) {
-#ifdef SIMCLR_CUDA_EMULATION
-  emulation::copy_async(shared, global, 16);
-#else
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"(shared), "l"(global) : "memory");
-#endif
 }
 /// Closes a group of this thread's copies; empty groups count too.
 __device__ __forceinline__ void commit_copies() {
-#ifdef SIMCLR_CUDA_EMULATION
-  emulation::commit_copies();
-#else
   asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
 }
 /// Waits for this thread's copies but those of the last `kPending` groups.
 template <int kPending>
 __device__ __forceinline__ void wait_for_copies() {
-#ifdef SIMCLR_CUDA_EMULATION
-  emulation::wait_for_copies(kPending);
-#else
   asm volatile("cp.async.wait_group %0;" : : "n"(kPending) : "memory");
-#endif
 }
 
 }  // namespace simclr::cuda
+
+#endif

@@ -6,7 +6,7 @@
 
 #include "../launch.hpp"
 #include "element.cuh"
-#include "loss.hpp"
+#include "nt_xent.hpp"
 #include "reduce.cuh"
 #include "similarity.cuh"
 
@@ -30,13 +30,7 @@ __global__ void __launch_bounds__(kThreads)
   const bool is_view = row < shape.columns;
   Pack<T> pack{};
   if (is_view && depth < shape.stride) {
-    const float* from = u_all + row * shape.stride + depth;
-#pragma unroll
-    for (int part = 0; part < kPackSize<T>; part += kPackSize<float>) {
-      const Pack<float> wide = load_pack(from + part);
-#pragma unroll
-      for (int i = 0; i < kPackSize<float>; ++i) pack.values[part + i] = narrow<T>(wide.values[i]);
-    }
+    pack = load_narrowed<T>(u_all + row * shape.stride + depth);
   }
   store_pack(packed + index * kPackSize<T>, pack);
   if (lse_all != nullptr && depth == 0) {
@@ -130,18 +124,15 @@ int packed_depth(std::int64_t depth) {
   return 0;
 }
 
-template <class T>
-void pack_embeddings(const SimilarityShape& shape, const float* u_all, int packed_depth, T* packed,
-                     const float* lse_all, float inverse_temperature, float* factors,
-                     cudaStream_t stream) {
-  const std::int64_t packs = packed_rows(shape) * packed_depth / kPackSize<T>;
-  launch(pack_kernel<T>, one_thread_each(packs, kThreads), stream, shape, u_all, packed_depth,
-         packed, lse_all, inverse_temperature, factors, packs);
+void pack_embeddings(const SimilarityShape& shape, const float* u_all, const Packing& packing,
+                     std::byte* packed, const float* lse_all, float inverse_temperature,
+                     float* factors, cudaStream_t stream) {
+  with_half_type(packing.dtype, [&]<class T>(T) {
+    const std::int64_t packs = packed_rows(shape) * packing.depth / kPackSize<T>;
+    launch(pack_kernel<T>, one_thread_each(packs, kThreads), stream, shape, u_all, packing.depth,
+           reinterpret_cast<T*>(packed), lse_all, inverse_temperature, factors, packs);
+  });
 }
-template void pack_embeddings<bf16>(const SimilarityShape&, const float*, int, bf16*, const float*,
-                                    float, float*, cudaStream_t);
-template void pack_embeddings<f16>(const SimilarityShape&, const float*, int, f16*, const float*,
-                                   float, float*, cudaStream_t);
 
 int term_blocks(const SimilarityShape& shape) { return ceil_div(shape.rows, kThreads); }
 

@@ -10,7 +10,7 @@
 #include <cuda_runtime.h>
 
 #include "../launch.hpp"
-#include "loss.hpp"
+#include "nt_xent.hpp"
 #include "similarity_tile.cuh"
 
 namespace simclr::cuda {
@@ -123,32 +123,22 @@ __global__ void __launch_bounds__(kTileThreads, 3)
   }
 }
 
-}  // namespace
-
-int rows_per_block(int packed_depth) {
-  int rows = 0;
-  with_packed_depth(packed_depth, [&]<int kDepth>(Depth<kDepth>) { rows = kBlockRows<kDepth>; });
-  return rows;
-}
-
-template <class T>
-void similarity_softmax(const SimilarityShape& shape, const T* packed, int packed_depth,
-                        float inverse_temperature, RowPartial* partials, cudaStream_t stream) {
-  with_packed_depth(packed_depth, [&]<int kDepth>(Depth<kDepth>) {
-    launch(softmax_kernel<T, kDepth>,
-           {.grid = dim3(static_cast<unsigned>(ceil_div(shape.rows, kBlockRows<kDepth>)),
-                         static_cast<unsigned>(shape.splits)),
-            .block = dim3(kTileThreads),
-            .shared_bytes = TileStream<T, kDepth>::kBytes},
-           stream, shape, packed, kLog2E * inverse_temperature, partials);
+/// Calls f(T{}, Depth<packing.depth>{}).
+template <class F>
+void with_packing(const Packing& packing, F&& f) {
+  with_half_type(packing.dtype, [&]<class T>(T type) {
+    with_packed_depth(packing.depth, [&](auto depth) { f(type, depth); });
   });
 }
-template void similarity_softmax<bf16>(const SimilarityShape&, const bf16*, int, float, RowPartial*,
-                                       cudaStream_t);
-template void similarity_softmax<f16>(const SimilarityShape&, const f16*, int, float, RowPartial*,
-                                      cudaStream_t);
 
-namespace {
+/// Blocks own rows (x) and splits of the columns (y).
+template <class T, int kDepth>
+LaunchShape tile_launch(const SimilarityShape& shape) {
+  return {.grid = dim3(static_cast<unsigned>(ceil_div(shape.rows, kBlockRows<kDepth>)),
+                       static_cast<unsigned>(shape.splits)),
+          .block = dim3(kTileThreads),
+          .shared_bytes = TileStream<T, kDepth>::kBytes};
+}
 
 constexpr int kProductChunk = 2;  // blocks of 8 columns: one k step of the second product
 
@@ -322,22 +312,28 @@ __global__ void __launch_bounds__(kTileThreads, 2)
 
 }  // namespace
 
-template <class T>
-void similarity_gradient(const SimilarityShape& shape, const T* packed, const float* factors,
-                         int packed_depth, float inverse_temperature, const GradientParts& parts,
-                         cudaStream_t stream) {
-  with_packed_depth(packed_depth, [&]<int kDepth>(Depth<kDepth>) {
-    launch(gradient_kernel<T, kDepth>,
-           {.grid = dim3(static_cast<unsigned>(ceil_div(shape.rows, kBlockRows<kDepth>)),
-                         static_cast<unsigned>(shape.splits)),
-            .block = dim3(kTileThreads),
-            .shared_bytes = TileStream<T, kDepth>::kBytes},
-           stream, shape, packed, factors, kLog2E * inverse_temperature, parts);
+int rows_per_block(int packed_depth) {
+  int rows = 0;
+  with_packed_depth(packed_depth, [&]<int kDepth>(Depth<kDepth>) { rows = kBlockRows<kDepth>; });
+  return rows;
+}
+
+void similarity_softmax(const SimilarityShape& shape, const std::byte* packed,
+                        const Packing& packing, float inverse_temperature, RowPartial* partials,
+                        cudaStream_t stream) {
+  with_packing(packing, [&]<class T, int kDepth>(T, Depth<kDepth>) {
+    launch(softmax_kernel<T, kDepth>, tile_launch<T, kDepth>(shape), stream, shape,
+           reinterpret_cast<const T*>(packed), kLog2E * inverse_temperature, partials);
   });
 }
-template void similarity_gradient<bf16>(const SimilarityShape&, const bf16*, const float*, int,
-                                        float, const GradientParts&, cudaStream_t);
-template void similarity_gradient<f16>(const SimilarityShape&, const f16*, const float*, int, float,
-                                       const GradientParts&, cudaStream_t);
+
+void similarity_gradient(const SimilarityShape& shape, const std::byte* packed,
+                         const float* factors, const Packing& packing, float inverse_temperature,
+                         const GradientParts& parts, cudaStream_t stream) {
+  with_packing(packing, [&]<class T, int kDepth>(T, Depth<kDepth>) {
+    launch(gradient_kernel<T, kDepth>, tile_launch<T, kDepth>(shape), stream, shape,
+           reinterpret_cast<const T*>(packed), factors, kLog2E * inverse_temperature, parts);
+  });
+}
 
 }  // namespace simclr::cuda

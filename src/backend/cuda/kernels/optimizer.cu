@@ -1,15 +1,59 @@
-#include "optimizer.hpp"
+// Parameter updates over the flat buffers. One block works on a chunk: a piece of one parameter.
+// Masters, moments and the masters' 16-bit copy are written in one pass; see program/update.hpp for
+// the formulas.
 
+#include <algorithm>
 #include <type_traits>
+#include <vector>
 
 #include "../../optimizer_math.hpp"
 #include "../launch.hpp"
+#include "../memory.hpp"
+#include "../steps.hpp"
 #include "element.cuh"
 #include "reduce.cuh"
+#include "simclr/program/update.hpp"
 
 namespace simclr::cuda {
 
 namespace {
+
+/// Elements of a chunk at most. The partition, and with it the order in which norms are summed,
+/// depends on shapes only.
+constexpr std::int64_t kUpdateChunk = 4096;
+
+/// Elements [begin, begin + count) of the flat buffers.
+struct UpdateChunk {
+  std::int64_t begin = 0;
+  std::int32_t count = 0;
+  std::int32_t segment = 0;
+  std::int32_t regularized = 1;
+};
+/// Chunks [first_chunk, first_chunk + chunks) are one parameter.
+struct UpdateSegment {
+  std::int32_t first_chunk = 0;
+  std::int32_t chunks = 0;
+  std::int32_t regularized = 1;
+};
+
+/// Sums of squares over a chunk.
+struct LarsNorms {
+  double of_w = 0, of_g = 0;
+};
+
+/// What every rule works on; all in device memory.
+struct UpdateBuffers {
+  const UpdateChunk* chunks = nullptr;
+  std::int64_t chunk_count = 0;
+  const UpdateSegment* segments = nullptr;
+  LarsNorms* norms = nullptr;  ///< (chunks), scratch of LARS
+  float* parameters = nullptr;
+  const float* gradients = nullptr;
+  float* momentum = nullptr;
+  float* second_moment = nullptr;  ///< AdamW only
+  const float* control = nullptr;
+  const std::int32_t* verdict = nullptr;  ///< or null
+};
 
 constexpr int kThreads = 256;
 /// Elements that a thread works on at once: 16 bytes of f32.
@@ -45,16 +89,9 @@ __device__ __forceinline__ Pack<float> load(const float* from, const Group& grou
   }
   return pack;
 }
-__device__ __forceinline__ void store(float* to, const Group& group, const Pack<float>& pack) {
-  if (group.whole) return store_pack(to + group.begin, pack);
-#pragma unroll
-  for (int i = 0; i < kFour; ++i) {
-    if (i < group.count) to[group.begin + i] = pack.values[i];
-  }
-}
-/// The same rounded to the shadow's type, 8 bytes at once.
+/// Rounded to T, kFour elements at once.
 template <class T>
-__device__ __forceinline__ void store_rounded(T* to, const Group& group, const Pack<float>& pack) {
+__device__ __forceinline__ void store(T* to, const Group& group, const Pack<float>& pack) {
   struct alignas(kFour * sizeof(T)) Rounded {
     T values[kFour];
   } rounded;
@@ -165,7 +202,7 @@ __global__ void __launch_bounds__(kThreads)
     }
     store(buffers.parameters, group, w);
     store(buffers.momentum, group, m);
-    if constexpr (!std::is_same_v<T, float>) store_rounded(shadow, group, w);
+    if constexpr (!std::is_same_v<T, float>) store(shadow, group, w);
   }
 }
 
@@ -196,27 +233,96 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) buffers.norms[blockIdx.x] = {of_w, of_g};
 }
 
-}  // namespace
-
+/// One launch, for LARS two: norms, then the update. `shadow` is the copy of the masters in T (bf16
+/// or f16); T = float and null: there is none.
 template <class Rule, class T>
 void update(const Rule& rule, const UpdateBuffers& buffers, T* shadow, cudaStream_t stream) {
   if (buffers.chunk_count == 0) return;
   const LaunchShape one_block_a_chunk{.grid = dim3(static_cast<unsigned>(buffers.chunk_count)),
                                       .block = dim3(kThreads)};
-  if constexpr (std::is_same_v<Rule, LarsRule>) {
-    launch(lars_norms_kernel, one_block_a_chunk, stream, buffers, rule.weight_decay);
+  if constexpr (std::is_same_v<Rule, Lars>) {
+    launch(lars_norms_kernel, one_block_a_chunk, stream, buffers, rule.rule.weight_decay);
   }
-  launch(update_kernel<decltype(on_device(rule)), T>, one_block_a_chunk, stream, buffers,
-         on_device(rule), shadow);
+  launch(update_kernel<Rule, T>, one_block_a_chunk, stream, buffers, rule, shadow);
 }
-template void update(const LarsRule&, const UpdateBuffers&, float*, cudaStream_t);
-template void update(const LarsRule&, const UpdateBuffers&, bf16*, cudaStream_t);
-template void update(const LarsRule&, const UpdateBuffers&, f16*, cudaStream_t);
-template void update(const SgdRule&, const UpdateBuffers&, float*, cudaStream_t);
-template void update(const SgdRule&, const UpdateBuffers&, bf16*, cudaStream_t);
-template void update(const SgdRule&, const UpdateBuffers&, f16*, cudaStream_t);
-template void update(const AdamwRule&, const UpdateBuffers&, float*, cudaStream_t);
-template void update(const AdamwRule&, const UpdateBuffers&, bf16*, cudaStream_t);
-template void update(const AdamwRule&, const UpdateBuffers&, f16*, cudaStream_t);
+
+// ---- the step -----------------------------------------------------------------------------------
+
+struct Partition {
+  std::vector<UpdateChunk> chunks;
+  std::vector<UpdateSegment> segments;
+};
+
+Partition split(const std::vector<ParameterSegment>& segments) {
+  Partition all;
+  for (const ParameterSegment& segment : segments) {
+    const auto first = static_cast<std::int32_t>(all.chunks.size());
+    const std::int32_t regularized = segment.regularized ? 1 : 0;
+    const std::int64_t end = segment.offset + segment.count;
+    for (std::int64_t begin = segment.offset; begin < end; begin += kUpdateChunk) {
+      all.chunks.push_back({.begin = begin,
+                            .count = static_cast<std::int32_t>(std::min(kUpdateChunk, end - begin)),
+                            .segment = static_cast<std::int32_t>(all.segments.size()),
+                            .regularized = regularized});
+    }
+    all.segments.push_back({.first_chunk = first,
+                            .chunks = static_cast<std::int32_t>(all.chunks.size()) - first,
+                            .regularized = regularized});
+  }
+  return all;
+}
+
+/// A table in device memory that lives as long as the step that copies the pointer.
+template <class T>
+std::shared_ptr<Buffer> to_device(const std::vector<T>& table, Device& device) {
+  const cudaStream_t stream = device.stream(Lane::compute);
+  const std::size_t bytes = table.size() * sizeof(T);
+  auto memory = std::make_shared<Buffer>(allocate_device(bytes, "a table of its chunks"));
+  check(cudaMemcpyAsync(memory->data(), table.data(), bytes, cudaMemcpyHostToDevice, stream),
+        "copy a table to the device");
+  device.wait(stream);
+  return memory;
+}
+
+/// Calls f with the masters' 16-bit copy, or a null pointer to float. The copy is looked for when
+/// the step runs: the convolution that has it made may be prepared after the update.
+template <class F>
+void with_shadow(const WeightShadows& shadows, const UpdateBuffers& buffers, F&& f) {
+  const auto* shadow = shadows.find(reinterpret_cast<std::byte*>(buffers.parameters));
+  if (shadow == nullptr) return f(static_cast<float*>(nullptr));
+  with_half_type(shadow->dtype, [&]<class T>(T) { f(reinterpret_cast<T*>(shadow->copy.data())); });
+}
+
+}  // namespace
+
+Prepared prepare(const Update& op, const Context& context) {
+  require(context.info(op.parameters).offset == 0, "an update names whole flat buffers");
+  const Partition partition = split(op.segments);
+  const bool has_norms = std::holds_alternative<LarsRule>(op.rule);
+  const std::size_t norm_bytes = has_norms ? partition.chunks.size() * sizeof(LarsNorms) : 0;
+  if (!context.has_memory()) return {.workspace_bytes = norm_bytes};
+  auto chunks = to_device(partition.chunks, context.device);
+  auto segments = to_device(partition.segments, context.device);
+  UpdateBuffers buffers{.chunks = reinterpret_cast<const UpdateChunk*>(chunks->data()),
+                        .chunk_count = static_cast<std::int64_t>(partition.chunks.size()),
+                        .segments = reinterpret_cast<const UpdateSegment*>(segments->data()),
+                        .parameters = context.values<float>(op.parameters),
+                        .gradients = context.values<float>(op.gradients),
+                        .momentum = context.values<float>(op.momentum),
+                        .second_moment = context.values<float>(op.second_moment),
+                        .control = context.values<float>(op.control),
+                        .verdict = context.values<std::int32_t>(op.verdict)};
+  return std::visit(
+      [&](const auto& rule) {
+        return make_step(norm_bytes, [=, tables = std::pair(std::move(chunks), std::move(segments)),
+                                      shadows = &context.device.shadows(),
+                                      stream = context.stream()](Workspace workspace) mutable {
+          buffers.norms = reinterpret_cast<LarsNorms*>(workspace.data());
+          with_shadow(*shadows, buffers,
+                      [&](auto* shadow) { update(on_device(rule), buffers, shadow, stream); });
+        });
+      },
+      op.rule);
+}
 
 }  // namespace simclr::cuda

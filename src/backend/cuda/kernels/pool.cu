@@ -1,13 +1,24 @@
-#include "elementwise.hpp"
+// Maximum and global average pooling; channels are padded to whole packs.
 
 #include <limits>
 
 #include "../launch.hpp"
+#include "../steps.hpp"
 #include "element.cuh"
 
 namespace simclr::cuda {
 
 namespace {
+
+/// Windows over x (images, height, width, channels) that give y (images, out_height, out_width,
+/// channels); every window covers a pixel.
+struct PoolShape {
+  std::int64_t images = 1;
+  int height = 1, width = 1;
+  int out_height = 1, out_width = 1;
+  int channels = 8;  ///< stored; a multiple of 8
+  int kernel = 1, stride = 1, padding = 0;
+};
 
 /// Where in its window each element of a pack found its maximum.
 template <class T>
@@ -32,7 +43,8 @@ __device__ __forceinline__ Place place_of(unsigned item, int height, int width, 
           .channel = static_cast<int>(item % packs) * kPackSize<T>};
 }
 
-/// kKernel: the window's extent where it is known to the compiler, else 0.
+/// y = maxima; argmax = r * kernel + s of the first. kKernel: the window's extent where it is known
+/// to the compiler, else 0.
 template <class T, int kKernel>
 __global__ void __launch_bounds__(256)
     max_pool_kernel(PoolShape shape, unsigned items, const T* __restrict__ x, T* __restrict__ y,
@@ -88,6 +100,7 @@ __device__ __forceinline__ int first_window(int position, const PoolShape& shape
   return start > 0 ? (start + shape.stride - 1) / shape.stride : 0;
 }
 
+/// dx = the sum of dy over the windows whose maximum the pixel is.
 template <class T>
 __global__ void __launch_bounds__(256)
     max_pool_backward_kernel(PoolShape shape, unsigned items, const T* __restrict__ dy,
@@ -122,6 +135,7 @@ __global__ void __launch_bounds__(256)
   store_pack(dx + std::int64_t{item} * kPackSize<T>, result);
 }
 
+/// h (images, channels) = means over the pixels of z (images, pixels, channels).
 template <class T>
 __global__ void __launch_bounds__(256)
     global_average_kernel(const T* __restrict__ z, float* __restrict__ h, unsigned items,
@@ -149,6 +163,7 @@ __global__ void __launch_bounds__(256)
   }
 }
 
+/// dz (images, pixels, channels) = dh (images, channels) / pixels.
 template <class T>
 __global__ void __launch_bounds__(256)
     global_average_backward_kernel(const float* __restrict__ dh, T* __restrict__ dz, unsigned items,
@@ -158,79 +173,91 @@ __global__ void __launch_bounds__(256)
   const Place at = place_of<T>(item, 1, pixels, channels);
   const float* from = dh + at.image * channels + at.channel;
   const float factor = 1.0F / static_cast<float>(pixels);
+  float sums[kPackSize<T>];
+  load_floats<T>(from, sums);
   Pack<T> result;
 #pragma unroll
-  for (int part = 0; part < kPackSize<T>; part += kPackSize<float>) {
-    const Pack<float> sums = load_pack(from + part);
-#pragma unroll
-    for (int i = 0; i < kPackSize<float>; ++i) {
-      result.values[part + i] = narrow<T>(sums.values[i] * factor);
-    }
-  }
+  for (int e = 0; e < kPackSize<T>; ++e) result.values[e] = narrow<T>(sums[e] * factor);
   store_pack(dz + std::int64_t{item} * kPackSize<T>, result);
 }
 
-/// One thread for kPackSize channels of each of `pixels` pixels; they are counted in 32 bits.
+/// One thread for kPackSize channels of each pixel; they are counted in 32 bits.
 template <class T>
-unsigned items_of(std::int64_t pixels, std::int64_t channels) {
-  require(channels % kPackSize<T> == 0, "pooled channels come in whole packs");
-  const std::int64_t items = pixels * (channels / kPackSize<T>);
+unsigned items_of(const Layout& layout) {
+  require(layout.stride % kPackSize<T> == 0, "pooled channels come in whole packs");
+  const std::int64_t items = layout.rows() * (layout.stride / kPackSize<T>);
   require(items <= std::numeric_limits<std::int32_t>::max(), "a pool's packs fit 31 bits");
   return static_cast<unsigned>(items);
 }
 
+int pixels_of(const Layout& layout) { return static_cast<int>(layout.height * layout.width); }
+
+PoolShape shape_of(const ConvGeometry& window, const Layout& input, const Layout& output) {
+  require(input.stride == output.stride, "pooled tensors are stored with the same channels");
+  auto shape = pool_shape<PoolShape>(window, input, output);
+  shape.images = input.images;
+  shape.channels = static_cast<int>(input.stride);
+  return shape;
+}
+
 }  // namespace
 
-template <class T>
-void max_pool(const PoolShape& shape, const T* x, T* y, std::uint8_t* argmax, cudaStream_t stream) {
-  const unsigned items =
-      items_of<T>(shape.images * shape.out_height * shape.out_width, shape.channels);
-  const auto kernel = shape.kernel == 3 ? max_pool_kernel<T, 3> : max_pool_kernel<T, 0>;
-  launch(kernel, one_thread_each(items), stream, shape, items, x, y, argmax);
+Prepared prepare(const MaxPool& op, const Context& context) {
+  const TensorView x = context.tensor(op.x);
+  const TensorView y = context.tensor(op.y);
+  require(context.layout(op.argmax).stride == y.layout.stride,
+          "positions are stored as maxima are");
+  const PoolShape shape = shape_of(op.geometry, x.layout, y.layout);
+  return with_activation_type(x.layout.dtype, [&]<class T>(T) {
+    const auto kernel = shape.kernel == 3 ? max_pool_kernel<T, 3> : max_pool_kernel<T, 0>;
+    return make_step([=, items = items_of<T>(y.layout), from = x.as<T>(), to = y.as<T>(),
+                      argmax = context.values<std::uint8_t>(op.argmax), stream = context.stream()] {
+      launch(kernel, one_thread_each(items), stream, shape, items, from, to, argmax);
+    });
+  });
 }
-template void max_pool(const PoolShape&, const float*, float*, std::uint8_t*, cudaStream_t);
-template void max_pool(const PoolShape&, const bf16*, bf16*, std::uint8_t*, cudaStream_t);
-template void max_pool(const PoolShape&, const f16*, f16*, std::uint8_t*, cudaStream_t);
 
-template <class T>
-void max_pool_backward(const PoolShape& shape, const T* dy, const std::uint8_t* argmax, T* dx,
-                       cudaStream_t stream) {
-  const unsigned items = items_of<T>(shape.images * shape.height * shape.width, shape.channels);
-  launch(max_pool_backward_kernel<T>, one_thread_each(items), stream, shape, items, dy, argmax, dx);
+Prepared prepare(const MaxPoolBackward& op, const Context& context) {
+  const TensorView dx = context.tensor(op.dx);
+  const TensorView dy = context.tensor(op.dy);
+  require(context.layout(op.argmax).stride == dy.layout.stride,
+          "positions are stored as maxima are");
+  const PoolShape shape = shape_of(op.geometry, dx.layout, dy.layout);
+  return with_activation_type(dx.layout.dtype, [&]<class T>(T) {
+    return make_step([=, items = items_of<T>(dx.layout), from = dy.as<T>(), to = dx.as<T>(),
+                      argmax = context.values<std::uint8_t>(op.argmax), stream = context.stream()] {
+      launch(max_pool_backward_kernel<T>, one_thread_each(items), stream, shape, items, from,
+             argmax, to);
+    });
+  });
 }
-template void max_pool_backward(const PoolShape&, const float*, const std::uint8_t*, float*,
-                                cudaStream_t);
-template void max_pool_backward(const PoolShape&, const bf16*, const std::uint8_t*, bf16*,
-                                cudaStream_t);
-template void max_pool_backward(const PoolShape&, const f16*, const std::uint8_t*, f16*,
-                                cudaStream_t);
 
-template <class T>
-void global_average(const T* z, float* h, std::int64_t images, std::int64_t pixels,
-                    std::int64_t channels, cudaStream_t stream) {
-  const unsigned items = items_of<T>(images, channels);
-  launch(global_average_kernel<T>, one_thread_each(items), stream, z, h, items,
-         static_cast<int>(pixels), static_cast<int>(channels));
+Prepared prepare(const GlobalAvgPool& op, const Context& context) {
+  const TensorView z = context.tensor(op.z);
+  const TensorView h = context.tensor(op.h);
+  require(z.layout.stride == h.layout.stride, "means are stored with their tensor's channels");
+  return with_activation_type(z.layout.dtype, [&]<class T>(T) {
+    return make_step([items = items_of<T>(h.layout), from = z.as<T>(), to = h.as<float>(),
+                      pixels = pixels_of(z.layout), channels = static_cast<int>(z.layout.stride),
+                      stream = context.stream()] {
+      launch(global_average_kernel<T>, one_thread_each(items), stream, from, to, items, pixels,
+             channels);
+    });
+  });
 }
-template void global_average(const float*, float*, std::int64_t, std::int64_t, std::int64_t,
-                             cudaStream_t);
-template void global_average(const bf16*, float*, std::int64_t, std::int64_t, std::int64_t,
-                             cudaStream_t);
-template void global_average(const f16*, float*, std::int64_t, std::int64_t, std::int64_t,
-                             cudaStream_t);
 
-template <class T>
-void global_average_backward(const float* dh, T* dz, std::int64_t images, std::int64_t pixels,
-                             std::int64_t channels, cudaStream_t stream) {
-  const unsigned items = items_of<T>(images * pixels, channels);
-  launch(global_average_backward_kernel<T>, one_thread_each(items), stream, dh, dz, items,
-         static_cast<int>(pixels), static_cast<int>(channels));
+Prepared prepare(const GlobalAvgPoolBackward& op, const Context& context) {
+  const TensorView dz = context.tensor(op.dz);
+  const TensorView dh = context.tensor(op.dh);
+  require(dz.layout.stride == dh.layout.stride, "means are stored with their tensor's channels");
+  return with_activation_type(dz.layout.dtype, [&]<class T>(T) {
+    return make_step([items = items_of<T>(dz.layout), from = dh.as<float>(), to = dz.as<T>(),
+                      pixels = pixels_of(dz.layout), channels = static_cast<int>(dz.layout.stride),
+                      stream = context.stream()] {
+      launch(global_average_backward_kernel<T>, one_thread_each(items), stream, from, to, items,
+             pixels, channels);
+    });
+  });
 }
-template void global_average_backward(const float*, float*, std::int64_t, std::int64_t,
-                                      std::int64_t, cudaStream_t);
-template void global_average_backward(const float*, bf16*, std::int64_t, std::int64_t, std::int64_t,
-                                      cudaStream_t);
-template void global_average_backward(const float*, f16*, std::int64_t, std::int64_t, std::int64_t,
-                                      cudaStream_t);
 
 }  // namespace simclr::cuda

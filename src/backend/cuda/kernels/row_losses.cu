@@ -3,12 +3,12 @@
 // with the label's place, its gradient. A row of 21,841 classes stays in the caches between the
 // sweeps.
 
-#include "loss.hpp"
-
 #include <cmath>
 
 #include "../launch.hpp"
+#include "../steps.hpp"
 #include "element.cuh"
+#include "kernels.hpp"
 #include "reduce.cuh"
 
 namespace simclr::cuda {
@@ -31,6 +31,8 @@ __device__ __forceinline__ void for_each_pack(int stride, Visit&& visit) {
   }
 }
 
+/// u = z * inverse, inverse_norm (rows) = 1 / max(|z|, 1e-12); z, u (rows, stride), padded by
+/// zeros.
 __global__ void __launch_bounds__(kThreads)
     normalize_kernel(const float* __restrict__ z, std::int64_t rows, int stride,
                      float* __restrict__ u, float* __restrict__ inverse_norm) {
@@ -53,6 +55,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x % kWarp == 0) inverse_norm[row] = static_cast<float>(inverse);
 }
 
+/// dz = (du - u (u.du)) * inverse_norm.
 __global__ void __launch_bounds__(kThreads)
     normalize_backward_kernel(const float* __restrict__ u, const float* __restrict__ inverse_norm,
                               const float* __restrict__ du, std::int64_t rows, int stride,
@@ -84,20 +87,17 @@ __global__ void __launch_bounds__(kThreads)
 
 LaunchShape one_warp_each(std::int64_t rows) { return one_thread_each(rows * kWarp, kThreads); }
 
-}  // namespace
+constexpr int kClassTerms = 4;
 
-void l2_normalize(const float* z, std::int64_t rows, int stride, float* u, float* inverse_norm,
-                  cudaStream_t stream) {
-  launch(normalize_kernel, one_warp_each(rows), stream, z, rows, stride, u, inverse_norm);
-}
-
-void l2_normalize_backward(const float* u, const float* inverse_norm, const float* du,
-                           std::int64_t rows, int stride, float* dz, cudaStream_t stream) {
-  launch(normalize_backward_kernel, one_warp_each(rows), stream, u, inverse_norm, du, rows, stride,
-         dz);
-}
-
-namespace {
+struct CrossEntropy {
+  const float* logits = nullptr;         ///< (rows, stride)
+  const std::int32_t* labels = nullptr;  ///< (rows); negative: padding
+  float* dlogits = nullptr;              ///< (rows, stride), or null
+  double* terms = nullptr;  ///< (rows, kClassTerms): loss, top-1, top-5, samples of each row
+  std::int64_t rows = 0;
+  int classes = 0, stride = 0;
+  float gradient_scale = 1;
+};
 
 /// Rows this short are one warp's.
 constexpr int kShortRow = 256;
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(CrossEntropy o)
   }
   if (o.dlogits != nullptr) store_gradient<kThreads>(o, row, label, largest, factor);
   if (threadIdx.x != 0) return;
-  double* terms = o.terms + row * 4;
+  double* terms = o.terms + row * kClassTerms;
   terms[0] = loss;
   terms[1] = label >= 0 && before < 1 ? 1 : 0;
   terms[2] = label >= 0 && before < 5 ? 1 : 0;
@@ -173,18 +173,49 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(CrossEntropy o)
 
 }  // namespace
 
-void softmax_cross_entropy(const CrossEntropy& operands, cudaStream_t stream) {
-  const auto run = [&](auto* kernel, int threads) {
+Prepared prepare(const L2Normalize& op, const Context& context) {
+  const Layout layout = context.layout(op.z);
+  return make_step([z = context.values<float>(op.z), u = context.values<float>(op.u),
+                    inverse_norm = context.values<float>(op.inverse_norm), rows = layout.rows(),
+                    stride = static_cast<int>(layout.stride), stream = context.stream()] {
+    launch(normalize_kernel, one_warp_each(rows), stream, z, rows, stride, u, inverse_norm);
+  });
+}
+
+Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
+  const Layout layout = context.layout(op.u);
+  return make_step(
+      [u = context.values<float>(op.u), inverse_norm = context.values<float>(op.inverse_norm),
+       du = context.values<float>(op.du), dz = context.values<float>(op.dz), rows = layout.rows(),
+       stride = static_cast<int>(layout.stride), stream = context.stream()] {
+        launch(normalize_backward_kernel, one_warp_each(rows), stream, u, inverse_norm, du, rows,
+               stride, dz);
+      });
+}
+
+Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
+  const TensorView logits = context.tensor(op.logits);
+  CrossEntropy operands{.logits = logits.as<float>(),
+                        .labels = context.values<std::int32_t>(op.labels),
+                        .dlogits = context.values<float>(op.dlogits),
+                        .rows = logits.layout.rows(),
+                        .classes = static_cast<int>(logits.layout.channels),
+                        .stride = static_cast<int>(logits.layout.stride),
+                        .gradient_scale = op.gradient_scale};
+  const std::size_t terms_bytes =
+      static_cast<std::size_t>(operands.rows) * kClassTerms * sizeof(double);
+  const bool is_short = operands.classes <= kShortRow;
+  const auto kernel = is_short ? cross_entropy_kernel<kWarp> : cross_entropy_kernel<256>;
+  const int threads = is_short ? kWarp : 256;
+  return make_step(terms_bytes, [=, sums = context.values<double>(op.sums),
+                                 stream = context.stream()](Workspace workspace) mutable {
+    operands.terms = reinterpret_cast<double*>(workspace.data());
     launch(kernel,
            {.grid = dim3(static_cast<unsigned>(operands.rows)),
             .block = dim3(static_cast<unsigned>(threads))},
            stream, operands);
-  };
-  if (operands.classes <= kShortRow) {
-    run(cross_entropy_kernel<kWarp>, kWarp);
-  } else {
-    run(cross_entropy_kernel<256>, 256);
-  }
+    sum_terms(operands.terms, operands.rows, kClassTerms, sums, stream);
+  });
 }
 
 }  // namespace simclr::cuda

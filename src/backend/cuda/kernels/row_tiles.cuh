@@ -1,16 +1,108 @@
 #pragma once
-// What a thread of a RowTiles kernel works on, and the loops over it.
+// How the rows and channels of an activation are divided among blocks, for kernels that treat the
+// rows of a group alike and each channel by itself (batch normalization); what a thread of theirs
+// works on, and the loops over it.
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "../launch.hpp"
+#include "../layout.hpp"
 #include "element.cuh"
-#include "row_tiles.hpp"
+#include "simclr/program/ops.hpp"
 
 namespace simclr::cuda {
+
+inline constexpr int kMostTileThreads = 256;
+/// Widest slices, in lanes of 16 bytes, of kernels that sum (one line of memory) and of those that
+/// write elements.
+inline constexpr int kMostSumLanes = 8;
+inline constexpr int kMostElementLanes = 32;
+/// Rows that one thread adds up in f32; batch_norm.cuh has what this means for precision.
+inline constexpr int kMostRowsSummed = 128;
+
+/// Rows stand in runs of equal length, one group each: run r is of group r % groups, so group 0 of
+/// the first views is followed by group 1 of the first views, and so on. A tile is a chunk of one
+/// run's rows times a slice of channels; one block works on it. Its threads are (lanes, row_lanes):
+/// a thread moves 16 bytes of channels of every row_lanes-th row of the chunk. All of this depends
+/// on shapes only, never on the device, so sums over tiles do not either.
+struct RowTiles {
+  std::int64_t run_rows = 1;
+  int groups = 1;
+  int repeats = 1;  ///< runs of a group
+  int channels = 1;
+  int stride = 1;  ///< stored channels of a row
+  int lanes = 1;
+  int row_lanes = 1;
+  int slices = 1;
+  int chunk_rows = 1;  ///< the last chunk of a run may have fewer
+  int chunks = 1;      ///< of a run
+
+  [[nodiscard]] std::int64_t chunks_of_group() const { return std::int64_t{repeats} * chunks; }
+  [[nodiscard]] std::int64_t all_chunks() const { return groups * chunks_of_group(); }
+};
+
+inline constexpr std::int64_t kPackBytes = 16;
+/// Rows of a thread come in multiples of this, so that only the last chunk of a run has rows that
+/// are read one by one.
+inline constexpr std::int64_t kRowMultiple = 4;
+/// Tiles wanted before chunks grow: eight blocks for each of some 132 multiprocessors.
+inline constexpr std::int64_t kTilesWanted = 1056;
+
+/// Of a tile.
+struct TileLimits {
+  std::int64_t lanes;
+  std::int64_t rows_of_thread;
+};
+
+inline RowTiles make_tiles(const Layout& layout, const BnGroups& groups, TileLimits most) {
+  std::int64_t runs = 1;
+  if (groups.groups > 1) {
+    require(layout.images % groups.samples == 0 && groups.samples % groups.groups == 0,
+            "batch-normalization groups are equal parts of the samples");
+    runs = layout.images / groups.samples * groups.groups;
+  }
+  const std::int64_t run_rows = layout.rows() / runs;
+  const auto pack = kPackBytes / static_cast<std::int64_t>(size_in_bytes(layout.dtype));
+  require(layout.stride % pack == 0, "normalized channels are padded to whole vectors");
+  const std::int64_t packs = layout.stride / pack;
+  const std::int64_t slices = ceil_div(packs, most.lanes);
+  const std::int64_t lanes = ceil_div(packs, slices);
+  const std::int64_t row_lanes = kMostTileThreads / lanes;
+
+  const std::int64_t rows_wanted = layout.rows() * slices / (row_lanes * kTilesWanted);
+  const std::int64_t rows_of_thread =
+      std::clamp(rows_wanted / kRowMultiple * kRowMultiple, kRowMultiple, most.rows_of_thread);
+  const std::int64_t chunk_rows = rows_of_thread * row_lanes;
+  const std::int64_t chunks = ceil_div(run_rows, chunk_rows);
+  require(runs * chunks * slices <= std::numeric_limits<std::int32_t>::max(),
+          "a grid holds all tiles");
+  return {.run_rows = run_rows,
+          .groups = groups.groups,
+          .repeats = static_cast<int>(runs / groups.groups),
+          .channels = static_cast<int>(layout.channels),
+          .stride = static_cast<int>(layout.stride),
+          .lanes = static_cast<int>(lanes),
+          .row_lanes = static_cast<int>(row_lanes),
+          .slices = static_cast<int>(slices),
+          .chunk_rows = static_cast<int>(chunk_rows),
+          .chunks = static_cast<int>(chunks)};
+}
+
+/// For kernels that sum over rows: slices of one line of memory and tall chunks, so that partial
+/// sums are few.
+inline RowTiles tiles_for_sums(const Layout& layout, const BnGroups& groups) {
+  return make_tiles(layout, groups, {.lanes = kMostSumLanes, .rows_of_thread = kMostRowsSummed});
+}
+/// For kernels that write what they read: wide slices, chunks just tall enough to pay for a slice's
+/// coefficients.
+inline RowTiles tiles_for_elements(const Layout& layout, const BnGroups& groups) {
+  return make_tiles(layout, groups, {.lanes = kMostElementLanes, .rows_of_thread = 16});
+}
 
 /// Slices next to each other are the fastest index: blocks that run together read whole rows.
 inline LaunchShape launch_shape(const RowTiles& tiles) {
@@ -115,13 +207,7 @@ struct SliceTable {
 
   /// The thread's own channels of a vector.
   __device__ __forceinline__ void read(int vector, float (&own)[kPackSize<T>]) const {
-    const float* from = values[vector] + threadIdx.x * kPackSize<T>;
-#pragma unroll
-    for (int i = 0; i < kPackSize<T>; i += kPackSize<float>) {
-      const Pack<float> pack = load_pack(from + i);
-#pragma unroll
-      for (int j = 0; j < kPackSize<float>; ++j) own[i + j] = pack.values[j];
-    }
+    load_floats<T>(values[vector] + threadIdx.x * kPackSize<T>, own);
   }
 };
 

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime.h>
 
-#include "loss.hpp"
+#include "nt_xent.hpp"
 
 namespace simclr::cuda {
 

@@ -1,10 +1,12 @@
-#include "sums.hpp"
+// Sums over rows, whether values are finite, and marks of how far the device has come.
 
 #include <algorithm>
 
 #include "../launch.hpp"
 #include "../memory.hpp"
+#include "../steps.hpp"
 #include "element.cuh"
+#include "kernels.hpp"
 #include "reduce.cuh"
 
 namespace simclr::cuda {
@@ -33,18 +35,6 @@ __global__ void __launch_bounds__(kWarp* kRowThreads)
   sums[column] = static_cast<float>(sum);
 }
 
-}  // namespace
-
-void column_sums(const float* matrix, float* sums, std::int64_t rows, std::int64_t columns,
-                 std::int64_t stride, cudaStream_t stream) {
-  const std::int64_t blocks = ceil_div<std::int64_t>(columns, kWarp);
-  launch(column_sums_kernel,
-         {.grid = dim3(static_cast<unsigned>(blocks)), .block = dim3(kWarp, kRowThreads)}, stream,
-         matrix, sums, rows, columns, stride);
-}
-
-namespace {
-
 constexpr int kTermThreads = 512;
 
 /// One block.
@@ -63,17 +53,6 @@ __global__ void __launch_bounds__(kTermThreads)
     if (threadIdx.x == 0) sums[i] = sum;
   }
 }
-
-}  // namespace
-
-void sum_terms(const double* terms, std::int64_t rows, int width, double* sums,
-               cudaStream_t stream) {
-  require(width == 3 || width == 4, "terms are three or four wide");
-  launch(width == 3 ? sum_terms_kernel<3> : sum_terms_kernel<4>, {.block = dim3(kTermThreads)},
-         stream, terms, rows, sums);
-}
-
-namespace {
 
 constexpr int kThreads = 256;
 constexpr std::int64_t kMostBlocks = 1024;
@@ -110,12 +89,36 @@ void mark_not_finite(const T* values, std::int64_t count, std::int32_t* flag, cu
          count, flag);
 }
 
+__global__ void __launch_bounds__(1) write_mark_kernel(Mark mark) {
+  *static_cast<volatile std::int32_t*>(mark.word) = mark.op;
+}
+
 }  // namespace
 
-void check_finite(const double* loss_sums, std::int64_t loss_count, const float* gradients,
-                  std::int64_t gradient_count, std::int32_t* verdict, cudaStream_t stream) {
-  mark_not_finite(loss_sums, loss_count, verdict, stream);
-  mark_not_finite(gradients, gradient_count, verdict + 1, stream);
+void column_sums(const float* matrix, float* sums, std::int64_t rows, std::int64_t columns,
+                 std::int64_t stride, cudaStream_t stream) {
+  const std::int64_t blocks = ceil_div<std::int64_t>(columns, kWarp);
+  launch(column_sums_kernel,
+         {.grid = dim3(static_cast<unsigned>(blocks)), .block = dim3(kWarp, kRowThreads)}, stream,
+         matrix, sums, rows, columns, stride);
+}
+
+void sum_terms(const double* terms, std::int64_t rows, int width, double* sums,
+               cudaStream_t stream) {
+  require(width == 3 || width == 4, "terms are three or four wide");
+  launch(width == 3 ? sum_terms_kernel<3> : sum_terms_kernel<4>, {.block = dim3(kTermThreads)},
+         stream, terms, rows, sums);
+}
+
+Prepared prepare(const CheckFinite& op, const Context& context) {
+  return make_step([loss_sums = context.values<double>(op.loss_sums),
+                    loss_count = context.info(op.loss_sums).shape.elements(),
+                    gradients = context.values<float>(op.gradients),
+                    gradient_count = context.info(op.gradients).shape.elements(),
+                    verdict = context.values<std::int32_t>(op.verdict), stream = context.stream()] {
+    mark_not_finite(loss_sums, loss_count, verdict, stream);
+    mark_not_finite(gradients, gradient_count, verdict + 1, stream);
+  });
 }
 
 bool all_finite(const float* values, std::size_t count, cudaStream_t stream) {
@@ -128,6 +131,10 @@ bool all_finite(const float* values, std::size_t count, cudaStream_t stream) {
         "copy a flag from the device");
   check(cudaStreamSynchronize(stream), "wait for a flag");
   return answer == 0;
+}
+
+void write_mark(const Mark& mark, cudaStream_t stream) {
+  if (mark.word != nullptr) launch(write_mark_kernel, {}, stream, mark);
 }
 
 }  // namespace simclr::cuda

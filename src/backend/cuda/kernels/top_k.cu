@@ -3,16 +3,28 @@
 // candidates are all different (top_k_order.hpp), so that the result depends on no order of
 // threads.
 
-#include "sums.hpp"
+#include <limits>
 
 #include "../../top_k_order.hpp"
 #include "../launch.hpp"
+#include "../steps.hpp"
 #include "element.cuh"
 #include "reduce.cuh"
 
 namespace simclr::cuda {
 
 namespace {
+
+struct TopKArguments {
+  const float* values = nullptr;        ///< (rows, width) in rows of `stride`, a multiple of 4
+  const std::int32_t* valid = nullptr;  ///< how many columns count
+  std::int64_t rows = 0, stride = 0;
+  int width = 0;
+  float* best = nullptr;            ///< (rows, k) in rows of `best_stride`, padded by zeros
+  std::int32_t* columns = nullptr;  ///< (rows, k)
+  int k = 0;                        ///< at most TopK::kMost, for which shared memory has room
+  int best_stride = 0;
+};
 
 constexpr int kThreads = 512;
 constexpr int kWarps = kThreads / kWarp;
@@ -120,13 +132,17 @@ __device__ void gather_candidates(const float* row, int count, Threshold thresho
   const int end = min(begin + stretch, count);
   int above_found = 0;
   int equal_found = 0;
-  for (int first = begin; first < end; first += kWarp) {
-    const int column = first + lane;
-    const std::uint32_t key = column < end ? top_k_order::key_of(row[column]) : 0;
-    const Votes votes = vote(key, column < end, threshold.key);
+  const auto for_each_vote = [&](auto&& visit) {
+    for (int first = begin; first < end; first += kWarp) {
+      const int column = first + lane;
+      const std::uint32_t key = column < end ? top_k_order::key_of(row[column]) : 0;
+      visit(column, key, vote(key, column < end, threshold.key));
+    }
+  };
+  for_each_vote([&](int /*column*/, std::uint32_t /*key*/, const Votes& votes) {
     above_found += __popc(votes.above);
     equal_found += __popc(votes.equal);
-  }
+  });
   if (lane == 0) {
     above_in[warp] = above_found;
     equal_in[warp] = equal_found;
@@ -139,10 +155,7 @@ __device__ void gather_candidates(const float* row, int count, Threshold thresho
     equal_before += equal_in[w];
   }
   const unsigned lanes_before = (1U << lane) - 1;
-  for (int first = begin; first < end; first += kWarp) {
-    const int column = first + lane;
-    const std::uint32_t key = column < end ? top_k_order::key_of(row[column]) : 0;
-    const Votes votes = vote(key, column < end, threshold.key);
+  for_each_vote([&](int column, std::uint32_t key, const Votes& votes) {
     if ((votes.above >> lane & 1U) != 0) {
       candidates[above_before + __popc(votes.above & lanes_before)] =
           top_k_order::candidate_of(key, column);
@@ -154,7 +167,7 @@ __device__ void gather_candidates(const float* row, int count, Threshold thresho
     }
     above_before += __popc(votes.above);
     equal_before += __popc(votes.equal);
-  }
+  });
   __syncthreads();
 }
 
@@ -177,7 +190,7 @@ __device__ void sort_candidates(std::uint64_t* candidates, int count) {
 }
 
 __global__ void __launch_bounds__(kThreads) top_k_kernel(TopKArguments o) {
-  __shared__ std::uint64_t candidates[kMostBest];
+  __shared__ std::uint64_t candidates[TopK::kMost];
   const std::int64_t row_index = blockIdx.x;
   const float* row = o.values + row_index * o.stride;
   const int count = min(max(*o.valid, 0), o.width);
@@ -203,11 +216,34 @@ __global__ void __launch_bounds__(kThreads) top_k_kernel(TopKArguments o) {
 
 }  // namespace
 
-void top_k(const TopKArguments& arguments, cudaStream_t stream) {
-  if (arguments.rows == 0) return;
-  launch(top_k_kernel,
-         {.grid = dim3(static_cast<unsigned>(arguments.rows)), .block = dim3(kThreads)}, stream,
-         arguments);
+Prepared prepare(const TopK& op, const Context& context) {
+  const TensorView values = context.tensor(op.values);
+  const TensorView best = context.tensor(op.best);
+  const TensorView columns = context.tensor(op.columns);
+  const std::int64_t k = best.layout.channels;
+  if (k > TopK::kMost) {
+    refuse("{} nearest neighbors in a block are asked for: the CUDA backend finds {} at most", k,
+           TopK::kMost);
+  }
+  require(values.layout.stride % kChannelMultiple == 0, "rows to select from are padded");
+  require(values.layout.channels <= std::numeric_limits<std::int32_t>::max() - kChannelMultiple,
+          "columns are counted in 32 bits");
+  require(!columns.layout.padded(), "columns are stored packed");
+  const TopKArguments arguments{.values = values.as<float>(),
+                                .valid = context.tensor(op.valid).as<std::int32_t>(),
+                                .rows = values.layout.rows(),
+                                .stride = values.layout.stride,
+                                .width = static_cast<int>(values.layout.channels),
+                                .best = best.as<float>(),
+                                .columns = columns.as<std::int32_t>(),
+                                .k = static_cast<int>(k),
+                                .best_stride = static_cast<int>(best.layout.stride)};
+  return make_step([=, stream = context.stream()] {
+    if (arguments.rows == 0) return;
+    launch(top_k_kernel,
+           {.grid = dim3(static_cast<unsigned>(arguments.rows)), .block = dim3(kThreads)}, stream,
+           arguments);
+  });
 }
 
 }  // namespace simclr::cuda

@@ -1,37 +1,15 @@
-// Unit vectors, NT-Xent, and the cross-entropy of a classifier. NT-Xent's embeddings enter tensor
-// cores in 16 bits where the op allows it, and are multiplied in f32 otherwise. Either way the
-// similarity matrix exists a tile at a time.
+// NT-Xent. Embeddings enter tensor cores in 16 bits where the op allows it, and are multiplied in
+// f32 otherwise. Either way the similarity matrix exists a tile at a time.
 
 #include <algorithm>
 #include <limits>
 
-#include "kernels/loss.hpp"
-#include "kernels/sums.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/nt_xent.hpp"
 #include "launch.hpp"
-#include "layout.hpp"
 #include "steps.hpp"
 
 namespace simclr::cuda {
-
-Prepared prepare(const L2Normalize& op, const Context& context) {
-  const TensorView z = context.tensor(op.z);
-  return make_step(
-      [z_data = z.as<float>(), u = context.tensor(op.u).as<float>(),
-       inverse_norm = context.tensor(op.inverse_norm).as<float>(), rows = z.layout.rows(),
-       stride = static_cast<int>(z.layout.stride),
-       stream = context.stream()] { l2_normalize(z_data, rows, stride, u, inverse_norm, stream); });
-}
-
-Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
-  const TensorView u = context.tensor(op.u);
-  return make_step([u_data = u.as<float>(),
-                    inverse_norm = context.tensor(op.inverse_norm).as<float>(),
-                    du = context.tensor(op.du).as<float>(), dz = context.tensor(op.dz).as<float>(),
-                    rows = u.layout.rows(), stride = static_cast<int>(u.layout.stride),
-                    stream = context.stream()] {
-    l2_normalize_backward(u_data, inverse_norm, du, rows, stride, dz, stream);
-  });
-}
 
 namespace {
 
@@ -45,12 +23,6 @@ constexpr int kLeastUnitsPerSplit = 2;
 constexpr int kBackwardBlocks = 264;
 constexpr int kForwardBlocks = 396;
 
-/// f32 (depth 0) or the type and depth that embeddings are packed to.
-struct Packing {
-  DType dtype = DType::f32;
-  int depth = 0;
-};
-
 template <class AnyOp>
 Packing choose_packing(const AnyOp& op, const Context& context) {
   const int depth = packed_depth(context.layout(op.u_all).channels);
@@ -60,7 +32,8 @@ Packing choose_packing(const AnyOp& op, const Context& context) {
 }
 
 template <class AnyOp>
-SimilarityShape similarity_shape(const AnyOp& op, const Context& context, int blocks) {
+SimilarityShape similarity_shape(const AnyOp& op, const Context& context, const Packing& packing,
+                                 int blocks) {
   const Layout u = context.layout(op.u);
   const Layout u_all = context.layout(op.u_all);
   require(
@@ -71,7 +44,6 @@ SimilarityShape similarity_shape(const AnyOp& op, const Context& context, int bl
                         .columns = static_cast<int>(u_all.rows()),
                         .first_row = static_cast<int>(op.rank * u.rows()),
                         .stride = static_cast<int>(u.stride)};
-  const Packing packing = choose_packing(op, context);
   const int rows_of_block = packing.depth > 0 ? rows_per_block(packing.depth) : kFloatRowsPerBlock;
   const int units = ceil_div(shape.columns, kColumnUnit);
   const int wanted = std::max(1, blocks / ceil_div(shape.rows, rows_of_block));
@@ -79,12 +51,6 @@ SimilarityShape similarity_shape(const AnyOp& op, const Context& context, int bl
   shape.splits = ceil_div(units, units_per_split);
   shape.columns_per_split = units_per_split * kColumnUnit;
   return shape;
-}
-SimilarityShape shape_of(const NtXentForward& op, const Context& context) {
-  return similarity_shape(op, context, kForwardBlocks);
-}
-SimilarityShape shape_of(const NtXentBackward& op, const Context& context) {
-  return similarity_shape(op, context, kBackwardBlocks);
 }
 
 /// Hands out pieces of the workspace, one after the other; with null, counts them.
@@ -136,101 +102,62 @@ BackwardScratch backward_scratch(const SimilarityShape& shape, const Packing& pa
               pieces.take<float>(std::int64_t{shape.splits - 1} * shape.rows * shape.stride)};
 }
 
-/// Calls f(T{}) with the 16-bit type.
-template <class F>
-void with_half_type(DType dtype, F&& f) {
-  with_activation_type(dtype, [&]<class T>(T value) {
-    if constexpr (!std::is_same_v<T, float>) f(value);
-  });
-}
-
 }  // namespace
 
 Prepared prepare(const NtXentForward& op, const Context& context) {
-  const SimilarityShape shape = shape_of(op, context);
   const Packing packing = choose_packing(op, context);
+  const SimilarityShape shape = similarity_shape(op, context, packing, kForwardBlocks);
   Pieces counter(nullptr);
   forward_scratch(shape, packing, counter);
   const double inverse_temperature = 1 / double{op.temperature};
-  return make_step(counter.taken(), [=, u = context.tensor(op.u).as<float>(),
-                                     u_all = context.tensor(op.u_all).as<float>(),
-                                     lse = context.tensor(op.lse).as<float>(),
-                                     sums = context.tensor(op.sums).as<double>(),
-                                     stream = context.stream()](Workspace workspace) {
-    Pieces pieces(workspace.data());
-    const ForwardScratch scratch = forward_scratch(shape, packing, pieces);
-    const auto inverse = static_cast<float>(inverse_temperature);
-    const bool packs = packing.depth > 0;
-    if (packs) {
-      with_half_type(packing.dtype, [&]<class T>(T) {
-        auto* packed = reinterpret_cast<T*>(scratch.packed);
-        pack_embeddings(shape, u_all, packing.depth, packed, nullptr, inverse, nullptr, stream);
-        similarity_softmax(shape, packed, packing.depth, inverse, scratch.partials, stream);
+  return make_step(
+      counter.taken(), [=, u = context.values<float>(op.u), u_all = context.values<float>(op.u_all),
+                        lse = context.values<float>(op.lse), sums = context.values<double>(op.sums),
+                        stream = context.stream()](Workspace workspace) {
+        Pieces pieces(workspace.data());
+        const ForwardScratch scratch = forward_scratch(shape, packing, pieces);
+        const auto inverse = static_cast<float>(inverse_temperature);
+        const bool packs = packing.depth > 0;
+        if (packs) {
+          pack_embeddings(shape, u_all, packing, scratch.packed, nullptr, inverse, nullptr, stream);
+          similarity_softmax(shape, scratch.packed, packing, inverse, scratch.partials, stream);
+        } else {
+          similarity_softmax(shape, u, u_all, inverse, scratch.partials, stream);
+        }
+        finish_rows(shape, scratch.partials, packs, inverse_temperature, lse, scratch.terms,
+                    stream);
+        sum_terms(scratch.terms, term_blocks(shape), kTerms, sums, stream);
       });
-    } else {
-      similarity_softmax(shape, u, u_all, inverse, scratch.partials, stream);
-    }
-    finish_rows(shape, scratch.partials, packs, inverse_temperature, lse, scratch.terms, stream);
-    sum_terms(scratch.terms, term_blocks(shape), kTerms, sums, stream);
-  });
 }
 
 Prepared prepare(const NtXentBackward& op, const Context& context) {
-  const SimilarityShape shape = shape_of(op, context);
   const Packing packing = choose_packing(op, context);
+  const SimilarityShape shape = similarity_shape(op, context, packing, kBackwardBlocks);
   Pieces counter(nullptr);
   backward_scratch(shape, packing, counter);
   const double inverse_temperature = 1 / double{op.temperature};
   const double factor = inverse_temperature / shape.columns;
   return make_step(
       counter.taken(),
-      [=, u = context.tensor(op.u).as<float>(), u_all = context.tensor(op.u_all).as<float>(),
-       lse = context.tensor(op.lse).as<float>(), lse_all = context.tensor(op.lse_all).as<float>(),
-       du = context.tensor(op.du).as<float>(), control = context.values<float>(op.control),
+      [=, u = context.values<float>(op.u), u_all = context.values<float>(op.u_all),
+       lse = context.values<float>(op.lse), lse_all = context.values<float>(op.lse_all),
+       du = context.values<float>(op.du), control = context.values<float>(op.control),
        stream = context.stream()](Workspace workspace) {
         Pieces pieces(workspace.data());
         const BackwardScratch scratch = backward_scratch(shape, packing, pieces);
         const GradientParts parts{.du = du, .others = scratch.other_parts};
         const auto inverse = static_cast<float>(inverse_temperature);
         if (packing.depth > 0) {
-          with_half_type(packing.dtype, [&]<class T>(T) {
-            auto* packed = reinterpret_cast<T*>(scratch.packed);
-            pack_embeddings(shape, u_all, packing.depth, packed, lse_all, inverse, scratch.factors,
-                            stream);
-            similarity_gradient(shape, packed, scratch.factors, packing.depth, inverse, parts,
-                                stream);
-          });
+          pack_embeddings(shape, u_all, packing, scratch.packed, lse_all, inverse, scratch.factors,
+                          stream);
+          similarity_gradient(shape, scratch.packed, scratch.factors, packing, inverse, parts,
+                              stream);
           sum_gradient_parts(shape, parts, factor / kWeightScale, control, stream);
         } else {
           similarity_gradient(shape, u, u_all, lse, lse_all, inverse, parts, stream);
           sum_gradient_parts(shape, parts, factor, control, stream);
         }
       });
-}
-
-namespace {
-
-constexpr int kClassTerms = 4;
-
-}  // namespace
-
-Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
-  const TensorView logits = context.tensor(op.logits);
-  CrossEntropy operands{.logits = logits.as<float>(),
-                        .labels = context.tensor(op.labels).as<std::int32_t>(),
-                        .dlogits = context.values<float>(op.dlogits),
-                        .rows = logits.layout.rows(),
-                        .classes = static_cast<int>(logits.layout.channels),
-                        .stride = static_cast<int>(logits.layout.stride),
-                        .gradient_scale = op.gradient_scale};
-  const std::size_t terms_bytes =
-      static_cast<std::size_t>(operands.rows) * kClassTerms * sizeof(double);
-  return make_step(terms_bytes, [=, sums = context.tensor(op.sums).as<double>(),
-                                 stream = context.stream()](Workspace workspace) mutable {
-    operands.terms = reinterpret_cast<double*>(workspace.data());
-    softmax_cross_entropy(operands, stream);
-    sum_terms(operands.terms, operands.rows, kClassTerms, sums, stream);
-  });
 }
 
 }  // namespace simclr::cuda

@@ -1,32 +1,16 @@
 #pragma once
-// The losses. NT-Xent goes over tiles of the similarity matrix, which never exists as a whole:
+// NT-Xent goes over tiles of the similarity matrix, which never exists as a whole:
 // blocks own rows; where a rank has too few rows to fill a device, the columns are split among
 // several blocks as well, whose partial results are combined in a fixed order.
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 
+#include "../layout.hpp"
+
 namespace simclr::cuda {
-
-/// u = z * inverse, inverse_norm (rows) = 1 / max(|z|, 1e-12); z, u (rows, stride), padded by
-/// zeros.
-void l2_normalize(const float* z, std::int64_t rows, int stride, float* u, float* inverse_norm,
-                  cudaStream_t stream);
-/// dz = (du - u (u.du)) * inverse_norm.
-void l2_normalize_backward(const float* u, const float* inverse_norm, const float* du,
-                           std::int64_t rows, int stride, float* dz, cudaStream_t stream);
-
-struct CrossEntropy {
-  const float* logits = nullptr;         ///< (rows, stride)
-  const std::int32_t* labels = nullptr;  ///< (rows); negative: padding
-  float* dlogits = nullptr;              ///< (rows, stride), or null
-  double* terms = nullptr;               ///< (rows, 4): loss, top-1, top-5, samples of each row
-  std::int64_t rows = 0;
-  int classes = 0, stride = 0;
-  float gradient_scale = 1;
-};
-void softmax_cross_entropy(const CrossEntropy& operands, cudaStream_t stream);
 
 /// Rows are this rank's views, columns all views.
 struct SimilarityShape {
@@ -58,19 +42,23 @@ inline std::int64_t packed_rows(const SimilarityShape& shape) {
   return (std::int64_t{shape.columns} + 255) / 128 * 128;
 }
 
-/// packed (packed_rows, packed_depth) = u_all in T (bf16 or f16), padded by zeros. With `lse_all`
-/// also factors (packed_rows) = kWeightScale * exp(1/T - lse_all).
-template <class T>
-void pack_embeddings(const SimilarityShape& shape, const float* u_all, int packed_depth, T* packed,
-                     const float* lse_all, float inverse_temperature, float* factors,
-                     cudaStream_t stream);
+/// The type (bf16 or f16) and depth that embeddings are packed to; f32 and 0: they are not.
+struct Packing {
+  DType dtype = DType::f32;
+  int depth = 0;
+};
+/// packed (packed_rows, depth) = u_all in the packing's type, padded by zeros. With `lse_all` also
+/// factors (packed_rows) = kWeightScale * exp(1/T - lse_all).
+void pack_embeddings(const SimilarityShape& shape, const float* u_all, const Packing& packing,
+                     std::byte* packed, const float* lse_all, float inverse_temperature,
+                     float* factors, cudaStream_t stream);
 /// Weights of the backward pass are at most 2; so scaled, those that matter are normal f16 numbers.
 inline constexpr float kWeightScale = 1024;
 
 /// partials (splits, rows). Unit vectors (fixed maximum 1/T), T >= kLeastFixedTemperature.
-template <class T>
-void similarity_softmax(const SimilarityShape& shape, const T* packed, int packed_depth,
-                        float inverse_temperature, RowPartial* partials, cudaStream_t stream);
+void similarity_softmax(const SimilarityShape& shape, const std::byte* packed,
+                        const Packing& packing, float inverse_temperature, RowPartial* partials,
+                        cudaStream_t stream);
 inline constexpr float kLeastFixedTemperature = 0.025F;
 /// The same in f32 with an online maximum: embeddings of any length.
 void similarity_softmax(const SimilarityShape& shape, const float* u, const float* u_all,
@@ -89,10 +77,9 @@ struct GradientParts {
   float* others = nullptr;
 };
 /// Parts of kWeightScale * sum_j (P_ij + P_ji - 2 [j is i's partner]) u_j over j != i.
-template <class T>
-void similarity_gradient(const SimilarityShape& shape, const T* packed, const float* factors,
-                         int packed_depth, float inverse_temperature, const GradientParts& parts,
-                         cudaStream_t stream);
+void similarity_gradient(const SimilarityShape& shape, const std::byte* packed,
+                         const float* factors, const Packing& packing, float inverse_temperature,
+                         const GradientParts& parts, cudaStream_t stream);
 /// The same without kWeightScale, in f32.
 void similarity_gradient(const SimilarityShape& shape, const float* u, const float* u_all,
                          const float* lse, const float* lse_all, float inverse_temperature,
