@@ -9,10 +9,10 @@
 namespace simclr {
 
 std::string_view name_of(Cause cause) {
-  constexpr std::array kNames{"none",       "finished",   "max-steps", "signal",
-                              "time-limit", "lost-rank",  "stalled",   "desynchronised",
-                              "diverged",   "not-finite", "io",        "error"};
-  return kNames.at(static_cast<std::size_t>(cause));
+  constexpr std::array kCauseNames{"none",       "finished",   "max-steps", "signal",
+                                   "time-limit", "lost-rank",  "stalled",   "desynchronised",
+                                   "diverged",   "not-finite", "io",        "error"};
+  return kCauseNames.at(static_cast<std::size_t>(cause));
 }
 
 bool helps_to_resubmit(Cause cause) {

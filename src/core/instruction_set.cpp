@@ -10,7 +10,7 @@
 namespace simclr {
 namespace {
 
-constexpr std::array kNames{"baseline", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
+constexpr std::array kSetNames{"baseline", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
 
 InstructionSet set_of_processor() {
 #if defined(__x86_64__)
@@ -34,15 +34,15 @@ InstructionSet choose() {
   if (wanted == nullptr) return static_cast<InstructionSet>(highest);
   std::string allowed;
   for (std::size_t set = 0; set <= highest; ++set) {
-    if (std::string_view(wanted) == kNames.at(set)) return static_cast<InstructionSet>(set);
-    allowed += std::string(set == 0 ? "" : ", ") + kNames.at(set);
+    if (std::string_view(wanted) == kSetNames.at(set)) return static_cast<InstructionSet>(set);
+    allowed += std::string(set == 0 ? "" : ", ") + kSetNames.at(set);
   }
   refuse("SIMCLR_CPU_ISA={} is not among this machine's instruction sets: {}", wanted, allowed);
 }
 
 }  // namespace
 
-const char* name_of(InstructionSet set) { return kNames.at(static_cast<std::size_t>(set)); }
+const char* name_of(InstructionSet set) { return kSetNames.at(static_cast<std::size_t>(set)); }
 
 InstructionSet instruction_set() {
   static const InstructionSet chosen = choose();

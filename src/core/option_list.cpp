@@ -15,9 +15,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 const char* name_of(ValueType type) {
-  constexpr std::array kNames{"text",   "path",     "flag",    "choice", "integer",
-                              "number", "integers", "numbers", "names"};
-  return kNames.at(static_cast<std::size_t>(type));
+  constexpr std::array kTypeNames{"text",   "path",     "flag",    "choice", "integer",
+                                  "number", "integers", "numbers", "names"};
+  return kTypeNames.at(static_cast<std::size_t>(type));
 }
 
 Json bound_json(const std::optional<NumberRange::Bound>& bound, bool whole) {
