@@ -30,7 +30,8 @@ void copy_labels(const SampleStore& store, const std::vector<std::int64_t>& samp
   labels.clear();
   if (!store.info().labeled) return;
   for (const std::int64_t sample : samples) {
-    labels.push_back(static_cast<std::int32_t>(store.labels()[static_cast<std::size_t>(sample)]));
+    using Label = std::remove_cvref_t<decltype(labels)>::value_type;
+    labels.push_back(static_cast<Label>(store.labels()[static_cast<std::size_t>(sample)]));
   }
 }
 

@@ -71,7 +71,7 @@ void create(ArrayFile& file, const Layout& layout, const FrozenEncoder& encoder)
 /// Writes one rank's part at its position in the file.
 void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
                 const std::vector<float>& h, const std::vector<float>& z,
-                const std::vector<std::int32_t>& labels) {
+                const std::vector<std::int64_t>& labels) {
   const std::int64_t rows = static_cast<std::int64_t>(h.size()) / layout.channels;
   if (rows == 0) return;
   std::vector<std::int64_t> sample_index(static_cast<std::size_t>(rows));
@@ -79,10 +79,7 @@ void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
   file.write("h", {first}, std::span<const float>(h));
   file.write("sample_index", {first}, std::span<const std::int64_t>(sample_index));
   if (layout.embedding > 0) file.write("z", {first}, std::span<const float>(z));
-  if (layout.labeled) {
-    const std::vector<std::int64_t> wide(labels.begin(), labels.end());
-    file.write("labels", {first}, std::span<const std::int64_t>(wide));
-  }
+  if (layout.labeled) file.write("labels", {first}, std::span<const std::int64_t>(labels));
 }
 
 }  // namespace

@@ -172,13 +172,14 @@ struct Vote {
 /// Gathers all ranks' neighbors of test rows [first, first + count), as (ranks, count, k) in rank
 /// order.
 std::vector<Vote> gather_votes(const std::vector<Neighbors>& nearest, std::size_t first,
-                               std::size_t count, const std::vector<std::int32_t>& labels,
+                               std::size_t count, const std::vector<std::int64_t>& labels,
                                std::size_t k, Communicator& world) {
   std::vector<Vote> own(count * k);
   for (std::size_t i = 0; i < count; ++i) {
     const Neighbors& found = nearest[first + i];
     for (std::size_t j = 0; j < found.size(); ++j) {
-      own[i * k + j] = {found[j].similarity, labels[static_cast<std::size_t>(found[j].row)]};
+      own[i * k + j] = {found[j].similarity,
+                        static_cast<std::int32_t>(labels[static_cast<std::size_t>(found[j].row)])};
     }
   }
   std::vector<Vote> all(own.size() * static_cast<std::size_t>(world.size()));

@@ -125,6 +125,10 @@ struct OpenAttribute {
     count =
         static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
   }
+  [[nodiscard]] bool holds_integers() const {
+    return handle && count > 0 && H5Tget_class(type.get()) == H5T_INTEGER;
+  }
+
   std::string what;
   Handle handle, space, type;
   std::size_t count = 0;
@@ -319,24 +323,21 @@ void write_attribute(const Handle& object, const std::string& name,
 std::vector<std::string> read_texts(const Handle& object, const std::string& name) {
   const auto lock = lock_library();
   const OpenAttribute attribute(object, name);
-  if (!attribute.handle) return {};
-  if (H5Tget_class(attribute.type.get()) != H5T_STRING) fail("{} is not text", attribute.what);
+  if (!attribute.handle || H5Tget_class(attribute.type.get()) != H5T_STRING) return {};
   return H5Tis_variable_str(attribute.type.get()) > 0 ? read_variable_texts(attribute)
                                                       : read_fixed_texts(attribute);
 }
 
 std::optional<std::string> read_text(const Handle& object, const std::string& name) {
   std::vector<std::string> texts = read_texts(object, name);
-  if (texts.empty()) return std::nullopt;
-  if (texts.size() != 1) fail("attribute '{}' is not a single text", name);
+  if (texts.size() != 1) return std::nullopt;
   return std::move(texts.front());
 }
 
 std::optional<std::int64_t> read_integer(const Handle& object, const std::string& name) {
   const auto lock = lock_library();
   const OpenAttribute attribute(object, name);
-  if (!attribute.handle) return std::nullopt;
-  if (attribute.count != 1) fail("{} is not a single number", attribute.what);
+  if (!attribute.holds_integers() || attribute.count != 1) return std::nullopt;
   std::int64_t value = 0;
   check(H5Aread(attribute.handle.get(), H5T_NATIVE_INT64, &value), attribute.what);
   return value;
@@ -345,10 +346,9 @@ std::optional<std::int64_t> read_integer(const Handle& object, const std::string
 std::vector<std::uint64_t> read_words(const Handle& object, const std::string& name) {
   const auto lock = lock_library();
   const OpenAttribute attribute(object, name);
+  if (!attribute.holds_integers()) return {};
   std::vector<std::uint64_t> values(attribute.count);
-  if (attribute.handle && attribute.count > 0) {
-    check(H5Aread(attribute.handle.get(), H5T_NATIVE_UINT64, values.data()), attribute.what);
-  }
+  check(H5Aread(attribute.handle.get(), H5T_NATIVE_UINT64, values.data()), attribute.what);
   return values;
 }
 

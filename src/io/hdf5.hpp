@@ -75,6 +75,11 @@ using Extents = std::vector<hsize_t>;
 
 [[nodiscard]] bool has_link(const Handle& location, const std::string& name);
 Handle open_dataset(const Handle& location, const std::string& name);
+/// Opens a dataset of a file from elsewhere, at `path`. Throws RefusedError that names the dataset
+/// and the cause when its values are not all in this file or, for a virtual dataset, in plain files
+/// of the same directory, when some were never written, or when it needs a missing filter.
+Handle open_plain_dataset(const Handle& file, const std::filesystem::path& path,
+                          const std::string& name);
 /// Creates a contiguous dataset without fill value, and missing groups on its path.
 Handle create_dataset(const Handle& location, const std::string& name, hid_t type,
                       const Extents& extents);
@@ -97,14 +102,17 @@ Handle write_dataset(const Handle& location, const std::string& name, std::span<
   return dataset;
 }
 template <class T>
-std::vector<T> read_dataset(const Handle& location, const std::string& name) {
-  const Handle dataset = open_dataset(location, name);
+std::vector<T> read_dataset(const Handle& dataset) {
   const Extents extents = extents_of(dataset);
   hsize_t elements = 1;
   for (const hsize_t extent : extents) elements *= extent;
   std::vector<T> values(elements);
   if (elements > 0) read_rows(dataset, native_type<T>(), 0, extents[0], values.data());
   return values;
+}
+template <class T>
+std::vector<T> read_dataset(const Handle& location, const std::string& name) {
+  return read_dataset<T>(open_dataset(location, name));
 }
 
 // ---- attributes ----
@@ -116,8 +124,8 @@ void write_attribute(const Handle& object, const std::string& name,
 void write_attribute(const Handle& object, const std::string& name, std::int64_t value);
 void write_attribute(const Handle& object, const std::string& name,
                      std::span<const std::uint64_t> values);
-// Readers return an empty value when the attribute is missing and throw Error when its type does
-// not fit.
+// Readers return an empty value when the attribute is missing or has another type or shape: files
+// of other programs may use the same names.
 std::optional<std::string> read_text(const Handle& object, const std::string& name);
 std::vector<std::string> read_texts(const Handle& object, const std::string& name);
 std::optional<std::int64_t> read_integer(const Handle& object, const std::string& name);

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <functional>
+#include <limits>
 #include <utility>
 
 #include "simclr/core/activity.hpp"
@@ -16,6 +17,9 @@
 
 namespace simclr {
 namespace {
+
+/// A larger side means a damaged file; products of two sides fit 64 bits with room.
+constexpr hsize_t kMostPixelsPerSide = 65535;
 
 /// Reads and checks the description of one file; every refusal names it.
 class Describer {
@@ -47,12 +51,12 @@ class Describer {
   }
 
   void read_identity() {
-    const auto format = h5::read_text(file_, "format");
-    if (format && *format != ShardFormat::kFormat) {
-      reject("its format is '{}', not '{}': this is not a shard", *format, ShardFormat::kFormat);
+    const std::string format = h5::read_text(file_, "format").value_or("");
+    if (format.starts_with("simclr-") && format != ShardFormat::kFormat) {
+      reject("its format is '{}', not '{}': this is not a shard", format, ShardFormat::kFormat);
     }
     const auto version = h5::read_integer(file_, "version");
-    if (version && *version > ShardFormat::kVersion) {
+    if (format == ShardFormat::kFormat && version && *version > ShardFormat::kVersion) {
       reject("shard version {} is newer than this program reads ({}); update the program", *version,
              ShardFormat::kVersion);
     }
@@ -61,9 +65,10 @@ class Describer {
   }
 
   h5::Handle open_bytes(const char* name) {
-    h5::Handle dataset = h5::open_dataset(file_, name);
+    h5::Handle dataset = h5::open_plain_dataset(file_, shard_.path, name);
     const h5::Handle type = h5::own(H5Dget_type(dataset.get()), H5Tclose, "HDF5 datatype");
-    if (H5Tequal(type.get(), H5T_NATIVE_UINT8) <= 0) {
+    if (H5Tget_class(type.get()) != H5T_INTEGER || H5Tget_size(type.get()) != 1 ||
+        H5Tget_sign(type.get()) != H5T_SGN_NONE) {
       reject("'{}' is not uint8; store pixels as bytes 0..255", name);
     }
     return dataset;
@@ -76,14 +81,16 @@ class Describer {
           "sizes (N,2)",
           name);
     }
-    h5::Handle dataset = h5::open_dataset(file_, name);
+    h5::Handle dataset = h5::open_plain_dataset(file_, shard_.path, name);
     require_integers(dataset, name);
     return dataset;
   }
 
   void require_integers(const h5::Handle& dataset, const char* name) {
     const h5::Handle type = h5::own(H5Dget_type(dataset.get()), H5Tclose, "HDF5 datatype");
-    if (H5Tget_class(type.get()) != H5T_INTEGER) reject("'{}' does not hold integers", name);
+    // h5py stores bool as an enumeration.
+    const H5T_class_t kind = H5Tget_class(type.get());
+    if (kind != H5T_INTEGER && kind != H5T_ENUM) reject("'{}' does not hold integers", name);
   }
 
   void read_fixed_size() {
@@ -94,6 +101,10 @@ class Describer {
              fmt::join(extents, ","));
     }
     if (extents[1] == 0 || extents[2] == 0) reject("the images in 'images' have no pixels");
+    if (std::max(extents[1], extents[2]) > kMostPixelsPerSide) {
+      reject("the images in 'images' have {} x {} pixels; at most {} per side are read", extents[1],
+             extents[2], kMostPixelsPerSide);
+    }
     shard_.samples = static_cast<std::int64_t>(extents[0]);
     shard_.height = static_cast<int>(extents[1]);
     shard_.width = static_cast<int>(extents[2]);
@@ -116,26 +127,32 @@ class Describer {
   }
 
   void read_offsets(std::uint64_t total) {
-    const h5::Extents extents = h5::extents_of(open_integers("offsets"));
+    const h5::Handle offsets = open_integers("offsets");
+    const h5::Extents extents = h5::extents_of(offsets);
     if (extents.size() != 1 || extents[0] == 0) reject("'offsets' is not of shape (N+1)");
     shard_.samples = static_cast<std::int64_t>(extents[0]) - 1;
-    shard_.offsets = h5::read_dataset<std::uint64_t>(file_, "offsets");
+    shard_.offsets = h5::read_dataset<std::uint64_t>(offsets);
     if (!std::ranges::is_sorted(shard_.offsets) || shard_.offsets.back() > total) {
       reject("'offsets' must ascend and end within the {} bytes of 'bytes'", total);
     }
   }
 
   void read_sizes() {
-    const h5::Extents extents = h5::extents_of(open_integers("sizes"));
+    const h5::Handle sizes = open_integers("sizes");
+    const h5::Extents extents = h5::extents_of(sizes);
     if (extents.size() != 2 || extents[1] != 2 ||
         extents[0] != static_cast<hsize_t>(shard_.samples)) {
       reject("'sizes' has shape ({}), not (N,2) for the {} samples of 'offsets'",
              fmt::join(extents, ","), shard_.samples);
     }
-    shard_.sizes = h5::read_dataset<std::int32_t>(file_, "sizes");
+    shard_.sizes = h5::read_dataset<std::int32_t>(sizes);
     for (std::size_t i = 0; i < shard_.sizes.size(); i += 2) {
       if (shard_.sizes[i] <= 0 || shard_.sizes[i + 1] <= 0) {
         reject("'sizes' says that sample {} has no pixels", i / 2);
+      }
+      if (std::max(shard_.sizes[i], shard_.sizes[i + 1]) > static_cast<int>(kMostPixelsPerSide)) {
+        reject("'sizes' says that sample {} has {} x {} pixels; at most {} per side are read",
+               i / 2, shard_.sizes[i], shard_.sizes[i + 1], kMostPixelsPerSide);
       }
       shard_.height = std::max(shard_.height, shard_.sizes[i]);
       shard_.width = std::max(shard_.width, shard_.sizes[i + 1]);
@@ -194,17 +211,23 @@ class Describer {
 
   void read_labels() {
     if (!h5::has_link(file_, "labels")) return;
-    const h5::Handle labels = h5::open_dataset(file_, "labels");
+    const h5::Handle labels = h5::open_plain_dataset(file_, shard_.path, "labels");
     require_integers(labels, "labels");
     const h5::Extents extents = h5::extents_of(labels);
-    if (extents.size() != 1 || extents[0] != static_cast<hsize_t>(shard_.samples)) {
+    const bool one_column = extents.size() == 1 || (extents.size() == 2 && extents[1] == 1);
+    if (!one_column || extents[0] != static_cast<hsize_t>(shard_.samples)) {
       reject("'labels' has shape ({}), not one label for each of the {} samples",
              fmt::join(extents, ","), shard_.samples);
     }
-    shard_.labels = h5::read_dataset<std::int64_t>(file_, "labels");
+    shard_.labels = h5::read_dataset<std::int64_t>(labels);
     const auto& values = *shard_.labels;
     if (std::ranges::any_of(values, [](std::int64_t label) { return label < 0; })) {
       reject("'labels' has negative values; leave the dataset out when there are no labels");
+    }
+    // HDF5 reads larger unsigned values as this one.
+    constexpr auto kLargest = std::numeric_limits<std::int64_t>::max();
+    if (std::ranges::find(values, kLargest) != values.end()) {
+      reject("'labels' has values of {} or more; number the classes from 0", kLargest);
     }
   }
 

@@ -112,6 +112,26 @@ TEST(ForeignShards, TextOfFixedLength) {
   EXPECT_EQ(set.info().class_names, (std::vector<std::string>{"cat", "dog"}));
 }
 
+TEST(ForeignShards, LinksWithinTheFileAndVirtualDatasetsOfTheSameDirectory) {
+  expect_readable("soft_link", false);
+  expect_readable("virtual", false);
+}
+TEST(ForeignShards, BytesOfEitherByteOrder) { expect_readable("big_endian_bytes", false); }
+TEST(ForeignShards, AttributesOfOtherProgramsAreIgnored) {
+  expect_readable("of_other_program_version", false);
+  expect_readable("attributes_of_others", false);
+  const ShardSet set(root() / "attributes_of_others");
+  EXPECT_EQ(set.info().name, "attributes_of_others");
+  EXPECT_TRUE(set.info().class_names.empty());
+  EXPECT_EQ(set.info().classes, 3);
+}
+TEST(ForeignShards, LabelsAsBoolAndAsAColumnOfEitherByteOrder) {
+  EXPECT_EQ(ShardSet(root() / "bool_labels").labels(),
+            (std::vector<std::int64_t>{0, 1, 0, 1, 0, 1, 0, 1, 0}));
+  EXPECT_EQ(ShardSet(root() / "column_of_labels").labels(),
+            (std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0, 1, 2}));
+}
+
 TEST(ForeignShards, VerifyListsDatasetsWithoutChecksums) {
   const VerifyReport report = verify_shard(root() / "images_only" / "data.h5");
   EXPECT_TRUE(report.problems.empty());
@@ -140,14 +160,28 @@ TEST_P(BadForeignShards, AreRefusedWithTheirNameAndTheReason) {
 
 INSTANTIATE_TEST_SUITE_P(
     Kinds, BadForeignShards,
-    testing::Values(Bad{"bad_float", "not uint8"}, Bad{"bad_gray", "(9,5,4)"},
-                    Bad{"bad_planes", "(9,3,5,4)"},
-                    Bad{"bad_nothing", "neither 'images' nor 'bytes'"},
-                    Bad{"bad_no_offsets", "no 'offsets'"}, Bad{"bad_offsets", "must ascend"},
-                    Bad{"bad_sizes", "sample 3"}, Bad{"bad_labels", "'labels' has shape (8)"},
-                    Bad{"bad_negative_labels", "negative"}, Bad{"bad_real_labels", "integers"},
-                    Bad{"bad_empty", "no samples"}, Bad{"bad_encoding", "'webp'"},
-                    Bad{"bad_version", "newer"}, Bad{"bad_format", "simclr-checkpoint"}),
+    testing::Values(
+        Bad{"bad_float", "not uint8"}, Bad{"bad_gray", "(9,5,4)"}, Bad{"bad_planes", "(9,3,5,4)"},
+        Bad{"bad_nothing", "neither 'images' nor 'bytes'"}, Bad{"bad_no_offsets", "no 'offsets'"},
+        Bad{"bad_offsets", "must ascend"}, Bad{"bad_sizes", "sample 3"},
+        Bad{"bad_labels", "'labels' has shape (8)"}, Bad{"bad_negative_labels", "negative"},
+        Bad{"bad_real_labels", "integers"}, Bad{"bad_empty", "no samples"},
+        Bad{"bad_encoding", "'webp'"}, Bad{"bad_version", "newer"},
+        Bad{"bad_format", "simclr-checkpoint"},
+        Bad{"bad_external_link", "elsewhere.values; external links"},
+        Bad{"bad_soft_link_to_external_link", "elsewhere.values; external links"},
+        Bad{"bad_external_labels", "elsewhere.values; external links"},
+        Bad{"bad_link_to_fifo", "pipe; external links"},
+        Bad{"bad_external_storage", "another file, /etc/passwd"},
+        Bad{"bad_virtual_missing", "part1.values, which is not there"},
+        Bad{"bad_virtual_gap", "no virtual source fills"},
+        Bad{"bad_virtual_short", "more values than part0.values has"},
+        Bad{"bad_virtual_itself", "its own file"},
+        Bad{"bad_virtual_elsewhere", "../elsewhere.values, outside"},
+        Bad{"bad_filter", "filter 'lzf' (32000)"}, Bad{"bad_unwritten_chunks", "7 of its 9 chunks"},
+        Bad{"bad_unwritten_compressed", "7 of its 9 chunks"}, Bad{"bad_unwritten", "never written"},
+        Bad{"bad_height", "only in part"}, Bad{"bad_terabytes", "0 of its 16384 chunks"},
+        Bad{"bad_large_labels", "9223372036854775807 or more"}),
     [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace

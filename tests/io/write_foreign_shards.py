@@ -68,6 +68,95 @@ def main(root):
         f.attrs["name"] = np.bytes_("foreign")
         f.attrs["class_names"] = np.array([b"cat", b"dog"])
 
+    with create("bool_labels") as f:
+        f["images"] = images(0, 9)
+        f["labels"] = np.arange(9) % 2 == 1
+    with create("column_of_labels") as f:
+        f["images"] = images(0, 9)
+        f["labels"] = (np.arange(9) % 3).reshape(9, 1).astype(">i2")
+    with create("big_endian_bytes") as f:
+        f.create_dataset("images", data=images(0, 9), dtype=h5py.h5t.STD_U8BE)
+    with create("attributes_of_others") as f:
+        f["images"] = images(0, 9)
+        f["labels"] = np.arange(9) % 3
+        f.attrs["format"] = "NHWC"
+        f.attrs["version"] = "1.2"
+        f.attrs["name"] = 7
+        f.attrs["class_names"] = np.arange(3)
+    with create("of_other_program_version") as f:
+        f["images"] = images(0, 9)
+        f.attrs["version"] = 20
+    with create("soft_link") as f:
+        f["group/pictures"] = images(0, 9)
+        f["images"] = h5py.SoftLink("/group/pictures")
+
+    def sources(name, count=2):
+        for part in range(count):
+            with create(name, f"part{part}.values") as f:
+                f["data"] = images(0 if part == 0 else 4, 4 if part == 0 else 5)
+        return [h5py.VirtualSource(f"part{part}.values", "data", shape=(4 + part, 5, 4, 3)) for part in range(2)]
+
+    def virtual(f, parts, last=9):
+        layout = h5py.VirtualLayout(shape=(9, 5, 4, 3), dtype=np.uint8)
+        layout[:4] = parts[0]
+        if last > 4:
+            layout[4:last] = parts[1][:last - 4]
+        f.create_virtual_dataset("images", layout)
+
+    parts = sources("virtual")
+    with create("virtual") as f:
+        virtual(f, parts)
+
+    elsewhere = os.path.join(root, "elsewhere.values")
+    with h5py.File(elsewhere, "w") as f:
+        f["data"] = images(0, 9)
+    with create("bad_external_link") as f:
+        f["images"] = h5py.ExternalLink(elsewhere, "data")
+    with create("bad_soft_link_to_external_link") as f:
+        f["other"] = h5py.ExternalLink(elsewhere, "/")
+        f["images"] = h5py.SoftLink("/other/data")
+    with create("bad_external_labels") as f:
+        f["images"] = images(0, 9)
+        f["labels"] = h5py.ExternalLink(elsewhere, "data")
+    os.mkfifo(os.path.join(root, "pipe"))
+    with create("bad_link_to_fifo") as f:
+        f["images"] = h5py.ExternalLink(os.path.join(root, "pipe"), "data")
+    with create("bad_external_storage") as f:
+        f.create_dataset("images", (9, 5, 4, 3), np.uint8, external=[("/etc/passwd", 0, 540)])
+    parts = sources("bad_virtual_missing", 1)
+    with create("bad_virtual_missing") as f:
+        virtual(f, parts)
+    parts = sources("bad_virtual_gap")
+    with create("bad_virtual_gap") as f:
+        virtual(f, parts, 8)
+    sources("bad_virtual_short")
+    with create("bad_virtual_short") as f:
+        virtual(f, [h5py.VirtualSource("part0.values", "data", shape=(4, 5, 4, 3)),
+                    h5py.VirtualSource("part0.values", "data", shape=(5, 5, 4, 3))])
+    with create("bad_virtual_itself") as f:
+        layout = h5py.VirtualLayout(shape=(9, 5, 4, 3), dtype=np.uint8)
+        layout[:] = h5py.VirtualSource("data.h5", "images", shape=(9, 5, 4, 3))
+        f.create_virtual_dataset("images", layout)
+    with create("bad_virtual_elsewhere") as f:
+        layout = h5py.VirtualLayout(shape=(9, 5, 4, 3), dtype=np.uint8)
+        layout[:] = h5py.VirtualSource("../elsewhere.values", "data", shape=(9, 5, 4, 3))
+        f.create_virtual_dataset("images", layout)
+    with create("bad_filter") as f:
+        f.create_dataset("images", data=images(0, 9), chunks=(1, 5, 4, 3), compression="lzf")
+    with create("bad_unwritten_chunks") as f:
+        f.create_dataset("images", (9, 5, 4, 3), np.uint8, chunks=(1, 5, 4, 3))[:7] = images(0, 7)
+    with create("bad_unwritten_compressed") as f:
+        f.create_dataset("images", (9, 5, 4, 3), np.uint8, chunks=(1, 5, 4, 3), compression="gzip")[:7] = images(0, 7)
+    with create("bad_unwritten") as f:
+        f.create_dataset("images", (9, 5, 4, 3), np.uint8)
+    with create("bad_height") as f:
+        f.create_dataset("images", (1, 2**32 + 1, 1, 3), np.uint8, chunks=(1, 2**20, 1, 3), compression="gzip")
+        f["images"][0, :2**20] = 1
+    with create("bad_terabytes") as f:
+        f.create_dataset("images", (2**20, 1024, 1024, 3), np.uint8, chunks=(64, 1024, 1024, 3), compression="gzip")
+    with create("bad_large_labels") as f:
+        f["images"] = images(0, 9)
+        f["labels"] = np.full(9, 2**63 + 5, np.uint64)
     with create("bad_float") as f:
         f["images"] = images(0, 9).astype(np.float32)
     with create("bad_gray") as f:
@@ -101,6 +190,7 @@ def main(root):
         f.attrs["encoding"] = "webp"
     with create("bad_version") as f:
         f["images"] = images(0, 9)
+        f.attrs["format"] = "simclr-shards"
         f.attrs["version"] = 2
     with create("bad_format") as f:
         f["images"] = images(0, 9)

@@ -170,7 +170,7 @@ struct EvaluationLoaderConfig {
 struct EvaluationBatch {
   std::int64_t first_sample = 0;     ///< global index of row 0
   std::int64_t count = 0;            ///< valid rows, 0 when the part is done; the rest are zeros
-  std::vector<std::int32_t> labels;  ///< count, or empty when the set has no labels
+  std::vector<std::int64_t> labels;  ///< count, or empty when the set has no labels
   HostBuffer images;                 ///< (batch_size, S, S, 3)
 };
 

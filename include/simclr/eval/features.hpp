@@ -14,7 +14,7 @@ namespace simclr {
 struct LabeledFeatures {
   std::int64_t channels = 0;         ///< C, the same on all ranks
   std::vector<float> values;         ///< f32 (rows, C)
-  std::vector<std::int32_t> labels;  ///< rows; empty for unlabeled data
+  std::vector<std::int64_t> labels;  ///< rows; empty for unlabeled data
 
   [[nodiscard]] std::int64_t rows() const {
     return static_cast<std::int64_t>(values.size()) / channels;
