@@ -10,10 +10,9 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
-#include "simclr/io/image_file.hpp"
-
 #include "simclr/data/loader.hpp"
 #include "simclr/io/array_file.hpp"
+#include "simclr/io/image_file.hpp"
 #include "simclr/report/report.hpp"
 #include "simclr/tensor/convert.hpp"
 #include "simclr/train/pretrain_config.hpp"

@@ -1,9 +1,7 @@
 #include "mpi_communicator.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <exception>
-#include <thread>
 
 #include "mpi_check.hpp"
 #include "simclr/comm/session.hpp"
@@ -13,9 +11,6 @@ namespace simclr {
 namespace {
 
 constexpr std::size_t kMaxElementsPerMessage = std::size_t{1} << 30;
-
-// A rank whose messages are not complete leaves its core to others between looks at them.
-constexpr std::chrono::microseconds kMessageSpin{500}, kMessageNap{100};
 
 MPI_Datatype mpi_type(DType dtype) {
   switch (dtype) {
@@ -162,11 +157,10 @@ void MpiCommunicator::progress() {
 }
 
 void MpiCommunicator::wait_for_all() {
-  const Waiting waiting("MPI_Testall");
-  const auto spin_end = std::chrono::steady_clock::now() + kMessageSpin;
-  for (progress(); !pending_.empty(); progress()) {
-    if (std::chrono::steady_clock::now() > spin_end) std::this_thread::sleep_for(kMessageNap);
-  }
+  collectively("MPI_Waitall", [&] {
+    return MPI_Waitall(static_cast<int>(pending_.size()), pending_.data(), MPI_STATUSES_IGNORE);
+  });
+  pending_.clear();
 }
 
 std::unique_ptr<Communicator> MpiCommunicator::duplicate() {

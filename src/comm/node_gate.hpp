@@ -9,7 +9,8 @@ namespace simclr {
 
 /// MPI's waiting occupies a core until the last rank has come, also one that this rank still
 /// computes on. A rank therefore passes this gate before a collective call: it waits for the other
-/// ranks of its node in shared memory, where it spins briefly and then sleeps.
+/// ranks of its node in shared memory, where it spins briefly and then sleeps. Ranks of other nodes
+/// are waited for in MPI. Every call, a broadcast too, thereby synchronizes the ranks of a node.
 class NodeGate {
  public:
   /// All ranks of `ranks` create it together.
@@ -19,7 +20,7 @@ class NodeGate {
   /// a sleeping rank does not advance messages that others may need.
   template <class Progress>
   void pass(const Progress& progress) {
-    if (alone()) return;
+    if (memory_.place().ranks == 1) return;
     const std::uint32_t round = arrive();
     while (!opened(round)) progress();
   }
@@ -27,7 +28,6 @@ class NodeGate {
  private:
   struct State;
 
-  [[nodiscard]] bool alone() const { return memory_.place().ranks == 1; }
   /// Counts this rank in and opens the gate if it is the last. Returns the round it waits for.
   std::uint32_t arrive();
   /// Spins, then sleeps for a bounded time. Returns true once the gate has opened.

@@ -31,7 +31,8 @@ NodePlace node_place(Communicator& world) {
   return place_in(MpiCommunicator(split_by_node(*mpi)));
 }
 
-/// Without MPI, memory of this process; otherwise a window that the node's first rank owns.
+/// Memory of this process for a rank alone on its node or without MPI; otherwise a window that the
+/// node's first rank owns.
 struct NodeSharedMemory::Impl {
   std::unique_ptr<MpiCommunicator> node;
   MPI_Win window = MPI_WIN_NULL;
@@ -40,13 +41,16 @@ struct NodeSharedMemory::Impl {
   int uncaught = std::uncaught_exceptions();
 
   void allocate_own(std::size_t count) {
-    own.reset(static_cast<std::byte*>(std::malloc(count > 0 ? count : 1)));
+    constexpr std::size_t kPage = 4096;  // as windows are aligned
+    own.reset(static_cast<std::byte*>(std::aligned_alloc(kPage, (count / kPage + 1) * kPage)));
     if (!own) throw std::bad_alloc();
     bytes = {own.get(), count};
   }
 
   void allocate_window(const MpiCommunicator& world, std::size_t count) {
     node = std::make_unique<MpiCommunicator>(split_by_node(world));
+    if (node->size() == 1) return allocate_own(count);
+    const Waiting waiting("MPI_Win_allocate_shared");
     void* base = nullptr;
     const auto mine = static_cast<MPI_Aint>(node->rank() == 0 ? count : 0);
     mpi_check(MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL, node->handle(), &base, &window),
@@ -83,7 +87,7 @@ NodePlace NodeSharedMemory::place() const {
 }
 
 void NodeSharedMemory::synchronize() {
-  if (!impl_->node) return;
+  if (impl_->window == MPI_WIN_NULL) return;
   mpi_check(MPI_Win_sync(impl_->window), "MPI_Win_sync");
   impl_->node->barrier();
   mpi_check(MPI_Win_sync(impl_->window), "MPI_Win_sync");

@@ -36,7 +36,7 @@ void TemporaryFile::sync() const {
 void TemporaryFile::publish() {
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_to("rename", target_);
   published_ = true;
-  // Makes the rename durable.
+  // Makes the rename durable where the file system can sync a directory; some cannot.
   const auto parent = target_.has_parent_path() ? target_.parent_path() : ".";
   const Descriptor directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory) ::fsync(directory.get());

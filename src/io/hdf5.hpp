@@ -64,6 +64,7 @@ Handle create_file(const std::filesystem::path& path);
 /// HDF5's type of a C++ number.
 template <class T>
 hid_t native_type() {
+  static_assert(std::is_same_v<T, float> || std::is_integral_v<T>);
   if constexpr (std::is_same_v<T, float>) return H5T_NATIVE_FLOAT;
   if constexpr (std::is_same_v<T, std::uint8_t>) return H5T_NATIVE_UINT8;
   if constexpr (std::is_same_v<T, std::int32_t>) return H5T_NATIVE_INT32;

@@ -119,9 +119,9 @@ class Describer {
     read_offsets(extents[0]);
     read_sizes();
     read_encoding(bytes);
-    if (const auto wrong = first_wrong_raw_length();
-        shard_.encoding == ImageEncoding::raw && wrong) {
-      reject("raw sample {} does not have 3*height*width bytes", *wrong);
+    if (shard_.encoding == ImageEncoding::raw) {
+      const auto wrong = first_wrong_raw_length();
+      if (wrong) reject("raw sample {} does not have 3*height*width bytes", *wrong);
     }
     locate(bytes, extents[0]);
   }

@@ -120,7 +120,7 @@ ShardWriter::ShardWriter(std::filesystem::path path, ShardSpec spec)
          static_cast<hsize_t>(size->width), 3});
   } else {
     const auto& spool_path =
-        impl_->spool_file.emplace(impl_->target.path().string() + ".spool").path();
+        impl_->spool_file.emplace(impl_->target.target().string() + ".spool").path();
     impl_->spool.open(spool_path, std::ios::binary | std::ios::trunc);
     if (!impl_->spool) fail_for(Cause::io, "{}: cannot be created", spool_path.string());
   }

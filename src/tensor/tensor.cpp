@@ -20,6 +20,7 @@ std::size_t size_in_bytes(DType dtype) {
 
 std::string_view name_of(DType dtype) {
   constexpr std::array kNames{"f32", "f64", "bf16", "f16", "i32", "u8"};
+  static_assert(kNames.size() == static_cast<std::size_t>(DType::u8) + 1);
   return kNames.at(static_cast<std::size_t>(dtype));
 }
 

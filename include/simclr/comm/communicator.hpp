@@ -35,14 +35,17 @@ class Communicator {
   virtual void all_gather(ConstBufferSpan send, BufferSpan receive) = 0;
 
   /// Starts an in-place sum in the background; the buffer must not be touched before
-  /// wait_for_all() returns. progress() lets the transport advance and is cheap.
+  /// wait_for_all() returns, which all ranks call. progress() lets the transport advance and is
+  /// cheap.
   virtual void start_all_reduce(BufferSpan buffer) = 0;
   virtual void progress() = 0;
   virtual void wait_for_all() = 0;
 
-  /// Creates a communicator over the same ranks with its own message space (collective call).
+  /// Creates a communicator over the same ranks with its own message space (collective call). All
+  /// ranks must also destroy it together.
   virtual std::unique_ptr<Communicator> duplicate() = 0;
-  /// Creates a communicator of the ranks with equal color, ordered by rank (collective call).
+  /// Creates a communicator of the ranks with equal color, ordered by rank (collective call). Its
+  /// ranks must also destroy it together.
   virtual std::unique_ptr<Communicator> split(int color) = 0;
 };
 

@@ -96,7 +96,8 @@ std::byte* WeightShadows::find_or_make(const std::byte* masters, std::int64_t el
 
 const WeightShadows::Entry* WeightShadows::find(const std::byte* masters) const {
   const auto found = entries_.find(masters);
-  return found != entries_.end() ? &found->second : nullptr;
+  const bool made = found != entries_.end() && found->second.copy.data() != nullptr;
+  return made ? &found->second : nullptr;
 }
 
 void WeightShadows::refresh(const std::byte* first, std::size_t bytes, cudaStream_t stream) {

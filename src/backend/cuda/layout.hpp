@@ -60,7 +60,11 @@ decltype(auto) with_activation_type(DType dtype, F&& f) {
 template <class F>
 void with_half_type(DType dtype, F&& f) {
   with_activation_type(dtype, [&]<class T>(T value) {
-    if constexpr (!std::is_same_v<T, float>) f(value);
+    if constexpr (std::is_same_v<T, float>) {
+      fail("internal error: {} is not a 16-bit type", name_of(DType::f32));
+    } else {
+      f(value);
+    }
   });
 }
 

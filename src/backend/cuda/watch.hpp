@@ -24,6 +24,9 @@ struct Failure {
 /// Something by which the device depends on other ranks: a communicator.
 class Watched {
  public:
+  Watched() = default;
+  Watched(const Watched&) = delete;  // the watch keeps its address
+  Watched& operator=(const Watched&) = delete;
   virtual ~Watched() = default;
   [[nodiscard]] virtual std::optional<Failure> failure() = 0;
   /// Ends what is under way on the device, without the other ranks. Nothing works afterwards.

@@ -9,7 +9,6 @@
 //   apply            read y, [residual]; write z                  2 T, 3 T with a residual
 //   backward_reduce  read dz, y, [dz_other], [z]; [write dz]      2 T to 5 T
 //   backward_apply   read dz, y; write dy                         3 T
-
 //
 // Two sums per channel over the rows of a chunk.
 //
