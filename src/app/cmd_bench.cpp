@@ -28,6 +28,7 @@ constexpr std::array kBenchmarks{
 
 std::vector<std::string> benchmark_names() {
   std::vector<std::string> names;
+  names.reserve(std::size(kBenchmarks));
   for (const Benchmark& b : kBenchmarks) names.emplace_back(b.name);
   return names;
 }

@@ -13,7 +13,6 @@
 namespace simclr {
 namespace {
 
-using Json = nlohmann::ordered_json;
 
 std::string option(const RunData& run, std::string_view name) {
   const auto found = std::ranges::find(run.options, name, &Facts::value_type::first);

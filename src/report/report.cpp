@@ -17,7 +17,6 @@
 
 namespace simclr {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
 
 /// Number of samples on the page: fewer for large images, which take more bytes.

@@ -15,7 +15,6 @@
 
 namespace simclr {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
 
 /// Limit of hosts that are named individually.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "simclr/train/pretrain_config.hpp"
 
 namespace simclr {
+
+using Json = nlohmann::ordered_json;
 
 using Facts = std::vector<std::pair<std::string, std::string>>;
 
