@@ -96,8 +96,8 @@ TEST_F(Knn, CoversBanksAndTestSetsOfSeveralBlocks) {
             1.5 / 520);
 }
 
-LabeledFeatures equal_features(std::size_t rows, std::int32_t label) {
-  LabeledFeatures features{8, std::vector<float>(rows * 8), std::vector<std::int32_t>(rows, label)};
+LabeledFeatures equal_features(std::size_t rows, std::int64_t label) {
+  LabeledFeatures features{8, std::vector<float>(rows * 8), std::vector<std::int64_t>(rows, label)};
   for (std::size_t i = 0; i < features.values.size(); i += 8) features.values[i] = 2;
   return features;
 }
