@@ -171,7 +171,7 @@ class PlainDataset {
     if (file_name == "." || fs::equivalent(source, path_, error)) {
       reject("is a virtual dataset that refers to its own file; store the values");
     }
-    if (fs::path(file_name).has_parent_path()) {
+    if (!is_inside_directory(source)) {
       reject("has its values in {}, outside of its directory; put both into one directory",
              file_name);
     }
@@ -185,6 +185,12 @@ class PlainDataset {
     const Handle space =
         own(H5Pget_virtual_srcspace(creation_.get(), i), H5Sclose, "HDF5 virtual source");
     require_inside(space, extents_of(dataset), file_name);
+  }
+
+  [[nodiscard]] bool is_inside_directory(const fs::path& source) const {
+    const fs::path directory = fs::canonical(fs::absolute(path_).parent_path());
+    const fs::path resolved = fs::weakly_canonical(fs::absolute(source));
+    return std::ranges::mismatch(directory, resolved).in1 == directory.end();
   }
 
   void require_inside(const Handle& selection, const Extents& extents,

@@ -115,6 +115,7 @@ TEST(ForeignShards, TextOfFixedLength) {
 TEST(ForeignShards, LinksWithinTheFileAndVirtualDatasetsOfTheSameDirectory) {
   expect_readable("soft_link", false);
   expect_readable("virtual", false);
+  expect_readable("virtual_in_folder", false);
 }
 TEST(ForeignShards, BytesOfEitherByteOrder) { expect_readable("big_endian_bytes", false); }
 TEST(ForeignShards, AttributesOfOtherProgramsAreIgnored) {
@@ -174,6 +175,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"bad_link_to_fifo", "pipe; external links"},
         Bad{"bad_external_storage", "another file, /etc/passwd"},
         Bad{"bad_virtual_missing", "part1.values, which is not there"},
+        Bad{"bad_virtual_missing_in_folder", "parts/p1.values, which is not there"},
         Bad{"bad_virtual_gap", "no virtual source fills"},
         Bad{"bad_virtual_short", "more values than part0.values has"},
         Bad{"bad_virtual_itself", "its own file"},

@@ -107,6 +107,17 @@ def main(root):
     with create("virtual") as f:
         virtual(f, parts)
 
+    os.makedirs(os.path.join(root, "virtual_in_folder/parts"))
+    os.makedirs(os.path.join(root, "bad_virtual_missing_in_folder/parts"))
+    for name in ("virtual_in_folder", "bad_virtual_missing_in_folder"):
+        for part, (first, count) in enumerate(((0, 4), (4, 5))):
+            if name.startswith("bad") and part == 1:
+                continue
+            with h5py.File(os.path.join(root, name, f"parts/p{part}.values"), "w") as f:
+                f["data"] = images(first, count)
+        with create(name) as f:
+            virtual(f, [h5py.VirtualSource(f"parts/p{p}.values", "data", shape=(4 + p, 5, 4, 3)) for p in range(2)])
+
     elsewhere = os.path.join(root, "elsewhere.values")
     with h5py.File(elsewhere, "w") as f:
         f["data"] = images(0, 9)
