@@ -14,7 +14,7 @@ namespace simclr {
 class MpiCommunicator final : public Communicator {
  public:
   explicit MpiCommunicator(MPI_Comm owned);
-  /// As above; its ranks wait for those of the same node at a gate of their own.
+  /// Makes a communicator whose ranks wait for those of the same node at a gate (node_gate.hpp).
   static std::unique_ptr<MpiCommunicator> with_gate(MPI_Comm owned);
   MpiCommunicator(const MpiCommunicator&) = delete;
   MpiCommunicator& operator=(const MpiCommunicator&) = delete;

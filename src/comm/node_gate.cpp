@@ -13,8 +13,8 @@
 namespace simclr {
 namespace {
 
-/// Longer than ranks of an idle node wait for each other between the collectives of a step; shorter
-/// than the milliseconds for which a busy machine takes a core away from the rank waited for.
+/// Time that a rank spins before it sleeps. Ranks of an idle node wait for each other for less than
+/// this; a busy machine takes a core away for milliseconds.
 constexpr std::chrono::microseconds kSpin{200};
 constexpr timespec kNap{.tv_sec = 0, .tv_nsec = 2'000'000};
 

@@ -35,8 +35,8 @@ TensorId max_pool(Recorder& recorder, TensorId x, ConvGeometry geometry);
 TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage);
 
 // ---- batch normalization ------------------------------------------------------------------------
-// Of the output of a convolution or linear layer. `batch_norm` records the statistics; `apply`,
-// `apply_relu` and `join` record the normalization fused with what follows it.
+// These functions normalize the output of a convolution or linear layer. `batch_norm` records the
+// statistics; `apply`, `apply_relu` and `join` record the normalization fused with what follows it.
 
 /// How batch normalization runs in the program that is being recorded.
 struct BatchNormContext {

@@ -24,7 +24,7 @@ struct OneDnn {
   [[nodiscard]] static std::string version();
 };
 
-/// Of an activation: f32 or bf16.
+/// oneDNN's type for activations, which are f32 or bf16.
 dnnl::memory::data_type data_type_of(DType dtype);
 /// An activation (N,C,H,W in oneDNN's order of dimensions) in our storage order.
 dnnl::memory::desc activation_desc(const Layout& layout);

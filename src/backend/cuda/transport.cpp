@@ -1,7 +1,5 @@
 // Which transport ranks use, from where they are; and the one through host memory.
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -15,6 +13,7 @@
 #include "communication.hpp"
 #include "memory.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr::cuda {
 
@@ -26,12 +25,6 @@ std::string boot_id() {
   std::string id;
   std::getline(file, id);
   return id;
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  (void)gethostname(name.data(), name.size() - 1);
-  return name.data();
 }
 
 std::string bus_id(const Device& device) {

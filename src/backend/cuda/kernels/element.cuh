@@ -69,7 +69,7 @@ __device__ __forceinline__ void store_pack(T* to, const Pack<T>& pack) {
   *reinterpret_cast<Pack<T>*>(to) = pack;
 }
 
-/// As many f32 elements as a pack of T has.
+/// Loads as many f32 elements as a pack of T has.
 template <class T>
 __device__ __forceinline__ void load_floats(const float* from, float (&values)[kPackSize<T>]) {
 #pragma unroll

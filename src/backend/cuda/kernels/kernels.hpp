@@ -55,7 +55,7 @@ struct Mark {
   std::int32_t op = 0;  ///< of the program
 };
 
-/// From now on `op` is what the stream has come to.
+/// Records that the stream has reached the op of `mark`.
 void write_mark(const Mark& mark, cudaStream_t stream);
 
 }  // namespace simclr::cuda

@@ -53,7 +53,7 @@ inline constexpr std::int64_t kRowMultiple = 4;
 /// Tiles wanted before chunks grow: eight blocks for each of some 132 multiprocessors.
 inline constexpr std::int64_t kTilesWanted = 1056;
 
-/// Of a tile.
+/// The largest tile that a kernel can take.
 struct TileLimits {
   std::int64_t lanes;
   std::int64_t rows_of_thread;
@@ -93,13 +93,13 @@ inline RowTiles make_tiles(const Layout& layout, const BnGroups& groups, TileLim
           .chunks = static_cast<int>(chunks)};
 }
 
-/// For kernels that sum over rows: slices of one line of memory and tall chunks, so that partial
-/// sums are few.
+/// Makes tiles for kernels that sum over rows: slices of one line of memory and tall chunks, so
+/// that partial sums are few.
 inline RowTiles tiles_for_sums(const Layout& layout, const BnGroups& groups) {
   return make_tiles(layout, groups, {.lanes = kMostSumLanes, .rows_of_thread = kMostRowsSummed});
 }
-/// For kernels that write what they read: wide slices, chunks just tall enough to pay for a slice's
-/// coefficients.
+/// Makes tiles for kernels that write what they read: wide slices, and chunks just tall enough to
+/// pay for a slice's coefficients.
 inline RowTiles tiles_for_elements(const Layout& layout, const BnGroups& groups) {
   return make_tiles(layout, groups, {.lanes = kMostElementLanes, .rows_of_thread = 16});
 }
