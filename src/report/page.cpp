@@ -13,7 +13,6 @@
 namespace simclr {
 namespace {
 
-
 std::string option(const RunData& run, std::string_view name) {
   const auto found = std::ranges::find(run.options, name, &Facts::value_type::first);
   require(found != run.options.end(), "pretrain must have an option " + std::string(name));
