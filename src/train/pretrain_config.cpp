@@ -62,8 +62,9 @@ void declare_model(Options& o, PretrainConfig& c) {
 void declare_objective(Options& o, PretrainConfig& c) {
   o.group("batch and loss")
       .add("batch-size", c.batch_size,
-           "images of a step, summed over all ranks; each gives 2 views")
-      .range(at_least(1))
+           "images of a step, summed over all ranks; each gives 2 views, and the loss compares "
+           "those of different images")
+      .range(at_least(2))
       .add("bn-group", c.bn_group,
            "views over which batch norm takes its statistics. global: those of all ranks; local: "
            "those of each rank alone; K: those of K images of the batch")

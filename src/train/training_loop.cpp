@@ -6,6 +6,7 @@
 #include "divergence.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
 #include "stop_signal.hpp"
 
 namespace simclr {
@@ -151,12 +152,21 @@ class TrainingLoop {
         trainer_.explain_not_finite(result);
       }
       records_.add(result);
+      warn_of_collapse(result);
       divergence_.add(result.step + 1, result.loss());
       if (divergence_.diverged()) {
         stop_diverged(divergence_, *objective_.levels, checkpointer_, result.step + 1, world_,
                       state_);
       }
     }
+  }
+
+  void warn_of_collapse(const StepResult& result) {
+    const auto& collapse = objective_.collapse;
+    if (warned_of_collapse_ || world_.rank() != 0 || !collapse) return;
+    if (!(result.metrics[collapse->metric] >= collapse->at_least)) return;
+    log::warning("step {}: {}", result.step + 1, collapse->warning);
+    warned_of_collapse_ = true;
   }
 
   void save(std::int64_t step) {
@@ -178,6 +188,7 @@ class TrainingLoop {
   const Objective& objective_;
   DivergenceWatch divergence_;
   Records records_;
+  bool warned_of_collapse_ = false;
 };
 
 }  // namespace

@@ -142,8 +142,25 @@ TEST_P(NtXent, IsExactForEqualEmbeddings) {
     const LossResult result = run_one(equal, {0.1F, similarity});
     EXPECT_NEAR(result.sums[0] / 48, std::log(47.0), 1e-6) << name_of(similarity);
     EXPECT_NEAR(result.sums[2] / 48, std::log(47.0), 1e-6) << name_of(similarity);
-    EXPECT_EQ(result.sums[1], 48) << "no other view is nearer than the partner";
+    EXPECT_EQ(result.sums[1], 0) << "a partner that ties with another view is not found";
   }
+}
+
+// Samples [0, 300) and their copies [300, 600): the partners of a sample and of its copy tie, far
+// apart among the columns. The last sample has no copy.
+TEST_P(NtXent, DoesNotCountATieAsFound) {
+  constexpr std::size_t kPairs = 300;
+  constexpr std::size_t kSamples = 2 * kPairs + 1;
+  const Rows different = random_rows(kPairs + 1, 64);
+  Rows u(2 * kSamples);
+  for (std::size_t i = 0; i < 2 * kSamples; ++i) {
+    const std::size_t sample = i % kSamples;
+    u[i] = different[sample < 2 * kPairs ? sample % kPairs : kPairs];
+  }
+  for (const DType similarity : under_test().activations) {
+    EXPECT_EQ(run_one(u, {0.1F, similarity}).sums[1], 2) << name_of(similarity);
+  }
+  EXPECT_EQ(reference_sums(u, 0.1F)[1], 2);
 }
 
 TEST_P(NtXent, VanishesForOnePairAlone) {

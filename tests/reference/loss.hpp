@@ -58,9 +58,13 @@ void reference(const NtXentForward& op, Memory<T>& memory) {
     const std::int64_t self = op.rank * views + i;
     const std::int64_t partner = partner_of(i, views, op.rank);
     std::vector<T> x;
-    for (std::int64_t j = 0; j < all.extent(0); ++j)
-      if (j != self) x.push_back(logit(u, i, all, j, op.temperature));
+    bool found = true;
     const T positive = logit(u, i, all, partner, op.temperature);
+    for (std::int64_t j = 0; j < all.extent(0); ++j) {
+      if (j == self) continue;
+      x.push_back(logit(u, i, all, j, op.temperature));
+      if (j != partner && !(real_part(positive) > real_part(x.back()))) found = false;
+    }
     const T largest =
         *std::ranges::max_element(x, {}, [](const T& value) { return real_part(value); });
     T sum(0);
@@ -70,7 +74,7 @@ void reference(const NtXentForward& op, Memory<T>& memory) {
     for (const T& value : x) expected += exp(value - lse) * value;
     memory[op.lse](i) = lse;
     sums(0) += lse - positive;
-    if (real_part(positive) >= real_part(largest)) sums(1) += T(1);
+    if (found) sums(1) += T(1);
     sums(2) += lse - expected;
   }
 }

@@ -3,6 +3,7 @@
 // metrics.jsonl, the progress line, the divergence watch and the report get every loss and metric
 // from it.
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,10 +31,18 @@ struct LossLevels {
   std::string guessing_text;  ///< formula of `guessing`, such as "ln(2N - 1)"
 };
 
+/// A value of a metric that shows that the model gives every sample the same output.
+struct Collapse {
+  std::size_t metric = 0;  ///< its index
+  double at_least = 0;
+  std::string warning;  ///< logged once, at the first step with such a value
+};
+
 struct Objective {
   std::vector<Metric> metrics;  ///< the first is the loss that is minimized
   /// Unset if the loss of guessing is unknown; then divergence is not detected.
   std::optional<LossLevels> levels;
+  std::optional<Collapse> collapse{};
 };
 
 /// An input tensor of the program and where a batch holds its values.

@@ -102,20 +102,19 @@ struct ForwardScratch {
 
 // The row's terms once all columns are seen. With x = s/T, m its maximum, S = sum exp(x - m) and
 // W = sum exp(x - m)*(x - m): lse = m + ln S, entropy = lse - sum p x = ln S - W/S.
-RowTerms finish_row(const kernels::SoftmaxRow& row, float partner, double inverse_temperature,
-                    float& lse) {
+// A partner that ties with another view is not found: equal embeddings are no hits.
+RowTerms finish_row(const kernels::SoftmaxRow& row, double inverse_temperature, float& lse) {
   const double log_sum = std::log(row.sum);
-  const double of_partner = (double{partner} - row.largest) * inverse_temperature;
+  const double of_partner = (double{row.partner} - row.largest) * inverse_temperature;
   lse = static_cast<float>(row.largest * inverse_temperature + log_sum);
   return {.loss = log_sum - of_partner,
-          .hit = double{partner} >= row.largest ? 1.0 : 0.0,
+          .hit = row.partner > row.rival ? 1.0 : 0.0,
           .entropy = log_sum - row.weighted / row.sum};
 }
 
 void forward_rows(const SimilarityTiling& tiling, const ForwardOperands& o, std::int64_t first,
                   std::int64_t count, float* block, RowTerms* terms) {
   std::array<kernels::SoftmaxRow, 128> rows{};
-  std::array<float, 128> partner{};
   for (std::int64_t column = 0; column < tiling.columns; column += kColumnBlock) {
     const std::int64_t columns = std::min(kColumnBlock, tiling.columns - column);
     similarities(tiling, o.u + first * tiling.stride, count, o.u_all + column * tiling.stride,
@@ -124,15 +123,15 @@ void forward_rows(const SimilarityTiling& tiling, const ForwardOperands& o, std:
       float* s = block + i * kColumnBlock;
       const std::int64_t self = tiling.first_row + first + i - column;
       const std::int64_t other = tiling.partner(first + i) - column;
-      if (other >= 0 && other < columns) partner[static_cast<std::size_t>(i)] = s[other];
       if (self >= 0 && self < columns) s[self] = kLeftOut;
-      kernels::table().loss.accumulate_row(s, columns, static_cast<float>(o.inverse_temperature),
+      kernels::table().loss.accumulate_row(s, columns, other,
+                                           static_cast<float>(o.inverse_temperature),
                                            rows[static_cast<std::size_t>(i)]);
     }
   }
   for (std::int64_t i = 0; i < count; ++i) {
-    const auto row = static_cast<std::size_t>(i);
-    terms[first + i] = finish_row(rows[row], partner[row], o.inverse_temperature, o.lse[first + i]);
+    terms[first + i] =
+        finish_row(rows[static_cast<std::size_t>(i)], o.inverse_temperature, o.lse[first + i]);
   }
 }
 

@@ -76,9 +76,25 @@ SIMCLR_HD_INLINE float largest_of(const float* s, std::int64_t count) {
   return result;
 }
 
-void accumulate_row(const float* s, std::int64_t count, float inverse_temperature,
-                    SoftmaxRow& row) {
-  const float found = largest_of(s, count);
+// Updates the row's partner and rival; returns the largest of all similarities.
+SIMCLR_HD_INLINE float largest_with_partner(const float* s, std::int64_t count,
+                                            std::int64_t partner, SoftmaxRow& row) {
+  if (partner < 0 || partner >= count) {
+    const float found = largest_of(s, count);
+    row.rival = found > row.rival ? found : row.rival;
+    return found;
+  }
+  const float before = largest_of(s, partner);
+  const float after = largest_of(s + partner + 1, count - partner - 1);
+  const float found = after > before ? after : before;
+  row.rival = found > row.rival ? found : row.rival;
+  row.partner = s[partner];
+  return row.partner > found ? row.partner : found;
+}
+
+void accumulate_row(const float* s, std::int64_t count, std::int64_t partner,
+                    float inverse_temperature, SoftmaxRow& row) {
+  const float found = largest_with_partner(s, count, partner, row);
   if (static_cast<double>(found) > row.largest) {
     const double step =
         (row.largest - static_cast<double>(found)) * static_cast<double>(inverse_temperature);

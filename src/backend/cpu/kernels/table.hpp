@@ -104,12 +104,15 @@ struct SoftmaxRow {
   double largest = -3.0e38;  ///< of s, not divided by T
   double sum = 0;
   double weighted = 0;
+  float partner = 0;                     ///< the partner's s
+  float rival = -__builtin_huge_valf();  ///< largest s of the columns beside the partner
 };
 
 struct LossKernels {
-  /// Adds `count` similarities to the row; those to be left out are -infinity.
-  void (*accumulate_row)(const float* s, std::int64_t count, float inverse_temperature,
-                         SoftmaxRow& row) = nullptr;
+  /// Adds `count` similarities to the row; those to be left out are -infinity. `partner` is the
+  /// partner's column among them, if it is within [0, count).
+  void (*accumulate_row)(const float* s, std::int64_t count, std::int64_t partner,
+                         float inverse_temperature, SoftmaxRow& row) = nullptr;
   /// s[j] = exp(s[j]/T - lse) + exp(s[j]/T - lse_of[j]), in place.
   void (*pair_weights)(float* s, std::int64_t count, float inverse_temperature, float lse,
                        const float* lse_of) = nullptr;

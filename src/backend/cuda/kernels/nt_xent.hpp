@@ -25,10 +25,11 @@ struct SimilarityShape {
 /// Softmax over one split's columns k != i for row i. x = s/T is taken relative to a reference:
 /// 1/T (fixed maximum) or largest/T.
 struct alignas(16) RowPartial {
-  float largest = 0;   ///< similarity; -infinity in an empty split
+  float largest = 0;   ///< similarity; -infinity in an empty split; unused with a fixed maximum
   float sum = 0;       ///< of exp(x - reference)
   float weighted = 0;  ///< sum of exp(x - reference) * (x - reference)
   float partner = 0;   ///< the partner's similarity; -infinity where another split has it
+  float rival = 0;     ///< largest similarity beside the partner's; -infinity if there is none
 };
 
 /// Depth that embeddings of `depth` dimensions are padded to in 16 bits: 64, 128 or 256; 0: too

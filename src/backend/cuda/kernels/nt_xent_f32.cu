@@ -163,8 +163,9 @@ __global__ void __launch_bounds__(kFloatThreads)
   const ColumnRange columns = columns_of_split(shape, static_cast<int>(blockIdx.y));
   OnlineSoftmax softmax[8];
   float partner[8];
+  float rival[8];
 #pragma unroll
-  for (float& similarity : partner) similarity = lowest_similarity();
+  for (int i = 0; i < 8; ++i) partner[i] = rival[i] = lowest_similarity();
 
   for (int first = columns.first; first < columns.last; first += kFloatTile) {
     FloatSums s;
@@ -176,8 +177,12 @@ __global__ void __launch_bounds__(kFloatThreads)
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
         const int column = first + spread(tile_column(), j);
-        if (is_partner(shape, column, column - self)) partner[i] = s[i][j];
         if (column == self || column >= shape.columns) s[i][j] = lowest_similarity();
+        if (is_partner(shape, column, column - self)) {
+          partner[i] = s[i][j];
+        } else {
+          rival[i] = fmaxf(rival[i], s[i][j]);
+        }
       }
       accumulate(softmax[i], s[i], inverse_temperature);
     }
@@ -188,11 +193,12 @@ __global__ void __launch_bounds__(kFloatThreads)
 #pragma unroll
     for (int distance = 1; distance < 16; distance *= 2) {
       partner[i] = fmaxf(partner[i], __shfl_xor_sync(kAllLanes, partner[i], distance));
+      rival[i] = fmaxf(rival[i], __shfl_xor_sync(kAllLanes, rival[i], distance));
     }
     const int row = first_row + spread(tile_row(), i);
     if (tile_column() == 0 && row < shape.rows) {
-      partials[std::int64_t{blockIdx.y} * shape.rows + row] = {softmax[i].largest, softmax[i].sum,
-                                                               softmax[i].weighted, partner[i]};
+      partials[std::int64_t{blockIdx.y} * shape.rows + row] = {
+          softmax[i].largest, softmax[i].sum, softmax[i].weighted, partner[i], rival[i]};
     }
   }
 }

@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kThreads)
 /// exp(x - m)*(x - m): lse = m + ln S, entropy = lse - sum p x = ln S - W/S.
 struct RowSoftmax {
   double reference = 0, sum = 0, weighted = 0;
-  float largest = lowest_similarity(), partner = lowest_similarity();
+  float largest = lowest_similarity(), partner = lowest_similarity(), rival = lowest_similarity();
 };
 __device__ RowSoftmax merge_splits(const SimilarityShape& shape, const RowPartial* partials,
                                    int row, bool fixed_maximum, double inverse_temperature) {
@@ -53,6 +53,7 @@ __device__ RowSoftmax merge_splits(const SimilarityShape& shape, const RowPartia
   for (int split = 0; split < shape.splits; ++split) {
     whole.largest = fmaxf(whole.largest, partial_of(split).largest);
     whole.partner = fmaxf(whole.partner, partial_of(split).partner);
+    whole.rival = fmaxf(whole.rival, partial_of(split).rival);
   }
   whole.reference = (fixed_maximum ? 1.0 : double{whole.largest}) * inverse_temperature;
   for (int split = 0; split < shape.splits; ++split) {
@@ -82,7 +83,8 @@ __global__ void __launch_bounds__(kThreads)
     const double log_sum = log(softmax.sum);
     lse[row] = static_cast<float>(softmax.reference + log_sum);
     loss = log_sum - (double{softmax.partner} * inverse_temperature - softmax.reference);
-    hit = softmax.partner >= softmax.largest ? 1 : 0;
+    // A partner that ties with another view is not found: equal embeddings are no hits.
+    hit = softmax.partner > softmax.rival ? 1 : 0;
     entropy = log_sum - softmax.weighted / softmax.sum;
   }
   loss = block_sum<kThreads>(loss);

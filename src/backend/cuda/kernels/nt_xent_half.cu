@@ -23,7 +23,7 @@ constexpr int kSumChunk = 2;  // blocks of 8 columns whose sums are in registers
 
 /// What a thread has summed of its share of a row.
 struct RowState {
-  float largest = lowest_similarity();
+  float rival = lowest_similarity();  // largest beside the partner's
   float partner = lowest_similarity();
   float sum = 0;
   float weighted = 0;  // of exponents to base 2
@@ -57,13 +57,15 @@ __device__ __forceinline__ void accumulate_tile(const SimilarityShape& shape,
           const float similarity = s[r][n][i];
           const float exponent = fmaf(similarity, scale, -scale);
           const float exponential = exp2_fast(exponent);
+          bool is_rival = true;
           if constexpr (kSpecial) {
             const int column = lane_column + (chunk + n) * 8 + i % 2;
             const int distance = column - lane_self - r * 16 - i / 2 * 8;
-            if (is_partner(shape, column, distance)) state.partner = similarity;
             if (distance == 0 || column >= shape.columns) continue;
+            is_rival = !is_partner(shape, column, distance);
+            if (!is_rival) state.partner = similarity;
           }
-          state.largest = fmaxf(state.largest, similarity);
+          if (is_rival) state.rival = fmaxf(state.rival, similarity);
           state.sum += exponential;
           state.weighted = fmaf(exponential, exponent, state.weighted);
         }
@@ -76,7 +78,7 @@ __device__ __forceinline__ void accumulate_tile(const SimilarityShape& shape,
 __device__ __forceinline__ void merge_lanes(RowState& state) {
 #pragma unroll
   for (int distance = 1; distance <= 2; distance *= 2) {
-    state.largest = fmaxf(state.largest, __shfl_xor_sync(kAllLanes, state.largest, distance));
+    state.rival = fmaxf(state.rival, __shfl_xor_sync(kAllLanes, state.rival, distance));
     state.partner = fmaxf(state.partner, __shfl_xor_sync(kAllLanes, state.partner, distance));
     state.sum += __shfl_xor_sync(kAllLanes, state.sum, distance);
     state.weighted += __shfl_xor_sync(kAllLanes, state.weighted, distance);
@@ -116,8 +118,10 @@ __global__ void __launch_bounds__(kTileThreads, 3)
       merge_lanes(state);
       const int row = first_row + r * 16 + half * 8 + lane / 4;
       if (lane % 4 == 0 && row < shape.rows) {
-        partials[std::int64_t{blockIdx.y} * shape.rows + row] = {
-            state.largest, state.sum, state.weighted * kLn2, state.partner};
+        partials[std::int64_t{blockIdx.y} * shape.rows + row] = {.sum = state.sum,
+                                                                 .weighted = state.weighted * kLn2,
+                                                                 .partner = state.partner,
+                                                                 .rival = state.rival};
       }
     }
   }
