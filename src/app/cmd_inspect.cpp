@@ -26,6 +26,9 @@ void line(std::string_view what, fmt::format_string<Args...> format, Args&&... a
 std::string describe_labels(const ShardSetInfo& info) {
   if (!info.labeled) return "none";
   std::string text = fmt::format("{} classes", info.classes);
+  if (info.labeled_samples < info.samples) {
+    text = fmt::format("of {} samples, {}", info.labeled_samples, text);
+  }
   constexpr std::size_t kShownNames = 20;
   if (!info.class_names.empty() && info.class_names.size() <= kShownNames) {
     text += fmt::format(": {}", fmt::join(info.class_names, ", "));

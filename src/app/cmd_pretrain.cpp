@@ -22,6 +22,7 @@ int run_pretrain(Invocation& invocation) {
                       "depends on machine and job (device, memory, time limit) and without MPI, "
                       "for login nodes");
   if (!options.parse(invocation.arguments)) return 0;
+  stay_with_configuration(config, invocation.arguments);
   if (dry) {
     const std::string line = dry_run(config, *dry, invocation.world);
     if (invocation.world.rank() == 0) std::cout << line << '\n';

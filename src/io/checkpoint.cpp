@@ -43,6 +43,7 @@ class Digest {
   explicit Digest(const Checkpoint& c)
       : text_(fmt::format("{} {}\nstep {}\nepoch {}\nseed {}\n{}\n{}\n", kFormat, kVersion, c.step,
                           c.epoch, c.seed, c.configuration, c.model)) {
+    if (!c.data.empty()) text_ += fmt::format("data {}\n", c.data);
     if (!c.loss_scaling) return;
     text_ += fmt::format("loss scaling {}\n", fmt::join(words(*c.loss_scaling), " "));
   }
@@ -103,6 +104,7 @@ void write_attributes(const h5::Handle& file, const Checkpoint& c, const std::st
   h5::write_attribute(file, "seed", std::span(&c.seed, 1));
   h5::write_attribute(file, "configuration", c.configuration);
   h5::write_attribute(file, "model", c.model);
+  if (!c.data.empty()) h5::write_attribute(file, "data", c.data);
   if (c.loss_scaling) {
     const std::array<std::uint64_t, 3> scaling = words(*c.loss_scaling);
     h5::write_attribute(file, "loss_scaling", std::span(scaling));
@@ -160,6 +162,7 @@ Checkpoint read_verified(const h5::Handle& file) {
   c.seed = seed.front();
   c.configuration = require_attribute(h5::read_text(file, "configuration"), "configuration");
   c.model = require_attribute(h5::read_text(file, "model"), "model");
+  c.data = h5::read_text(file, "data").value_or("");
   c.loss_scaling = read_loss_scaling(file);
   c.checksum = require_attribute(h5::read_text(file, "checksum"), "checksum");
 

@@ -12,6 +12,7 @@
 
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/retry.hpp"
 
@@ -109,6 +110,7 @@ class Describer {
     shard_.height = static_cast<int>(extents[1]);
     shard_.width = static_cast<int>(extents[2]);
     locate(images, extents[0] * extents[1] * extents[2] * 3);
+    read_checksums(images);
   }
 
   void read_variable_size() {
@@ -124,6 +126,14 @@ class Describer {
       if (wrong) reject("raw sample {} does not have 3*height*width bytes", *wrong);
     }
     locate(bytes, extents[0]);
+    read_checksums(bytes);
+  }
+
+  void read_checksums(const h5::Handle& pixels) {
+    const std::vector<std::uint64_t> words = h5::read_words(pixels, ShardFormat::kChecksum);
+    const auto block = h5::read_integer(pixels, ShardFormat::kChecksumBlock);
+    if (words.empty() || !block) return;
+    shard_.checksums = {.block_samples = *block, .hash = hash64(std::as_bytes(std::span(words)))};
   }
 
   void read_offsets(std::uint64_t total) {
@@ -221,9 +231,6 @@ class Describer {
     }
     shard_.labels = h5::read_dataset<std::int64_t>(labels);
     const auto& values = *shard_.labels;
-    if (std::ranges::any_of(values, [](std::int64_t label) { return label < 0; })) {
-      reject("'labels' has negative values; leave the dataset out when there are no labels");
-    }
     // HDF5 reads larger unsigned values as this one.
     constexpr auto kLargest = std::numeric_limits<std::int64_t>::max();
     if (std::ranges::find(values, kLargest) != values.end()) {

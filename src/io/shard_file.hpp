@@ -33,7 +33,13 @@ struct ShardDescription {
   ImageEncoding encoding = ImageEncoding::raw;
   std::vector<std::uint64_t> offsets;  ///< N+1, only when not fixed_size
   std::vector<std::int32_t> sizes;     ///< (N, 2): height, width; only when not fixed_size
-  std::optional<std::vector<std::int64_t>> labels;
+  std::optional<std::vector<std::int64_t>> labels;  ///< negative: unlabeled
+  /// The checksums stored for blocks of the pixels, if there are any.
+  struct Checksums {
+    std::int64_t block_samples = 0;
+    std::uint64_t hash = 0;  ///< of all of them
+  };
+  std::optional<Checksums> checksums;
   /// Position in the file of the first pixel byte; empty for chunked or filtered datasets.
   std::optional<std::uint64_t> file_offset;
 

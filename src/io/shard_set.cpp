@@ -77,6 +77,12 @@ void require_same_kind(const ShardDescription& first, const ShardDescription& ot
   if (first.class_names != other.class_names) reject("has other class names");
 }
 
+/// "d" for a/b/d, a/b/d/ and, within it, for ".".
+std::string name_of(const fs::path& directory) {
+  const fs::path whole = fs::absolute(directory).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
 }  // namespace
 
 struct ShardSet::Impl {
@@ -124,11 +130,12 @@ struct ShardSet::Impl {
   void summarize(const fs::path& directory) {
     const ShardDescription& first = shards.front();
     if (info.samples == 0) refuse("{}: its shards have no samples", directory.string());
-    info.name = first.name.empty() ? directory.filename().string() : first.name;
+    info.name = first.name.empty() ? name_of(directory) : first.name;
     info.fixed_size = first.fixed_size;
     info.encoding = first.encoding;
     info.class_names = first.class_names;
     info.labeled = first.labels.has_value();
+    info.labeled_samples = std::ranges::count_if(labels, [](auto label) { return label >= 0; });
     info.classes = static_cast<std::int64_t>(info.class_names.size());
     if (!labels.empty()) {
       info.classes = std::max(info.classes, *std::max_element(labels.begin(), labels.end()) + 1);
@@ -151,6 +158,16 @@ ShardSet::~ShardSet() = default;
 
 const ShardSetInfo& ShardSet::info() const { return impl_->info; }
 const std::vector<std::int64_t>& ShardSet::labels() const { return impl_->labels; }
+
+ShardSet::StoredChecksums ShardSet::stored_checksums() const {
+  StoredChecksums stored;
+  for (const ShardDescription& shard : impl_->shards) {
+    if (!shard.checksums) return {};
+    stored.division.insert(stored.division.end(), {shard.samples, shard.checksums->block_samples});
+    stored.hashes.push_back(shard.checksums->hash);
+  }
+  return stored;
+}
 
 std::optional<ShardSet::FilePosition> ShardSet::file_position(std::int64_t sample) const {
   const std::size_t s = impl_->shard_of(sample);

@@ -129,6 +129,7 @@ void Checkpointer::write(const Trainer& trainer, std::int64_t step, std::int64_t
     checkpoint.seed = config_.seed;
     checkpoint.configuration = configuration_text(config_, RunDirectoryOption::omitted);
     checkpoint.model = to_json(config_.model());
+    checkpoint.data = to_text(config_.fingerprint);
     const std::filesystem::path file = checkpoint_path(directory_, step);
     write_checkpoint(file, checkpoint);
     prune(healthy_until);

@@ -19,6 +19,7 @@ namespace simclr {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr std::string_view kConfigPrefix = "--config=";
 constexpr const char* kFileInTheWay = "a file of this name is in the way";
 
 [[noreturn]] void refuse_directory(const fs::path& directory, const std::string& reason) {
@@ -49,6 +50,23 @@ std::unique_ptr<TrainingConfig> require_same_run(const std::string& earlier_text
         name, then_values[i].second, origin, value);
   }
   return earlier;
+}
+
+/// Refuses data other than those that the checkpoint's run has trained on, wherever they lie.
+void require_same_data(const FoundCheckpoint& start, const TrainingConfig& config) {
+  const std::string origin = start.file.path.string();
+  if (start.checkpoint.data.empty()) {
+    log::info("{} does not say what its data hold: they are not compared with {}", origin,
+              config.data.string());
+    return;
+  }
+  const std::string found =
+      difference(parse_fingerprint(start.checkpoint.data, origin), config.fingerprint);
+  if (found.empty()) return;
+  refuse(
+      "option --data: {} does not hold the data that this run was started with ({}): {}; a run "
+      "cannot change its data: give a copy of the old ones or another --run-dir",
+      config.data.string(), origin, found);
 }
 
 bool holds_a_run(const fs::path& directory) {
@@ -89,11 +107,31 @@ RunStart find_start(TrainingConfig& config) {
   if (!start.checkpoint) return start;
   const auto resumed = require_same_run(start.checkpoint->checkpoint.configuration,
                                         start.checkpoint->file.path.string(), config);
+  require_same_data(*start.checkpoint, config);
   if (!newest || !start.precision) start.precision = resumed->device.precision;
   return start;
 }
 
 }  // namespace
+
+void stay_with_configuration(TrainingConfig& config, const std::vector<std::string>& arguments) {
+  fs::path file;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--run-dir" || argument.starts_with("--run-dir=")) return;
+    if (argument == "--config" && i + 1 < arguments.size()) file = arguments[i + 1];
+    if (argument.starts_with(kConfigPrefix)) file = argument.substr(kConfigPrefix.size());
+  }
+  if (file.filename() != "config.cfg") return;
+  const fs::path place = fs::absolute(file).lexically_normal().parent_path();
+  if (!fs::is_directory(place / "checkpoints") ||
+      fs::weakly_canonical(place) == fs::weakly_canonical(config.run_dir)) {
+    return;
+  }
+  log::info("{} was written in {}: the run has been moved and goes on in {}", file.string(),
+            config.run_dir.string(), place.string());
+  config.run_dir = place;
+}
 
 std::optional<Precision> validate_run_directory(TrainingConfig& config) {
   const auto stored = stored_run(config);

@@ -35,7 +35,10 @@ void declare_cache(Options& options, CacheMode& cache, const std::string& when_r
 
 void declare_data_options(Options& options, DataOptions& data) {
   options.group("data")
-      .add("data", data.data, "training images: a directory of shards, as simclr pack writes them")
+      .add("data", data.data,
+           "training images: a directory of shards, as simclr pack writes them; a resumed run may "
+           "name another place of the same data")
+      .may_change_on_resume()
       .add("eval-data", data.eval_data,
            "labeled test images for the evaluation jobs: a directory of shards; pretrain itself "
            "does not read them")

@@ -27,7 +27,7 @@ std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& d
   return data.samples / config.batch_size;
 }
 
-/// Makes every check that needs neither writing nor reading the images.
+/// Makes every check that needs no writing, and reads few images.
 void validate_all(TrainingConfig& config, Communicator& world) {
   config.validate();
   config.validate_ranks(world.size());
@@ -36,6 +36,7 @@ void validate_all(TrainingConfig& config, Communicator& world) {
   // Refuses values that a configuration file cannot hold.
   (void)configuration_text(config, RunDirectoryOption::written);
   on_root(world, [&] { config.validate_data(ShardSet(config.data).info()); });
+  config.fingerprint = common_fingerprint(config.data, "data", world);
 }
 
 LoaderConfig loader_config(const TrainingConfig& config, const Span& span, int threads,

@@ -99,7 +99,7 @@ class ListOptionsTest(unittest.TestCase):
     def test_options_that_may_change_on_resume(self):
         may = {option["name"] for option in self.lists["pretrain"] if option["may_change_on_resume"]}
         self.assertEqual(may, {
-            "eval-data", "cache", "max-steps", "device", "plan-cache", "threads", "allow-slow-bf16", "collectives",
+            "data", "eval-data", "cache", "max-steps", "device", "plan-cache", "threads", "allow-slow-bf16", "collectives",
             "share-device", "timeout-seconds", "loader-threads", "recompute", "run-dir", "log-every",
             "checkpoint-every-epochs", "checkpoint-every-minutes", "checkpoint-steps", "keep", "resume",
             "stop-before-minutes", "hash-every", "divergence-steps", "trace-ops"})

@@ -88,6 +88,16 @@ TEST_F(CheckpointTest, ReadsBackWhatWasWrittenInOrder) {
   EXPECT_EQ(files(), 1U);
 }
 
+TEST_F(CheckpointTest, KeepsTheDescriptionOfTheData) {
+  Checkpoint written = example(5);
+  const std::string without = write_checkpoint(checkpoint_path(directory, 4), written);
+  EXPECT_EQ(read_checkpoint(checkpoint_path(directory, 4)).data, "");
+  written.data = "samples 5\nimages raw 32x32\n";
+  const fs::path file = checkpoint_path(directory, 5);
+  EXPECT_NE(write_checkpoint(file, written), without);
+  EXPECT_EQ(read_checkpoint(file).data, written.data);
+}
+
 TEST_F(CheckpointTest, KeepsTheLossScalingState) {
   Checkpoint written = example(5);
   const std::string without = write_checkpoint(checkpoint_path(directory, 4), written);

@@ -133,6 +133,17 @@ TEST(ForeignShards, LabelsAsBoolAndAsAColumnOfEitherByteOrder) {
             (std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0, 1, 2}));
 }
 
+TEST(ForeignShards, NegativeLabelsMeanUnlabeledSamples) {
+  const ShardSet set(root() / "partly_labeled");
+  EXPECT_EQ(set.labels(), (std::vector<std::int64_t>{-1, 1, 2, -100, 4, 5, 6, 7, 8}));
+  EXPECT_TRUE(set.info().labeled);
+  EXPECT_EQ(set.info().labeled_samples, 7);
+  EXPECT_EQ(set.info().classes, 9);
+  const ShardSet none(root() / "labeled_by_none");
+  EXPECT_EQ(none.info().labeled_samples, 0);
+  EXPECT_EQ(none.info().classes, 0);
+}
+
 TEST(ForeignShards, VerifyListsDatasetsWithoutChecksums) {
   const VerifyReport report = verify_shard(root() / "images_only" / "data.h5");
   EXPECT_TRUE(report.problems.empty());
@@ -165,9 +176,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"bad_float", "not uint8"}, Bad{"bad_gray", "(9,5,4)"}, Bad{"bad_planes", "(9,3,5,4)"},
         Bad{"bad_nothing", "neither 'images' nor 'bytes'"}, Bad{"bad_no_offsets", "no 'offsets'"},
         Bad{"bad_offsets", "must ascend"}, Bad{"bad_sizes", "sample 3"},
-        Bad{"bad_labels", "'labels' has shape (8)"}, Bad{"bad_negative_labels", "negative"},
-        Bad{"bad_real_labels", "integers"}, Bad{"bad_empty", "no samples"},
-        Bad{"bad_encoding", "'webp'"}, Bad{"bad_version", "newer"},
+        Bad{"bad_labels", "'labels' has shape (8)"}, Bad{"bad_real_labels", "integers"},
+        Bad{"bad_empty", "no samples"}, Bad{"bad_encoding", "'webp'"}, Bad{"bad_version", "newer"},
         Bad{"bad_format", "simclr-checkpoint"},
         Bad{"bad_external_link", "elsewhere.values; external links"},
         Bad{"bad_soft_link_to_external_link", "elsewhere.values; external links"},

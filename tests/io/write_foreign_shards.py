@@ -41,6 +41,12 @@ def main(root):
 
     with create("images_only") as f:
         f["images"] = images(0, 9)
+    with create("partly_labeled") as f:
+        f["images"] = images(0, 9)
+        f["labels"] = [-1, 1, 2, -100, 4, 5, 6, 7, 8]
+    with create("labeled_by_none") as f:
+        f["images"] = images(0, 9)
+        f["labels"] = np.full(9, -5, np.int8)
     with create("two_files", "first.h5") as f:
         f["images"] = images(0, 4)
         f["labels"] = np.arange(4, dtype=np.int32) % 3
@@ -188,9 +194,6 @@ def main(root):
     with create("bad_labels") as f:
         f["images"] = images(0, 9)
         f["labels"] = np.arange(8)
-    with create("bad_negative_labels") as f:
-        f["images"] = images(0, 9)
-        f["labels"] = np.full(9, -1)
     with create("bad_real_labels") as f:
         f["images"] = images(0, 9)
         f["labels"] = np.zeros(9)

@@ -57,6 +57,24 @@ TEST_F(RunDirectoryTest, ResumesACheckpointWithAnOptionsFormerValue) {
   EXPECT_EQ(run.start().step(), 3);
 }
 
+TEST_F(RunDirectoryTest, ComparesTheDataThatTheCheckpointDescribes) {
+  Checkpoint checkpoint;
+  checkpoint.configuration = configuration_text(config_, RunDirectoryOption::omitted);
+  checkpoint.model = "{}";
+  const std::filesystem::path file = directory_.path() / "step-0000000003.h5";
+  config_.resume = file.string();
+  config_.fingerprint = {.samples = 40, .pixels = "aa"};
+  // One of an earlier version describes none.
+  write_checkpoint(file, checkpoint);
+  EXPECT_TRUE(RunDirectory(config_).start().checkpoint);
+
+  checkpoint.data = to_text(config_.fingerprint);
+  write_checkpoint(file, checkpoint);
+  EXPECT_TRUE(RunDirectory(config_).start().checkpoint);
+  config_.fingerprint.samples = 80;
+  EXPECT_THROW(RunDirectory{config_}, RefusedError);
+}
+
 TEST_F(RunDirectoryTest, RefusesStoredValuesThatNeverExisted) {
   store(text_with_cache("moon"));
   EXPECT_THROW(validate_run_directory(config_), RefusedError);

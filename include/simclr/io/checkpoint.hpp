@@ -6,7 +6,7 @@
 //   attributes of a dataset: checksum (XXH3 of its bytes)
 //   attributes of the file: format, version, step, epoch, seed, configuration, model, checksum (of
 //   all names, checksums and the other attributes); for fp16 also loss_scaling (scale, good steps,
-//   skipped steps)
+//   skipped steps); in newer files also data (io/fingerprint.hpp)
 
 #include <cstdint>
 #include <filesystem>
@@ -33,6 +33,7 @@ struct Checkpoint {
   std::uint64_t seed = 0;
   std::string configuration;  ///< effective configuration, loadable with --config
   std::string model;          ///< JSON, see train/model_description.hpp
+  std::string data;           ///< text of the training data's fingerprint; "" in older files
   std::optional<LossScaling> loss_scaling;
   std::vector<NamedTensor> parameters, running, momentum, second_moment;
   std::string checksum;  ///< hexadecimal, of the whole file; set on reading

@@ -23,8 +23,9 @@ struct ShardSetInfo {
   int height = 0;          ///< of every image when fixed_size, else the largest
   int width = 0;
   ImageEncoding encoding = ImageEncoding::raw;
-  bool labeled = false;
-  std::int64_t classes = 0;  ///< largest label + 1, or the number of class names
+  bool labeled = false;              ///< has labels, if only for some samples
+  std::int64_t labeled_samples = 0;  ///< those whose label is not negative
+  std::int64_t classes = 0;          ///< largest label + 1, or the number of class names
   std::vector<std::string> class_names;
   std::vector<std::filesystem::path> shards;  ///< in name order
   std::vector<std::int64_t> first_sample;     ///< global index of each shard's first row
@@ -62,7 +63,14 @@ class ShardSet {
   [[nodiscard]] std::optional<FilePosition> file_position(std::int64_t sample) const;
   /// Offset of a shard's first sample in its `bytes` (not 0 only in files of other programs).
   [[nodiscard]] std::uint64_t first_stored_byte(std::size_t shard) const;
-  /// Labels of the whole set; empty when it has none.
+  /// What is stored of the pixels' checksums: the number of samples of each shard and of its
+  /// blocks, and a hash of each shard's checksums. Empty if a shard has none.
+  struct StoredChecksums {
+    std::vector<std::int64_t> division;
+    std::vector<std::uint64_t> hashes;
+  };
+  [[nodiscard]] StoredChecksums stored_checksums() const;
+  /// Labels of the whole set, negative for unlabeled samples; empty when it has none.
   [[nodiscard]] const std::vector<std::int64_t>& labels() const;
 
  private:

@@ -12,6 +12,7 @@
 #include "simclr/core/options.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/data/sampler.hpp"
+#include "simclr/io/fingerprint.hpp"
 #include "simclr/optim/optimizer.hpp"
 #include "simclr/train/device.hpp"
 #include "simclr/train/model_description.hpp"
@@ -71,7 +72,8 @@ void declare_run_options(Options& options, RunOptions& run);
 /// every command: starts, restarts, checkpoints, signals, records and the watchdog.
 struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   DeviceOptions device;
-  int loader_threads = 0;  ///< 0: as many as compute threads
+  int loader_threads = 0;   ///< 0: as many as compute threads
+  Fingerprint fingerprint;  ///< of the data; no option: the engine sets it
 
   TrainingConfig() = default;
   TrainingConfig(const TrainingConfig&) = default;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "simclr/comm/communicator.hpp"
 #include "simclr/train/training_config.hpp"
@@ -19,6 +20,11 @@ struct BuildInfo {
 /// Refuses a run directory that holds a run of another configuration, or any run with --resume
 /// none. Writes nothing. Returns the run's precision; empty for a new run.
 std::optional<Precision> validate_run_directory(TrainingConfig& config);
+
+/// Lets a run that was moved go on where it is now: if the arguments name RUN/config.cfg of a run
+/// and no --run-dir, the run is RUN, although the file may say its old place. Call it after the
+/// options were read.
+void stay_with_configuration(TrainingConfig& config, const std::vector<std::string>& arguments);
 
 inline constexpr int kExitStoppedEarly = 75;
 
