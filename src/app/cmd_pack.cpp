@@ -39,7 +39,10 @@ int run_pack(Invocation& invocation) {
       .add("images", config.idx_images,
            "with idx: file of images; unset: the file of --input that --split names")
       .add("labels", config.idx_labels,
-           "with idx: file of labels; unset: the file of --input that --split names");
+           "with idx: file of labels; unset: the file of --input that --split names")
+      .add("classes-of", config.classes_of,
+           "a directory of shards, such as the training data: classes get the numbers that they "
+           "have there, by name, also where this set lacks some of them");
   options.group("shards")
       .add("output", config.output, "directory to write the shards to; must be empty")
       .add("name", config.name, "name of the data set; empty: the output directory's name")

@@ -116,6 +116,26 @@ class PackTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0)
         self.assertIn("ant, bee, cow", result.stdout)
 
+    def test_classes_are_numbered_as_in_another_data_set(self):
+        self.make_classes()
+        self.pack("--input", self.path("in"), "--output", self.path("train"), "--shards", 1)
+        for name in ("cow", "bee"):
+            for i in range(2):
+                self.save(smooth(24, 20, phase=i), "test", name, f"{i}.png")
+        self.pack("--input", self.path("test"), "--output", self.path("out"), "--classes-of", self.path("train"),
+                  "--shards", 2, ranks=2)
+        np.testing.assert_array_equal(read(self.path("out"), "labels"), [1, 1, 2, 2])
+        self.assertEqual(list(h5py.File(shards(self.path("out"))[0]).attrs["class_names"]), ["ant", "bee", "cow"])
+        self.save(smooth(24, 20), "test", "dog", "0.png")
+        self.refused("--input", self.path("test"), "--output", self.path("none"), "--classes-of", self.path("train"),
+                     naming="class 'dog' is not among the 3")
+        self.save(smooth(24, 20), "flat", "0.png")
+        self.refused("--input", self.path("flat"), "--output", self.path("none"), "--classes-of", self.path("train"),
+                     naming="--classes-of: the images to pack have no class names")
+        self.pack("--input", self.path("flat"), "--output", self.path("unnamed"))
+        self.refused("--input", self.path("test"), "--output", self.path("none"), "--classes-of", self.path("unnamed"),
+                     naming="names no classes")
+
     def test_flat_folder_of_many_sizes(self):
         sizes = [(10, 12), (30, 7), (16, 16)]
         for i, size in enumerate(sizes):

@@ -103,6 +103,11 @@ std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& dire
                                                CacheMode mode, Communicator& world, int threads,
                                                std::int64_t batch_samples = 0);
 
+/// Presents samples of a store, in the order given, as a data set of their own with these labels.
+std::unique_ptr<SampleStore> make_subset_store(std::unique_ptr<SampleStore> store,
+                                               std::vector<std::int64_t> samples,
+                                               std::vector<std::int64_t> labels);
+
 /// Refuses a data set that open_sample_store() would refuse, without reading images. Collective.
 void require_cache_fits(const std::filesystem::path& directory, CacheMode mode, Communicator& world,
                         std::int64_t batch_samples);

@@ -26,6 +26,8 @@ struct PackConfig {
   PackSplit split = PackSplit::train;  ///< for idx and cifar_bin, which have both
   /// For idx: these files instead of those found in `input`.
   std::optional<std::filesystem::path> idx_images, idx_labels;
+  /// A data set whose numbers the classes get, by name; such as that of a test set's training data.
+  std::optional<std::filesystem::path> classes_of;
   std::int64_t shards = 0;        ///< 0: 8, or one per sample for fewer samples
   std::int64_t resize_short = 0;  ///< pixels of the short side; 0: unchanged
   ImageEncoding encoding = ImageEncoding::raw;

@@ -39,5 +39,8 @@ class ImageSource {
 std::unique_ptr<ImageSource> open_folder(const PackConfig& config, Communicator& world);
 std::unique_ptr<ImageSource> open_idx(const PackConfig& config);
 std::unique_ptr<ImageSource> open_cifar(const PackConfig& config);
+/// Gives the source's classes the numbers that they have, by name, in the data set `shards`.
+std::unique_ptr<ImageSource> with_classes_of(const std::filesystem::path& shards,
+                                             std::unique_ptr<ImageSource> source);
 
 }  // namespace simclr

@@ -167,6 +167,7 @@ class Packer {
  public:
   Packer(const PackConfig& config, Communicator& world)
       : config_(config), world_(world), source_(open_source(config, world)) {
+    if (config.classes_of) source_ = with_classes_of(*config.classes_of, std::move(source_));
     samples_ = source_->samples();
     shards_ = config.shards > 0 ? config.shards : std::min(kDefaultShards, samples_);
     if (shards_ > samples_) {
