@@ -6,6 +6,8 @@
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/eval/export.hpp"
+#include "simclr/io/writable.hpp"
+#include "simclr/train/model_description.hpp"
 
 namespace simclr {
 
@@ -27,8 +29,12 @@ int run_export(Invocation& invocation) {
   const std::filesystem::path source = found.file.path;
   std::filesystem::path target = output.value_or(source);
   target.replace_extension(".safetensors");
+  require_writable(target);
   write_safetensors(target, export_checkpoint(found.checkpoint, source.string()));
   log::info("exported {} (step {}) to {}", source.string(), found.file.step, target.string());
+  const auto model = parse_model_description(found.checkpoint.model, source.string());
+  const std::string hint = loading_hint(model.encoder);
+  if (!hint.empty()) log::warning("before loading: {}; else the features are wrong", hint);
   return 0;
 }
 

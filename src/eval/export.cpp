@@ -46,6 +46,8 @@ std::string channels_text(const std::optional<std::array<float, 3>>& values, flo
   return fmt::format("{},{},{}", v[0], v[1], v[2]);
 }
 
+const char* yes_or_no(bool yes) { return yes ? "yes" : "no"; }
+
 struct Layout {
   std::int64_t samples = 0;
   std::int64_t channels = 0;
@@ -84,6 +86,24 @@ void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
 
 }  // namespace
 
+std::string loading_hint(const EncoderSpec& encoder) {
+  std::string hint;
+  if (encoder.stem == Stem::cifar) {
+    hint =
+        "in torchvision's model, replace conv1 by a 3x3 convolution of stride 1 and padding 1, and "
+        "set maxpool = torch.nn.Identity()";
+  }
+  // Bottleneck blocks change the number of channels and have this shortcut anyway.
+  const bool basic_blocks = encoder.depth == 18 || encoder.depth == 34;
+  if (encoder.projection_shortcut_everywhere && basic_blocks) {
+    hint += fmt::format(
+        "{}torchvision's {} has no layer1.0.downsample: add this shortcut, or "
+        "load_state_dict(strict=False) drops its tensors",
+        hint.empty() ? "" : "; ", encoder.name());
+  }
+  return hint;
+}
+
 SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin) {
   const ModelDescription model = parse_model_description(checkpoint.model, origin);
   SafeTensors content;
@@ -95,6 +115,8 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
       {"encoder", model.encoder.name()},
       {"width", fmt::format("{}", model.encoder.width)},
       {"stem", model.encoder.stem == Stem::cifar ? "cifar" : "imagenet"},
+      {"max_pool", yes_or_no(model.encoder.stem == Stem::imagenet)},
+      {"projection_shortcut", yes_or_no(model.encoder.projection_shortcut_everywhere)},
       {"feature_channels", std::to_string(model.encoder.feature_channels())},
       {"image_size", std::to_string(model.image_size)},
       {"pixel_range", "0,1"},
@@ -105,6 +127,8 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
       {"model", checkpoint.model},
       {"checkpoint_checksum", checkpoint.checksum},
   };
+  const std::string hint = loading_hint(model.encoder);
+  if (!hint.empty()) content.metadata["loading_hint"] = hint;
   for (const auto& tensor : checkpoint.parameters) content.tensors.push_back(exported(tensor));
   for (const auto& tensor : checkpoint.running) content.tensors.push_back(exported(tensor));
   return content;

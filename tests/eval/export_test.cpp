@@ -63,9 +63,30 @@ TEST(Export, HoldsEveryTensorOnceAndDescribesItself) {
       {"format_version", "1"},       {"step", "0"},
       {"encoder", "resnet50"},       {"width", "0.125"},
       {"stem", "imagenet"},          {"pixel_range", "0,1"},
+      {"max_pool", "yes"},           {"projection_shortcut", "no"},
       {"feature_channels", "256"},   {"normalization_mean", "0,0,0"},
       {"normalization_std", "1,1,1"}};
   for (const auto& [key, value] : expected) EXPECT_EQ(content.metadata.at(key), value) << key;
+  EXPECT_FALSE(content.metadata.contains("loading_hint"));
+}
+
+TEST(Export, SaysHowTorchvisionsModelMustChange) {
+  const auto hint_of = [](const EncoderSpec& encoder) {
+    ModelDescription model = small_model();
+    model.encoder = encoder;
+    const auto metadata = export_checkpoint(synthetic_checkpoint(model, 3), "here").metadata;
+    const auto found = metadata.find("loading_hint");
+    const std::string hint = found == metadata.end() ? "" : found->second;
+    EXPECT_EQ(hint, loading_hint(encoder));
+    return hint;
+  };
+  EXPECT_NE(hint_of({18, 0.125, Stem::cifar}).find("maxpool"), std::string::npos);
+  EXPECT_EQ(hint_of({18, 0.125, Stem::imagenet}), "");
+  EXPECT_NE(hint_of({18, 0.125, Stem::imagenet, true}).find("layer1.0.downsample"),
+            std::string::npos);
+  EXPECT_NE(hint_of({34, 0.125, Stem::cifar, true}).find("layer1.0.downsample"), std::string::npos);
+  // torchvision's has this shortcut, too.
+  EXPECT_EQ(hint_of({50, 0.125, Stem::imagenet, true}), "");
 }
 
 }  // namespace

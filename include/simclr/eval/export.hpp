@@ -7,13 +7,20 @@
 #include "simclr/eval/frozen_encoder.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/io/safetensors.hpp"
+#include "simclr/nn/model.hpp"
 
 namespace simclr {
 
 /// Converts a checkpoint's encoder and head for other programs: torchvision's names, filters
 /// reordered from (K,R,S,C) to OIHW, running statistics beside the weights. Metadata: format
-/// version, step, encoder, preprocessing. `origin` names the checkpoint in errors.
+/// version, step, encoder, preprocessing, and loading_hint() if there is one. `origin` names the
+/// checkpoint in errors.
 SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin);
+
+/// How torchvision's model of this encoder must be changed before it loads the weights; empty if it
+/// need not be. Without the change, load_state_dict(strict=False) may succeed and the features be
+/// wrong.
+std::string loading_hint(const EncoderSpec& encoder);
 
 /// Writes all ranks' features to one HDF5 file, in sample order. Data sets: `h` f32 (N,C);
 /// `sample_index` i64 (N); `z` f32 (N,D) if the head was run; `labels` i64 (N) if the data are
