@@ -73,8 +73,9 @@ def read_config(path):
 
 
 def newest_result(directory, protocol):
-    """Returns the evaluation of the latest step by this protocol."""
-    results = filter(None, map(read_json, sorted((directory / "eval").glob("*.json"))))
+    """Returns the evaluation of the latest step by this protocol; of several, that with the shortest (default) name."""
+    files = sorted((directory / "eval").glob("*.json"), key=lambda file: (len(file.name), file.name))
+    results = filter(None, map(read_json, files))
     return max((r for r in results if r.get("protocol") == protocol), key=lambda r: r.get("step", 0), default=None)
 
 

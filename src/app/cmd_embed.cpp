@@ -5,6 +5,8 @@
 #include "simclr/core/log.hpp"
 #include "simclr/eval/evaluation_job.hpp"
 #include "simclr/eval/export.hpp"
+#include "simclr/io/fingerprint.hpp"
+#include "simclr/io/writable.hpp"
 
 namespace simclr {
 
@@ -25,10 +27,11 @@ int run_embed(Invocation& invocation) {
   if (data.empty()) refuse("option --data: name a directory of shards");
   if (output.empty()) refuse("option --output: name the file to write");
   require_directory_of(output);
-  const ShardSet refused_if_bad(data);
+  on_root(invocation.world, [&] { require_writable(output); });
+  (void)common_fingerprint(data, "data", invocation.world);
 
   EncoderJob job(config, invocation.world);
-  const auto features = job.features(data, with_z);
+  const auto features = job.features(*job.open(data, config.feature_batch), with_z);
   write_features(output, features, job.encoder(), invocation.world);
   log::info("features of step {} written to {}", job.encoder().step(), output.string());
   return 0;

@@ -20,13 +20,13 @@ int run_knn(Invocation& invocation) {
   declare_evaluation_options(options, config);
   if (!options.parse(invocation.arguments)) return 0;
 
-  EvaluationJob job(config, "knn", invocation.world);
+  EvaluationJob job(config, "knn", options, invocation.world);
   knn.classes = job.classes();
   validate(knn, job.train_samples());
-  if (job.finish_dry_run()) return 0;
-  const auto train = job.features(config.train_data, false);
-  const auto test = job.features(config.test_data, false);
-  job.report(knn_accuracy(train.h, test.h, knn, job.backend(), invocation.world), options, "");
+  if (job.finish_checks()) return 0;
+  const LabeledFeatures train = job.train_features();
+  const LabeledFeatures test = job.test_features();
+  job.report(knn_accuracy(train, test, knn, job.backend(), invocation.world), "");
   if (invocation.world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
   return 0;
 }

@@ -72,13 +72,13 @@ void refuse_options_of_other_protocol(const Options& options, Protocol protocol)
 
 void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const Options& options,
                 Communicator& world) {
-  EvaluationJob job(config, "linear-cached", world);
+  EvaluationJob job(config, "linear-cached", options, world);
   linear.classes = job.classes();
-  if (job.finish_dry_run()) return;
-  auto train = job.features(config.train_data, false);
-  auto test = job.features(config.test_data, false);
+  if (job.finish_checks()) return;
+  LabeledFeatures train = job.train_features();
+  LabeledFeatures test = job.test_features();
   const auto result =
-      linear_cached(std::move(train.h), std::move(test.h), linear, job.backend(), world);
+      linear_cached(std::move(train), std::move(test), linear, job.backend(), world);
   if (!result.converged && world.rank() == 0) {
     log::warning("the fit stopped after {} iterations with a gradient of {:.1e}, above {:.1e}",
                  result.iterations, result.gradient_maximum,
@@ -88,13 +88,13 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
                      {"iterations", result.iterations},
                      {"gradient_maximum", result.gradient_maximum},
                      {"converged", result.converged}};
-  job.report(result.test, options, details.dump());
+  job.report(result.test, details.dump());
   if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
 }
 
 void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
                    const Options& options, Communicator& world) {
-  EvaluationJob job(config, "linear-augmented", world);
+  EvaluationJob job(config, "linear-augmented", options, world);
   const bool small_images = job.encoder().model().encoder.stem == Stem::cifar;
   const LinearAugmentedConfig augmented{
       .classes = job.classes(),
@@ -105,10 +105,10 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
       .activations = job.activations(),
       .threads = job.threads()};
   validate(augmented, job.train_samples(), world.size());
-  if (job.finish_dry_run()) return;
+  if (job.finish_checks()) return;
   const std::int64_t local_batch = augmented.batch_size / world.size();
-  const auto train = job.open(config.train_data, local_batch);
-  const auto test = job.open(config.test_data, local_batch);
+  const auto train = job.open_train(local_batch);
+  const auto test = job.open_test(local_batch);
   const auto result =
       linear_augmented(job.encoder(), *train, *test, augmented, job.backend(), world);
   const Json details{{"train_loss", result.train_loss},
@@ -117,7 +117,7 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
                      {"batch_size", augmented.batch_size},
                      {"encoder_hash_before", result.encoder_hash_before},
                      {"encoder_hash_after", result.encoder_hash_after}};
-  job.report(result.test, options, details.dump());
+  job.report(result.test, details.dump());
   if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
 }
 

@@ -3,65 +3,55 @@
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
 
+#include "labeled_data.hpp"
+#include "result_file.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
+#include "simclr/core/json_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/writable.hpp"
+#include "simclr/train/pretrain_config.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::int64_t kMostClasses = 1 << 24;
-
-/// Opens a shard set; refuses one whose labels are missing or out of range.
-ShardSet open_labeled(const fs::path& directory, const char* option) {
-  if (directory.empty()) refuse("option --{}: name a directory of shards", option);
-  ShardSet set(directory);
-  if (!set.info().labeled) {
-    refuse("--{} {}: has no labels; evaluation needs labeled data", option, directory.string());
-  }
-  const auto& labels = set.labels();
-  if (const auto lowest = *std::min_element(labels.begin(), labels.end()); lowest < 0) {
-    refuse("--{} {}: holds label {}; labels count from 0", option, directory.string(), lowest);
-  }
-  if (set.info().classes > kMostClasses) {
-    refuse("--{} {}: holds label {}; allowed: below {}", option, directory.string(),
-           set.info().classes - 1, kMostClasses);
-  }
-  return set;
-}
-
-/// Refuses sets in which a label has different class names. Sets without class names are not
-/// checked.
-void require_same_classes(const ShardSetInfo& train, const ShardSetInfo& test,
-                          const fs::path& test_data) {
-  const auto count = std::min(train.class_names.size(), test.class_names.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    if (train.class_names[i] == test.class_names[i]) continue;
-    refuse(
-        "--test-data {}: label {} is '{}', in the training data it is '{}'; pack both from folders "
-        "of the same classes",
-        test_data.string(), i, test.class_names[i], train.class_names[i]);
-  }
-}
-
-/// Returns RUN/eval/NAME.json for RUN/checkpoints/step-0000000100.h5.
-fs::path default_output(const FrozenEncoder& encoder, const std::string& name) {
+/// Returns RUN/eval for RUN/checkpoints/step-0000000100.h5.
+fs::path result_directory(const FrozenEncoder& encoder) {
   const fs::path directory = fs::absolute(encoder.file()).parent_path();
   if (directory.filename() != "checkpoints") {
     refuse("{}: not in a run directory; name the result's file with --output",
            encoder.file().string());
   }
-  return directory.parent_path() / "eval" / (name + ".json");
+  return directory.parent_path() / "eval";
 }
 
 nlohmann::ordered_json options_json(const Options& options) {
   nlohmann::ordered_json object = nlohmann::ordered_json::object();
   for (const auto& [name, value] : options.values()) object[name] = value;
   return object;
+}
+
+/// The options on which a result depends: not places of files, nor how the work is done.
+nlohmann::ordered_json deciding_options(const Options& options) {
+  EvaluationConfig any;
+  Options shared("", "", {});
+  declare_evaluation_options(shared, any);
+  nlohmann::ordered_json object = options_json(options);
+  for (const auto& [name, value] : shared.values()) {
+    if (name != "precision") object.erase(name);
+  }
+  return object;
+}
+
+std::string hash_text(const Fingerprint& fingerprint) {
+  const std::string text = to_text(fingerprint);
+  return to_hex(hash64(std::as_bytes(std::span(text))));
 }
 
 const EvaluationConfig& validated(const EvaluationConfig& config) {
@@ -91,12 +81,17 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
 void declare_evaluation_options(Options& options, EvaluationConfig& config) {
   declare_encoder_options(options, config);
   options.group("data and result")
-      .add("train-data", config.train_data, "labeled images to learn from: a directory of shards")
+      .add("train-data", config.train_data,
+           "labeled images to learn from: a directory of shards; unset: the run's --data")
       .add("test-data", config.test_data,
-           "labeled images on which accuracy is measured: a directory of shards")
+           "labeled images on which accuracy is measured: a directory of shards; unset: the run's "
+           "--eval-data")
       .add("output", config.output,
-           "JSON file to write the result to; unset: eval/NAME.json in the run directory")
-      .add("name", config.name, "NAME of the result's file; unset: PROTOCOL-step-STEP")
+           "JSON file to write the result to, as for a run that is read-only; unset: "
+           "eval/NAME.json in the run directory")
+      .add("name", config.name,
+           "NAME of the result's file; unset: PROTOCOL-step-STEP, longer where a result of other "
+           "data or options has this name")
       .rule("the name of a file in RUN/eval", [](const std::string& name) {
         return !name.empty() && name.find('/') == std::string::npos;
       });
@@ -124,11 +119,10 @@ std::unique_ptr<SampleStore> EncoderJob::open(const fs::path& data, std::int64_t
   return store;
 }
 
-ExtractedFeatures EncoderJob::features(const fs::path& data, bool with_head) {
-  const auto store = open(data, config_.feature_batch);
-  log::info("features of {} samples of {}", store->info().samples, data.string());
+ExtractedFeatures EncoderJob::features(SampleStore& store, bool with_head) {
+  log::info("features of {} samples of '{}'", store.info().samples, store.info().name);
   activity().begin("computing features");
-  return extract_features(encoder_, *store,
+  return extract_features(encoder_, store,
                           {.batch_size = config_.feature_batch,
                            .activations = activations(),
                            .with_head = with_head,
@@ -137,64 +131,134 @@ ExtractedFeatures EncoderJob::features(const fs::path& data, bool with_head) {
 }
 
 EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protocol,
-                             Communicator& world)
+                             const Options& options, Communicator& world)
     : EncoderJob(config, world), protocol_(std::move(protocol)) {
-  const ShardSet train = open_labeled(config.train_data, "train-data");
-  const ShardSet test = open_labeled(config.test_data, "test-data");
-  classes_ = train.info().classes;
-  if (test.info().classes > classes_) {
-    refuse("--test-data {}: has {} classes, the training data has {}", config.test_data.string(),
-           test.info().classes, classes_);
-  }
-  require_same_classes(train.info(), test.info(), config.test_data);
-  train_name_ = train.info().name;
-  test_name_ = test.info().name;
-  train_samples_ = train.info().samples;
-  test_samples_ = test.info().samples;
-  const std::string name =
-      config.name.value_or(fmt::format("{}-step-{:010}", protocol_, encoder().step()));
-  output_ = config.output ? *config.output : default_output(encoder(), name);
+  take_data_of_run();
+  train_ = std::make_unique<LabeledData>(open_labeled(config_.train_data, "train-data", world));
+  test_ = std::make_unique<LabeledData>(open_labeled(config_.test_data, "test-data", world));
+  if (config.train_data.empty() && !encoder().data().empty()) require_data_of_run(*train_);
+  match_classes(train_->info, *test_);
+  options_ = json_text(options_json(options));
+  // Through text, so that it compares with what was read from a file.
+  identity_ = json_text(EvaluationIdentity{{"protocol", protocol_},
+                                           {"checkpoint_hash", encoder().checksum()},
+                                           {"train_data", train_->info.name},
+                                           {"test_data", test_->info.name},
+                                           {"train_data_hash", hash_text(train_->fingerprint)},
+                                           {"test_data_hash", hash_text(test_->fingerprint)},
+                                           {"options", deciding_options(options)}});
+  on_root(world, [&] { choose_output(); });
 }
 
-bool EvaluationJob::finish_dry_run() const {
-  if (!config_.dry_run) return false;
-  for (const fs::path& data : {config_.train_data, config_.test_data}) {
-    require_cache_fits(data, config_.cache, *world_, config_.feature_batch);
+EvaluationJob::~EvaluationJob() = default;
+
+/// Replaces data that are not named by those of the checkpoint's run.
+void EvaluationJob::take_data_of_run() {
+  if (!config_.train_data.empty() && !config_.test_data.empty()) return;
+  PretrainConfig run;
+  Options options = declared_options(run);
+  read_stored_options(options, encoder().configuration(), encoder().file().string());
+  if (config_.train_data.empty()) config_.train_data = run.data;
+  if (config_.test_data.empty()) config_.test_data = run.eval_data;
+  if (config_.train_data.empty()) {
+    refuse("option --train-data: name a directory of shards; {} does not know the run's data",
+           encoder().file().string());
+  }
+  if (config_.test_data.empty()) {
+    refuse("option --test-data: name a directory of shards; the run has no --eval-data");
+  }
+}
+
+/// Refuses data that have taken the place of those that the run was trained on.
+void EvaluationJob::require_data_of_run(const LabeledData& data) const {
+  const std::string origin = encoder().file().string();
+  const std::string found =
+      difference(parse_fingerprint(encoder().data(), origin), data.fingerprint);
+  if (found.empty()) return;
+  refuse(
+      "option --train-data: the run's data ({}) are no longer those it was trained on ({}): {}; "
+      "name the data to learn from",
+      data.path.string(), origin, found);
+}
+
+void EvaluationJob::choose_output() {
+  const auto identity = EvaluationIdentity::parse(identity_);
+  if (config_.output) {
+    output_ = *config_.output;
+    require_own_result(output_, "output", identity);
+  } else if (config_.name) {
+    output_ = result_directory(encoder()) / (*config_.name + ".json");
+    require_own_result(output_, "name", identity);
+  } else {
+    output_ =
+        free_result_file(result_directory(encoder()),
+                         fmt::format("{}-step-{:010}", protocol_, encoder().step()), identity);
+  }
+  require_likely_writable(output_);
+}
+
+std::int64_t EvaluationJob::classes() const { return train_->info.classes; }
+std::int64_t EvaluationJob::train_samples() const { return train_->labeled(); }
+
+std::unique_ptr<SampleStore> EvaluationJob::open_train(std::int64_t batch_samples) {
+  return only_labeled(open(train_->path, batch_samples), *train_);
+}
+std::unique_ptr<SampleStore> EvaluationJob::open_test(std::int64_t batch_samples) {
+  return only_labeled(open(test_->path, batch_samples), *test_);
+}
+LabeledFeatures EvaluationJob::train_features() {
+  return features(*open_train(config_.feature_batch), false).h;
+}
+LabeledFeatures EvaluationJob::test_features() {
+  return features(*open_test(config_.feature_batch), false).h;
+}
+
+bool EvaluationJob::finish_checks() const {
+  if (!config_.dry_run) {
+    on_root(*world_, [&] { require_writable(output_); });
+    return false;
+  }
+  for (const LabeledData* data : {train_.get(), test_.get()}) {
+    require_cache_fits(data->path, config_.cache, *world_, config_.feature_batch);
   }
   if (world_->rank() == 0) {
     std::cout << fmt::format(
         "dry run: would evaluate {} by {}: {} training and {} test images of {} classes, on {} "
         "rank{}; result in {}\n",
-        encoder().file().string(), protocol_, train_samples_, test_samples_, classes_,
+        encoder().file().string(), protocol_, train_->labeled(), test_->labeled(), classes(),
         world_->size(), world_->size() == 1 ? "" : "s", output_.string());
   }
   return true;
 }
 
-void EvaluationJob::report(const Accuracy& accuracy, const Options& options,
-                           const std::string& details) const {
+void EvaluationJob::report(const Accuracy& accuracy, const std::string& details) const {
   if (world_->rank() != 0) return;
+  // First, so that the number is not lost if the file cannot be written.
+  log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples; {} ({})", protocol_,
+            100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples,
+            encoder().file().filename().string(), output_.string());
+  const auto identity = EvaluationIdentity::parse(identity_);
   nlohmann::ordered_json result{
       {"protocol", protocol_},
       {"top1", accuracy.top1},
       {"top5", accuracy.top5},
       {"samples", accuracy.samples},
-      {"classes", classes_},
-      {"train_samples", train_samples_},
-      {"train_data", train_name_},
-      {"test_data", test_name_},
+      {"classes", classes()},
+      {"train_samples", train_->labeled()},
+      {"train_data", train_->info.name},
+      {"test_data", test_->info.name},
+      {"train_data_hash", identity.at("train_data_hash")},
+      {"test_data_hash", identity.at("test_data_hash")},
+      {"train_unlabeled", train_->unlabeled()},
+      {"test_unlabeled", test_->unlabeled()},
       {"checkpoint", encoder().file().filename().string()},
       {"checkpoint_hash", encoder().checksum()},
       {"step", encoder().step()},
       {"ranks", world_->size()},
   };
   if (!details.empty()) result.update(nlohmann::ordered_json::parse(details));
-  result["options"] = options_json(options);
-  if (output_.has_parent_path()) fs::create_directories(output_.parent_path());
-  write_file(output_, result.dump(2) + "\n");
-  log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples; {} ({})", protocol_,
-            100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples,
-            encoder().file().filename().string(), output_.string());
+  result["options"] = nlohmann::ordered_json::parse(options_);
+  write_file(output_, json_text(result, 2) + "\n");
 }
 
 }  // namespace simclr

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 
 namespace simclr {
@@ -46,7 +47,7 @@ std::string header_text(const SafeTensors& content) {
         {"dtype", "F32"}, {"shape", tensor.shape.extents()}, {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text = header.dump();
+  std::string text = json_text(header);
   text.resize((text.size() + kDataAlignment - 1) / kDataAlignment * kDataAlignment, ' ');
   return text;
 }

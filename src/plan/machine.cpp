@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 
 namespace simclr {
@@ -164,7 +165,7 @@ Machine read_machine(const std::filesystem::path& file) {
 
 void write_machine(const std::filesystem::path& file, const Machine& machine) {
   AtomicFile out(file);
-  out.write(to_json(machine).dump(1) + "\n");
+  out.write(json_text(to_json(machine), 1) + "\n");
   out.commit();
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/json_text.hpp"
 #include "simclr/plan/plan.hpp"
 #include "step_model.hpp"
 
@@ -277,7 +278,7 @@ std::string to_json(const RunPlan& run) {
       {"strong_scaling", rows_json(run.strong)},
       {"weak_scaling", rows_json(run.weak)},
       {"notes", run.notes}};
-  return json.dump(1) + "\n";
+  return json_text(json, 1) + "\n";
 }
 
 }  // namespace simclr

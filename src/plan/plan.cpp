@@ -188,7 +188,7 @@ RunPlan make_plan(const PlanRequest& request) {
   const std::optional<Precision> begun =
       config.run_dir.empty() ? std::nullopt : validate_run_directory(config);
   if (const auto& eval_data = request.config.eval_data; !eval_data.empty()) {
-    if (!ShardSet(eval_data).info().labeled) {
+    if (ShardSet(eval_data).info().labeled_samples == 0) {
       refuse("option --eval-data: {} has no labels; evaluation needs labeled data",
              eval_data.string());
     }

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "simclr/comm/session.hpp"
+#include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/train/system_info.hpp"
@@ -117,7 +118,7 @@ void write_environment(const fs::path& directory, const Environment& e, const Ba
                  {"model", backend.info().model},
                  {"description", backend.info().description},
                  {"threads", e.threads}};
-  const std::vector<std::string> all = gather_texts(world, own.dump());
+  const std::vector<std::string> all = gather_texts(world, json_text(own));
   on_root(world, [&] {
     Json ranks = Json::array();
     for (const std::string& text : all) ranks.push_back(Json::parse(text));
@@ -134,7 +135,7 @@ void write_environment(const fs::path& directory, const Environment& e, const Ba
       json["convolution_plans"] = {
           {"model", e.plans.model}, {"libraries", e.plans.libraries}, {"choices", e.plans.choices}};
     }
-    write_file(directory / kFile, json.dump(2) + "\n");
+    write_file(directory / kFile, json_text(json, 2) + "\n");
   });
 }
 

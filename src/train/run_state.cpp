@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/retry.hpp"
 
@@ -25,7 +26,7 @@ std::string text_of(const RunState& state) {
                   {"cause", name_of(state.cause)},
                   {"resubmit", helps_to_resubmit(state.cause)},
                   {"restarts", state.restarts}};
-  return json.dump(2) + "\n";
+  return json_text(json, 2) + "\n";
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 """Runs the evaluation commands and checks results, ranks and refusals."""
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -117,10 +118,12 @@ def check_refusals(program):
     images, labels = striped_images(12, 16, CLASSES, 3)
     program.write_shards("unlabeled", images)
     program.write_shards("many-classes", images, labels + CLASSES)
-    program.write_shards("negative", images, labels - 1)
+    program.write_shards("negative", images, -1 - labels)
     program.write_shards("endless", images, labels + 2**40)
     program.write_shards("named", images, labels, [f"class {i}" for i in range(CLASSES)])
     program.write_shards("named-otherwise", images, labels, ["class 0"] + [f"class {i}" for i in range(2, CLASSES + 1)])
+    program.write_shards("named-twice", images, labels, ["class 0", "class 1", "class 1", "class 2", "class 3", "class 4"])
+    program.write_shards("named-in-part", images, np.arange(12) % CLASSES, ["class 1", "class 0"])
     program.make_checkpoint("loose.h5", model())
     program.make_checkpoint("deeper.h5", model(), says=model(encoder="resnet34"))
     program.make_checkpoint("wider.h5", model(), says=model(width=0.25))
@@ -130,7 +133,9 @@ def check_refusals(program):
         ("unlabeled", ["linear-eval", *run, "--train-data", "train", "--test-data", "unlabeled"]),
         ("many-classes", ["knn", *run, "--train-data", "train", "--test-data", "many-classes"]),
         ("endless", ["knn", *run, "--train-data", "endless", "--test-data", "test"]),
-        ("'class 2'", ["knn", *run, "--train-data", "named", "--test-data", "named-otherwise"]),
+        ("'class 6'", ["knn", *run, "--train-data", "named", "--test-data", "named-otherwise"]),
+        ("'class 1' is not unique", ["knn", *run, "--train-data", "named-twice", "--test-data", "named"]),
+        ("label 2 has no name among its 2", ["knn", *run, "--train-data", "named", "--test-data", "named-in-part"]),
         ("--name", ["knn", *run, *SETS, "--name", "../elsewhere"]),
         ("negative", ["knn", *run, "--train-data", "negative", "--test-data", "test"]),
         ("--test-data", ["knn", *run, "--train-data", "train"]),
@@ -152,12 +157,15 @@ def check_refusals(program):
         ("did you mean 'neighbors'", ["knn", *run, *SETS, "--neighbours", 3]),
         ("--output", ["embed", *run, "--data", "test"]),
         ("nowhere", ["embed", *run, "--data", "test", "--output", "nowhere/features.h5"]),
+        ("it is a directory", ["embed", *run, "--data", "test", "--output", "run"]),
+        ("it is a directory", ["export", "run", "--output", "folder.safetensors"]),
         ("text.h5", ["export", "text.h5"]),
         (".safetensors", ["export", "run", "--output", "weights.bin"]),
         ("nowhere", ["export", "run", "--output", "nowhere/weights.safetensors"]),
     ]
     with open(os.path.join(program.directory, "text.h5"), "w", encoding="utf-8") as file:
         file.write("no checkpoint")
+    os.mkdir(os.path.join(program.directory, "folder.safetensors"))
     before = all_files(program.directory)
     dry = [(culprit, [*command, "--dry-run"]) for culprit, command in cases if command[0] in ("knn", "linear-eval")]
     for culprit, command in cases + dry:
@@ -168,6 +176,145 @@ def check_refusals(program):
     _, err = program.run("linear-eval", *run, *SETS, "--protocol", "augmented", "--batch-size", 15,
                          ranks=2, code=2)
     check(sum("--batch-size" in line for line in err.splitlines()) == 1, f"{err}")
+
+
+def top1(program, *command, ranks=0):
+    program.run(*command, "--checkpoint", "run", "--output", "once.json", ranks=ranks)
+    result = program.result("once.json")
+    os.remove(os.path.join(program.directory, "once.json"))
+    return result
+
+
+def check_classes(program):
+    """A test set without some of the classes, numbered in its own way, counts by its classes' names."""
+    images, labels = striped_images(TEST, 16, CLASSES, 2)
+    names = [f"class {i}" for i in range(CLASSES)]
+    few = np.isin(labels, (1, 4))
+    program.write_shards("named", *striped_images(TRAIN, 16, CLASSES, 1), names)
+    program.write_shards("few", images[few], labels[few])
+    program.write_shards("few-named", images[few], (labels[few] == 1).astype(int), ["class 4", "class 1"])
+    for command in (["knn", "--neighbors", 20], ["linear-eval"],
+                    ["linear-eval", "--protocol", "augmented", "--epochs", 3, "--batch-size", 30]):
+        by_number = top1(program, *command, "--train-data", "train", "--test-data", "few")
+        by_name = top1(program, *command, "--train-data", "named", "--test-data", "few-named")
+        for key in ("top1", "top5", "samples", "classes"):
+            check(by_name[key] == by_number[key], f"{command}: {key} {by_name[key]}, not {by_number[key]}")
+        check(by_name["classes"] == CLASSES and by_name["samples"] == few.sum(), f"{by_name}")
+        check(by_name["top1"] > 0.4 or "augmented" in command, f"{command}: top-1 {by_name['top1']} is no better than chance")
+
+
+def check_partly_labeled(program):
+    """Samples without a label are left out, wherever they stand."""
+    for name, count, seed in (("train", TRAIN, 1), ("test", TEST, 2)):
+        images, labels = striped_images(count, 16, CLASSES, seed)
+        more = np.insert(images, [0, 7, 7, count], 255 - images[:4], axis=0)
+        program.write_shards(f"partly-{name}", more, np.insert(labels, [0, 7, 7, count], [-1, -7, -1, -1]))
+    partly = ["--train-data", "partly-train", "--test-data", "partly-test"]
+    for command in (["knn", "--neighbors", 20], ["linear-eval"],
+                    ["linear-eval", "--protocol", "augmented", "--epochs", 3, "--batch-size", 30]):
+        whole = top1(program, *command, *SETS)
+        for ranks, cache in ((0, "none"), (2, "distributed")):
+            part = top1(program, *command, *partly, "--cache", cache, ranks=ranks)
+            close(part["top1"], whole["top1"], 0 if ranks == 0 else 2.5 / TEST, f"{command} on {ranks} ranks")
+            check(part["samples"] == TEST and part["train_samples"] == TRAIN, f"{part}")
+            check(part["test_unlabeled"] == part["train_unlabeled"] == 4, f"{part}")
+    out, _ = program.run("linear-eval", "--checkpoint", "run", *partly)
+    check(f"--train-data partly-train: {TRAIN} of {TRAIN + 4} samples have a label" in out, out)
+    # Pretraining ignores labels, and embed copies them as they are.
+    program.run("embed", "--checkpoint", "run", "--data", "partly-test", "--output", "partly.h5")
+    with h5py.File(os.path.join(program.directory, "partly.h5"), "r") as file:
+        check(list(file["labels"][[0, 8]]) == [-1, -7] and len(file["labels"]) == TEST + 4, "labels of embed")
+
+
+def evaluations(program, run="run"):
+    return sorted(path.name for path in (Path(program.directory) / run / "eval").iterdir())
+
+
+def check_results(program):
+    """A result never replaces one of other data or options, and is refused before the work if it cannot be written."""
+    name = "knn-step-0000000000"
+    knn = ["knn", "--checkpoint", "run", *SETS, "--neighbors", 9]
+    program.run(*knn)
+    first = program.result(f"run/eval/{name}.json")
+    program.run(*knn, "--threads", 2)
+    program.run("knn", "--checkpoint", "run", "--train-data", "train/", "--test-data", "./test", "--neighbors", 9)
+    check(evaluations(program) == [f"{name}.json"], f"{evaluations(program)}")
+    program.write_shards("cars", *striped_images(TEST, 16, CLASSES, 5))
+    program.write_shards("boats", *striped_images(TEST, 16, CLASSES, 6), title="a/boat \u00fc" + "x" * 300)
+    program.run(*knn[:-1], 5)
+    others = ["knn", "--checkpoint", "run", "--neighbors", 9, "--train-data", "train", "--test-data"]
+    program.run(*others, "cars")
+    program.run(*others, "boats")
+    program.write_shards("cars", *striped_images(TEST, 16, CLASSES, 7))
+    for _ in range(2):
+        program.run(*others, "cars")
+    files = evaluations(program)
+    expected = [f"{name}{part}.json" for part in ("", "-neighbors-5", "-cars", "-cars-2")]
+    check(set(expected) < set(files) and len(files) == 5, f"{files}")
+    check(max(map(len, files)) < 100, f"{files}")
+    check({**program.result(f"run/eval/{name}.json"), "options": 0} == {**first, "options": 0}, "the first result changed")
+
+    before = all_files(program.directory)
+    for option, file in (("--name", name), ("--output", f"run/eval/{name}.json"), ("--output", "run/checkpoints"),
+                         ("--output", "train/train-00000-of-00001.h5"), ("--output", "train/train-00000-of-00001.h5/x")):
+        for dry in ([], ["--dry-run"]):
+            out, err = program.run(*knn[:-1], 6, option, file, *dry, code=2)
+            check("features of" not in out and "name" in err and len(err.splitlines()) == 1, f"{option} {file}: {out}{err}")
+    check(all_files(program.directory) == before, "a refused evaluation wrote something")
+
+    # A run in which nothing can be written, such as a colleague's.
+    program.make_checkpoint("closed/checkpoints/step-0000000000.h5", model())
+    Path(program.directory, "closed/eval").touch()
+    closed = ["knn", "--checkpoint", "closed", *SETS, "--neighbors", 9]
+    for ranks in (0, 2):
+        out, err = program.run(*closed, ranks=ranks, code=2)
+        check("features of" not in out and "closed/eval" in err and "--output" in err, f"{out}{err}")
+    program.run(*closed, "--output", "elsewhere.json")
+    check(program.result("elsewhere.json")["top1"] == first["top1"], "the same checkpoint's result")
+
+
+def check_names(program):
+    """Names whose bytes are not UTF-8, as of old home directories, do no harm."""
+    run = os.fsdecode(b"M\xfcnster")
+    train, test = striped_images(60, 16, CLASSES, 1), striped_images(30, 16, CLASSES, 2)
+    program.write_shards("latin-train", *train, title=b"Stra\xdfe")
+    program.write_shards("latin-test", *test, title=np.bytes_(b"B\xfccher"))
+    program.run("pretrain", "--data", "latin-train", "--eval-data", "latin-test", "--run-dir", run, "--encoder", "resnet18",
+                "--width", 0.125, "--image-size", 16, "--batch-size", 30, "--epochs", 1, "--warmup-epochs", 0)
+    for _ in range(2):
+        for command in (["knn", "--neighbors", 5], ["linear-eval"]):
+            program.run(*command, "--checkpoint", run)
+    names = ["knn-step-0000000002.json", "linear-cached-step-0000000002.json"]
+    check(evaluations(program, run) == names, f"{evaluations(program, run)}")
+    check(program.result(f"{run}/eval/{names[0]}")["test_data"] == "B\ufffdcher", "the data set's name")
+    program.run("embed", "--checkpoint", run, "--data", "latin-test", "--output", f"{run}.h5")
+    program.run("export", run, "--output", f"{run}.safetensors")
+
+
+def check_run_data(program):
+    """Without --train-data and --test-data, a run is evaluated on its own data, wherever it has been moved."""
+    pretrain = ["pretrain", "--run-dir", "own", "--encoder", "resnet18", "--width", 0.125, "--image-size", 16,
+                "--batch-size", 30, "--epochs", 2, "--warmup-epochs", 0]
+    program.run(*pretrain, "--data", "train", "--max-steps", 1)
+    _, err = program.run("knn", "--checkpoint", "own", "--neighbors", 9, code=2)
+    check("--test-data" in err and "no --eval-data" in err, err)
+    program.run(*pretrain, "--data", "train", "--eval-data", "test", "--max-steps", 2)
+    named = top1(program, "knn", *SETS, "--neighbors", 9)
+    os.rename(os.path.join(program.directory, "own"), os.path.join(program.directory, "moved"))
+    for command in (["knn", "--neighbors", 9], ["linear-eval"]):
+        out, _ = program.run(*command, "--checkpoint", "moved")
+        check("moved/eval/" in out, out)
+    result = program.result("moved/eval/knn-step-0000000002.json")
+    for key in ("samples", "train_samples", "train_data_hash", "test_data_hash"):
+        check(result[key] == named[key], f"{key}: {result[key]}, not {named[key]}")
+    check(not Path(program.directory, "own").exists(), "something was written to the run's old place")
+    shutil.rmtree(os.path.join(program.directory, "train"))
+    _, err = program.run("knn", "--checkpoint", "moved", "--neighbors", 9, code=2)
+    check("train: no such directory" in err, err)
+    program.write_shards("train", *striped_images(TRAIN, 16, CLASSES, 8))
+    _, err = program.run("knn", "--checkpoint", "moved", "--neighbors", 9, code=2)
+    check("--train-data" in err and "other pixels" in err, err)
+    program.run("knn", "--checkpoint", "moved", "--neighbors", 9, "--train-data", "train")
 
 
 def check_dry_run(program):

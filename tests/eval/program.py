@@ -37,7 +37,7 @@ class Program:
         launcher = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks else []
         command = [*launcher, f"{self.build}/simclr", *map(str, arguments)]
         done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True,
-                              timeout=200, check=False)
+                              errors="replace", timeout=200, check=False)
         if done.returncode != code:
             sys.exit(f"{' '.join(command)}\nexit code {done.returncode}, not {code}\n"
                      f"{done.stdout}{done.stderr}")
@@ -47,8 +47,8 @@ class Program:
         with open(os.path.join(self.directory, path), encoding="utf-8") as file:
             return json.load(file)
 
-    def write_shards(self, name, images, labels=None, class_names=None):
-        """Writes a shard set with only the fields that h5py users would write."""
+    def write_shards(self, name, images, labels=None, class_names=None, title=None):
+        """Writes a shard set with only the fields that h5py users would write; `title`: the name stored in it."""
         directory = os.path.join(self.directory, name)
         os.makedirs(directory, exist_ok=True)
         with h5py.File(os.path.join(directory, f"{name}-00000-of-00001.h5"), "w") as file:
@@ -57,6 +57,8 @@ class Program:
                 file["labels"] = np.asarray(labels, np.int64)
             if class_names is not None:
                 file.attrs["class_names"] = class_names
+            if title is not None:
+                file.attrs["name"] = title
 
 
 def striped_images(count, size, classes, seed):

@@ -15,7 +15,7 @@ namespace simclr {
 
 struct EvaluationConfig {
   std::filesystem::path checkpoint;             ///< a file, or a run directory
-  std::filesystem::path train_data, test_data;  ///< labeled shard sets
+  std::filesystem::path train_data, test_data;  ///< labeled shard sets; default: the run's
   std::optional<std::filesystem::path> output;  ///< default: RUN/eval/NAME.json
   std::optional<std::string> name;              ///< default: PROTOCOL-step-0000000100
   std::int64_t feature_batch = 64;              ///< images a rank encodes at a time
@@ -41,7 +41,7 @@ class EncoderJob {
   [[nodiscard]] DType activations() const { return activations_; }
   /// Opens a data set. `batch_samples`: number of samples in a batch on this rank.
   std::unique_ptr<SampleStore> open(const std::filesystem::path& data, std::int64_t batch_samples);
-  ExtractedFeatures features(const std::filesystem::path& data, bool with_head);
+  ExtractedFeatures features(SampleStore& store, bool with_head);
 
  protected:
   EvaluationConfig config_;
@@ -56,31 +56,48 @@ class EncoderJob {
   bool begun_ = false;
 };
 
-/// An evaluation of an encoder on a labeled training and test set.
+struct LabeledData;
+
+/// An evaluation of an encoder on the labeled samples of a training and a test set. Without
+/// --train-data and --test-data these are the --data and --eval-data of the checkpoint's run.
 class EvaluationJob : public EncoderJob {
  public:
-  /// `protocol`: "knn", "linear-cached" or "linear-augmented", written into the result. Refuses
-  /// unlabeled data, test labels that the training set lacks, and, without --output, a checkpoint
-  /// outside a run directory.
-  EvaluationJob(const EvaluationConfig& config, std::string protocol, Communicator& world);
+  /// `protocol`: "knn", "linear-cached" or "linear-augmented", written into the result with the
+  /// `options`. Refuses unlabeled data, test labels that the training set lacks, without --output
+  /// a checkpoint outside a run directory, and a result that could not be written or would replace
+  /// that of another evaluation.
+  EvaluationJob(const EvaluationConfig& config, std::string protocol, const Options& options,
+                Communicator& world);
+  EvaluationJob(const EvaluationJob&) = delete;
+  EvaluationJob& operator=(const EvaluationJob&) = delete;
+  ~EvaluationJob();
 
-  [[nodiscard]] std::int64_t classes() const { return classes_; }
-  [[nodiscard]] std::int64_t train_samples() const { return train_samples_; }
+  [[nodiscard]] std::int64_t classes() const;
+  [[nodiscard]] std::int64_t train_samples() const;  ///< those with a label
 
-  /// With --dry-run: checks that the cache fits in memory, prints on rank 0 a line that says what
-  /// the command would do, and returns true. Collective.
-  [[nodiscard]] bool finish_dry_run() const;
+  std::unique_ptr<SampleStore> open_train(std::int64_t batch_samples);
+  std::unique_ptr<SampleStore> open_test(std::int64_t batch_samples);
+  LabeledFeatures train_features();
+  LabeledFeatures test_features();
 
-  /// Writes the result and logs it in one line, on rank 0. `details`: JSON object with what this
-  /// protocol adds to the result; "" for nothing.
-  void report(const Accuracy& accuracy, const Options& options, const std::string& details) const;
+  /// Makes the last check before the work, after the command has made its own: that the result can
+  /// be written. With --dry-run: checks that the cache fits in memory, prints on rank 0 a line that
+  /// says what the command would do, and returns true. Collective.
+  [[nodiscard]] bool finish_checks() const;
+
+  /// Logs the result in one line and then writes it, on rank 0. `details`: JSON object with what
+  /// this protocol adds to the result; "" for nothing.
+  void report(const Accuracy& accuracy, const std::string& details) const;
 
  private:
+  void take_data_of_run();
+  void require_data_of_run(const LabeledData& data) const;
+  void choose_output();
+
   std::string protocol_;
   std::filesystem::path output_;
-  std::string train_name_, test_name_;
-  std::int64_t classes_ = 0;
-  std::int64_t train_samples_ = 0, test_samples_ = 0;
+  std::unique_ptr<LabeledData> train_, test_;
+  std::string options_, identity_;  // JSON: all options, and what tells evaluations apart
 };
 
 }  // namespace simclr

@@ -24,6 +24,9 @@ class FrozenEncoder {
   [[nodiscard]] const std::filesystem::path& file() const { return found_.file.path; }
   [[nodiscard]] std::int64_t step() const { return found_.checkpoint.step; }
   [[nodiscard]] const std::string& checksum() const { return found_.checkpoint.checksum; }
+  /// The options of the run that trained it, and its data's fingerprint; see Checkpoint.
+  [[nodiscard]] const std::string& configuration() const { return found_.checkpoint.configuration; }
+  [[nodiscard]] const std::string& data() const { return found_.checkpoint.data; }
 
   /// Loads the checkpoint's weights and running statistics into a program of this encoder. A
   /// classifier keeps its values. Throws RefusedError naming a tensor that does not fit.

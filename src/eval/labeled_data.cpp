@@ -1,0 +1,102 @@
+#include "labeled_data.hpp"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+
+namespace simclr {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::int64_t kMostClasses = 1 << 24;
+
+/// Whether one list is the beginning of the other.
+bool agree_in_order(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  const auto count = static_cast<std::ptrdiff_t>(std::min(a.size(), b.size()));
+  return std::equal(a.begin(), a.begin() + count, b.begin());
+}
+
+/// For each class of the test data its number in the training data.
+std::vector<std::int64_t> numbers_by_name(const ShardSetInfo& train, const LabeledData& test) {
+  std::map<std::string, std::vector<std::int64_t>> of_name;
+  for (const std::string& name : train.class_names) {
+    of_name[name].push_back(&name - train.class_names.data());
+  }
+  std::vector<std::int64_t> numbers;
+  for (const std::string& name : test.info.class_names) {
+    const auto found = of_name.find(name);
+    if (found == of_name.end()) {
+      refuse("--test-data {}: has a class '{}', which the training data lack", test.path.string(),
+             name);
+    }
+    if (found->second.size() > 1) {
+      refuse(
+          "--test-data {}: its class '{}' is not unique: labels {} and {} of the training data "
+          "have this name",
+          test.path.string(), name, found->second[0], found->second[1]);
+    }
+    numbers.push_back(found->second.front());
+  }
+  return numbers;
+}
+
+}  // namespace
+
+LabeledData open_labeled(const fs::path& directory, const char* option, Communicator& world) {
+  LabeledData data{.path = directory, .fingerprint = common_fingerprint(directory, option, world)};
+  const ShardSet set(directory);
+  data.info = set.info();
+  if (data.info.labeled_samples == 0) {
+    refuse("--{} {}: has no labels; evaluation needs labeled data", option, directory.string());
+  }
+  if (data.info.classes > kMostClasses) {
+    refuse("--{} {}: holds label {}; allowed: below {}", option, directory.string(),
+           data.info.classes - 1, kMostClasses);
+  }
+  const std::vector<std::int64_t>& labels = set.labels();
+  for (std::size_t sample = 0; sample < labels.size(); ++sample) {
+    if (labels[sample] < 0) continue;
+    data.samples.push_back(static_cast<std::int64_t>(sample));
+    data.labels.push_back(labels[sample]);
+  }
+  if (data.unlabeled() > 0) {
+    data.as_stored = false;
+    log::info("--{} {}: {} of {} samples have a label; the others are left out", option,
+              directory.string(), data.labeled(), data.info.samples);
+  }
+  return data;
+}
+
+void match_classes(const ShardSetInfo& train, LabeledData& test) {
+  const bool by_name = !train.class_names.empty() && !test.info.class_names.empty() &&
+                       !agree_in_order(train.class_names, test.info.class_names);
+  if (!by_name) {
+    if (test.info.classes <= train.classes) return;
+    refuse("--test-data {}: has {} classes, the training data has {}", test.path.string(),
+           test.info.classes, train.classes);
+  }
+  const std::vector<std::int64_t> numbers = numbers_by_name(train, test);
+  for (std::int64_t& label : test.labels) {
+    if (label >= std::ssize(numbers)) {
+      refuse(
+          "--test-data {}: label {} has no name among its {} class names, by which its classes "
+          "are matched with those of the training data",
+          test.path.string(), label, numbers.size());
+    }
+    label = numbers[static_cast<std::size_t>(label)];
+  }
+  test.as_stored = false;
+  log::info("--test-data {}: its {} classes are matched by name with the {} of the training data",
+            test.path.string(), numbers.size(), train.classes);
+}
+
+std::unique_ptr<SampleStore> only_labeled(std::unique_ptr<SampleStore> store,
+                                          const LabeledData& data) {
+  if (data.as_stored) return store;
+  return make_subset_store(std::move(store), data.samples, data.labels);
+}
+
+}  // namespace simclr

@@ -1,0 +1,41 @@
+#pragma once
+// The labeled samples of an evaluation's data sets.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "simclr/data/loader.hpp"
+#include "simclr/io/fingerprint.hpp"
+
+namespace simclr {
+
+/// A data set of an evaluation. Samples without a label are left out.
+struct LabeledData {
+  std::filesystem::path path;
+  ShardSetInfo info;
+  Fingerprint fingerprint;
+  std::vector<std::int64_t> samples;  ///< those that have a label, in stored order
+  std::vector<std::int64_t> labels;   ///< of these, numbered as in the training data
+  bool as_stored = true;              ///< every sample has a label, and it is the stored one
+
+  [[nodiscard]] std::int64_t labeled() const { return std::ssize(samples); }
+  [[nodiscard]] std::int64_t unlabeled() const { return info.samples - labeled(); }
+};
+
+/// Opens a data set, the same on all ranks. Refuses one without labels, or with labels of 2^24 or
+/// more, naming `option`. Collective.
+LabeledData open_labeled(const std::filesystem::path& directory, const char* option,
+                         Communicator& world);
+
+/// Numbers the classes of the test data as the training data do: by name if both name their
+/// classes, else by number. Refuses classes that the training data lack.
+void match_classes(const ShardSetInfo& train, LabeledData& test);
+
+/// Shows only the labeled samples of `store`, which holds the same data set.
+std::unique_ptr<SampleStore> only_labeled(std::unique_ptr<SampleStore> store,
+                                          const LabeledData& data);
+
+}  // namespace simclr
