@@ -98,7 +98,7 @@ fs::path free_result_file(const fs::path& directory, const std::string& name,
   longer.resize(std::min(longer.size(), std::max(name.size(), kLongestName)));
   if (is_free(file_of(longer))) return file_of(longer);
   for (int number = 2;; ++number) {
-    const fs::path file = file_of(fmt::format("{}-{}", longer, number));
+    fs::path file = file_of(fmt::format("{}-{}", longer, number));
     if (is_free(file)) return file;
   }
 }

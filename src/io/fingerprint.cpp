@@ -179,7 +179,7 @@ Fingerprint common_fingerprint(const std::filesystem::path& data, const std::str
   const auto readable =
       std::ranges::find_if(all, [](const OfRank& one) { return one.problem.empty(); });
   if (readable == all.end()) refuse("{}", all.front().problem);
-  const Fingerprint first = parse_fingerprint(readable->text, data.string());
+  Fingerprint first = parse_fingerprint(readable->text, data.string());
   std::vector<std::string> others;
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     if (all[rank].text == readable->text) continue;
