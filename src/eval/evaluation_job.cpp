@@ -34,10 +34,14 @@ ShardSet open_labeled(const fs::path& directory, const char* option) {
   return set;
 }
 
-/// Refuses sets in which a label has different class names. Sets without class names are not
-/// checked.
+/// Refuses a test set with more classes, or with another name for a label. Names are compared where
+/// both sets have them.
 void require_same_classes(const ShardSetInfo& train, const ShardSetInfo& test,
                           const fs::path& test_data) {
+  if (test.classes > train.classes) {
+    refuse("--test-data {}: has {} classes, the training data has {}", test_data.string(),
+           test.classes, train.classes);
+  }
   const auto count = std::min(train.class_names.size(), test.class_names.size());
   for (std::size_t i = 0; i < count; ++i) {
     if (train.class_names[i] == test.class_names[i]) continue;
@@ -76,7 +80,8 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
   options.group("checkpoint")
       .add("checkpoint", config.checkpoint,
            "encoder to evaluate: a checkpoint file, or a run directory, which stands for its "
-           "newest valid checkpoint");
+           "newest valid checkpoint")
+      .argument("RUN_OR_FILE");
   options.group("device");
   declare_device_options(options, config.device);
   declare_precision_options(options, config.device);
@@ -86,25 +91,30 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
            "images that each rank encodes at a time: more take more memory")
       .range(at_least(1));
   declare_cache(options, config.cache, "when needed");
+  options.require_given({"checkpoint"});
 }
 
 void declare_evaluation_options(Options& options, EvaluationConfig& config) {
   declare_encoder_options(options, config);
   options.group("data and result")
       .add("train-data", config.train_data, "labeled images to learn from: a directory of shards")
+      .argument("DIR")
       .add("test-data", config.test_data,
            "labeled images on which accuracy is measured: a directory of shards")
+      .argument("DIR")
       .add("output", config.output,
            "JSON file to write the result to; unset: eval/NAME.json in the run directory")
       .add("name", config.name, "NAME of the result's file; unset: PROTOCOL-step-STEP")
+      .argument("NAME")
       .rule("the name of a file in RUN/eval", [](const std::string& name) {
         return !name.empty() && name.find('/') == std::string::npos;
       });
   options.group("instead of evaluating")
       .action<DryRun>(
-          "dry-run", config.dry_run, {{"here", DryRun::here}},
+          "dry-run", config.dry_run, {{"here", DryRun::here}, {"elsewhere", DryRun::elsewhere}},
           "check all that can be checked before work begins, say in one line what would "
-          "be done, write nothing; exit code 0, or 2 with the refusal");
+          "be done, write nothing; exit code 0, or 2 with the refusal. elsewhere: only options "
+          "and data, without checkpoint, device and MPI, before a job is submitted");
 }
 
 EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
@@ -142,10 +152,6 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
   const ShardSet train = open_labeled(config.train_data, "train-data");
   const ShardSet test = open_labeled(config.test_data, "test-data");
   classes_ = train.info().classes;
-  if (test.info().classes > classes_) {
-    refuse("--test-data {}: has {} classes, the training data has {}", config.test_data.string(),
-           test.info().classes, classes_);
-  }
   require_same_classes(train.info(), test.info(), config.test_data);
   train_name_ = train.info().name;
   test_name_ = test.info().name;
@@ -154,6 +160,19 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
   const std::string name =
       config.name.value_or(fmt::format("{}-step-{:010}", protocol_, encoder().step()));
   output_ = config.output ? *config.output : default_output(encoder(), name);
+}
+
+bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command) {
+  if (config.dry_run != DryRun::elsewhere) return false;
+  const ShardSet train = open_labeled(config.train_data, "train-data");
+  const ShardSet test = open_labeled(config.test_data, "test-data");
+  require_same_classes(train.info(), test.info(), config.test_data);
+  std::cout << fmt::format(
+      "dry run: would evaluate {} by {}: {} training and {} test images of {} classes; checkpoint, "
+      "device and memory are for the job to check\n",
+      config.checkpoint.string(), command, train.info().samples, test.info().samples,
+      train.info().classes);
+  return true;
 }
 
 bool EvaluationJob::finish_dry_run() const {
