@@ -17,11 +17,17 @@
 #   LINEAR_EVAL_OPTIONS, KNN_OPTIONS, EVALUATION_SBATCH_OPTIONS   see submit_pipeline.sh
 #   STUDY_TABLE=FILE                                    the script that makes the table (scripts/study_table.py)
 set -euo pipefail
+case "${1:-}" in
+  -h | --help) awk 'NR > 1 && !/^#( |$)/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; exit ;;
+esac
 SIMCLR_JOBS="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 export SIMCLR_JOBS
 # shellcheck source=/dev/null
 . "$SIMCLR_JOBS/lib.sh"
 load_site
+refuse_mistyped BATCH_SIZES EPOCHS SCALINGS LEARNING_RATE_LINEAR LEARNING_RATE_SQRT AT_A_TIME LINEAR_EVAL_OPTIONS \
+  KNN_OPTIONS EVALUATION_SBATCH_OPTIONS STUDY_TABLE
+[[ "${AT_A_TIME:-}" =~ ^[1-9]?[0-9]*$ ]] || die 2 "AT_A_TIME must be a whole number or empty, got '$AT_A_TIME'"
 
 case "${1:--}" in -*) die 2 "usage: batch_size_study.sh STUDY_DIR [SBATCH_OPTION...] -- PRETRAIN_OPTION..." ;; esac
 mkdir -p "$1"
@@ -39,7 +45,7 @@ require_program_option eval-data "the labeled images to evaluate on"
 
 # A second submission while jobs are in the queue would train the same cells.
 touch "$study/jobs.txt"
-active="$(squeue --me --noheader --format=%F)" || die 1 "squeue does not answer"
+active="$(queue --me --noheader --format=%F)" || die 1 "squeue does not answer"
 if still="$(grep -Fx -f <(sort -u <<<"$active") "$study/jobs.txt")"; then
   die 2 "jobs of this study are still in the queue: $(tr '\n' ' ' <<<"$still")"
 fi
@@ -78,9 +84,21 @@ for epochs in ${EPOCHS:-100}; do
   done
 done
 
+if [ -s "$unfinished" ] || [ -s "$unevaluated" ]; then
+  read_words LINEAR_EVAL_OPTIONS
+  linear_options=("${WORDS[@]}")
+  read_words KNN_OPTIONS
+  knn_options=("${WORDS[@]}")
+  check_evaluation linear-eval "$study" "${linear_options[@]}" >/dev/null || refuse_cell evaluation
+  check_evaluation knn "$study" "${knn_options[@]}" >/dev/null || refuse_cell evaluation
+fi
+
 # ---- submitting ----
 set_site_options
-read -r -a own <<<"${EVALUATION_SBATCH_OPTIONS:-}"
+study_name="$(run_name "$study")"
+logs="${study//%/%%}/logs" # Slurm replaces %j and its like
+read_words EVALUATION_SBATCH_OPTIONS
+own=("${WORDS[@]}")
 evaluation_options=("${SBATCH_OPTIONS[@]}" --nodes="$SIMCLR_EVALUATION_NODES" "${own[@]}"
   --kill-on-invalid-dep=yes)
 evaluations=()
@@ -92,8 +110,8 @@ submit_array() {
   local -a sbatch_options=()
   while [ "$1" != -- ]; do sbatch_options+=("$1"); shift; done
   shift
-  job="$(submit "${SITE_OPTIONS[@]}" "${sbatch_options[@]}" --job-name="simclr-study-$stage" \
-    --output="$study/logs/%x-%A_%a.out" \
+  job="$(submit "${SITE_OPTIONS[@]}" "${sbatch_options[@]}" --job-name="$study_name-$stage" \
+    --output="$logs/simclr-study-$stage-%A_%a.out" \
     --array="0-$(($(wc -l <"$cells") - 1))${AT_A_TIME:+%$AT_A_TIME}" \
     "$SIMCLR_JOBS/study.sbatch" "$stage" "$cells" "$@")"
   echo "$job" >>"$study/jobs.txt"
@@ -112,8 +130,8 @@ fi
 # Makes the table even if a cell has failed.
 after="$(IFS=:; echo "${evaluations[*]}")"
 collect="$(submit "${SITE_OPTIONS[@]}" "${evaluation_options[@]}" --nodes=1 \
-  ${after:+--dependency="afterany:$after"} --job-name=simclr-study-collect \
-  --output="$study/logs/%x-%j.out" "$SIMCLR_JOBS/study.sbatch" collect "$study")"
+  ${after:+--dependency="afterany:$after"} --job-name="$study_name-collect" \
+  --output="$logs/simclr-study-collect-%j.out" "$SIMCLR_JOBS/study.sbatch" collect "$study")"
 echo "$collect" >>"$study/jobs.txt"
 
 printf '%s cells finished, %s to pretrain%s, %s to evaluate only; jobs %s; table: %s\n' "$done_cells" \

@@ -14,6 +14,7 @@ die() {
 load_site() {
   local site="${SIMCLR_SITE:-$SIMCLR_JOBS/site.env}" module
   [ -r "$site" ] || die 2 "cannot read $site (SIMCLR_SITE)"
+  refuse_unknown_variables "$site"
   # shellcheck source=/dev/null
   . "$site"
   # SIMCLR_MODULES is a list of words.
@@ -22,6 +23,61 @@ load_site() {
     module load "$module" || die 2 "module load $module failed (SIMCLR_MODULES)"
   done
   find_program
+}
+
+# refuse_unknown_variables SITE: ends the script if the environment has a variable that begins with SIMCLR_ and
+# that neither these scripts, the site's settings nor the program (SIMCLR_SHARE, SIMCLR_CPU_ISA) know.
+refuse_unknown_variables() {
+  local name
+  for name in $(compgen -e SIMCLR_); do
+    grep -qw -- "$name" "$SIMCLR_JOBS"/*.sh "$SIMCLR_JOBS"/*.sbatch "$SIMCLR_JOBS/site.env" "$1" ||
+      die 2 "unknown variable $name; $1 names those that there are"
+  done
+}
+
+# refuse_mistyped NAME...: ends the script if the environment has a variable that is nearly one of these names.
+refuse_mistyped() {
+  local problem
+  problem="$(compgen -e | awk -v names="$*" '
+    function least(a, b) { return a < b ? a : b }
+    function distance(a, b, i, j, d) {
+      for (i = 0; i <= length(a); ++i) d[i, 0] = i
+      for (j = 0; j <= length(b); ++j) d[0, j] = j
+      for (i = 1; i <= length(a); ++i)
+        for (j = 1; j <= length(b); ++j)
+          d[i, j] = least(least(d[i - 1, j], d[i, j - 1]) + 1,
+                          d[i - 1, j - 1] + (substr(a, i, 1) != substr(b, j, 1)))
+      return d[length(a), length(b)]
+    }
+    function plain(name) { gsub(/_/, "", name); return toupper(name) }
+    BEGIN { count = split(names, known, " "); for (i in known) is_known[known[i]] = 1 }
+    !($0 in is_known) {
+      for (i = 1; i <= count; ++i) {
+        begins = $0 ~ /_/ && length($0) > 5 && index(known[i], $0) == 1
+        if (begins || distance(plain($0), plain(known[i])) <= (length(known[i]) < 8 ? 1 : 2)) {
+          print "unknown variable " $0 "; did you mean " known[i] "?"
+          exit
+        }
+      }
+    }')"
+  [ -z "$problem" ] || die 2 "$problem"
+}
+
+# read_words NAME: splits the text of the variable NAME into WORDS as a shell does, so that quotes and backslashes
+# keep blanks.
+read_words() {
+  local text="${!1:-}" words
+  WORDS=()
+  words="$(xargs printf '%s\n' <<<"$text" 2>/dev/null)" || die 2 "$1: '$text' has a quote without its partner"
+  [ -z "$words" ] || mapfile -t WORDS <<<"$words"
+}
+
+# queue SQUEUE_OPTION...: asks Slurm for jobs, without the user's own filters and formats.
+queue() {
+  (
+    unset "${!SQUEUE_@}"
+    SLURM_TIME_FORMAT=standard exec squeue "$@"
+  )
 }
 
 # Sets SIMCLR: the given one, ../build/simclr (source tree), ../../../bin/simclr (installed), or from PATH.
@@ -75,7 +131,8 @@ state_field() {
 # their local memory. It binds no GPUs, because each rank picks the GPU of its index on the node.
 set_launch_command() {
   local cpus="${SLURM_CPUS_PER_TASK:-1}"
-  read -r -a LAUNCH <<<"$SIMCLR_LAUNCHER"
+  read_words SIMCLR_LAUNCHER
+  LAUNCH=("${WORDS[@]}")
   case "${LAUNCH[0]##*/}" in
     srun)
       # Since Slurm 22.05, srun does not inherit --cpus-per-task from sbatch.
@@ -94,10 +151,24 @@ set_launch_command() {
 
 # announce TEXT: prints the first line of a start; a job's log may have several starts.
 announce() {
-  say "==== $(date '+%F %T'), job $SLURM_JOB_ID${SLURM_ARRAY_TASK_ID:+ (task $SLURM_ARRAY_TASK_ID)}," \
+  say "==== $(date '+%FT%T%:z'), job $SLURM_JOB_ID${SLURM_ARRAY_TASK_ID:+ (task $SLURM_ARRAY_TASK_ID)}," \
     "restart ${SLURM_RESTART_COUNT:-0}, ${SLURM_NTASKS:-$SLURM_JOB_NUM_NODES} ranks on" \
     "$SLURM_JOB_NODELIST: $1"
 }
+
+# set_device ARGUMENT...: sets DEVICE to the option --device=cuda if the job asks for GPUs and the arguments do not
+# choose a device, so that a job without a working GPU fails instead of computing slowly on the CPU.
+set_device() {
+  DEVICE=()
+  [ -z "$(option_value device "$@")" ] || return 0
+  if [ "${SIMCLR_GPUS_PER_NODE:-0}" -gt 0 ] ||
+    [ -n "${SLURM_GPUS:-}${SLURM_GPUS_PER_NODE:-}${SLURM_GPUS_PER_TASK:-}${SLURM_GPUS_ON_NODE:-}${SLURM_JOB_GPUS:-}" ]; then
+    DEVICE=(--device=cuda)
+  fi
+}
+
+# run_name DIRECTORY: prints the last part of a run's path, which names its jobs in the queue.
+run_name() { basename -- "$(realpath -m -- "$1")"; }
 
 # ---- evaluation ----
 
@@ -119,7 +190,8 @@ evaluate() {
   trap : USR1 # ignores Slurm's warning, which would end this shell
   announce "$command of $checkpoint"
   set_launch_command
-  "${LAUNCH[@]}" "$command" "$@" "${data[@]}"
+  set_device "$@"
+  "${LAUNCH[@]}" "$command" "$@" "${data[@]}" "${DEVICE[@]}"
 }
 
 # ---- submitting ----
@@ -143,7 +215,29 @@ require_program_option() {
 # check_run PRETRAIN_OPTION...: fails with the program's message if it would refuse the run on any number
 # of ranks and nodes.
 check_run() {
-  "$SIMCLR" pretrain "$@" --dry-run=elsewhere
+  set_device_of_submission "$@"
+  "$SIMCLR" pretrain "$@" "${DEVICE[@]}" --dry-run=elsewhere
+}
+
+# check_evaluation COMMAND RUN_DIR ARGUMENT...: fails with the program's message if it would refuse to evaluate a
+# checkpoint of the run that PROGRAM_OPTIONS start: for its data or for these options.
+check_evaluation() {
+  local command="$1" run_dir="$2" option
+  shift 2
+  local -a data=()
+  for option in train-data:data test-data:eval-data; do
+    [ -n "$(option_value "${option%:*}" "$@")" ] ||
+      data+=("--${option%:*}=$(option_value "${option#*:}" "${PROGRAM_OPTIONS[@]}")")
+  done
+  set_device_of_submission "$@"
+  "$SIMCLR" "$command" "$@" --checkpoint="$run_dir" "${data[@]}" "${DEVICE[@]}" --dry-run=elsewhere
+}
+
+# set_device_of_submission ARGUMENT...: as set_device, before the job is submitted, when SBATCH_OPTIONS may ask for GPUs.
+set_device_of_submission() {
+  local SLURM_GPUS="" SLURM_GPUS_PER_NODE="" SLURM_GPUS_PER_TASK="" SLURM_GPUS_ON_NODE="" SLURM_JOB_GPUS=""
+  case " ${SBATCH_OPTIONS[*]} " in *" --gpus"* | *" -G"* | *" --gres=gpu"* | *" --gres gpu"*) SLURM_GPUS=1 ;; esac
+  set_device "$@"
 }
 
 # set_site_options: sets SITE_OPTIONS to the options of sbatch that this site needs.

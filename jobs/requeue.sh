@@ -31,8 +31,10 @@ pretrain_job() {
   record_start
   set_deadline "$@"
   set_launch_command
+  set_device "$@"
+  prepare_comments
   STATE_BEFORE="$(state_mark)"
-  run_until_end "${LAUNCH[@]}" pretrain "$@" "${DEADLINE[@]}" || code=$?
+  run_until_end "${LAUNCH[@]}" pretrain "$@" "${DEVICE[@]}" "${DEADLINE[@]}" || code=$?
   settle "$code"
 }
 
@@ -56,7 +58,7 @@ newest_checkpoint() {
 # Appends a line to starts.log: DATE TIME job JOB restart N step STEP ...
 record_start() {
   mkdir -p "$RUN_DIR"
-  printf '%s job %s restart %s step %s ranks %s nodes %s\n' "$(date '+%F %T')" "$SLURM_JOB_ID" \
+  printf '%s job %s restart %s step %s ranks %s nodes %s\n' "$(date '+%F %T%:z')" "$SLURM_JOB_ID" \
     "${SLURM_RESTART_COUNT:-0}" "$(newest_checkpoint)" "${SLURM_NTASKS:-?}" "$SLURM_JOB_NODELIST" \
     >>"$RUN_DIR/starts.log"
 }
@@ -98,7 +100,7 @@ set_deadline() {
   local end left before
   DEADLINE=()
   if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-    end="$(squeue --noheader --job "$THIS_JOB" --format=%e)"
+    end="$(queue --noheader --job "$THIS_JOB" --format=%e)"
     [[ "$end" == [0-9]* ]] || return 0 # no time limit
     SLURM_JOB_END_TIME="$(date -d "$end" +%s)"
     export SLURM_JOB_END_TIME
@@ -113,6 +115,39 @@ set_deadline() {
   DEADLINE=("--stop-before-minutes=$(printf '%d.%02d' $((before / 60)) $((before % 60 * 100 / 60)))")
 }
 
+# ---- in the queue ----
+
+COMMENT_PREFIX="simclr: " LAST_COMMENT=""
+
+# prepare_comments: sets COMMENT_EVERY to the seconds between comments; 0 for none: the user has commented the job
+# already, or Slurm does not answer.
+prepare_comments() {
+  local job
+  COMMENT_EVERY="$SIMCLR_COMMENT_SECONDS" NEXT_COMMENT="$SECONDS"
+  job="$(timeout 10 scontrol show job "$THIS_JOB" 2>/dev/null)" || COMMENT_EVERY=0
+  ! grep -q '^ *Comment=[^ ]' <<<"$job" || grep -q "^ *Comment=$COMMENT_PREFIX" <<<"$job" || COMMENT_EVERY=0
+}
+
+# Prints the newest logged step and its loss: "RUN: step 120, loss 5.5123".
+progress() {
+  local row step loss
+  row="$(tail -n 1 "$RUN_DIR/metrics.jsonl" 2>/dev/null)" || true
+  step="$(sed -n 's/.*"step":\([0-9]*\)[,}].*/\1/p' <<<"$row")"
+  loss="$(sed -n 's/.*"loss":\([-+.e0-9]*\)[,}].*/\1/p' <<<"$row")"
+  printf '%s: step %s%s\n' "$(run_name "$RUN_DIR")" "${step:-$(newest_checkpoint)}" "${loss:+, loss $(LC_ALL=C printf '%.4f' "$loss")}"
+}
+
+# Makes progress the job's comment, in the background, when it is time to. It never fails the job.
+comment_progress() {
+  local text
+  [ "$COMMENT_EVERY" -gt 0 ] && [ "$SECONDS" -ge "$NEXT_COMMENT" ] || return 0
+  NEXT_COMMENT=$((SECONDS + COMMENT_EVERY))
+  text="$COMMENT_PREFIX$(progress)"
+  [ "$text" != "$LAST_COMMENT" ] || return 0
+  LAST_COMMENT="$text"
+  timeout 10 scontrol update "JobId=$THIS_JOB" "Comment=$text" >/dev/null 2>&1 &
+}
+
 # run_until_end COMMAND...: runs it, and passes USR1 on to the program once it can catch it.
 run_until_end() {
   local launcher sent=false pause
@@ -124,6 +159,7 @@ run_until_end() {
       kill -USR1 "$launcher" 2>/dev/null || true
       sent=true
     fi
+    comment_progress
     pause=1
     ! $STOP_WANTED || $sent || pause=0.1
     sleep "$pause" &

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Checks #include lines: folders may depend only on lower ones, and only some folders may use a library.
 
+usage: check_includes.py [DIRECTORY]
+
 Prints one line per violation and exits 1 if there is any.
 """
 
@@ -106,4 +108,6 @@ def main():
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.exit(print(__doc__))
     sys.exit(main())

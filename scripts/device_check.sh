@@ -11,6 +11,9 @@
 # Python. Every step writes NAME.log to OUTPUT_DIR; summary.md lists the results. Exit code: 0 if all
 # passed, 1 if one failed, 77 if some could not run.
 set -uo pipefail
+case "${1:-}" in
+  -h | --help) awk 'NR > 1 && !/^#( |$)/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; exit ;;
+esac
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 usage() { sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }

@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # Checks the sources without running the program: layout, include direction, shell scripts, clang-tidy.
+#   scripts/lint.sh
 # Writes "N passed, N failed" as its last line; exits 1 if a check failed.
 set -uo pipefail
+case "${1:-}" in
+  -h | --help) awk 'NR > 1 && !/^#( |$)/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; exit ;;
+esac
 cd "$(dirname "$0")/.." || exit 1
 passed=0
 failed=0

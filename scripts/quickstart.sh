@@ -5,6 +5,9 @@
 # choose the width of the encoder and the number of epochs. Needs no GPU.
 #   scripts/quickstart.sh [OUTPUT_DIR]     (default: out/quickstart)
 set -euo pipefail
+case "${1:-}" in
+  -h | --help) awk 'NR > 1 && !/^#( |$)/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; exit ;;
+esac
 cd "$(dirname "$0")/.."
 out="${1:-out/quickstart}"
 images=/usr/share/datasets/fashion-mnist

@@ -3,6 +3,9 @@
 # needs to run it. Leaves out libraries that no package has (of a CUDA toolkit or Spack).
 #   scripts/runtime_packages.sh PROGRAM
 set -euo pipefail
+case "${1:-}" in
+  -h | --help) awk 'NR > 1 && !/^#( |$)/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; exit ;;
+esac
 if [ $# -ne 1 ] || [ ! -x "$1" ]; then
   echo "usage: scripts/runtime_packages.sh PROGRAM" >&2
   exit 2

@@ -8,6 +8,9 @@
 #                                sets of older processors (scripts/test_processors.sh)
 # Ends with the output of failed tests and the line "N passed, N failed, N skipped". Exits 1 if a check failed.
 set -uo pipefail
+case "${1:-}" in
+  -h | --help) awk 'NR > 1 && !/^#( |$)/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; exit ;;
+esac
 cd "$(dirname "$0")/.." || exit 1
 
 install=true

@@ -5,6 +5,9 @@
 # Leaves out tests of Slurm, of the emulated device and of packages, which do not depend on the CPU's kernels.
 # Ends with the line "N passed, N failed, N skipped"; exits 1 if a test failed.
 set -uo pipefail
+case "${1:-}" in
+  -h | --help) awk 'NR > 1 && !/^#( |$)/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; exit ;;
+esac
 cd "$(dirname "$0")/.." || exit 1
 . scripts/run_tests.sh
 

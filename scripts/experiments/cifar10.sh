@@ -5,6 +5,9 @@
 # CIFAR_DIR has the binary batches (data_batch_1.bin ... test_batch.bin). Skips stages whose results
 # exist. Takes one to two hours on two cores.
 set -euo pipefail
+case "${1:-}" in
+  -h | --help) awk 'NR > 1 && !/^#( |$)/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; exit ;;
+esac
 if [ $# -lt 2 ]; then
   sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
   exit 2

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Compares two errors of batch-norm variances: that of plain fp32 sums, and that of rounding outputs to fp16.
 
+usage: plain_sums.py
+
 Rounds the outputs of all convolutions of an untrained ResNet-50 on images of 224 px to fp16. For every channel,
 compares the variance from fp32 sums with that in float64, and the latter with the variance of the unrounded output. Prints the
 largest errors. On Debian use /usr/bin/python3; the package dataset-fashion-mnist has the images.
 """
 
 import gzip
+import sys
 
 import numpy as np
 import torch
@@ -53,4 +56,6 @@ def main():
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.exit(print(__doc__))
     main()

@@ -38,8 +38,9 @@ void print_help() {
   for (const Benchmark& b : kBenchmarks) {
     std::cout << fmt::format("  {:<10} {}\n", b.name, b.summary);
   }
-  std::cout << "\nsimclr bench BENCHMARK --help lists a benchmark's options, --list-options does "
-               "as JSON.\n";
+  std::cout << "\nsimclr bench BENCHMARK --help lists a benchmark's options, --list-options does\n"
+               "as JSON.\n\n"
+               "example: simclr bench step --encoder resnet18 --image-size 32 --batch-size 64\n";
 }
 
 }  // namespace

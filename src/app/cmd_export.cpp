@@ -1,15 +1,55 @@
+#include <fmt/ranges.h>
+
 #include <filesystem>
+#include <iostream>
 #include <optional>
 
 #include "command.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/core/names.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/eval/export.hpp"
 #include "simclr/io/writable.hpp"
 #include "simclr/train/model_description.hpp"
 
 namespace simclr {
+namespace {
+
+std::string preprocessing(const ModelDescription& model) {
+  if (!model.mean || !model.std) return "not normalized";
+  return fmt::format("normalized by mean {} and standard deviation {}", fmt::join(*model.mean, ","),
+                     fmt::join(*model.std, ","));
+}
+
+/// The lines of Python that load the file into torchvision's encoder, or why none can.
+std::string loading(const EncoderSpec& encoder, const std::filesystem::path& file) {
+  // Bottleneck blocks change the number of channels and have this shortcut anyway.
+  const bool other_shortcut = encoder.projection_shortcut_everywhere && encoder.depth < 50;
+  if (encoder.width != 1 || other_shortcut) {
+    return fmt::format(
+        "torchvision has no such encoder (width {}{}); the tensors have the names and order of\n"
+        "torchvision's resnet{}\n",
+        encoder.width, other_shortcut ? ", a projection shortcut in every group" : "",
+        encoder.depth);
+  }
+  std::string lines = fmt::format(
+      "  import safetensors.torch, torch, torchvision\n"
+      "  encoder = torchvision.models.resnet{}()\n",
+      encoder.depth);
+  if (encoder.stem == Stem::cifar) {
+    lines +=
+        "  encoder.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)\n"
+        "  encoder.maxpool = torch.nn.Identity()\n";
+  }
+  return lines + fmt::format(
+                     "  weights = safetensors.torch.load_file(\"{}\")\n"
+                     "  encoder.load_state_dict(weights, strict=False)  # only fc.* is missing\n"
+                     "  encoder.fc = torch.nn.Identity()\n",
+                     file.string());
+}
+
+}  // namespace
 
 int run_export(Invocation& invocation) {
   std::filesystem::path checkpoint;
@@ -18,12 +58,15 @@ int run_export(Invocation& invocation) {
   options
       .positional("checkpoint", checkpoint,
                   "a checkpoint file, or a run directory, which stands for its newest valid one")
+      .argument("RUN_OR_FILE")
       .add("output", output, "file to write; unset: beside the checkpoint, with its name")
-      .rule("a name ending in .safetensors", [](const std::string& name) {
-        return std::filesystem::path(name).extension() == ".safetensors";
-      });
+      .rule("a name ending in .safetensors",
+            [](const std::string& name) {
+              return std::filesystem::path(name).extension() == ".safetensors";
+            })
+      .require_given({"checkpoint"})
+      .example("simclr export runs/r50 --output encoder.safetensors");
   if (!options.parse(invocation.arguments)) return 0;
-  if (checkpoint.empty()) refuse("export: name a checkpoint or a run directory");
   if (output) require_directory_of(*output);
   const FoundCheckpoint found = open_checkpoint(checkpoint);
   const std::filesystem::path source = found.file.path;
@@ -31,10 +74,13 @@ int run_export(Invocation& invocation) {
   target.replace_extension(".safetensors");
   require_writable(target);
   write_safetensors(target, export_checkpoint(found.checkpoint, source.string()));
+  const ModelDescription model = parse_model_description(found.checkpoint.model, source.string());
   log::info("exported {} (step {}) to {}", source.string(), found.file.step, target.string());
-  const auto model = parse_model_description(found.checkpoint.model, source.string());
+  log::info("the encoder expects RGB in [0, 1], {}; it was trained on {} x {} pixels",
+            preprocessing(model), model.image_size, model.image_size);
   const std::string hint = loading_hint(model.encoder);
   if (!hint.empty()) log::warning("before loading: {}; else the features are wrong", hint);
+  std::cout << loading(model.encoder, target);
   return 0;
 }
 

@@ -133,11 +133,13 @@ int run_inspect(Invocation& invocation) {
       .positional("path", path,
                   "what to look at: a directory of shards, one shard, a checkpoint, or a run "
                   "directory, which stands for its newest valid checkpoint")
+      .argument("PATH")
       .flag("verify", verify,
-            "read every byte and compare it with the checksums; exit code 1 if one differs");
+            "read every byte and compare it with the checksums; exit code 1 if one differs")
+      .require_given({"path"})
+      .example("simclr inspect shards/photos --verify");
   if (!options.parse(invocation.arguments)) return 0;
-  if (path.empty()) refuse("inspect: name a directory or a file");
-  if (!fs::exists(path)) refuse("{}: no such directory or file", path.string());
+  if (!fs::exists(path)) refuse("cannot read {}: No such file or directory", path.string());
   if (!is_checkpoint(path)) return inspect_shards(path, verify);
   const int status = inspect_checkpoint(path, verify);
   return verify && fs::is_directory(path) ? std::max(status, verify_checkpoints(path)) : status;

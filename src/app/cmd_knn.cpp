@@ -18,8 +18,12 @@ int run_knn(Invocation& invocation) {
            "T: a training sample's vote has the weight exp(cosine similarity / T)")
       .range(above(0));
   declare_evaluation_options(options, config);
+  options.example(
+      "simclr knn --checkpoint runs/r50 --train-data shards/train \\\n"
+      "      --test-data shards/test");
   if (!options.parse(invocation.arguments)) return 0;
 
+  if (finish_dry_run_elsewhere(config, "knn", invocation.world)) return 0;
   EvaluationJob job(config, "knn", options, invocation.world);
   knn.classes = job.classes();
   validate(knn, job.train_samples());

@@ -130,8 +130,12 @@ int run_linear_eval(Invocation& invocation) {
                   {"linear-eval"});
   declare(options, linear);
   declare_evaluation_options(options, config);
+  options.example(
+      "simclr linear-eval --checkpoint runs/r50 --train-data shards/train \\\n"
+      "      --test-data shards/test");
   if (!options.parse(invocation.arguments)) return 0;
   refuse_options_of_other_protocol(options, linear.protocol);
+  if (finish_dry_run_elsewhere(config, "linear-eval", invocation.world)) return 0;
   if (linear.protocol == Protocol::cached) {
     run_cached(config, linear.cached, options, invocation.world);
   } else {

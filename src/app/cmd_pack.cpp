@@ -3,6 +3,7 @@
 #include "command.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/core/names.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/data/pack.hpp"
 
@@ -18,6 +19,9 @@ void report(const PackConfig& config, const PackSummary& summary, double seconds
       summary.classes > 0 ? fmt::format("{} classes", summary.classes) : "unlabeled";
   log::info("packed {} images ({}, {}) into {} shards in {} ({:.1f} s)", summary.samples, size,
             labels, summary.shards, config.output.string(), seconds);
+  log::info(
+      "to train on them: simclr pretrain --data {} --run-dir DIR (simclr preview shows views)",
+      shell_word(config.output.string()));
 }
 
 }  // namespace
@@ -34,6 +38,7 @@ int run_pack(Invocation& invocation) {
               "one folder; idx: MNIST and its relatives, also .gz; cifar-bin: the binary version "
               "of CIFAR-10 or CIFAR-100")
       .add("input", config.input, "directory that holds the images")
+      .argument("DIR")
       .choice("split", config.split, {{"train", PackSplit::train}, {"test", PackSplit::test}},
               "part of the data set to pack, with idx and cifar-bin")
       .add("images", config.idx_images,
@@ -45,12 +50,15 @@ int run_pack(Invocation& invocation) {
            "have there, by name, also where this set lacks some of them");
   options.group("shards")
       .add("output", config.output, "directory to write the shards to; must be empty")
+      .argument("DIR")
       .add("name", config.name, "name of the data set; empty: the output directory's name")
+      .argument("NAME")
       .add("shards", config.shards, "number of files; 0: 8, or fewer for fewer images")
       .range(at_least(0))
       .add("resize-short", config.resize_short,
            "pixels to which the short side is resized (bicubic, antialiased); 0: images keep "
            "their size")
+      .argument("PIXELS")
       .range(at_least(0))
       .choice("encoding", config.encoding,
               {{"raw", ImageEncoding::raw}, {"jpeg", ImageEncoding::jpeg}},
@@ -59,13 +67,16 @@ int run_pack(Invocation& invocation) {
       .add("jpeg-quality", config.jpeg_quality, "JPEG quality of images that are encoded anew")
       .range(at_least(1).at_most(100))
       .flag("force", config.force, "replace the shards of an output directory that is not empty");
+  options.require_given({"output"})
+      .example("simclr pack --from folder --input photos --output shards/photos");
   if (!options.parse(invocation.arguments)) return 0;
-  if (config.input.empty() && !config.idx_images) refuse("pack: --input is missing");
-  if (config.output.empty()) refuse("pack: --output is missing");
-  if (config.source != PackSource::idx && (config.idx_images || config.idx_labels)) {
-    refuse("--images and --labels go with --from idx");
+  if (config.input.empty() && !config.idx_images) {
+    refuse("option --input is missing: DIR, directory that holds the images");
   }
-  if (config.idx_labels && !config.idx_images) refuse("--labels needs --images");
+  if (config.source != PackSource::idx && (config.idx_images || config.idx_labels)) {
+    refuse("options --images and --labels go with --from idx");
+  }
+  if (config.idx_labels && !config.idx_images) refuse("option --labels needs --images");
 
   const auto start = std::chrono::steady_clock::now();
   const PackSummary summary = pack(config, invocation.world);

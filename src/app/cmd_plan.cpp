@@ -23,6 +23,7 @@ void declare_plan_options(Options& options, PlanRequest& request,
            "machine that the run is planned for. measured: this CPU, measured for about ten "
            "seconds; h100: nodes of 8 H100; FILE: limits that --write-machine wrote; empty: h100 "
            "with --device cuda, else measured")
+      .argument("MACHINE")
       .add("write-machine", request.write_machine, "file to write the machine's limits to")
       .add("samples", request.samples, "number of images, in place of --data")
       .range(at_least(1))
@@ -45,6 +46,9 @@ int run_plan(Invocation& invocation) {
                   {"pretrain", "plan"});
   declare_plan_options(options, request, json);
   request.config.declare(options);
+  options.example(
+      "simclr plan --config configs/imagenet-v1.cfg --samples 1281167 \\\n"
+      "      --ranks 64 --machine h100");
   if (!options.parse(invocation.arguments)) return 0;
   if (json) require_directory_of(*json, "json");
   if (!request.write_machine.empty()) require_directory_of(request.write_machine, "write-machine");

@@ -46,10 +46,6 @@ std::optional<StepRange> parse_steps(const std::string& text) {
 
 /// Makes the checks that need no data.
 void validate(const PreviewConfig& config) {
-  if (config.pretrain.data.empty()) refuse("option --data is missing: a directory of shards");
-  if (config.output.empty()) {
-    refuse("option --output is missing: FILE.png for a picture, FILE.h5 with --steps to audit");
-  }
   const std::string kind = config.output.extension().string();
   if (kind == ".h5" && !config.steps) {
     refuse("option --steps is missing: which batches {} is to hold, e.g. --steps 0:5",
@@ -209,9 +205,12 @@ int run_preview(Invocation& invocation) {
           "A:B, the batches to write: from step A, counted from 0, up to step B, which is excluded")
       .rule("A:B with 0 <= A < B (B excluded)",
             [](const std::string& text) { return parse_steps(text).has_value(); })
+      .argument("A:B")
       .add("samples", config.samples, "number of images in the picture")
       .range(at_least(1).at_most(300));
   config.pretrain.declare(options);
+  options.require_given({"output", "data"})
+      .example("simclr preview --data shards/photos --image-size 96 --output pairs.png");
   if (!options.parse(invocation.arguments)) return 0;
   config.pretrain.validate();
   validate(config);

@@ -20,11 +20,13 @@ int run_report(Invocation& invocation) {
       "runs over each other",
       {"report"});
   options.positional_list("run-dir", run_dirs, "directory of the run to report on, or several")
+      .argument("RUN")
       .add("output", output,
            "file to write; unset: report.html in the run directory, for several runs report.html "
-           "in the working directory");
+           "in the working directory")
+      .require_given({"run-dir"})
+      .example("simclr report runs/a runs/b --output comparison.html");
   if (!options.parse(invocation.arguments)) return 0;
-  if (run_dirs.empty()) refuse("report: name a run directory");
   if (output) require_directory_of(*output);
   const fs::path own = run_dirs.size() == 1 ? run_dirs.front() / "report.html" : "report.html";
   const fs::path target = output.value_or(own);

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
-#include "simclr/core/check.hpp"
 
 namespace simclr {
 
@@ -54,15 +53,9 @@ int run_linear_eval(Invocation& invocation);
 /// tree was changed; "unknown" without git) and its compiler ("GNU 12.2.0, Release").
 BuildInfo this_build();
 
-/// Refuses an --output (or another option that names a file to write) whose directory does not
-/// exist. Call it before the work begins.
-inline void require_directory_of(const std::filesystem::path& output,
-                                 const char* option = "output") {
-  const auto directory = std::filesystem::absolute(output).parent_path();
-  if (!std::filesystem::is_directory(directory)) {
-    refuse("option --{}: '{}' is not accepted; there is no directory '{}'", option, output.string(),
-           directory.string());
-  }
-}
+/// Refuses an --output (or another option that names a file to write) that cannot be written: its
+/// directory does not exist or may not be written to, or it is a directory or a device. Call it
+/// before the work begins.
+void require_directory_of(const std::filesystem::path& output, const char* option = "output");
 
 }  // namespace simclr

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <optional>
@@ -15,11 +17,14 @@
 #include <thread>
 
 #include "command.hpp"
+#include "simclr/backend/registry.hpp"
 #include "simclr/comm/session.hpp"
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/instruction_set.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/names.hpp"
+#include "simclr/io/checkpoint.hpp"
 #include "simclr/train/training_job.hpp"
 
 namespace simclr {
@@ -54,7 +59,27 @@ void print_help() {
                "(mpirun, srun).\n\ncommands:\n";
   for (const Command& c : commands()) std::cout << fmt::format("  {:<12} {}\n", c.name, c.summary);
   std::cout << "\nsimclr COMMAND --help lists a command's options, --list-options does as JSON;\n"
-               "simclr --version names this build.\n";
+               "simclr --version names this build, --version --verbose its libraries, too.\n\n"
+               "example: simclr pack --from folder --input photos --output shards/photos\n";
+}
+
+void print_version(bool verbose) {
+  const BuildInfo build = this_build();
+  std::cout << fmt::format("simclr {} ({}; {})\n", build.version, build.git_commit, build.compiler);
+  if (!verbose) return;
+  const BackendInfo cpu = make_cpu_backend(1)->info();
+  const std::string no_cuda = why_no_cuda();
+  const std::string cuda = no_cuda.empty() ? make_cuda_backend({})->info().libraries : no_cuda;
+  const auto line = [](const char* what, const std::string& text) {
+    std::cout << fmt::format("  {:<16} {}\n", what, text);
+  };
+  line("compiler", build.compiler);
+  line("MPI", mpi_library_version());
+  line("HDF5", hdf5_version());
+  line("CPU library", cpu.libraries);
+  line("CUDA", cuda);
+  line("processor", cpu.model);
+  line("instruction set", name_of(instruction_set()));
 }
 
 /// Whether the command can answer these arguments without MPI, as on a login node.
@@ -88,15 +113,15 @@ int end_with_failure(const std::string& message, int exit_code, int rank, int ra
   abort_all_ranks(exit_code);
 }
 
+int exit_code_of(const std::exception& error) { return is_refusal(error) ? kRefused : kFailed; }
+
 int run_guarded(const Command& command, Invocation& invocation) {
   const int rank = invocation.world.rank();
   const int ranks = invocation.world.size();
   try {
     return command.run(invocation);
-  } catch (const RefusedError& error) {
-    return end_with_failure(error.what(), kRefused, rank, ranks);
   } catch (const std::exception& error) {
-    return end_with_failure(error.what(), kFailed, rank, ranks);
+    return end_with_failure(message_of(error), exit_code_of(error), rank, ranks);
   }
 }
 
@@ -119,12 +144,14 @@ int run_program(int argc, char** argv) {
     return 0;
   }
   if (first == "--version") {
-    const BuildInfo build = this_build();
-    std::cout << fmt::format("simclr {} ({}; {})\n", build.version, build.git_commit,
-                             build.compiler);
+    const bool verbose = arguments.size() == 2 && arguments.back() == "--verbose";
+    if (arguments.size() > 1 && !verbose) refuse("--version takes no argument but --verbose");
+    print_version(verbose);
     return 0;
   }
   const Command& command = find_command(first);
+  static const std::string phase = "running simclr " + first;
+  activity().begin(phase.c_str());
   std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (command.uses_mpi && !needs_no_ranks(rest)) {
     return run_with_mpi(command, std::move(rest), argc, argv);
@@ -132,6 +159,13 @@ int run_program(int argc, char** argv) {
   const auto alone = make_self_communicator();
   Invocation invocation{std::move(rest), *alone};
   return run_guarded(command, invocation);
+}
+
+/// Returns `exit_code`, or 1 with an error if what the program has printed did not arrive.
+int check_output(int exit_code) {
+  if (std::cout.flush() || exit_code != 0) return exit_code;
+  log::error("cannot write to the standard output: {}", std::strerror(errno));
+  return kFailed;
 }
 
 }  // namespace
@@ -142,12 +176,9 @@ int main(int argc, char** argv) {
   // Makes writing beyond a file size limit an error to report instead of killing the process.
   std::signal(SIGXFSZ, SIG_IGN);
   try {
-    return simclr::run_program(argc, argv);
-  } catch (const simclr::RefusedError& error) {
-    simclr::log::error("{}", error.what());
-    return simclr::kRefused;
+    return simclr::check_output(simclr::run_program(argc, argv));
   } catch (const std::exception& error) {
-    simclr::log::error("{}", error.what());
-    return simclr::kFailed;
+    simclr::log::error("{}", simclr::message_of(error));
+    return simclr::exit_code_of(error);
   }
 }

@@ -51,7 +51,8 @@ bool parse(BenchOptions& bench, const std::vector<std::string>& arguments) {
       .choice("precision", bench.dtype,
               {{"fp32", DType::f32}, {"bf16", DType::bf16}, {"fp16", DType::f16}},
               "type of a view's values")
-      .flag("json", bench.json, "print one JSON object instead of a table");
+      .flag("json", bench.json, "print one JSON object instead of a table")
+      .example("simclr bench augment --precision bf16");
   return options.parse(arguments);
 }
 

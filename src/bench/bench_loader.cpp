@@ -22,6 +22,7 @@
 #include "simclr/data/loader.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "simclr/io/shard_writer.hpp"
+#include "simclr/train/device.hpp"
 
 namespace simclr {
 namespace {
@@ -273,6 +274,7 @@ int run_bench_loader(const std::vector<std::string>& arguments, Communicator& wo
   options
       .add("data", bench.data,
            "directory of shards to read; empty: a temporary one is made, and removed at the end")
+      .argument("DIR")
       .add("samples", bench.samples, "number of images of the set that is made")
       .range(at_least(2))
       .add("image-size", bench.side, "side of those square images, in pixels")
@@ -280,11 +282,12 @@ int run_bench_loader(const std::vector<std::string>& arguments, Communicator& wo
       .add("batch-size", bench.batch_size, "images fetched at once, summed over all ranks")
       .range(at_least(1))
       .add("threads", bench.threads, "threads of each rank that read batches")
-      .range(at_least(1))
+      .range(at_least(1).at_most(kMostThreads))
       .add("repeats", bench.repeats,
            "repeats of each measurement, of which the fastest is reported")
       .range(at_least(1))
-      .flag("json", bench.json, "print one JSON object instead of a table");
+      .flag("json", bench.json, "print one JSON object instead of a table")
+      .example("simclr bench loader --data shards/train --batch-size 1024");
   if (!options.parse(arguments)) return 0;
   if (bench.batch_size % world.size() != 0) {
     refuse_value("batch-size", value_text(bench.batch_size),

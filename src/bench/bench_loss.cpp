@@ -40,7 +40,8 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
   declare_device_options(options, config.device);
   options.group("measurement")
       .add("repeats", config.repeats, "runs of each batch, whose median is reported")
-      .range(at_least(1));
+      .range(at_least(1))
+      .example("simclr bench loss --views 512,8192");
   return options.parse(arguments);
 }
 

@@ -48,7 +48,8 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
       .add("repeats", config.repeats, "steps to time; an operation's time is its median over them")
       .range(at_least(1))
       .flag("by-shape", config.by_shape,
-            "print a line for each shape of an operation instead of one for each operation");
+            "print a line for each shape of an operation instead of one for each operation")
+      .example("simclr bench op --encoder resnet18 --image-size 32 --views 64");
   return options.parse(arguments);
 }
 

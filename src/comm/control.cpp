@@ -21,10 +21,9 @@ void on_root(Communicator& comm, const std::function<void()>& work) {
   if (comm.rank() == 0) {
     try {
       work();
-    } catch (const RefusedError& error) {
-      outcome = encode(Outcome::refused, error.cause(), error.what());
     } catch (const std::exception& error) {
-      outcome = encode(Outcome::failed, cause_of(error), error.what());
+      const Outcome kind = is_refusal(error) ? Outcome::refused : Outcome::failed;
+      outcome = encode(kind, cause_of(error), message_of(error));
     }
   }
   outcome = broadcast_text(comm, outcome);

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string_view>
 
 #include "simclr/core/options.hpp"
 
@@ -26,21 +28,23 @@ Json bound_json(const std::optional<NumberRange::Bound>& bound, bool whole) {
   return Json{{"value", value}, {"inclusive", bound->inclusive}};
 }
 
-std::string join(const std::vector<std::string>& names) {
-  return fmt::format("{}", fmt::join(names, "|"));
+std::string join(const std::vector<std::string>& names, const char* separator) {
+  return fmt::format("{}", fmt::join(names, separator));
 }
 
-/// Wraps `text` to lines of at most 100 columns and indents all but the first.
-std::string wrapped(const std::string& text, std::size_t indent) {
-  constexpr std::size_t kColumns = 100;
+/// Wraps `text` to the width of a terminal and indents all lines but the first, which begins at
+/// `column`.
+std::string wrapped(const std::string& text, std::size_t indent, std::size_t column) {
+  constexpr std::size_t kColumns = 80;
   std::string lines;
-  std::size_t column = indent;
+  bool at_start = true;
   std::istringstream words(text);
-  for (std::string word; words >> word;) {
-    if (column > indent && column + 1 + word.size() > kColumns) {
-      lines += "\n" + std::string(indent, ' ');
+  for (std::string word; words >> word; at_start = false) {
+    if (!at_start && column + 1 + word.size() > kColumns) {
+      lines += '\n';
+      lines.append(indent, ' ');
       column = indent;
-    } else if (column > indent) {
+    } else if (!at_start) {
       lines += ' ';
       ++column;
     }
@@ -50,35 +54,70 @@ std::string wrapped(const std::string& text, std::size_t indent) {
   return lines;
 }
 
+const char* argument_of_type(ValueType type) {
+  constexpr std::array kArguments{"TEXT", "FILE", "true|false", "NAME",   "N",
+                                  "X",    "N,..", "X,..",       "NAME,.."};
+  return kArguments.at(static_cast<std::size_t>(type));
+}
+
 }  // namespace
 
 /// The text that completes "allowed: ...".
 std::string Options::allowed(const Option& option) {
   if (option.rule) return option.rule->allowed;
-  if (!option.choices.empty()) return join(option.choices);
+  if (!option.choices.empty()) return join(option.choices, "|");
   return range_text(option.type, option.range);
 }
 
-std::string Options::help() const {
-  constexpr std::size_t kIndent = 37;
-  std::string usage = "usage: simclr " + command_;
-  for (const std::string& name : positional_) {
-    usage += " [" + name + (is_list(name) ? " ...]" : "]");
+/// The word for the option's value in the help text.
+std::string Options::argument_of(const Option& option) {
+  if (!option.argument.empty()) return option.argument;
+  for (const std::string_view unit : {"seconds", "minutes", "bytes", "gb"}) {
+    if (!option.name.ends_with(unit)) continue;
+    std::string word(unit);
+    std::ranges::transform(word, word.begin(), [](char c) { return static_cast<char>(c - 32); });
+    return word;
   }
-  std::string text = usage + " [--config FILE] [--option value ...]\n" + summary_ + "\n";
+  return argument_of_type(option.type);
+}
+
+std::string Options::usage() const {
+  std::string text = "usage: simclr " + command_;
+  for (const std::string& name : positional_) {
+    const Option& option = *find(name);
+    const std::string word =
+        (option.argument.empty() ? name : option.argument) + (is_list(name) ? " ..." : "");
+    text += fmt::format(fmt::runtime(option.required ? " {}" : " [{}]"), word);
+  }
+  for (const Option& o : options_) {
+    if (!o.required || std::ranges::find(positional_, o.name) != positional_.end()) continue;
+    text += fmt::format(" --{} {}", o.name, argument_of(o));
+  }
+  return wrapped(text + " [--config FILE] [OPTION...]", 4, 0) + "\n";
+}
+
+std::string Options::help() const {
+  constexpr std::size_t kIndent = 26;
+  std::string text = usage() + wrapped(summary_, 0, 0) + "\n";
   std::string title;
   for (const Option& o : options_) {
     if (o.group != title) text += "\n" + (title = o.group) + ":\n";
-    const char* argument = o.kind == Kind::flag     ? ""
-                           : o.kind == Kind::action ? "[=VALUE]"
-                                                    : " VALUE";
-    const std::string limits = o.choices.empty() ? bounds_text(o.range) : join(o.choices);
+    std::string head = "  --" + o.name;
+    if (o.kind == Kind::action) head += fmt::format("[={}]", argument_of(o));
+    if (o.kind == Kind::value || o.kind == Kind::list) head += fmt::format(" {}", argument_of(o));
+    // The description starts in a line of its own where the option leaves no room beside it.
+    const bool alone = head.size() + 2 > kIndent;
+    if (alone) head += '\n';
+    head.append(alone ? kIndent : kIndent - head.size(), ' ');
+    const std::string limits = o.choices.empty() ? bounds_text(o.range) : join(o.choices, ", ");
     const std::string value = o.get();
     std::string words = o.help;
     if (!limits.empty()) words += " (" + limits + ")";
     if (o.kind == Kind::value && !value.empty()) words += " [" + value + "]";
-    text += fmt::format("  {:<34} {}\n", "--" + o.name + argument, wrapped(words, kIndent));
+    if (o.required) words += " [required]";
+    text += head + wrapped(words, kIndent, kIndent) + "\n";
   }
+  if (!example_.empty()) text += "\nexample:\n  " + example_ + "\n";
   return text;
 }
 

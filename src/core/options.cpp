@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <fstream>
 #include <iostream>
+#include <map>
 #include <set>
-#include <sstream>
 
+#include "config_file.hpp"
 #include "simclr/core/names.hpp"
 
 namespace simclr {
@@ -36,33 +36,11 @@ const std::vector<std::string>& common_options() {
   return names;
 }
 
-/// One line of a configuration file; the section is empty above the first one.
-struct FileEntry {
-  std::string section, name, value;
-};
-
-std::string present_value(const FileEntry& entry, const std::vector<RenamedValue>& renamed) {
+std::string present_value(const ConfigEntry& entry, const std::vector<RenamedValue>& renamed) {
   const auto found = std::ranges::find_if(renamed, [&](const RenamedValue& r) {
     return r.option == entry.name && r.before == entry.value;
   });
   return found == renamed.end() ? entry.value : found->now;
-}
-
-std::vector<FileEntry> read_entries(std::istream& in, const std::string& origin) {
-  std::vector<FileEntry> entries;
-  try {
-    const po::options_description nothing_registered;
-    for (const auto& o : po::parse_config_file(in, nothing_registered, true).options) {
-      const std::size_t dot = o.string_key.rfind('.');
-      const bool in_section = dot != std::string::npos;
-      entries.push_back({in_section ? o.string_key.substr(0, dot) : "",
-                         in_section ? o.string_key.substr(dot + 1) : o.string_key,
-                         o.value.empty() ? "" : o.value.front()});
-    }
-  } catch (const po::error& error) {
-    refuse("{}: {}", origin, error.what());
-  }
-  return entries;
 }
 
 }  // namespace
@@ -122,6 +100,26 @@ Options& Options::known(std::vector<std::string> names) {
 
 Options& Options::rule(std::string allowed, std::function<bool(const std::string&)> accepts) {
   options_.back().rule = Rule{std::move(allowed), std::move(accepts)};
+  return *this;
+}
+
+Options& Options::argument(std::string word) {
+  options_.back().argument = std::move(word);
+  return *this;
+}
+
+Options& Options::require_given(std::initializer_list<std::string_view> names) {
+  for (const std::string_view name : names) find(std::string(name))->required = true;
+  return *this;
+}
+
+Options& Options::otherwise_from(std::function<std::optional<StoredText>()> find) {
+  find_stored_ = std::move(find);
+  return *this;
+}
+
+Options& Options::example(std::string command_line) {
+  example_ = std::move(command_line);
   return *this;
 }
 
@@ -235,6 +233,27 @@ std::vector<Options::Setting> Options::parse_command_line(
   return settings;
 }
 
+/// Sets what the file of --config gives, then what the command line gives.
+void Options::apply(const std::vector<Setting>& settings) {
+  for (const Setting& s : settings) {
+    if (s.name == "config") parse_text(read_config(s.value), s.value);
+  }
+  for (const Setting& s : settings) {
+    if (is_list(s.name)) find(s.name)->clear();
+  }
+  for (const Setting& s : settings) {
+    if (s.name != "config") set(s.name, s.value, "");
+  }
+}
+
+/// The first required option without a value; null when all have one.
+const Options::Option* Options::first_missing() const {
+  const auto missing = std::ranges::find_if(options_, [](const Option& o) {
+    return o.required && (o.kind == Kind::list ? !o.given : o.get().empty());
+  });
+  return missing == options_.end() ? nullptr : &*missing;
+}
+
 bool Options::parse(const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments) {
     if (argument == "--help" || argument == "-h") {
@@ -247,47 +266,41 @@ bool Options::parse(const std::vector<std::string>& arguments) {
     }
   }
   const std::vector<Setting> settings = parse_command_line(arguments);
-  for (const Setting& s : settings) {
-    if (s.name == "config") set_from_file(s.value);
+  apply(settings);
+  if (find_stored_ && first_missing() != nullptr) {
+    if (const auto stored = find_stored_()) {
+      parse_text(stored->text, stored->origin, stored->renamed);
+      apply(settings);
+    }
   }
-  for (const Setting& s : settings) {
-    if (is_list(s.name)) find(s.name)->clear();
-  }
-  for (const Setting& s : settings) {
-    if (s.name != "config") set(s.name, s.value, "");
+  if (const Option* missing = first_missing()) {
+    refuse("option --{} is missing: {}, {}", missing->name, argument_of(*missing), missing->help);
   }
   return true;
 }
 
-void Options::set_from_file(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  if (!in || std::filesystem::is_directory(file)) {
-    refuse("option --config: cannot read '{}'", file.string());
-  }
-  std::ostringstream text;
-  text << in.rdbuf();
-  parse_text(text.str(), file.string());
-}
-
 void Options::parse_text(const std::string& text, const std::string& origin,
                          const std::vector<RenamedValue>& renamed) {
-  std::istringstream in(text);
-  const std::vector<FileEntry> entries = read_entries(in, origin);
+  const std::vector<ConfigEntry> entries = parse_config(text, origin);
   std::vector<std::string> known = known_sections();
   known.insert(known.end(), sections_.begin(), sections_.end());
-  for (const FileEntry& e : entries) {
+  for (const ConfigEntry& e : entries) {
     if (!e.section.empty() && std::ranges::find(known, e.section) == known.end()) {
-      refuse("{}: unknown section [{}]{}", origin, e.section, suggestion(e.section, known));
+      refuse("{}:{}: unknown section [{}]{}", origin, e.line, e.section,
+             suggestion(e.section, known));
     }
   }
   std::vector<std::string> order{""};
   order.insert(order.end(), sections_.begin(), sections_.end());
   for (const std::string& section : order) {
-    std::set<std::string> seen;
-    for (const FileEntry& e : entries) {
-      if (e.section != section) continue;
-      const std::string where = origin + ": " + (section.empty() ? "" : "[" + section + "] ");
-      if (!seen.insert(e.name).second) refuse("{}option {} is given twice", where, e.name);
+    std::map<std::string, int> first_lines;
+    for (const ConfigEntry& e : entries) {
+      if (e.section != section || e.name.empty()) continue;
+      const std::string where = fmt::format("{}:{}: ", origin, e.line);
+      const auto [first, is_first] = first_lines.emplace(e.name, e.line);
+      if (!is_first) {
+        refuse("{}option --{} is given twice; first in line {}", where, e.name, first->second);
+      }
       const Option* option = find(e.name);
       if (option != nullptr && option->kind != Kind::action) {
         set(e.name, present_value(e, renamed), where);

@@ -66,7 +66,8 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
   options.group("checkpoint")
       .add("checkpoint", config.checkpoint,
            "encoder to evaluate: a checkpoint file, or a run directory, which stands for its "
-           "newest valid checkpoint");
+           "newest valid checkpoint")
+      .argument("RUN_OR_FILE");
   options.group("device");
   declare_device_options(options, config.device);
   declare_precision_options(options, config.device);
@@ -76,6 +77,7 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
            "images that each rank encodes at a time: more take more memory")
       .range(at_least(1));
   declare_cache(options, config.cache, "when needed");
+  options.require_given({"checkpoint"});
 }
 
 void declare_evaluation_options(Options& options, EvaluationConfig& config) {
@@ -83,23 +85,27 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
   options.group("data and result")
       .add("train-data", config.train_data,
            "labeled images to learn from: a directory of shards; unset: the run's --data")
+      .argument("DIR")
       .add("test-data", config.test_data,
            "labeled images on which accuracy is measured: a directory of shards; unset: the run's "
            "--eval-data")
+      .argument("DIR")
       .add("output", config.output,
            "JSON file to write the result to, as for a run that is read-only; unset: "
            "eval/NAME.json in the run directory")
       .add("name", config.name,
            "NAME of the result's file; unset: PROTOCOL-step-STEP, longer where a result of other "
            "data or options has this name")
+      .argument("NAME")
       .rule("the name of a file in RUN/eval", [](const std::string& name) {
         return !name.empty() && name.find('/') == std::string::npos;
       });
   options.group("instead of evaluating")
       .action<DryRun>(
-          "dry-run", config.dry_run, {{"here", DryRun::here}},
+          "dry-run", config.dry_run, {{"here", DryRun::here}, {"elsewhere", DryRun::elsewhere}},
           "check all that can be checked before work begins, say in one line what would "
-          "be done, write nothing; exit code 0, or 2 with the refusal");
+          "be done, write nothing; exit code 0, or 2 with the refusal. elsewhere: only options "
+          "and data, without checkpoint, device and MPI, before a job is submitted");
 }
 
 EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
@@ -148,6 +154,19 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
                                            {"test_data_hash", hash_text(test_->fingerprint)},
                                            {"options", deciding_options(options)}});
   on_root(world, [&] { choose_output(); });
+}
+
+bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
+                              Communicator& world) {
+  if (config.dry_run != DryRun::elsewhere) return false;
+  const LabeledData train = open_labeled(config.train_data, "train-data", world);
+  LabeledData test = open_labeled(config.test_data, "test-data", world);
+  match_classes(train.info, test);
+  std::cout << fmt::format(
+      "dry run: would evaluate {} by {}: {} training and {} test images of {} classes; checkpoint, "
+      "device and memory are for the job to check\n",
+      config.checkpoint.string(), command, train.labeled(), test.labeled(), train.info.classes);
+  return true;
 }
 
 EvaluationJob::~EvaluationJob() = default;

@@ -35,7 +35,7 @@ void wait_to_retry(const IoError& error, int attempt, const std::filesystem::pat
   constexpr int kNotTransient = 0;
   const std::string message = with_path(path, error.what());
   const auto last = static_cast<int>(pauses.size()) + 1;
-  if (!is_transient(error.error_number())) throw IoError(message, kNotTransient);
+  if (!is_transient(error.error_number())) throw IoError(message, error.error_number());
   if (attempt >= last) {
     throw IoError(fmt::format("{} (gave up after {} tries)", message, attempt), kNotTransient);
   }

@@ -2,12 +2,13 @@
 
 #include "simclr/plan/machine.hpp"
 
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/file.hpp"
 
 namespace simclr {
 
@@ -146,18 +147,20 @@ Machine h100_machine() {
 }
 
 Machine read_machine(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  if (!in) {
+  if (!std::filesystem::exists(file)) {
     refuse("option --machine: '{}' is not accepted; allowed: measured, h100 or a file of limits",
            file.string());
   }
   try {
-    Machine machine = parse_machine(Json::parse(in));
+    Machine machine = parse_machine(Json::parse(read_text_file(file)));
     require_possible(machine);
     machine.origin = file.string();
     return machine;
+  } catch (const IoError&) {
+    throw;
   } catch (const nlohmann::json::exception& error) {
-    refuse("{}: not a valid machine file: {}", file.string(), error.what());
+    const std::string_view what = error.what();  // "[json.exception.NAME.NUMBER] REASON"
+    refuse("{}: not a valid machine file: {}", file.string(), what.substr(what.find(']') + 2));
   } catch (const Error& error) {
     refuse("{}: not a valid machine file: {}", file.string(), error.what());
   }

@@ -33,7 +33,7 @@ Json pairs_json(const PretrainConfig& config, Pairs pairs) {
     const Image image = augmented_pairs(config, large ? kLargePairs : kSmallPairs);
     return {{"png", base64(encode_png(image))}, {"width", image.width}, {"height", image.height}};
   } catch (const std::exception& error) {
-    return {{"note", std::string("Left out because the data set cannot be read: ") + error.what()}};
+    return {{"note", "Left out because the data set cannot be read: " + message_of(error)}};
   }
 }
 
@@ -64,7 +64,7 @@ void refresh_report(const fs::path& run_dir, Pairs pairs) {
   try {
     if (is_run_directory(run_dir)) write_report({run_dir}, run_dir / "report.html", pairs);
   } catch (const std::exception& error) {
-    log::warning("cannot write report.html: {}", error.what());
+    log::warning("cannot write report.html: {}", message_of(error));
   }
 }
 

@@ -9,9 +9,9 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "simclr/core/check.hpp"
+#include "simclr/io/file.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -21,14 +21,6 @@ namespace {
 constexpr std::size_t kMaxHosts = 16;
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-
-std::string read_text(const fs::path& file) {
-  std::ifstream in(file);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (!in) refuse("{}: cannot be read", file.string());
-  return text.str();
-}
 
 /// Calls `use` with the file's JSON; adds a malformed file to `unreadable`, ignores a missing one.
 void read_json(const fs::path& file, std::vector<std::string>& unreadable,
@@ -157,7 +149,7 @@ RunData read_run(const fs::path& directory) {
   run.name = fs::canonical(directory).filename().string();
   Options options("report", "", {"pretrain"});
   run.config.declare(options);
-  read_stored_options(options, read_text(stored), stored.string());
+  read_stored_options(options, read_text_file(stored), stored.string());
   run.options = options.values();
   run.metrics = MetricsTable(directory / "metrics.jsonl");
   read_json(directory / "state.json", run.unreadable,

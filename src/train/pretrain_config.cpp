@@ -69,6 +69,7 @@ void declare_objective(Options& o, PretrainConfig& c) {
            "views over which batch norm takes its statistics. global: those of all ranks; local: "
            "those of each rank alone; K: those of K images of the batch")
       .rule("global, local or a whole number of images, 1 or more", is_bn_group)
+      .argument("GROUP")
       .choice<LossKind>("loss", c.loss, {{"nt-xent", LossKind::nt_xent}},
                         "contrastive loss. nt-xent: the cross-entropy of finding the other view "
                         "of the same image in the batch")
@@ -94,9 +95,11 @@ void declare_objective(Options& o, PretrainConfig& c) {
            "red, green and blue to subtract from a view's pixels, which lie in [0, 1]; goes with "
            "--std; unset: nothing")
       .range(any_number().items(3))
+      .argument("R,G,B")
       .add("std", c.std,
            "red, green and blue by which the pixels are divided after that; goes with --mean")
-      .range(above(0).items(3));
+      .range(above(0).items(3))
+      .argument("R,G,B");
 }
 
 void declare_device(Options& o, PretrainConfig& c) {

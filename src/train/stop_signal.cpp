@@ -1,8 +1,13 @@
 #include "stop_signal.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <string_view>
 
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
@@ -18,24 +23,41 @@ static_assert(std::atomic<int>::is_always_lock_free,
 void remember(int number) {
   g_signal.store(number);
   if (number == SIGTERM) activity().tell_to_end();
+  if (number != SIGINT) return;
+  constexpr std::string_view kAnswer =
+      "\nsimclr: writing a checkpoint and stopping; Ctrl-C again ends at once\n";
+  // The answer is only a courtesy, and write() is one of the few calls that a handler may make.
+  (void)!::write(STDERR_FILENO, kAnswer.data(), kAnswer.size());
+}
+
+void install(int number, int flags) {
+  struct sigaction action {};
+  action.sa_handler = remember;
+  action.sa_flags = flags;
+  sigemptyset(&action.sa_mask);
+  if (sigaction(number, &action, nullptr) != 0) fail("cannot install a signal handler");
+}
+
+/// Whether a launcher started this process. A launcher handles Ctrl-C itself.
+bool is_launched() {
+  constexpr std::array kMarks{"OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "SLURM_STEP_ID"};
+  return std::ranges::any_of(kMarks, [](const char* name) { return std::getenv(name) != nullptr; });
 }
 
 }  // namespace
 
 void install_stop_signals() {
   (void)activity();  // constructed here, before a signal handler uses it
-  struct sigaction action {};
-  action.sa_handler = remember;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  for (const int number : {SIGTERM, SIGUSR1}) {
-    if (sigaction(number, &action, nullptr) != 0) fail("cannot install a signal handler");
-  }
+  install(SIGTERM, SA_RESTART);
+  install(SIGUSR1, SA_RESTART);
+  // After the first one, SIGINT has its default action again, which ends the process at once.
+  if (!is_launched()) install(SIGINT, SA_RESTART | static_cast<int>(SA_RESETHAND));
 }
 
 std::string received_stop_signal() {
   const int number = g_signal.load();
   if (number == 0) return "";
+  if (number == SIGINT) return "signal SIGINT";
   return number == SIGTERM ? "signal SIGTERM" : "signal SIGUSR1";
 }
 

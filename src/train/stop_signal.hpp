@@ -6,7 +6,8 @@
 
 namespace simclr {
 
-/// Makes SIGTERM and SIGUSR1 set a request that the training loop reads after every step.
+/// Makes SIGTERM, SIGUSR1 and, without a launcher, the first SIGINT (Ctrl-C) set a request that the
+/// training loop reads after every step. A second SIGINT ends the process at once.
 void install_stop_signals();
 /// Such as "signal SIGUSR1"; empty if no signal has arrived.
 std::string received_stop_signal();

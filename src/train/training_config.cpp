@@ -1,10 +1,15 @@
 #include "simclr/train/training_config.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <sstream>
 
 #include "simclr/core/check.hpp"
+#include "simclr/io/file.hpp"
 
 namespace simclr {
+namespace fs = std::filesystem;
 namespace {
 
 // Far more than any real training: refuses typing errors before they overflow.
@@ -16,6 +21,19 @@ const std::vector<RenamedValue>& renamed_values() {
       {"cache", "device", "auto"},  // was a copy in device memory, for views rendered on the GPU
   };
   return values;
+}
+
+/// The stored configuration of a run without the options that belong to one start of it.
+std::string without_options_of_a_start(const std::string& text) {
+  constexpr std::array<std::string_view, 2> kOfAStart{"resume = ", "stop-before-minutes = "};
+  std::string kept;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto begins_line = [&](std::string_view name) { return line.starts_with(name); };
+    if (std::ranges::none_of(kOfAStart, begins_line)) kept += line;
+    kept += '\n';  // keeps the numbers of the lines
+  }
+  return kept;
 }
 
 }  // namespace
@@ -38,12 +56,15 @@ void declare_data_options(Options& options, DataOptions& data) {
       .add("data", data.data,
            "training images: a directory of shards, as simclr pack writes them; a resumed run may "
            "name another place of the same data")
+      .argument("DIR")
       .may_change_on_resume()
       .add("eval-data", data.eval_data,
            "labeled test images for the evaluation jobs: a directory of shards; pretrain itself "
            "does not read them")
+      .argument("DIR")
       .may_change_on_resume()
       .add("image-size", data.image_size, "side of the square views, in pixels")
+      .argument("PIXELS")
       .range(at_least(kSmallestImageSize).at_most(kLargestImageSize));
   declare_cache(options, data.cache, "for every batch");
   options.may_change_on_resume().choice<Shuffle>(
@@ -97,6 +118,7 @@ void declare_run_options(Options& options, RunOptions& run) {
       .add("run-dir", run.run_dir,
            "directory of this run: metrics, checkpoints, state, report; starting again with the "
            "same directory resumes the run")
+      .argument("DIR")
       .may_change_on_resume()
       .add("seed", run.seed, "seed of the initial weights, the order of samples and the views")
       .add("log-every", run.log_every,
@@ -122,6 +144,7 @@ void declare_run_options(Options& options, RunOptions& run) {
       .add("resume", run.resume,
            "where to begin. auto: at the run directory's newest valid checkpoint, or from the "
            "start; none: from the start, in a directory without a run; FILE: at this checkpoint")
+      .argument("auto|none|FILE")
       .may_change_on_resume()
       .add("stop-before-minutes", run.stop_before_minutes,
            "write a checkpoint and stop this many minutes before the job's time limit, which "
@@ -176,7 +199,7 @@ void declare_training_device_options(Options& options, TrainingConfig& config) {
   options
       .add("loader-threads", config.loader_threads,
            "threads of each rank that read images and make views; 0: as many as --threads")
-      .range(at_least(0))
+      .range(at_least(0).at_most(kMostThreads))
       .may_change_on_resume();
 }
 
@@ -199,6 +222,16 @@ Options declared_options(TrainingConfig& config) {
   Options options(config.command(), "", {config.command()});
   config.declare(options);
   return options;
+}
+
+void continue_stored_run(Options& options, const TrainingConfig& config) {
+  options.require_given({"data", "run-dir"});
+  options.otherwise_from([&config]() -> std::optional<StoredText> {
+    const fs::path stored = config.run_dir / "config.cfg";
+    if (config.run_dir.empty() || !fs::exists(stored)) return {};
+    return StoredText{without_options_of_a_start(read_text_file(stored)), stored.string(),
+                      renamed_values()};
+  });
 }
 
 void read_stored_options(Options& options, const std::string& text, const std::string& origin) {

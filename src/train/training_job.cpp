@@ -185,7 +185,11 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
   report_changes(earlier, environment);
   describe_run(trainer, *store, span, backend, world);
   store->take_read_statistics();  // discards those of startup, already described above
-  if (span.first >= span.end) span.end = span.first;
+  if (span.first >= span.end) {
+    log::info("{} is finished: it is at step {} of {}; a higher --max-steps goes on",
+              config.run_dir.string(), span.first, span.end);
+    span.end = span.first;
+  }
 
   HostMemory memory(backend);
   TrainingLoader loader(*store, loader_config(config, span, threads, memory, world));
@@ -209,11 +213,11 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
   // A rank that lost a connection does not know which rank has ended: wait for the watchdog to
   // tell.
   if (cause == Cause::lost_rank) watchdog.await_verdict();
-  std::string message = error.what();
+  std::string message = message_of(error);
   try {
     state.end(RunStatus::failed, cause, message);
   } catch (const std::exception& second) {
-    message += fmt::format("; state.json could not be written: {}", second.what());
+    message += fmt::format("; state.json could not be written: {}", message_of(second));
   }
   throw Error(message, cause);
 }
@@ -261,10 +265,9 @@ int run_training(TrainingConfig& config, const BuildInfo& build, Communicator& w
   });
   try {
     return run_job(config, build, deadline, run, *backend, threads, world, state);
-  } catch (const RefusedError& error) {
-    if (!state.has_begun()) throw;
-    end_failed(error, watchdog, state);  // once work has begun, a refusal counts as a failure
   } catch (const std::exception& error) {
+    // Once work has begun, a refusal counts as a failure.
+    if (is_refusal(error) && !state.has_begun()) throw;
     end_failed(error, watchdog, state);
   }
 }

@@ -134,8 +134,33 @@ class ListOptionsTest(unittest.TestCase):
         done = subprocess.run([SIMCLR, "pretrain", "--config", "/dev/stdin"], input="[pretrain]\nkeep = 0\n",
                               capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 2)
-        self.assertEqual(done.stderr, "simclr: error: /dev/stdin: [pretrain] option --keep: '0' is not accepted; "
+        self.assertEqual(done.stderr, "simclr: error: /dev/stdin:2: option --keep: '0' is not accepted; "
                                       "allowed: a whole number, 1 or more\n")
+
+
+    def test_help_fits_a_terminal_and_ends_with_an_example_of_known_options(self):
+        for command in [[], ["bench"], *self.commands]:
+            with self.subTest(command=command):
+                text = printed(*command, "--help")
+                self.assertLessEqual(max(map(len, text.splitlines())), 80)
+                example = re.search(r"^example:\s+(.*?)\n\Z", text, re.MULTILINE | re.DOTALL)
+                self.assertTrue(example, text)
+                if " ".join(command) in self.lists:
+                    words = example[1].replace("\\\n", " ").split()
+                    self.assertEqual(words[words.index("simclr") + 1:][:len(command)], command)
+                    known = {option["name"] for option in self.lists[" ".join(command)]} | {"config"}
+                    self.assertLessEqual({word[2:] for word in words if word.startswith("--")}, known)
+
+    def test_help_marks_required_options(self):
+        for command, required in (("pack", {"output"}), ("pretrain", {"data", "run-dir"}), ("export", {"checkpoint"}),
+                                  ("embed", {"data", "output", "checkpoint"}), ("knn", {"checkpoint"})):
+            text = printed(command, "--help")
+            options = re.split(r"^  --", text.split("\nexample:")[0], flags=re.MULTILINE)[1:]
+            marked = {option.split()[0] for option in options if "[required]" in " ".join(option.split())}
+            self.assertEqual(marked, required, command)
+            done = run(command)
+            self.assertEqual(done.returncode, 2)
+            self.assertRegex(done.stderr, r"\Asimclr: error: option --[a-z-]+ is missing: [A-Z_]+, .*\n\Z")
 
 
 if __name__ == "__main__":

@@ -247,7 +247,7 @@ TEST(Options, HelpLinesFitATerminal) {
   options.flag("long", flag, words);
   std::istringstream lines(options.help());
   int count = 0;
-  for (std::string line; std::getline(lines, line); ++count) EXPECT_LE(line.size(), 100U) << line;
+  for (std::string line; std::getline(lines, line); ++count) EXPECT_LE(line.size(), 80U) << line;
   EXPECT_GE(count, 8);
 }
 
@@ -278,12 +278,107 @@ TEST(Options, RefusesBadFilesAndNamesTheEntry) {
     }
     return std::string("accepted");
   };
-  expect_in("'pretrain'", refusal_of_text("[pretrian]\ncount = 1\n"));
-  expect_in("'count'", refusal_of_text("[bench]\ncuont = 1\n"));
-  expect_in("here.cfg", refusal_of_text("[bench]\ncount = many\n"));
-  expect_in("twice", refusal_of_text("[bench]\ncount = 1\ncount = 2\n"));
-  expect_in("here.cfg", refusal_of_text("no equals sign\n"));
-  expect_in("true or false", refusal_of_text("[bench]\nloud = yes\n"));
+  EXPECT_EQ(refusal_of_text("# one\n\n[pretrian]\ncount = 1\n"),
+            "here.cfg:3: unknown section [pretrian]; did you mean 'pretrain'?");
+  EXPECT_EQ(refusal_of_text("[pretrian]"),
+            "here.cfg:1: unknown section [pretrian]; did you mean 'pretrain'?");
+  EXPECT_EQ(refusal_of_text("[bench]\r\n\r\ncuont = 1\r\n"),
+            "here.cfg:3: unknown option 'cuont' of 'bench'; did you mean 'count'?");
+  EXPECT_EQ(refusal_of_text("cuont = 1"),
+            "here.cfg:1: unknown option 'cuont' of 'bench'; did you mean 'count'?");
+  EXPECT_EQ(refusal_of_text("[bench]\ncount = many # far too many\n"),
+            "here.cfg:2: option --count: 'many' is not accepted; allowed: a whole number");
+  EXPECT_EQ(refusal_of_text("[bench]\ncount = 1\n\n[knn]\n[bench]\ncount = 2\n"),
+            "here.cfg:6: option --count is given twice; first in line 2");
+  expect_in("here.cfg:2: option --loud: 'yes'", refusal_of_text("[bench]\nloud = yes\n"));
+  for (const std::string line : {"no equals sign", "[bench", "= 3", "[ben=ch", "\x1b[31mred"}) {
+    expect_in("here.cfg:2: a line must be 'name = value', '[section]' or '# comment', got '",
+              refusal_of_text("\n" + line + "\n"));
+    EXPECT_EQ(refusal_of_text(line).find('\x1b'), std::string::npos);
+  }
+  expect_in("here.cfg:1: a section must have a name", refusal_of_text("[ ]\n"));
+  EXPECT_LT(refusal_of_text(std::string(100000, 'x')).size(), 200U);
+}
+
+TEST(Options, ReadsFilesOfOtherSystems) {
+  for (const char* text :
+       {"\xEF\xBB\xBF"
+        "count=7",
+        "count = 7\r\n", "\tcount\t=\t7 # x", "#\ncount = 7", "[bench]\ncount = 7\n\n\n"}) {
+    Example e;
+    declare(e).parse_text(text, "here.cfg");
+    EXPECT_EQ(e.count, 7) << text;
+  }
+  Example e;
+  declare(e).parse_text("name = a=b\n[bench]\n", "here.cfg");
+  EXPECT_EQ(e.name, "a=b");
+}
+
+TEST(Options, RefusesFilesThatAreNoConfiguration) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ(refusal({"--config", directory.path()}),
+            "option --config: must be a file, got the directory " + directory.path().string());
+  EXPECT_EQ(refusal({"--config", "/nowhere/c.cfg"}),
+            "option --config: cannot read /nowhere/c.cfg: No such file or directory");
+  expect_in("more than 1 MiB", refusal({"--config", "/dev/zero"}));
+}
+
+std::string read_with(Options& options, const std::vector<std::string>& arguments) {
+  try {
+    (void)options.parse(arguments);
+  } catch (const RefusedError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Options, RequiredOptionsMayComeFromAStoredText) {
+  const TemporaryDirectory directory;
+  const auto file = directory.path() / "c.cfg";
+  std::ofstream(file) << "[bench]\nrate = 3\n";
+  const auto read = [&](bool with_stored, const std::vector<std::string>& arguments, Example& e) {
+    Options options = declare(e);
+    options.require_given({"file", "scale"});
+    options.otherwise_from([&]() -> std::optional<StoredText> {
+      if (!with_stored) return {};
+      return StoredText{
+          "[bench]\ncount = 9\nrate = 2\nname = old\nscale = 0.1,0.2,0.3\n", "old.cfg", {}};
+    });
+    return read_with(options, arguments);
+  };
+  Example none;
+  EXPECT_EQ(read(false, {"--count", "2"}, none), "option --scale is missing: X,.., ");
+  Example some;
+  EXPECT_EQ(read(false, {"--scale", "0.1,0.1,0.1"}, some), "option --file is missing: FILE, ");
+  // The command line, then --config, then the stored text.
+  Example e;
+  EXPECT_EQ(read(true, {"a", "--name", "new", "--config", file}, e), "accepted");
+  EXPECT_EQ(e.name, "new");
+  EXPECT_EQ(e.rate, 3);
+  EXPECT_EQ(e.count, 9);
+  // With all that is required the stored text is not read.
+  Example complete;
+  EXPECT_EQ(read(true, {"a", "--scale", "0.5,0.5,0.5"}, complete), "accepted");
+  EXPECT_EQ(complete.count, 4);
+}
+
+TEST(Options, HelpNamesValuesAndMarksRequiredOptions) {
+  Example e;
+  double pause_seconds = 1;
+  Options options = declare(e);
+  options.add("pause-seconds", pause_seconds, "")
+      .add("where", e.file, "a place")
+      .argument("DIR")
+      .require_given({"where", "file"})
+      .example("simclr bench --where here");
+  const std::string help = options.help();
+  expect_in("usage: simclr bench file --where DIR [--config FILE]", help);
+  for (const char* line : {"  --count N ", "  --rate X ", "  --color NAME ", "  --steps N,.. ",
+                           "  --loud  ", "  --rehearse[=NAME] ", "  --pause-seconds SECONDS\n",
+                           "(red, green) [red]", "  --where DIR             a place [required]\n",
+                           "\nexample:\n  simclr bench --where here\n"}) {
+    expect_in(line, help);
+  }
 }
 
 TEST(Options, ReadsRenamedValuesOnlyFromStoredTexts) {

@@ -23,7 +23,8 @@ FENCE = re.compile(r"```\n(.*?)```", re.DOTALL)
 # Options in the pages that belong to other programs: mpirun, sbatch and srun, cmake, ctest, nsys, our scripts.
 FOREIGN = {"bind-to", "map-by", "nodes", "time", "ntasks-per-node", "gpus-per-node", "cpus-per-task", "signal", "mpi",
            "batch", "dependency", "cuda-graph-trace", "build", "install", "prefix", "target", "all", "python", "repeats",
-           "device", "protocol", "output", "help", "version", "config", "list-options"}
+           "device", "protocol", "output", "help", "version", "verbose",
+           "config", "list-options", "format"}
 
 
 def run(*arguments):

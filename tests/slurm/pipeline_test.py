@@ -47,6 +47,8 @@ class PipelineTest(SlurmTest):
         self.assert_results()
         self.assertIn("8 ranks on CPU", self.log.read_text())
         self.assertEqual(jobs[0].fields["TresPerNode"], "gres:gpu:2")
+        self.assertEqual([job.fields["JobName"] for job in jobs], ["run", "run-linear-eval", "run-knn"])
+        self.assertIn("Comment=simclr: run: step ", self.cluster.output("scontrol", "show", "job", numbers[0]))
         for name, number in zip(("pretrain", "linear-eval", "knn"), numbers):
             log = (self.run_dir / "logs" / f"simclr-{name}-{number}.out").read_text()
             self.assertIn(f"job {number}, restart 0", log)
@@ -81,7 +83,8 @@ class PipelineTest(SlurmTest):
 
         before = jobs()
         for changed, message in (({"batch_size": 4 * SAMPLES}, "option --batch-size"),
-                                 ({"keep": 0}, "option --keep: '0' is not accepted")):
+                                 ({"keep": 0}, "option --keep: '0' is not accepted"),
+                                 ({"eval_data": self.directory / "none"}, f"{self.directory}/none")):
             done = self.submit_pipeline(**changed)
             self.assertEqual(done.returncode, 2, done.stdout)
             self.assertIn(message, done.stderr)

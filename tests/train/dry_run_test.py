@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 
+import h5py
+import numpy as np
 from training_runs import BATCH, OPTIONS, SAMPLES, SIMCLR, TrainingTest, main
 
 STEPS = OPTIONS["epochs"] * (SAMPLES // BATCH)
@@ -92,6 +94,30 @@ class DryRunTest(TrainingTest):
         self.assertIn("would start", self.pretrain(environment=broken, **{"dry-run": "elsewhere"}).stdout)
         with self.assertRaises(AssertionError):
             self.pretrain(environment=broken, **{"dry-run": "here"})
+
+    def test_evaluations_are_checked_before_there_is_a_checkpoint(self):
+        def evaluate(command, *options, expect=0):
+            sets = [f"--checkpoint={self.run_dir}", f"--train-data={self.data}", f"--test-data={self.data}"]
+            done = subprocess.run([SIMCLR, command, *sets, "--dry-run=elsewhere", *options], capture_output=True,
+                                  text=True, check=False, env={**os.environ, "OMPI_MCA_pml": "no-such-transport"})
+            self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+            return done.stderr if expect else done.stdout
+
+        for command in ("knn", "linear-eval"):
+            self.assertEqual(evaluate(command), f"dry run: would evaluate {self.run_dir} by {command}: {SAMPLES} training "
+                                                f"and {SAMPLES} test images of 10 classes; checkpoint, device and memory "
+                                                "are for the job to check\n")
+        self.assertIn("--neighbors", evaluate("knn", "--neighbors=0", expect=2))
+        self.assertIn("--protocol augmented only", evaluate("linear-eval", "--epochs=1", expect=2))
+        unlabeled = self.run_dir.parent / "unlabeled"
+        unlabeled.mkdir()
+        with h5py.File(unlabeled / "a.h5", "w") as f:
+            f["images"] = np.zeros((4, 8, 8, 3), np.uint8)
+        for data in (unlabeled, self.top / "missing"):
+            done = subprocess.run([SIMCLR, "knn", "--checkpoint=run", f"--train-data={self.data}", f"--test-data={data}",
+                                   "--dry-run=elsewhere"], capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(str(data), done.stderr)
 
     def test_a_run_that_is_in_use(self):
         process = self.start(1, epochs=1000, log_every=1000)

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <string>
 #include <string_view>
 
 namespace simclr {
@@ -30,5 +31,13 @@ bool helps_to_resubmit(Cause cause);
 
 /// The cause that an Error carries; io for errors of the file system; otherwise `error`.
 Cause cause_of(const std::exception& exception);
+
+/// True when the exception means that the input is refused (exit code 2): a RefusedError, or an
+/// error of the file system or an IoError that the user can mend, such as a missing permission.
+bool is_refusal(const std::exception& exception);
+
+/// What to tell the user: an Error's own message. An error of the standard library is put into
+/// words that name the file, or else what the program was doing (core/activity.hpp).
+std::string message_of(const std::exception& exception);
 
 }  // namespace simclr

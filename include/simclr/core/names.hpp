@@ -1,5 +1,5 @@
 #pragma once
-// Finds the known name nearest to a typo.
+// Names in messages: the known name nearest to a typo, and paths that can be copied into a shell.
 
 #include <span>
 #include <string>
@@ -16,5 +16,8 @@ std::string suggestion(std::string_view name, std::span<const std::string> known
 /// Throws RefusedError "unknown WHAT 'NAME'; known: ...; did you mean ...?" unless NAME is known.
 void require_known(std::string_view what, std::string_view name,
                    std::span<const std::string> known);
+
+/// The text as one word of a shell's command line, quoted only if it must be.
+std::string shell_word(const std::string& text);
 
 }  // namespace simclr

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,12 +29,19 @@ struct RenamedValue {
   std::string option, before, now;
 };
 
+/// A configuration that was stored earlier; `origin` is its place in messages.
+struct StoredText {
+  std::string text, origin;
+  std::vector<RenamedValue> renamed;
+};
+
 /// The declared options and their values. The command line takes precedence over `--config FILE`,
 /// later sections over earlier ones, and sections over the common options above the first section.
 /// Common options that only other commands use (data paths, device, threads, ...) are ignored; any
 /// other unknown option is refused.
 ///
-/// range(), known(), rule() and may_change_on_resume() describe the option declared just before:
+/// range(), known(), rule(), argument() and may_change_on_resume() describe the option declared
+/// just before:
 ///   options.add("keep", config.keep, "...").range(at_least(1)).may_change_on_resume();
 class Options {
  public:
@@ -115,8 +123,19 @@ class Options {
   Options& known(std::vector<std::string> names);
   /// Adds any other condition on the option's text; `allowed` completes "allowed: ...".
   Options& rule(std::string allowed, std::function<bool(const std::string&)> accepts);
+  /// Names the option's value in the help text, such as DIR; by default a word for its type, or the
+  /// unit in which its name ends.
+  Options& argument(std::string word);
   /// Lets a resumed run have another value of the option.
   Options& may_change_on_resume();
+
+  /// Makes options that have been declared required: parse() refuses when their value is empty.
+  Options& require_given(std::initializer_list<std::string_view> names);
+  /// Sets where parse() looks for the rest when required options are missing. `find` is called
+  /// after all others are set. What the arguments and --config give takes precedence.
+  Options& otherwise_from(std::function<std::optional<StoredText>()> find);
+  /// Sets the command line that the help text ends with.
+  Options& example(std::string command_line);
 
   /// Reads arguments and configuration file. Returns false after printing --help or
   /// --list-options. Throws RefusedError naming the option, the value and what is allowed.
@@ -162,7 +181,9 @@ class Options {
     std::function<void()> clear = {};  ///< empties a list
     std::optional<Rule> rule = {};
     std::string group = {};
+    std::string argument = {};
     bool may_change = false;
+    bool required = false;
     bool given = false;
   };
   struct Setting {
@@ -204,6 +225,8 @@ class Options {
   }
 
   static std::string allowed(const Option& option);
+  static std::string argument_of(const Option& option);
+  [[nodiscard]] std::string usage() const;
   static std::string unknown_name(const Option& option, const std::string& value);
   Options& declare(Option option);
   Option* find(const std::string& name);
@@ -212,13 +235,15 @@ class Options {
   [[nodiscard]] std::vector<std::string> names() const;
   [[nodiscard]] std::string implied(const std::string& name) const;
   void set(const std::string& name, const std::string& value, const std::string& origin);
-  void set_from_file(const std::filesystem::path& file);
   [[nodiscard]] std::vector<Setting> parse_command_line(
       const std::vector<std::string>& arguments) const;
+  void apply(const std::vector<Setting>& settings);
+  [[nodiscard]] const Option* first_missing() const;
 
-  std::string command_, summary_;
+  std::string command_, summary_, example_;
   std::vector<std::string> sections_, positional_;
   std::vector<Option> options_;
+  std::function<std::optional<StoredText>()> find_stored_;
   std::string group_ = "options";
 };
 

@@ -30,6 +30,11 @@ void declare_encoder_options(Options& options, EvaluationConfig& config);
 /// Declares the above and --train-data, --test-data, --output, --name, --dry-run.
 void declare_evaluation_options(Options& options, EvaluationConfig& config);
 
+/// With --dry-run=elsewhere: makes the checks that need neither the checkpoint nor the job's
+/// machine, prints a line that says what `command` would do, and returns true.
+bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
+                              Communicator& world);
+
 /// An opened checkpoint and the device it runs on. Collective. The constructor makes all checks.
 class EncoderJob {
  public:

@@ -47,6 +47,9 @@ Watchdog watch_ranks(const DeviceOptions& device, Communicator& world,
 /// Number of compute threads of this rank. Collective.
 int compute_threads(const DeviceOptions& device, Communicator& world);
 
+/// More than any machine has cores: refuses typing errors before the system refuses threads.
+inline constexpr int kMostThreads = 4096;
+
 /// Makes the same kind of backend on all ranks: for `automatic`, CUDA if every rank has a GPU, else
 /// the CPU with `threads` threads. Throws RefusedError on every rank if CUDA was requested and a
 /// rank has no GPU. Collective.

@@ -109,6 +109,11 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
 /// The command's options, bound to `config`.
 Options declared_options(TrainingConfig& config);
 
+/// Makes --data and --run-dir required, unless the run directory holds a run: its stored
+/// configuration then gives all options that are not given. --resume and --stop-before-minutes
+/// belong to a start, not to the run, and are not taken over.
+void continue_stored_run(Options& options, const TrainingConfig& config);
+
 /// Declares --device, --precision, ..., --loader-threads under their own heading.
 void declare_training_device_options(Options& options, TrainingConfig& config);
 

@@ -26,10 +26,8 @@ void run_or_fail_together(Communicator& world, const Work& work) {
   std::string problem;
   try {
     work();
-  } catch (const RefusedError& error) {
-    problem = kRefused + std::string(error.what());
   } catch (const std::exception& error) {
-    problem = 'f' + std::string(error.what());
+    problem = (is_refusal(error) ? kRefused : 'f') + message_of(error);
   }
   for (const std::string& text : gather_texts(world, problem)) {
     if (text.empty()) continue;

@@ -1,0 +1,228 @@
+"""The scripts of jobs/ before and around the jobs, without Slurm: stand-ins record what they are given.
+
+usage: jobs_test.py [unittest arguments]
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = ROOT / "jobs"
+SCRIPTS = ["submit_pipeline.sh", "batch_size_study.sh", "pretrain.sbatch", "knn.sbatch", "linear_eval.sbatch",
+           "study.sbatch"]
+
+# Each stand-in appends its name, its arguments and some of its environment to calls.jsonl.
+STAND_IN = """#!/usr/bin/python3
+import json, os, sys
+name = os.path.basename(sys.argv[0])
+names = [n for n in os.environ if n.startswith(("SQUEUE_", "SLURM_TIME_FORMAT"))]
+with open(os.environ["CALLS"], "a") as f:
+    f.write(json.dumps([name, sys.argv[1:], {n: os.environ[n] for n in names}]) + "\\n")
+command = sys.argv[1:2]
+if name == "simclr" and os.environ.get("REFUSES", "none") in command: sys.exit("simclr: error: refused")
+if name == "sbatch": print(7)
+if name == "squeue" and "--format=%e" in sys.argv: print("2031-01-02T03:04:05")
+if name == "scontrol" and "show" in command: print(os.environ.get("JOB", ""))
+if name == "simclr" and "pretrain" in command and "--dry-run=elsewhere" not in sys.argv:
+    run = [a.split("=", 1)[1] for a in sys.argv if a.startswith("--run-dir=")][0]
+    os.makedirs(run, exist_ok=True)
+    with open(run + "/metrics.jsonl", "w") as f: f.write('{"step":12,"epoch":1.5,"loss":5.51239,"x":1}\\n')
+    with open(run + "/state.json", "w") as f: f.write('{\\n  "status": "finished",\\n  "reason": "done"\\n}\\n')
+    import time; time.sleep(float(os.environ.get("SLEEPS", "0")))
+"""
+
+
+class JobsTest(unittest.TestCase):
+    def setUp(self):
+        self.top = Path(tempfile.mkdtemp(prefix="simclr jobs "))  # blanks in every path
+        self.addCleanup(shutil.rmtree, self.top)
+        self.jobs = self.top / "my jobs"
+        shutil.copytree(JOBS, self.jobs)
+        bin_directory = self.top / "bin"
+        bin_directory.mkdir()
+        for name in ("simclr", "sbatch", "squeue", "scontrol"):
+            (bin_directory / name).write_text(STAND_IN)
+            (bin_directory / name).chmod(0o755)
+        self.environment = {"PATH": f"{bin_directory}:{os.environ['PATH']}", "CALLS": str(self.top / "calls.jsonl"),
+                            "SIMCLR_LAUNCHER": "env", "HOME": str(self.top)}
+        self.run_dir = self.top / "runs" / "my run"
+
+    def run_script(self, name, *arguments, expect=0, **environment):
+        done = subprocess.run(["bash", self.jobs / name, *arguments], env={**self.environment, **environment}, timeout=60,
+                              capture_output=True, text=True, check=False, cwd=self.top)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done
+
+    def calls(self, name):
+        calls = Path(self.environment["CALLS"])
+        lines = calls.read_text().splitlines() if calls.exists() else []
+        return [call[1:] for call in map(json.loads, lines) if call[0] == name]
+
+    def pretrain_options(self):
+        return [f"--run-dir={self.run_dir}", "--data=train set", "--eval-data", "test set"]
+
+    def submit(self, *sbatch_options, expect=0, **environment):
+        return self.run_script("submit_pipeline.sh", *sbatch_options, "--", *self.pretrain_options(), expect=expect,
+                               **environment)
+
+    def study(self, expect=0, **environment):
+        return self.run_script("batch_size_study.sh", "my study", "--nodes=1", "--", "--data=train set",
+                               "--eval-data=test set", expect=expect, BATCH_SIZES="16", EPOCHS="1", SCALINGS="linear",
+                               **environment)
+
+    # ---- help ----
+
+    def test_help(self):
+        for name in SCRIPTS:
+            for option in ("-h", "--help"):
+                done = self.run_script(name, option)
+                self.assertEqual(done.stderr, "")
+                self.assertIn(name, done.stdout)
+                self.assertGreater(len(done.stdout.splitlines()), 3)
+                self.assertNotIn("#SBATCH", done.stdout)
+                self.assertNotIn("set -e", done.stdout)
+        self.assertEqual(self.calls("sbatch"), [])
+
+    # ---- before jobs are submitted ----
+
+    def test_the_run_and_its_evaluations_are_checked_first(self):
+        self.submit(LINEAR_EVAL_OPTIONS="--l2 1", KNN_OPTIONS="--name 'first try'")
+        checks = [arguments for arguments, _ in self.calls("simclr")]
+        self.assertEqual([check[0] for check in checks], ["pretrain", "linear-eval", "knn"])
+        for check in checks:
+            self.assertIn("--dry-run=elsewhere", check)
+        data = [f"--checkpoint={self.run_dir}", "--train-data=train set", "--test-data=test set"]
+        self.assertEqual(checks[1][1:-1], ["--l2", "1", *data])
+        self.assertEqual(checks[2][1:-1], ["--name", "first try", *data])
+
+    def test_what_the_program_refuses_is_not_submitted(self):
+        for command in ("pretrain", "linear-eval", "knn"):
+            self.assertIn("nothing was submitted", self.submit(expect=2, REFUSES=command).stderr)
+            self.assertIn("nothing was submitted", self.study(expect=2, REFUSES=command).stderr)
+        self.assertEqual(self.calls("sbatch"), [])
+        self.assertFalse(self.run_dir.exists())
+
+    def test_own_data_of_an_evaluation_take_precedence(self):
+        self.submit(KNN_OPTIONS="--train-data other")
+        knn = self.calls("simclr")[2][0]
+        self.assertIn("--train-data", knn)
+        self.assertNotIn("--train-data=train set", knn)
+
+    def test_quotes_without_partner_are_refused(self):
+        done = self.submit(expect=2, KNN_OPTIONS="--name 'first")
+        self.assertIn("KNN_OPTIONS: '--name 'first' has a quote without its partner", done.stderr)
+
+    def test_mistyped_variables_are_refused(self):
+        for name, meant in (("BATCH_SIZE", "BATCH_SIZES"), ("BATCHSIZES", "BATCH_SIZES"), ("EPOCH", "EPOCHS"),
+                            ("Scalings", "SCALINGS"), ("LEARNING_RATE", "LEARNING_RATE_LINEAR"),
+                            ("KNN_OPTION", "KNN_OPTIONS"), ("ATATIME", "AT_A_TIME")):
+            done = self.study(expect=2, **{name: "1"})
+            self.assertEqual(done.stderr, f"simclr job: error: unknown variable {name}; did you mean {meant}?\n")
+        self.assertIn("did you mean LINEAR_EVAL_OPTIONS?", self.submit(expect=2, LINEAR_EVAL_OPTION="1").stderr)
+        for script in (self.study, self.submit):
+            self.assertIn("unknown variable SIMCLR_PARTITON", script(expect=2, SIMCLR_PARTITON="gpu").stderr)
+        self.assertIn("AT_A_TIME must be a whole number or empty, got 'x'", self.study(expect=2, AT_A_TIME="x").stderr)
+        self.assertEqual(self.calls("sbatch"), [])
+        self.study(SIMCLR_CPU_ISA="baseline", SIMCLR_SHARE="/x", KNN="1", EPOCHSECONDS="1")
+
+    # ---- what is submitted ----
+
+    def test_jobs_have_the_name_of_the_run_and_paths_may_have_blanks(self):
+        self.submit("--time=5")
+        jobs = [arguments for arguments, _ in self.calls("sbatch")]
+        self.assertEqual([option for job in jobs for option in job if option.startswith("--job-name")],
+                         ["--job-name=my run", "--job-name=my run-linear-eval", "--job-name=my run-knn"])
+        self.assertIn(f"--output={self.run_dir}/logs/simclr-pretrain-%j.out", jobs[0])
+        self.assertEqual(jobs[0][-5:], [str(self.jobs / "pretrain.sbatch"), *self.pretrain_options()])
+        self.assertEqual(jobs[1][-3:], [str(self.jobs / "linear_eval.sbatch"), "--checkpoint", str(self.run_dir)])
+        self.assertTrue((self.run_dir / "logs").is_dir())
+
+    def test_the_study_has_its_name_in_the_queue(self):
+        self.study()
+        names = [option for job, _ in self.calls("sbatch") for option in job if option.startswith("--job-name")]
+        self.assertEqual(names, [f"--job-name=my study-{stage}" for stage in ("pretrain", "evaluate", "collect")])
+        cells = next((self.top / "my study" / "logs").glob("pretrain-*.cells")).read_text()
+        self.assertTrue(cells.endswith(f"{self.top}/my study/batch-16_epochs-1_scaling-linear\n"), cells)
+
+    def test_the_users_own_filters_do_not_hide_jobs(self):
+        self.study(SQUEUE_STATES="FAILED", SQUEUE_FORMAT="%i", SLURM_TIME_FORMAT="relative")
+        self.assertEqual(self.calls("squeue")[0][1], {"SLURM_TIME_FORMAT": "standard"})
+
+    # ---- devices ----
+
+    def test_gpus_mean_the_device_cuda(self):
+        for sbatch_options, environment, expected in (
+                ([], {}, 0), (["--gpus-per-node=2"], {}, 3), (["--gres=gpu:2"], {}, 3),
+                ([], {"SIMCLR_GPUS_PER_NODE": "2"}, 3),
+                ([], {"SIMCLR_GPUS_PER_NODE": "2", "KNN_OPTIONS": "--device=cpu"}, 2)):
+            Path(self.environment["CALLS"]).unlink(missing_ok=True)
+            self.submit(*sbatch_options, **environment)
+            checks = [arguments for arguments, _ in self.calls("simclr")]
+            self.assertEqual(sum("--device=cuda" in check for check in checks), expected, (sbatch_options, environment))
+
+    # ---- inside a job ----
+
+    def job(self, script, *arguments, expect=0, **environment):
+        return self.run_script(script, *arguments, expect=expect, SLURM_JOB_ID="5", SLURM_JOB_NUM_NODES="1",
+                               SLURM_JOB_NODELIST="n1", SLURM_JOB_PARTITION="main", SIMCLR_MAX_IDLE_STARTS="9",
+                               **environment)
+
+    def test_a_job_finds_its_folder_with_blanks(self):
+        command = f"   Command={self.jobs}/pretrain.sbatch --run-dir /a/b c\n"
+        self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", JOB=f"JobId=5\n{command}")
+        program, _ = self.calls("simclr")[0]
+        self.assertEqual(program[:2], ["pretrain", f"--run-dir={self.run_dir}"])
+
+    def test_a_job_on_gpus_computes_there(self):
+        for variable in ("SLURM_GPUS", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"):
+            self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs), **{variable: "2"})
+            self.assertIn("--device=cuda", self.calls("simclr")[-1][0])
+        self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs))
+        self.assertNotIn("--device=cuda", self.calls("simclr")[-1][0])
+
+    def test_the_comment_has_step_and_loss(self):
+        def comments(every=1, **environment):
+            Path(self.environment["CALLS"]).unlink(missing_ok=True)
+            self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs), SLEEPS="2.5",
+                     SIMCLR_COMMENT_SECONDS=str(every), **environment)
+            return [call[-1] for call, _ in self.calls("scontrol") if call[0] == "update"]
+
+        self.assertEqual(comments()[-1], "Comment=simclr: my run: step 12, loss 5.5124")
+        self.assertEqual(comments(JOB="   Comment=simclr: my run: step 1\n")[-1],
+                         "Comment=simclr: my run: step 12, loss 5.5124")
+        # A comment of the user stays, and none is made when they are switched off.
+        self.assertEqual(comments(JOB="   Comment=paid by grant 7\n"), [])
+        self.assertEqual(comments(every=0), [])
+
+    def test_the_time_limit_is_read_in_slurms_standard_format(self):
+        self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs),
+                 SLURM_TIME_FORMAT="relative", SQUEUE_SORT="i")
+        self.assertEqual(self.calls("squeue")[-1][1], {"SLURM_TIME_FORMAT": "standard"})
+        self.assertIn("--stop-before-minutes=2.00", self.calls("simclr")[-1][0])
+
+    def test_the_first_line_of_a_start_has_date_and_zone(self):
+        done = self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs))
+        self.assertRegex(done.stdout, r"\Asimclr job: ==== \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d, job 5,")
+
+
+class HelpOfScriptsTest(unittest.TestCase):
+    def test_every_script_has_help(self):
+        scripts = [path for path in (ROOT / "scripts").rglob("*") if path.suffix in (".sh", ".py")]
+        started = [path for path in scripts if os.access(path, os.X_OK)]
+        self.assertGreater(len(started), 10)
+        for path in started:
+            with self.subTest(script=path.name):
+                interpreter = [sys.executable] if path.suffix == ".py" else []
+                done = subprocess.run([*interpreter, path, "--help"], capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertTrue(re.search(r"\busage\b|" + re.escape(path.name), done.stdout, re.IGNORECASE), done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
