@@ -5,6 +5,7 @@
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/data/pack.hpp"
+#include "simclr/io/image_file.hpp"
 
 namespace simclr {
 namespace {
@@ -16,8 +17,10 @@ void report(const PackConfig& config, const PackSummary& summary, double seconds
           : "sizes of their own";
   const std::string labels =
       summary.classes > 0 ? fmt::format("{} classes", summary.classes) : "unlabeled";
-  log::info("packed {} images ({}, {}) into {} shards in {} ({:.1f} s)", summary.samples, size,
-            labels, summary.shards, config.output.string(), seconds);
+  const std::string left_out =
+      summary.left_out > 0 ? fmt::format("; left out {} damaged ones", summary.left_out) : "";
+  log::info("packed {} images ({}, {}) into {} shards in {} ({:.1f} s){}", summary.samples, size,
+            labels, summary.shards, config.output.string(), seconds, left_out);
 }
 
 }  // namespace
@@ -31,7 +34,8 @@ int run_pack(Invocation& invocation) {
                {"idx", PackSource::idx},
                {"cifar-bin", PackSource::cifar_bin}},
               "form of the images. folder: JPEG and PNG files, one folder for each class or all in "
-              "one folder; idx: MNIST and its relatives, also .gz; cifar-bin: the binary version "
+              "one folder, known by their names or first bytes; idx: MNIST and its relatives, also "
+              ".gz; cifar-bin: the binary version "
               "of CIFAR-10 or CIFAR-100")
       .add("input", config.input, "directory that holds the images")
       .choice("split", config.split, {{"train", PackSplit::train}, {"test", PackSplit::test}},
@@ -39,7 +43,13 @@ int run_pack(Invocation& invocation) {
       .add("images", config.idx_images,
            "with idx: file of images; unset: the file of --input that --split names")
       .add("labels", config.idx_labels,
-           "with idx: file of labels; unset: the file of --input that --split names");
+           "with idx: file of labels; unset: the file of --input that --split names")
+      .flag("skip-damaged", config.skip_damaged,
+            "pack without damaged images and list them in damaged.txt beside the shards; without "
+            "it, all are read, listed in OUTPUT.damaged.txt and refused")
+      .flag("allow-empty-classes", config.allow_empty_classes,
+            "with folder: class folders without images keep their class numbers; without it, they "
+            "are refused");
   options.group("shards")
       .add("output", config.output, "directory to write the shards to; must be empty")
       .add("name", config.name, "name of the data set; empty: the output directory's name")
@@ -47,8 +57,8 @@ int run_pack(Invocation& invocation) {
       .range(at_least(0))
       .add("resize-short", config.resize_short,
            "pixels to which the short side is resized (bicubic, antialiased); 0: images keep "
-           "their size")
-      .range(at_least(0))
+           "their size; smaller images are enlarged and counted")
+      .range(at_least(0).at_most(kLongestSide))
       .choice("encoding", config.encoding,
               {{"raw", ImageEncoding::raw}, {"jpeg", ImageEncoding::jpeg}},
               "how images are stored. raw: as pixels; jpeg: as JPEG, files that are JPEG and keep "
