@@ -1,10 +1,19 @@
 #include "simclr/core/log.hpp"
 
+#include <fcntl.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "simclr/core/system.hpp"
@@ -30,7 +39,7 @@ spdlog::logger make_logger(spdlog::sink_ptr sink, const char* pattern) {
 
 spdlog::logger& out() {
   static spdlog::logger logger =
-      make_logger(std::make_shared<spdlog::sinks::stdout_sink_mt>(), "[%H:%M:%S] %v");
+      make_logger(std::make_shared<spdlog::sinks::stdout_sink_mt>(), "[%Y-%m-%dT%H:%M:%S%z] %v");
   return logger;
 }
 
@@ -45,16 +54,84 @@ std::string rank_prefix() {
   return fmt::format("rank {} on {}: ", identity().rank, host_name());
 }
 
+/// The live line: whether one is shown. The cursor then stands at its beginning.
+struct Live {
+  std::mutex mutex;
+  bool shown = false;
+};
+Live& live() {
+  static Live instance;
+  return instance;
+}
+
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+/// Where the output of this process, or of the mpirun that started it, goes.
+std::filesystem::path output_file() {
+  const bool launched = std::getenv("OMPI_COMM_WORLD_RANK") != nullptr;
+  return fmt::format("/proc/{}/fd/1", launched ? ::getppid() : ::getpid());
+}
+
+/// The width of the terminal on which somebody watches.
+std::size_t terminal_columns() {
+  constexpr std::size_t kUsualColumns = 80;
+  const Descriptor terminal(::open(output_file().c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
+  winsize size{};
+  const bool known = terminal && ::ioctl(terminal.get(), TIOCGWINSZ, &size) == 0;
+  return known && size.ws_col > 0 ? size.ws_col : kUsualColumns;
+}
+
+enum class LiveLine : std::uint8_t { erased, kept };
+
+/// Makes room for a log line.
+void leave_live(LiveLine line) {
+  if (!live().shown) return;
+  print(line == LiveLine::kept ? "\n" : "\x1b[K");
+  live().shown = false;
+}
+
 }  // namespace
 
 void set_rank(int rank, int world_size) { identity() = {rank, world_size}; }
 
 void write_info(std::string_view line) {
-  if (identity().rank == 0) out().info("{}", line);
+  if (identity().rank != 0) return;
+  const std::lock_guard lock(live().mutex);
+  leave_live(LiveLine::erased);
+  out().info("{}", line);
 }
 void write_warning(std::string_view line) {
+  const std::lock_guard lock(live().mutex);
+  leave_live(LiveLine::erased);
   err().info("simclr: warning: {}{}", rank_prefix(), line);
 }
-void write_error(std::string_view line) { err().info("simclr: error: {}{}", rank_prefix(), line); }
+void write_error(std::string_view line) {
+  const std::lock_guard lock(live().mutex);
+  leave_live(LiveLine::kept);
+  err().info("simclr: error: {}{}", rank_prefix(), line);
+}
+
+bool output_is_watched() {
+  if (::isatty(STDOUT_FILENO) == 0) return false;
+  std::error_code unknown;
+  const std::string output = std::filesystem::read_symlink(output_file(), unknown).string();
+  return output.starts_with("/dev/pts/") || output.starts_with("/dev/tty") ||
+         output == "/dev/console";
+}
+
+void write_live(std::string_view line) {
+  const std::lock_guard lock(live().mutex);
+  // The last column stays empty: some terminals go to the next line after it.
+  print(fmt::format("{}\x1b[K\r", line.substr(0, terminal_columns() - 1)));
+  live().shown = true;
+}
+
+void end_live() {
+  const std::lock_guard lock(live().mutex);
+  leave_live(LiveLine::kept);
+}
 
 }  // namespace simclr::log

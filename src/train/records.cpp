@@ -1,11 +1,8 @@
 #include "records.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
@@ -36,17 +33,6 @@ std::string duration_text(double seconds) {
   return fmt::format("{}m{:02}s", s / 60, s % 60);
 }
 
-/// Whether somebody watches the output on a terminal. mpirun gives every rank a pseudo-terminal, so
-/// under it the output of mpirun itself decides.
-bool output_is_on_terminal() {
-  if (isatty(STDOUT_FILENO) == 0) return false;
-  if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) return true;
-  std::error_code error;
-  const auto launcher_output =
-      std::filesystem::read_symlink(fmt::format("/proc/{}/fd/1", getppid()), error).string();
-  return launcher_output.starts_with("/dev/pts/") || launcher_output.starts_with("/dev/tty");
-}
-
 }  // namespace
 
 std::vector<std::pair<std::int64_t, double>> logged_values(const fs::path& file,
@@ -60,7 +46,7 @@ std::vector<std::pair<std::int64_t, double>> logged_values(const fs::path& file,
 }
 
 Progress::Progress(const std::vector<Metric>& metrics, const Span& span)
-    : metrics_(metrics), span_(span), terminal_(output_is_on_terminal()) {}
+    : metrics_(metrics), span_(span), terminal_(log::output_is_watched()) {}
 
 /// "loss 5.5123 top-1 1.2 % "
 std::string Progress::metrics_text(const std::vector<double>& values) const {
@@ -89,15 +75,7 @@ void Progress::show(const StepResult& result, double images_per_second, bool log
       "epoch {:.2f} step {}/{} {}lr {:.4g} {:.1f} images/s {} left",
       static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch), step, span_.end,
       metrics_text(result.metrics), result.learning_rate, images_per_second, duration_text(left));
-  if (!terminal_) return log::write_info(line);
-  std::fputs(("\r" + line + "\x1b[K").c_str(), stdout);
-  std::fflush(stdout);
-  line_open_ = true;
-}
-
-void Progress::finish() {
-  if (line_open_) std::fputs("\n", stdout);
-  line_open_ = false;
+  return terminal_ ? log::write_live(line) : log::write_info(line);
 }
 
 Records::Records(const TrainingConfig& config, const std::vector<Metric>& metrics, const Span& span,
@@ -168,7 +146,7 @@ std::string Records::row(const StepResult& result, double seconds_step) const {
 }
 
 void Records::finish() {
-  if (progress_) progress_->finish();
+  if (progress_) log::end_live();
 }
 
 }  // namespace simclr

@@ -34,8 +34,6 @@ class Progress {
   Progress(const std::vector<Metric>& metrics, const Span& span);
   /// Call it after every step; `logged`: a row of metrics.jsonl was written for it.
   void show(const StepResult& result, double images_per_second, bool logged);
-  /// Ends the live line.
-  void finish();
 
  private:
   [[nodiscard]] std::string metrics_text(const std::vector<double>& values) const;
@@ -43,7 +41,6 @@ class Progress {
   std::vector<Metric> metrics_;
   Span span_;
   bool terminal_;
-  bool line_open_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_shown_{};
 };
