@@ -3,8 +3,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include "simclr/core/check.hpp"
 
@@ -45,6 +48,34 @@ DirectoryListing list_directory(const fs::path& directory) {
   if (error) refuse("{}: cannot be listed: {}", directory.string(), error.message());
   std::ranges::sort(listing.entries, {}, &DirectoryEntry::name);
   return listing;
+}
+
+std::optional<DataPart> data_part_named(std::string_view word) {
+  constexpr std::array<std::pair<std::string_view, DataPart>, 15> kWords = {{
+      {"train", DataPart::train},
+      {"training", DataPart::train},
+      {"trainset", DataPart::train},
+      {"tr", DataPart::train},
+      {"val", DataPart::validation},
+      {"valid", DataPart::validation},
+      {"validate", DataPart::validation},
+      {"validation", DataPart::validation},
+      {"dev", DataPart::validation},
+      {"test", DataPart::test},
+      {"testing", DataPart::test},
+      {"testset", DataPart::test},
+      {"eval", DataPart::test},
+      {"evaluation", DataPart::test},
+      {"holdout", DataPart::test},
+  }};
+  std::string letters;
+  for (const unsigned char c : word) {
+    if (std::isalpha(c) != 0) letters += static_cast<char>(std::tolower(c));
+  }
+  for (const auto& [known, part] : kWords) {
+    if (known == letters) return part;
+  }
+  return std::nullopt;
 }
 
 std::string first_names(const std::vector<std::string>& names, std::size_t shown) {

@@ -1,16 +1,12 @@
 #include "shard_files.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <cstdint>
 #include <iterator>
 #include <map>
 #include <optional>
 #include <regex>
 #include <string>
-#include <string_view>
-#include <utility>
 
 #include "simclr/core/check.hpp"
 #include "simclr/io/directory.hpp"
@@ -86,38 +82,13 @@ void require_complete_set(const std::vector<fs::path>& shards) {
 
 // ---- parts of a data set: train.h5, valid.h5, test.h5 ----
 
-enum class Part : std::uint8_t { train, validation, test };
-
-std::optional<Part> part_named(std::string_view word) {
-  constexpr std::array<std::pair<std::string_view, Part>, 15> kWords = {{
-      {"train", Part::train},
-      {"training", Part::train},
-      {"trainset", Part::train},
-      {"tr", Part::train},
-      {"val", Part::validation},
-      {"valid", Part::validation},
-      {"validate", Part::validation},
-      {"validation", Part::validation},
-      {"dev", Part::validation},
-      {"test", Part::test},
-      {"testing", Part::test},
-      {"testset", Part::test},
-      {"eval", Part::test},
-      {"evaluation", Part::test},
-      {"holdout", Part::test},
-  }};
-  const auto* found = std::ranges::find(kWords, word, &decltype(kWords)::value_type::first);
-  if (found == kWords.end()) return std::nullopt;
-  return found->second;
-}
-
 /// The parts that a file name has among its words: letters without others between them, where
 /// "myTrainSet" is three words.
-std::vector<Part> parts_of(const fs::path& path) {
-  std::vector<Part> parts;
+std::vector<DataPart> parts_of(const fs::path& path) {
+  std::vector<DataPart> parts;
   std::string word;
   const auto end_word = [&] {
-    if (const auto part = part_named(word)) parts.push_back(*part);
+    if (const auto part = data_part_named(word)) parts.push_back(*part);
     word.clear();
   };
   bool after_lower = false;

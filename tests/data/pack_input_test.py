@@ -117,6 +117,14 @@ class PackInputTest(PackCase):
         self.assertEqual(self.labels(), [0, 0, 2, 2, 3, 3])
         self.assertEqual(self.class_names(), ["ant", "bat", "bee", "cow"])
 
+    def test_folders_of_parts_are_no_classes(self):
+        for part in ["train2017", "val2017"]:
+            self.save(smooth(9, 9), "in", part, "x", "0.png")
+        self.refused(*self.into(), naming="train2017 and val2017 are parts of a data set, not classes")
+        os.rename(self.path("in", "val2017"), self.path("in", "test_tube"))
+        self.pack(*self.into())
+        self.assertEqual(self.class_names(), ["test_tube", "train2017"])
+
     # ---- damaged images ----
 
     def damage(self):

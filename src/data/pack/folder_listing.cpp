@@ -48,6 +48,7 @@ class Lister {
           "folders",
           input_.string(), listing_.files.front(), folders.front().filename().string());
     }
+    refuse_parts(folders);
     for (const fs::path& folder : folders) take_class(folder);
     refuse_what_is_missing();
     report_left_out();
@@ -55,6 +56,19 @@ class Lister {
   }
 
  private:
+  /// Refuses folders such as train and val, which hold the classes instead of being two.
+  void refuse_parts(const std::vector<fs::path>& folders) const {
+    const fs::path* first = nullptr;
+    for (const fs::path& folder : folders) {
+      const auto part = data_part_named(folder.filename().string());
+      if (part && first != nullptr && part != data_part_named(first->filename().string())) {
+        refuse("--input {}: {} and {} are parts of a data set, not classes; pack each by itself",
+               input_.string(), first->filename().string(), folder.filename().string());
+      }
+      if (part) first = &folder;
+    }
+  }
+
   void take_class(const fs::path& folder) {
     const std::size_t before = listing_.files.size();
     take_folder(folder);

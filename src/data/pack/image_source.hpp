@@ -37,7 +37,8 @@ class ImageSource {
 
 /// Refuses an --input that is no directory.
 void require_folder(const std::filesystem::path& input);
-/// Refuses what cannot be opened as a file: a link that leads nowhere, a folder, a FIFO.
+/// Refuses what cannot be opened as a file: a link that leads nowhere, a folder, a FIFO, a file
+/// that this user may not read.
 void require_file(const std::filesystem::path& path);
 
 // These throw RefusedError for bad input.
