@@ -4,8 +4,10 @@ usage: pack_input_test.py SIMCLR MPIEXEC
 """
 import gzip
 import os
+import pty
 import resource
 import struct
+import subprocess
 import sys
 import time
 import unittest
@@ -14,7 +16,7 @@ import zlib
 import h5py
 import numpy as np
 
-from pack_case import PackCase, contents, digests, read, rewrite, shards, simclr, smooth
+from pack_case import SIMCLR, PackCase, contents, digests, read, rewrite, shards, simclr, smooth
 
 
 def png(width, height, depth=8, color=2, data=bytes(1000)):
@@ -214,6 +216,23 @@ class PackInputTest(PackCase):
         self.assertRegex(result.stderr, r"b\.jpg: Corrupt JPEG data: \d+ extraneous bytes before marker 0xd9")
         self.write(whole[: len(whole) * 3 // 4] + b"\xff\xd9", "in", "b.jpg")  # cut, but with an end marker
         self.refused(*self.into("--force"), naming="b.jpg (damaged JPEG: Corrupt JPEG data: premature end")
+
+    def test_a_live_line_shows_progress(self):
+        self.save(smooth(1500, 1500), "in", "0.jpg", quality=98)
+        for i in range(1, 40):
+            self.write(contents(self.path("in", "0.jpg")), "in", f"{i}.jpg")
+        master, terminal = pty.openpty()
+        process = subprocess.Popen([SIMCLR, "pack", *self.into("--resize-short", "64")], stdout=terminal)
+        os.close(terminal)
+        shown = b""
+        try:
+            while part := os.read(master, 4096):
+                shown += part
+        except OSError:  # the terminal's other end is closed
+            pass
+        os.close(master)
+        self.assertEqual(process.wait(), 0)
+        self.assertRegex(shown.decode(), r"packing: \d+ of 40 images, \d+ %, [\d.]+ images/s\x1b\[K\r")
 
     # ---- absurd sizes ----
 

@@ -9,6 +9,7 @@
 
 #include "findings.hpp"
 #include "image_source.hpp"
+#include "progress.hpp"
 #include "resize.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
@@ -235,7 +236,9 @@ class Packer {
     run_or_fail_together(world_, [this] {
       const std::int64_t begin = samples() * world_.rank() / world_.size();
       const std::int64_t end = samples() * (world_.rank() + 1) / world_.size();
+      PackProgress progress("reading headers", end - begin, world_.rank() == 0);
       for (std::int64_t i = begin; i < end; ++i) {
+        progress.advance();
         watch_for_damage(i, [&] {
           const ImageHeader header = source_->header(i);
           const auto [height, width] = packed_size(header.height, header.width);
@@ -264,21 +267,31 @@ class Packer {
 
   // ---- shards ----
 
+  /// The place among the kept samples where a shard begins.
+  [[nodiscard]] std::int64_t first_of(std::int64_t shard) const {
+    return samples() * shard / shards_;
+  }
+
   std::vector<ShardWriter> write_shards() {
     std::vector<ShardWriter> written;
     tally_ = {};
+    std::int64_t images = 0;
+    for (std::int64_t s = world_.rank(); s < shards_; s += world_.size()) {
+      images += first_of(s + 1) - first_of(s);
+    }
+    PackProgress progress("packing", images, world_.rank() == 0);
     run_or_fail_together(world_, [&] {
       for (std::int64_t s = world_.rank(); s < shards_; s += world_.size()) {
-        if (auto shard = write_shard(s)) written.push_back(std::move(*shard));
+        if (auto shard = write_shard(s, progress)) written.push_back(std::move(*shard));
       }
     });
     return written;
   }
 
   /// Returns nothing when a sample of the shard is damaged; reads the others all the same.
-  std::optional<ShardWriter> write_shard(std::int64_t shard) {
-    const std::int64_t begin = samples() * shard / shards_;
-    const std::int64_t end = samples() * (shard + 1) / shards_;
+  std::optional<ShardWriter> write_shard(std::int64_t shard, PackProgress& progress) {
+    const std::int64_t begin = first_of(shard);
+    const std::int64_t end = first_of(shard + 1);
     std::optional<ShardWriter> writer(std::in_place,
                                       config_.output / shard_file_name(name(), shard, shards_),
                                       ShardSpec{.name = name(),
@@ -289,6 +302,7 @@ class Packer {
                                                 .fixed_size = fixed_size_});
     Image image;
     for (std::int64_t i = begin; i < end; ++i) {
+      progress.advance();
       if (!append(writer, kept_[static_cast<std::size_t>(i)], image)) writer.reset();
     }
     if (writer) writer->complete();
