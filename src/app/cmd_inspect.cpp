@@ -39,7 +39,7 @@ std::string describe_labels(const ShardSetInfo& info) {
 void describe(const ShardSet& set) {
   const ShardSetInfo& info = set.info();
   line("data set", "{}", info.name);
-  line("samples", "{} in {} shards", info.samples, info.shards.size());
+  line("samples", "{} in {}", info.samples, info.shard_names());
   line("images", "{}{} x {} (height x width), {}", info.fixed_size ? "" : "up to ", info.height,
        info.width, info.encoding == ImageEncoding::raw ? "raw" : "JPEG");
   line("labels", "{}", describe_labels(info));

@@ -6,6 +6,7 @@
 #include "simclr/core/names.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/data/pack.hpp"
+#include "simclr/io/image_file.hpp"
 
 namespace simclr {
 namespace {
@@ -17,8 +18,10 @@ void report(const PackConfig& config, const PackSummary& summary, double seconds
           : "sizes of their own";
   const std::string labels =
       summary.classes > 0 ? fmt::format("{} classes", summary.classes) : "unlabeled";
-  log::info("packed {} images ({}, {}) into {} shards in {} ({:.1f} s)", summary.samples, size,
-            labels, summary.shards, config.output.string(), seconds);
+  const std::string left_out =
+      summary.left_out > 0 ? fmt::format("; left out {} damaged ones", summary.left_out) : "";
+  log::info("packed {} images ({}, {}) into {} shards in {} ({:.1f} s){}", summary.samples, size,
+            labels, summary.shards, config.output.string(), seconds, left_out);
   log::info(
       "to train on them: simclr pretrain --data {} --run-dir DIR (simclr preview shows views)",
       shell_word(config.output.string()));
@@ -35,7 +38,8 @@ int run_pack(Invocation& invocation) {
                {"idx", PackSource::idx},
                {"cifar-bin", PackSource::cifar_bin}},
               "form of the images. folder: JPEG and PNG files, one folder for each class or all in "
-              "one folder; idx: MNIST and its relatives, also .gz; cifar-bin: the binary version "
+              "one folder, known by their names or first bytes; idx: MNIST and its relatives, also "
+              ".gz; cifar-bin: the binary version "
               "of CIFAR-10 or CIFAR-100")
       .add("input", config.input, "directory that holds the images")
       .argument("DIR")
@@ -47,7 +51,14 @@ int run_pack(Invocation& invocation) {
            "with idx: file of labels; unset: the file of --input that --split names")
       .add("classes-of", config.classes_of,
            "a directory of shards, such as the training data: classes get the numbers that they "
-           "have there, by name, also where this set lacks some of them");
+           "have there, by name, also where this set lacks some of them")
+      .argument("DIR")
+      .flag("skip-damaged", config.skip_damaged,
+            "pack without damaged images and list them in damaged.txt beside the shards; without "
+            "it, all are read, listed in OUTPUT.damaged.txt and refused")
+      .flag("allow-empty-classes", config.allow_empty_classes,
+            "with folder: class folders without images keep their class numbers; without it, they "
+            "are refused");
   options.group("shards")
       .add("output", config.output, "directory to write the shards to; must be empty")
       .argument("DIR")
@@ -57,9 +68,9 @@ int run_pack(Invocation& invocation) {
       .range(at_least(0))
       .add("resize-short", config.resize_short,
            "pixels to which the short side is resized (bicubic, antialiased); 0: images keep "
-           "their size")
+           "their size; smaller images are enlarged and counted")
       .argument("PIXELS")
-      .range(at_least(0))
+      .range(at_least(0).at_most(kLongestSide))
       .choice("encoding", config.encoding,
               {{"raw", ImageEncoding::raw}, {"jpeg", ImageEncoding::jpeg}},
               "how images are stored. raw: as pixels; jpeg: as JPEG, files that are JPEG and keep "

@@ -5,9 +5,9 @@
 namespace simclr {
 
 ImageHeader read_jpeg_header(std::span<const std::byte> file);
-void decode_jpeg(std::span<const std::byte> file, Image& out);
+DecodingNotes decode_jpeg(std::span<const std::byte> file, Image& out);
 ImageHeader read_png_header(std::span<const std::byte> file);
-void decode_png(std::span<const std::byte> file, Image& out);
+DecodingNotes decode_png(std::span<const std::byte> file, Image& out);
 
 /// Returns the EXIF orientation: 1 is upright, 2..8 are the other flips and quarter turns.
 /// `exif` begins with "Exif\0\0" as in a JPEG's APP1 marker; unreadable data give 1.

@@ -19,7 +19,7 @@ bool starts_with(std::span<const std::byte> file, std::span<const std::uint8_t> 
 
 ImageFormat require_format(std::span<const std::byte> file) {
   const auto format = image_format(file);
-  if (!format) fail("neither a JPEG nor a PNG image");
+  if (!format) fail("{}", file.empty() ? "an empty file" : "neither a JPEG nor a PNG image");
   return *format;
 }
 
@@ -59,16 +59,19 @@ std::optional<ImageFormat> image_format(std::span<const std::byte> file) {
   return std::nullopt;
 }
 
+void require_plausible_size(std::int64_t height, std::int64_t width) {
+  constexpr std::int64_t kMillion = 1'000'000;
+  if (height <= kLongestSide && width <= kLongestSide && height * width <= kMostPixels) return;
+  fail("{} x {} pixels; images have at most {} pixels a side and {} million in all", width, height,
+       kLongestSide, kMostPixels / kMillion);
+}
+
 ImageHeader read_image_header(std::span<const std::byte> file) {
   return require_format(file) == ImageFormat::jpeg ? read_jpeg_header(file) : read_png_header(file);
 }
 
-void decode_image(std::span<const std::byte> file, Image& out) {
-  if (require_format(file) == ImageFormat::jpeg) {
-    decode_jpeg(file, out);
-  } else {
-    decode_png(file, out);
-  }
+DecodingNotes decode_image(std::span<const std::byte> file, Image& out) {
+  return require_format(file) == ImageFormat::jpeg ? decode_jpeg(file, out) : decode_png(file, out);
 }
 
 int exif_orientation(std::span<const std::uint8_t> exif) {

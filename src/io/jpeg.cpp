@@ -23,27 +23,50 @@ struct ErrorManager {
   jpeg_error_mgr base{};
   std::jmp_buf jump{};
   std::array<char, JMSG_LENGTH_MAX> message{};
+  std::array<char, JMSG_LENGTH_MAX> warning{};  ///< the first one that is no error
+  bool invented_pixels = false;
 };
 
+ErrorManager& manager_of(j_common_ptr info) { return *reinterpret_cast<ErrorManager*>(info->err); }
+
 void leave(j_common_ptr info) {
-  auto* manager = reinterpret_cast<ErrorManager*>(info->err);
-  info->err->format_message(info, manager->message.data());
-  std::longjmp(manager->jump, 1);
+  ErrorManager& manager = manager_of(info);
+  info->err->format_message(info, manager.message.data());
+  std::longjmp(manager.jump, 1);
 }
 
 /// Turns the warnings about truncated files and corrupt data into errors; libjpeg would go on with
-/// invented pixels.
-void fail_on_damage(j_common_ptr info, int level) {
-  if (level < 0 &&
-      (info->err->msg_code == JWRN_JPEG_EOF || info->err->msg_code == JWRN_HUFF_BAD_CODE)) {
-    leave(info);
+/// invented pixels. Keeps the first of the other warnings: data sets that were packed with them
+/// must stay readable.
+void take_warning(j_common_ptr info, int level) {
+  if (level >= 0) return;
+  const int code = info->err->msg_code;
+  if (code == JWRN_JPEG_EOF || code == JWRN_HUFF_BAD_CODE) leave(info);
+  ErrorManager& manager = manager_of(info);
+  const bool invents =
+      code == JWRN_HIT_MARKER || code == JWRN_MUST_RESYNC || code == JWRN_ARITH_BAD_CODE;
+  // What tells of invented pixels matters more than what came before it.
+  if (manager.warning[0] == '\0' || (invents && !manager.invented_pixels)) {
+    info->err->format_message(info, manager.warning.data());
   }
+  manager.invented_pixels = manager.invented_pixels || invents;
+}
+
+/// Ends the decoding of a progressive file with absurdly many passes, each of which may cost
+/// seconds and take a few bytes. Encoders write about ten.
+void limit_passes(j_common_ptr info) {
+  constexpr int kMostPasses = 500;
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMostPasses) return;
+  ErrorManager& manager = manager_of(info);
+  std::snprintf(manager.message.data(), manager.message.size(), "it has more than %d passes",
+                kMostPasses);
+  std::longjmp(manager.jump, 1);
 }
 
 void install(ErrorManager& errors) {
   jpeg_std_error(&errors.base);
   errors.base.error_exit = leave;
-  errors.base.emit_message = fail_on_damage;
+  errors.base.emit_message = take_warning;
 }
 
 /// A decompressor that has read its header. It is destroyed with the object, also after a jump.
@@ -53,6 +76,8 @@ class Decompressor {
     info_.err = &errors_.base;
     install(errors_);
     jpeg_create_decompress(&info_);
+    progress_.progress_monitor = limit_passes;
+    info_.progress = &progress_;
     guarded(
         [](Decompressor& me, std::span<const std::byte> bytes, std::uint8_t*) {
           jpeg_save_markers(&me.info_, JPEG_APP0 + 1, 0xFFFF);
@@ -75,6 +100,26 @@ class Decompressor {
   /// Adobe's programs store CMYK inverted.
   [[nodiscard]] bool is_adobe() const { return info_.saw_Adobe_marker != 0; }
   [[nodiscard]] int orientation() const { return orientation_; }
+  [[nodiscard]] DecodingNotes notes() const {
+    return {.warning = errors_.warning.data(), .invented_pixels = errors_.invented_pixels};
+  }
+
+  /// Throws Error when the header promises more than a file of this length can hold.
+  void require_plausible(std::size_t file_bytes) const {
+    require_plausible_size(height(), width());
+    // A block of 8 x 8 samples takes at least one bit with Huffman codes; arithmetic codes may take
+    // less.
+    constexpr std::size_t kBitsPerByte = 8;
+    std::size_t blocks = 0;
+    for (int c = 0; c < info_.num_components; ++c) {
+      blocks +=
+          std::size_t{info_.comp_info[c].width_in_blocks} * info_.comp_info[c].height_in_blocks;
+    }
+    if (info_.arith_code == FALSE && blocks / kBitsPerByte > file_bytes) {
+      fail("damaged JPEG: {} x {} pixels cannot be in {} bytes", width(), height(), file_bytes);
+    }
+  }
+
   /// Reads all rows; `out` has room for height * width * (4 for CMYK, else 3) bytes.
   void read_pixels(std::uint8_t* out) {
     guarded(
@@ -113,6 +158,7 @@ class Decompressor {
   }
 
   ErrorManager errors_;
+  jpeg_progress_mgr progress_{};
   jpeg_decompress_struct info_{};
   int orientation_ = 1;
 };
@@ -133,13 +179,15 @@ void cmyk_to_rgb(const std::vector<std::uint8_t>& cmyk, bool inverted, std::uint
 
 ImageHeader read_jpeg_header(std::span<const std::byte> file) {
   const Decompressor jpeg(file);
+  jpeg.require_plausible(file.size());
   const bool swapped = swaps_sides(jpeg.orientation());
   return {ImageFormat::jpeg, swapped ? jpeg.width() : jpeg.height(),
           swapped ? jpeg.height() : jpeg.width()};
 }
 
-void decode_jpeg(std::span<const std::byte> file, Image& out) {
+DecodingNotes decode_jpeg(std::span<const std::byte> file, Image& out) {
   Decompressor jpeg(file);
+  jpeg.require_plausible(file.size());
   out.height = jpeg.height();
   out.width = jpeg.width();
   const std::size_t pixels =
@@ -153,6 +201,7 @@ void decode_jpeg(std::span<const std::byte> file, Image& out) {
     jpeg.read_pixels(out.pixels.data());
   }
   make_upright(out, jpeg.orientation());
+  return jpeg.notes();
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <csetjmp>
+#include <cstdint>
 #include <cstdio>
 #include <span>
 #include <string>
@@ -28,6 +29,8 @@ class PngReader {
       fail("no memory to read a PNG image");
     }
     png_set_read_fn(png_, this, read);
+    // The size is checked below, with a message that names it.
+    png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     guarded([](PngReader& me, std::uint8_t*) { png_read_info(me.png_, me.info_); }, nullptr);
   }
   PngReader(const PngReader&) = delete;
@@ -37,12 +40,27 @@ class PngReader {
   [[nodiscard]] int height() const { return static_cast<int>(png_get_image_height(png_, info_)); }
   [[nodiscard]] int width() const { return static_cast<int>(png_get_image_width(png_, info_)); }
 
-  /// Reads all rows as 8-bit RGB: the stored values without gamma correction and transparency.
+  [[nodiscard]] bool is_deep() const { return png_get_bit_depth(png_, info_) == kDeepBits; }
+
+  /// Throws Error when the header promises more than a file of this length can hold.
+  void require_plausible(std::size_t file_bytes) const {
+    require_plausible_size(height(), width());
+    constexpr std::size_t kBitsPerByte = 8;
+    constexpr std::size_t kBestRatio = 1032;  // of deflate
+    const std::size_t bits = static_cast<std::size_t>(height()) *
+                             static_cast<std::size_t>(width()) * png_get_channels(png_, info_) *
+                             png_get_bit_depth(png_, info_);
+    if (bits / kBitsPerByte > file_bytes * kBestRatio) {
+      fail("damaged PNG: {} x {} pixels cannot be in {} bytes", width(), height(), file_bytes);
+    }
+  }
+
+  /// Reads all rows as RGB: the stored values without gamma correction and transparency. A sample
+  /// takes one byte, or two in big-endian order when the image is deep.
   void read_pixels(std::uint8_t* out) {
     guarded(
         [](PngReader& me, std::uint8_t* pixels) {
           png_set_expand(me.png_);
-          png_set_strip_16(me.png_);
           png_set_gray_to_rgb(me.png_);
           png_set_strip_alpha(me.png_);
           const int passes = png_set_interlace_handling(me.png_);
@@ -60,6 +78,8 @@ class PngReader {
   }
 
  private:
+  static constexpr int kDeepBits = 16;
+
   static void leave(png_structp png, png_const_charp message) {
     auto* me = static_cast<PngReader*>(png_get_error_ptr(png));
     std::snprintf(me->message_.data(), me->message_.size(), "%s", message);
@@ -91,19 +111,43 @@ class PngReader {
   std::array<char, 128> message_{};
 };
 
+/// Keeps the upper 8 bits of 16-bit samples and returns the range of their values.
+DecodingNotes::Range narrow(const std::vector<std::uint8_t>& deep,
+                            std::vector<std::uint8_t>& pixels) {
+  constexpr unsigned kByteBits = 8;
+  DecodingNotes::Range range{UINT16_MAX, 0};
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    const unsigned upper = deep[2 * i];
+    const int value = static_cast<int>(upper << kByteBits | deep[2 * i + 1]);
+    range = {std::min(range.low, value), std::max(range.high, value)};
+    pixels[i] = deep[2 * i];
+  }
+  return range;
+}
+
 }  // namespace
 
 ImageHeader read_png_header(std::span<const std::byte> file) {
   const PngReader png(file);
+  png.require_plausible(file.size());
   return {ImageFormat::png, png.height(), png.width()};
 }
 
-void decode_png(std::span<const std::byte> file, Image& out) {
+DecodingNotes decode_png(std::span<const std::byte> file, Image& out) {
   PngReader png(file);
+  png.require_plausible(file.size());
   out.height = png.height();
   out.width = png.width();
   out.pixels.resize(static_cast<std::size_t>(out.height) * static_cast<std::size_t>(out.width) * 3);
-  png.read_pixels(out.pixels.data());
+  DecodingNotes notes;
+  if (png.is_deep()) {
+    std::vector<std::uint8_t> deep(2 * out.pixels.size());
+    png.read_pixels(deep.data());
+    notes.deep_range = narrow(deep, out.pixels);
+  } else {
+    png.read_pixels(out.pixels.data());
+  }
+  return notes;
 }
 
 std::vector<std::byte> encode_png(const Image& image) {

@@ -1,63 +1,16 @@
 #include "simclr/io/shard_set.hpp"
 
 #include <algorithm>
-#include <regex>
 
 #include "shard_file.hpp"
+#include "shard_files.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/io/directory.hpp"
 
 namespace simclr {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<fs::path> find_shards(const fs::path& path) {
-  if (fs::is_regular_file(path)) return {path};
-  if (!fs::exists(path)) {
-    refuse("{}: no such directory; give the directory that `simclr pack` wrote", path.string());
-  }
-  std::vector<fs::path> shards;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    const auto extension = entry.path().extension();
-    if (extension == ".h5" || extension == ".hdf5") shards.push_back(entry.path());
-  }
-  if (shards.empty()) {
-    refuse("{}: holds no shards (*.h5); give the directory that `simclr pack` wrote",
-           path.string());
-  }
-  std::sort(shards.begin(), shards.end());
-  return shards;
-}
-
-/// Shards named NAME-00003-of-00008.h5 must all be present and belong to one set.
-void require_complete_set(const std::vector<fs::path>& shards) {
-  static const std::regex pattern("(.*)-([0-9]+)-of-([0-9]+)\\.(h5|hdf5)");
-  std::smatch match;
-  const std::string first_name = shards.front().filename().string();
-  if (shards.size() == 1 && !std::regex_match(first_name, match, pattern)) return;
-  std::string set;
-  std::size_t expected = 0;
-  std::size_t index = 0;
-  for (const fs::path& shard : shards) {
-    const std::string name = shard.filename().string();
-    if (!std::regex_match(name, match, pattern)) continue;
-    const std::string this_set = match[1].str() + "-of-" + match[3].str();
-    if (set.empty()) {
-      set = this_set;
-      expected = std::stoul(match[3].str());
-    }
-    if (this_set != set) {
-      refuse("{}: belongs to another data set than {}; keep each set in a directory of its own",
-             shard.string(), first_name);
-    }
-    if (std::stoul(match[2].str()) != index) break;
-    ++index;
-  }
-  if (index != expected) {
-    refuse("{}: shard {} of {} is missing; copy or pack the set again",
-           shards.front().parent_path().string(), index, expected);
-  }
-}
 
 void require_same_kind(const ShardDescription& first, const ShardDescription& other) {
   const auto reject = [&](const std::string& what) {
@@ -84,6 +37,15 @@ std::string name_of(const fs::path& directory) {
 }
 
 }  // namespace
+
+std::string ShardSetInfo::shard_names() const {
+  constexpr std::size_t kShownNames = 8;
+  std::vector<std::string> names;
+  names.reserve(shards.size());
+  for (const fs::path& shard : shards) names.push_back(shard.filename().string());
+  return fmt::format("{} shard{}: {}", shards.size(), shards.size() == 1 ? "" : "s",
+                     first_names(names, kShownNames));
+}
 
 struct ShardSet::Impl {
   ShardSetInfo info;
@@ -145,7 +107,6 @@ struct ShardSet::Impl {
 
 ShardSet::ShardSet(const fs::path& directory) : impl_(std::make_unique<Impl>()) {
   const std::vector<fs::path> paths = find_shards(directory);
-  if (fs::is_directory(directory)) require_complete_set(paths);
   for (const fs::path& path : paths) impl_->add(describe_shard(path));
   impl_->summarize(directory);
   impl_->readers.reserve(paths.size());

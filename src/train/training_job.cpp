@@ -131,6 +131,7 @@ void describe_run(const Trainer& trainer, const SampleStore& store, const Span& 
   const MemoryReport memory = trainer.executor().memory();
   const auto per_view = static_cast<double>(memory.saved_activation_bytes) /
                         static_cast<double>(trainer.views_per_rank());
+  log::info("data: {} samples in {}", store.info().samples, store.info().shard_names());
   log::info("data: {}", store.description());
   log::info("{} rank{} on {}; steps {} to {}, {} an epoch", world.size(),
             world.size() == 1 ? "" : "s", backend.info().description, span.first, span.end,

@@ -4,98 +4,23 @@ usage: pack_test.py SIMCLR MPIEXEC
 """
 import glob
 import gzip
-import hashlib
 import io
 import os
 import struct
-import subprocess
 import sys
-import tempfile
 import unittest
 
 import h5py
 import numpy as np
 from PIL import Image, ImageOps
 
-SIMCLR, MPIEXEC = sys.argv[1:3]
+from pack_case import PackCase, contents, digests, read, read_variable, rewrite, shards, simclr, smooth
+
 FASHION = "/usr/share/datasets/fashion-mnist"
 
 
-def simclr(*arguments, ranks=0):
-    launcher = [MPIEXEC, "--oversubscribe", "-n", str(ranks)] if ranks else []
-    return subprocess.run(launcher + [SIMCLR, *map(str, arguments)], capture_output=True, text=True)
-
-
-def smooth(height, width, phase=0):
-    y, x = np.mgrid[:height, :width]
-    planes = [np.sin(y / 9 + phase), np.cos(x / 7 + phase), np.sin((x + y) / 11)]
-    return (127.5 + 120 * np.stack(planes, -1)).astype(np.uint8)
-
-
-def shards(directory):
-    return sorted(glob.glob(os.path.join(directory, "*.h5")))
-
-
-def read(directory, name):
-    return np.concatenate([h5py.File(path)[name][:] for path in shards(directory)])
-
-
-def read_variable(directory):
-    samples = []
-    for path in shards(directory):
-        with h5py.File(path) as f:
-            data, offsets, sizes = f["bytes"][:], f["offsets"][:], f["sizes"][:]
-        samples += [(data[a:b], tuple(s)) for a, b, s in zip(offsets, offsets[1:], sizes)]
-    return samples
-
-
-def contents(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def rewrite(path, data):
-    with open(path, "wb") as f:
-        f.write(data)
-
-
-def digests(directory):
-    return [hashlib.sha256(contents(path)).hexdigest() for path in shards(directory)]
-
-
-class PackTest(unittest.TestCase):
-    def setUp(self):
-        holder = tempfile.TemporaryDirectory()
-        self.addCleanup(holder.cleanup)
-        self.root = holder.name
-
-    def path(self, *parts):
-        return os.path.join(self.root, *parts)
-
-    def save(self, image, *parts, **options):
-        os.makedirs(os.path.dirname(self.path(*parts)), exist_ok=True)
-        if isinstance(image, np.ndarray):
-            image = Image.fromarray(image)
-        image.save(self.path(*parts), **options)
-
-    def pack(self, *arguments, ranks=0):
-        result = simclr("pack", *arguments, ranks=ranks)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        return result
-
-    def refused(self, *arguments, naming, command="pack"):
-        result = simclr(command, *arguments)
-        self.assertEqual(result.returncode, 2, result.stderr)
-        self.assertIn(naming, result.stderr)
-        self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
-
+class PackTest(PackCase):
     # ---- folders ----
-
-    def make_classes(self, count=5, size=(24, 20)):
-        for label, name in enumerate(["ant", "bee", "cow"]):
-            for i in range(count):
-                extension = "png" if i % 2 else "jpg"
-                self.save(smooth(*size, phase=label * 10 + i), "in", name, f"{i}.{extension}")
 
     def test_class_folders_with_images_of_one_size(self):
         self.make_classes()
@@ -115,6 +40,7 @@ class PackTest(unittest.TestCase):
         result = simclr("inspect", self.path("out"), "--verify")
         self.assertEqual(result.returncode, 0)
         self.assertIn("ant, bee, cow", result.stdout)
+        self.assertIn("15 in 4 shards: out-00000-of-00004.h5, out-00001-of-00004.h5, ", result.stdout)
 
     def test_classes_are_numbered_as_in_another_data_set(self):
         self.make_classes()
@@ -251,23 +177,23 @@ class PackTest(unittest.TestCase):
         with open(self.path("pictures"), "ab") as f:
             f.truncate(100)
         self.refused("--from", "idx", "--images", self.path("pictures"), "--output",
-                     self.path("cut"), naming="pictures: truncated")
+                     self.path("cut"), naming="pictures: its header says 6 x 5 x 4 values, more than its 100 bytes hold: truncated")
 
     def test_cifar(self):
         random = np.random.default_rng(2)
         os.makedirs(self.path("ten"))
         os.makedirs(self.path("hundred"))
-        planes = random.integers(0, 256, (12, 3, 32, 32), np.uint8)
-        labels = random.integers(0, 10, 12, np.uint8)
-        for part in range(2):
+        planes = random.integers(0, 256, (15, 3, 32, 32), np.uint8)
+        labels = random.integers(0, 10, 15, np.uint8)
+        for part in range(5):
             with open(self.path("ten", f"data_batch_{part + 1}.bin"), "wb") as f:
-                for i in range(6 * part, 6 * part + 6):
+                for i in range(3 * part, 3 * part + 3):
                     f.write(labels[i : i + 1].tobytes() + planes[i].tobytes())
         with open(self.path("ten", "batches.meta.txt"), "w") as f:
             f.write("\n".join("abcdefghij") + "\n\n")
         with open(self.path("hundred", "test.bin"), "wb") as f:
-            for i in range(12):
-                f.write(bytes([99, labels[i]]) + planes[i].tobytes())
+            for i in range(15):
+                f.write(bytes([19, labels[i]]) + planes[i].tobytes())
         self.pack("--from", "cifar-bin", "--input", self.path("ten"), "--output", self.path("a"))
         self.pack("--from", "cifar-bin", "--input", self.path("hundred"), "--output",
                   self.path("b"), "--split", "test")

@@ -222,9 +222,9 @@ TEST_F(Shards, LabelsInSomeShardsOnly) {
 TEST_F(Shards, MissingShard) {
   write_fixed(file(0, 3), 0, 10);
   write_fixed(file(2, 3), 10, 10);
-  expect_refused(directory_.path().string(), "shard 1 of 3 is missing");
+  expect_refused(directory_.path().string(), "toy-00001-of-00003.h5 is missing");
   fs::remove(file(0, 3));
-  expect_refused(directory_.path().string(), "shard 0 of 3 is missing");
+  expect_refused(directory_.path().string(), "toy-00000-of-00003.h5 is missing");
 }
 
 TEST_F(Shards, TwoSetsInOneDirectory) {

@@ -104,6 +104,7 @@ class CacheTest(TrainingTest):
 
     def test_the_log_says_where_pixels_are_and_why(self):
         done = self.pretrain(2, max_steps=1, cache="auto")
+        self.assertRegex(done.stdout, rf"data: {SAMPLES} samples in \d+ shards?: \S+-00000-of-0000\d\.h5")
         self.assertRegex(done.stdout, r"data: node cache, .* GB/s per rank \(direct\); 0\.2 MB of .* GB free on the "
                                       r"fullest node")
         done = self.pretrain(2, max_steps=2, cache="distributed")

@@ -107,7 +107,15 @@ class RefusalsTest(TrainingTest):
     def test_missing_shard(self):
         shards = self.write_shards(*np.zeros((3, 32, 16, 16, 3), np.uint8))
         self.shard(shards, 1, 3).unlink()
-        self.refused(shards, "shard 1 of 3 is missing", data=shards)
+        self.refused(shards, "data-00001-of-00003.h5 is missing", data=shards)
+
+    def test_parts_of_a_data_set_in_one_directory(self):
+        shards = self.write_shards(*np.zeros((2, 32, 16, 16, 3), np.uint8))
+        (shards / "val.h5").touch()
+        self.refused(shards / "val.h5", "does not belong to the data set of data-00000-of-00002.h5", data=shards)
+        for index, name in enumerate(["train.h5", "test.h5"]):
+            self.shard(shards, index, 2).rename(shards / name)
+        self.refused(shards, "test.h5 and train.h5", data=shards)
 
     def test_data_larger_than_memory(self):
         """Uses a sparse file twice as large as the machine's memory."""

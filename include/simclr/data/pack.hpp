@@ -31,20 +31,26 @@ struct PackConfig {
   std::int64_t shards = 0;        ///< 0: 8, or one per sample for fewer samples
   std::int64_t resize_short = 0;  ///< pixels of the short side; 0: unchanged
   ImageEncoding encoding = ImageEncoding::raw;
-  int jpeg_quality = 95;  ///< for images that must be encoded
-  bool force = false;     ///< replace the shards of a non-empty output
+  int jpeg_quality = 95;             ///< for images that must be encoded
+  bool force = false;                ///< replace the shards of a non-empty output
+  bool skip_damaged = false;         ///< pack without damaged images instead of refusing them
+  bool allow_empty_classes = false;  ///< class folders without images keep their numbers
 };
 
 struct PackSummary {
   std::int64_t samples = 0;
-  std::int64_t classes = 0;  ///< 0: no labels
+  std::int64_t left_out = 0;  ///< damaged images
+  std::int64_t classes = 0;   ///< 0: no labels
   std::int64_t shards = 0;
   std::optional<std::pair<int, int>> fixed_size;  ///< height, width
 };
 
 /// Writes the shards. Samples keep the source's order: classes and files by name, rows as stored.
 /// The number of ranks does not change the bytes. Shards appear in `output` only after all are
-/// written. Throws RefusedError naming the file, the same on every rank, for bad input. Collective.
+/// written. Throws RefusedError naming the file, the same on every rank, for bad input. Reads all
+/// images before it refuses damaged ones, and lists them in OUTPUT.damaged.txt; with
+/// `skip_damaged`, packs the others and lists the damaged ones in damaged.txt beside the shards.
+/// Collective.
 PackSummary pack(const PackConfig& config, Communicator& world);
 
 }  // namespace simclr

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace simclr {
@@ -27,12 +28,35 @@ struct ImageHeader {
   int height = 0;  ///< upright: after the EXIF orientation is applied
   int width = 0;
 };
-/// Reads only the header. Throws Error when it is damaged or neither JPEG nor PNG.
+/// The longest side in pixels, as in shards.
+inline constexpr int kLongestSide = 65535;
+/// The most pixels of an image: 268 million, which take 0.8 GB as RGB. Cameras reach 200 million.
+inline constexpr std::int64_t kMostPixels = std::int64_t{1} << 28;
+/// Throws Error naming the size when it exceeds these limits.
+void require_plausible_size(std::int64_t height, std::int64_t width);
+
+/// Reads only the header. Throws Error when it is damaged or neither JPEG nor PNG, and when the
+/// size exceeds the limits or what the file can hold.
 ImageHeader read_image_header(std::span<const std::byte> file);
 
+/// What a decoded image does not show.
+struct DecodingNotes {
+  /// The first warning of libjpeg, such as "Corrupt JPEG data: ..."; empty when there was none.
+  std::string warning;
+  /// The warning tells of missing data: libjpeg has invented pixels.
+  bool invented_pixels = false;
+  /// Least and greatest value of 16-bit samples, of which the pixels keep the upper 8 bits.
+  struct Range {
+    int low = 0;
+    int high = 0;
+  };
+  std::optional<Range> deep_range;
+};
+
 /// Decodes to RGB: converts gray, palette and CMYK, drops transparency, applies EXIF orientation.
-/// Reuses the memory of `out`. Throws Error when the file is damaged or truncated.
-void decode_image(std::span<const std::byte> file, Image& out);
+/// Reuses the memory of `out`. Throws Error when the file is damaged or truncated, and when its
+/// size exceeds the limits or what the file can hold.
+DecodingNotes decode_image(std::span<const std::byte> file, Image& out);
 
 /// Encodes as baseline JPEG without chroma subsampling; quality 1..100.
 std::vector<std::byte> encode_jpeg(const Image& image, int quality);

@@ -29,6 +29,9 @@ struct ShardSetInfo {
   std::vector<std::string> class_names;
   std::vector<std::filesystem::path> shards;  ///< in name order
   std::vector<std::int64_t> first_sample;     ///< global index of each shard's first row
+
+  /// "3 shards: a.h5, b.h5, c.h5"; with many shards, the first names.
+  [[nodiscard]] std::string shard_names() const;
 };
 
 /// An open, read-only shard set. Opening checks every shard's shape against the others and the file

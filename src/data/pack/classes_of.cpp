@@ -5,6 +5,7 @@
 
 #include "image_source.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/io/shard_set.hpp"
 
 namespace simclr {
 namespace {
@@ -27,7 +28,9 @@ class RenumberedSource final : public ImageSource {
   [[nodiscard]] ImageHeader header(std::int64_t sample) const override {
     return source_->header(sample);
   }
-  void load(std::int64_t sample, Image& out) const override { source_->load(sample, out); }
+  DecodingNotes load(std::int64_t sample, Image& out) const override {
+    return source_->load(sample, out);
+  }
   [[nodiscard]] std::vector<std::byte> jpeg_file(std::int64_t sample) const override {
     return source_->jpeg_file(sample);
   }

@@ -28,12 +28,18 @@ class ImageSource {
   [[nodiscard]] virtual std::optional<std::pair<int, int>> common_size() const = 0;
 
   [[nodiscard]] virtual ImageHeader header(std::int64_t sample) const = 0;
-  virtual void load(std::int64_t sample, Image& out) const = 0;
+  virtual DecodingNotes load(std::int64_t sample, Image& out) const = 0;
   /// The unchanged JPEG file if the sample is one; else empty.
   [[nodiscard]] virtual std::vector<std::byte> jpeg_file(std::int64_t sample) const = 0;
   /// The name of a sample in messages.
   [[nodiscard]] virtual std::string describe(std::int64_t sample) const = 0;
 };
+
+/// Refuses an --input that is no directory.
+void require_folder(const std::filesystem::path& input);
+/// Refuses what cannot be opened as a file: a link that leads nowhere, a folder, a FIFO, a file
+/// that this user may not read.
+void require_file(const std::filesystem::path& path);
 
 // These throw RefusedError for bad input.
 std::unique_ptr<ImageSource> open_folder(const PackConfig& config, Communicator& world);

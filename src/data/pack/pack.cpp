@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <cerrno>
+#include <new>
 #include <numeric>
+#include <system_error>
 
+#include "findings.hpp"
 #include "image_source.hpp"
-#include "simclr/augment/pixels.hpp"
+#include "progress.hpp"
+#include "resize.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/shard_writer.hpp"
@@ -48,7 +52,13 @@ std::unique_ptr<ImageSource> open_source(const PackConfig& config, Communicator&
   fail("internal error: unknown PackSource value");
 }
 
-bool is_shard(const fs::path& path) { return path.extension() == ".h5"; }
+/// The list of the samples that were left out, beside the shards.
+constexpr const char* kDamagedList = "damaged.txt";
+
+/// True for what an earlier call wrote.
+bool is_output(const fs::path& path) {
+  return path.extension() == ".h5" || path.filename() == kDamagedList;
+}
 /// True for the temporary file of a killed writer.
 bool is_leftover(const fs::path& path) {
   return path.filename().string().find(".h5.tmp-") != std::string::npos;
@@ -59,7 +69,9 @@ void prepare_output(const PackConfig& config) {
   if (fs::exists(config.output) && !fs::is_directory(config.output)) {
     refuse("--output {}: exists but is not a directory", config.output.string());
   }
-  fs::create_directories(config.output);
+  std::error_code error;
+  fs::create_directories(config.output, error);
+  if (error) refuse("--output {}: cannot be created: {}", config.output.string(), error.message());
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(config.output)) {
     if (!config.force) {
@@ -73,223 +85,273 @@ void prepare_output(const PackConfig& config) {
   for (const fs::path& leftover : leftovers) fs::remove(leftover);
 }
 
-void remove_old_shards(const fs::path& directory) {
+void remove_old_output(const fs::path& directory) {
   std::vector<fs::path> old;
   for (const auto& entry : fs::directory_iterator(directory)) {
-    if (is_shard(entry.path())) old.push_back(entry.path());
+    if (is_output(entry.path())) old.push_back(entry.path());
   }
-  for (const fs::path& shard : old) fs::remove(shard);
+  for (const fs::path& file : old) fs::remove(file);
 }
-
-// ---- resizing ----
-
-/// Returns height and width with a short side of `short_side` pixels; the long side is rounded
-/// down.
-std::pair<int, int> size_with_short_side(int height, int width, int short_side) {
-  const auto scaled = [short_side](int longer, int shorter) {
-    return static_cast<int>(std::int64_t{short_side} * longer / shorter);
-  };
-  if (height <= width) return {short_side, scaled(width, height)};
-  return {scaled(height, width), short_side};
-}
-
-/// Weights of the consecutive inputs, from `first` on, that make one output.
-struct Taps {
-  int first = 0;
-  std::vector<float> weights;
-};
-
-std::vector<Taps> make_taps(int in, int out) {
-  const double scale = static_cast<double>(in) / out;
-  const double stretch = std::max(scale, 1.0);
-  const double support = 2.0 * stretch;  // the cubic kernel's half-width
-  std::vector<Taps> all(static_cast<std::size_t>(out));
-  for (int o = 0; o < out; ++o) {
-    Taps& taps = all[static_cast<std::size_t>(o)];
-    const double center = scale * (o + 0.5);
-    taps.first = std::max(0, static_cast<int>(std::floor(center - support + 0.5)));
-    const int end = std::min(in, static_cast<int>(std::floor(center + support + 0.5)));
-    double sum = 0;
-    for (int i = taps.first; i < end; ++i) {
-      taps.weights.push_back(cubic_filter(static_cast<float>((i - center + 0.5) / stretch)));
-      sum += taps.weights.back();
-    }
-    for (float& weight : taps.weights) weight = static_cast<float>(weight / sum);
-  }
-  return all;
-}
-
-/// Antialiased bicubic resize (a = -0.5, half-pixel centers), computed in float, rounded once.
-Image resize_image(const Image& image, int height, int width) {
-  const std::vector<Taps> columns = make_taps(image.width, width);
-  std::vector<float> narrow(static_cast<std::size_t>(image.height) *
-                            static_cast<std::size_t>(width) * 3);
-  float* out = narrow.data();
-  for (int y = 0; y < image.height; ++y) {
-    const std::uint8_t* row = image.pixels.data() + std::ptrdiff_t{y} * image.width * 3;
-    for (const Taps& taps : columns) {
-      for (int c = 0; c < 3; ++c) {
-        const std::uint8_t* in = row + std::ptrdiff_t{taps.first} * 3 + c;
-        float sum = 0;
-        for (const float weight : taps.weights) {
-          sum += weight * static_cast<float>(*in);
-          in += 3;
-        }
-        *out++ = sum;
-      }
-    }
-  }
-
-  const std::size_t row_elements = static_cast<std::size_t>(width) * 3;
-  Image result{height, width, {}};
-  result.pixels.reserve(static_cast<std::size_t>(height) * row_elements);
-  std::vector<float> sum(row_elements);
-  for (const Taps& taps : make_taps(image.height, height)) {
-    std::fill(sum.begin(), sum.end(), 0.0F);
-    const float* in = narrow.data() + static_cast<std::size_t>(taps.first) * row_elements;
-    for (const float weight : taps.weights) {
-      for (std::size_t x = 0; x < row_elements; ++x) sum[x] += weight * in[x];
-      in += row_elements;
-    }
-    for (const float value : sum) {
-      result.pixels.push_back(
-          static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0F, 255.0F))));
-    }
-  }
-  return result;
-}
-
-// ---- packing ----
 
 class Packer {
  public:
   Packer(const PackConfig& config, Communicator& world)
       : config_(config), world_(world), source_(open_source(config, world)) {
     if (config.classes_of) source_ = with_classes_of(*config.classes_of, std::move(source_));
-    samples_ = source_->samples();
-    shards_ = config.shards > 0 ? config.shards : std::min(kDefaultShards, samples_);
-    if (shards_ > samples_) {
-      refuse("--shards {}: must not exceed the number of images, {}", shards_, samples_);
-    }
+    kept_.resize(static_cast<std::size_t>(source_->samples()));
+    std::iota(kept_.begin(), kept_.end(), 0);
+    plan_shards();
   }
 
   PackSummary run() {
     run_or_fail_together(world_, [this] {
       if (world_.rank() == 0) prepare_output(config_);
     });
-    fixed_size_ = find_fixed_size();
-    std::vector<ShardWriter> finished;
-    run_or_fail_together(world_, [&] {
-      for (std::int64_t s = world_.rank(); s < shards_; s += world_.size()) {
-        finished.push_back(write_shard(s));
-      }
-    });
+    read_headers();
+    std::vector<ShardWriter> finished = write_shards();
+    // Shards have a fixed number of samples, so that those with damaged ones are written again. All
+    // are: they divide the samples that are left equally, as if the others had never been there.
+    if (leave_out_damaged()) {
+      finished.clear();  // deletes the temporary files, whose names return
+      finished = write_shards();
+    }
+    if (leave_out_damaged()) fail("the images change while they are packed");
     run_or_fail_together(world_, [this] {
-      if (world_.rank() == 0) remove_old_shards(config_.output);
+      if (world_.rank() == 0) remove_old_output(config_.output);
+      if (world_.rank() == 0) write_list();
     });
     for (ShardWriter& shard : finished) shard.publish();
+    tally_.report(world_, *source_, samples(), config_.resize_short);
     world_.barrier();
     return summary();
   }
 
  private:
-  [[nodiscard]] std::pair<int, int> packed_size(std::pair<int, int> size) const {
-    if (config_.resize_short == 0) return size;
-    return size_with_short_side(size.first, size.second, static_cast<int>(config_.resize_short));
+  [[nodiscard]] std::int64_t samples() const { return static_cast<std::int64_t>(kept_.size()); }
+
+  void plan_shards() {
+    shards_ = config_.shards > 0 ? config_.shards : std::min(kDefaultShards, samples());
+    if (shards_ > samples()) {
+      refuse("--shards {}: must not exceed the number of images, {}", shards_, samples());
+    }
   }
 
+  [[nodiscard]] std::pair<int, int> packed_size(int height, int width) const {
+    if (config_.resize_short == 0) return {height, width};
+    return size_with_short_side(height, width, static_cast<int>(config_.resize_short));
+  }
+
+  /// Notes a sample on which `work` fails as damaged. Failures of the machine are thrown.
   template <class Work>
-  void with_sample_in_errors(std::int64_t sample, const Work& work) const {
+  void watch_for_damage(std::int64_t sample, const Work& work) {
     try {
       work();
+    } catch (const IoError& error) {
+      const bool is_of_file = error.error_number() == EACCES || error.error_number() == ENOENT;
+      if (!is_of_file) throw;
+      damaged_here_[sample] = std::generic_category().message(error.error_number());
     } catch (const Error& error) {
-      refuse("{}: {}; replace or remove it", source_->describe(sample), error.what());
+      damaged_here_[sample] = error.what();
+    } catch (const std::bad_alloc&) {
+      fail("{}: no memory left to decode it", source_->describe(sample));
     }
   }
 
-  /// Returns the common size of all packed images, if they have one. Every rank reads a part of the
-  /// headers.
-  std::optional<ShardSpec::Size> find_fixed_size() {
-    std::optional<std::pair<int, int>> common = source_->common_size();
-    bool alike = true;
-    if (common) {
-      common = packed_size(*common);
-    } else {
-      std::pair<int, int> smallest(INT32_MAX, INT32_MAX);
-      std::pair<int, int> largest(0, 0);
-      run_or_fail_together(world_, [&] { scan_headers(smallest, largest); });
-      std::array<std::int32_t, 2> low = {smallest.first, smallest.second};
-      std::array<std::int32_t, 2> high = {largest.first, largest.second};
-      world_.all_reduce(buffer_span(std::span<std::int32_t>(low)), Reduction::min);
-      world_.all_reduce(buffer_span(std::span<std::int32_t>(high)), Reduction::max);
-      alike = low == high;
-      common = {low[0], low[1]};
-    }
-    if (!alike) return std::nullopt;
-    return ShardSpec::Size{common->first, common->second};
+  // ---- damaged samples ----
+
+  /// Collects the damaged samples of all ranks and no longer keeps them. Returns true when there
+  /// are new ones; refuses them unless they may be left out.
+  bool leave_out_damaged() {
+    damaged_.merge(gather_damages(world_, damaged_here_));
+    damaged_here_.clear();
+    const auto removed =
+        std::erase_if(kept_, [this](std::int64_t sample) { return damaged_.contains(sample); });
+    if (!damaged_.empty() && !config_.skip_damaged) refuse_damaged();
+    if (removed == 0) return false;
+    if (kept_.empty()) refuse("{}", describe_damages(*source_, damaged_));
+    require_classes();
+    plan_shards();
+    fixed_size_ = common_size();
+    return true;
   }
 
-  void scan_headers(std::pair<int, int>& smallest, std::pair<int, int>& largest) const {
-    const std::int64_t begin = samples_ * world_.rank() / world_.size();
-    const std::int64_t end = samples_ * (world_.rank() + 1) / world_.size();
-    for (std::int64_t i = begin; i < end; ++i) {
-      with_sample_in_errors(i, [&] {
-        const ImageHeader header = source_->header(i);
-        const auto [height, width] = packed_size({header.height, header.width});
-        smallest = {std::min(smallest.first, height), std::min(smallest.second, width)};
-        largest = {std::max(largest.first, height), std::max(largest.second, width)};
+  void refuse_damaged() {
+    std::string list;
+    if (world_.rank() == 0) {
+      const std::string file = output_directory().string() + ".damaged.txt";
+      try {
+        write_damages(file, *source_, damaged_);
+        list = fmt::format("the list is in {}", file);
+      } catch (const IoError& error) {
+        list = fmt::format("the list of them could not be written: {}", error.what());
+      }
+    }
+    refuse("{}; {}; replace or remove them, or pack without them: --skip-damaged",
+           describe_damages(*source_, damaged_), broadcast_text(world_, list));
+  }
+
+  /// Refuses to leave a class without images: it would be an empty one.
+  void require_classes() const {
+    const std::vector<std::string> names = source_->class_names();
+    if (config_.allow_empty_classes || source_->labels().empty()) return;
+    std::vector<bool> has_images(names.size(), false);
+    for (const std::int64_t sample : kept_) {
+      const auto label =
+          static_cast<std::size_t>(source_->labels()[static_cast<std::size_t>(sample)]);
+      if (label < names.size()) has_images[label] = true;
+    }
+    const auto empty = std::ranges::find(has_images, false);
+    if (empty == has_images.end()) return;
+    refuse("class {}: all of its images are damaged ({}); use --allow-empty-classes to keep it",
+           names[static_cast<std::size_t>(empty - has_images.begin())],
+           describe_damages(*source_, damaged_));
+  }
+
+  /// Writes the list of the samples that were left out, and says so.
+  void write_list() const {
+    if (damaged_.empty()) return;
+    const fs::path file = config_.output / kDamagedList;
+    write_damages(file, *source_, damaged_);
+    log::warning("left out: {}; all are in {}", describe_damages(*source_, damaged_),
+                 file.string());
+  }
+
+  // ---- sizes ----
+
+  /// Every rank reads a part of the headers; damaged ones count as found.
+  void read_headers() {
+    if (source_->common_size()) {
+      const auto [height, width] = *source_->common_size();
+      run_or_fail_together(world_, [&] {
+        try {
+          const auto size = packed_size(height, width);
+          fixed_size_ = {size.first, size.second};
+        } catch (const Error& error) {
+          refuse("--resize-short {}: {}", config_.resize_short, error.what());
+        }
       });
+      return;
     }
+    run_or_fail_together(world_, [this] {
+      const std::int64_t begin = samples() * world_.rank() / world_.size();
+      const std::int64_t end = samples() * (world_.rank() + 1) / world_.size();
+      PackProgress progress("reading headers", end - begin, world_.rank() == 0);
+      for (std::int64_t i = begin; i < end; ++i) {
+        progress.advance();
+        watch_for_damage(i, [&] {
+          const ImageHeader header = source_->header(i);
+          const auto [height, width] = packed_size(header.height, header.width);
+          sizes_here_.push_back({i, {height, width}});
+        });
+      }
+    });
+    fixed_size_ = common_size();
   }
 
-  ShardWriter write_shard(std::int64_t shard) const {
-    const std::int64_t begin = samples_ * shard / shards_;
-    const std::int64_t end = samples_ * (shard + 1) / shards_;
-    ShardWriter writer(config_.output / shard_file_name(name(), shard, shards_),
-                       {.name = name(),
-                        .class_names = source_->class_names(),
-                        .samples = end - begin,
-                        .labeled = !source_->labels().empty(),
-                        .encoding = config_.encoding,
-                        .fixed_size = fixed_size_});
+  /// Returns the common size of all packed images, if they have one. Collective.
+  std::optional<ShardSpec::Size> common_size() {
+    if (source_->common_size()) return fixed_size_;
+    std::array<std::int32_t, 2> low = {INT32_MAX, INT32_MAX};
+    std::array<std::int32_t, 2> high = {0, 0};
+    for (const auto& [sample, size] : sizes_here_) {
+      if (damaged_.contains(sample)) continue;
+      low = {std::min(low[0], size.height), std::min(low[1], size.width)};
+      high = {std::max(high[0], size.height), std::max(high[1], size.width)};
+    }
+    world_.all_reduce(buffer_span(std::span<std::int32_t>(low)), Reduction::min);
+    world_.all_reduce(buffer_span(std::span<std::int32_t>(high)), Reduction::max);
+    if (low != high) return std::nullopt;
+    return ShardSpec::Size{low[0], low[1]};
+  }
+
+  // ---- shards ----
+
+  /// The place among the kept samples where a shard begins.
+  [[nodiscard]] std::int64_t first_of(std::int64_t shard) const {
+    return samples() * shard / shards_;
+  }
+
+  std::vector<ShardWriter> write_shards() {
+    std::vector<ShardWriter> written;
+    tally_ = {};
+    std::int64_t images = 0;
+    for (std::int64_t s = world_.rank(); s < shards_; s += world_.size()) {
+      images += first_of(s + 1) - first_of(s);
+    }
+    PackProgress progress("packing", images, world_.rank() == 0);
+    run_or_fail_together(world_, [&] {
+      for (std::int64_t s = world_.rank(); s < shards_; s += world_.size()) {
+        if (auto shard = write_shard(s, progress)) written.push_back(std::move(*shard));
+      }
+    });
+    return written;
+  }
+
+  /// Returns nothing when a sample of the shard is damaged; reads the others all the same.
+  std::optional<ShardWriter> write_shard(std::int64_t shard, PackProgress& progress) {
+    const std::int64_t begin = first_of(shard);
+    const std::int64_t end = first_of(shard + 1);
+    std::optional<ShardWriter> writer(std::in_place,
+                                      config_.output / shard_file_name(name(), shard, shards_),
+                                      ShardSpec{.name = name(),
+                                                .class_names = source_->class_names(),
+                                                .samples = end - begin,
+                                                .labeled = !source_->labels().empty(),
+                                                .encoding = config_.encoding,
+                                                .fixed_size = fixed_size_});
     Image image;
-    for (std::int64_t i = begin; i < end; ++i) append(writer, i, image);
-    writer.complete();
+    for (std::int64_t i = begin; i < end; ++i) {
+      progress.advance();
+      if (!append(writer, kept_[static_cast<std::size_t>(i)], image)) writer.reset();
+    }
+    if (writer) writer->complete();
     return writer;
   }
 
-  void append(ShardWriter& writer, std::int64_t sample, Image& image) const {
+  /// Returns false when the sample is damaged.
+  bool append(std::optional<ShardWriter>& writer, std::int64_t sample, Image& image) {
+    std::vector<std::byte> file;
+    watch_for_damage(sample, [&] { file = load(sample, image); });
+    if (damaged_here_.contains(sample)) return false;
+    if (!writer) return true;
     const std::int64_t label =
         source_->labels().empty() ? 0 : source_->labels()[static_cast<std::size_t>(sample)];
-    std::vector<std::byte> file;
-    with_sample_in_errors(sample, [&] { file = load(sample, image); });
     const auto bytes =
         file.empty() ? std::as_bytes(std::span(image.pixels)) : std::span<const std::byte>(file);
-    writer.append(bytes, image.height, image.width, label);
+    writer->append(bytes, image.height, image.width, label);
+    return true;
   }
 
   /// Loads the decoded and resized image and, for JPEG, returns the file to store. A JPEG file that
   /// keeps its size is stored unchanged; it is decoded only to check it.
-  std::vector<std::byte> load(std::int64_t sample, Image& image) const {
+  std::vector<std::byte> load(std::int64_t sample, Image& image) {
     const bool to_jpeg = config_.encoding == ImageEncoding::jpeg;
     std::vector<std::byte> file;
     if (to_jpeg) file = source_->jpeg_file(sample);
-    source_->load(sample, image);
-    const auto [height, width] = packed_size({image.height, image.width});
+    const DecodingNotes notes = source_->load(sample, image);
+    if (notes.invented_pixels) fail("damaged JPEG: {}", notes.warning);
+    const auto [height, width] = packed_size(image.height, image.width);
+    tally_.count(sample, notes, height > image.height || width > image.width);
     const bool resized = height != image.height || width != image.width;
     if (resized) image = resize_image(image, height, width);
     if (to_jpeg && (resized || file.empty())) file = encode_jpeg(image, config_.jpeg_quality);
     return file;
   }
 
-  [[nodiscard]] std::string name() const {
-    if (!config_.name.empty()) return config_.name;
+  /// The output directory without a slash at its end.
+  [[nodiscard]] fs::path output_directory() const {
     const fs::path output = fs::absolute(config_.output).lexically_normal();
-    return (output.has_filename() ? output : output.parent_path()).filename().string();
+    return output.has_filename() ? output : output.parent_path();
+  }
+
+  [[nodiscard]] std::string name() const {
+    return config_.name.empty() ? output_directory().filename().string() : config_.name;
   }
 
   [[nodiscard]] PackSummary summary() const {
-    PackSummary summary{.samples = samples_, .shards = shards_};
+    PackSummary summary{.samples = samples(),
+                        .left_out = static_cast<std::int64_t>(damaged_.size()),
+                        .shards = shards_};
     const auto& labels = source_->labels();
     if (!labels.empty()) {
       summary.classes =
@@ -303,9 +365,14 @@ class Packer {
   const PackConfig& config_;
   Communicator& world_;
   std::unique_ptr<ImageSource> source_;
-  std::int64_t samples_ = 0;
+  std::vector<std::int64_t> kept_;  ///< the samples to pack, in packing order
   std::int64_t shards_ = 0;
+  /// By sample, of the headers that this rank has read.
+  std::vector<std::pair<std::int64_t, ShardSpec::Size>> sizes_here_;
   std::optional<ShardSpec::Size> fixed_size_;
+  Damages damaged_;       ///< of all ranks
+  Damages damaged_here_;  ///< found by this rank since leave_out_damaged()
+  Tally tally_;
 };
 
 }  // namespace

@@ -1,0 +1,195 @@
+#include "folder_listing.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <utility>
+
+#include "image_source.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/io/directory.hpp"
+#include "simclr/io/file.hpp"
+#include "simclr/io/image_file.hpp"
+
+namespace simclr {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<const char*, 5> kExtensions = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"};
+constexpr std::size_t kShownNames = 3;
+constexpr std::size_t kShownKinds = 12;
+
+std::string extension_of(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return extension;
+}
+
+class Lister {
+ public:
+  Lister(const fs::path& input, bool allow_empty_classes)
+      : input_(input), allow_empty_classes_(allow_empty_classes) {}
+
+  FolderListing list() {
+    require_folder(input_);
+    std::vector<fs::path> folders;
+    take_entries(input_, folders);
+    if (!folders.empty() && !listing_.files.empty()) {
+      refuse(
+          "--input {}: holds both images ({}) and folders ({}); use one folder per class, or no "
+          "folders",
+          input_.string(), listing_.files.front(), folders.front().filename().string());
+    }
+    refuse_parts(folders);
+    for (const fs::path& folder : folders) take_class(folder);
+    refuse_what_is_missing();
+    report_left_out();
+    return std::move(listing_);
+  }
+
+ private:
+  /// Refuses folders such as train and val, which hold the classes instead of being two.
+  void refuse_parts(const std::vector<fs::path>& folders) const {
+    const fs::path* first = nullptr;
+    for (const fs::path& folder : folders) {
+      const auto part = data_part_named(folder.filename().string());
+      if (part && first != nullptr && part != data_part_named(first->filename().string())) {
+        refuse("--input {}: {} and {} are parts of a data set, not classes; pack each by itself",
+               input_.string(), first->filename().string(), folder.filename().string());
+      }
+      if (part) first = &folder;
+    }
+  }
+
+  void take_class(const fs::path& folder) {
+    const std::size_t before = listing_.files.size();
+    take_folder(folder);
+    if (listing_.files.size() == before) empty_classes_.push_back(folder.string());
+    std::sort(listing_.files.begin() + static_cast<std::ptrdiff_t>(before), listing_.files.end());
+    listing_.classes.push_back(folder.filename().string());
+  }
+
+  void take_folder(const fs::path& folder) {
+    for (const fs::path& above : open_folders_) {
+      if (fs::equivalent(above, folder)) {
+        refuse("{}: a link to a folder above it ({}); remove it", folder.string(), above.string());
+      }
+    }
+    open_folders_.push_back(folder);
+    std::vector<fs::path> folders;
+    take_entries(folder, folders);
+    for (const fs::path& inner : folders) take_folder(inner);
+    open_folders_.pop_back();
+  }
+
+  /// Takes the images directly in `folder` and appends its folders to `folders`.
+  void take_entries(const fs::path& folder, std::vector<fs::path>& folders) {
+    const DirectoryListing found = list_directory(folder);
+    hidden_ += found.hidden;
+    for (const auto& [path, kind] : found.entries) {
+      switch (kind) {
+        case EntryKind::folder:
+          folders.push_back(path);
+          break;
+        case EntryKind::dangling_link:
+          dangling_.push_back(path.string());
+          break;
+        case EntryKind::other:
+          ++left_out_["FIFO, socket or device"];
+          break;
+        case EntryKind::file:
+          take_file(path);
+      }
+    }
+  }
+
+  void take_file(const fs::path& path) {
+    // Files that are named like images need not be opened here: damaged ones are found later.
+    const std::string extension = extension_of(path);
+    std::string kind = extension.empty() ? "without extension" : extension;
+    bool is_image = std::ranges::find(kExtensions, extension) != kExtensions.end();
+    try {
+      is_image = is_image || image_format(MappedFile(path).bytes()).has_value();
+    } catch (const IoError&) {
+      kind = "unreadable";
+    }
+    if (is_image) {
+      listing_.files.push_back(path.lexically_relative(input_).string());
+    } else {
+      ++left_out_[kind];
+    }
+  }
+
+  void refuse_what_is_missing() {
+    std::ranges::sort(dangling_);
+    if (!dangling_.empty()) {
+      refuse("{}: links to files that do not exist; mount or copy what they name, or remove them",
+             first_names(dangling_, kShownNames));
+    }
+    if (!empty_classes_.empty() && !allow_empty_classes_) {
+      refuse(
+          "{}: class folders without JPEG or PNG images{}; remove or fill them, or use "
+          "--allow-empty-classes, with which they keep their class numbers",
+          first_names(empty_classes_, kShownNames), left_out_in_brackets());
+    }
+    if (listing_.files.empty()) {
+      refuse("--input {}: holds no JPEG or PNG images{}", input_.string(), left_out_in_brackets());
+    }
+  }
+
+  void report_left_out() const {
+    if (!left_out_.empty()) {
+      log::warning("{}: left out: {}; pack reads JPEG and PNG files ({})", input_.string(),
+                   left_out_text(), fmt::join(kExtensions, " "));
+    } else if (hidden_ > 0) {
+      log::info("left out: {}", left_out_text());
+    }
+  }
+
+  [[nodiscard]] std::string left_out_in_brackets() const {
+    const std::string text = left_out_text();
+    return text.empty() ? "" : fmt::format(" (left out: {})", text);
+  }
+
+  /// "3 .webp, 1 .bmp, 2 hidden", the most frequent kind first.
+  [[nodiscard]] std::string left_out_text() const {
+    std::vector<std::pair<std::string, std::int64_t>> kinds(left_out_.begin(), left_out_.end());
+    std::ranges::stable_sort(kinds, std::greater<>(), &decltype(kinds)::value_type::second);
+    std::string text;
+    std::int64_t others = 0;
+    for (std::size_t i = 0; i < kinds.size(); ++i) {
+      if (i < kShownKinds) {
+        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", kinds[i].second, kinds[i].first);
+      } else {
+        others += kinds[i].second;
+      }
+    }
+    if (others > 0) text += fmt::format(", {} of other kinds", others);
+    if (hidden_ > 0) text += fmt::format("{}{} hidden", text.empty() ? "" : ", ", hidden_);
+    return text;
+  }
+
+  const fs::path& input_;
+  bool allow_empty_classes_;
+  FolderListing listing_;
+  std::vector<fs::path> open_folders_;  ///< from the class folder down to the one that is listed
+  std::vector<std::string> dangling_, empty_classes_;
+  std::map<std::string, std::int64_t> left_out_;
+  std::int64_t hidden_ = 0;  ///< files and folders whose names begin with a dot
+};
+
+}  // namespace
+
+FolderListing list_images(const fs::path& input, bool allow_empty_classes) {
+  return Lister(input, allow_empty_classes).list();
+}
+
+}  // namespace simclr

@@ -1,0 +1,88 @@
+#include "simclr/io/directory.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <span>
+#include <system_error>
+#include <utility>
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace fs = std::filesystem;
+
+EntryKind entry_kind(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  switch (status.type()) {
+    case fs::file_type::regular:
+      return EntryKind::file;
+    case fs::file_type::directory:
+      return EntryKind::folder;
+    case fs::file_type::not_found:
+      return EntryKind::dangling_link;
+    case fs::file_type::none:
+      // Links that lead to each other lead nowhere.
+      if (error == std::errc::too_many_symbolic_link_levels) return EntryKind::dangling_link;
+      refuse("{}: cannot be read: {}", path.string(), error.message());
+    default:
+      return EntryKind::other;
+  }
+}
+
+DirectoryListing list_directory(const fs::path& directory) {
+  std::error_code error;
+  fs::directory_iterator entry(directory, error);
+  DirectoryListing listing;
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const fs::path& path = entry->path();
+    if (path.filename().string().starts_with('.')) {
+      ++listing.hidden;
+    } else {
+      listing.entries.push_back({path, entry_kind(path)});
+    }
+  }
+  if (error) refuse("{}: cannot be listed: {}", directory.string(), error.message());
+  std::ranges::sort(listing.entries, {}, &DirectoryEntry::name);
+  return listing;
+}
+
+std::optional<DataPart> data_part_named(std::string_view word) {
+  constexpr std::array<std::pair<std::string_view, DataPart>, 15> kWords = {{
+      {"train", DataPart::train},
+      {"training", DataPart::train},
+      {"trainset", DataPart::train},
+      {"tr", DataPart::train},
+      {"val", DataPart::validation},
+      {"valid", DataPart::validation},
+      {"validate", DataPart::validation},
+      {"validation", DataPart::validation},
+      {"dev", DataPart::validation},
+      {"test", DataPart::test},
+      {"testing", DataPart::test},
+      {"testset", DataPart::test},
+      {"eval", DataPart::test},
+      {"evaluation", DataPart::test},
+      {"holdout", DataPart::test},
+  }};
+  std::string letters;
+  for (const unsigned char c : word) {
+    if (std::isalpha(c) != 0) letters += static_cast<char>(std::tolower(c));
+  }
+  for (const auto& [known, part] : kWords) {
+    if (known == letters) return part;
+  }
+  return std::nullopt;
+}
+
+std::string first_names(const std::vector<std::string>& names, std::size_t shown) {
+  const std::size_t count = std::min(shown, names.size());
+  std::string text = fmt::format("{}", fmt::join(std::span(names).first(count), ", "));
+  if (count < names.size()) text += fmt::format(" and {} more", names.size() - count);
+  return text;
+}
+
+}  // namespace simclr
