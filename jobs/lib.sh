@@ -24,6 +24,14 @@ load_site() {
   find_program
 }
 
+# queue SQUEUE_OPTION...: asks Slurm for jobs, without the user's own filters and formats.
+queue() {
+  (
+    unset "${!SQUEUE_@}"
+    SLURM_TIME_FORMAT=standard exec squeue "$@"
+  )
+}
+
 # Sets SIMCLR: the given one, ../build/simclr (source tree), ../../../bin/simclr (installed), or from PATH.
 find_program() {
   local candidate

@@ -7,6 +7,7 @@
 
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/retry.hpp"
+#include "simclr/train/system_info.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -24,7 +25,8 @@ std::string text_of(const RunState& state) {
                   {"reason", state.reason},
                   {"cause", name_of(state.cause)},
                   {"resubmit", helps_to_resubmit(state.cause)},
-                  {"restarts", state.restarts}};
+                  {"restarts", state.restarts},
+                  {"job", job_id()}};
   return json.dump(2) + "\n";
 }
 
@@ -44,8 +46,9 @@ std::optional<RunState> read_state(const fs::path& directory) {
   return state;
 }
 
-void StateFile::take_over(std::int64_t step, int restarts) {
+void StateFile::take_over(std::int64_t step, int restarts, RunFence fence) {
   const std::lock_guard lock(mutex_);
+  fence_ = std::move(fence);
   state_.step = step;
   state_.restarts = restarts;
   owned_ = true;
@@ -60,6 +63,7 @@ void StateFile::running(std::int64_t step) {
 }
 
 bool StateFile::may_write() const {
+  fence_.require_held();
   if (is_root_ && !begun_) return true;  // the file is from an earlier start
   const std::optional<RunState> written = read_state(directory_);
   if (!written) return is_root_;
