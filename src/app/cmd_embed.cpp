@@ -17,11 +17,12 @@ int run_embed(Invocation& invocation) {
   options.group("data and result")
       .add("data", data,
            "images to encode: a directory of shards; their labels, if any, are copied")
+      .may_differ_between_ranks()
       .add("output", output,
            "HDF5 file to write: h, sample_index, labels if there are any, z with --with-z")
       .flag("with-z", with_z, "write the projection head's output z, too");
   declare_encoder_options(options, config);
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   if (data.empty()) refuse("option --data: name a directory of shards");
   if (output.empty()) refuse("option --output: name the file to write");
   require_directory_of(output);

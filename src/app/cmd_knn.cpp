@@ -18,7 +18,7 @@ int run_knn(Invocation& invocation) {
            "T: a training sample's vote has the weight exp(cosine similarity / T)")
       .range(above(0));
   declare_evaluation_options(options, config);
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
 
   EvaluationJob job(config, "knn", invocation.world);
   knn.classes = job.classes();

@@ -130,7 +130,7 @@ int run_linear_eval(Invocation& invocation) {
                   {"linear-eval"});
   declare(options, linear);
   declare_evaluation_options(options, config);
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   refuse_options_of_other_protocol(options, linear.protocol);
   if (linear.protocol == Protocol::cached) {
     run_cached(config, linear.cached, options, invocation.world);

@@ -56,7 +56,7 @@ int run_pack(Invocation& invocation) {
       .add("jpeg-quality", config.jpeg_quality, "JPEG quality of images that are encoded anew")
       .range(at_least(1).at_most(100))
       .flag("force", config.force, "replace the shards of an output directory that is not empty");
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   if (config.input.empty() && !config.idx_images) refuse("pack: --input is missing");
   if (config.output.empty()) refuse("pack: --output is missing");
   if (config.source != PackSource::idx && (config.idx_images || config.idx_labels)) {

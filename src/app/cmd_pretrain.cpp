@@ -21,7 +21,7 @@ int run_pretrain(Invocation& invocation) {
                       "with the ranks, devices and memory of this start; elsewhere: without what "
                       "depends on machine and job (device, memory, time limit) and without MPI, "
                       "for login nodes");
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   if (dry) {
     const std::string line = dry_run(config, *dry, invocation.world);
     if (invocation.world.rank() == 0) std::cout << line << '\n';

@@ -212,7 +212,7 @@ int run_preview(Invocation& invocation) {
       .add("samples", config.samples, "number of images in the picture")
       .range(at_least(1).at_most(300));
   config.pretrain.declare(options);
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   config.pretrain.validate();
   validate(config);
   // Views do not depend on the number of ranks: rank 0 works alone on a picture, and on batches

@@ -92,8 +92,10 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
   declare_encoder_options(options, config);
   options.group("data and result")
       .add("train-data", config.train_data, "labeled images to learn from: a directory of shards")
+      .may_differ_between_ranks()
       .add("test-data", config.test_data,
            "labeled images on which accuracy is measured: a directory of shards")
+      .may_differ_between_ranks()
       .add("output", config.output,
            "JSON file to write the result to; unset: eval/NAME.json in the run directory")
       .add("name", config.name, "NAME of the result's file; unset: PROTOCOL-step-STEP")

@@ -36,10 +36,12 @@ void declare_cache(Options& options, CacheMode& cache, const std::string& when_r
 void declare_data_options(Options& options, DataOptions& data) {
   options.group("data")
       .add("data", data.data, "training images: a directory of shards, as simclr pack writes them")
+      .may_differ_between_ranks()
       .add("eval-data", data.eval_data,
            "labeled test images for the evaluation jobs: a directory of shards; pretrain itself "
            "does not read them")
       .may_change_on_resume()
+      .may_differ_between_ranks()
       .add("image-size", data.image_size, "side of the square views, in pixels")
       .range(at_least(kSmallestImageSize).at_most(kLargestImageSize));
   declare_cache(options, data.cache, "for every batch");
@@ -174,7 +176,8 @@ void declare_training_device_options(Options& options, TrainingConfig& config) {
       .add("loader-threads", config.loader_threads,
            "threads of each rank that read images and make views; 0: as many as --threads")
       .range(at_least(0))
-      .may_change_on_resume();
+      .may_change_on_resume()
+      .may_differ_between_ranks();
 }
 
 void TrainingConfig::validate_ranks(int world_size) const { (void)samples_per_rank(world_size); }

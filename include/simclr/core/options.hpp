@@ -33,7 +33,8 @@ struct RenamedValue {
 /// Common options that only other commands use (data paths, device, threads, ...) are ignored; any
 /// other unknown option is refused.
 ///
-/// range(), known(), rule() and may_change_on_resume() describe the option declared just before:
+/// range(), known(), rule(), may_change_on_resume() and may_differ_between_ranks() describe the
+/// option declared just before:
 ///   options.add("keep", config.keep, "...").range(at_least(1)).may_change_on_resume();
 class Options {
  public:
@@ -117,6 +118,9 @@ class Options {
   Options& rule(std::string allowed, std::function<bool(const std::string&)> accepts);
   /// Lets a resumed run have another value of the option.
   Options& may_change_on_resume();
+  /// Lets ranks have different values of the option: a path on each node (what is stored there is
+  /// compared elsewhere), its number of cores.
+  Options& may_differ_between_ranks();
 
   /// Reads arguments and configuration file. Returns false after printing --help or
   /// --list-options. Throws RefusedError naming the option, the value and what is allowed.
@@ -132,6 +136,9 @@ class Options {
                                  const std::vector<std::string>& omitted = {}) const;
   /// Name and value of all settings, in declaration order.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> values() const;
+  /// What must be the same on all ranks: "option --NAME" and its value, for settings that may not
+  /// differ and for actions.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> values_of_all_ranks() const;
   /// values() with absolute paths, as text() writes them.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> stored_values() const;
   /// Reads a configuration text, such as that of a checkpoint, in the way of a file. The text may
@@ -163,6 +170,7 @@ class Options {
     std::optional<Rule> rule = {};
     std::string group = {};
     bool may_change = false;
+    bool may_differ = false;
     bool given = false;
   };
   struct Setting {
