@@ -96,7 +96,7 @@ lock_field() {
 # Deletes the run's lock if it belongs to another job of this cluster that has ended. Job numbers of other clusters
 # say nothing here. The answer about this job shows that Slurm's controller knows its jobs.
 free_lock() {
-  local lock="$RUN_DIR/lock" holder states
+  local lock="$RUN_DIR/lock" holder states ended
   holder="$(lock_field job)"
   [ -n "$holder" ] && [ "$holder" != "$SLURM_JOB_ID" ] && [ -O "$lock" ] || return 0
   [ -n "${SLURM_CLUSTER_NAME:-}" ] && [ "$(lock_field cluster)" = "$SLURM_CLUSTER_NAME" ] || return 0
@@ -105,9 +105,8 @@ free_lock() {
     queue --states=all --jobs="$SLURM_JOB_ID,$holder" --noheader --format='%A %T'
   )" || return 0
   grep -q "^$SLURM_JOB_ID " <<<"$states" || return 0
-  if grep "^$holder " <<<"$states" | grep -Eqv ' (COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|BOOT_FAIL|DEADLINE)$'; then
-    return 0
-  fi
+  ended='COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|BOOT_FAIL|DEADLINE'
+  if grep "^$holder " <<<"$states" | grep -Eqv " ($ended)\$"; then return 0; fi
   [ "$(lock_field job)" = "$holder" ] || return 0
   say "$lock was left by job $holder, which has ended; deleting it"
   rm -f "$lock"

@@ -28,6 +28,9 @@ constexpr const char* kDirectory = "/dev/shm";  // where shm_open() has its obje
 constexpr std::size_t kPage = 4096;
 constexpr std::int64_t kReserveBytes = std::int64_t{256} << 20;
 constexpr std::chrono::seconds kLongestTurn{30};
+/// The buffers of MPI libraries lie in /dev/shm, too, and are not reserved: a large object must
+/// leave them room, or their ranks die when they use them.
+constexpr std::uint64_t kMpiBytesPerRank = std::uint64_t{4} << 20;
 
 MPI_Comm split_by_node(const MpiCommunicator& world) {
   MPI_Comm node = MPI_COMM_NULL;
@@ -137,7 +140,10 @@ struct NodeSharedMemory::Impl {
   int reserve_together(const Descriptor& memory, std::size_t size) {
     const Descriptor turn = node->rank() == 0 ? take_turn() : Descriptor();
     node->barrier();
-    int error = free_shared_bytes() < size ? ENOSPC : 0;
+    const std::uint64_t free = free_shared_bytes();
+    const std::uint64_t for_mpi =
+        std::max(free / 10, kMpiBytesPerRank * static_cast<std::uint64_t>(node->size()));
+    int error = free < size + std::min<std::uint64_t>(size, for_mpi) ? ENOSPC : 0;
     node->barrier();
     const auto pages = static_cast<std::int64_t>(size / kPage);
     constexpr auto kPageBytes = static_cast<std::int64_t>(kPage);

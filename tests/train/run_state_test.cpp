@@ -35,7 +35,8 @@ TEST_F(RunStateTest, HoldsTheStateOfTheRun) {
   root.running(120);
   root.end(RunStatus::stopped_early, Cause::time_limit, "the job's time limit");
   EXPECT_EQ(written(), nlohmann::json::parse(R"({"status": "stopped-early", "step": 120,
-      "reason": "the job's time limit", "cause": "time-limit", "resubmit": true, "restarts": 2, "job": ""})"));
+      "reason": "the job's time limit", "cause": "time-limit", "resubmit": true, "restarts": 2,
+      "job": ""})"));
   const auto read = read_state(directory.path());
   ASSERT_TRUE(read);
   EXPECT_EQ(read->status, RunStatus::stopped_early);
