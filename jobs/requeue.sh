@@ -8,7 +8,9 @@
 #   failed, "resubmit": true              a lost node, an I/O error: requeue
 #   failed otherwise                      the job fails, and jobs that depend on it are canceled
 #   running, although the launcher ended  the program crashed: requeue
-#   not written by this start             code 2: refused, the job fails; else the launch failed: requeue
+#   not written by this job's start       the launch failed: requeue
+# It is not asked if the launcher ends with code 2, or if the run's lock belongs to another start: the program
+# refused the run, or has lost it to that start. The job then fails with code 2.
 # A job is requeued at most $SIMCLR_MAX_RESTARTS times, and not after $SIMCLR_MAX_IDLE_STARTS starts in a
 # row without a new checkpoint. If Slurm itself ends the job (scancel, a node that is down, preemption
 # without a warning), Slurm decides whether it starts again.
@@ -42,7 +44,14 @@ pretrain_job() {
 
 # Prints a mark that changes whenever state.json is written.
 state_mark() { stat -c '%i %y' "$STATE" 2>/dev/null || true; }
-program_has_begun() { [ "$(state_mark)" != "$STATE_BEFORE" ]; }
+
+# Whether this start has written state.json, and not another job that uses the same run directory.
+program_has_begun() {
+  local job
+  [ "$(state_mark)" != "$STATE_BEFORE" ] || return 1
+  job="$(state_field job "$STATE")"
+  [ -z "$job" ] || [ "$job" = "$SLURM_JOB_ID" ]
+}
 
 # Prints the step of the newest checkpoint; 0 without one.
 newest_checkpoint() {
@@ -80,17 +89,38 @@ require_progress() {
 ${reason:+ (the latest reason: $reason)}; after fixing the cause: $RESUBMIT"
 }
 
-# Deletes the run's lock if it belongs to another job that has ended.
+# lock_field NAME: prints a value of the run's lock, which is one line; nothing if it is no plain file.
+lock_field() {
+  [ -f "$RUN_DIR/lock" ] && [ ! -L "$RUN_DIR/lock" ] || return 0
+  sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p" "$RUN_DIR/lock"
+}
+
+# Deletes the run's lock if it belongs to another job of this cluster that has ended. Job numbers of other clusters
+# say nothing here. The answer about this job shows that Slurm's controller knows its jobs.
 free_lock() {
-  local lock="$RUN_DIR/lock" holder active
-  [ -O "$lock" ] || return 0
-  holder="$(sed -n 's/.*"job":"\([0-9]*\)".*/\1/p' "$lock")"
-  if [ -z "$holder" ] || [ "$holder" = "$SLURM_JOB_ID" ]; then return 0; fi
-  active="$(squeue --me --noheader --format=%A)" || return 0
-  if ! grep -Fxq "$holder" <<<"$active"; then
-    say "$lock was left by job $holder, which has ended; deleting it"
-    rm -f "$lock"
-  fi
+  local lock="$RUN_DIR/lock" holder states ended
+  holder="$(lock_field job)"
+  [ -n "$holder" ] && [ "$holder" != "$SLURM_JOB_ID" ] && [ -O "$lock" ] || return 0
+  [ -n "${SLURM_CLUSTER_NAME:-}" ] && [ "$(lock_field cluster)" = "$SLURM_CLUSTER_NAME" ] || return 0
+  states="$(
+    unset SLURM_CLUSTERS
+    queue --states=all --jobs="$SLURM_JOB_ID,$holder" --noheader --format='%A %T'
+  )" || return 0
+  grep -q "^$SLURM_JOB_ID " <<<"$states" || return 0
+  ended='COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|BOOT_FAIL|DEADLINE'
+  if grep "^$holder " <<<"$states" | grep -Eqv " ($ended)\$"; then return 0; fi
+  [ "$(lock_field job)" = "$holder" ] || return 0
+  say "$lock was left by job $holder, which has ended; deleting it"
+  rm -f "$lock"
+}
+
+# Whether the run's lock belongs to another job or to a later start of this one.
+another_start_holds_lock() {
+  local job
+  job="$(lock_field job)"
+  [ -n "$job" ] || return 1
+  [ "$job/$(lock_field cluster)" != "$SLURM_JOB_ID/${SLURM_CLUSTER_NAME:-}" ] ||
+    [ "$(lock_field job_restart)" != "${SLURM_RESTART_COUNT:-0}" ]
 }
 
 # ---- running the program ----
@@ -173,8 +203,9 @@ run_until_end() {
 # settle CODE: ends the job after the launcher has ended with CODE.
 settle() {
   local status reason
+  [ "$1" -ne 2 ] || refused
+  ! another_start_holds_lock || die 2 "$RUN_DIR is in use by job $(lock_field job); this job has stopped"
   if ! program_has_begun; then
-    [ "$1" -ne 2 ] || refused
     try_again "the launcher ended with code $1 before the program began"
   fi
   status="$(state_field status "$STATE")"
@@ -191,7 +222,8 @@ settle() {
   esac
 }
 
-# A refused run writes nothing, so this removes what the script has written.
+# A refused run writes nothing, so this removes what the script has written. A start that has lost its run directory to
+# another ends in this way, too.
 refused() {
   if [ ! -e "$RUN_DIR/config.cfg" ]; then
     rm -f "$RUN_DIR/starts.log"

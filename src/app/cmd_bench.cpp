@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -59,6 +60,8 @@ int run_bench(Invocation& invocation) {
   }
   const auto* const found = std::ranges::find(kBenchmarks, name, &Benchmark::name);
   if (found == kBenchmarks.end()) require_known("benchmark", name, benchmark_names());
+  require_same_values(invocation.world,
+                      {{"the benchmark", fmt::format("{}", fmt::join(arguments, " "))}});
   arguments.erase(arguments.begin());
   return found->run(arguments, invocation.world);
 }

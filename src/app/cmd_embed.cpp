@@ -20,13 +20,14 @@ int run_embed(Invocation& invocation) {
       .add("data", data,
            "images to encode: a directory of shards; their labels, if any, are copied")
       .argument("DIR")
+      .may_differ_between_ranks()
       .add("output", output,
            "HDF5 file to write: h, sample_index, labels if there are any, z with --with-z")
       .flag("with-z", with_z, "write the projection head's output z, too");
   declare_encoder_options(options, config);
   options.require_given({"data", "output"})
       .example("simclr embed --checkpoint runs/r50 --data shards/test --output features.h5");
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   require_directory_of(output);
   on_root(invocation.world, [&] { require_writable(output); });
   (void)common_fingerprint(data, "data", invocation.world);

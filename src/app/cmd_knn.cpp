@@ -21,7 +21,7 @@ int run_knn(Invocation& invocation) {
   options.example(
       "simclr knn --checkpoint runs/r50 --train-data shards/train \\\n"
       "      --test-data shards/test");
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
 
   if (finish_dry_run_elsewhere(config, "knn", invocation.world)) return 0;
   EvaluationJob job(config, "knn", options, invocation.world);

@@ -133,7 +133,7 @@ int run_linear_eval(Invocation& invocation) {
   options.example(
       "simclr linear-eval --checkpoint runs/r50 --train-data shards/train \\\n"
       "      --test-data shards/test");
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   refuse_options_of_other_protocol(options, linear.protocol);
   if (finish_dry_run_elsewhere(config, "linear-eval", invocation.world)) return 0;
   if (linear.protocol == Protocol::cached) {

@@ -80,7 +80,7 @@ int run_pack(Invocation& invocation) {
       .flag("force", config.force, "replace the shards of an output directory that is not empty");
   options.require_given({"output"})
       .example("simclr pack --from folder --input photos --output shards/photos");
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   if (config.input.empty() && !config.idx_images) {
     refuse("option --input is missing: DIR, directory that holds the images");
   }

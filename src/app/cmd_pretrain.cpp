@@ -48,7 +48,7 @@ int run_pretrain(Invocation& invocation) {
   options.example(
       "mpirun -n 8 simclr pretrain --config configs/imagenet-v1.cfg \\\n"
       "      --data shards/train --run-dir runs/r50");
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   stay_with_configuration(config, invocation.arguments);
   if (dry) {
     const std::string line = dry_run(config, *dry, invocation.world);

@@ -211,7 +211,7 @@ int run_preview(Invocation& invocation) {
   config.pretrain.declare(options);
   options.require_given({"output", "data"})
       .example("simclr preview --data shards/photos --image-size 96 --output pairs.png");
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   config.pretrain.validate();
   validate(config);
   // Views do not depend on the number of ranks: rank 0 works alone on a picture, and on batches

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/core/check.hpp"
+#include "simclr/core/options.hpp"
 
 namespace simclr {
 
@@ -18,12 +20,18 @@ struct BuildInfo;
 struct Invocation {
   std::vector<std::string> arguments;  ///< arguments after the command's name
   Communicator& world;                 ///< all ranks; a single rank if MPI is not used
+
+  /// Reads the options, as Options::parse() does, and refuses values that differ between ranks.
+  [[nodiscard]] bool parse(Options& options) const {
+    if (!options.parse(arguments)) return false;
+    require_same_values(world, options.values_of_all_ranks());
+    return true;
+  }
 };
 
 /// Runs a command and returns the process's exit code. Throws RefusedError (exit 2) before any
 /// work, Error (exit 1) after. If the arguments contain --help or --list-options it is called
-/// without MPI, prints the answer and returns 0 (`if (!options.parse(invocation.arguments)) return
-/// 0;`).
+/// without MPI, prints the answer and returns 0 (`if (!invocation.parse(options)) return 0;`).
 using RunCommand = int (*)(Invocation& invocation);
 
 struct Command {

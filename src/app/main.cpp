@@ -99,29 +99,36 @@ const Command& find_command(const std::string& name) {
   refuse("unknown command '{}'{} (simclr --help lists them)", name, suggestion(name, names));
 }
 
+int exit_code_of(const std::exception& error) { return is_refusal(error) ? kRefused : kFailed; }
+
 /// Reports a failure once and ends every rank. If all ranks fail, only rank 0 reports.
-int end_with_failure(const std::string& message, int exit_code, int rank, int ranks) {
+int end_with_failure(const std::exception& error, int rank, int ranks) {
+  const std::string message = message_of(error);
+  const int exit_code = exit_code_of(error);
   if (ranks == 1) {
     log::error("{}", message);
     return exit_code;
   }
   const bool all_failed = all_ranks_arrive(kFailureWaitSeconds);
   if (rank == 0 || !all_failed) log::error("{}", message);
-  // A refusal precedes all work, so MPI can finalize normally.
-  if (all_failed && exit_code == kRefused) return exit_code;
+  // A refusal that precedes all work lets MPI finalize normally.
+  const bool at_work = cause_of(error) == Cause::lost_lock;
+  if (all_failed && exit_code == kRefused && !at_work) return exit_code;
   if (all_failed && rank != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
   abort_all_ranks(exit_code);
 }
-
-int exit_code_of(const std::exception& error) { return is_refusal(error) ? kRefused : kFailed; }
 
 int run_guarded(const Command& command, Invocation& invocation) {
   const int rank = invocation.world.rank();
   const int ranks = invocation.world.size();
   try {
+    const BuildInfo build = this_build();
+    require_same_values(invocation.world,
+                        {{"the command", std::string(command.name)},
+                         {"the program's version", build.version + " " + build.git_commit}});
     return command.run(invocation);
   } catch (const std::exception& error) {
-    return end_with_failure(message_of(error), exit_code_of(error), rank, ranks);
+    return end_with_failure(error, rank, ranks);
   }
 }
 

@@ -1,8 +1,12 @@
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdint>
+#include <map>
 
 #include "simclr/comm/communicator.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
 
 namespace simclr {
 namespace {
@@ -45,6 +49,53 @@ std::string broadcast_text(Communicator& comm, const std::string& text, int root
   std::string result = comm.rank() == root ? text : std::string(length, '\0');
   comm.broadcast({result.data(), result.size(), DType::u8}, root);
   return result;
+}
+
+namespace {
+
+/// "'8' on rank 0, '16' on ranks 1 to 3, 5"; empty if all ranks have the same value.
+std::string describe_difference(const std::vector<std::string>& value_of_rank) {
+  std::map<std::string, std::vector<std::string>> ranks_of_value;
+  std::vector<std::string> order;
+  const std::size_t count = value_of_rank.size();
+  for (std::size_t first = 0; first < count;) {
+    const std::string& value = value_of_rank[first];
+    std::size_t last = first;
+    while (last + 1 < count && value_of_rank[last + 1] == value) ++last;
+    std::vector<std::string>& ranks = ranks_of_value[value];
+    if (ranks.empty()) order.push_back(value);
+    ranks.push_back(first == last ? fmt::format("{}", first)
+                                  : fmt::format("{} to {}", first, last));
+    first = last + 1;
+  }
+  if (order.size() == 1) return "";
+  std::vector<std::string> parts;
+  for (const std::string& value : order) {
+    const std::vector<std::string>& ranks = ranks_of_value[value];
+    const bool one = ranks.size() == 1 && ranks.front().find(' ') == std::string::npos;
+    parts.push_back(fmt::format("{} on rank{} {}", value.empty() ? "unset" : "'" + value + "'",
+                                one ? "" : "s", fmt::join(ranks, ", ")));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+}  // namespace
+
+void require_same_values(Communicator& comm, const NamedValues& values) {
+  std::string text;
+  for (const auto& [name, value] : values) text += name + '\0' + value + '\0';
+  const std::uint64_t own = hash64(std::as_bytes(std::span(text)));
+  std::vector<std::uint64_t> all(static_cast<std::size_t>(comm.size()));
+  comm.all_gather({&own, sizeof(own), DType::u8},
+                  {all.data(), all.size() * sizeof(own), DType::u8});
+  if (std::ranges::all_of(all, [&](std::uint64_t hash) { return hash == all.front(); })) return;
+  std::vector<std::string> differences;
+  for (const auto& [name, value] : values) {
+    const std::string difference = describe_difference(gather_texts(comm, value));
+    if (!difference.empty()) differences.push_back(name + " (" + difference + ")");
+  }
+  refuse("the ranks were started differently: {}; start all with the same program and options",
+         fmt::join(differences, ", "));
 }
 
 std::vector<std::string> gather_texts(Communicator& comm, const std::string& text) {

@@ -3,10 +3,12 @@
 #include <mpi.h>
 
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <string_view>
 #include <thread>
 
 #include "mpi_check.hpp"
@@ -21,6 +23,51 @@ MPI_Comm& arrival_comm() {
   return comm;
 }
 
+/// The number in an environment variable; -1 if it has none.
+long number_in(const char* variable) {
+  const char* text = std::getenv(variable);
+  const std::string_view digits = text != nullptr ? text : "";
+  long number = -1;
+  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), number);
+  return error == std::errc() && end == digits.end() ? number : -1;
+}
+
+/// "VARIABLE=NUMBER" if the launcher of this process has started other ranks beside it; empty if it
+/// has not, or if there is no launcher. The launcher of an MPI library is asked before Slurm: it
+/// may have started one rank itself, within a step of Slurm that has more tasks. A batch script and
+/// an interactive shell are one process, although the job has more tasks.
+std::string evidence_of_other_ranks() {
+  const auto say = [](const char* variable) {
+    return fmt::format("{}={}", variable, number_in(variable));
+  };
+  for (const char* size : {"OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+    if (number_in(size) > 0) return number_in(size) > 1 ? say(size) : "";
+  }
+  constexpr long kFirstSpecialStep = 4294967290;  // SLURM_INTERACTIVE_STEP, SLURM_BATCH_SCRIPT, ...
+  const long step = number_in("SLURM_STEP_ID");
+  if (step < kFirstSpecialStep) {
+    if (number_in("SLURM_STEP_NUM_TASKS") > 1) return say("SLURM_STEP_NUM_TASKS");
+    const bool in_step = step >= 0 && std::getenv("SLURM_PROCID") != nullptr;
+    if (in_step && number_in("SLURM_NTASKS") > 1) return say("SLURM_NTASKS");
+  }
+  return number_in("PMIX_RANK") > 0 ? say("PMIX_RANK") : "";
+}
+
+/// Refuses a process that the MPI library takes for the only one, although its launcher has started
+/// several: each would do all the work, and all would write the same files.
+void require_launcher_support() {
+  int ranks = 0;
+  mpi_check(MPI_Comm_size(MPI_COMM_WORLD, &ranks), "MPI_Comm_size");
+  const std::string evidence = evidence_of_other_ranks();
+  if (ranks > 1 || evidence.empty()) return;
+  refuse(
+      "each rank has started alone: the launcher has started several ({}), but the MPI library "
+      "({}) "
+      "does not know its protocol; use srun --mpi=pmix, or the mpirun of this library; for one "
+      "rank, tell the launcher to start one (srun --ntasks=1)",
+      evidence, mpi_library_version());
+}
+
 }  // namespace
 
 MpiSession::MpiSession(int& argc, char**& argv) : uncaught_(std::uncaught_exceptions()) {
@@ -32,6 +79,7 @@ MpiSession::MpiSession(int& argc, char**& argv) : uncaught_(std::uncaught_except
         "this MPI library does not provide MPI_THREAD_MULTIPLE, which the loader's threads need; "
         "use an MPI built with thread support");
   }
+  require_launcher_support();
   mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &arrival_comm()), "MPI_Comm_dup");
 }
 

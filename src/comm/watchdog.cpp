@@ -6,7 +6,7 @@
 #include <chrono>
 #include <exception>
 #include <nlohmann/json.hpp>
-#include <random>
+#include <span>
 #include <thread>
 
 #include "simclr/core/activity.hpp"
@@ -19,13 +19,6 @@ namespace simclr {
 namespace {
 
 using Json = nlohmann::json;
-
-watch::Token random_token() {
-  std::random_device device;
-  watch::Token token{};
-  for (std::uint64_t& word : token) word = (std::uint64_t{device()} << 32) | device();
-  return token;
-}
 
 /// Raises the limit of open files, often 1024: rank 0 holds a connection to every rank.
 void allow_open_files(std::size_t more) {
@@ -65,12 +58,12 @@ struct Watchdog::Impl {
       return "";
     }
     try {
-      allow_open_files(settings.hosts.size());
+      allow_open_files(settings.hosts.size() + watch::kMaxStrangers);
       watch::Listener listener = watch::listen_anywhere();
-      settings.token = random_token();
+      fill_with_random_bytes(std::as_writable_bytes(std::span(settings.secret)));
       const Json endpoint{{"port", listener.port},
                           {"addresses", watch::own_addresses()},
-                          {"token", settings.token}};
+                          {"secret", settings.secret}};
       start(std::make_unique<watch::Monitor>(settings, std::move(listener), on_fault));
       return endpoint.dump();
     } catch (const std::exception& error) {
@@ -82,7 +75,7 @@ struct Watchdog::Impl {
   void start_follower(const std::string& text, const Handler& on_fault, std::string& failure) {
     if (text.empty()) return;
     const Json json = Json::parse(text);
-    json.at("token").get_to(settings.token);
+    json.at("secret").get_to(settings.secret);
     const watch::Endpoint endpoint{.port = json.at("port"), .addresses = json.at("addresses")};
     try {
       start(std::make_unique<watch::Follower>(settings, endpoint, on_fault));
@@ -112,7 +105,7 @@ Watchdog::Watchdog(Communicator& world, const WatchdogOptions& options, const Ha
   impl_->settings = {.options = options,
                      .hosts = gather_texts(world, host_name()),
                      .rank = world.rank(),
-                     .token = {}};
+                     .secret = {}};
   std::string failure;
   std::string endpoint;
   if (world.rank() == 0) endpoint = impl_->start_monitor(on_fault, failure);

@@ -70,9 +70,9 @@ std::string_view action_of(std::string_view message) {
 }  // namespace
 
 std::string_view name_of(Cause cause) {
-  constexpr std::array kCauseNames{"none",       "finished",   "max-steps", "signal",
-                                   "time-limit", "lost-rank",  "stalled",   "desynchronized",
-                                   "diverged",   "not-finite", "io",        "error"};
+  constexpr std::array kCauseNames{
+      "none",           "finished", "max-steps",  "signal",    "time-limit", "lost-rank", "stalled",
+      "desynchronized", "diverged", "not-finite", "lost-lock", "io",         "error"};
   static_assert(kCauseNames.size() == static_cast<std::size_t>(Cause::error) + 1);
   return kCauseNames.at(static_cast<std::size_t>(cause));
 }

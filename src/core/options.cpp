@@ -128,6 +128,11 @@ Options& Options::may_change_on_resume() {
   return *this;
 }
 
+Options& Options::may_differ_between_ranks() {
+  options_.back().may_differ = true;
+  return *this;
+}
+
 Options::Option* Options::find(const std::string& name) {
   const auto found = std::ranges::find(options_, name, &Option::name);
   return found == options_.end() ? nullptr : &*found;
@@ -330,6 +335,16 @@ std::vector<std::pair<std::string, std::string>> Options::values() const {
   all.reserve(options_.size());
   for (const Option& o : options_) {
     if (o.kind != Kind::action) all.emplace_back(o.name, o.get());
+  }
+  return all;
+}
+
+std::vector<std::pair<std::string, std::string>> Options::values_of_all_ranks() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const Option& o : options_) {
+    const std::string given = o.given ? "given" : "";
+    if (!o.may_differ)
+      all.emplace_back("option --" + o.name, o.kind == Kind::action ? given : o.get());
   }
   return all;
 }

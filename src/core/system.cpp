@@ -1,10 +1,24 @@
 #include "simclr/core/system.hpp"
 
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "simclr/core/check.hpp"
 
 namespace simclr {
+
+void fill_with_random_bytes(std::span<std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t got = ::getrandom(bytes.data(), bytes.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("the system gives no random bytes: {}", std::strerror(errno));
+    bytes = bytes.subspan(static_cast<std::size_t>(got));
+  }
+}
 
 std::string host_name() {
   std::array<char, 256> name{};

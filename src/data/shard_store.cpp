@@ -124,11 +124,20 @@ std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& dire
                                                std::int64_t batch_samples) {
   ShardSet set(directory);
   if (mode == CacheMode::none) return make_streaming_store(std::move(set), threads);
-  const CacheChoice choice =
-      choose_cache(mode, measure_cache_sizes(set, directory.string(), batch_samples, world));
-  auto store = choice.mode == CacheMode::distributed
-                   ? make_distributed_store(std::move(set), threads, world)
-                   : make_node_store(std::move(set), threads, world);
+  CacheSizes sizes = measure_cache_sizes(set, directory.string(), batch_samples, world);
+  CacheChoice choice = choose_cache(mode, sizes);
+  std::unique_ptr<NodeSharedMemory> memory;
+  if (choice.mode == CacheMode::node) {
+    try {
+      memory = std::make_unique<NodeSharedMemory>(world, sizes.set_bytes);
+    } catch (const NoSharedMemoryError& error) {  // another job has taken it in the meantime
+      if (mode != CacheMode::automatic) throw;
+      sizes.node = {std::min(error.free_bytes(), sizes.set_bytes), "/dev/shm"};
+      choice = choose_cache(mode, sizes);
+    }
+  }
+  auto store = memory ? make_node_store(std::move(set), std::move(memory), threads, world)
+                      : make_distributed_store(std::move(set), threads, world);
   store->add_to_description(choice.reason);
   return store;
 }

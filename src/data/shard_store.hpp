@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "simclr/comm/session.hpp"
 #include "simclr/data/loader.hpp"
 
 namespace simclr {
@@ -83,7 +84,9 @@ inline std::int64_t part_begin(std::int64_t samples, std::int64_t rank, std::int
 void parallel_ranges(int threads, std::int64_t count,
                      const std::function<void(std::int64_t begin, std::int64_t end)>& work);
 
-std::unique_ptr<ShardStore> make_node_store(ShardSet set, int threads, Communicator& world);
+/// `memory` must hold the whole set.
+std::unique_ptr<ShardStore> make_node_store(ShardSet set, std::unique_ptr<NodeSharedMemory> memory,
+                                            int threads, Communicator& world);
 std::unique_ptr<ShardStore> make_distributed_store(ShardSet set, int threads, Communicator& world);
 std::unique_ptr<ShardStore> make_streaming_store(ShardSet set, int threads);
 

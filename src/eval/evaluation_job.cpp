@@ -86,10 +86,12 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
       .add("train-data", config.train_data,
            "labeled images to learn from: a directory of shards; unset: the run's --data")
       .argument("DIR")
+      .may_differ_between_ranks()
       .add("test-data", config.test_data,
            "labeled images on which accuracy is measured: a directory of shards; unset: the run's "
            "--eval-data")
       .argument("DIR")
+      .may_differ_between_ranks()
       .add("output", config.output,
            "JSON file to write the result to, as for a run that is read-only; unset: "
            "eval/NAME.json in the run directory")

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "simclr/core/activity.hpp"
+#include "simclr/core/hash.hpp"
 #include "simclr/core/system.hpp"
 #include "simclr/io/retry.hpp"
 
@@ -22,15 +23,19 @@ namespace {
 
 TemporaryFile::TemporaryFile(std::filesystem::path target)
     : target_(std::move(target)),
-      temporary_(fmt::format("{}.tmp-{}-{}", target_.string(), host_name(), ::getpid())) {}
+      temporary_(fmt::format("{}.tmp-{}", target_.string(), to_hex(random_number()))) {
+  constexpr mode_t kMode = 0666;  // less the user's umask
+  descriptor_ = Descriptor(
+      ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
+  if (!descriptor_) fail_to("create", target_);
+}
 
 TemporaryFile::~TemporaryFile() {
   if (!published_) ::unlink(temporary_.c_str());
 }
 
 void TemporaryFile::sync() const {
-  const Descriptor descriptor(::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!descriptor || ::fsync(descriptor.get()) != 0) fail_to("sync", target_);
+  if (::fsync(descriptor_.get()) != 0) fail_to("sync", target_);
 }
 
 void TemporaryFile::publish() {
@@ -42,15 +47,9 @@ void TemporaryFile::publish() {
   if (directory) ::fsync(directory.get());
 }
 
-AtomicFile::AtomicFile(std::filesystem::path target)
-    : file_(std::move(target)),
-      descriptor_(::open(file_.path().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {
-  if (!descriptor_) fail_to("create", file_.target());
-}
-
 void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor_.get(), bytes.data(), bytes.size());
+    const ssize_t written = ::write(file_.descriptor().get(), bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) fail_to("write", file_.target());
     bytes = bytes.subspan(static_cast<std::size_t>(written));
@@ -61,16 +60,17 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
 void AtomicFile::commit(const std::function<bool()>& still_wanted) {
-  if (::fsync(descriptor_.get()) != 0) fail_to("sync", file_.target());
+  file_.sync();
   if (!still_wanted || still_wanted()) file_.publish();
 }
 
 void write_file(const std::filesystem::path& target,
-                const std::function<void(AtomicFile& file)>& write) {
+                const std::function<void(AtomicFile& file)>& write,
+                const std::function<bool()>& still_wanted) {
   with_retries(target, [&](int) {
     AtomicFile file(target);
     write(file);
-    file.commit();
+    file.commit(still_wanted);
   });
 }
 

@@ -191,7 +191,8 @@ std::string hdf5_version() {
   return fmt::format("{}.{}.{}", major, minor, release);
 }
 
-std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint) {
+std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint,
+                             const std::function<bool()>& still_wanted) {
   const auto lock = h5::lock_library();
   const h5::Handle image = create_in_memory();
   Digest digest(checkpoint);
@@ -210,7 +211,8 @@ std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint
   write_order(image, checkpoint);
 
   const std::vector<std::byte> bytes = file_image(image);
-  write_file(file, [&](AtomicFile& target) { target.write(std::span(bytes)); });
+  write_file(
+      file, [&](AtomicFile& target) { target.write(std::span(bytes)); }, still_wanted);
   return checksum;
 }
 

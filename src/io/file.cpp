@@ -14,7 +14,7 @@ namespace simclr {
 namespace {
 
 Descriptor open_text(const std::filesystem::path& path, int flags) {
-  constexpr mode_t kMode = 0644;
+  constexpr mode_t kMode = 0666;  // less the user's umask
   Descriptor descriptor(::open(path.c_str(), flags | O_CLOEXEC, kMode));
   if (!descriptor) fail_io("cannot open " + path.string(), errno);
   return descriptor;

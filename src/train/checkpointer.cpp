@@ -76,11 +76,12 @@ void require_equal_weights(const Executor& executor, std::int64_t step, Communic
 }
 
 Checkpointer::Checkpointer(TrainingConfig& config, std::int64_t steps_per_epoch,
-                           Communicator& world)
+                           Communicator& world, const RunFence& fence)
     : config_(config),
       directory_(config.run_dir / "checkpoints"),
       steps_per_epoch_(steps_per_epoch),
-      world_(world) {}
+      world_(world),
+      fence_(fence) {}
 
 bool Checkpointer::pinned(std::int64_t step) const {
   const auto& steps = config_.checkpoint_steps;
@@ -99,6 +100,7 @@ bool Checkpointer::due_by_time() const {
 }
 
 std::optional<std::int64_t> Checkpointer::fall_back_to(std::int64_t healthy_until) const {
+  fence_.require_held();
   set_aside_after(directory_, healthy_until, "was written when the run may already have diverged");
   const std::vector<CheckpointFile> left = list_checkpoints(directory_);
   return left.empty() ? std::nullopt : std::optional(left.back().step);
@@ -123,6 +125,7 @@ void Checkpointer::write(const Trainer& trainer, std::int64_t step, std::int64_t
   if (std::exchange(last_written_, step) == step) return;
   require_equal_weights(trainer.executor(), step, world_);
   on_root(world_, [&] {
+    fence_.require_held();
     Checkpoint checkpoint = trainer.state();
     checkpoint.step = step;
     checkpoint.epoch = step / steps_per_epoch_;
@@ -131,7 +134,11 @@ void Checkpointer::write(const Trainer& trainer, std::int64_t step, std::int64_t
     checkpoint.model = to_json(config_.model());
     checkpoint.data = to_text(config_.fingerprint);
     const std::filesystem::path file = checkpoint_path(directory_, step);
-    write_checkpoint(file, checkpoint);
+    write_checkpoint(file, checkpoint, [this] {
+      fence_.require_held();  // again: writing may have taken minutes
+      return true;
+    });
+    fence_.require_held();
     prune(healthy_until);
     log::info("checkpoint {}", file.string());
   });

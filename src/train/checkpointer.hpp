@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "run_lock.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/train/trainer.hpp"
@@ -22,7 +23,8 @@ void require_equal_weights(const Executor& executor, std::int64_t step, Communic
 /// Knows when a checkpoint is due, writes it from rank 0 and deletes old ones.
 class Checkpointer {
  public:
-  Checkpointer(TrainingConfig& config, std::int64_t steps_per_epoch, Communicator& world);
+  Checkpointer(TrainingConfig& config, std::int64_t steps_per_epoch, Communicator& world,
+               const RunFence& fence);
 
   /// Whether the options that count steps and epochs ask for a checkpoint after `step` updates. All
   /// ranks get the same answer.
@@ -34,8 +36,8 @@ class Checkpointer {
   /// deletes old ones. Beyond the --keep newest it keeps up to two (none if --divergence-steps is
   /// 0): the newest one up to `healthy_until`, to fall back to if the run turns out to have
   /// diverged, and the one that will replace it later. Every rank throws Error, and older
-  /// checkpoints stay untouched, if the ranks' weights differ or the file cannot be written (full
-  /// disk).
+  /// checkpoints stay untouched, if the ranks' weights differ, the file cannot be written (full
+  /// disk) or another start owns the run directory.
   void write(const Trainer& trainer, std::int64_t step, std::int64_t healthy_until);
 
   /// Renames checkpoints of steps after `healthy_until`, so that no start finds them; call it on
@@ -50,6 +52,7 @@ class Checkpointer {
   std::filesystem::path directory_;
   std::int64_t steps_per_epoch_;
   Communicator& world_;
+  const RunFence& fence_;
   std::int64_t last_written_ = -1;
   std::chrono::steady_clock::time_point last_time_ = std::chrono::steady_clock::now();
 };

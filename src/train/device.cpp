@@ -60,10 +60,12 @@ void declare_device_options(Options& options, DeviceOptions& device) {
            "file that keeps the measured choice of convolution algorithms on a GPU; none: no "
            "file; unset: ~/.cache/simclr/convolution-plans.json")
       .may_change_on_resume()
+      .may_differ_between_ranks()
       .add("threads", device.threads,
            "threads of each rank that compute; 0: as many as the cores it may use")
       .range(at_least(0).at_most(kMostThreads))
       .may_change_on_resume()
+      .may_differ_between_ranks()
       .flag("allow-tf32", device.allow_tf32,
             "multiply fp32 matrices on a GPU with 10 bits of mantissa: faster, less exact");
 }

@@ -79,13 +79,14 @@ void Progress::show(const StepResult& result, double images_per_second, bool log
 }
 
 Records::Records(const TrainingConfig& config, const std::vector<Metric>& metrics, const Span& span,
-                 int restarts, bool is_root)
-    : config_(config), metrics_(metrics), span_(span), restarts_(restarts) {
+                 const StateFile& state, bool is_root)
+    : config_(config), metrics_(metrics), span_(span), state_(state) {
   if (!is_root) return;
   const fs::path file = config.run_dir / "metrics.jsonl";
   std::string kept;
   for_rows_up_to(file, span.first,
                  [&](const std::string& line, const Json&) { kept += line + "\n"; });
+  state_.fence().require_held();
   write_file(file, kept);
   file_.emplace(file);
   progress_.emplace(metrics, span);
@@ -110,7 +111,10 @@ void Records::add(const StepResult& result) {
   const bool logged = step % config_.log_every == 0 || step == span_.first + 1 || step == span_.end;
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - since_row_.start;
   const double seconds = passed.count() / static_cast<double>(since_row_.steps);
-  if (logged) file_->append(row(result, seconds));
+  if (logged) {
+    state_.fence().require_held();
+    file_->append(row(result, seconds));
+  }
   progress_->show(result, static_cast<double>(config_.batch_size) / seconds, logged);
   if (logged) since_row_ = {};
 }
@@ -123,7 +127,7 @@ std::string Records::row(const StepResult& result, double seconds_step) const {
   const auto n = static_cast<double>(since_row_.steps);
   Json json{{"step", step},
             {"epoch", static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch)},
-            {"restarts", restarts_}};
+            {"restarts", state_.restarts()}};
   for (std::size_t i = 0; i < metrics_.size(); ++i) json[metrics_[i].name] = result.metrics[i];
   json["learning_rate"] = result.learning_rate;
   json["images_per_second"] = static_cast<double>(config_.batch_size) / seconds_step;

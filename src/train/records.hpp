@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "run_state.hpp"
 #include "simclr/io/file.hpp"
 #include "simclr/train/trainer.hpp"
 #include "simclr/train/training_config.hpp"
@@ -49,10 +50,10 @@ class Progress {
 /// written with enough digits to read back exactly.
 class Records {
  public:
-  /// Removes rows after the first step. Each of the `metrics` is a column. `restarts`: of the run,
-  /// before this start.
+  /// Removes rows after the first step. Each of the `metrics` is a column. Every write requires the
+  /// fence of `state`.
   Records(const TrainingConfig& config, const std::vector<Metric>& metrics, const Span& span,
-          int restarts, bool is_root);
+          const StateFile& state, bool is_root);
 
   /// Call it once for every step, before or after add(). `stall_seconds`: waiting for its batch;
   /// `reading`: loading later batches, with the bytes of all ranks.
@@ -68,7 +69,7 @@ class Records {
   const TrainingConfig& config_;
   std::vector<Metric> metrics_;
   Span span_;
-  int restarts_;
+  const StateFile& state_;
   std::optional<AppendedFile> file_;
   std::optional<Progress> progress_;
   /// Sums since the last row.

@@ -186,6 +186,7 @@ RunDirectory::RunDirectory(TrainingConfig& config)
     : path_(config.run_dir), directory_(config.run_dir), lock_(path_), start_(find_start(config)) {}
 
 void RunDirectory::begin(TrainingConfig& config) {
+  fence().require_held();
   directory_.keep();
   const fs::path checkpoints = path_ / "checkpoints";
   fs::create_directories(checkpoints);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "run_lock.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/train/training_config.hpp"
 
@@ -53,25 +54,6 @@ class NewDirectory {
 void set_aside_after(const std::filesystem::path& checkpoints, std::int64_t step,
                      const std::string& why);
 
-/// Lets one process at a time write into a run directory, by a file `lock` that names the holder
-/// (host, process, start time, job). The destructor releases it. A lock whose process is gone, or
-/// that an earlier attempt of this job left, is stale: it is taken over with a warning.
-class RunLock {
- public:
-  /// Throws RefusedError naming the holder when another process uses the directory.
-  explicit RunLock(const std::filesystem::path& run_directory);
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
-  ~RunLock();
-
- private:
-  std::filesystem::path file_;
-  std::string content_;
-};
-
-/// Refuses a run directory that another process uses, naming the holder. Reads only.
-void require_unlocked(const std::filesystem::path& run_directory);
-
 /// A run's directory, locked by rank 0 while the run trains.
 class RunDirectory {
  public:
@@ -81,6 +63,7 @@ class RunDirectory {
   explicit RunDirectory(TrainingConfig& config);
 
   [[nodiscard]] const RunStart& start() const { return start_; }
+  [[nodiscard]] const RunFence& fence() const { return lock_.fence(); }
   /// Begins the run: writes config.cfg, creates missing directories and sets later checkpoints
   /// aside.
   void begin(TrainingConfig& config);

@@ -1,15 +1,23 @@
+#include "run_lock.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
+#include <chrono>
+#include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
-#include "run_directory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/io/atomic_file.hpp"
+#include "simclr/io/file.hpp"
+#include "simclr/io/retry.hpp"
 #include "simclr/train/system_info.hpp"
 
 namespace simclr {
@@ -17,17 +25,30 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-std::string content_of(const fs::path& file) {
+constexpr const char* kName = "lock";
+constexpr double kStaleSeconds = 300;
+/// Two processes that find the same stale lock replace it within this time.
+constexpr std::chrono::milliseconds kSettle{300};
+/// The time between creating a lock and writing its content, on a slow file server.
+constexpr std::chrono::seconds kUnwritten{3};
+constexpr int kMaxTries = 100;
+
+std::string first_line_of(const fs::path& file) {
   std::ifstream in(file);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
+  std::string line;
+  std::getline(in, line);
+  return line;
 }
 
-/// Start time of a process in clock ticks since boot, which distinguishes it from a later process
-/// with the same number. Empty if it does not run.
-std::string process_start(pid_t pid) {
-  const std::string stat = content_of(fmt::format("/proc/{}/stat", pid));
+std::string link_target(const fs::path& link) {
+  std::error_code unknown;
+  return fs::read_symlink(link, unknown).string();
+}
+
+/// Field 22 of /proc/PROCESS/stat: its start in clock ticks since boot, which distinguishes it from
+/// a later process with the same number. Empty if it is dead or cannot be seen.
+std::string process_start(const std::string& process) {
+  const std::string stat = first_line_of("/proc/" + process + "/stat");
   const std::size_t name_end = stat.rfind(')');
   if (name_end == std::string::npos) return "";
   std::istringstream fields(stat.substr(name_end + 1));
@@ -39,91 +60,267 @@ std::string process_start(pid_t pid) {
   return field;
 }
 
-std::string own_content() {
-  return Json{{"host", host_name()},
-              {"pid", ::getpid()},
-              {"process_start", process_start(::getpid())},
-              {"job", job_id()},
-              {"job_restart", job_restart()}}
-      .dump();
+/// Whether a process of this boot and namespace has ended. /proc may hide the processes of other
+/// users (hidepid) or show another namespace; then a process that can be signaled counts as alive.
+bool has_ended(pid_t process, const std::string& start) {
+  if (::kill(process, 0) != 0 && errno == ESRCH) return true;
+  const std::string number = std::to_string(process);
+  const bool shows_this_namespace = link_target("/proc/self") == std::to_string(::getpid());
+  if (!shows_this_namespace || !fs::exists("/proc/" + number + "/stat")) return false;
+  return process_start(number) != start;
 }
 
+/// Who holds a lock. Locks of earlier versions lack cluster, boot and namespace, and have no
+/// heartbeat.
 struct Holder {
-  std::string host = "unknown", job, start;
-  pid_t pid = 0;
+  std::string host, job, cluster, boot, pid_namespace, start;
+  pid_t process = 0;
   std::int64_t restart = 0;  // how often the job was requeued
 
-  [[nodiscard]] std::string text() const {
-    return fmt::format("process {} on {}{}", pid, host, job.empty() ? "" : ", job " + job);
+  static Holder self() {
+    return {.host = host_name(),
+            .job = job_id(),
+            .cluster = cluster_name(),
+            .boot = first_line_of("/proc/sys/kernel/random/boot_id"),
+            .pid_namespace = link_target("/proc/self/ns/pid"),
+            .start = process_start("self"),
+            .process = ::getpid(),
+            .restart = job_restart()};
   }
-  [[nodiscard]] bool is_gone() const {
-    if (host == host_name()) return process_start(pid) != start;
-    return !job.empty() && job == job_id() && restart < job_restart();
+  static std::optional<Holder> parse(const std::string& content) {
+    try {
+      const Json json = Json::parse(content);
+      return Holder{.host = json.at("host"),
+                    .job = json.at("job"),
+                    .cluster = json.value("cluster", ""),
+                    .boot = json.value("boot", ""),
+                    .pid_namespace = json.value("pid_namespace", ""),
+                    .start = json.at("process_start"),
+                    .process = json.at("pid"),
+                    .restart = json.value("job_restart", std::int64_t{0})};
+    } catch (const nlohmann::json::exception&) {
+      return {};
+    }
+  }
+
+  [[nodiscard]] std::string content() const {
+    return Json{{"host", host},           {"pid", process},
+                {"process_start", start}, {"job", job},
+                {"job_restart", restart}, {"cluster", cluster},
+                {"boot", boot},           {"pid_namespace", pid_namespace}}
+        .dump();
+  }
+  [[nodiscard]] std::string text() const {
+    const std::string on_cluster = cluster.empty() ? "" : " of cluster " + cluster;
+    const std::string in_job =
+        job.empty() ? "" : fmt::format(", job {}{} (restart {})", job, on_cluster, restart);
+    return fmt::format("process {} on {}{}", process, host, in_job);
+  }
+  [[nodiscard]] bool beats() const { return !boot.empty(); }
+  /// Why this holder can no longer write; empty if it may still run.
+  [[nodiscard]] std::string why_gone() const {
+    const Holder own = self();
+    const bool earlier_version = !beats();
+    const bool visible =
+        earlier_version ? host == own.host : boot == own.boot && pid_namespace == own.pid_namespace;
+    if (visible && has_ended(process, start)) return "which no longer runs";
+    const bool same_job = !job.empty() && job == own.job &&
+                          (earlier_version || cluster == own.cluster) && restart < own.restart;
+    return same_job ? "an earlier start of this job" : "";
   }
 };
 
-Holder parse_holder(const std::string& content, const fs::path& file) {
+/// A lock that was found.
+struct Found {
+  std::string content;
+  double modified_seconds = 0;  // time of its last heartbeat, since 1970
+};
+
+double seconds_of(const timespec& time) {
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+[[noreturn]] void refuse_kind(const fs::path& file, const char* kind) {
+  refuse("{} is {}; a lock is a plain file: delete it if no job uses this run directory",
+         file.string(), kind);
+}
+
+/// Reads a lock without following or waiting for anything; empty if there is none.
+std::optional<Found> find_lock(const fs::path& file) {
+  return with_retries(file, [&](int) -> std::optional<Found> {
+    const Descriptor lock(
+        ::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (!lock && errno == ENOENT) return {};
+    if (!lock && errno == ELOOP) refuse_kind(file, "a symbolic link");
+    if (!lock && errno == ENXIO) refuse_kind(file, "a socket or device");
+    if (!lock && (errno == EACCES || errno == EPERM)) refuse_kind(file, "not readable for you");
+    if (!lock) fail_io("cannot open " + file.string(), errno);
+    struct stat status {};
+    if (::fstat(lock.get(), &status) != 0) fail_io("cannot read " + file.string(), errno);
+    if (!S_ISREG(status.st_mode)) refuse_kind(file, "no plain file");
+    std::array<char, 4096> text{};
+    const ssize_t got = ::read(lock.get(), text.data(), text.size());
+    if (got < 0) fail_io("cannot read " + file.string(), errno);
+    return Found{{text.data(), static_cast<std::size_t>(got)}, seconds_of(status.st_mtim)};
+  });
+}
+
+double system_time() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return seconds_of(now);
+}
+
+/// The present time by the clock that gives files their times: on a network, the file server's.
+double file_time(const fs::path& file) {
+  struct stat status {};
   try {
-    const Json json = Json::parse(content);
-    return {json.at("host"), json.at("job"), json.at("process_start"), json.at("pid"),
-            json.value("job_restart", std::int64_t{0})};
-  } catch (const nlohmann::json::exception&) {
+    const TemporaryFile probe(file);
+    if (::stat(probe.path().c_str(), &status) == 0) return seconds_of(status.st_mtim);
+  } catch (const IoError&) {  // a full disk, which replacing the lock will report
+  }
+  return system_time();
+}
+
+/// Says why a lock is stale; refuses the run directory if it is not.
+std::string require_stale(const Found& found, double now, const fs::path& run_directory) {
+  const fs::path file = run_directory / kName;
+  const double silent = now - found.modified_seconds;
+  const auto holder = Holder::parse(found.content);
+  if (!holder && !found.content.empty()) {
     refuse("{}: cannot be read as a lock; delete it if no job uses this run directory",
            file.string());
   }
-}
-
-void require_gone(const Holder& holder, const fs::path& run_directory, const fs::path& file) {
-  if (holder.is_gone()) return;
-  refuse("run directory {} is in use by {}; wait until it ends, or delete {} if it no longer runs",
-         run_directory.string(), holder.text(), file.string());
-}
-
-/// Creates the file together with its content; returns false if it exists.
-bool create_with_content(const fs::path& file, const std::string& content) {
-  const fs::path own = fmt::format("{}.{}", file.string(), ::getpid());
-  std::ofstream(own) << content;
-  const bool linked = ::link(own.c_str(), file.c_str()) == 0;
-  const int error = errno;
-  ::unlink(own.c_str());
-  if (!linked && error != EEXIST) {
-    fail_for(Cause::io, "cannot create {}: {}", file.string(), std::strerror(error));
+  if (!holder) {
+    if (silent > kStaleSeconds) return "an empty lock: the process that created it has crashed";
+    refuse(
+        "run directory {} is in use: its lock {} is empty, so that another process starts there at "
+        "this moment or has crashed; try again, in {:.0f} s the lock counts as stale",
+        run_directory.string(), file.string(), kStaleSeconds - silent);
   }
-  return linked;
+  const std::string gone = holder->why_gone();
+  if (!gone.empty()) return fmt::format("the lock of {}, {}", holder->text(), gone);
+  if (holder->beats() && silent > kStaleSeconds) {
+    return fmt::format("the lock of {}, without a heartbeat for {:.0f} s", holder->text(), silent);
+  }
+  const std::string heard =
+      holder->beats()
+          ? fmt::format(" (last heartbeat {:.0f} s ago; after {:.0f} s the lock is free)",
+                        std::max(0.0, silent), kStaleSeconds)
+          : "";
+  refuse(
+      "run directory {} is in use by {}{}; wait until it ends, or delete {} if it no longer runs",
+      run_directory.string(), holder->text(), heard, file.string());
 }
 
-/// Removes a stale lock unless another process has replaced it in the meantime.
-void remove_stale(const fs::path& file, const std::string& stale) {
-  const fs::path aside = fmt::format("{}.stale-{}", file.string(), ::getpid());
-  if (::rename(file.c_str(), aside.c_str()) != 0) return;  // another process was faster
-  if (content_of(aside) != stale) ::link(aside.c_str(), file.c_str());
-  ::unlink(aside.c_str());
+/// Writes a lock's content to the disk. Returns 0 or errno.
+int write_content(const Descriptor& lock, const std::string& content) {
+  const ssize_t written = ::write(lock.get(), content.data(), content.size());
+  if (written < 0) return errno;
+  if (static_cast<std::size_t>(written) != content.size()) return ENOSPC;
+  return ::fsync(lock.get()) == 0 ? 0 : errno;
 }
 
 }  // namespace
 
-RunLock::RunLock(const fs::path& run_directory)
-    : file_(run_directory / "lock"), content_(own_content()) {
-  while (!create_with_content(file_, content_)) {
-    const std::string found = content_of(file_);
-    if (found.empty() && !fs::exists(file_)) continue;  // released just now
-    const Holder holder = parse_holder(found, file_);
-    require_gone(holder, run_directory, file_);
-    log::warning("run directory {}: taking over the lock of {}, which no longer runs",
-                 run_directory.string(), holder.text());
-    remove_stale(file_, found);
+void RunFence::require_held() const {
+  if (run_directory_.empty()) return;
+  const fs::path file = run_directory_ / kName;
+  std::string now;
+  try {
+    const auto found = find_lock(file);
+    if (found && found->content == content_) return;
+    const auto holder = found ? Holder::parse(found->content) : std::nullopt;
+    now = holder  ? "now belongs to " + holder->text()
+          : found ? "has been replaced"
+                  : "has been deleted";
+  } catch (const RefusedError& error) {
+    now = fmt::format("has been replaced ({})", error.what());
+  }
+  throw RefusedError(
+      fmt::format("run directory {}: this start no longer owns it, because {} {}; the run stops "
+                  "here without writing anything more",
+                  run_directory_.string(), file.string(), now),
+      Cause::lost_lock);
+}
+
+RunLock::RunLock(const fs::path& run_directory, std::chrono::milliseconds beat)
+    : run_directory_(run_directory),
+      file_(run_directory / kName),
+      fence_(run_directory, Holder::self().content()) {
+  const auto begin = std::chrono::steady_clock::now();
+  bool held = create();
+  for (int tries = 0; !held && tries < kMaxTries; ++tries) {
+    const auto found = find_lock(file_);
+    if (found && found->content.empty() && std::chrono::steady_clock::now() < begin + kUnwritten) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    } else if (found) {
+      const std::string why = require_stale(*found, file_time(file_), run_directory);
+      log::warning("run directory {}: taking over {}", run_directory.string(), why);
+      replace();
+      held = true;
+    } else {
+      held = create();
+    }
+  }
+  if (!held) refuse("{}: other processes create and delete it all the time", file_.string());
+  heartbeat_ = std::jthread([this, beat](const std::stop_token& stop) { this->beat(stop, beat); });
+}
+
+/// Returns false if there is a lock already. File systems without hard links can do this, too.
+bool RunLock::create() {
+  constexpr mode_t kMode = 0666;
+  descriptor_ = Descriptor(
+      ::open(file_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
+  if (!descriptor_ && errno == EEXIST) return false;
+  int error = descriptor_ ? 0 : errno;
+  if (error == 0) {
+    error = write_content(descriptor_, fence_.content());
+    if (error != 0) ::unlink(file_.c_str());
+  }
+  if (error == 0) return true;
+  const std::string what = "cannot create " + file_.string();
+  if (is_transient(error)) fail_io(what, error);
+  refuse("{}: {}", what, std::generic_category().message(error));
+}
+
+/// Replaces a stale lock in one step. If another process does the same, the later one holds it.
+void RunLock::replace() {
+  write_file(file_, fence_.content());
+  std::this_thread::sleep_for(kSettle);
+  try {
+    fence_.require_held();
+  } catch (const RefusedError&) {
+    const auto found = find_lock(file_);
+    const auto holder = found ? Holder::parse(found->content) : std::nullopt;
+    refuse("run directory {} is in use by {}, which started at the same moment",
+           run_directory_.string(), holder ? holder->text() : "another process");
+  }
+  descriptor_ = Descriptor(::open(file_.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+/// Touches the file through its descriptor, so that it never touches another process's lock. An
+/// error is no fault: the next write finds out whether the lock is still held.
+void RunLock::beat(const std::stop_token& stop, std::chrono::milliseconds pause) {
+  std::unique_lock lock(mutex_);
+  while (!wake_.wait_for(lock, stop, pause, [&] { return stop.stop_requested(); })) {
+    (void)::futimens(descriptor_.get(), nullptr);
+  }
+}
+
+RunLock::~RunLock() {
+  heartbeat_ = {};
+  descriptor_ = {};  // network file systems cannot delete an open file at once
+  try {
+    const auto found = find_lock(file_);
+    if (found && found->content == fence_.content()) ::unlink(file_.c_str());
+  } catch (const std::exception&) {  // not this process's lock, or not readable
   }
 }
 
 void require_unlocked(const fs::path& run_directory) {
-  const fs::path file = run_directory / "lock";
-  const std::string found = content_of(file);
-  if (found.empty() && !fs::exists(file)) return;
-  require_gone(parse_holder(found, file), run_directory, file);
-}
-
-RunLock::~RunLock() {
-  if (content_of(file_) == content_) ::unlink(file_.c_str());
+  const auto found = find_lock(run_directory / kName);
+  if (found) (void)require_stale(*found, system_time(), run_directory);
 }
 
 }  // namespace simclr

@@ -8,6 +8,7 @@
 #include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/retry.hpp"
+#include "simclr/train/system_info.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -25,7 +26,8 @@ std::string text_of(const RunState& state) {
                   {"reason", state.reason},
                   {"cause", name_of(state.cause)},
                   {"resubmit", helps_to_resubmit(state.cause)},
-                  {"restarts", state.restarts}};
+                  {"restarts", state.restarts},
+                  {"job", job_id()}};
   return json_text(json, 2) + "\n";
 }
 
@@ -45,8 +47,9 @@ std::optional<RunState> read_state(const fs::path& directory) {
   return state;
 }
 
-void StateFile::take_over(std::int64_t step, int restarts) {
+void StateFile::take_over(std::int64_t step, int restarts, RunFence fence) {
   const std::lock_guard lock(mutex_);
+  fence_ = std::move(fence);
   state_.step = step;
   state_.restarts = restarts;
   owned_ = true;
@@ -61,6 +64,7 @@ void StateFile::running(std::int64_t step) {
 }
 
 bool StateFile::may_write() const {
+  fence_.require_held();
   if (is_root_ && !begun_) return true;  // the file is from an earlier start
   const std::optional<RunState> written = read_state(directory_);
   if (!written) return is_root_;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "run_lock.hpp"
 #include "simclr/core/cause.hpp"
 
 namespace simclr {
@@ -26,7 +27,8 @@ struct RunState {
 std::optional<RunState> read_state(const std::filesystem::path& directory);
 
 /// Writes state.json for one rank; thread-safe. The first end that is reported counts, such as the
-/// watchdog's while the run is about to end in another way.
+/// watchdog's while the run is about to end in another way. Writing throws as
+/// RunFence::require_held() does when another start owns the directory.
 ///
 /// Normally rank 0 writes. Another rank writes the end too if it fails alone or loses rank 0. But
 /// it may be this rank that is cut off, while rank 0 still runs, has reported another end, or has
@@ -37,14 +39,15 @@ class StateFile {
   StateFile(std::filesystem::path directory, bool is_root)
       : directory_(std::move(directory)), is_root_(is_root) {}
 
-  /// Allows writing: the run now owns the directory.
-  void take_over(std::int64_t step, int restarts);
+  /// Allows writing: the run now owns the directory, as long as `fence` is held.
+  void take_over(std::int64_t step, int restarts, RunFence fence);
   /// Records that the run is training and that its newest checkpoint is of this step. All ranks
   /// call it.
   void running(std::int64_t step);
   void end(RunStatus status, Cause cause, const std::string& reason);
   /// Whether running() has been called.
   [[nodiscard]] bool has_begun() const { return begun_; }
+  [[nodiscard]] const RunFence& fence() const { return fence_; }
   [[nodiscard]] int restarts() const { return state_.restarts; }
 
  private:
@@ -55,6 +58,7 @@ class StateFile {
   bool is_root_;
   std::mutex mutex_;
   RunState state_;
+  RunFence fence_;
   bool owned_ = false, begun_ = false;
 };
 

@@ -60,6 +60,11 @@ std::int64_t job_restart() {
   return value != nullptr ? std::atoll(value) : 0;
 }
 
+std::string cluster_name() {
+  const char* value = std::getenv("SLURM_CLUSTER_NAME");
+  return value != nullptr ? value : "";
+}
+
 std::string job_id() {
   for (const char* variable : {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"}) {
     if (const char* value = std::getenv(variable)) return value;

@@ -58,11 +58,13 @@ void declare_data_options(Options& options, DataOptions& data) {
            "name another place of the same data")
       .argument("DIR")
       .may_change_on_resume()
+      .may_differ_between_ranks()
       .add("eval-data", data.eval_data,
            "labeled test images for the evaluation jobs: a directory of shards; pretrain itself "
            "does not read them")
       .argument("DIR")
       .may_change_on_resume()
+      .may_differ_between_ranks()
       .add("image-size", data.image_size, "side of the square views, in pixels")
       .argument("PIXELS")
       .range(at_least(kSmallestImageSize).at_most(kLargestImageSize));
@@ -200,7 +202,8 @@ void declare_training_device_options(Options& options, TrainingConfig& config) {
       .add("loader-threads", config.loader_threads,
            "threads of each rank that read images and make views; 0: as many as --threads")
       .range(at_least(0).at_most(kMostThreads))
-      .may_change_on_resume();
+      .may_change_on_resume()
+      .may_differ_between_ranks();
 }
 
 void TrainingConfig::validate_ranks(int world_size) const { (void)samples_per_rank(world_size); }

@@ -56,10 +56,12 @@ LoaderConfig loader_config(const TrainingConfig& config, const Span& span, int t
 }
 
 /// Takes over state.json and returns the first step of this start, on all ranks.
-std::int64_t first_step(const RunStart& start, Communicator& world, StateFile& state) {
+std::int64_t first_step(const TrainingConfig& config, const std::optional<RunDirectory>& run,
+                        const RunStart& start, Communicator& world, StateFile& state) {
   const auto [step, restarts] =
       broadcast_value(world, std::array<std::int64_t, 2>{start.step(), start.restarts});
-  state.take_over(step, static_cast<int>(restarts));
+  const std::string lock = broadcast_text(world, run ? run->fence().content() : "");
+  state.take_over(step, static_cast<int>(restarts), {config.run_dir, lock});
   return step;
 }
 
@@ -161,7 +163,7 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
   on_root(world, [&] { run.emplace(config); });
   const RunStart unknown;  // on other ranks than 0
   const RunStart& start = run ? run->start() : unknown;
-  Span span{.first = first_step(start, world, state)};
+  Span span{.first = first_step(config, run, start, world, state)};
   config.device.precision = run_precision(config.device, start.precision, backend, world);
   config.checkpoint_steps = pinned_steps(config, start, world);
   const std::optional<Environment> earlier = take_over_environment(start, backend);
@@ -181,6 +183,7 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
   state.running(span.first);
   const Environment environment =
       describe_environment(build, backend, threads, store->description(), world, earlier);
+  on_root(world, [&] { state.fence().require_held(); });
   write_environment(config.run_dir, environment, backend, world);
   report_device(config.device, backend);
   report_changes(earlier, environment);
@@ -207,10 +210,12 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
   return end.stopped_early ? kExitStoppedEarly : 0;
 }
 
-/// Rethrows a failure after writing it to state.json.
+/// Rethrows a failure after writing it to state.json. A start that no longer owns the run directory
+/// writes nothing, and its job must not be requeued: it is refused.
 [[noreturn]] void end_failed(const std::exception& error, const Watchdog& watchdog,
                              StateFile& state) {
   const Cause cause = cause_of(error);
+  if (cause == Cause::lost_lock) throw RefusedError(error.what(), cause);
   // A rank that lost a connection does not know which rank has ended: wait for the watchdog to
   // tell.
   if (cause == Cause::lost_rank) watchdog.await_verdict();

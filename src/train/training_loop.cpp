@@ -88,10 +88,10 @@ class TrainingLoop {
         trainer_(trainer),
         world_(world),
         state_(state),
-        checkpointer_(config, span.steps_per_epoch, world),
+        checkpointer_(config, span.steps_per_epoch, world, state.fence()),
         objective_(trainer.objective()),
         divergence_(make_divergence_watch(config, objective_, span.first, world)),
-        records_(config, objective_.metrics, span, state.restarts(), world.rank() == 0) {}
+        records_(config, objective_.metrics, span, state, world.rank() == 0) {}
 
   TrainingEnd run() {
     if (span_.first == 0 && checkpointer_.due_at(0)) save(0);

@@ -1,10 +1,13 @@
 #include "simclr/comm/communicator.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <limits>
+#include <set>
 #include <thread>
 
 #include "simclr/comm/exchange.hpp"
@@ -154,6 +157,57 @@ TEST_F(CommunicatorTest, RanksOfANodeShareMemory) {
   memory.synchronize();
   for (int r = 0; r < size; ++r) {
     EXPECT_EQ(std::to_integer<int>(bytes[static_cast<std::size_t>(r)]), r + 1);
+  }
+}
+
+TEST_F(CommunicatorTest, SharedMemoryIsReservedOrRefused) {
+  // Names of other programs that run at the same time disappear after milliseconds.
+  const auto leaves_no_name = [] {
+    std::set<std::string> common;
+    for (int i = 0; i < 10; ++i, std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
+      std::set<std::string> names;
+      for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+        const std::string name = entry.path().filename().string();
+        if (name.starts_with("simclr-") && (i == 0 || common.contains(name))) names.insert(name);
+      }
+      common = names;
+    }
+    return common.empty();
+  };
+  struct statvfs status {};
+  ASSERT_EQ(::statvfs("/dev/shm", &status), 0);
+  const std::uint64_t free = std::uint64_t{status.f_bavail} * status.f_frsize;
+  if (size == 1) return;  // one rank has memory of its own
+  {
+    const NodeSharedMemory memory(*world, 1 << 20);
+    EXPECT_TRUE(leaves_no_name()) << "it must have none while it is used";
+    EXPECT_EQ(std::count(memory.bytes().begin(), memory.bytes().end(), std::byte{}), 1 << 20);
+    world->barrier();
+  }
+  try {
+    const NodeSharedMemory too_large(*world, free + (std::uint64_t{1} << 30));
+    ADD_FAILURE() << "reserved more than there is";
+  } catch (const NoSharedMemoryError& error) {
+    EXPECT_NE(std::string(error.what()).find("/dev/shm has no room for the "), std::string::npos)
+        << error.what();
+    EXPECT_LT(error.free_bytes(), free + (std::uint64_t{1} << 30));
+  }
+  EXPECT_TRUE(leaves_no_name());
+}
+
+TEST_F(CommunicatorTest, ComparesValuesOfAllRanks) {
+  EXPECT_NO_THROW(require_same_values(*world, {{"option --a", "1"}, {"option --b", ""}}));
+  if (size == 1) return;
+  const std::string own = rank == size - 1 ? "16" : "8";
+  try {
+    require_same_values(*world, {{"option --a", "1"}, {"option --b", own}, {"option --c", ""}});
+    ADD_FAILURE() << "nothing was refused";
+  } catch (const RefusedError& error) {
+    const std::string others = size == 2 ? "rank 0" : fmt::format("ranks 0 to {}", size - 2);
+    EXPECT_EQ(std::string(error.what()),
+              fmt::format("the ranks were started differently: option --b ('8' on {}, '16' on rank "
+                          "{}); start all with the same program and options",
+                          others, size - 1));
   }
 }
 

@@ -1,8 +1,16 @@
 // The watchdog's parts, in one process.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <span>
 #include <thread>
 
 #include "comm/watch/follower.hpp"
@@ -94,6 +102,132 @@ TEST(OwnTime, CountsAPauseOfTheProcessAsOneInterval) {
   EXPECT_DOUBLE_EQ(time.tick(start + std::chrono::hours(1) + std::chrono::seconds(1)), 4);
 }
 
+TEST(SipHash, GivesTheResultsOfOpenSsl) {
+  // openssl mac -macopt hexkey:000102...0f -macopt size:16 -in FILE SIPHASH
+  const Bits128 key{0x0706050403020100, 0x0f0e0d0c0b0a0908};
+  const auto hash = [&](std::size_t length) {
+    std::vector<std::byte> message(length);
+    for (std::size_t i = 0; i < length; ++i) message[i] = static_cast<std::byte>(i);
+    const Bits128 result = siphash(key, message);
+    std::string text;
+    for (const std::byte b : std::as_bytes(std::span(result))) {
+      text += fmt::format("{:02X}", std::to_integer<int>(b));
+    }
+    return text;
+  };
+  EXPECT_EQ(hash(0), "A3817F04BA25A8E66DF67214C7550293");
+  EXPECT_EQ(hash(1), "DA87C1D86B99AF44347659119B22FC45");
+  EXPECT_EQ(hash(7), "A1F1EBBED8DBC153C0B84AA61FF08239");
+  EXPECT_EQ(hash(8), "3B62A9BA6258F5610F83E264F31497B4");
+  EXPECT_EQ(hash(15), "5493E99933B0A8117E08EC0F97CFC3D9");
+  EXPECT_EQ(hash(63), "5150D1772F50834A503E069A973FBD7C");
+}
+
+using Bytes = std::vector<char>;
+
+/// Two connections, and between them a network that this test controls.
+class ConnectionTest : public testing::Test {
+ protected:
+  struct Line {
+    Descriptor end, network;
+  };
+  static Line make_line() {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()), 0);
+    return {Descriptor(ends[0]), Descriptor(ends[1])};
+  }
+  static Bytes sent_by(const Descriptor& network) {
+    Bytes bytes(10 * sizeof(Frame));
+    const ssize_t got = ::recv(network.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(0, got)));
+    return bytes;
+  }
+  static void deliver(const Descriptor& network, const Bytes& bytes) {
+    ASSERT_EQ(::send(network.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(bytes.size()));
+  }
+  void exchange_nonces() {
+    deliver(right_network, sent_by(left_network));
+    deliver(left_network, sent_by(right_network));
+    EXPECT_TRUE(left.receive().frames.empty());
+    EXPECT_TRUE(right.receive().frames.empty());
+    ASSERT_TRUE(left.can_send() && right.can_send());
+  }
+  static Frame frame(int rank) { return {.kind = FrameKind::beat, .rank = rank, .at = {}}; }
+
+  const Secret secret{0x1122334455667788, 0x99aabbccddeeff00};
+  Line left_line = make_line(), right_line = make_line();
+  Descriptor left_network = std::move(left_line.network);
+  Descriptor right_network = std::move(right_line.network);
+  Connection left{std::move(left_line.end), Connection::Side::root, secret};
+  Connection right{std::move(right_line.end), Connection::Side::other, secret};
+};
+
+TEST_F(ConnectionTest, AssemblesFramesThatArriveInPieces) {
+  exchange_nonces();
+  right.send(frame(1));
+  right.send(frame(2));
+  const Bytes bytes = sent_by(right_network);
+  ASSERT_EQ(bytes.size(), 2 * sizeof(Frame));
+  std::vector<Frame> received;
+  for (const char byte : bytes) {
+    deliver(left_network, {byte});
+    const auto part = left.receive();
+    EXPECT_FALSE(part.closed || part.foreign);
+    received.insert(received.end(), part.frames.begin(), part.frames.end());
+  }
+  ASSERT_EQ(received.size(), 2U);
+  EXPECT_EQ(received[0].rank, 1);
+  EXPECT_EQ(received[1].rank, 2);
+}
+
+TEST_F(ConnectionTest, NeverSendsTheSecret) {
+  left.send(frame(0));  // without the peer's nonce, nothing
+  Bytes all = sent_by(left_network);
+  EXPECT_EQ(all.size(), sizeof(Bits128));
+  deliver(right_network, all);
+  deliver(left_network, sent_by(right_network));
+  (void)left.receive();
+  left.send(frame(0));
+  const Bytes frame_bytes = sent_by(left_network);
+  EXPECT_EQ(frame_bytes.size(), sizeof(Frame));
+  all.insert(all.end(), frame_bytes.begin(), frame_bytes.end());
+  for (const std::uint64_t word : secret) {
+    const auto* bytes = reinterpret_cast<const char*>(&word);
+    EXPECT_EQ(std::search(all.begin(), all.end(), bytes, bytes + sizeof(word)), all.end());
+  }
+}
+
+TEST_F(ConnectionTest, NoticesAChangedByte) {
+  exchange_nonces();
+  right.send(frame(1));
+  Bytes bytes = sent_by(right_network);
+  bytes[sizeof(Bits128) + 4] ^= 1;  // the rank
+  deliver(left_network, bytes);
+  const auto received = left.receive();
+  EXPECT_TRUE(received.foreign);
+  EXPECT_TRUE(received.frames.empty());
+}
+
+TEST_F(ConnectionTest, NoticesARepeatedFrame) {
+  exchange_nonces();
+  right.send(frame(1));
+  const Bytes bytes = sent_by(right_network);
+  deliver(left_network, bytes);
+  EXPECT_EQ(left.receive().frames.size(), 1U);
+  deliver(left_network, bytes);
+  EXPECT_TRUE(left.receive().foreign);
+}
+
+TEST_F(ConnectionTest, NoticesItsOwnFramesReflected) {
+  deliver(left_network, sent_by(left_network));
+  (void)left.receive();
+  ASSERT_TRUE(left.can_send());
+  left.send(frame(0));
+  deliver(left_network, sent_by(left_network));
+  EXPECT_TRUE(left.receive().foreign);
+}
+
 /// Runs rank 0's side of the watchdog of a job of two ranks.
 class MonitorTest : public testing::Test {
  protected:
@@ -112,17 +246,27 @@ class MonitorTest : public testing::Test {
     return {.options = {.timeout_seconds = 60, .silence_seconds = 5},
             .hosts = {"n0", "n1"},
             .rank = rank,
-            .token = token};
+            .secret = {1, 2}};
+  }
+  [[nodiscard]] Descriptor stranger() const { return connect_to("127.0.0.1", endpoint.port, 5); }
+  /// The other rank comes, and goes again.
+  void expect_rank_is_admitted() const {
+    EXPECT_NO_THROW({
+      Follower follower(settings(1), endpoint, nullptr);
+      follower.request_stop(Departure::leave);
+      follower.run();
+    });
   }
   /// True when the peer closes the connection within seconds.
-  static bool is_closed(Connection& connection) {
+  static bool is_closed(const Descriptor& socket) {
+    std::array<char, 1000> bytes{};
     for (int i = 0; i < 100; ++i) {
-      if (readable(connection.socket(), 0.1) && connection.receive().closed) return true;
+      if (!readable(socket, 0.1)) continue;
+      if (::recv(socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) <= 0) return true;
     }
     return false;
   }
 
-  Token token{1, 2};
   Endpoint endpoint;
   std::unique_ptr<Monitor> monitor;
   std::thread thread;
@@ -130,14 +274,18 @@ class MonitorTest : public testing::Test {
 
 TEST_F(MonitorTest, AnswersOnlyRanksOfItsJob) {
   WatchSettings foreign = settings(1);
-  foreign.token = {1, 3};
+  foreign.secret = {1, 3};
   EXPECT_THROW(Follower(foreign, endpoint, nullptr), Error);
   EXPECT_THROW(Follower(settings(2), endpoint, nullptr), Error);
-  EXPECT_NO_THROW({
-    Follower follower(settings(1), endpoint, nullptr);
-    follower.request_stop(Departure::leave);
-    follower.run();
-  });
+  expect_rank_is_admitted();
+}
+
+TEST_F(MonitorTest, NobodyCanConnectOnceAllRanksHaveCome) {
+  const Descriptor early = stranger();
+  ASSERT_TRUE(early);
+  expect_rank_is_admitted();
+  EXPECT_TRUE(is_closed(early));
+  EXPECT_FALSE(stranger());
 }
 
 TEST_F(MonitorTest, FollowerSkipsAddressesAtWhichRankZeroDoesNotAnswer) {
@@ -148,28 +296,69 @@ TEST_F(MonitorTest, FollowerSkipsAddressesAtWhichRankZeroDoesNotAnswer) {
   follower.run();
 }
 
-TEST_F(MonitorTest, ClosesConnectionsThatSendGarbage) {
-  Connection noise(connect_to("127.0.0.1", endpoint.port, 5));
-  ASSERT_TRUE(noise.socket());
-  const std::string request(2 * sizeof(Frame), 'x');
-  ASSERT_EQ(::send(noise.socket().get(), request.data(), request.size(), MSG_NOSIGNAL),
-            static_cast<ssize_t>(request.size()));
-  EXPECT_TRUE(is_closed(noise));
+TEST_F(MonitorTest, AFollowerTrustsNobodyWhoDoesNotKnowTheSecret) {
+  Listener listener = listen_anywhere();
+  std::thread liar([&] {
+    (void)readable(listener.socket, 10);
+    const Descriptor victim = accept_next(listener);
+    const std::vector<char> answer(sizeof(Bits128) + sizeof(Frame), 0);
+    ::send(victim.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+    EXPECT_TRUE(is_closed(victim));
+  });
+  EXPECT_THROW(Follower(settings(1), {.port = listener.port, .addresses = {"127.0.0.1"}}, nullptr),
+               Error);
+  liar.join();
 }
 
-TEST_F(MonitorTest, AssemblesFramesThatArriveInPieces) {
-  Connection rank(connect_to("127.0.0.1", endpoint.port, 5));
-  Frame hello{.token = token, .kind = FrameKind::hello, .rank = 1, .at = {}};
-  const auto* bytes = reinterpret_cast<const char*>(&hello);
-  constexpr std::size_t kHalf = sizeof(Frame) / 2;
-  ::send(rank.socket().get(), bytes, kHalf, MSG_NOSIGNAL);
-  EXPECT_FALSE(readable(rank.socket(), 0.5));
-  ::send(rank.socket().get(), bytes + kHalf, sizeof(Frame) - kHalf, MSG_NOSIGNAL);
-  EXPECT_TRUE(readable(rank.socket(), 10));
-  hello.kind = FrameKind::leave;
-  rank.send(hello);
-  rank.end_sending();
-  EXPECT_TRUE(is_closed(rank));
+TEST_F(MonitorTest, AStreamOfZerosIsCutOff) {
+  const Descriptor flood = stranger();
+  ASSERT_TRUE(flood);
+  const std::vector<char> zeros(1 << 20);
+  const auto start = std::chrono::steady_clock::now();
+  const auto passed = [&] { return std::chrono::steady_clock::now() - start; };
+  while (::send(flood.get(), zeros.data(), zeros.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0 ||
+         errno == EAGAIN) {
+    ASSERT_LT(passed(), std::chrono::seconds(10)) << "still open";
+  }
+  expect_rank_is_admitted();
+}
+
+TEST_F(MonitorTest, SurvivesGarbage) {
+  const std::vector<std::string> garbage{
+      "", std::string(100, 'x'), std::string(10 * sizeof(Frame), 'x'), "GET / HTTP/1.0\r\n\r\n",
+      std::string(sizeof(Bits128) + sizeof(Frame), '\0')};
+  for (int i = 0; i < 200; ++i) {
+    const Descriptor noise = stranger();
+    ASSERT_TRUE(noise);
+    const std::string& text = garbage[static_cast<std::size_t>(i) % garbage.size()];
+    ::send(noise.get(), text.data(), text.size(), MSG_NOSIGNAL);
+    if (i % 3 == 0) ::shutdown(noise.get(), SHUT_WR);
+    const linger reset{.l_onoff = 1, .l_linger = 0};
+    if (i % 7 == 0) ::setsockopt(noise.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+  }
+  expect_rank_is_admitted();
+}
+
+TEST_F(MonitorTest, IdleConnectionsTakeALimitedNumberOfDescriptors) {
+  constexpr std::size_t kStrangers = 1000;
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 4 * kStrangers);
+  if (limit.rlim_cur < 2 * kStrangers) GTEST_SKIP() << "the hard limit of open files is too low";
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  const auto open_files = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+  };
+  const std::size_t before = open_files();
+  std::vector<Descriptor> idle;
+  for (std::size_t i = 0; i < kStrangers; ++i) {
+    idle.push_back(stranger());
+    ASSERT_TRUE(idle.back());
+    // One for each missing rank, and one while the oldest is replaced.
+    EXPECT_LE(open_files(), before + idle.size() + kMaxStrangers + 2);
+  }
+  expect_rank_is_admitted();
 }
 
 void stand_still() { std::this_thread::sleep_for(std::chrono::seconds(60)); }

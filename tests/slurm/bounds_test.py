@@ -8,13 +8,13 @@ usage: bounds_test.py SIMCLR [unittest arguments]
 import os
 import time
 
-from cluster import wait_until
+from cluster import CLUSTER_NAME, wait_until
 from slurm_case import STAND_IN, SlurmTest, main
 
 
 class BoundsTest(SlurmTest):
-    def submit_stand_in(self, end, *sbatch_options, environment=None):
-        return self.submit("--nodes=1", *sbatch_options,
+    def submit_stand_in(self, end, *sbatch_options, run_dir=None, environment=None):
+        return self.submit("--nodes=1", *sbatch_options, run_dir=run_dir,
                            environment={"SIMCLR": str(STAND_IN), "END": end, **(environment or {})})
 
     def test_two_starts_without_progress_end_the_job_with_the_reason(self):
@@ -65,13 +65,41 @@ class BoundsTest(SlurmTest):
         self.assertEqual((self.cluster.job(number).state, job.restarts), ("CANCELLED", 0))
         self.assertEqual(self.starts(), [0])
 
-    def test_deletes_the_lock_of_a_job_that_has_ended(self):
-        self.run_dir.mkdir()
+    def write_lock(self, job, cluster):
+        self.run_dir.mkdir(exist_ok=True)
         lock = self.run_dir / "lock"
-        lock.write_text('{"host":"elsewhere","pid":1,"process_start":"1","job":"999999"}')
+        lock.write_text(f'{{"host":"elsewhere","pid":1,"process_start":"1","job":"{job}","job_restart":0,"cluster":"{cluster}"}}')
+        return lock
+
+    def test_deletes_the_lock_of_a_job_that_has_ended(self):
+        lock = self.write_lock(999999, CLUSTER_NAME)
         self.finish(self.submit_stand_in("hopeless"), "FAILED")
         self.assertFalse(lock.exists())
         self.assertIn("was left by job 999999", self.log.read_text())
+
+    def test_keeps_the_lock_of_a_job_that_may_run(self):
+        running = self.submit_stand_in("sleep", run_dir=self.directory / "elsewhere")
+        wait_until((self.directory / "elsewhere/state.json").exists, 20, self.log_text)
+        for job, cluster, filters in ((running, CLUSTER_NAME, {"SQUEUE_STATES": "PENDING", "SQUEUE_PARTITION": "urgent"}),
+                                      (running, CLUSTER_NAME, {"SQUEUE_FORMAT": "%i"}), (999999, "another", {})):
+            with self.subTest(job=job, cluster=cluster, filters=filters):
+                lock = self.write_lock(job, cluster)
+                before = lock.read_text()
+                ended = self.finish(self.submit_stand_in("hopeless", environment=filters), "FAILED")
+                self.assertEqual((ended.restarts, ended.fields["ExitCode"]), (0, "2:0"))
+                self.assertIn(f"is in use by job {job}", self.log.read_text())
+                self.assertEqual(lock.read_text(), before)
+
+    def test_an_array_that_shares_a_run_directory(self):
+        """The task that is refused must not take the other one's state for its own."""
+        number = self.submit("--nodes=1", "--array=0-1", f"--output={self.directory}/%a.out", epochs=10000)
+        logs = [self.directory / f"{task}.out" for task in (0, 1)]
+        loser = wait_until(lambda: next((log for log in logs if log.exists() and "refused the run" in log.read_text()), None),
+                           60, lambda: str([log.read_text() for log in logs if log.exists()]))
+        self.assertRegex(loser.read_text(), r"is in use by process \d+ on n\d, job \d+ of cluster")
+        self.assertNotIn("requeueing", loser.read_text())
+        self.cluster.run("scancel", "--batch", "--signal=USR1", number)
+        self.cluster.run("scancel", number)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from machines import Machine, connect, why_no_machines
 
 NETWORK = "10.99.0"
+CLUSTER_NAME = "throwaway"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "mpirun")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
 
@@ -115,7 +116,7 @@ class Cluster:
     def write_configuration(self, slurmd_timeout):
         at = self.directory
         lines = f"""
-ClusterName=throwaway
+ClusterName={CLUSTER_NAME}
 SlurmctldHost=login({NETWORK}.1)
 SlurmUser=root
 SlurmdUser=root

@@ -5,6 +5,7 @@ usage: cache_test.py SIMCLR MPIEXEC [unittest arguments]
 """
 import io
 import itertools
+import shlex
 import signal
 import subprocess
 
@@ -110,6 +111,37 @@ class CacheTest(TrainingTest):
         done = self.pretrain(2, max_steps=2, cache="distributed")
         self.assertRegex(done.stdout, r"data: distributed over 2 ranks, .* GB/s per rank \(direct\); .* MB of .* GB free per "
                                       r"rank on the fullest node")
+
+    # ---- shared memory --------------------------------------------------------------------------------
+
+    def test_jobs_that_start_together_share_the_memory_of_a_node(self):
+        """Each of two jobs alone fits into /dev/shm, both together do not."""
+        private = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=64m tmpfs /dev/shm && "$@"', "sh"]
+        trial = subprocess.run([*private, "true"], capture_output=True, text=True, check=False)
+        if trial.returncode != 0:
+            self.skipTest(f"no file system can be mounted here: {trial.stderr.strip()}")
+        side = 340
+        shards = self.run_dir.parent / "shards"
+        shards.mkdir()
+        with h5py.File(shards / "large.h5", "w") as f:
+            f["images"] = np.random.default_rng(1).integers(0, 256, (SAMPLES, side, side, 3), dtype=np.uint8)
+        megabytes = SAMPLES * side * side * 3 / 1e6
+        both = ["sh", "-c", "{0} >{1}/0.log 2>&1 & first=$!; {2} >{1}/1.log 2>&1; second=$?; wait $first; "
+                            "echo $? $second"]
+        for cache, allowed in (("auto", ({0}, {0})), ("node", ({0, 2}, {0, 2}))):
+            with self.subTest(cache=cache):
+                jobs = [shlex.join(map(str, self.command(2, run_dir=self.run_dir.parent / f"{cache}{i}", data=shards,
+                                                         cache=cache, max_steps=2))) for i in range(2)]
+                script = both[2].format(jobs[0], self.run_dir.parent, jobs[1])
+                done = subprocess.run([*private, *both[:2], script], capture_output=True, text=True, timeout=120, check=True)
+                codes = [int(code) for code in done.stdout.split()[-2:]]
+                logs = [(self.run_dir.parent / f"{i}.log").read_text() for i in range(2)]
+                self.assertIn(codes[0], allowed[0], logs)
+                self.assertIn(codes[1], allowed[1], logs)
+                self.assertIn(0, codes, logs)
+                for code, log in zip(codes, logs):
+                    if code == 2:
+                        self.assertRegex(log, rf"/dev/shm.*{megabytes:.1f} MB|{megabytes:.1f} MB.*/dev/shm")
 
     # ---- restarts -----------------------------------------------------------------------------------
 

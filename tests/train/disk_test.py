@@ -68,6 +68,18 @@ class DiskTest(TrainingTest):
                 (self.disk / "filler").unlink()
                 self.assert_run_resumes(ranks)
 
+    def test_a_full_disk_leaves_no_lock(self):
+        for kept in (0, 1):  # with a new and with an existing run directory
+            with self.subTest(kept=kept):
+                self.fill_disk()
+                for ranks in (1, 2):
+                    done = self.pretrain(ranks, expect=2, max_steps=1 + kept)
+                    self.assertIn(f"cannot create {self.run_dir}/lock: No space left on device", done.stderr)
+                    self.assertFalse((self.run_dir / "lock").exists())
+                    self.assertEqual(self.run_dir.exists(), bool(kept))
+                (self.disk / "filler").unlink()
+                self.pretrain(max_steps=1 + kept)
+
     def remount(self, directory, options):
         subprocess.run(["mount", "-o", f"remount,{options}", directory], check=True)
 

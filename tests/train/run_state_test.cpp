@@ -20,7 +20,7 @@ class RunStateTest : public testing::Test {
     return in ? nlohmann::json::parse(in) : nlohmann::json();
   }
   static void begin(StateFile& state, std::int64_t step, int restarts) {
-    state.take_over(step, restarts);
+    state.take_over(step, restarts, {});
     state.running(step);
   }
 
@@ -31,11 +31,12 @@ class RunStateTest : public testing::Test {
 TEST_F(RunStateTest, HoldsTheStateOfTheRun) {
   begin(root, 100, 2);
   EXPECT_EQ(written(), nlohmann::json::parse(R"({"status": "running", "step": 100, "reason": "",
-      "cause": "none", "resubmit": true, "restarts": 2})"));
+      "cause": "none", "resubmit": true, "restarts": 2, "job": ""})"));
   root.running(120);
   root.end(RunStatus::stopped_early, Cause::time_limit, "the job's time limit");
   EXPECT_EQ(written(), nlohmann::json::parse(R"({"status": "stopped-early", "step": 120,
-      "reason": "the job's time limit", "cause": "time-limit", "resubmit": true, "restarts": 2})"));
+      "reason": "the job's time limit", "cause": "time-limit", "resubmit": true, "restarts": 2,
+      "job": ""})"));
   const auto read = read_state(directory.path());
   ASSERT_TRUE(read);
   EXPECT_EQ(read->status, RunStatus::stopped_early);
@@ -52,7 +53,7 @@ TEST_F(RunStateTest, HoldsWhyAStartFailedBeforeWorkBegan) {
   begin(root, 100, 0);
   root.end(RunStatus::stopped_early, Cause::signal, "signal SIGUSR1");
   StateFile again(directory.path(), true);
-  again.take_over(100, 1);
+  again.take_over(100, 1, {});
   again.end(RunStatus::failed, Cause::io, "the data cannot be read");
   EXPECT_EQ(written().at("cause"), "io");
   EXPECT_EQ(written().at("restarts"), 1);
@@ -103,6 +104,23 @@ TEST_F(RunStateTest, ACutOffRankChangesNothing) {
   EXPECT_EQ(written().at("status"), "running");
 }
 
+TEST_F(RunStateTest, IsLeftAloneOnceAnotherStartHasTheLock) {
+  {
+    const RunLock lock(directory.path());
+    root.take_over(100, 0, lock.fence());
+    other.take_over(100, 0, lock.fence());
+    root.running(100);
+    EXPECT_EQ(written().at("step"), 100);
+  }
+  std::ofstream(directory.path() / "lock") << "of another start";
+  EXPECT_THROW(root.running(120), RefusedError);
+  EXPECT_THROW(root.end(RunStatus::finished, Cause::finished, "all epochs done"), RefusedError);
+  EXPECT_THROW(other.end(RunStatus::failed, Cause::lost_rank, "rank 0 is lost"), RefusedError);
+  EXPECT_EQ(written().at("status"), "running");
+  EXPECT_EQ(written().at("step"), 100);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 2);
+}
+
 TEST_F(RunStateTest, IsEmptyIfItCannotBeRead) {
   EXPECT_FALSE(read_state(directory.path()));
   std::ofstream(directory.path() / "state.json") << R"({"status": "runn)";
@@ -115,7 +133,7 @@ TEST(Cause, KnowsWhetherToResubmit) {
     EXPECT_TRUE(helps_to_resubmit(cause)) << name_of(cause);
   }
   for (const Cause cause : {Cause::finished, Cause::max_steps, Cause::desynchronized,
-                            Cause::diverged, Cause::not_finite, Cause::error}) {
+                            Cause::diverged, Cause::not_finite, Cause::lost_lock, Cause::error}) {
     EXPECT_FALSE(helps_to_resubmit(cause)) << name_of(cause);
   }
 }

@@ -100,7 +100,7 @@ int run_supervised(Invocation& invocation) {
   std::optional<DryRun> dry;
   options.action<DryRun>("dry-run", dry, {{"here", DryRun::here}}, "check, and do not train");
   continue_stored_run(options, config);
-  if (!options.parse(invocation.arguments)) return 0;
+  if (!invocation.parse(options)) return 0;
   if (dry) {
     const std::string line = dry_run(config, *dry, invocation.world);
     if (invocation.world.rank() == 0) std::cout << line << '\n';

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "simclr/tensor/span.hpp"
@@ -79,5 +80,11 @@ requires std::is_trivially_copyable_v<T> std::vector<T> broadcast_list(Communica
 std::string broadcast_text(Communicator& comm, const std::string& text, int root = 0);
 /// Returns every rank's string, in rank order, on every rank.
 std::vector<std::string> gather_texts(Communicator& comm, const std::string& text);
+
+/// Pairs of a name and a value.
+using NamedValues = std::vector<std::pair<std::string, std::string>>;
+/// Throws RefusedError on every rank if a value is not the same on all ranks; it names the value
+/// and who has which. All ranks pass the same names.
+void require_same_values(Communicator& comm, const NamedValues& values);
 
 }  // namespace simclr

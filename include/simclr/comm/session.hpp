@@ -2,15 +2,18 @@
 // The MPI session of the process. MPI types stay inside src/comm and src/io.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/core/check.hpp"
 
 namespace simclr {
 
-/// Initializes MPI (throws RefusedError when it lacks MPI_THREAD_MULTIPLE). The destructor
+/// Initializes MPI. Throws RefusedError when it lacks MPI_THREAD_MULTIPLE, and when a launcher that
+/// this MPI library does not support has started several ranks, each of them alone. The destructor
 /// finalizes it, except while an exception unwinds: the driver then reports the error and calls
 /// abort_all_ranks.
 class MpiSession {
@@ -45,10 +48,23 @@ struct NodePlace {
 };
 NodePlace node_place(Communicator& world);
 
-/// Memory shared by the ranks of a node (MPI shared-memory window). All ranks of `world` must
-/// create it together; the ranks of a node then see the same bytes, which its first rank owns.
+/// A node's /dev/shm has no room for what its ranks would share.
+class NoSharedMemoryError : public RefusedError {
+ public:
+  NoSharedMemoryError(const std::string& message, std::uint64_t free_bytes)
+      : RefusedError(message), free_bytes_(free_bytes) {}
+  [[nodiscard]] std::uint64_t free_bytes() const { return free_bytes_; }
+
+ private:
+  std::uint64_t free_bytes_;
+};
+
+/// Memory shared by the ranks of a node (/dev/shm), initially zero. All ranks of `world` must
+/// create it together; the ranks of a node then see the same bytes. All of it is reserved at once,
+/// and nothing of it stays behind, however the processes end.
 class NodeSharedMemory {
  public:
+  /// Throws NoSharedMemoryError on all ranks if a node has no room.
   NodeSharedMemory(Communicator& world, std::size_t bytes);
   NodeSharedMemory(const NodeSharedMemory&) = delete;
   NodeSharedMemory& operator=(const NodeSharedMemory&) = delete;

@@ -19,7 +19,8 @@ enum class Cause : std::uint8_t {
   desynchronized,  ///< ranks hold different weights
   diverged,
   not_finite,
-  io,  ///< reading or writing files
+  lost_lock,  ///< another start owns the run directory
+  io,         ///< reading or writing files
   error,
 };
 

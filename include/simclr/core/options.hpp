@@ -40,8 +40,8 @@ struct StoredText {
 /// Common options that only other commands use (data paths, device, threads, ...) are ignored; any
 /// other unknown option is refused.
 ///
-/// range(), known(), rule(), argument() and may_change_on_resume() describe the option declared
-/// just before:
+/// range(), known(), rule(), argument(), may_change_on_resume() and may_differ_between_ranks()
+/// describe the option declared just before:
 ///   options.add("keep", config.keep, "...").range(at_least(1)).may_change_on_resume();
 class Options {
  public:
@@ -128,6 +128,9 @@ class Options {
   Options& argument(std::string word);
   /// Lets a resumed run have another value of the option.
   Options& may_change_on_resume();
+  /// Lets ranks have different values of the option: a path on each node (what is stored there is
+  /// compared elsewhere), its number of cores.
+  Options& may_differ_between_ranks();
 
   /// Makes options that have been declared required: parse() refuses when their value is empty.
   Options& require_given(std::initializer_list<std::string_view> names);
@@ -151,6 +154,9 @@ class Options {
                                  const std::vector<std::string>& omitted = {}) const;
   /// Name and value of all settings, in declaration order.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> values() const;
+  /// What must be the same on all ranks: "option --NAME" and its value, for settings that may not
+  /// differ and for actions.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> values_of_all_ranks() const;
   /// values() with absolute paths, as text() writes them.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> stored_values() const;
   /// Reads a configuration text, such as that of a checkpoint, in the way of a file. The text may
@@ -184,6 +190,7 @@ class Options {
     std::string argument = {};
     bool may_change = false;
     bool required = false;
+    bool may_differ = false;
     bool given = false;
   };
   struct Setting {

@@ -1,9 +1,12 @@
 #pragma once
-// What the operating system gives: descriptors, this machine's name, processor time.
+// What the operating system gives: descriptors, random bytes, this machine's name, processor time.
 
 #include <unistd.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <ctime>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -30,6 +33,15 @@ class Descriptor {
  private:
   int number_ = -1;
 };
+
+/// Fills a value with random bytes of the kernel that nobody can predict. Throws Error if the
+/// kernel has none.
+void fill_with_random_bytes(std::span<std::byte> bytes);
+inline std::uint64_t random_number() {
+  std::uint64_t number = 0;
+  fill_with_random_bytes(std::as_writable_bytes(std::span(&number, 1)));
+  return number;
+}
 
 /// This machine's name, or "unknown-host".
 std::string host_name();

@@ -6,13 +6,15 @@
 #include <functional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "simclr/core/system.hpp"
 
 namespace simclr {
 
-/// A temporary name beside the target, for a file that someone else writes. publish() renames the
-/// file; the destructor deletes an unpublished one. Errors throw IoError naming the target.
+/// A new, empty file beside the target, for someone else to write. Its name ends in a random number
+/// and it did not exist before, so that nobody can plant a link there. publish() renames the file;
+/// the destructor deletes an unpublished one. Errors throw IoError naming the target.
 class TemporaryFile {
  public:
   explicit TemporaryFile(std::filesystem::path target);
@@ -21,14 +23,16 @@ class TemporaryFile {
   ~TemporaryFile();
 
   [[nodiscard]] const std::filesystem::path& target() const { return target_; }
-  /// TARGET.tmp-HOST-PROCESS
+  /// TARGET.tmp-RANDOM
   [[nodiscard]] const std::filesystem::path& path() const { return temporary_; }
+  [[nodiscard]] const Descriptor& descriptor() const { return descriptor_; }
   /// Syncs the file to disk; whoever has written it must have closed it.
   void sync() const;
   void publish();
 
  private:
   std::filesystem::path target_, temporary_;
+  Descriptor descriptor_;
   bool published_ = false;
 };
 
@@ -37,7 +41,7 @@ class TemporaryFile {
 /// the file.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path target);
+  explicit AtomicFile(std::filesystem::path target) : file_(std::move(target)) {}
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
@@ -47,13 +51,13 @@ class AtomicFile {
 
  private:
   TemporaryFile file_;
-  Descriptor descriptor_;
 };
 
 /// Lets `write` fill a new AtomicFile and commits it. After a transient error (io/retry.hpp) it
 /// starts over with a new file, because a failed sync leaves unknown which bytes reached the disk.
 void write_file(const std::filesystem::path& target,
-                const std::function<void(AtomicFile& file)>& write);
+                const std::function<void(AtomicFile& file)>& write,
+                const std::function<bool()>& still_wanted = {});
 void write_file(const std::filesystem::path& target, std::string_view text);
 
 }  // namespace simclr

@@ -40,8 +40,10 @@ struct Checkpoint {
 };
 
 /// Writes to a temporary name in the same directory, syncs, renames. On failure (full disk, ...) it
-/// deletes the temporary file and throws Error. Returns the checksum of the whole file.
-std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint);
+/// deletes the temporary file and throws Error. Returns the checksum of the whole file. Calls
+/// `still_wanted` just before the renaming, see AtomicFile::commit().
+std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint,
+                             const std::function<bool()>& still_wanted = {});
 
 /// Reads a checkpoint and verifies every checksum. Throws RefusedError naming the file when it is
 /// missing, damaged or not a checkpoint.

@@ -16,6 +16,8 @@ double resident_memory_bytes();
 
 /// SLURM_JOB_ID, PBS_JOBID or LSB_JOBID; empty outside a batch job.
 std::string job_id();
+/// SLURM_CLUSTER_NAME: different clusters have jobs of the same number. Empty outside of Slurm.
+std::string cluster_name();
 /// How often Slurm has requeued this job.
 std::int64_t job_restart();
 

@@ -1,7 +1,7 @@
 #include "plan_cache.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr::cuda {
 
@@ -83,22 +85,20 @@ void write_all(int descriptor, std::string_view text) {
 /// The file is replaced in one move. It is not synchronized with the disk: a cache that is lost
 /// with the power is measured again.
 void replace(const std::filesystem::path& file, std::string_view text) {
-  constexpr mode_t kReadableByAll = 0644;
+  constexpr mode_t kMode = 0666;  // less the user's umask
   if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path());
   // Unique among the processes of all nodes that see this directory.
-  std::string temporary = file.string() + ".XXXXXX";
-  const int descriptor = ::mkstemp(temporary.data());
-  if (descriptor < 0) fail_with("create a file beside");
+  const std::string temporary = file.string() + ".tmp-" + to_hex(random_number());
+  const Descriptor descriptor(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
+  if (!descriptor) fail_with("create a file beside");
   try {
-    write_all(descriptor, text);
-    if (::fchmod(descriptor, kReadableByAll) != 0) fail_with("set the mode of");
+    write_all(descriptor.get(), text);
     if (::rename(temporary.c_str(), file.c_str()) != 0) fail_with("rename a file to");
   } catch (...) {
-    ::close(descriptor);
     ::unlink(temporary.c_str());
     throw;
   }
-  ::close(descriptor);
 }
 
 }  // namespace

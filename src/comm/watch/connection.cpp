@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -146,7 +147,35 @@ bool readable(const Descriptor& socket, double seconds) {
   return wait_for(socket, POLLIN, seconds);
 }
 
-void Connection::send(const Frame& frame) const {
+Connection::Connection(Descriptor socket, Side side, const Secret& secret)
+    : socket_(std::move(socket)), side_(side), secret_(secret) {
+  fill_with_random_bytes(std::as_writable_bytes(std::span(own_nonce_)));
+  (void)::send(socket_.get(), own_nonce_.data(), sizeof(own_nonce_), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+Bits128 Connection::tag_of(const Frame& frame, Side sender, std::uint64_t number) const {
+  const Bits128& peer_nonce = peer_nonce_.value();
+  struct Message {
+    Bits128 root_nonce, other_nonce;
+    Side sender;
+    std::uint64_t number;
+    std::array<std::byte, sizeof(Frame) - sizeof(Bits128)> content;
+  };
+  static_assert(std::has_unique_object_representations_v<Message>);
+  Message message{.root_nonce = side_ == Side::root ? own_nonce_ : peer_nonce,
+                  .other_nonce = side_ == Side::root ? peer_nonce : own_nonce_,
+                  .sender = sender,
+                  .number = number,
+                  .content = {}};
+  static_assert(offsetof(Frame, tag) == 0);
+  std::memcpy(message.content.data(), std::as_bytes(std::span(&frame, 1)).data() + sizeof(Bits128),
+              message.content.size());
+  return siphash(secret_, std::as_bytes(std::span(&message, 1)));
+}
+
+void Connection::send(Frame frame) {
+  if (!can_send()) return;
+  frame.tag = tag_of(frame, side_, sent_++);
   // The socket's buffer holds hundreds of frames and few are in flight. A send is partial or fails
   // only if the peer has not read for minutes, and then the peer counts as lost anyway.
   (void)::send(socket_.get(), &frame, sizeof(frame), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -155,9 +184,12 @@ void Connection::send(const Frame& frame) const {
 void Connection::end_sending() const { ::shutdown(socket_.get(), SHUT_WR); }
 
 Connection::Received Connection::receive() {
+  const Side peer = side_ == Side::root ? Side::other : Side::root;
   Received received;
   while (!broken_) {
-    const std::span<std::byte> room = std::span(partial_).subspan(partial_bytes_);
+    const std::size_t wanted = peer_nonce_ ? sizeof(Frame) : sizeof(Bits128);
+    const std::span<std::byte> room =
+        std::span(partial_).subspan(partial_bytes_, wanted - partial_bytes_);
     const ssize_t got = ::recv(socket_.get(), room.data(), room.size(), MSG_DONTWAIT);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return received;
@@ -170,9 +202,20 @@ Connection::Received Connection::receive() {
       break;
     }
     partial_bytes_ += static_cast<std::size_t>(got);
-    if (partial_bytes_ < partial_.size()) continue;
-    std::memcpy(&received.frames.emplace_back(), partial_.data(), partial_.size());
+    if (partial_bytes_ < wanted) continue;
     partial_bytes_ = 0;
+    if (!peer_nonce_) {
+      std::memcpy(&peer_nonce_.emplace(), partial_.data(), sizeof(Bits128));
+      continue;
+    }
+    Frame frame;
+    std::memcpy(&frame, partial_.data(), partial_.size());
+    if (frame.tag != tag_of(frame, peer, received_)) {
+      received.foreign = broken_ = true;
+      break;
+    }
+    ++received_;
+    received.frames.push_back(frame);
   }
   return received;
 }

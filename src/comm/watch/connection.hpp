@@ -4,19 +4,21 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "simclr/core/activity.hpp"
 #include "simclr/core/system.hpp"
+#include "siphash.hpp"
 
 namespace simclr::watch {
 
 // ---- frames: of a fixed layout, since both ends run the same program ----
 
-/// A random number of the job; frames with another one are ignored.
-using Token = std::array<std::uint64_t, 2>;
+/// A random number that only the ranks of the job know. It never travels over these sockets.
+using Secret = Bits128;
 
 enum class FrameKind : std::uint32_t {
   hello,  ///< first frame of a rank
@@ -27,7 +29,7 @@ enum class FrameKind : std::uint32_t {
 };
 
 struct Frame {
-  Token token{};
+  Bits128 tag{};  ///< set by Connection
   FrameKind kind = FrameKind::beat;
   std::int32_t rank = 0;
   Whereabouts at;
@@ -56,29 +58,48 @@ Descriptor connect_to(const std::string& address, std::uint16_t port, double sec
 bool readable(const Descriptor& socket, double seconds);
 
 /// Sends frames to one other rank and receives its frames. No function blocks.
+///
+/// Both sides first send a nonce, a random number of this connection. Each frame then carries a
+/// tag: a keyed hash of both nonces, the direction, the number of the frame and its content. Only
+/// who knows the job's secret can compute it, and no frame can be used again, elsewhere or in
+/// another order. The first frame that arrives therefore proves that the peer belongs to the job.
 class Connection {
  public:
-  explicit Connection(Descriptor socket) : socket_(std::move(socket)) {}
+  enum class Side : std::uint64_t { root, other };  ///< rank 0, or another rank
 
+  /// Sends this side's nonce.
+  Connection(Descriptor socket, Side side, const Secret& secret);
+
+  /// True once the peer's nonce has been received; only then can this side send.
+  [[nodiscard]] bool can_send() const { return peer_nonce_.has_value(); }
   /// Ignores errors: receive() reports a closed connection.
-  void send(const Frame& frame) const;
+  void send(Frame frame);
   /// Closes the sending direction; receiving still works.
   void end_sending() const;
 
   struct Received {
     std::vector<Frame> frames;
-    bool closed = false;  ///< the peer closed the connection; a broken link is silent instead
+    bool closed = false;   ///< the peer closed the connection; a broken link is silent instead
+    bool foreign = false;  ///< a frame's tag is wrong; nothing more will be received
   };
-  /// Returns all frames that have arrived.
+  /// Returns all frames that have arrived. Reads at most one frame of a peer whose tag is wrong.
   Received receive();
 
   [[nodiscard]] const Descriptor& socket() const { return socket_; }
 
  private:
+  [[nodiscard]] Bits128 tag_of(const Frame& frame, Side sender, std::uint64_t number) const;
+
   Descriptor socket_;
+  Side side_;
+  Secret secret_;
+  Bits128 own_nonce_{};
+  std::optional<Bits128> peer_nonce_;
+  std::uint64_t sent_ = 0, received_ = 0;  // frames
   std::array<std::byte, sizeof(Frame)> partial_{};
   std::size_t partial_bytes_ = 0;
-  bool broken_ = false;  // a network error occurred; the peer's state is unknown
+  bool broken_ =
+      false;  // the peer is foreign, or a network error occurred and its state is unknown
 };
 
 }  // namespace simclr::watch

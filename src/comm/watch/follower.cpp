@@ -11,6 +11,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
@@ -19,7 +20,10 @@ namespace simclr::watch {
 namespace {
 
 constexpr double kConnectTimeoutSeconds = 3;
-constexpr double kAnswerTimeoutSeconds = 10;
+constexpr std::chrono::seconds kAnswerTimeout{10};
+constexpr double kReadSeconds = 0.5;
+/// Rank 0 drops the oldest connections when strangers open very many.
+constexpr int kTries = 3;
 constexpr double kRankZeroGraceSeconds = 5;
 constexpr double kSecondsBetweenTurns = 0.25;
 constexpr int kTurns = 20;  // all higher ranks act in the last turn
@@ -29,9 +33,12 @@ constexpr int kTurns = 20;  // all higher ranks act in the last turn
 Follower::Follower(WatchSettings settings, const Endpoint& endpoint, Watchdog::Handler on_fault)
     : WatchLoop(std::move(settings)), on_fault_(std::move(on_fault)) {
   ranks_.push_back({.rank = 0, .host = this->settings().hosts.front()});
-  const bool connected = std::ranges::any_of(endpoint.addresses, [&](const std::string& address) {
-    return connect(address, endpoint.port);
-  });
+  bool connected = false;
+  for (int tries = 0; tries < kTries && !connected && (tries == 0 || was_dropped_); ++tries) {
+    connected = std::ranges::any_of(endpoint.addresses, [&](const std::string& address) {
+      return connect(address, endpoint.port);
+    });
+  }
   if (!connected) {
     fail("rank 0 does not answer on port {} of {}", endpoint.port,
          fmt::join(endpoint.addresses, ", "));
@@ -41,16 +48,31 @@ Follower::Follower(WatchSettings settings, const Endpoint& endpoint, Watchdog::H
 bool Follower::connect(const std::string& address, std::uint16_t port) {
   Descriptor socket = connect_to(address, port, kConnectTimeoutSeconds);
   if (!socket) return false;
-  root_.emplace(std::move(socket));
-  root_->send(frame(FrameKind::hello));
-  // Another program may listen there: a private address can belong to different machines on
-  // different networks.
-  if (!readable(root_->socket(), kAnswerTimeoutSeconds)) return false;
-  const Connection::Received answer = root_->receive();
-  if (answer.frames.empty() || answer.frames.front().token != settings().token) return false;
-  ranks_.front().update(answer.frames.front().at, now());
-  ranks_.front().state = RankRecord::State::present;
-  return true;
+  root_.emplace(std::move(socket), Connection::Side::other, settings().secret);
+  bool has_sent = false;
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + kAnswerTimeout;
+  while (Clock::now() < deadline) {
+    (void)readable(root_->socket(), kReadSeconds);
+    const Connection::Received answer = root_->receive();
+    // Another program may listen there: a private address can belong to different machines on
+    // different networks.
+    if (answer.foreign) return false;
+    if (!has_sent && root_->can_send()) {
+      root_->send(frame(FrameKind::hello));
+      has_sent = true;
+    }
+    if (!answer.frames.empty()) {
+      ranks_.front().update(answer.frames.front().at, now());
+      ranks_.front().state = RankRecord::State::present;
+      return true;
+    }
+    if (answer.closed) {
+      was_dropped_ = true;
+      return false;
+    }
+  }
+  return false;
 }
 
 bool Follower::sweep() {

@@ -32,6 +32,7 @@ class Follower final : public WatchLoop {
   std::optional<Connection> root_;
   std::vector<RankRecord> ranks_;  // rank 0 only
   std::optional<double> lost_since_, failing_since_;
+  bool was_dropped_ = false;        // rank 0 closed a connection before it answered
   bool told_to_end_first_ = false;  // SIGTERM came before rank 0 was lost
 };
 

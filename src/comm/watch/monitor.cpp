@@ -9,7 +9,7 @@ namespace simclr::watch {
 namespace {
 
 /// Time in which a new connection must send its hello.
-constexpr double kHelloTimeoutSeconds = 10;
+constexpr double kHelloTimeoutSeconds = 5;
 constexpr double kMaxLateBeats = 3;
 
 }  // namespace
@@ -39,24 +39,40 @@ bool Monitor::sweep() {
   return true;
 }
 
+/// Anybody can connect while ranks are missing. A stranger costs one of a limited number of
+/// descriptors for a limited time, and when there are more, the oldest is dropped. A rank of the
+/// job sends its hello long before: it is read in the next sweep, before others are accepted. Once
+/// all ranks have come, nobody can connect any more.
 void Monitor::admit_pending() {
-  while (Descriptor next = accept_next(*listener_)) {
-    pending_.push_back({std::make_unique<Connection>(std::move(next)), now()});
-  }
   std::erase_if(pending_, [this](PendingConnection& pending) {
     return !admit(pending) || !pending.connection;
   });
+  const auto missing = static_cast<std::size_t>(
+      std::ranges::count(ranks_, RankRecord::State::absent, &RankRecord::state));
+  if (missing == 0) {
+    listener_.reset();
+    pending_.clear();
+    return;
+  }
+  const std::size_t most = kMaxStrangers + missing;
+  for (std::size_t accepted = 0; accepted < most; ++accepted) {
+    Descriptor next = accept_next(*listener_);
+    if (!next) return;
+    if (pending_.size() == most) pending_.erase(pending_.begin());
+    pending_.push_back(
+        {std::make_unique<Connection>(std::move(next), Connection::Side::root, settings().secret),
+         now()});
+  }
 }
 
 bool Monitor::admit(PendingConnection& pending) {
   const Connection::Received received = pending.connection->receive();
   if (received.frames.empty()) {
-    return !received.closed && now() - pending.since < kHelloTimeoutSeconds;
+    return !received.closed && !received.foreign && now() - pending.since < kHelloTimeoutSeconds;
   }
   const Frame& hello = received.frames.front();
   const auto rank = static_cast<std::size_t>(hello.rank);
-  if (hello.token != settings().token || hello.kind != FrameKind::hello ||
-      rank >= connections_.size() || connections_[rank]) {
+  if (hello.kind != FrameKind::hello || rank >= connections_.size() || connections_[rank]) {
     return false;
   }
   pending.connection->send(frame(FrameKind::beat));

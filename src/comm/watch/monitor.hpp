@@ -8,6 +8,9 @@
 
 namespace simclr::watch {
 
+/// Rank 0 holds at most this many connections of strangers, beside those of the job's ranks.
+inline constexpr std::size_t kMaxStrangers = 64;
+
 /// The watchdog of rank 0: receives all ranks' positions, sends them its own, and finds faults.
 class Monitor final : public WatchLoop {
  public:

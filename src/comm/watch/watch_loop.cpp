@@ -43,7 +43,7 @@ void WatchLoop::request_stop(Departure departure) {
 }
 
 Frame WatchLoop::frame(FrameKind kind) const {
-  return {.token = settings_.token, .kind = kind, .rank = settings_.rank, .at = activity().now()};
+  return {.kind = kind, .rank = settings_.rank, .at = activity().now()};
 }
 
 void WatchLoop::pause() {

@@ -48,7 +48,7 @@ struct WatchSettings {
   WatchdogOptions options;
   std::vector<std::string> hosts;  ///< by rank
   int rank = 0;
-  Token token{};
+  Secret secret{};
 
   /// Time between two heartbeats; short enough that a few late ones do not matter.
   [[nodiscard]] double period_seconds() const;
