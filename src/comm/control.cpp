@@ -83,7 +83,7 @@ std::string describe_difference(const std::vector<std::string>& value_of_rank) {
 
 void require_same_values(Communicator& comm, const NamedValues& values) {
   std::string text;
-  for (const auto& [name, value] : values) text += name + '\0' + value + '\0';
+  for (const auto& [name, value] : values) text += fmt::format("{}={}\n", name, value);
   const std::uint64_t own = hash64(std::as_bytes(std::span(text)));
   std::vector<std::uint64_t> all(static_cast<std::size_t>(comm.size()));
   comm.all_gather({&own, sizeof(own), DType::u8},
@@ -92,7 +92,7 @@ void require_same_values(Communicator& comm, const NamedValues& values) {
   std::vector<std::string> differences;
   for (const auto& [name, value] : values) {
     const std::string difference = describe_difference(gather_texts(comm, value));
-    if (!difference.empty()) differences.push_back(name + " (" + difference + ")");
+    if (!difference.empty()) differences.push_back(fmt::format("{} ({})", name, difference));
   }
   refuse("the ranks were started differently: {}; start all with the same program and options",
          fmt::join(differences, ", "));
