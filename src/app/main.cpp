@@ -1,15 +1,12 @@
 // Runs a command, reports what it throws, and ends all ranks with one exit code.
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <iostream>
 #include <optional>
 #include <set>
@@ -24,6 +21,7 @@
 #include "simclr/core/instruction_set.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/names.hpp"
+#include "simclr/core/spin_limit.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/train/training_job.hpp"
 
@@ -34,24 +32,6 @@ constexpr int kFailed = 1;
 constexpr int kRefused = 2;
 /// Seconds that a failing rank waits for the others to fail as well, before it ends them.
 constexpr double kFailureWaitSeconds = 0.5;
-/// Number of spins before a waiting thread sleeps, about 20 microseconds: longer than most gaps
-/// between the parallel regions of a step, shorter than the milliseconds for which a busy machine
-/// takes a core away. GNU's default is 300 times as long; waiting threads then occupy the cores
-/// that the threads they wait for need.
-constexpr const char* kSpinCount = "1000";
-
-/// Bounds how long OpenMP threads spin before they sleep while they wait for each other. GNU's
-/// runtime reads the bound from the environment before main() begins, so this sets GOMP_SPINCOUNT
-/// and restarts the program in the same process. Does nothing if the environment already has
-/// GOMP_SPINCOUNT or OMP_WAIT_POLICY, or if the restart is impossible.
-void bound_spinning(char** argv) {
-  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
-  std::error_code unknown;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", unknown);
-  if (unknown || ::setenv("GOMP_SPINCOUNT", kSpinCount, 1) != 0) return;
-  // Returns only if it fails; the program then continues without the bound.
-  ::execv(program.c_str(), argv);
-}
 
 void print_help() {
   std::cout << "usage: simclr COMMAND [--config FILE] [--option value ...]\n"
@@ -159,6 +139,7 @@ int run_program(int argc, char** argv) {
   const Command& command = find_command(first);
   static const std::string phase = "running simclr " + first;
   activity().begin(phase.c_str());
+  const SpinLimit spin_limit;
   std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (command.uses_mpi && !needs_no_ranks(rest)) {
     return run_with_mpi(command, std::move(rest), argc, argv);
@@ -179,7 +160,6 @@ int check_output(int exit_code) {
 }  // namespace simclr
 
 int main(int argc, char** argv) {
-  simclr::bound_spinning(argv);
   // Makes writing beyond a file size limit an error to report instead of killing the process.
   std::signal(SIGXFSZ, SIG_IGN);
   try {

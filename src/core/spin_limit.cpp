@@ -1,0 +1,81 @@
+#include "simclr/core/spin_limit.hpp"
+
+#include <omp.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace simclr {
+namespace {
+
+constexpr std::chrono::milliseconds kInterval{100};
+
+/// Nanoseconds that a thread has run, and has been ready without a core.
+struct CoreTime {
+  std::uint64_t running = 0, waiting = 0;
+};
+
+std::optional<CoreTime> core_time(const std::string& schedstat) {
+  CoreTime time;
+  std::ifstream file(schedstat);
+  if (!(file >> time.running >> time.waiting)) return std::nullopt;
+  return time;
+}
+
+/// Sleeping OpenMP threads, enough to make the process's threads more than its cores.
+class SleepingThreads {
+ public:
+  SleepingThreads() : thread_([this] { sleep(); }) {}
+  SleepingThreads(const SleepingThreads&) = delete;
+  SleepingThreads& operator=(const SleepingThreads&) = delete;
+  ~SleepingThreads() {
+    over_ = true;
+    over_.notify_all();
+  }
+
+ private:
+  void sleep() {
+    // A thread of our own, since the OpenMP threads that it starts end when it ends.
+#pragma omp parallel num_threads(omp_get_num_procs() + 1)
+    over_.wait(false);
+  }
+
+  std::atomic<bool> over_ = false;
+  std::jthread thread_;
+};
+
+void watch(const std::stop_token& stop, const std::string& schedstat) {
+  std::mutex mutex;
+  std::condition_variable_any sleep;
+  std::unique_lock lock(mutex);
+  std::optional<SleepingThreads> limit;
+  auto before = core_time(schedstat);
+  while (before && !sleep.wait_for(lock, stop, kInterval, [&] { return stop.stop_requested(); })) {
+    const auto now = core_time(schedstat);
+    if (!now) return;
+    const bool crowded = 2 * (now->waiting - before->waiting) > now->running - before->running;
+    before = now;
+    if (crowded && !limit) limit.emplace();
+    if (!crowded) limit.reset();
+  }
+}
+
+}  // namespace
+
+SpinLimit::SpinLimit() {
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  watch_ = std::jthread(watch,
+                        "/proc/self/task/" + std::to_string(::syscall(SYS_gettid)) + "/schedstat");
+}
+
+}  // namespace simclr
