@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "simclr/core/foreign_text.hpp"
 #include "simclr/core/system.hpp"
 
 namespace simclr::log {
@@ -50,11 +51,13 @@ std::string rank_prefix() {
 void set_rank(int rank, int world_size) { identity() = {rank, world_size}; }
 
 void write_info(std::string_view line) {
-  if (identity().rank == 0) out().info("{}", line);
+  if (identity().rank == 0) out().info("{}", printable(line));
 }
 void write_warning(std::string_view line) {
-  err().info("simclr: warning: {}{}", rank_prefix(), line);
+  err().info("simclr: warning: {}{}", rank_prefix(), printable(line));
 }
-void write_error(std::string_view line) { err().info("simclr: error: {}{}", rank_prefix(), line); }
+void write_error(std::string_view line) {
+  err().info("simclr: error: {}{}", rank_prefix(), printable(line));
+}
 
 }  // namespace simclr::log

@@ -1,5 +1,6 @@
 #pragma once
 // Log lines. Only rank 0 writes information; every rank writes warnings and errors with its number.
+// Control characters, which names in files may have, are escaped.
 
 #include <fmt/format.h>
 
