@@ -20,6 +20,7 @@
 #include "simclr/core/instruction_set.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/names.hpp"
+#include "simclr/io/first_look.hpp"
 #include "simclr/train/training_job.hpp"
 
 namespace simclr {
@@ -102,6 +103,7 @@ int run_guarded(const Command& command, Invocation& invocation) {
 
 int run_with_mpi(const Command& command, std::vector<std::string> arguments, int argc,
                  char** argv) {
+  start_first_looks();
   const MpiSession session(argc, argv);
   const auto world = make_world_communicator();
   log::set_rank(world->rank(), world->size());

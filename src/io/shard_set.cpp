@@ -16,6 +16,7 @@ std::vector<fs::path> find_shards(const fs::path& path) {
   if (!fs::exists(path)) {
     refuse("{}: no such directory; give the directory that `simclr pack` wrote", path.string());
   }
+  if (!fs::is_directory(path)) refuse("{}: neither a directory nor a plain file", path.string());
   std::vector<fs::path> shards;
   for (const auto& entry : fs::directory_iterator(path)) {
     const auto extension = entry.path().extension();
@@ -31,7 +32,7 @@ std::vector<fs::path> find_shards(const fs::path& path) {
 
 /// Shards named NAME-00003-of-00008.h5 must all be present and belong to one set.
 void require_complete_set(const std::vector<fs::path>& shards) {
-  static const std::regex pattern("(.*)-([0-9]+)-of-([0-9]+)\\.(h5|hdf5)");
+  static const std::regex pattern("(.*)-([0-9]{1,9})-of-([0-9]{1,9})\\.(h5|hdf5)");
   std::smatch match;
   const std::string first_name = shards.front().filename().string();
   if (shards.size() == 1 && !std::regex_match(first_name, match, pattern)) return;

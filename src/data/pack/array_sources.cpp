@@ -11,6 +11,7 @@
 
 #include "image_source.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/checked.hpp"
 #include "simclr/io/file.hpp"
 
 namespace simclr {
@@ -135,12 +136,11 @@ class IdxReader {
              path_.string(), dimensions, magic);
     }
     IdxArray array;
-    std::uint64_t count = 1;
-    for (std::uint32_t d = 0; d < dimensions; ++d) {
-      array.extents.push_back(read_word());
-      count *= array.extents.back();
-    }
-    array.values.resize(count);
+    for (std::uint32_t d = 0; d < dimensions; ++d) array.extents.push_back(read_word());
+    constexpr std::uint64_t kMostCompression = 1100;  // gzip's limit is 1032
+    const auto count = checked_product(array.extents, kMostCompression * fs::file_size(path_));
+    if (!count) refuse("{}: claims more values than a file of its size can hold", path_.string());
+    array.values.resize(*count);
     read_bytes(array.values);
     return array;
   }
