@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::int64_t kMostClasses = 1 << 24;
+constexpr double kMostFeatureBatch = 1 << 20;
 
 /// Opens a shard set; refuses one whose labels are missing or out of range.
 ShardSet open_labeled(const fs::path& directory, const char* option) {
@@ -84,7 +85,7 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
   options
       .add("feature-batch", config.feature_batch,
            "images that each rank encodes at a time: more take more memory")
-      .range(at_least(1));
+      .range(at_least(1).at_most(kMostFeatureBatch));
   declare_cache(options, config.cache, "when needed");
 }
 

@@ -85,7 +85,7 @@ void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
 }  // namespace
 
 SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin) {
-  const ModelDescription model = parse_model_description(checkpoint.model, origin);
+  const ModelDescription model = require_model(checkpoint, origin);
   SafeTensors content;
   content.metadata = {
       {"format_version", kFormatVersion},

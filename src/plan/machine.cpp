@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/foreign_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 
 namespace simclr {
@@ -97,7 +98,8 @@ Machine parse_machine(const Json& json) {
   m.overlaps_gradients = json.value("overlaps_gradients", false);
   m.inside = parse_link(json.at("inside_node"));
   m.between = parse_link(json.at("between_nodes"));
-  for (const Json& r : json.value("rendering", Json::array())) {
+  const Json none = Json::array();
+  for (const Json& r : json.contains("rendering") ? json.at("rendering") : none) {
     m.rendering.push_back({r.at("image_size"), r.at("blur"), r.at("nanoseconds_per_pixel")});
   }
   for (const Json& e : json.at("efficiencies")) m.efficiencies.push_back(parse_efficiency(e));
@@ -156,7 +158,7 @@ Machine read_machine(const std::filesystem::path& file) {
     machine.origin = file.string();
     return machine;
   } catch (const nlohmann::json::exception& error) {
-    refuse("{}: not a valid machine file: {}", file.string(), error.what());
+    refuse("{}: not a valid machine file: {}", file.string(), json_reason(error.what()));
   } catch (const Error& error) {
     refuse("{}: not a valid machine file: {}", file.string(), error.what());
   }

@@ -62,7 +62,7 @@ void declare_device_options(Options& options, DeviceOptions& device) {
       .may_change_on_resume()
       .add("threads", device.threads,
            "threads of each rank that compute; 0: as many as the cores it may use")
-      .range(at_least(0))
+      .range(at_least(0).at_most(kMostThreads))
       .may_change_on_resume()
       .flag("allow-tf32", device.allow_tf32,
             "multiply fp32 matrices on a GPU with 10 bits of mantissa: faster, less exact");

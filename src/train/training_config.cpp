@@ -173,7 +173,7 @@ void declare_training_device_options(Options& options, TrainingConfig& config) {
   options
       .add("loader-threads", config.loader_threads,
            "threads of each rank that read images and make views; 0: as many as --threads")
-      .range(at_least(0))
+      .range(at_least(0).at_most(kMostThreads))
       .may_change_on_resume();
 }
 
