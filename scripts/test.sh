@@ -4,8 +4,8 @@
 #   scripts/test.sh              all of this
 #   scripts/test.sh --no-install do not install packages
 #   scripts/test.sh --quick      only the release build and its tests
-#   scripts/test.sh --all        also the slow checks: report.html in a browser, and the tests again with the instruction
-#                                sets of older processors (scripts/test_processors.sh)
+#   scripts/test.sh --all        also the slow checks: report.html in a browser, hours of fuzzing, and the tests again with the
+#                                instruction sets of older processors (scripts/test_processors.sh)
 # Ends with the output of failed tests and the line "N passed, N failed, N skipped". Exits 1 if a check failed.
 set -uo pipefail
 case "${1:-}" in
@@ -75,6 +75,9 @@ if ! $quick; then
 fi
 
 if $all && $built; then
+  leg "fuzzing (long)"
+  build/tests/format_fuzzer --save build/fuzz-failures || fail_leg "fuzzing"
+
   leg "older processors"
   scripts/test_processors.sh | tee "$scratch/processors"
   sed -n '/==== done/,$p' "$scratch/processors" | head -n -1 >>"$failures"

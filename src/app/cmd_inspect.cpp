@@ -1,13 +1,14 @@
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
 #include "command.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/foreign_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
+#include "simclr/eval/frozen_encoder.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/io/shard_set.hpp"
 
@@ -20,7 +21,8 @@ constexpr double kMegabyte = 1e6;
 
 template <class... Args>
 void line(std::string_view what, fmt::format_string<Args...> format, Args&&... args) {
-  std::cout << fmt::format("{:<14} {}\n", what, fmt::format(format, std::forward<Args>(args)...));
+  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  std::cout << fmt::format("{:<14} {}\n", what, printable(text));
 }
 
 std::string describe_labels(const ShardSetInfo& info) {
@@ -77,30 +79,29 @@ std::int64_t elements(const std::vector<NamedTensor>& tensors) {
   return sum;
 }
 
-/// Reading a checkpoint compares all checksums, so --verify only changes the exit code.
-int inspect_checkpoint(const fs::path& path, bool verify) {
-  try {
-    const FoundCheckpoint found = open_checkpoint(path);
-    const Checkpoint& checkpoint = found.checkpoint;
-    line("checkpoint", "{}", found.file.path.string());
-    line("step", "{} (epoch {})", checkpoint.step, checkpoint.epoch);
-    line("seed", "{}", checkpoint.seed);
-    line("model", "{}", checkpoint.model);
-    line("parameters", "{} in {} tensors", elements(checkpoint.parameters),
-         checkpoint.parameters.size());
-    line("running", "{} in {} tensors", elements(checkpoint.running), checkpoint.running.size());
-    line("momentum", "{} in {} tensors", elements(checkpoint.momentum), checkpoint.momentum.size());
-    if (const auto& scaling = checkpoint.loss_scaling) {
-      line("loss scale", "{}, {} steps skipped", scaling->scale, scaling->skipped_steps);
-    }
-    line("checksum", "{} (verified)", checkpoint.checksum);
-    std::cout << "\n" << checkpoint.configuration;
-    return 0;
-  } catch (const RefusedError& error) {
-    if (!verify) throw;
-    log::error("{}", error.what());
-    return 1;
+/// Reads a checkpoint, which compares all checksums, and checks all that a command may need of it.
+FoundCheckpoint verified_checkpoint(const fs::path& path) {
+  FoundCheckpoint found = open_checkpoint(path);
+  (void)require_model(found.checkpoint, found.file.path.string());
+  return found;
+}
+
+void inspect_checkpoint(const fs::path& path) {
+  const FoundCheckpoint found = verified_checkpoint(path);
+  const Checkpoint& checkpoint = found.checkpoint;
+  line("checkpoint", "{}", found.file.path.string());
+  line("step", "{} (epoch {})", checkpoint.step, checkpoint.epoch);
+  line("seed", "{}", checkpoint.seed);
+  line("model", "{}", checkpoint.model);
+  line("parameters", "{} in {} tensors", elements(checkpoint.parameters),
+       checkpoint.parameters.size());
+  line("running", "{} in {} tensors", elements(checkpoint.running), checkpoint.running.size());
+  line("momentum", "{} in {} tensors", elements(checkpoint.momentum), checkpoint.momentum.size());
+  if (const auto& scaling = checkpoint.loss_scaling) {
+    line("loss scale", "{}, {} steps skipped", scaling->scale, scaling->skipped_steps);
   }
+  line("checksum", "{} (verified)", checkpoint.checksum);
+  std::cout << "\n" << printable(checkpoint.configuration, LineBreaks::kept);
 }
 
 /// Verifies all checkpoints of a run, not only the newest valid one.
@@ -108,7 +109,7 @@ int verify_checkpoints(const fs::path& run) {
   int status = 0;
   for (const CheckpointFile& file : list_checkpoints(run / "checkpoints")) {
     try {
-      open_checkpoint(file.path);
+      (void)verified_checkpoint(file.path);
       line("verified", "{}", file.path.string());
     } catch (const RefusedError& error) {
       log::error("{}", error.what());
@@ -141,8 +142,8 @@ int run_inspect(Invocation& invocation) {
   if (!options.parse(invocation.arguments)) return 0;
   if (!fs::exists(path)) refuse("cannot read {}: No such file or directory", path.string());
   if (!is_checkpoint(path)) return inspect_shards(path, verify);
-  const int status = inspect_checkpoint(path, verify);
-  return verify && fs::is_directory(path) ? std::max(status, verify_checkpoints(path)) : status;
+  inspect_checkpoint(path);
+  return verify && fs::is_directory(path) ? verify_checkpoints(path) : 0;
 }
 
 }  // namespace simclr

@@ -11,14 +11,19 @@
 namespace simclr {
 namespace {
 
+// More than any machine or data set has: refuses numbers whose products overflow.
+constexpr double kMostRanks = 1 << 20;
+constexpr double kMostSamples = 1e12;
+constexpr double kMostSampleBytes = 1e9;
+
 void declare_plan_options(Options& options, PlanRequest& request,
                           std::optional<std::filesystem::path>& json) {
   options.group("plan")
       .add("ranks", request.ranks, "ranks of the job, one for each device")
-      .range(at_least(1))
+      .range(at_least(1).at_most(kMostRanks))
       .add("ranks-per-node", request.ranks_per_node,
            "ranks of each node; 0: as many as a node has devices, 1 on a measured CPU")
-      .range(at_least(0))
+      .range(at_least(0).at_most(kMostRanks))
       .add("machine", request.machine,
            "machine that the run is planned for. measured: this CPU, measured for about ten "
            "seconds; h100: nodes of 8 H100; FILE: limits that --write-machine wrote; empty: h100 "
@@ -26,9 +31,9 @@ void declare_plan_options(Options& options, PlanRequest& request,
       .argument("MACHINE")
       .add("write-machine", request.write_machine, "file to write the machine's limits to")
       .add("samples", request.samples, "number of images, in place of --data")
-      .range(at_least(1))
+      .range(at_least(1).at_most(kMostSamples))
       .add("sample-bytes", request.sample_bytes, "bytes of a stored image, with --samples")
-      .range(at_least(1))
+      .range(at_least(1).at_most(kMostSampleBytes))
       .add("node-memory-gb", request.node_memory_gb, "host memory of a node, GB")
       .range(above(0))
       .add("time-limit-minutes", request.time_limit_minutes, "time limit of the job, minutes")

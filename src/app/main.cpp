@@ -23,6 +23,7 @@
 #include "simclr/core/names.hpp"
 #include "simclr/core/spin_limit.hpp"
 #include "simclr/io/checkpoint.hpp"
+#include "simclr/io/first_look.hpp"
 #include "simclr/train/training_job.hpp"
 
 namespace simclr {
@@ -114,6 +115,7 @@ int run_guarded(const Command& command, Invocation& invocation) {
 
 int run_with_mpi(const Command& command, std::vector<std::string> arguments, int argc,
                  char** argv) {
+  start_first_looks();
   const MpiSession session(argc, argv);
   const auto world = make_world_communicator();
   log::set_rank(world->rank(), world->size());

@@ -16,6 +16,7 @@
 #include <system_error>
 #include <utility>
 
+#include "simclr/core/foreign_text.hpp"
 #include "simclr/core/system.hpp"
 
 namespace simclr::log {
@@ -101,17 +102,17 @@ void write_info(std::string_view line) {
   if (identity().rank != 0) return;
   const std::lock_guard lock(live().mutex);
   leave_live(LiveLine::erased);
-  out().info("{}", line);
+  out().info("{}", printable(line));
 }
 void write_warning(std::string_view line) {
   const std::lock_guard lock(live().mutex);
   leave_live(LiveLine::erased);
-  err().info("simclr: warning: {}{}", rank_prefix(), line);
+  err().info("simclr: warning: {}{}", rank_prefix(), printable(line));
 }
 void write_error(std::string_view line) {
   const std::lock_guard lock(live().mutex);
   leave_live(LiveLine::kept);
-  err().info("simclr: error: {}{}", rank_prefix(), line);
+  err().info("simclr: error: {}{}", rank_prefix(), printable(line));
 }
 
 bool output_is_watched() {

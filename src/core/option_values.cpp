@@ -16,7 +16,8 @@ namespace {
 template <class Number>
 bool accepts(const NumberRange& range, Number number) {
   const auto value = static_cast<double>(number);
-  if (!std::isfinite(value)) return false;
+  // Numbers are used as 32-bit floats, in which larger ones are infinite.
+  if (!std::isfinite(static_cast<float>(value))) return false;
   if (const auto& low = range.low) {
     if (!(low->inclusive ? value >= low->value : value > low->value)) return false;
   }

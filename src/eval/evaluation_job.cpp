@@ -21,6 +21,8 @@ namespace simclr {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr double kMostFeatureBatch = 1 << 20;
+
 /// Returns RUN/eval for RUN/checkpoints/step-0000000100.h5.
 fs::path result_directory(const FrozenEncoder& encoder) {
   const fs::path directory = fs::absolute(encoder.file()).parent_path();
@@ -75,7 +77,7 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
   options
       .add("feature-batch", config.feature_batch,
            "images that each rank encodes at a time: more take more memory")
-      .range(at_least(1));
+      .range(at_least(1).at_most(kMostFeatureBatch));
   declare_cache(options, config.cache, "when needed");
   options.require_given({"checkpoint"});
 }

@@ -105,7 +105,7 @@ std::string loading_hint(const EncoderSpec& encoder) {
 }
 
 SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin) {
-  const ModelDescription model = parse_model_description(checkpoint.model, origin);
+  const ModelDescription model = require_model(checkpoint, origin);
   SafeTensors content;
   content.metadata = {
       {"format_version", kFormatVersion},

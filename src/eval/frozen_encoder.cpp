@@ -56,16 +56,21 @@ void require_finite(const std::vector<float>& values, const FrozenEncoder& encod
 
 }  // namespace
 
-FrozenEncoder::FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world)
-    : found_(open_checkpoint(run_or_file)),
-      model_(parse_model_description(found_.checkpoint.model, found_.file.path.string())) {
-  require_same_checkpoint(found_.checkpoint, world);
-  const Program described = record_features({.encoder = model_.encoder,
-                                             .head = model_.head,
+ModelDescription require_model(const Checkpoint& checkpoint, const std::string& origin) {
+  ModelDescription model = parse_model_description(checkpoint.model, origin);
+  const Program described = record_features({.encoder = model.encoder,
+                                             .head = model.head,
                                              .with_head = true,
                                              .batch = 1,
-                                             .image_size = model_.image_size});
-  require_parts(described, kLoadedParts, found_.checkpoint, file().string());
+                                             .image_size = model.image_size});
+  require_parts(described, kLoadedParts, checkpoint, origin);
+  return model;
+}
+
+FrozenEncoder::FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world)
+    : found_(open_checkpoint(run_or_file)),
+      model_(require_model(found_.checkpoint, found_.file.path.string())) {
+  require_same_checkpoint(found_.checkpoint, world);
   // Free the optimizer state: it is as large as the weights, and no evaluation reads it.
   found_.checkpoint.momentum.clear();
   found_.checkpoint.second_moment.clear();

@@ -2,12 +2,18 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
+#include <bit>
+#include <set>
+#include <utility>
 
 #include "hdf5.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/checked.hpp"
 #include "simclr/core/hash.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/first_look.hpp"
 #include "simclr/io/retry.hpp"
 
 namespace simclr {
@@ -15,6 +21,8 @@ namespace {
 
 constexpr const char* kFormat = "simclr-checkpoint";
 constexpr std::int64_t kVersion = 1;
+/// More steps, epochs or loss scale than any run has: products with other numbers fit 64 bits.
+constexpr std::uint64_t kMostCount = 1'000'000'000'000;
 
 struct Section {
   const char* group;
@@ -62,9 +70,27 @@ h5::Extents extents(const Shape& shape) {
   return result;
 }
 
-Shape shape_of(const h5::Extents& extents) {
+/// Opens a tensor that is as write_checkpoint() writes them: floats in one piece in this file.
+h5::Handle open_tensor(const h5::Handle& file, const std::filesystem::path& path,
+                       const std::string& name) {
+  h5::Handle dataset = h5::open_plain_dataset(file, path, name);
+  const h5::Handle creation =
+      h5::own(H5Dget_create_plist(dataset.get()), H5Pclose, "HDF5 dataset creation list");
+  const h5::Handle type = h5::own(H5Dget_type(dataset.get()), H5Tclose, "HDF5 datatype");
+  if (H5Pget_layout(creation.get()) != H5D_CONTIGUOUS || H5Tget_class(type.get()) != H5T_FLOAT ||
+      H5Tget_size(type.get()) != sizeof(float)) {
+    fail("'{}' is not stored as 32-bit floats in one piece", name);
+  }
+  return dataset;
+}
+
+Shape shape_of(const h5::Extents& extents, const std::string& name) {
   if (extents.empty() || extents.size() > Shape::kMaxRank) {
-    fail("a tensor has {} dimensions, not 1 to {}", extents.size(), Shape::kMaxRank);
+    fail("'{}' has {} dimensions, not 1 to {}", name, extents.size(), Shape::kMaxRank);
+  }
+  constexpr std::uint64_t kMostElements = std::uint64_t{1} << 60;
+  if (checked_product(extents, kMostElements).value_or(0) == 0) {
+    fail("'{}' has the impossible shape ({})", name, fmt::join(extents, ","));
   }
   return Shape(std::vector<std::int64_t>(extents.begin(), extents.end()));
 }
@@ -123,16 +149,36 @@ void write_order(const h5::Handle& file, const Checkpoint& c) {
 
 // ---- reading ------------------------------------------------------------------------------------
 
-NamedTensor read_tensor(const h5::Handle& file, const Section& section, const std::string& name,
+/// A file under inspection: a first look reads everything but the values.
+struct Source {
+  const std::filesystem::path& path;
+  bool with_values = true;
+  h5::Handle file = h5::open_file(path);
+};
+
+NamedTensor read_tensor(const Source& source, const Section& section, const std::string& name,
                         Digest& digest) {
   const std::string path = std::string(section.group) + "/" + name;
-  const h5::Handle dataset = h5::open_dataset(file, path);
-  NamedTensor tensor{name, shape_of(h5::extents_of(dataset)), {}};
-  tensor.values = h5::read_dataset<float>(file, path);
+  const h5::Handle dataset = open_tensor(source.file, source.path, path);
+  NamedTensor tensor{name, shape_of(h5::extents_of(dataset), path), {}};
+  const auto stored = h5::read_text(dataset, "checksum");
+  if (!source.with_values) return tensor;
+  tensor.values = h5::read_dataset<float>(dataset);
   const std::string checksum = tensor_checksum(tensor);
-  if (h5::read_text(dataset, "checksum") != checksum) fail("{} does not match its checksum", path);
+  if (stored != checksum) fail("'{}' does not match its checksum", path);
   digest.add(section.group, tensor, checksum);
   return tensor;
+}
+
+std::vector<NamedTensor> read_section(const Source& source, const Section& section,
+                                      Digest& digest) {
+  std::vector<NamedTensor> tensors;
+  std::set<std::string> seen;
+  for (const auto& name : h5::read_texts(source.file, std::string("order:") + section.group)) {
+    if (!seen.insert(name).second) fail("it lists '{}/{}' twice", section.group, name);
+    tensors.push_back(read_tensor(source, section, name, digest));
+  }
+  return tensors;
 }
 
 template <class T>
@@ -145,18 +191,30 @@ std::optional<LossScaling> read_loss_scaling(const h5::Handle& file) {
   const std::vector<std::uint64_t> words = h5::read_words(file, "loss_scaling");
   if (words.empty()) return {};
   if (words.size() != 3) fail("attribute 'loss_scaling' has {} numbers, not 3", words.size());
+  if (!std::has_single_bit(words[0]) || std::ranges::max(words) > kMostCount) {
+    fail("attribute 'loss_scaling' has impossible numbers: {}", fmt::join(words, " "));
+  }
   const auto number = [&](std::size_t i) { return static_cast<std::int64_t>(words[i]); };
   return LossScaling{number(0), number(1), number(2)};
 }
 
-Checkpoint read_verified(const h5::Handle& file) {
+std::int64_t read_count(const h5::Handle& file, const char* attribute) {
+  const auto count = require_attribute(h5::read_integer(file, attribute), attribute);
+  if (count < 0 || std::cmp_greater(count, kMostCount)) {
+    fail("its {} is {}; allowed: 0 to {}", attribute, count, kMostCount);
+  }
+  return count;
+}
+
+Checkpoint read_contents(const Source& source) {
+  const h5::Handle& file = source.file;
   if (h5::read_text(file, "format") != kFormat) fail("its format is not '{}'", kFormat);
   const std::int64_t version = require_attribute(h5::read_integer(file, "version"), "version");
   if (version != kVersion) fail("its version is {}; this program reads {}", version, kVersion);
 
   Checkpoint c;
-  c.step = require_attribute(h5::read_integer(file, "step"), "step");
-  c.epoch = require_attribute(h5::read_integer(file, "epoch"), "epoch");
+  c.step = read_count(file, "step");
+  c.epoch = read_count(file, "epoch");
   const std::vector<std::uint64_t> seed = h5::read_words(file, "seed");
   if (seed.size() != 1) fail("attribute 'seed' is missing");
   c.seed = seed.front();
@@ -168,19 +226,31 @@ Checkpoint read_verified(const h5::Handle& file) {
 
   Digest digest(c);
   for (const Section& section : kSections) {
-    for (const std::string& name : h5::read_texts(file, std::string("order:") + section.group)) {
-      (c.*section.tensors).push_back(read_tensor(file, section, name, digest));
-    }
+    c.*section.tensors = read_section(source, section, digest);
   }
-  if (digest.hex() != c.checksum) fail("its contents do not match the checksum of the whole file");
+  if (source.with_values && digest.hex() != c.checksum)
+    fail("its contents do not match the checksum of the whole file");
   return c;
+}
+
+std::string read_format(const std::filesystem::path& path) {
+  try {
+    return h5::read_text(h5::open_file(path), "format").value_or("");
+  } catch (const RefusedError&) {
+    throw;
+  } catch (const IoError&) {
+    throw;
+  } catch (const Error& error) {
+    refuse("{}: {}; copy or make it again", path.string(), error.what());
+  }
 }
 
 }  // namespace
 
 std::string hdf5_file_format(const std::filesystem::path& path) {
+  look_first(path, [](const std::filesystem::path& file) { (void)read_format(file); });
   const auto lock = h5::lock_library();
-  return h5::read_text(h5::open_file(path), "format").value_or("");
+  return read_format(path);
 }
 
 std::string hdf5_version() {
@@ -219,8 +289,11 @@ std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint
 Checkpoint read_checkpoint(const std::filesystem::path& file) {
   try {
     return with_retries(file, [&](int) {
+      look_first(file, [](const std::filesystem::path& path) {
+        (void)read_contents({.path = path, .with_values = false});
+      });
       const auto lock = h5::lock_library();
-      return read_verified(h5::open_file(file));
+      return read_contents({.path = file});
     });
   } catch (const RefusedError&) {
     throw;

@@ -3,12 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/checked.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/retry.hpp"
 
@@ -118,6 +120,10 @@ Handle vector_space(std::size_t count) {
   return own(H5Screate_simple(1, &extent, nullptr), H5Sclose, "HDF5 dataspace");
 }
 
+/// Limits of what is read of an attribute.
+constexpr std::uint64_t kMostTextBytes = std::uint64_t{1} << 20;
+constexpr std::uint64_t kMostWords = std::uint64_t{1} << 20;
+
 /// An attribute open for reading; `handle` is empty when the object has no such attribute.
 struct OpenAttribute {
   OpenAttribute(const Handle& object, const std::string& name) : what("attribute '" + name + "'") {
@@ -129,7 +135,14 @@ struct OpenAttribute {
         static_cast<std::size_t>(std::max<hssize_t>(0, H5Sget_simple_extent_npoints(space.get())));
   }
   [[nodiscard]] bool holds_integers() const {
-    return handle && count > 0 && H5Tget_class(type.get()) == H5T_INTEGER;
+    if (!handle || count == 0 || H5Tget_class(type.get()) != H5T_INTEGER) return false;
+    if (count > kMostWords)
+      fail("{} holds {} numbers; at most {} are read", what, count, kMostWords);
+    return true;
+  }
+  void require_short(std::optional<std::uint64_t> bytes) const {
+    if (bytes && *bytes <= kMostTextBytes) return;
+    fail("{} holds more than {} bytes of text", what, kMostTextBytes);
   }
 
   std::string what;
@@ -138,12 +151,18 @@ struct OpenAttribute {
 };
 
 std::vector<std::string> read_variable_texts(const OpenAttribute& attribute) {
+  attribute.require_short(attribute.count);
   std::vector<char*> texts(attribute.count, nullptr);
   // Reads in the attribute's own character set, because HDF5 does not convert between them.
   check(H5Aread(attribute.handle.get(), attribute.type.get(), texts.data()), attribute.what);
   std::vector<std::string> result;
   result.reserve(texts.size());
-  for (const char* text : texts) result.emplace_back(text != nullptr ? text : "");
+  std::uint64_t bytes = 0;
+  for (const char* text : texts) {
+    bytes += text != nullptr ? std::strlen(text) : 0;
+    attribute.require_short(bytes);
+    result.emplace_back(text != nullptr ? text : "");
+  }
   check(H5Dvlen_reclaim(attribute.type.get(), attribute.space.get(), H5P_DEFAULT, texts.data()),
         attribute.what);
   return result;
@@ -151,7 +170,9 @@ std::vector<std::string> read_variable_texts(const OpenAttribute& attribute) {
 
 std::vector<std::string> read_fixed_texts(const OpenAttribute& attribute) {
   const std::size_t length = H5Tget_size(attribute.type.get());
-  std::vector<char> bytes(attribute.count * length);
+  const auto total = checked_product(std::array{attribute.count, length});
+  attribute.require_short(total);
+  std::vector<char> bytes(*total);
   check(H5Aread(attribute.handle.get(), attribute.type.get(), bytes.data()), attribute.what);
   std::vector<std::string> result;
   result.reserve(attribute.count);
@@ -211,7 +232,8 @@ Handle open_file(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) {
     if (is_transient(error.value())) fail_io(path.string(), error.value());
-    refuse("{}: no such file", path.string());
+    const bool exists = std::filesystem::exists(path, error);
+    refuse("{}: {}", path.string(), exists ? "not a plain file" : "no such file");
   }
   if (::access(path.c_str(), R_OK) != 0 && errno == EACCES) {
     refuse("cannot read {}: {}", path.string(), std::strerror(errno));

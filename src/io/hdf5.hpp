@@ -1,13 +1,17 @@
 #pragma once
 // HDF5 with handles that close themselves and errors of one line.
 //
+// Files from elsewhere are opened only after a first look (io/first_look.hpp).
+//
 // Debian's parallel HDF5 is not thread-safe: callers must hold `h5::lock_library()`. Every function
 // below takes that recursive lock itself; code that calls H5* directly must take it.
 
 #include <hdf5.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -16,6 +20,9 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/checked.hpp"
 
 namespace simclr::h5 {
 
@@ -105,10 +112,11 @@ Handle write_dataset(const Handle& location, const std::string& name, std::span<
 template <class T>
 std::vector<T> read_dataset(const Handle& dataset) {
   const Extents extents = extents_of(dataset);
-  hsize_t elements = 1;
-  for (const hsize_t extent : extents) elements *= extent;
-  std::vector<T> values(elements);
-  if (elements > 0) read_rows(dataset, native_type<T>(), 0, extents[0], values.data());
+  if (extents.empty()) fail("a dataset holds one value, not an array");
+  const auto elements = checked_product(extents, std::numeric_limits<std::ptrdiff_t>::max());
+  if (!elements) fail("a dataset has an impossible shape");
+  std::vector<T> values(*elements);
+  if (!values.empty()) read_rows(dataset, native_type<T>(), 0, extents[0], values.data());
   return values;
 }
 template <class T>
@@ -126,7 +134,8 @@ void write_attribute(const Handle& object, const std::string& name, std::int64_t
 void write_attribute(const Handle& object, const std::string& name,
                      std::span<const std::uint64_t> values);
 // Readers return an empty value when the attribute is missing or has another type or shape: files
-// of other programs may use the same names.
+// of other programs may use the same names. They throw Error when it holds over 1 MiB of text or a
+// million numbers.
 std::optional<std::string> read_text(const Handle& object, const std::string& name);
 std::vector<std::string> read_texts(const Handle& object, const std::string& name);
 std::optional<std::int64_t> read_integer(const Handle& object, const std::string& name);

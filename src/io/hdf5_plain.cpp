@@ -7,6 +7,7 @@
 
 #include "hdf5.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/checked.hpp"
 
 namespace simclr::h5 {
 namespace {
@@ -105,10 +106,11 @@ class PlainDataset {
     Extents chunk(extents.size());
     check(H5Pget_chunk(creation_.get(), static_cast<int>(chunk.size()), chunk.data()),
           "HDF5 chunk shape");
-    hsize_t expected = 1;
+    std::vector<hsize_t> chunks;
     for (std::size_t d = 0; d < extents.size(); ++d) {
-      expected *= (extents[d] + chunk[d] - 1) / chunk[d];
+      chunks.push_back(extents[d] / chunk[d] + (extents[d] % chunk[d] > 0 ? 1 : 0));
     }
+    const hsize_t expected = product(chunks);
     const Handle own_space = own(H5Dget_space(dataset_.get()), H5Sclose, "HDF5 dataspace");
     hsize_t written = 0;
     check(H5Dget_num_chunks(dataset_.get(), own_space.get(), &written), "HDF5 number of chunks");
@@ -123,22 +125,22 @@ class PlainDataset {
     constexpr hsize_t kMostCompression = 1100;  // gzip's limit is 1032
     constexpr hsize_t kAlwaysPlausible = hsize_t{64} << 20;
     const Handle type = own(H5Dget_type(dataset_.get()), H5Tclose, "HDF5 datatype");
-    hsize_t bytes = 0;
     const hsize_t stored = H5Dget_storage_size(dataset_.get());
-    const bool overflow = __builtin_mul_overflow(elements(), H5Tget_size(type.get()), &bytes);
-    if (overflow || (bytes > kAlwaysPlausible && bytes / kMostCompression > stored)) {
+    const hsize_t bytes = product(std::array{elements(), hsize_t{H5Tget_size(type.get())}});
+    if (bytes > kAlwaysPlausible && bytes / kMostCompression > stored) {
       reject("claims more data than the {} bytes that the file stores for it; make it again",
              stored);
     }
   }
 
-  [[nodiscard]] hsize_t elements() const {
-    hsize_t product = 1;
-    for (const hsize_t extent : extents_of(dataset_)) {
-      if (__builtin_mul_overflow(product, extent, &product)) reject("has an impossible shape");
-    }
-    return product;
+  template <class Factors>
+  [[nodiscard]] hsize_t product(const Factors& factors) const {
+    const auto result = checked_product(factors);
+    if (!result) reject("has an impossible shape");
+    return *result;
   }
+
+  [[nodiscard]] hsize_t elements() const { return product(extents_of(dataset_)); }
 
   void check_sources() const {
     std::size_t sources = 0;

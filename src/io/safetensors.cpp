@@ -1,19 +1,26 @@
 #include "simclr/io/safetensors.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/checked.hpp"
+#include "simclr/core/foreign_text.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 
 namespace simclr {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 static_assert(std::endian::native == std::endian::little,
               "safetensors files are little endian; this code does not swap bytes");
@@ -22,20 +29,8 @@ constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kDataAlignment = 8;  // position of the tensor data in the file
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 
-/// The product of the extents; more than `most` where it is larger or an extent is negative.
-std::uint64_t element_count(const std::vector<std::int64_t>& extents, std::uint64_t most) {
-  std::uint64_t count = 1;
-  for (const std::int64_t extent : extents) {
-    if (extent < 0 || (count > 0 && static_cast<std::uint64_t>(extent) > most / count)) {
-      return most + 1;
-    }
-    count *= static_cast<std::uint64_t>(extent);
-  }
-  return count;
-}
-
 std::string header_text(const SafeTensors& content) {
-  nlohmann::ordered_json header;
+  Json header;
   if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
   std::uint64_t offset = 0;
   for (const auto& tensor : content.tensors) {
@@ -52,8 +47,25 @@ std::string header_text(const SafeTensors& content) {
   return text;
 }
 
-nlohmann::ordered_json read_header(std::ifstream& in, const std::filesystem::path& file,
-                                   std::uint64_t file_bytes, std::uint64_t& data_begin) {
+/// Parses the header; refuses names that occur twice, of which a parser keeps one.
+Json parse_header(const std::string& text, const std::filesystem::path& file) {
+  std::set<std::string> names;
+  std::string twice;
+  const auto check_name = [&](int depth, Json::parse_event_t event, const Json& name) {
+    if (event == Json::parse_event_t::key && depth == 1 && !names.insert(name).second) twice = name;
+    return true;
+  };
+  Json header = Json::parse(text, check_name, false);
+  if (!header.is_object()) {
+    refuse("{} is not a safetensors file: its header is not a JSON object", file.string());
+  }
+  if (!twice.empty()) refuse("{}: its header names '{}' twice", file.string(), twice);
+  return header;
+}
+
+/// Reads the header; `data_begin` becomes the position of the first tensor.
+Json read_header(std::ifstream& in, const std::filesystem::path& file, std::uint64_t file_bytes,
+                 std::uint64_t& data_begin) {
   std::array<char, kLengthBytes> raw{};
   in.read(raw.data(), raw.size());
   const auto length = std::bit_cast<std::uint64_t>(raw);
@@ -63,39 +75,76 @@ nlohmann::ordered_json read_header(std::ifstream& in, const std::filesystem::pat
   std::string text(length, '\0');
   in.read(text.data(), static_cast<std::streamsize>(length));
   data_begin = kLengthBytes + length;
-  auto header = nlohmann::ordered_json::parse(text, nullptr, false);
-  if (!header.is_object()) {
-    refuse("{} is not a safetensors file: its header is not a JSON object", file.string());
-  }
-  return header;
+  return parse_header(text, file);
 }
 
-NamedTensor read_tensor(std::ifstream& in, const std::filesystem::path& file,
-                        const std::string& name, const nlohmann::ordered_json& entry,
-                        std::uint64_t data_begin, std::uint64_t file_bytes) {
-  if (entry.value("dtype", "") != "F32") {
-    refuse("{}: tensor '{}' does not have dtype F32; convert the file to float32", file.string(),
-           name);
+/// Reads whole numbers, 0 or more; throws RefusedError for anything else.
+std::vector<std::uint64_t> numbers(const Json& entry, const char* field, const std::string& where) {
+  const Json& list = entry.at(field);
+  if (!list.is_array() || !std::all_of(list.begin(), list.end(),
+                                       [](const Json& n) { return n.is_number_unsigned(); })) {
+    refuse("{}: its '{}' is not a list of whole numbers", where, field);
   }
-  const auto extents = entry.at("shape").get<std::vector<std::int64_t>>();
+  return list.get<std::vector<std::uint64_t>>();
+}
+
+/// A tensor's place within the data of a file.
+struct Place {
+  std::string name;
+  Shape shape;
+  std::uint64_t begin = 0, end = 0;
+};
+
+Place parse_place(const std::string& name, const Json& entry, const std::filesystem::path& file,
+                  std::uint64_t data_bytes) {
+  const std::string where = fmt::format("{}: tensor '{}'", file.string(), name);
+  if (!entry.is_object()) refuse("{}: is not described by a JSON object", where);
+  if (entry.at("dtype") != "F32") {
+    refuse("{} does not have dtype F32; convert the file to float32", where);
+  }
+  const std::vector<std::uint64_t> extents = numbers(entry, "shape", where);
   if (extents.size() > Shape::kMaxRank) {
-    refuse("{}: tensor '{}' has {} dimensions; at most {} are supported", file.string(), name,
-           extents.size(), Shape::kMaxRank);
+    refuse("{} has {} dimensions; at most {} are supported", where, extents.size(),
+           Shape::kMaxRank);
   }
-  NamedTensor tensor{name, Shape(extents), {}};
-  const auto begin = entry.at("data_offsets").at(0).get<std::uint64_t>();
-  const auto end = entry.at("data_offsets").at(1).get<std::uint64_t>();
-  const std::uint64_t data_bytes = file_bytes - data_begin;
-  if (begin > end || end > data_bytes ||
-      element_count(extents, data_bytes) * sizeof(float) != end - begin) {
-    refuse("{}: tensor '{}' lies outside the file or does not fit its shape (truncated file?)",
-           file.string(), name);
+  const std::vector<std::uint64_t> range = numbers(entry, "data_offsets", where);
+  if (range.size() != 2) refuse("{}: its 'data_offsets' are not a begin and an end", where);
+  const auto elements = checked_product(extents, data_bytes);
+  if (range[0] > range[1] || range[1] > data_bytes || !elements ||
+      *elements * sizeof(float) != range[1] - range[0]) {
+    refuse("{} lies outside the file or does not fit its shape (truncated file?)", where);
   }
-  tensor.values.resize((end - begin) / sizeof(float));
-  in.seekg(static_cast<std::streamoff>(data_begin + begin));
-  in.read(reinterpret_cast<char*>(tensor.values.data()), static_cast<std::streamsize>(end - begin));
-  if (!in) fail_for(Cause::io, "cannot read tensor '{}' of {}", name, file.string());
-  return tensor;
+  return {name, Shape(std::vector<std::int64_t>(extents.begin(), extents.end())), range[0],
+          range[1]};
+}
+
+/// As the format demands: otherwise a small file could stand for any number of tensors.
+void require_each_byte_once(const std::vector<Place>& places, const std::filesystem::path& file,
+                            std::uint64_t data_bytes) {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
+  for (const Place& place : places) ranges.emplace_back(place.begin, place.end);
+  std::ranges::sort(ranges);
+  std::uint64_t at = 0;
+  for (const auto& [begin, end] : ranges) {
+    if (begin != at) {
+      refuse("{}: its tensors {} at byte {} of the data", file.string(),
+             begin < at ? "overlap" : "leave a gap", std::min(begin, at));
+    }
+    at = end;
+  }
+  if (at != data_bytes) {
+    refuse("{}: has {} bytes of data, its tensors {}", file.string(), data_bytes, at);
+  }
+}
+
+std::vector<float> read_values(std::ifstream& in, const std::filesystem::path& file,
+                               const Place& place, std::uint64_t data_begin) {
+  const std::uint64_t bytes = place.end - place.begin;
+  std::vector<float> values(bytes / sizeof(float));
+  in.seekg(static_cast<std::streamoff>(data_begin + place.begin));
+  in.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(bytes));
+  if (!in) fail_for(Cause::io, "cannot read tensor '{}' of {}", place.name, file.string());
+  return values;
 }
 
 }  // namespace
@@ -111,23 +160,35 @@ void write_safetensors(const std::filesystem::path& file, const SafeTensors& con
 }
 
 SafeTensors read_safetensors(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
   std::error_code error;
-  const std::uint64_t file_bytes = std::filesystem::file_size(file, error);
-  if (!in || error) refuse("cannot read {}: no such file, or no permission", file.string());
+  // Does not wait for what another process may write to a pipe.
+  const bool plain = std::filesystem::is_regular_file(file, error);
+  std::ifstream in;
+  if (plain) in.open(file, std::ios::binary);
+  const std::uint64_t file_bytes = plain ? std::filesystem::file_size(file, error) : 0;
+  if (!plain || !in || error) {
+    refuse("cannot read {}: no such plain file, or no permission", file.string());
+  }
   std::uint64_t data_begin = 0;
-  const auto header = read_header(in, file, file_bytes, data_begin);
+  const Json header = read_header(in, file, file_bytes, data_begin);
+  const std::uint64_t data_bytes = file_bytes - data_begin;
   SafeTensors content;
+  std::vector<Place> places;
   try {
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") {
         content.metadata = entry.get<std::map<std::string, std::string>>();
       } else {
-        content.tensors.push_back(read_tensor(in, file, name, entry, data_begin, file_bytes));
+        places.push_back(parse_place(name, entry, file, data_bytes));
       }
     }
-  } catch (const nlohmann::json::exception& json_error) {
-    refuse("{} has a malformed safetensors header: {}", file.string(), json_error.what());
+  } catch (const Json::exception& malformed) {
+    refuse("{} has a malformed safetensors header: {}", file.string(),
+           json_reason(malformed.what()));
+  }
+  require_each_byte_once(places, file, data_bytes);
+  for (const Place& place : places) {
+    content.tensors.push_back({place.name, place.shape, read_values(in, file, place, data_begin)});
   }
   return content;
 }

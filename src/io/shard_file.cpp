@@ -12,8 +12,10 @@
 
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/checked.hpp"
 #include "simclr/core/hash.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/io/first_look.hpp"
 #include "simclr/io/retry.hpp"
 
 namespace simclr {
@@ -200,9 +202,11 @@ class Describer {
     const haddr_t offset = H5Dget_offset(dataset.get());
     const bool direct = layout == H5D_CONTIGUOUS && H5Pget_external_count(creation.get()) == 0;
     if (!direct || offset == HADDR_UNDEF) return;
-    if (offset + bytes > std::filesystem::file_size(shard_.path)) {
-      reject("truncated: '{}' should end at byte {}, the file ends at {}; copy or make it again",
-             shard_.pixels_name(), offset + bytes, std::filesystem::file_size(shard_.path));
+    const std::uint64_t file_bytes = std::filesystem::file_size(shard_.path);
+    if (!lies_within(offset, bytes, file_bytes)) {
+      reject(
+          "truncated: '{}' has {} bytes from byte {}, the file ends at {}; copy or make it again",
+          shard_.pixels_name(), bytes, offset, file_bytes);
     }
     shard_.file_offset = offset;
   }
@@ -270,6 +274,7 @@ void read_at(const Descriptor& descriptor, std::uint64_t offset, std::span<std::
 ShardDescription describe_shard(const std::filesystem::path& path) {
   try {
     return with_retries(path, [&](int) {
+      look_first(path, [](const std::filesystem::path& file) { Describer(file).describe(); });
       const auto lock = h5::lock_library();
       return Describer(path).describe();
     });

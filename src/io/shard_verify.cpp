@@ -2,18 +2,31 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "shard_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
+#include "simclr/io/first_look.hpp"
 
 namespace simclr {
 namespace {
 
+/// Reads all attributes that a Verifier reads.
+void read_checksums(const std::filesystem::path& path) {
+  const h5::Handle file = h5::open_file(path);
+  for (const char* name : {"images", "bytes", "labels", "offsets", "sizes"}) {
+    if (!h5::has_link(file, name)) continue;
+    const h5::Handle dataset = h5::open_dataset(file, name);
+    (void)h5::read_words(dataset, ShardFormat::kChecksum);
+    (void)h5::read_integer(dataset, ShardFormat::kChecksumBlock);
+  }
+}
+
 class Verifier {
  public:
-  explicit Verifier(const std::filesystem::path& path)
-      : shard_(describe_shard(path)), file_(h5::open_file(path)) {}
+  explicit Verifier(ShardDescription shard)
+      : shard_(std::move(shard)), file_(h5::open_file(shard_.path)) {}
 
   VerifyReport verify() {
     verify_pixels();
@@ -49,7 +62,8 @@ class Verifier {
       report_.unchecked.push_back(place(name));
       return;
     }
-    const auto blocks = static_cast<std::size_t>((shard_.samples + block - 1) / block);
+    const auto blocks =
+        static_cast<std::size_t>(shard_.samples / block + (shard_.samples % block > 0 ? 1 : 0));
     if (hashes.size() != blocks) {
       report_.problems.push_back(fmt::format("{}: {} checksums for {} blocks of {} samples",
                                              place(name), hashes.size(), blocks, block));
@@ -88,8 +102,10 @@ class Verifier {
 }  // namespace
 
 VerifyReport verify_shard(const std::filesystem::path& path) {
+  ShardDescription shard = describe_shard(path);
+  look_first(path, read_checksums);
   const auto lock = h5::lock_library();
-  return Verifier(path).verify();
+  return Verifier(std::move(shard)).verify();
 }
 
 }  // namespace simclr

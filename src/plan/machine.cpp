@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/foreign_text.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/file.hpp"
@@ -99,7 +100,8 @@ Machine parse_machine(const Json& json) {
   m.overlaps_gradients = json.value("overlaps_gradients", false);
   m.inside = parse_link(json.at("inside_node"));
   m.between = parse_link(json.at("between_nodes"));
-  for (const Json& r : json.value("rendering", Json::array())) {
+  const Json none = Json::array();
+  for (const Json& r : json.contains("rendering") ? json.at("rendering") : none) {
     m.rendering.push_back({r.at("image_size"), r.at("blur"), r.at("nanoseconds_per_pixel")});
   }
   for (const Json& e : json.at("efficiencies")) m.efficiencies.push_back(parse_efficiency(e));
@@ -159,8 +161,7 @@ Machine read_machine(const std::filesystem::path& file) {
   } catch (const IoError&) {
     throw;
   } catch (const nlohmann::json::exception& error) {
-    const std::string_view what = error.what();  // "[json.exception.NAME.NUMBER] REASON"
-    refuse("{}: not a valid machine file: {}", file.string(), what.substr(what.find(']') + 2));
+    refuse("{}: not a valid machine file: {}", file.string(), json_reason(error.what()));
   } catch (const Error& error) {
     refuse("{}: not a valid machine file: {}", file.string(), error.what());
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/foreign_text.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/plan/plan.hpp"
 #include "step_model.hpp"
@@ -76,7 +77,8 @@ std::string run_section(const RunPlan& run) {
                   run.machine.kind == DeviceKind::cuda ? "GPU" : "CPU rank",
                   run.placement.ranks == 1 ? "" : "s", run.nodes(), run.nodes() == 1 ? "" : "s",
                   precision_text(c.device.precision));
-  text += fmt::format("machine: {} ({})\n\nrun\n", run.machine.name, run.machine.origin);
+  text += fmt::format("machine: {} ({})\n\nrun\n", printable(run.machine.name),
+                      printable(run.machine.origin));
   text += line("data", "{} images, {}{}", run.data.samples, bytes_text(run.data.bytes),
                run.data.assumed ? " (assumed)" : "");
   text += line("steps", "{} per epoch, {} in total{}", run.steps_per_epoch, run.steps,

@@ -1,8 +1,13 @@
 #include "simclr/train/model_description.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
+#include "simclr/augment/augmentation.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/foreign_text.hpp"
 
 namespace simclr {
 
@@ -16,22 +21,67 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// A value for a message. Lists are not written out, which would recurse as deep as the file says.
+std::string shown(const Json& value) {
+  return value.is_primitive() ? value.dump() : fmt::format("an {}", value.type_name());
+}
+
 template <class Enum>
 Enum parse_name(const Json& object, const char* field, const std::string& origin) {
   const auto value = object.at(field).get<Enum>();
   if (Json(value) != object.at(field)) {
-    refuse("{}: unknown {} in its model description: {}", origin, field, object.at(field).dump());
+    refuse("{}: unknown {} in its model description: {}", origin, field, shown(object.at(field)));
   }
   return value;
+}
+
+int parse_depth(const std::string& encoder, const std::string& origin) {
+  try {
+    return parse_encoder_depth(encoder);
+  } catch (const RefusedError& error) {
+    refuse("{}: in its model description: {}", origin, error.what());
+  }
 }
 
 Json channels_json(const std::optional<std::array<float, 3>>& values) {
   return values ? Json(*values) : Json(nullptr);
 }
 
-std::optional<std::array<float, 3>> parse_channels(const Json& value) {
+/// Reads a field as a whole number within the range; JSON has others, too.
+std::int64_t parse_count(const Json& object, const char* field, std::int64_t low, std::int64_t high,
+                         const std::string& origin) {
+  const Json& value = object.at(field);
+  const bool is_count = value.is_number_integer() && !(value > high) && !(value < low);
+  if (!is_count) {
+    refuse("{}: {} in its model description is {}; allowed: a whole number, {} to {}", origin,
+           field, shown(value), low, high);
+  }
+  return value.get<std::int64_t>();
+}
+
+double parse_width(const Json& object, const std::string& origin) {
+  const Json& value = object.at("width");
+  const double width = value.get<double>();
+  if (!(width >= kNarrowestEncoder && width <= kWidestEncoder)) {
+    refuse("{}: width in its model description is {}; allowed: {} to {}", origin, shown(value),
+           kNarrowestEncoder, kWidestEncoder);
+  }
+  return width;
+}
+
+std::optional<std::array<float, 3>> parse_channels(const Json& object, const char* field,
+                                                   float above, const std::string& origin) {
+  const Json& value = object.at(field);
   if (value.is_null()) return std::nullopt;
-  return value.get<std::array<float, 3>>();
+  const bool three = value.is_array() && value.size() == 3;
+  const auto channels = three ? value.get<std::array<float, 3>>() : std::array<float, 3>{};
+  if (!three || !std::ranges::all_of(channels, [&](float channel) {
+        return std::isfinite(channel) && channel > above;
+      })) {
+    refuse("{}: {} in its model description is {}; allowed: null or three numbers", origin, field,
+           shown(value));
+  }
+  return channels;
 }
 
 }  // namespace
@@ -57,21 +107,24 @@ ModelDescription parse_model_description(const std::string& json, const std::str
   try {
     const Json object = Json::parse(json);
     ModelDescription model;
-    model.encoder.depth = parse_encoder_depth(object.at("encoder").get<std::string>());
-    model.encoder.width = object.at("width").get<double>();
+    model.encoder.depth = parse_depth(object.at("encoder").get<std::string>(), origin);
+    model.encoder.width = parse_width(object, origin);
     model.encoder.stem = parse_name<Stem>(object, "stem", origin);
     model.encoder.projection_shortcut_everywhere =
         object.at("projection_shortcut_everywhere").get<bool>();
     model.head.kind = parse_name<HeadKind>(object, "head", origin);
-    model.head.layers = object.at("head_layers").get<int>();
-    model.head.hidden = object.at("head_hidden").get<std::int64_t>();
-    model.head.embedding = object.at("embedding_dim").get<std::int64_t>();
-    model.image_size = object.at("image_size").get<std::int64_t>();
-    model.mean = parse_channels(object.at("mean"));
-    model.std = parse_channels(object.at("std"));
+    const auto count = [&](const char* field, std::int64_t low, std::int64_t high) {
+      return parse_count(object, field, low, high, origin);
+    };
+    model.head.layers = static_cast<int>(count("head_layers", 1, kMostHeadLayers));
+    model.head.hidden = count("head_hidden", 0, kMostHeadChannels);
+    model.head.embedding = count("embedding_dim", 1, kMostHeadChannels);
+    model.image_size = count("image_size", kSmallestImageSize, kLargestImageSize);
+    model.mean = parse_channels(object, "mean", std::numeric_limits<float>::lowest(), origin);
+    model.std = parse_channels(object, "std", 0, origin);
     return model;
-  } catch (const nlohmann::json::exception& error) {
-    refuse("{}: cannot read its model description: {}", origin, error.what());
+  } catch (const Json::exception& error) {
+    refuse("{}: cannot read its model description: {}", origin, json_reason(error.what()));
   }
 }
 

@@ -7,11 +7,11 @@
 namespace simclr {
 namespace {
 
-// At least 4 of the first layer's 64 channels: with 3, backends would take activations for images.
-constexpr double kNarrowest = 4.0 / 64;
-// Far wider than any real network: refuses typing errors before they overflow.
-constexpr double kWidest = 256;
-constexpr int kMostHeadLayers = 100;
+// Refuses values that would become zero, infinite or not a number in 32 bits.
+constexpr double kSmallestPixelScale = 1e-6;
+constexpr double kLargestPixelValue = 1e6;
+// Many times the largest batch ever trained with.
+constexpr double kMostSamples = 1 << 24;
 
 bool is_bn_group(const std::string& text) {
   std::int64_t samples = 0;
@@ -32,7 +32,7 @@ void declare_model(Options& o, PretrainConfig& c) {
       .add("encoder", c.encoder, "ResNet to train")
       .known(known_encoders())
       .add("width", c.width, "multiplies the number of channels of every layer of the encoder")
-      .range(at_least(kNarrowest).at_most(kWidest))
+      .range(at_least(kNarrowestEncoder).at_most(kWidestEncoder))
       .choice<StemChoice>("stem", c.stem,
                           {{"auto", StemChoice::automatic},
                            {"imagenet", StemChoice::imagenet},
@@ -54,9 +54,9 @@ void declare_model(Options& o, PretrainConfig& c) {
       .range(at_least(1).at_most(kMostHeadLayers))
       .add("head-width", c.head.hidden,
            "channels of the head's hidden layers; 0: as many as the encoder's output has")
-      .range(at_least(0))
+      .range(at_least(0).at_most(kMostHeadChannels))
       .add("embedding-dim", c.head.embedding, "dimension of the embedding z that the loss compares")
-      .range(at_least(1));
+      .range(at_least(1).at_most(kMostHeadChannels));
 }
 
 void declare_objective(Options& o, PretrainConfig& c) {
@@ -64,7 +64,7 @@ void declare_objective(Options& o, PretrainConfig& c) {
       .add("batch-size", c.batch_size,
            "images of a step, summed over all ranks; each gives 2 views, and the loss compares "
            "those of different images")
-      .range(at_least(2))
+      .range(at_least(2).at_most(kMostSamples))
       .add("bn-group", c.bn_group,
            "views over which batch norm takes its statistics. global: those of all ranks; local: "
            "those of each rank alone; K: those of K images of the batch")
@@ -94,11 +94,11 @@ void declare_objective(Options& o, PretrainConfig& c) {
       .add("mean", c.mean,
            "red, green and blue to subtract from a view's pixels, which lie in [0, 1]; goes with "
            "--std; unset: nothing")
-      .range(any_number().items(3))
+      .range(at_least(-kLargestPixelValue).at_most(kLargestPixelValue).items(3))
       .argument("R,G,B")
       .add("std", c.std,
            "red, green and blue by which the pixels are divided after that; goes with --mean")
-      .range(above(0).items(3))
+      .range(at_least(kSmallestPixelScale).at_most(kLargestPixelValue).items(3))
       .argument("R,G,B");
 }
 

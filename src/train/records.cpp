@@ -7,6 +7,7 @@
 #include <sstream>
 #include <utility>
 
+#include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
 
@@ -15,15 +16,22 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-/// Calls take(line, row) for each row up to `last_step`; stops at a row that a crash has cut short.
+/// Calls take(line, row, where) for each row up to `last_step`; stops at a row that a crash has cut
+/// short. Refuses JSON that is no row: the file is then not one of this program.
 template <class Take>
 void for_rows_up_to(const fs::path& file, std::int64_t last_step, const Take& take) {
   if (!fs::exists(file)) return;
   std::istringstream in(read_text_file(file));
+  std::int64_t number = 0;
   for (std::string line; std::getline(in, line);) {
     const Json row = Json::parse(line, nullptr, false);
-    if (row.is_discarded() || row.value("step", last_step + 1) > last_step) break;
-    take(line, row);
+    if (row.is_discarded()) break;
+    const std::string where = fmt::format("{}: line {}", file.string(), ++number);
+    if (!row.is_object() || !row.contains("step") || !row.at("step").is_number_integer()) {
+      refuse("{} is not a row with a step; delete the file, or the line, to go on", where);
+    }
+    if (row.at("step") > last_step) break;
+    take(line, row, where);
   }
 }
 
@@ -39,9 +47,16 @@ std::vector<std::pair<std::int64_t, double>> logged_values(const fs::path& file,
                                                            const std::string& column,
                                                            std::int64_t last_step) {
   std::vector<std::pair<std::int64_t, double>> values;
-  for_rows_up_to(file, last_step, [&](const std::string&, const Json& row) {
-    if (row.contains(column)) values.emplace_back(row.at("step"), row.at(column));
-  });
+  const auto take = [&](const std::string&, const Json& row, const std::string& where) {
+    if (!row.contains(column)) return;
+    const Json& value = row.at(column);
+    if (!value.is_number()) {
+      refuse("{}: its '{}' is a {}, not a number; delete the line to go on", where, column,
+             value.type_name());
+    }
+    values.emplace_back(row.at("step"), value);
+  };
+  for_rows_up_to(file, last_step, take);
   return values;
 }
 
@@ -84,8 +99,9 @@ Records::Records(const TrainingConfig& config, const std::vector<Metric>& metric
   if (!is_root) return;
   const fs::path file = config.run_dir / "metrics.jsonl";
   std::string kept;
-  for_rows_up_to(file, span.first,
-                 [&](const std::string& line, const Json&) { kept += line + "\n"; });
+  for_rows_up_to(file, span.first, [&](const std::string& line, const Json&, const std::string&) {
+    kept += line + "\n";
+  });
   state_.fence().require_held();
   write_file(file, kept);
   file_.emplace(file);

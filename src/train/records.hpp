@@ -24,6 +24,7 @@ struct Span {
 };
 
 /// Reads (step, value) of one column from the rows up to `last_step`; empty if there is no file.
+/// Throws RefusedError naming file and line for JSON that is no row, or a value that is no number.
 std::vector<std::pair<std::int64_t, double>> logged_values(const std::filesystem::path& file,
                                                            const std::string& column,
                                                            std::int64_t last_step);

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <utility>
 
+#include "records.hpp"
 #include "run_state.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
@@ -98,12 +99,15 @@ RunStart find_start(TrainingConfig& config) {
     start.pinned_steps = stored->checkpoint_steps;
   }
   if (holds_a_run(config.run_dir)) {
-    start.restarts = read_state(config.run_dir).value_or(RunState{}).restarts + 1;
+    start.restarts = restarts_so_far(config.run_dir) + 1;
   }
   if (config.resume == "none") return start;
   const bool newest = config.resume == "auto";
   start.checkpoint = newest ? newest_valid_checkpoint(config.run_dir / "checkpoints")
                             : open_checkpoint(config.resume);
+  // Refuses damaged rows while nothing has begun.
+  (void)logged_values(config.run_dir / "metrics.jsonl", config.objective().metrics.front().name,
+                      start.step());
   if (!start.checkpoint) return start;
   const auto resumed = require_same_run(start.checkpoint->checkpoint.configuration,
                                         start.checkpoint->file.path.string(), config);

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
+#include "simclr/core/check.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/retry.hpp"
@@ -19,6 +21,17 @@ constexpr const char* kFile = "state.json";
 constexpr std::array kStatusNames{"running", "finished", "stopped-early", "failed"};
 
 const char* name_of(RunStatus status) { return kStatusNames.at(static_cast<std::size_t>(status)); }
+
+constexpr std::int64_t kMostRestarts = 1'000'000'000;
+
+/// A field's value from 0 to `most`, 0 without the field; empty for anything else. Copies no JSON,
+/// which would recurse as deep as the file says.
+std::optional<std::int64_t> count(const Json& json, const char* field, std::int64_t most) {
+  if (!json.contains(field)) return 0;
+  const Json& value = json.at(field);
+  if (!value.is_number_integer() || value < 0 || value > most) return {};
+  return value.get<std::int64_t>();
+}
 
 std::string text_of(const RunState& state) {
   const Json json{{"status", name_of(state.status)},
@@ -38,13 +51,26 @@ std::optional<RunState> read_state(const fs::path& directory) {
   const Json json = in ? Json::parse(in, nullptr, false) : Json();
   if (!json.is_object()) return {};
   RunState state;
-  const std::string status = json.value("status", "");
+  const bool named = json.contains("status") && json.at("status").is_string();
+  const auto status = named ? json.at("status").get<std::string>() : std::string();
   const auto* const found = std::ranges::find(kStatusNames, status);
-  if (found == kStatusNames.end()) return {};
+  const auto step = count(json, "step", std::numeric_limits<std::int64_t>::max());
+  const auto restarts = count(json, "restarts", kMostRestarts);
+  if (found == kStatusNames.end() || !step || !restarts) return {};
   state.status = static_cast<RunStatus>(found - kStatusNames.begin());
-  state.step = json.value("step", std::int64_t{0});
-  state.restarts = json.value("restarts", 0);
+  state.step = *step;
+  state.restarts = static_cast<int>(*restarts);
   return state;
+}
+
+int restarts_so_far(const fs::path& directory) {
+  const fs::path file = directory / kFile;
+  const std::optional<RunState> state = read_state(directory);
+  if (!state && fs::exists(file)) {
+    refuse("{}: is not the state of a run; delete it to go on from the newest checkpoint",
+           file.string());
+  }
+  return state ? state->restarts : 0;
 }
 
 void StateFile::take_over(std::int64_t step, int restarts, RunFence fence) {

@@ -25,6 +25,9 @@ struct RunState {
 
 /// Reads status, step and restarts from DIRECTORY/state.json; empty if it cannot be read.
 std::optional<RunState> read_state(const std::filesystem::path& directory);
+/// The count of restarts in DIRECTORY/state.json, 0 without the file. Throws RefusedError naming a
+/// file that is not the state of a run.
+int restarts_so_far(const std::filesystem::path& directory);
 
 /// Writes state.json for one rank; thread-safe. The first end that is reported counts, such as the
 /// watchdog's while the run is about to end in another way. Writing throws as

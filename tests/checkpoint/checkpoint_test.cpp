@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <limits>
 #include <numeric>
 
 #include "simclr/core/check.hpp"
@@ -138,6 +139,32 @@ TEST_F(CheckpointTest, RefusesAFileDamagedAtAnyByte) {
     }
   }
   EXPECT_GT(refused, tried / 2);
+}
+
+TEST_F(CheckpointTest, RefusesNumbersThatCannotBe) {
+  const auto refusal = [&](const Checkpoint& c) {
+    const fs::path file = checkpoint_path(directory, 1);
+    write_checkpoint(file, c);
+    try {
+      (void)read_checkpoint(file);
+    } catch (const RefusedError& error) {
+      EXPECT_NE(std::string(error.what()).find(file.string()), std::string::npos) << error.what();
+      return std::string(error.what());
+    }
+    return std::string("(not refused)");
+  };
+  Checkpoint c = example(1);
+  c.step = -7;
+  EXPECT_NE(refusal(c).find("its step is -7"), std::string::npos);
+  c = example(1);
+  c.epoch = std::numeric_limits<std::int64_t>::max();
+  EXPECT_NE(refusal(c).find("its epoch is"), std::string::npos);
+  for (const LossScaling& scaling :
+       {LossScaling{0, 0, 0}, LossScaling{3, 0, 0}, LossScaling{-2, 0, 0}, LossScaling{1, -1, 0}}) {
+    c = example(1);
+    c.loss_scaling = scaling;
+    EXPECT_NE(refusal(c).find("loss_scaling"), std::string::npos);
+  }
 }
 
 TEST_F(CheckpointTest, RefusesATruncatedFile) {

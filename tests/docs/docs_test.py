@@ -20,11 +20,11 @@ OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]+)")
 CODE = re.compile(r"```(?:\w*)\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 FENCE = re.compile(r"```\n(.*?)```", re.DOTALL)
 
-# Options in the pages that belong to other programs: mpirun, sbatch and srun, cmake, ctest, nsys, our scripts.
+# Options in the pages that belong to other programs: mpirun, sbatch and srun, cmake, ctest, nsys, fuzz, our scripts.
 FOREIGN = {"bind-to", "map-by", "nodes", "time", "ntasks-per-node", "gpus-per-node", "cpus-per-task", "signal", "mpi",
            "batch", "dependency", "cuda-graph-trace", "build", "install", "prefix", "target", "all", "python", "repeats",
-           "device", "protocol", "output", "help", "version", "verbose",
-           "config", "list-options", "format"}
+           "device", "protocol", "output", "help", "version", "verbose", "config", "list-options", "format", "seconds",
+           "inputs", "first"}
 
 
 def run(*arguments):

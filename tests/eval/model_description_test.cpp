@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "simclr/core/check.hpp"
 
@@ -50,6 +52,41 @@ TEST(ModelDescription, RefusesUnknownValues) {
         with(json, "resnet101", "resnet99"), with(json, "\"width\"", "\"breadth\""),
         with(json, "0.25", "\"wide\""), std::string("{"), std::string()}) {
     EXPECT_THROW(parse_model_description(broken, "here"), RefusedError) << broken;
+  }
+}
+
+TEST(ModelDescription, RefusesModelsThatCannotBe) {
+  const std::string json = to_json(unusual_model());
+  const std::vector<std::pair<const char*, const char*>> changes{
+      {R"("image_size":28)", R"("image_size":0)"},
+      {R"("image_size":28)", R"("image_size":2147483648)"},
+      {R"("image_size":28)", R"("image_size":-28)"},
+      {R"("image_size":28)", R"("image_size":28.5)"},
+      {R"("image_size":28)", R"("image_size":1e300)"},
+      {R"("image_size":28)", R"("image_size":18446744073709551615)"},
+      {R"("image_size":28)", R"("image_size":null)"},
+      {R"("width":0.25)", R"("width":0)"},
+      {R"("width":0.25)", R"("width":-1)"},
+      {R"("width":0.25)", R"("width":1e300)"},
+      {R"("head_layers":3)", R"("head_layers":0)"},
+      {R"("head_layers":3)", R"("head_layers":2147483647)"},
+      {R"("head_hidden":96)", R"("head_hidden":-1)"},
+      {R"("head_hidden":96)", R"("head_hidden":9223372036854775807)"},
+      {R"("embedding_dim":48)", R"("embedding_dim":4611686018427387904)"},
+      {R"("mean":[0.5,)", R"("mean":[1e300,)"},
+      {R"("mean":[0.5,)", R"("mean":[)"},
+      {R"("std":[)", R"("std":[0.0,)"},
+      {R"("std":[0.2)", R"("std":[-0.2)"},
+      {R"("std":[0.2)", R"("std":[0)"}};
+  for (const auto& [from, to] : changes) {
+    try {
+      (void)parse_model_description(with(json, from, to), "file.h5");
+      FAIL() << to << " is accepted";
+    } catch (const RefusedError& error) {
+      const std::string message = error.what();
+      EXPECT_TRUE(message.starts_with("file.h5: ")) << message;
+      EXPECT_EQ(message.find("json.exception"), std::string::npos) << message;
+    }
   }
 }
 

@@ -75,19 +75,63 @@ TEST(Safetensors, RefusesTruncatedAndForeignFiles) {
   EXPECT_THROW(read_safetensors(directory.path() / "absent"), RefusedError);
 }
 
-TEST(Safetensors, RefusesShapesThatDoNotFitTheData) {
+/// The message with which a file of this header and 8 bytes of data is refused.
+std::string refusal(const std::string& header, std::uint64_t length) {
   const TemporaryDirectory directory;
   const auto file = directory.path() / "t.safetensors";
-  for (const char* shape : {"[3]", "[-2]", "[-1,-2]", "[4294967296,4294967296,2]", "[1,1,1,1,2]",
-                            "[9223372036854775807,2]"}) {
-    const std::string header =
-        std::string(R"({"w":{"dtype":"F32","shape":)") + shape + R"(,"data_offsets":[0,8]}})";
-    const auto length = static_cast<std::uint64_t>(header.size());
-    std::ofstream out(file, std::ios::binary);
-    out.write(reinterpret_cast<const char*>(&length), sizeof(length));
-    out << header << "eight by";
-    out.close();
-    EXPECT_THROW(read_safetensors(file), RefusedError) << shape;
+  std::ofstream out(file, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(&length), sizeof(length));
+  out << header << "eight by";
+  out.close();
+  try {
+    (void)read_safetensors(file);
+  } catch (const RefusedError& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find(file.string()), std::string::npos) << message;
+    EXPECT_EQ(message.find("json.exception"), std::string::npos) << message;
+    return message;
+  }
+  return "(not refused)";
+}
+std::string refusal(const std::string& header) { return refusal(header, header.size()); }
+
+TEST(Safetensors, RefusesShapesThatDoNotFitTheData) {
+  for (const char* shape :
+       {"[3]", "[-2]", "[-1,-2]", "[4294967296,4294967296,2]", "[1,1,1,1,2]",
+        "[9223372036854775807,2]", "[9223372036854775808,2]", "[0]", "[2.0]", "2", "null"}) {
+    const std::string message = refusal(std::string(R"({"w":{"dtype":"F32","shape":)") + shape +
+                                        R"(,"data_offsets":[0,8]}})");
+    EXPECT_NE(message.find("tensor 'w'"), std::string::npos) << shape << ": " << message;
+  }
+}
+
+TEST(Safetensors, RefusesPlacesThatOverlapOrLeaveGaps) {
+  const auto two = [](const char* first, const char* second) {
+    return refusal(std::string(R"({"v":{"dtype":"F32","shape":[1],"data_offsets":)") + first +
+                   R"(},"w":{"dtype":"F32","shape":[1],"data_offsets":)" + second + "}}");
+  };
+  EXPECT_EQ(two("[4,8]", "[0,4]"), "(not refused)");
+  EXPECT_NE(two("[0,4]", "[0,4]").find("overlap"), std::string::npos);
+  const std::string one = R"({"w":{"dtype":"F32","shape":[1],"data_offsets":)";
+  EXPECT_NE(refusal(one + "[4,8]}}").find("gap"), std::string::npos);
+  EXPECT_NE(refusal(one + "[0,4]}}").find("8 bytes of data, its tensors 4"), std::string::npos);
+  for (const char* range : {"[8,4]", "[8,12]", "[-4,0]", "[0.5,4.5]", "[0]", "[0,4,8]", "7",
+                            "[18446744073709551612,0]"}) {
+    EXPECT_NE(refusal(one + range + "}}").find("tensor 'w'"), std::string::npos) << range;
+  }
+}
+
+TEST(Safetensors, RefusesHeadersThatAreNoneOrNameATensorTwice) {
+  const std::string tensor = R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
+  EXPECT_NE(refusal(R"({"w":)" + tensor + R"(,"w":)" + tensor + "}").find("'w' twice"),
+            std::string::npos);
+  for (const char* header : {"5", "[]", "{", R"({"w":5})", R"({"w":{}})", R"({"__metadata__":5})",
+                             R"({"w":{"dtype":7,"shape":[2],"data_offsets":[0,8]}})",
+                             R"({"w":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}})"}) {
+    EXPECT_NE(refusal(header), "(not refused)") << header;
+  }
+  for (const std::uint64_t length : {std::uint64_t{0}, std::uint64_t{1} << 32, ~std::uint64_t{0}}) {
+    EXPECT_NE(refusal("{}", length), "(not refused)") << length;
   }
 }
 

@@ -171,7 +171,10 @@ class RefusalsTest(TrainingTest):
     def test_absurdly_large_values(self):
         self.each_refused(*[(f"--{name}", {name: value}) for name, value in
                             (("width", 1e7), ("head-layers", 10**8), ("epochs", 2**63 - 1),
-                             ("learning-rate", "inf"), ("weight-decay", "inf"), ("warmup-epochs", "inf"))])
+                             ("learning-rate", "inf"), ("weight-decay", "inf"), ("warmup-epochs", "inf"),
+                             ("head-width", 2**63 - 1), ("embedding-dim", 2**62), ("threads", 2**31 - 1),
+                             ("loader-threads", 2**31 - 1), ("batch-size", 2**62), ("learning-rate", 1e300),
+                             ("mean", "nan,0,0"), ("mean", "1e300,0,0"), ("std", "1e-300,1,1"))])
 
     def test_unknown_encoder(self):
         self.refused("resnt18", "did you mean 'resnet18'?", encoder="resnt18")
@@ -239,6 +242,24 @@ class RefusalsTest(TrainingTest):
         self.pretrain(max_steps=1)
         (self.run_dir / "config.cfg").unlink()
         self.refused("--seed", self.checkpoint(1), seed=2)
+
+    def test_damaged_records_of_a_run(self):
+        self.pretrain(max_steps=2)
+        metrics, state = self.run_dir / "metrics.jsonl", self.run_dir / "state.json"
+        rows, good = metrics.read_text().splitlines(), state.read_text()
+        for bad in ("5", "[]", "null", "{}", '{"step": "1"}', '{"step": 1.5}', '{"step": 1, "loss": null}',
+                    '{"step": 1, "loss": "low"}', '{"step": 1, "loss": %s}' % ("[" * 60_000 + "]" * 60_000)):
+            with self.subTest(row=bad):
+                metrics.write_text("\n".join([bad, *rows]) + "\n")
+                self.refused(metrics, "line 1", max_steps=3)
+        metrics.write_text("\n".join(rows) + "\n")
+        for bad in ('{"status": 7}', "5", "[]", '{"status": "running", "restarts": -1}',
+                    '{"status": %s}' % ("[" * 60_000 + "]" * 60_000)):
+            with self.subTest(state=bad):
+                state.write_text(bad)
+                self.refused(state, max_steps=3)
+        state.write_text(good)
+        self.pretrain(max_steps=3)
 
     def test_run_directory_in_use(self):
         job = {"SLURM_JOB_ID": "55"}  # of which two steps may run at once

@@ -123,8 +123,18 @@ TEST_F(RunStateTest, IsLeftAloneOnceAnotherStartHasTheLock) {
 
 TEST_F(RunStateTest, IsEmptyIfItCannotBeRead) {
   EXPECT_FALSE(read_state(directory.path()));
-  std::ofstream(directory.path() / "state.json") << R"({"status": "runn)";
-  EXPECT_FALSE(read_state(directory.path()));
+  EXPECT_EQ(restarts_so_far(directory.path()), 0);
+  for (const char* text :
+       {R"({"status": "runn)", "5", "[]", R"({"status": 7})", R"({"status": "idle"})",
+        R"({"status": "running", "step": "5"})", R"({"status": "running", "step": -5})",
+        R"({"status": "running", "restarts": 2147483647})",
+        R"({"status": "running", "restarts": 1.5})"}) {
+    std::ofstream(directory.path() / "state.json") << text;
+    EXPECT_FALSE(read_state(directory.path())) << text;
+    EXPECT_THROW(restarts_so_far(directory.path()), RefusedError) << text;
+  }
+  std::ofstream(directory.path() / "state.json") << R"({"status": "running", "restarts": 3})";
+  EXPECT_EQ(restarts_so_far(directory.path()), 3);
 }
 
 TEST(Cause, KnowsWhetherToResubmit) {

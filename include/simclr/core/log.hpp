@@ -1,6 +1,7 @@
 #pragma once
 // Log lines. Only rank 0 writes information, with date, time and zone; every rank writes warnings
-// and errors with its number. On a terminal, rank 0 may show a live line below them.
+// and errors with its number. On a terminal, rank 0 may show a live line below them. Control
+// characters, which names in files may have, are escaped.
 
 #include <fmt/format.h>
 

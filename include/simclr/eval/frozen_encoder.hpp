@@ -14,6 +14,10 @@
 
 namespace simclr {
 
+/// Reads the model that a checkpoint describes. Throws RefusedError naming `origin` (a file) unless
+/// the description is possible and the checkpoint holds the tensors of that model.
+ModelDescription require_model(const Checkpoint& checkpoint, const std::string& origin);
+
 /// Opens the same checkpoint on all ranks. Collective. Throws Error if the ranks found different
 /// checkpoints, RefusedError if there is no valid one.
 class FrozenEncoder {

@@ -10,6 +10,15 @@
 
 namespace simclr {
 
+// Limits of a model, for options and for the models that checkpoints describe. The narrowest
+// encoder has 4 of the first layer's 64 channels: with 3, backends would take activations for
+// images. The others are far beyond any real network, and refuse typing errors and damaged files
+// before products overflow.
+inline constexpr double kNarrowestEncoder = 4.0 / 64;
+inline constexpr double kWidestEncoder = 256;
+inline constexpr int kMostHeadLayers = 100;
+inline constexpr int kMostHeadChannels = 1 << 20;
+
 enum class Stem : std::uint8_t { imagenet, cifar };
 
 /// torchvision's ResNet v1.5: resnet18, 34, 50, 101, 152, 200.

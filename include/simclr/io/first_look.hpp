@@ -1,0 +1,22 @@
+#pragma once
+// A first look at a file from elsewhere, in another process. HDF5 1.10 trusts the files that it
+// reads: a wrong byte can make it crash, loop or allocate gigabytes. So every HDF5 file is read
+// once in a child process with little memory and time, and only a file that the child has survived
+// is read in this one.
+
+#include <filesystem>
+
+namespace simclr {
+
+/// Starts the process that forks the children. It looks at files until this process ends. Call it
+/// before MPI starts: a process that forks later may lose memory that network cards write to.
+/// Programs without MPI need not call it.
+void start_first_looks();
+
+/// Calls look(file) in a child process. Throws what `look` throws there: RefusedError, IoError or
+/// Error with the same message. Throws RefusedError naming the file when the child crashes, needs
+/// more processor time than a damaged file is worth, or more memory than 1 GiB and twice the file.
+/// `look` must not depend on state of this process that has changed since start_first_looks().
+void look_first(const std::filesystem::path& file, void (*look)(const std::filesystem::path& file));
+
+}  // namespace simclr

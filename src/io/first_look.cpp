@@ -1,0 +1,238 @@
+// A helper process serves requests, one at a time: for each it forks a child, which looks at the
+// file and answers. The helper answers for a child that dies.
+
+#include "simclr/io/first_look.hpp"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <mutex>
+#include <new>
+#include <string>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/system.hpp"
+#include "simclr/io/retry.hpp"
+
+namespace simclr {
+namespace {
+
+namespace fs = std::filesystem;
+using Look = void (*)(const fs::path& file);
+
+constexpr rlim_t kMemoryBytes = rlim_t{1} << 30;  // and twice the file
+constexpr rlim_t kProcessorSeconds = 10;
+constexpr unsigned kMostSeconds = 300;        // for a file that never gives its bytes
+constexpr std::size_t kMostTextBytes = 8192;  // longer than any path that Linux opens
+
+/// Messages stay whole on a SOCK_SEQPACKET socket.
+struct Request {
+  Look look = nullptr;  ///< the helper is a fork, so that functions have the same addresses
+  std::array<char, kMostTextBytes> file{};
+};
+
+enum class Outcome : std::uint8_t { survived, refused, io_error, failed, crashed, too_long };
+
+struct Answer {
+  Outcome outcome = Outcome::survived;
+  int number = 0;  ///< errno of an I/O error, signal of a crash
+  std::array<char, kMostTextBytes> text{};
+};
+
+template <std::size_t N>
+void copy_text(std::string_view text, std::array<char, N>& to) {
+  const std::size_t length = std::min(text.size(), N - 1);
+  std::copy_n(text.begin(), length, to.begin());
+  to[length] = '\0';
+}
+
+template <class Message>
+bool send_message(const Descriptor& socket, const Message& message) {
+  return ::send(socket.get(), &message, sizeof(message), MSG_NOSIGNAL) ==
+         static_cast<ssize_t>(sizeof(message));
+}
+
+template <class Message>
+bool receive_message(const Descriptor& socket, Message& message) {
+  ssize_t got = 0;
+  do {
+    got = ::recv(socket.get(), &message, sizeof(message), 0);
+  } while (got < 0 && errno == EINTR);
+  return got == static_cast<ssize_t>(sizeof(message));
+}
+
+Answer answer_with(Outcome outcome, std::string_view text, int number = 0) {
+  Answer answer{.outcome = outcome, .number = number};
+  copy_text(text, answer.text);
+  return answer;
+}
+
+// ---- the child ----------------------------------------------------------------------------------
+
+/// Address space that this process has now.
+rlim_t present_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  rlim_t pages = 0;
+  statm >> pages;
+  return pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE));
+}
+
+void limit(decltype(RLIMIT_AS) resource, rlim_t soft) {
+  rlimit limits{};
+  ::getrlimit(resource, &limits);
+  limits.rlim_cur = std::min(soft, limits.rlim_max);
+  ::setrlimit(resource, &limits);
+}
+
+Answer look_at(const Request& request) {
+  const fs::path file = request.file.data();
+  std::error_code absent;
+  const std::uintmax_t size = fs::file_size(file, absent);
+  limit(RLIMIT_AS, present_bytes() + kMemoryBytes + (absent ? 0 : 2 * rlim_t{size}));
+  limit(RLIMIT_CPU, kProcessorSeconds);
+  limit(RLIMIT_CORE, 0);
+  ::alarm(kMostSeconds);
+  try {
+    request.look(file);
+    return {};
+  } catch (const RefusedError& error) {
+    return answer_with(Outcome::refused, error.what());
+  } catch (const IoError& error) {
+    return answer_with(Outcome::io_error, error.what(), error.error_number());
+  } catch (const std::bad_alloc&) {
+    return answer_with(Outcome::failed, "needs more memory than a file of its size may");
+  } catch (const std::exception& error) {
+    return answer_with(Outcome::failed, error.what());
+  }
+}
+
+// ---- the helper ---------------------------------------------------------------------------------
+
+/// Leaves everything that ends, stops or reads for the program itself. The helper ends when the
+/// program closes its socket.
+void detach(const Descriptor& socket) {
+  ::setsid();
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) std::signal(signal, SIG_IGN);
+  const Descriptor nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    ::dup2(nothing.get(), standard);
+  }
+  const auto kept = static_cast<unsigned>(socket.get());
+  if (kept > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, kept - 1, 0);
+  ::close_range(kept + 1, ~0U, 0);
+}
+
+Answer answer_for(int status) {
+  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  if (signal == SIGXCPU || signal == SIGKILL || signal == SIGALRM)
+    return {.outcome = Outcome::too_long};
+  return {.outcome = Outcome::crashed, .number = signal};
+}
+
+[[noreturn]] void serve(const Descriptor& socket) {
+  detach(socket);
+  Request request;
+  while (receive_message(socket, request)) {
+    constexpr int kAnswered = 0;
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(send_message(socket, look_at(request)) ? kAnswered : 1);
+    if (child < 0) {
+      send_message(socket, answer_with(Outcome::io_error, "cannot start a process", errno));
+      continue;
+    }
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (status != kAnswered) send_message(socket, answer_for(status));
+  }
+  ::_exit(0);
+}
+
+// ---- the program --------------------------------------------------------------------------------
+
+Descriptor start_helper() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    fail_io("cannot connect to a helper process", errno);
+  }
+  Descriptor own(ends[0]);
+  const Descriptor others(ends[1]);
+  const pid_t helper = ::fork();
+  if (helper < 0) fail_io("cannot start a helper process", errno);
+  if (helper == 0) serve(others);
+  return own;
+}
+
+class Helper {
+ public:
+  Answer ask(const Request& request) {
+    const std::lock_guard lock(mutex_);
+    start();
+    Answer answer;
+    if (!send_message(socket_, request) || !receive_message(socket_, answer)) {
+      fail("the process that looks at files first has ended; start again");
+    }
+    return answer;
+  }
+  void start_now() {
+    const std::lock_guard lock(mutex_);
+    start();
+  }
+
+ private:
+  void start() {
+    // A fork of this process, such as a test's child, must not share its parent's socket.
+    if (socket_ && owner_ == ::getpid()) return;
+    socket_ = start_helper();
+    owner_ = ::getpid();
+  }
+
+  std::mutex mutex_;
+  Descriptor socket_;
+  pid_t owner_ = 0;
+};
+
+Helper& helper() {
+  static Helper instance;
+  return instance;
+}
+
+}  // namespace
+
+void start_first_looks() { helper().start_now(); }
+
+void look_first(const fs::path& file, Look look) {
+  Request request{.look = look};
+  copy_text(fs::absolute(file).string(), request.file);
+  const Answer answer = helper().ask(request);
+  const char* text = answer.text.data();
+  constexpr const char* kAdvice = "the file is damaged or made to harm: copy or make it again";
+  switch (answer.outcome) {
+    case Outcome::survived:
+      return;
+    case Outcome::refused:
+      refuse("{}", text);
+    case Outcome::io_error:
+      throw IoError(text, answer.number);
+    case Outcome::failed:
+      fail("{}", text);
+    case Outcome::crashed:
+      refuse("{}: reading it crashes the HDF5 library (signal {}); {}", file.string(),
+             answer.number, kAdvice);
+    case Outcome::too_long:
+      refuse("{}: HDF5 takes more than {} s to read what it holds; {}", file.string(),
+             kProcessorSeconds, kAdvice);
+  }
+}
+
+}  // namespace simclr
