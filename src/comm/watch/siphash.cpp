@@ -9,7 +9,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "words are read as they are stored");
 
-struct State {
+struct SipHashState {
   std::uint64_t v0, v1, v2, v3;
 
   void rounds(int count) {
@@ -43,7 +43,7 @@ struct State {
 
 Bits128 siphash(const Bits128& key, std::span<const std::byte> message) {
   constexpr std::uint64_t kLongResult = 0xee;
-  State state{.v0 = 0x736f6d6570736575 ^ key[0],
+  SipHashState state{.v0 = 0x736f6d6570736575 ^ key[0],
               .v1 = 0x646f72616e646f6d ^ key[1] ^ kLongResult,
               .v2 = 0x6c7967656e657261 ^ key[0],
               .v3 = 0x7465646279746573 ^ key[1]};
