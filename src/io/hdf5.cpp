@@ -1,6 +1,9 @@
 #include "hdf5.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -209,6 +212,9 @@ Handle open_file(const std::filesystem::path& path) {
   if (!std::filesystem::is_regular_file(path, error)) {
     if (is_transient(error.value())) fail_io(path.string(), error.value());
     refuse("{}: no such file", path.string());
+  }
+  if (::access(path.c_str(), R_OK) != 0 && errno == EACCES) {
+    refuse("cannot read {}: {}", path.string(), std::strerror(errno));
   }
   if (H5Fis_hdf5(path.c_str()) <= 0) {
     permanent_error_message(path);

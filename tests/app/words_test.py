@@ -16,13 +16,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-SIMCLR = sys.argv[1]
+SIMCLR = str(Path(sys.argv[1]).resolve())
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 # Words of the standard library and of other libraries, which say nothing to a user.
 RAW = re.compile(r"bad_alloc|std::|filesystem error|basic_|vector::|stoi|stoul|terminate called|json\.exception|what\(\)|"
                  r"boost|H5[A-Z]|internal error|Assertion|errno|0x[0-9a-f]{6}")
 TRAINING = ["--encoder=resnet18", "--width=0.0625", "--image-size=16", "--batch-size=8", "--epochs=1", "--warmup-epochs=0",
-            "--max-steps=1", "--threads=1", "--device=cpu", "--loader-threads=1"]
+            "--max-steps=1", "--threads=1", "--loader-threads=1"]
 
 
 class WordsTest(unittest.TestCase):
@@ -94,8 +94,10 @@ class WordsTest(unittest.TestCase):
         yield ["pack", "--from=cifar-bin", f"--input={path}", f"--output={out}"]
         yield ["plan", "--samples=16", f"--machine={path}", *TRAINING]
 
-    def each(self, path, **expected):
+    def each(self, path, without=lambda command: False, **expected):
         for command in self.readers(path):
+            if without([str(word) for word in command]):
+                continue
             with self.subTest(command=[str(word) for word in command]):
                 self.refused(*command, **expected)
         self.assertEqual(list(self.writable.iterdir()), [])
@@ -104,7 +106,8 @@ class WordsTest(unittest.TestCase):
         self.each(self.top / "missing", says=["missing"])
 
     def test_empty_files_are_named(self):
-        self.each(self.empty, says=["empty.h5"])
+        # An empty configuration is one without settings.
+        self.each(self.empty, without=lambda command: "--config" in command, says=["empty.h5"])
 
     def test_directories_without_what_is_looked_for_are_named(self):
         void = self.top / "void"
@@ -114,8 +117,12 @@ class WordsTest(unittest.TestCase):
     def test_a_missing_permission_is_called_that(self):
         if os.geteuid() != 0 or not shutil.which("setpriv"):
             self.skipTest("needs root, to become a user without permissions")
-        for path in (self.secret / "run", self.secret / "data", self.locked, self.secret):
+        for path in (self.secret / "run", self.secret / "data"):
             self.each(path, says=[path, "Permission denied"], user=True)
+        # A directory is no configuration, and a file no directory, whoever may read it.
+        self.each(self.secret, lambda command: "--config" in command, says=[self.secret, "Permission denied"], user=True)
+        self.each(self.locked, lambda command: command[0] == "report" or any("--input=" in word for word in command),
+                  says=[self.locked, "Permission denied"], user=True)
 
     def test_outputs_that_cannot_be_written(self):
         nowhere = self.top / "no" / "folder"
@@ -147,9 +154,11 @@ class WordsTest(unittest.TestCase):
     def test_too_little_memory(self):
         def limits():
             resource.setrlimit(resource.RLIMIT_AS, (3 << 29, 3 << 29))
-        for changed in (["--width=64"], ["--batch-size=16", "--image-size=2048"], ["--head-width=4000000"]):
-            line = self.start(["pretrain", "--data", self.data, f"--run-dir={self.top}/large", *TRAINING[:-3],
-                               "--threads=1", "--device=cpu", "--loader-threads=1", *changed], False, None, limits)
+        for large in ({"width": 64}, {"batch-size": 16, "image-size": 2048}, {"head-width": 4000000}):
+            options = dict(word[2:].split("=") for word in TRAINING)
+            options.update(large)
+            line = self.start(["pretrain", "--data", self.data, f"--run-dir={self.top}/large",
+                               *[f"--{name}={value}" for name, value in options.items()]], False, None, limits)
             self.assertRegex(line, "memory|MB|GB")
             shutil.rmtree(self.top / "large", ignore_errors=True)
 

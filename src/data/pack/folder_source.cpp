@@ -145,7 +145,7 @@ std::unique_ptr<ImageSource> open_folder(const PackConfig& config, Communicator&
     try {
       listing = list_images(config.input);
     } catch (const std::exception& error) {
-      problem = error.what();
+      problem = message_of(error);
     }
   }
   problem = broadcast_text(world, problem);
