@@ -150,6 +150,17 @@ class WordsTest(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertEqual(done.stderr, "simclr: error: cannot write to the standard output: No space left on device\n")
 
+    def test_too_little_memory(self):
+        def limits():
+            resource.setrlimit(resource.RLIMIT_AS, (3 << 29, 3 << 29))
+        for large in ({"width": 64}, {"batch-size": 16, "image-size": 2048}, {"head-width": 4000000}):
+            options = dict(word[2:].split("=") for word in TRAINING)
+            options.update(large)
+            line = self.start(["pretrain", "--data", self.data, f"--run-dir={self.top}/large",
+                               *[f"--{name}={value}" for name, value in options.items()]], False, None, limits)
+            self.assertRegex(line, "memory|MB|GB")
+            shutil.rmtree(self.top / "large", ignore_errors=True)
+
     def test_version_lists_libraries(self):
         done = subprocess.run([SIMCLR, "--version", "--verbose"], capture_output=True, text=True, check=True)
         self.assertEqual(done.stderr, "")

@@ -15,9 +15,6 @@
 
 namespace simclr {
 
-/// More threads than any node has cores.
-inline constexpr int kMostThreads = 4096;
-
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 /// Number type of the activations. `automatic` is bf16 on a GPU and fp32 on the CPU.
 enum class Precision : std::uint8_t { automatic, fp32, bf16, fp16 };
