@@ -26,7 +26,8 @@ load_site() {
 }
 
 # refuse_unknown_variables SITE: ends the script if the environment has a variable that begins with SIMCLR_ and
-# that neither these scripts, the site's settings nor the program (SIMCLR_SHARE, SIMCLR_CPU_ISA) know.
+# that neither these scripts, the site's settings nor the program (SIMCLR_SHARE, SIMCLR_CPU_ISA) know. Modules and
+# package managers set SIMCLR_ROOT, SIMCLR_HOME, SIMCLR_DIR and SIMCLR_VERSION.
 refuse_unknown_variables() {
   local name
   for name in $(compgen -e SIMCLR_); do

@@ -107,20 +107,24 @@ free_lock() {
     queue --states=all --jobs="$SLURM_JOB_ID,$holder" --noheader --format='%A %T'
   )" || return 0
   grep -q "^$SLURM_JOB_ID " <<<"$states" || return 0
-  ended='COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|BOOT_FAIL|DEADLINE'
+  ended='COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|BOOT_FAIL|DEADLINE|PREEMPTED|REVOKED'
   if grep "^$holder " <<<"$states" | grep -Eqv " ($ended)\$"; then return 0; fi
   [ "$(lock_field job)" = "$holder" ] || return 0
   say "$lock was left by job $holder, which has ended; deleting it"
   rm -f "$lock"
 }
 
-# Whether the run's lock belongs to another job or to a later start of this one.
+# Whether the run's lock belongs to another job that still touches it, or to a later start of this one.
 another_start_holds_lock() {
-  local job
+  local job restart
   job="$(lock_field job)"
   [ -n "$job" ] || return 1
-  [ "$job/$(lock_field cluster)" != "$SLURM_JOB_ID/${SLURM_CLUSTER_NAME:-}" ] ||
-    [ "$(lock_field job_restart)" != "${SLURM_RESTART_COUNT:-0}" ]
+  if [ "$job/$(lock_field cluster)" != "$SLURM_JOB_ID/${SLURM_CLUSTER_NAME:-}" ]; then
+    [ -n "$(find "$RUN_DIR/lock" -mmin -5)" ]
+  else
+    restart="$(lock_field job_restart)"
+    [ "${restart:-0}" -gt "${SLURM_RESTART_COUNT:-0}" ]
+  fi
 }
 
 # ---- running the program ----

@@ -102,6 +102,7 @@ int end_with_failure(const std::exception& error, int rank, int ranks) {
 int run_guarded(const Command& command, Invocation& invocation) {
   const int rank = invocation.world.rank();
   const int ranks = invocation.world.size();
+  const SpinLimit spin_limit;
   try {
     const BuildInfo build = this_build();
     require_same_values(invocation.world,
@@ -141,7 +142,6 @@ int run_program(int argc, char** argv) {
   const Command& command = find_command(first);
   static const std::string phase = "running simclr " + first;
   activity().begin(phase.c_str());
-  const SpinLimit spin_limit;
   std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (command.uses_mpi && !needs_no_ranks(rest)) {
     return run_with_mpi(command, std::move(rest), argc, argv);

@@ -82,7 +82,11 @@ MpiCommunicator::~MpiCommunicator() {
 
 std::unique_ptr<MpiCommunicator> MpiCommunicator::with_gate(MPI_Comm owned) {
   auto made = std::make_unique<MpiCommunicator>(owned);
-  made->gate_ = std::make_unique<NodeGate>(*made);
+  try {
+    made->gate_ = std::make_unique<NodeGate>(*made);
+  } catch (const NoSharedMemoryError&) {
+    // On all ranks: without the gate they wait inside MPI.
+  }
   return made;
 }
 

@@ -193,6 +193,7 @@ struct NodeSharedMemory::Impl {
   static std::uint64_t free_shared_bytes() {
     struct statvfs status {};
     if (::statvfs(kDirectory, &status) != 0) return 0;
+    if (status.f_blocks == 0) return std::uint64_t{1} << 62;  // a size of 0 is no limit
     return std::uint64_t{status.f_bavail} * status.f_frsize;
   }
 };

@@ -46,7 +46,8 @@ std::string evidence_of_other_ranks() {
   constexpr long kFirstSpecialStep = 4294967290;  // SLURM_INTERACTIVE_STEP, SLURM_BATCH_SCRIPT, ...
   const long step = number_in("SLURM_STEP_ID");
   if (step < kFirstSpecialStep) {
-    if (number_in("SLURM_STEP_NUM_TASKS") > 1) return say("SLURM_STEP_NUM_TASKS");
+    const long tasks = number_in("SLURM_STEP_NUM_TASKS");
+    if (tasks > 0) return tasks > 1 ? say("SLURM_STEP_NUM_TASKS") : "";
     const bool in_step = step >= 0 && std::getenv("SLURM_PROCID") != nullptr;
     if (in_step && number_in("SLURM_NTASKS") > 1) return say("SLURM_NTASKS");
   }
@@ -62,8 +63,8 @@ void require_launcher_support() {
   if (ranks > 1 || evidence.empty()) return;
   refuse(
       "each rank has started alone: the launcher has started several ({}), but the MPI library "
-      "({}) "
-      "does not know its protocol; use srun --mpi=pmix, or the mpirun of this library; for one "
+      "({}) does not know its protocol; use srun --mpi=pmix, or the mpirun of this library; for "
+      "one "
       "rank, tell the launcher to start one (srun --ntasks=1)",
       evidence, mpi_library_version());
 }

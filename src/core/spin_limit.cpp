@@ -19,6 +19,13 @@ namespace simclr {
 namespace {
 
 constexpr std::chrono::milliseconds kInterval{100};
+/// Waiting for a core for a shorter part of an interval is no crowd: a thread that mostly sleeps
+/// runs and waits for microseconds.
+constexpr std::uint64_t kLeastWaiting = 10'000'000;
+/// Equal observations before the limit changes.
+constexpr int kPatience = 3;
+/// More threads than this are not created: they could exceed what a job may have.
+constexpr int kMostCores = 64;
 
 /// Nanoseconds that a thread has run, and has been ready without a core.
 struct CoreTime {
@@ -59,21 +66,31 @@ void watch(const std::stop_token& stop, const std::string& schedstat) {
   std::condition_variable_any sleep;
   std::unique_lock lock(mutex);
   std::optional<SleepingThreads> limit;
+  int changes = 0;
   auto before = core_time(schedstat);
   while (before && !sleep.wait_for(lock, stop, kInterval, [&] { return stop.stop_requested(); })) {
     const auto now = core_time(schedstat);
     if (!now) return;
-    const bool crowded = 2 * (now->waiting - before->waiting) > now->running - before->running;
+    const std::uint64_t waiting = now->waiting - before->waiting;
+    const bool crowded = waiting > kLeastWaiting && 2 * waiting > now->running - before->running;
     before = now;
-    if (crowded && !limit) limit.emplace();
-    if (!crowded) limit.reset();
+    changes = crowded == limit.has_value() ? 0 : changes + 1;
+    if (changes < kPatience) continue;
+    changes = 0;
+    if (crowded) {
+      limit.emplace();
+    } else {
+      limit.reset();
+    }
   }
 }
 
 }  // namespace
 
 SpinLimit::SpinLimit() {
-  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  const bool chosen =
+      std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr;
+  if (chosen || omp_get_num_procs() > kMostCores) return;
   watch_ = std::jthread(watch,
                         "/proc/self/task/" + std::to_string(::syscall(SYS_gettid)) + "/schedstat");
 }

@@ -76,7 +76,7 @@ MemoryBudget measure_memory_budget(bool shared) {
   const auto job_bytes = cgroup_memory_bytes();
   if (job_bytes && *job_bytes < budget.bytes) budget = {*job_bytes, "memory limit (control group)"};
   struct statvfs status {};
-  if (shared && ::statvfs(kSharedMemory, &status) == 0) {
+  if (shared && ::statvfs(kSharedMemory, &status) == 0 && status.f_blocks > 0) {
     const std::uint64_t free_bytes = std::uint64_t{status.f_bavail} * status.f_frsize;
     if (free_bytes < budget.bytes) budget = {free_bytes, kSharedMemory};
   }

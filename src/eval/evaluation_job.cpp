@@ -163,6 +163,10 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
 bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
                               Communicator& world) {
   if (config.dry_run != DryRun::elsewhere) return false;
+  if (config.train_data.empty() || config.test_data.empty()) {
+    refuse("option --{}-data: must be given with --dry-run=elsewhere, which opens no run",
+           config.train_data.empty() ? "train" : "test");
+  }
   const LabeledData train = open_labeled(config.train_data, "train-data", world);
   LabeledData test = open_labeled(config.test_data, "test-data", world);
   match_classes(train.info, test);
@@ -199,7 +203,8 @@ void EvaluationJob::require_data_of_run(const LabeledData& data) const {
       difference(parse_fingerprint(encoder().data(), origin), data.fingerprint);
   if (found.empty()) return;
   refuse(
-      "option --train-data: the run's data ({}) are no longer those it was trained on ({}): {}; "
+      "option --train-data: the run's data ({}) are no longer those that it was trained on ({}): "
+      "{}; "
       "name the data to learn from",
       data.path.string(), origin, found);
 }

@@ -34,8 +34,9 @@ TemporaryFile::~TemporaryFile() {
   if (!published_) ::unlink(temporary_.c_str());
 }
 
-void TemporaryFile::sync() const {
+void TemporaryFile::sync() {
   if (::fsync(descriptor_.get()) != 0) fail_to("sync", target_);
+  descriptor_ = Descriptor();  // many may wait to be published
 }
 
 void TemporaryFile::publish() {

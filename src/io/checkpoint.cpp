@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <set>
 #include <utility>
 
@@ -297,6 +298,10 @@ Checkpoint read_checkpoint(const std::filesystem::path& file) {
     });
   } catch (const RefusedError&) {
     throw;
+  } catch (const IoError& error) {
+    // These say nothing about the file: an older checkpoint would not do better.
+    if (error.error_number() == ENOMEM || error.error_number() == ECHILD) throw;
+    refuse("{}: not a valid checkpoint: {}", file.string(), error.what());
   } catch (const Error& error) {
     refuse("{}: not a valid checkpoint: {}", file.string(), error.what());
   }

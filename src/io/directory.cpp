@@ -42,7 +42,13 @@ DirectoryListing list_directory(const fs::path& directory) {
     if (path.filename().string().starts_with('.')) {
       ++listing.hidden;
     } else {
-      listing.entries.push_back({path, entry_kind(path)});
+      // The directory itself tells most kinds; asking the file server about each file takes long.
+      std::error_code unknown;
+      const fs::file_type type = entry->symlink_status(unknown).type();
+      const EntryKind kind = type == fs::file_type::regular     ? EntryKind::file
+                             : type == fs::file_type::directory ? EntryKind::folder
+                                                                : entry_kind(path);
+      listing.entries.push_back({path, kind});
     }
   }
   if (error) refuse("{}: cannot be listed: {}", directory.string(), error.message());
@@ -51,16 +57,14 @@ DirectoryListing list_directory(const fs::path& directory) {
 }
 
 std::optional<DataPart> data_part_named(std::string_view word) {
-  constexpr std::array<std::pair<std::string_view, DataPart>, 15> kWords = {{
+  constexpr std::array<std::pair<std::string_view, DataPart>, 13> kWords = {{
       {"train", DataPart::train},
       {"training", DataPart::train},
       {"trainset", DataPart::train},
-      {"tr", DataPart::train},
       {"val", DataPart::validation},
       {"valid", DataPart::validation},
       {"validate", DataPart::validation},
       {"validation", DataPart::validation},
-      {"dev", DataPart::validation},
       {"test", DataPart::test},
       {"testing", DataPart::test},
       {"testset", DataPart::test},

@@ -44,24 +44,26 @@ std::string sizes_hash(const ShardSet& set) {
   return hash_of(sizes);
 }
 
-/// Appends samples [first, first + count) to `bytes` unless they would exceed kMostBytes.
+/// Appends samples [first, first + count) to `bytes`.
 void append(const ShardSet& set, std::int64_t first, std::int64_t count,
             std::vector<std::byte>& bytes) {
   const std::uint64_t added = set.stored_bytes(first, count);
-  if (added > kMostBytes - bytes.size()) return;
   bytes.resize(bytes.size() + added);
   set.read(first, count, std::span(bytes).last(added));
 }
 
 std::string pixels_hash(const ShardSet& set) {
   const std::int64_t samples = set.info().samples;
+  const std::uint64_t total = set.stored_bytes(0, samples);
   std::vector<std::byte> bytes;
-  if (set.stored_bytes(0, samples) <= kMostBytes) {
+  if (total <= kMostBytes) {
     append(set, 0, samples, bytes);
   } else {
-    for (std::int64_t i = 0; i < std::min(samples, kSpreadSamples); ++i) {
-      append(set, samples * i / std::min(samples, kSpreadSamples), 1, bytes);
-    }
+    const std::uint64_t mean = total / static_cast<std::uint64_t>(samples);
+    const auto fitting = static_cast<std::int64_t>(kMostBytes / std::max<std::uint64_t>(mean, 1));
+    const std::int64_t count =
+        std::min(samples, std::clamp<std::int64_t>(fitting, 1, kSpreadSamples));
+    for (std::int64_t i = 0; i < count; ++i) append(set, samples * i / count, 1, bytes);
   }
   return hash_of(bytes);
 }
@@ -175,7 +177,7 @@ Fingerprint common_fingerprint(const std::filesystem::path& data, const std::str
                                Communicator& world) {
   const std::vector<OfRank> all = gather(data, world);
   const std::vector<std::string> hosts = gather_texts(world, host_name());
-  // The set of the first rank that can read it is what the others are compared with.
+  // The others are compared with the first rank that can read the set.
   const auto readable =
       std::ranges::find_if(all, [](const OfRank& one) { return one.problem.empty(); });
   if (readable == all.end()) refuse("{}", all.front().problem);

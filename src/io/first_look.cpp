@@ -4,8 +4,10 @@
 #include "simclr/io/first_look.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,8 +20,11 @@
 #include <fstream>
 #include <mutex>
 #include <new>
+#include <set>
 #include <string>
+#include <vector>
 
+#include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/system.hpp"
 #include "simclr/io/retry.hpp"
@@ -118,24 +123,50 @@ Answer look_at(const Request& request) {
 
 // ---- the helper ---------------------------------------------------------------------------------
 
+std::vector<int> open_descriptors() {
+  std::vector<int> found;
+  std::error_code unknown;
+  for (const auto& entry : fs::directory_iterator("/proc/self/fd", unknown)) {
+    found.push_back(std::stoi(entry.path().filename().string()));
+  }
+  return found;
+}
+
 /// Leaves everything that ends, stops or reads for the program itself. The helper ends when the
 /// program closes its socket.
 void detach(const Descriptor& socket) {
   ::setsid();
   for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) std::signal(signal, SIG_IGN);
+  for (const int signal : {SIGCHLD, SIGALRM, SIGXCPU}) std::signal(signal, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const Descriptor nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     ::dup2(nothing.get(), standard);
   }
-  const auto kept = static_cast<unsigned>(socket.get());
-  if (kept > STDERR_FILENO + 1) ::close_range(STDERR_FILENO + 1, kept - 1, 0);
-  ::close_range(kept + 1, ~0U, 0);
+  for (const int descriptor : open_descriptors()) {
+    if (descriptor > STDERR_FILENO && descriptor != socket.get()) ::close(descriptor);
+  }
 }
 
-Answer answer_for(int status) {
+Answer answer_for(int status, const Request& request) {
   const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  if (signal == SIGXCPU || signal == SIGKILL || signal == SIGALRM)
-    return {.outcome = Outcome::too_long};
+  if (signal == SIGXCPU) return {.outcome = Outcome::too_long};
+  // Neither says anything about the file: its server hangs, or the node has no memory left.
+  if (signal == SIGALRM) {
+    return answer_with(
+        Outcome::io_error,
+        fmt::format("{}: cannot be read: no answer for {} s", request.file.data(), kMostSeconds),
+        ETIMEDOUT);
+  }
+  if (signal == SIGKILL) {
+    return answer_with(Outcome::io_error,
+                       fmt::format("{}: the process that reads it first was killed, as when the "
+                                   "node's memory is used up",
+                                   request.file.data()),
+                       ENOMEM);
+  }
   return {.outcome = Outcome::crashed, .number = signal};
 }
 
@@ -153,7 +184,7 @@ Answer answer_for(int status) {
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
-    if (status != kAnswered) send_message(socket, answer_for(status));
+    if (status != kAnswered) send_message(socket, answer_for(status, request));
   }
   ::_exit(0);
 }
@@ -169,7 +200,12 @@ Descriptor start_helper() {
   const Descriptor others(ends[1]);
   const pid_t helper = ::fork();
   if (helper < 0) fail_io("cannot start a helper process", errno);
-  if (helper == 0) serve(others);
+  if (helper == 0) {
+    own = Descriptor();  // else the helper would not see that the program has ended
+    serve(others);
+  }
+  const timeval limit{.tv_sec = 2 * kMostSeconds, .tv_usec = 0};
+  ::setsockopt(own.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   return own;
 }
 
@@ -180,7 +216,7 @@ class Helper {
     start();
     Answer answer;
     if (!send_message(socket_, request) || !receive_message(socket_, answer)) {
-      fail("the process that looks at files first has ended; start again");
+      throw IoError("the process that reads files first has ended; start again", ECHILD);
     }
     return answer;
   }
@@ -207,18 +243,58 @@ Helper& helper() {
   return instance;
 }
 
+/// A state of a file, and how it is looked at.
+using FileVersion = std::array<std::int64_t, 6>;
+
+FileVersion version_of(const fs::path& file, Look look) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0) return {};
+  return {static_cast<std::int64_t>(status.st_dev),
+          static_cast<std::int64_t>(status.st_ino),
+          status.st_size,
+          status.st_mtim.tv_sec,
+          status.st_mtim.tv_nsec,
+          reinterpret_cast<std::intptr_t>(look)};
+}
+
+/// Files that have been looked at: a start opens each several times.
+class Survivors {
+ public:
+  bool contains(const FileVersion& version) {
+    const std::lock_guard lock(mutex_);
+    return version != FileVersion{} && seen_.contains(version);
+  }
+  void insert(const FileVersion& version) {
+    const std::lock_guard lock(mutex_);
+    seen_.insert(version);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<FileVersion> seen_;
+};
+
+Survivors& survivors() {
+  static Survivors instance;
+  return instance;
+}
+
 }  // namespace
 
 void start_first_looks() { helper().start_now(); }
 
 void look_first(const fs::path& file, Look look) {
+  activity().move();
+  const FileVersion version = version_of(file, look);
+  if (survivors().contains(version)) return;
   Request request{.look = look};
   copy_text(fs::absolute(file).string(), request.file);
   const Answer answer = helper().ask(request);
   const char* text = answer.text.data();
-  constexpr const char* kAdvice = "the file is damaged or made to harm: copy or make it again";
+  constexpr const char* kAdvice = "the file is damaged, or made to do harm: copy or make it again";
   switch (answer.outcome) {
     case Outcome::survived:
+      survivors().insert(version);
       return;
     case Outcome::refused:
       refuse("{}", text);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -66,7 +67,8 @@ bool has_ended(pid_t process, const std::string& start) {
   if (::kill(process, 0) != 0 && errno == ESRCH) return true;
   const std::string number = std::to_string(process);
   const bool shows_this_namespace = link_target("/proc/self") == std::to_string(::getpid());
-  if (!shows_this_namespace || !fs::exists("/proc/" + number + "/stat")) return false;
+  std::error_code hidden;
+  if (!shows_this_namespace || !fs::exists("/proc/" + number + "/stat", hidden)) return false;
   return process_start(number) != start;
 }
 

@@ -6,6 +6,7 @@
 // job, FAULTY_IO_AFTER to the time after a file of that name exists.
 
 #include <dlfcn.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <cstdarg>
 #include <cstdlib>
 #include <list>
+#include <new>
 #include <sstream>
 #include <string>
 
@@ -24,7 +26,9 @@ struct Fault {
   std::string call, path;
   long skip = 0, times = 0;
   int error = 0;
-  std::atomic<long> calls{0};
+  /// Forked processes count together.
+  std::atomic<long>* calls = new (::mmap(nullptr, sizeof(std::atomic<long>), PROT_READ | PROT_WRITE,
+                                         MAP_SHARED | MAP_ANONYMOUS, -1, 0)) std::atomic<long>(0);
 };
 
 bool in_this_rank() {
@@ -53,6 +57,13 @@ std::list<Fault> read_faults() {
   return faults;
 }
 
+std::list<Fault>& faults() {
+  static std::list<Fault> list = read_faults();
+  return list;
+}
+/// Reads them before the program forks.
+[[maybe_unused]] const bool read_at_start = (faults(), true);
+
 bool has_begun() {
   const char* file = std::getenv("FAULTY_IO_AFTER");
   return file == nullptr || ::access(file, F_OK) == 0;
@@ -60,10 +71,9 @@ bool has_begun() {
 
 /// Sets errno and returns true if this call must fail.
 bool fails(const char* call, const std::string& path) {
-  static std::list<Fault> faults = read_faults();
-  for (Fault& fault : faults) {
+  for (Fault& fault : faults()) {
     if (fault.call != call || path.find(fault.path) == std::string::npos || !has_begun()) continue;
-    const long number = fault.calls++;
+    const long number = (*fault.calls)++;
     if (number < fault.skip || number >= fault.skip + fault.times) continue;
     if (fault.error == 0) {
       ::sleep(static_cast<unsigned>(std::stoul(std::getenv("FAULTY_IO_SECONDS"))));

@@ -86,9 +86,11 @@ class LaunchTest(TrainingTest):
         self.assertIn("the command ('pretrain' on rank 0, 'knn' on rank 1)", done.stderr)
 
     def test_options_of_evaluations_and_pack(self):
-        for command, option in (("knn", "neighbors"), ("linear-eval", "epochs"), ("pack", "shards")):
+        for command, option, required in (("knn", "neighbors", "checkpoint"), ("linear-eval", "epochs", "checkpoint"),
+                                          ("pack", "shards", "output")):
             with self.subTest(command=command):
-                done = self.start_both(*([SIMCLR, command, f"--{option}", value] for value in (3, 4)))
+                done = self.start_both(*([SIMCLR, command, f"--{option}", value, f"--{required}", "x", "--input", "x"]
+                                         [:None if command == "pack" else -2] for value in (3, 4)))
                 self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
                 self.assertIn(f"option --{option} ('3' on rank 0, '4' on rank 1)", done.stderr)
 

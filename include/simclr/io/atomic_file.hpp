@@ -26,8 +26,8 @@ class TemporaryFile {
   /// TARGET.tmp-RANDOM
   [[nodiscard]] const std::filesystem::path& path() const { return temporary_; }
   [[nodiscard]] const Descriptor& descriptor() const { return descriptor_; }
-  /// Syncs the file to disk; whoever has written it must have closed it.
-  void sync() const;
+  /// Syncs the file to disk and closes it; whoever has written it must have closed it, too.
+  void sync();
   void publish();
 
  private:

@@ -64,7 +64,12 @@ std::unique_ptr<ImageSource> with_classes_of(const std::filesystem::path& shards
     numbers.push_back(found - names.begin());
   }
   std::vector<std::int64_t> labels = source->labels();
-  for (std::int64_t& label : labels) label = numbers.at(static_cast<std::size_t>(label));
+  for (std::int64_t& label : labels) {
+    if (label < 0 || label >= std::ssize(numbers)) {
+      refuse("option --classes-of: label {} of the images to pack has no class name", label);
+    }
+    label = numbers[static_cast<std::size_t>(label)];
+  }
   return std::make_unique<RenumberedSource>(std::move(source), std::move(labels), names);
 }
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <new>
 #include <numeric>
+#include <set>
 #include <system_error>
 
 #include "findings.hpp"
@@ -194,17 +195,14 @@ class Packer {
   void require_classes() const {
     const std::vector<std::string> names = source_->class_names();
     if (config_.allow_empty_classes || source_->labels().empty()) return;
-    std::vector<bool> has_images(names.size(), false);
-    for (const std::int64_t sample : kept_) {
-      const auto label =
-          static_cast<std::size_t>(source_->labels()[static_cast<std::size_t>(sample)]);
-      if (label < names.size()) has_images[label] = true;
+    const std::vector<std::int64_t>& labels = source_->labels();
+    std::set<std::int64_t> kept;
+    for (const std::int64_t sample : kept_) kept.insert(labels[static_cast<std::size_t>(sample)]);
+    for (const std::int64_t label : labels) {
+      if (kept.contains(label) || label < 0 || label >= std::ssize(names)) continue;
+      refuse("class {}: all of its images are damaged ({}); use --allow-empty-classes to keep it",
+             names[static_cast<std::size_t>(label)], describe_damages(*source_, damaged_));
     }
-    const auto empty = std::ranges::find(has_images, false);
-    if (empty == has_images.end()) return;
-    refuse("class {}: all of its images are damaged ({}); use --allow-empty-classes to keep it",
-           names[static_cast<std::size_t>(empty - has_images.begin())],
-           describe_damages(*source_, damaged_));
   }
 
   /// Writes the list of the samples that were left out, and says so.
