@@ -136,6 +136,8 @@ struct Holder {
 struct Found {
   std::string content;
   double modified_seconds = 0;  // time of its last heartbeat, since 1970
+
+  bool operator==(const Found&) const = default;
 };
 
 double seconds_of(const timespec& time) {
@@ -184,8 +186,14 @@ double file_time(const fs::path& file) {
   return system_time();
 }
 
-/// Says why a lock is stale; refuses the run directory if it is not.
-std::string require_stale(const Found& found, double now, const fs::path& run_directory) {
+/// Why a lock is stale. Silence is judged by a clock; nodes may disagree about the time.
+struct Stale {
+  std::string why;
+  bool silent = false;
+};
+
+/// Returns why a lock is stale; refuses the run directory if it is not.
+Stale require_stale(const Found& found, double now, const fs::path& run_directory) {
   const fs::path file = run_directory / kName;
   const double silent = now - found.modified_seconds;
   const auto holder = Holder::parse(found.content);
@@ -194,16 +202,19 @@ std::string require_stale(const Found& found, double now, const fs::path& run_di
            file.string());
   }
   if (!holder) {
-    if (silent > kStaleSeconds) return "an empty lock: the process that created it has crashed";
+    if (silent > kStaleSeconds) {
+      return {"an empty lock: the process that created it has crashed"};
+    }
     refuse(
         "run directory {} is in use: its lock {} is empty, so that another process starts there at "
         "this moment or has crashed; try again, in {:.0f} s the lock counts as stale",
         run_directory.string(), file.string(), kStaleSeconds - silent);
   }
   const std::string gone = holder->why_gone();
-  if (!gone.empty()) return fmt::format("the lock of {}, {}", holder->text(), gone);
+  if (!gone.empty()) return {fmt::format("the lock of {}, {}", holder->text(), gone)};
   if (holder->beats() && silent > kStaleSeconds) {
-    return fmt::format("the lock of {}, without a heartbeat for {:.0f} s", holder->text(), silent);
+    return {fmt::format("the lock of {}, without a heartbeat for {:.0f} s", holder->text(), silent),
+            true};
   }
   const std::string heard =
       holder->beats()
@@ -213,6 +224,19 @@ std::string require_stale(const Found& found, double now, const fs::path& run_di
   refuse(
       "run directory {} is in use by {}{}; wait until it ends, or delete {} if it no longer runs",
       run_directory.string(), holder->text(), heard, file.string());
+}
+
+/// Waits longer than a heartbeat, and refuses the run directory if the lock changes in that time.
+void require_silence(const fs::path& file, const Found& before, std::chrono::milliseconds beat) {
+  const auto pause = beat + beat / 5;
+  log::info("{} seems to be stale; waiting for a heartbeat for {} s", file.string(),
+            std::chrono::ceil<std::chrono::seconds>(pause).count());
+  std::this_thread::sleep_for(pause);
+  if (find_lock(file) == before) return;
+  refuse(
+      "run directory {} is in use: {} has had a heartbeat at this moment, although its time seems "
+      "old; the clocks of the nodes differ",
+      file.parent_path().string(), file.string());
 }
 
 /// Writes a lock's content to the disk. Returns 0 or errno.
@@ -257,8 +281,9 @@ RunLock::RunLock(const fs::path& run_directory, std::chrono::milliseconds beat)
     if (found && found->content.empty() && std::chrono::steady_clock::now() < begin + kUnwritten) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     } else if (found) {
-      const std::string why = require_stale(*found, file_time(file_), run_directory);
-      log::warning("run directory {}: taking over {}", run_directory.string(), why);
+      const Stale stale = require_stale(*found, file_time(file_), run_directory);
+      if (stale.silent) require_silence(file_, *found, beat);
+      log::warning("run directory {}: taking over {}", run_directory.string(), stale.why);
       replace();
       held = true;
     } else {

@@ -28,6 +28,8 @@ using Json = nlohmann::json;
 
 constexpr const char* kOther = "another";
 
+constexpr std::chrono::milliseconds kBeat{20};
+
 class RunLockTest : public testing::Test {
  protected:
   RunLockTest() { set_job("7", "0", "north"); }
@@ -83,7 +85,7 @@ class RunLockTest : public testing::Test {
   void expect_taken_over() const {
     EXPECT_NO_THROW(require_unlocked(run.path()));
     {
-      const RunLock lock(run.path());
+      const RunLock lock(run.path(), kBeat);
       EXPECT_EQ(Json::parse(text()).at("pid"), ::getpid());
       EXPECT_NO_THROW(lock.fence().require_held());
     }
@@ -152,6 +154,19 @@ TEST_F(RunLockTest, TakesOverALockWithoutAHeartbeatForMinutes) {
   (void)refused();
   set_age(std::chrono::seconds(400));
   expect_taken_over();
+}
+
+TEST_F(RunLockTest, AHeartbeatCountsThoughTheHoldersClockIsBehind) {
+  write(foreign());
+  set_age(std::chrono::seconds(4000));
+  const std::jthread holder([&](const std::stop_token& stop) {
+    for (int age = 3999; !stop.stop_requested() && age > 400; --age) {
+      std::this_thread::sleep_for(kBeat / 4);
+      set_age(std::chrono::seconds(age));
+    }
+  });
+  const std::string why = refusal([&] { const RunLock lock(run.path(), kBeat); });
+  EXPECT_NE(why.find("the clocks of the nodes differ"), std::string::npos) << why;
 }
 
 TEST_F(RunLockTest, TakesOverAnEarlierStartOfThisJobOnThisClusterOnly) {
