@@ -1,10 +1,11 @@
 """Every error is one clear line that names the file: missing files, directories in place of files, files without
-permission, empty ones, outputs that cannot be written.
+permission, empty ones, outputs that cannot be written, too little memory.
 
 usage: words_test.py SIMCLR [unittest arguments]
 """
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -50,13 +51,16 @@ class WordsTest(unittest.TestCase):
         shutil.copy(cls.checkpoint, cls.locked)
         cls.locked.chmod(0o600)
         cls.writable = cls.top / "writable"
-        cls.writable.mkdir()
-        cls.writable.chmod(0o777)
+        cls.sessions = cls.top / "sessions"  # MPI's own files, of any user
+        for folder in (cls.writable, cls.sessions):
+            folder.mkdir()
+            folder.chmod(0o777)
 
-    def start(self, command, user, expect):
+    def start(self, command, user, expect, limits):
         words = [str(word) for word in command]
         done = subprocess.run([*(NOBODY if user else []), SIMCLR, *words], capture_output=True, text=True, timeout=60,
-                              check=False, cwd="/", env={**os.environ, "HOME": "/nonexistent"})
+                              check=False, cwd="/", preexec_fn=limits,
+                              env={**os.environ, "HOME": "/nonexistent", "OMPI_MCA_orte_tmpdir_base": str(self.sessions)})
         self.assertIn(done.returncode, [1, 2] if expect is None else [expect], done.stdout + done.stderr)
         lines = [line for line in done.stderr.splitlines() if not line.startswith("simclr: warning: ")]
         self.assertEqual(len(lines), 1, done.stderr)
@@ -64,8 +68,8 @@ class WordsTest(unittest.TestCase):
         self.assertIsNone(RAW.search(done.stderr), done.stderr)
         return lines[0]
 
-    def refused(self, *command, says=(), user=False, expect=2):
-        line = self.start(command, user, expect)
+    def refused(self, *command, says=(), user=False, expect=2, limits=None):
+        line = self.start(command, user, expect, limits)
         for text in says:
             self.assertIn(str(text), line)
 
@@ -118,8 +122,8 @@ class WordsTest(unittest.TestCase):
             self.skipTest("needs root, to become a user without permissions")
         for path in (self.secret / "run", self.secret / "data"):
             self.each(path, says=[path, "Permission denied"], user=True)
-        # A directory is no configuration, and a file no directory, whoever may read it.
-        self.each(self.secret, lambda command: "--config" in command, says=[self.secret, "Permission denied"], user=True)
+        # A directory is no configuration and no IDX file, and a file no directory, whoever may read it.
+        self.each(self.secret, lambda command: "--config" in command or any("--images=" in word for word in command), says=[self.secret, "Permission denied"], user=True)
         self.each(self.locked, lambda command: command[0] == "report" or any("--input=" in word for word in command),
                   says=[self.locked, "Permission denied"], user=True)
 
@@ -137,7 +141,7 @@ class WordsTest(unittest.TestCase):
             self.refused(*writer(nowhere), says=[nowhere])
         if os.geteuid() == 0 and shutil.which("setpriv"):
             for writer in writers:
-                line = self.start(writer(self.top / "out"), True, None)
+                line = self.start(writer(self.top / "out"), True, None, None)
                 self.assertIn("Permission denied", line)
                 self.assertIn(str(self.top / "out"), line)
             self.refused("pretrain", "--data", self.data, f"--run-dir={self.top}/new", *TRAINING, user=True,
@@ -153,7 +157,7 @@ class WordsTest(unittest.TestCase):
     def test_too_little_memory(self):
         def limits():
             resource.setrlimit(resource.RLIMIT_AS, (3 << 29, 3 << 29))
-        for large in ({"width": 64}, {"batch-size": 16, "image-size": 2048}, {"head-width": 4000000}):
+        for large in ({"width": 64}, {"batch-size": 16, "image-size": 2048}, {"head-width": 1000000}):
             options = dict(word[2:].split("=") for word in TRAINING)
             options.update(large)
             line = self.start(["pretrain", "--data", self.data, f"--run-dir={self.top}/large",
