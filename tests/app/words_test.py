@@ -123,7 +123,8 @@ class WordsTest(unittest.TestCase):
         for path in (self.secret / "run", self.secret / "data"):
             self.each(path, says=[path, "Permission denied"], user=True)
         # A directory is no configuration and no IDX file, and a file no directory, whoever may read it.
-        self.each(self.secret, lambda command: "--config" in command or any("--images=" in word for word in command), says=[self.secret, "Permission denied"], user=True)
+        self.each(self.secret, lambda command: "--config" in command or any("--images=" in word for word in command),
+                  says=[self.secret, "Permission denied"], user=True)
         self.each(self.locked, lambda command: command[0] == "report" or any("--input=" in word for word in command),
                   says=[self.locked, "Permission denied"], user=True)
 

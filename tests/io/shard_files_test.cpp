@@ -65,7 +65,7 @@ TEST_F(ShardFiles, OfDifferentPartsAreRefused) {
         Names{"so2sat_training.h5", "so2sat_validation.h5"}, Names{"x-TRAIN.h5", "x-Test.h5"},
         Names{"camelyonpatch_level_2_split_train_x.h5", "camelyonpatch_level_2_split_test_x.h5"},
         Names{"TrainSet1.h5", "TrainSet2.h5", "TestSet1.h5"},
-        Names{"extra.h5", "dev.h5", "train.h5"}, Names{"eval2.hdf5", "train2.hdf5"}}) {
+        Names{"extra.h5", "valid.h5", "train.h5"}, Names{"eval2.hdf5", "train2.hdf5"}}) {
     make(names);
     expect_refused("holds different parts of a data set");
     clear();
@@ -76,7 +76,7 @@ TEST_F(ShardFiles, OfOnePartAreTaken) {
   for (const Names& names :
        {Names{"train1.h5", "train2.h5"}, Names{"test_images.h5"}, Names{"latest.h5", "trainer.h5"},
         Names{"test-00000-of-00002.h5", "test-00001-of-00002.h5"},
-        Names{"contest.h5", "evaluate_me.h5", "train.h5"}}) {
+        Names{"contest.h5", "evaluate_me.h5", "train.h5"}, Names{"dev.h5", "tr.h5"}}) {
     make(names);
     EXPECT_EQ(found(), names);
     clear();
