@@ -9,7 +9,7 @@ namespace {
 
 // Refuses values that would become zero, infinite or not a number in 32 bits.
 constexpr double kSmallestPixelScale = 1e-6;
-constexpr double kLargestPixelValue = 1e6;
+constexpr double kLargestPixelValue = 1e18;
 // Many times the largest batch ever trained with.
 constexpr double kMostSamples = 1 << 24;
 
