@@ -119,15 +119,17 @@ struct Holder {
     return fmt::format("process {} on {}{}", process, host, in_job);
   }
   [[nodiscard]] bool beats() const { return !boot.empty(); }
+  /// Whether this process can see the holder's: same boot, same namespace.
+  [[nodiscard]] bool visible() const {
+    const Holder own = self();
+    return beats() ? boot == own.boot && pid_namespace == own.pid_namespace : host == own.host;
+  }
   /// Why this holder can no longer write; empty if it may still run.
   [[nodiscard]] std::string why_gone() const {
+    if (visible() && has_ended(process, start)) return "which no longer runs";
     const Holder own = self();
-    const bool earlier_version = !beats();
-    const bool visible =
-        earlier_version ? host == own.host : boot == own.boot && pid_namespace == own.pid_namespace;
-    if (visible && has_ended(process, start)) return "which no longer runs";
-    const bool same_job = !job.empty() && job == own.job &&
-                          (earlier_version || cluster == own.cluster) && restart < own.restart;
+    const bool same_job = !job.empty() && job == own.job && (!beats() || cluster == own.cluster) &&
+                          restart < own.restart;
     return same_job ? "an earlier start of this job" : "";
   }
 };
@@ -212,12 +214,13 @@ Stale require_stale(const Found& found, double now, const fs::path& run_director
   }
   const std::string gone = holder->why_gone();
   if (!gone.empty()) return {fmt::format("the lock of {}, {}", holder->text(), gone)};
-  if (holder->beats() && silent > kStaleSeconds) {
+  // A process that is visible and silent is suspended; it may continue at any time.
+  if (holder->beats() && !holder->visible() && silent > kStaleSeconds) {
     return {fmt::format("the lock of {}, without a heartbeat for {:.0f} s", holder->text(), silent),
             true};
   }
   const std::string heard =
-      holder->beats()
+      holder->beats() && !holder->visible()
           ? fmt::format(" (last heartbeat {:.0f} s ago; after {:.0f} s the lock is free)",
                         std::max(0.0, silent), kStaleSeconds)
           : "";

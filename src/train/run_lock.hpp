@@ -38,7 +38,8 @@ class RunFence {
 /// A lock is stale, and is taken over with a warning that says why, if
 ///   * its process is gone, as far as this process can see: same boot, same namespace;
 ///   * an earlier attempt of this job, on this cluster, has left it;
-///   * it has had no heartbeat for five minutes, and has none in the next half minute.
+///   * its process cannot be seen, and it has had no heartbeat for five minutes and has none in the
+///     next half minute.
 /// A holder that still runs then finds out by its RunFence and ends.
 class RunLock {
  public:

@@ -153,7 +153,7 @@ class PlanRunTest(unittest.TestCase):
                                    delta=1e-6 * measured["model"][key])
 
     def test_refuses_more_threads_than_the_machine_has(self):
-        self.refused("--machine", "--write-machine", machine="measured", threads=100000)
+        self.refused("--machine", "--write-machine", machine="measured", threads=4096)
 
 
 if __name__ == "__main__":

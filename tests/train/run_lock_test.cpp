@@ -29,6 +29,7 @@ using Json = nlohmann::json;
 constexpr const char* kOther = "another";
 
 constexpr std::chrono::milliseconds kBeat{20};
+constexpr const char* kNothing = "nothing was refused";
 
 class RunLockTest : public testing::Test {
  protected:
@@ -73,11 +74,12 @@ class RunLockTest : public testing::Test {
     } catch (const RefusedError& error) {
       return error.what();
     }
-    return "nothing was refused";
+    return kNothing;
   }
   /// The refusal of both the lock and the check that only reads.
   [[nodiscard]] std::string refused() const {
     const std::string by_reading = refusal([&] { require_unlocked(run.path()); });
+    EXPECT_NE(by_reading, kNothing);
     EXPECT_EQ(refusal([&] { const RunLock lock(run.path()); }).substr(0, 40),
               by_reading.substr(0, 40));
     return by_reading;
