@@ -44,9 +44,9 @@ struct SipHashState {
 Bits128 siphash(const Bits128& key, std::span<const std::byte> message) {
   constexpr std::uint64_t kLongResult = 0xee;
   SipHashState state{.v0 = 0x736f6d6570736575 ^ key[0],
-              .v1 = 0x646f72616e646f6d ^ key[1] ^ kLongResult,
-              .v2 = 0x6c7967656e657261 ^ key[0],
-              .v3 = 0x7465646279746573 ^ key[1]};
+                     .v1 = 0x646f72616e646f6d ^ key[1] ^ kLongResult,
+                     .v2 = 0x6c7967656e657261 ^ key[0],
+                     .v3 = 0x7465646279746573 ^ key[1]};
   const std::uint64_t length = message.size();
   std::uint64_t word = 0;
   for (; message.size() >= sizeof(word); message = message.subspan(sizeof(word))) {
