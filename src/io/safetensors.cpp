@@ -122,6 +122,7 @@ Place parse_place(const std::string& name, const Json& entry, const std::filesys
 void require_each_byte_once(const std::vector<Place>& places, const std::filesystem::path& file,
                             std::uint64_t data_bytes) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
+  ranges.reserve(places.size());
   for (const Place& place : places) ranges.emplace_back(place.begin, place.end);
   std::ranges::sort(ranges);
   std::uint64_t at = 0;

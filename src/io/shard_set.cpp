@@ -39,12 +39,12 @@ std::string name_of(const fs::path& directory) {
 }  // namespace
 
 std::string ShardSetInfo::shard_names() const {
-  constexpr std::size_t kShownNames = 8;
+  constexpr std::size_t kMostNames = 8;
   std::vector<std::string> names;
   names.reserve(shards.size());
   for (const fs::path& shard : shards) names.push_back(shard.filename().string());
   return fmt::format("{} shard{}: {}", shards.size(), shards.size() == 1 ? "" : "s",
-                     first_names(names, kShownNames));
+                     first_names(names, kMostNames));
 }
 
 struct ShardSet::Impl {

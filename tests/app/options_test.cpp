@@ -301,10 +301,8 @@ TEST(Options, RefusesBadFilesAndNamesTheEntry) {
 }
 
 TEST(Options, ReadsFilesOfOtherSystems) {
-  for (const char* text :
-       {"\xEF\xBB\xBF"
-        "count=7",
-        "count = 7\r\n", "\tcount\t=\t7 # x", "#\ncount = 7", "[bench]\ncount = 7\n\n\n"}) {
+  for (const char* text : {"\357\273\277count=7", "count = 7\r\n", "\tcount\t=\t7 # x",
+                           "#\ncount = 7", "[bench]\ncount = 7\n\n\n"}) {
     Example e;
     declare(e).parse_text(text, "here.cfg");
     EXPECT_EQ(e.count, 7) << text;

@@ -76,7 +76,7 @@ TEST(Export, SaysHowTorchvisionsModelMustChange) {
     model.encoder = encoder;
     const auto metadata = export_checkpoint(synthetic_checkpoint(model, 3), "here").metadata;
     const auto found = metadata.find("loading_hint");
-    const std::string hint = found == metadata.end() ? "" : found->second;
+    std::string hint = found == metadata.end() ? "" : found->second;
     EXPECT_EQ(hint, loading_hint(encoder));
     return hint;
   };

@@ -86,7 +86,7 @@ std::string refusal(const std::string& header, std::uint64_t length) {
   try {
     (void)read_safetensors(file);
   } catch (const RefusedError& error) {
-    const std::string message = error.what();
+    std::string message = error.what();
     EXPECT_NE(message.find(file.string()), std::string::npos) << message;
     EXPECT_EQ(message.find("json.exception"), std::string::npos) << message;
     return message;

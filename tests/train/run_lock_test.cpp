@@ -78,7 +78,7 @@ class RunLockTest : public testing::Test {
   }
   /// The refusal of both the lock and the check that only reads.
   [[nodiscard]] std::string refused() const {
-    const std::string by_reading = refusal([&] { require_unlocked(run.path()); });
+    std::string by_reading = refusal([&] { require_unlocked(run.path()); });
     EXPECT_NE(by_reading, kNothing);
     EXPECT_EQ(refusal([&] { const RunLock lock(run.path()); }).substr(0, 40),
               by_reading.substr(0, 40));
