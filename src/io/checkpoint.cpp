@@ -235,15 +235,8 @@ Checkpoint read_contents(const Source& source) {
 }
 
 std::string read_format(const std::filesystem::path& path) {
-  try {
-    return h5::read_text(h5::open_file(path), "format").value_or("");
-  } catch (const RefusedError&) {
-    throw;
-  } catch (const IoError&) {
-    throw;
-  } catch (const Error& error) {
-    refuse("{}: {}; copy or make it again", path.string(), error.what());
-  }
+  return h5::refusing_damage(
+      path, [&] { return h5::read_text(h5::open_file(path), "format").value_or(""); });
 }
 
 }  // namespace

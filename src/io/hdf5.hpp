@@ -29,6 +29,20 @@ namespace simclr::h5 {
 /// The one lock of the HDF5 library in this process.
 [[nodiscard]] std::unique_lock<std::recursive_mutex> lock_library();
 
+/// Does `work` on a file. What HDF5 cannot read, apart from I/O errors, refuses the file by name.
+template <class Work>
+auto refusing_damage(const std::filesystem::path& path, const Work& work) {
+  try {
+    return work();
+  } catch (const RefusedError&) {
+    throw;
+  } catch (const IoError&) {
+    throw;
+  } catch (const Error& error) {
+    refuse("{}: {}; copy or make it again", path.string(), error.what());
+  }
+}
+
 /// Owns one HDF5 identifier. The destructor only logs.
 class Handle {
  public:

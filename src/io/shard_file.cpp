@@ -16,13 +16,11 @@
 #include "simclr/core/hash.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/first_look.hpp"
+#include "simclr/io/image_file.hpp"
 #include "simclr/io/retry.hpp"
 
 namespace simclr {
 namespace {
-
-/// A larger side means a damaged file; products of two sides fit 64 bits with room.
-constexpr hsize_t kMostPixelsPerSide = 65535;
 
 /// Reads and checks the description of one file; every refusal names it.
 class Describer {
@@ -104,9 +102,9 @@ class Describer {
              fmt::join(extents, ","));
     }
     if (extents[1] == 0 || extents[2] == 0) reject("the images in 'images' have no pixels");
-    if (std::max(extents[1], extents[2]) > kMostPixelsPerSide) {
+    if (std::max(extents[1], extents[2]) > hsize_t{kLongestSide}) {
       reject("the images in 'images' have {} x {} pixels; at most {} per side are read", extents[1],
-             extents[2], kMostPixelsPerSide);
+             extents[2], kLongestSide);
     }
     shard_.samples = static_cast<std::int64_t>(extents[0]);
     shard_.height = static_cast<int>(extents[1]);
@@ -162,9 +160,9 @@ class Describer {
       if (shard_.sizes[i] <= 0 || shard_.sizes[i + 1] <= 0) {
         reject("'sizes' says that sample {} has no pixels", i / 2);
       }
-      if (std::max(shard_.sizes[i], shard_.sizes[i + 1]) > static_cast<int>(kMostPixelsPerSide)) {
+      if (std::max(shard_.sizes[i], shard_.sizes[i + 1]) > kLongestSide) {
         reject("'sizes' says that sample {} has {} x {} pixels; at most {} per side are read",
-               i / 2, shard_.sizes[i], shard_.sizes[i + 1], kMostPixelsPerSide);
+               i / 2, shard_.sizes[i], shard_.sizes[i + 1], kLongestSide);
       }
       shard_.height = std::max(shard_.height, shard_.sizes[i]);
       shard_.width = std::max(shard_.width, shard_.sizes[i + 1]);
@@ -272,19 +270,13 @@ void read_at(const Descriptor& descriptor, std::uint64_t offset, std::span<std::
 }  // namespace
 
 ShardDescription describe_shard(const std::filesystem::path& path) {
-  try {
+  return h5::refusing_damage(path, [&] {
     return with_retries(path, [&](int) {
       look_first(path, [](const std::filesystem::path& file) { Describer(file).describe(); });
       const auto lock = h5::lock_library();
       return Describer(path).describe();
     });
-  } catch (const RefusedError&) {
-    throw;
-  } catch (const IoError&) {
-    throw;
-  } catch (const Error& error) {
-    refuse("{}: {}; copy or make it again", path.string(), error.what());
-  }
+  });
 }
 
 ShardReader::ShardReader(const ShardDescription& shard) : shard_(&shard) {
