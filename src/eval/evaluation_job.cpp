@@ -56,12 +56,6 @@ std::string hash_text(const Fingerprint& fingerprint) {
   return to_hex(hash64(std::as_bytes(std::span(text))));
 }
 
-const EvaluationConfig& validated(const EvaluationConfig& config) {
-  if (config.checkpoint.empty())
-    refuse("option --checkpoint: name a checkpoint or a run directory");
-  return config;
-}
-
 }  // namespace
 
 void declare_encoder_options(Options& options, EvaluationConfig& config) {
@@ -113,7 +107,7 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
 }
 
 EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
-    : config_(validated(config)),
+    : config_(config),
       world_(&world),
       watchdog_(watch_ranks(config.device, world)),
       encoder_(config.checkpoint, world),

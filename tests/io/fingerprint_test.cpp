@@ -82,7 +82,7 @@ TEST_F(FingerprintTest, SaysWhatDiffers) {
             "other pixels, other labels");
 }
 
-// Of a set of 24 MB only a few samples are read, so that only stored checksums tell.
+// The fingerprint reads only a few samples of a set of 24 MB; stored checksums show the rest.
 TEST_F(FingerprintTest, TakesStoredChecksumsOfSetsThatAreNotReadAsAWhole) {
   const Content large{.samples = 2000, .side = 64};
   const Content changed{.samples = 2000, .side = 64, .changed_sample = 1501};
