@@ -161,16 +161,26 @@ TEST_F(CommunicatorTest, RanksOfANodeShareMemory) {
 }
 
 TEST_F(CommunicatorTest, SharedMemoryIsReservedOrRefused) {
-  // Names of other programs that run at the same time disappear after milliseconds.
-  const auto leaves_no_name = [] {
+  const auto names_in_shared_memory = [] {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+      names.insert(entry.path().filename().string());
+    }
+    return names;
+  };
+  // A program killed while its object still had a name has left it. Names of other programs that
+  // run at the same time disappear after milliseconds.
+  const std::set<std::string> left_by_others = names_in_shared_memory();
+  world->barrier();
+  const auto leaves_no_name = [&] {
     std::set<std::string> common;
     for (int i = 0; i < 10; ++i, std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
-      std::set<std::string> names;
-      for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
-        const std::string name = entry.path().filename().string();
-        if (name.starts_with("simclr-") && (i == 0 || common.contains(name))) names.insert(name);
-      }
-      common = names;
+      const std::set<std::string> names = names_in_shared_memory();
+      if (i == 0) common = names;
+      std::erase_if(common, [&](const std::string& name) {
+        return !name.starts_with("simclr-") || left_by_others.contains(name) ||
+               !names.contains(name);
+      });
     }
     return common.empty();
   };
