@@ -73,10 +73,11 @@ def read_config(path):
 
 
 def newest_result(directory, protocol):
-    """Returns the evaluation of the latest step by this protocol; of several, that with the shortest (default) name."""
-    files = sorted((directory / "eval").glob("*.json"), key=lambda file: (len(file.name), file.name))
-    results = filter(None, map(read_json, files))
-    return max((r for r in results if r.get("protocol") == protocol), key=lambda r: r.get("step", 0), default=None)
+    """Returns the evaluation of the latest step by this protocol; of several (other data or options), the last made."""
+    files = sorted((directory / "eval").glob("*.json"), key=lambda file: (file.stat().st_mtime_ns, file.name))
+    results = [result for result in map(read_json, files) if result is not None and result.get("protocol") == protocol]
+    newest = max((result.get("step", 0) for result in results), default=None)
+    return next((result for result in reversed(results) if result.get("step", 0) == newest), None)
 
 
 def problem_of(config, state, result, asked, protocol):
@@ -175,7 +176,9 @@ def markdown(cells, protocol, options):
     text = f"## This study\n\nTop-1 in %, {describe(cells, protocol)}. Learning rate scaled: {scalings}.\n\n{table}"
     if notes:
         text += "\n" + "\n".join(f"({i}) {note}  " for i, note in enumerate(notes, 1)) + "\n"
-    for name, values in differences(cells, options).items():
+    test_data = sorted({c.test_data for c in cells if c.test_data})
+    found = differences(cells, options) | ({"test data": test_data} if len(test_data) > 1 else {})
+    for name, values in found.items():
         text += f"\n**The cells differ in {name}: {', '.join(values)}.**\n"
     return text + ("\n## The SimCLR paper (other data and another encoder)\n\n"
                    "Top-1 in %, linear evaluation of ResNet-50 on ImageNet (arXiv 2002.05709, Table B.1). "

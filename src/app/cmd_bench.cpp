@@ -48,7 +48,8 @@ void print_help() {
 
 int run_bench(Invocation& invocation) {
   auto& arguments = invocation.arguments;
-  if (arguments.empty()) refuse("bench: name a benchmark: {}", fmt::join(benchmark_names(), ", "));
+  if (arguments.empty())
+    refuse("name a benchmark: {}; see simclr bench --help", fmt::join(benchmark_names(), ", "));
   const std::string name = arguments.front();
   if (name == "--help" || name == "-h") {
     print_help();
@@ -60,8 +61,7 @@ int run_bench(Invocation& invocation) {
   }
   const auto* const found = std::ranges::find(kBenchmarks, name, &Benchmark::name);
   if (found == kBenchmarks.end()) require_known("benchmark", name, benchmark_names());
-  require_same_values(invocation.world,
-                      {{"the benchmark", fmt::format("{}", fmt::join(arguments, " "))}});
+  require_same_values(invocation.world, {{"the benchmark", name}});
   arguments.erase(arguments.begin());
   return found->run(arguments, invocation.world);
 }

@@ -22,33 +22,6 @@ std::string preprocessing(const ModelDescription& model) {
                      fmt::join(*model.std, ","));
 }
 
-/// The lines of Python that load the file into torchvision's encoder, or why none can.
-std::string loading(const EncoderSpec& encoder, const std::filesystem::path& file) {
-  // Bottleneck blocks change the number of channels and have this shortcut anyway.
-  const bool other_shortcut = encoder.projection_shortcut_everywhere && encoder.depth < 50;
-  if (encoder.width != 1 || other_shortcut) {
-    return fmt::format(
-        "torchvision has no such encoder (width {}{}); the tensors have the names and order of\n"
-        "torchvision's resnet{}\n",
-        encoder.width, other_shortcut ? ", a projection shortcut in every group" : "",
-        encoder.depth);
-  }
-  std::string lines = fmt::format(
-      "  import safetensors.torch, torch, torchvision\n"
-      "  encoder = torchvision.models.resnet{}()\n",
-      encoder.depth);
-  if (encoder.stem == Stem::cifar) {
-    lines +=
-        "  encoder.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)\n"
-        "  encoder.maxpool = torch.nn.Identity()\n";
-  }
-  return lines + fmt::format(
-                     "  weights = safetensors.torch.load_file(\"{}\")\n"
-                     "  encoder.load_state_dict(weights, strict=False)  # only fc.* is missing\n"
-                     "  encoder.fc = torch.nn.Identity()\n",
-                     file.string());
-}
-
 }  // namespace
 
 int run_export(Invocation& invocation) {
@@ -67,12 +40,12 @@ int run_export(Invocation& invocation) {
       .require_given({"checkpoint"})
       .example("simclr export runs/r50 --output encoder.safetensors");
   if (!options.parse(invocation.arguments)) return 0;
-  if (output) require_directory_of(*output);
+  if (output) require_writable({*output});
   const FoundCheckpoint found = open_checkpoint(checkpoint);
   const std::filesystem::path source = found.file.path;
   std::filesystem::path target = output.value_or(source);
   target.replace_extension(".safetensors");
-  require_writable(target);
+  if (!output) require_writable({target});
   write_safetensors(target, export_checkpoint(found.checkpoint, source.string()));
   const ModelDescription model = parse_model_description(found.checkpoint.model, source.string());
   log::info("exported {} (step {}) to {}", source.string(), found.file.step, target.string());
@@ -80,7 +53,7 @@ int run_export(Invocation& invocation) {
             preprocessing(model), model.image_size, model.image_size);
   const std::string hint = loading_hint(model.encoder);
   if (!hint.empty()) log::warning("before loading: {}; else the features are wrong", hint);
-  std::cout << loading(model.encoder, target);
+  std::cout << loading_code(model.encoder, target);
   return 0;
 }
 

@@ -1,5 +1,6 @@
 #include <fmt/ranges.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <iostream>
 
@@ -135,12 +136,15 @@ int run_inspect(Invocation& invocation) {
                   "what to look at: a directory of shards, one shard, a checkpoint, or a run "
                   "directory, which stands for its newest valid checkpoint")
       .argument("PATH")
-      .flag("verify", verify,
-            "read every byte and compare it with the checksums; exit code 1 if one differs")
+      .flag(
+          "verify", verify,
+          "read every byte and compare it with the checksums. Exit code 1: a checksum of the data "
+          "set differs, or one of a run's older checkpoints is damaged; 2: the file itself is "
+          "damaged or cannot be read")
       .require_given({"path"})
       .example("simclr inspect shards/photos --verify");
   if (!options.parse(invocation.arguments)) return 0;
-  if (!fs::exists(path)) refuse("cannot read {}: No such file or directory", path.string());
+  if (!fs::exists(path)) refuse_unreadable(path, ENOENT);
   if (!is_checkpoint(path)) return inspect_shards(path, verify);
   inspect_checkpoint(path);
   return verify && fs::is_directory(path) ? verify_checkpoints(path) : 0;

@@ -23,7 +23,8 @@ int run_knn(Invocation& invocation) {
       "      --test-data shards/test");
   if (!invocation.parse(options)) return 0;
 
-  if (finish_dry_run_elsewhere(config, "knn", invocation.world)) return 0;
+  const auto check = [&knn](std::int64_t samples) { validate(knn, samples); };
+  if (finish_dry_run_elsewhere(config, "knn", invocation.world, check)) return 0;
   EvaluationJob job(config, "knn", options, invocation.world);
   knn.classes = job.classes();
   validate(knn, job.train_samples());

@@ -4,6 +4,7 @@
 
 #include "command.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/json_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/eval/evaluation_job.hpp"
 #include "simclr/eval/linear.hpp"
@@ -61,8 +62,7 @@ void refuse_options_of_other_protocol(const Options& options, Protocol protocol)
   const auto refuse_given = [&](std::initializer_list<const char*> names) {
     for (const char* name : names) {
       if (options.given(name)) {
-        refuse("option --{}: is used with --protocol {} only", name,
-               cached ? "augmented" : "cached");
+        refuse("option --{}: goes with --protocol {} only", name, cached ? "augmented" : "cached");
       }
     }
   };
@@ -88,7 +88,7 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
                      {"iterations", result.iterations},
                      {"gradient_maximum", result.gradient_maximum},
                      {"converged", result.converged}};
-  job.report(result.test, details.dump());
+  job.report(result.test, json_text(details));
   if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
 }
 
@@ -117,7 +117,7 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
                      {"batch_size", augmented.batch_size},
                      {"encoder_hash_before", result.encoder_hash_before},
                      {"encoder_hash_after", result.encoder_hash_after}};
-  job.report(result.test, details.dump());
+  job.report(result.test, json_text(details));
   if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
 }
 
@@ -135,7 +135,11 @@ int run_linear_eval(Invocation& invocation) {
       "      --test-data shards/test");
   if (!invocation.parse(options)) return 0;
   refuse_options_of_other_protocol(options, linear.protocol);
-  if (finish_dry_run_elsewhere(config, "linear-eval", invocation.world)) return 0;
+  // The default batch size depends on the checkpoint.
+  const auto check = [&linear](std::int64_t samples) {
+    if (linear.batch_size) validate({.batch_size = *linear.batch_size}, samples, 1);
+  };
+  if (finish_dry_run_elsewhere(config, "linear-eval", invocation.world, check)) return 0;
   if (linear.protocol == Protocol::cached) {
     run_cached(config, linear.cached, options, invocation.world);
   } else {

@@ -50,8 +50,9 @@ int run_pack(Invocation& invocation) {
       .add("labels", config.idx_labels,
            "with idx: file of labels; unset: the file of --input that --split names")
       .add("classes-of", config.classes_of,
-           "a directory of shards, such as the training data: classes get the numbers that they "
-           "have there, by name, also where this set lacks some of them")
+           "a directory of shards, such as the training data, whose numbering of the classes is "
+           "used: a class gets the number that the class of the same name has there. This set may "
+           "lack some of those classes")
       .argument("DIR")
       .flag("skip-damaged", config.skip_damaged,
             "pack without damaged images and list them in damaged.txt beside the shards; without "
@@ -82,12 +83,14 @@ int run_pack(Invocation& invocation) {
       .example("simclr pack --from folder --input photos --output shards/photos");
   if (!invocation.parse(options)) return 0;
   if (config.input.empty() && !config.idx_images) {
-    refuse("option --input is missing: DIR, directory that holds the images");
+    refuse("option --input: missing; give DIR, directory that holds the images");
   }
   if (config.source != PackSource::idx && (config.idx_images || config.idx_labels)) {
-    refuse("options --images and --labels go with --from idx");
+    refuse("options --images and --labels: go with --from idx only");
   }
-  if (config.idx_labels && !config.idx_images) refuse("option --labels needs --images");
+  if (config.idx_labels && !config.idx_images) {
+    refuse("option --labels: goes with --images only");
+  }
 
   const auto start = std::chrono::steady_clock::now();
   const PackSummary summary = pack(config, invocation.world);

@@ -6,6 +6,7 @@
 #include "command.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/writable.hpp"
 #include "simclr/plan/plan.hpp"
 
 namespace simclr {
@@ -55,8 +56,10 @@ int run_plan(Invocation& invocation) {
       "simclr plan --config configs/imagenet-v1.cfg --samples 1281167 \\\n"
       "      --ranks 64 --machine h100");
   if (!options.parse(invocation.arguments)) return 0;
-  if (json) require_directory_of(*json, "json");
-  if (!request.write_machine.empty()) require_directory_of(request.write_machine, "write-machine");
+  if (json) require_likely_writable({.file = *json, .option = "json"});
+  if (!request.write_machine.empty()) {
+    require_likely_writable({.file = request.write_machine, .option = "write-machine"});
+  }
   const RunPlan plan = make_plan(request);
   std::cout << to_text(plan);
   if (json) {

@@ -30,11 +30,12 @@ void log_next_step(const PretrainConfig& config, int code) {
 
 int run_pretrain(Invocation& invocation) {
   PretrainConfig config;
-  Options options("pretrain",
-                  "Pretrains an encoder with SimCLR: the main job. With --run-dir alone it goes on "
-                  "with the run in "
-                  "that directory, with the options stored there.",
-                  {"pretrain"});
+  Options options(
+      "pretrain",
+      "Pretrains an encoder with SimCLR: the main job. With --run-dir, and at most options "
+      "that a resumed run may change, it goes on with the run in that directory, with "
+      "the options stored there.",
+      {"pretrain"});
   config.declare(options);
   std::optional<DryRun> dry;
   options.group("instead of training")

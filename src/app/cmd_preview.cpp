@@ -13,6 +13,7 @@
 #include "simclr/data/loader.hpp"
 #include "simclr/io/array_file.hpp"
 #include "simclr/io/image_file.hpp"
+#include "simclr/io/writable.hpp"
 #include "simclr/report/report.hpp"
 #include "simclr/tensor/convert.hpp"
 #include "simclr/train/pretrain_config.hpp"
@@ -48,14 +49,14 @@ std::optional<StepRange> parse_steps(const std::string& text) {
 void validate(const PreviewConfig& config) {
   const std::string kind = config.output.extension().string();
   if (kind == ".h5" && !config.steps) {
-    refuse("option --steps is missing: which batches {} is to hold, e.g. --steps 0:5",
+    refuse("option --steps: missing; give the batches that {} is to hold, such as --steps 0:5",
            config.output.string());
   }
   if (kind == ".png" && config.steps) {
-    refuse("option --steps goes with an --output ending in .h5, not with '{}'",
+    refuse("option --steps: goes with an --output ending in .h5, not with {}",
            config.output.string());
   }
-  require_directory_of(config.output);
+  require_likely_writable({config.output});
 }
 
 int count_threads(const PretrainConfig& config) {

@@ -6,6 +6,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
+#include "simclr/io/writable.hpp"
 #include "simclr/report/report.hpp"
 
 namespace simclr {
@@ -27,7 +28,7 @@ int run_report(Invocation& invocation) {
       .require_given({"run-dir"})
       .example("simclr report runs/a runs/b --output comparison.html");
   if (!options.parse(invocation.arguments)) return 0;
-  if (output) require_directory_of(*output);
+  if (output) require_likely_writable({*output});
   const fs::path own = run_dirs.size() == 1 ? run_dirs.front() / "report.html" : "report.html";
   const fs::path target = output.value_or(own);
   write_report(run_dirs, target, Pairs::render);

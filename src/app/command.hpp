@@ -21,11 +21,8 @@ struct Invocation {
   std::vector<std::string> arguments;  ///< arguments after the command's name
   Communicator& world;                 ///< all ranks; a single rank if MPI is not used
 
-  /// Reads the options, as Options::parse() does, and refuses values that differ between ranks.
   [[nodiscard]] bool parse(Options& options) const {
-    if (!options.parse(arguments)) return false;
-    require_same_values(world, options.values_of_all_ranks());
-    return true;
+    return parse_on_all_ranks(options, arguments, world);
   }
 };
 
@@ -60,10 +57,5 @@ int run_linear_eval(Invocation& invocation);
 /// The program's version (such as 0.1.0), the commit it was built from ("-dirty" is appended if the
 /// tree was changed; "unknown" without git) and its compiler ("GNU 12.2.0, Release").
 BuildInfo this_build();
-
-/// Refuses an --output (or another option that names a file to write) that cannot be written: its
-/// directory does not exist or may not be written to, or it is a directory or a device. Call it
-/// before the work begins.
-void require_directory_of(const std::filesystem::path& output, const char* option = "output");
 
 }  // namespace simclr

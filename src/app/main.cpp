@@ -135,7 +135,8 @@ int run_program(int argc, char** argv) {
   }
   if (first == "--version") {
     const bool verbose = arguments.size() == 2 && arguments.back() == "--verbose";
-    if (arguments.size() > 1 && !verbose) refuse("--version takes no argument but --verbose");
+    if (arguments.size() > 1 && !verbose)
+      refuse("option --version: takes no argument but --verbose");
     print_version(verbose);
     return 0;
   }

@@ -35,17 +35,18 @@ constexpr int kLargestSideKept = 32;
 
 void check_config(const AugmentationConfig& config) {
   if (config.image_size < kSmallestImageSize || config.image_size > kLargestImageSize) {
-    refuse("image-size {} is outside [{}, {}]", config.image_size, kSmallestImageSize,
+    refuse("option --image-size: {} is outside [{}, {}]", config.image_size, kSmallestImageSize,
            kLargestImageSize);
   }
   if (!(config.color_strength >= 0 && config.color_strength <= kMostColorStrength)) {
-    refuse("color-strength {} is outside [0, {}]", config.color_strength, kMostColorStrength);
+    refuse("option --color-strength: {} is outside [0, {}]", config.color_strength,
+           kMostColorStrength);
   }
   if (config.mean.has_value() != config.std.has_value()) {
-    refuse("mean and std go together: give both or neither");
+    refuse("options --mean and --std: go together; give both or none");
   }
   if (config.std && !std::ranges::all_of(*config.std, [](float std) { return std > 0; })) {
-    refuse("std must be positive in every channel");
+    refuse("option --std: must be positive in every channel");
   }
 }
 

@@ -38,7 +38,7 @@ struct Row {
   int stored_side = 0;
 };
 
-bool parse(BenchOptions& bench, const std::vector<std::string>& arguments) {
+bool parse(BenchOptions& bench, const std::vector<std::string>& arguments, Communicator& world) {
   Options options("bench augment", "views a second on one core, with the core's limits beside them",
                   {"bench augment"});
   options.add("seconds", bench.seconds, "time of one repeat, seconds")
@@ -53,7 +53,7 @@ bool parse(BenchOptions& bench, const std::vector<std::string>& arguments) {
               "type of a view's values")
       .flag("json", bench.json, "print one JSON object instead of a table")
       .example("simclr bench augment --precision bf16");
-  return options.parse(arguments);
+  return parse_on_all_ranks(options, arguments, world);
 }
 
 /// Augmentations to measure: crop alone, then with the following ops added one by one.
@@ -156,9 +156,9 @@ void add_row(BenchReport& report, const Row& row, const BenchOptions& bench,
 
 }  // namespace
 
-int run_bench_augment(const std::vector<std::string>& arguments, Communicator& /*world*/) {
+int run_bench_augment(const std::vector<std::string>& arguments, Communicator& world) {
   BenchOptions bench;
-  if (!parse(bench, arguments)) return 0;
+  if (!parse(bench, arguments, world)) return 0;
   const MachineLimits machine = measure_machine_limits(1);
   BenchReport report;
   report.facts = {{"kernels", augmentation_kernels()},

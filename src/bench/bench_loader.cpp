@@ -100,7 +100,7 @@ class PlainReader {
   };
   [[nodiscard]] Request request(const ShardSet& set, std::int64_t first, std::int64_t count) const {
     const auto position = set.file_position(first);
-    if (!position) refuse("bench loader: the data set is chunked or compressed; pack it");
+    if (!position) refuse("option --data: {} is chunked or compressed; pack it", set.info().name);
     return {files_.at(position->file), position->offset, set.stored_bytes(first, count)};
   }
   static void read(const std::vector<Request>& requests, std::byte* out) {
@@ -288,7 +288,7 @@ int run_bench_loader(const std::vector<std::string>& arguments, Communicator& wo
       .range(at_least(1))
       .flag("json", bench.json, "print one JSON object instead of a table")
       .example("simclr bench loader --data shards/train --batch-size 1024");
-  if (!options.parse(arguments)) return 0;
+  if (!parse_on_all_ranks(options, arguments, world)) return 0;
   if (bench.batch_size % world.size() != 0) {
     refuse_value("batch-size", value_text(bench.batch_size),
                  fmt::format("a multiple of {}, the number of ranks", world.size()));

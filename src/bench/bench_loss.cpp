@@ -26,7 +26,7 @@ struct BenchConfig {
   int repeats = 3;
 };
 
-bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
+bool parse(BenchConfig& config, const std::vector<std::string>& arguments, Communicator& world) {
   Options options("bench loss", "NT-Xent, forward and backward, beside a matrix product's rate",
                   {});
   options.group("problem")
@@ -42,7 +42,7 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
       .add("repeats", config.repeats, "runs of each batch, whose median is reported")
       .range(at_least(1))
       .example("simclr bench loss --views 512,8192");
-  return options.parse(arguments);
+  return parse_on_all_ranks(options, arguments, world);
 }
 
 /// Returns the median time of ops [begin, end) in seconds.
@@ -129,7 +129,7 @@ void time_loss(const BenchConfig& config, Backend& backend, std::int64_t views, 
 
 int run_bench_loss(const std::vector<std::string>& arguments, Communicator& world) {
   BenchConfig config;
-  if (!parse(config, arguments)) return 0;
+  if (!parse(config, arguments, world)) return 0;
   const int threads = compute_threads(config.device, world);
   const auto backend = make_backend(config.device, threads, world);
   report_device(config.device, *backend);

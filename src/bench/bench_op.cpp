@@ -26,7 +26,7 @@ struct BenchConfig {
   bool by_shape = false;
 };
 
-bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
+bool parse(BenchConfig& config, const std::vector<std::string>& arguments, Communicator& world) {
   Options options("bench op", "time of every op of a training step, beside the machine's limits",
                   {});
   options.group("program")
@@ -50,7 +50,7 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments) {
       .flag("by-shape", config.by_shape,
             "print a line for each shape of an operation instead of one for each operation")
       .example("simclr bench op --encoder resnet18 --image-size 32 --views 64");
-  return options.parse(arguments);
+  return parse_on_all_ranks(options, arguments, world);
 }
 
 Program record(const BenchConfig& config, DType activations) {
@@ -67,7 +67,7 @@ Program record(const BenchConfig& config, DType activations) {
 
 int run_bench_op(const std::vector<std::string>& arguments, Communicator& world) {
   BenchConfig config;
-  if (!parse(config, arguments)) return 0;
+  if (!parse(config, arguments, world)) return 0;
   const int threads = compute_threads(config.device, world);
   const auto backend = make_backend(config.device, threads, world);
   report_device(config.device, *backend);

@@ -138,7 +138,7 @@ int run_bench_step(const std::vector<std::string>& arguments, Communicator& worl
       .flag("json", bench.json, "print one line of JSON instead of the tables");
   config.declare(options);
   options.example("simclr bench step --encoder resnet18 --image-size 32 --batch-size 64");
-  if (!options.parse(arguments)) return 0;
+  if (!parse_on_all_ranks(options, arguments, world)) return 0;
   config.validate();
 
   config.validate_ranks(world.size());

@@ -7,6 +7,7 @@
 #include "simclr/comm/communicator.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
+#include "simclr/core/options.hpp"
 
 namespace simclr {
 namespace {
@@ -96,6 +97,13 @@ void require_same_values(Communicator& comm, const NamedValues& values) {
   }
   refuse("the ranks were started differently: {}; start all with the same program and options",
          fmt::join(differences, ", "));
+}
+
+bool parse_on_all_ranks(Options& options, const std::vector<std::string>& arguments,
+                        Communicator& comm) {
+  if (!options.parse(arguments)) return false;
+  require_same_values(comm, options.values_of_all_ranks());
+  return true;
 }
 
 std::vector<std::string> gather_texts(Communicator& comm, const std::string& text) {

@@ -1,7 +1,9 @@
 #include "simclr/comm/session.hpp"
 
 #include <mpi.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -12,6 +14,7 @@
 #include <thread>
 
 #include "mpi_check.hpp"
+#include "simclr/core/log.hpp"
 
 namespace simclr {
 namespace {
@@ -54,6 +57,27 @@ std::string evidence_of_other_ranks() {
   return number_in("PMIX_RANK") > 0 ? say("PMIX_RANK") : "";
 }
 
+/// Whether an environment variable has a name that begins like this.
+bool has_variable(std::string_view beginning) {
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (std::string_view(*variable).starts_with(beginning)) return true;
+  }
+  return false;
+}
+
+/// Warns before MPI starts if srun has told the ranks of a step no way to find each other: most MPI
+/// libraries then end the process with a text of their own, which does not name the option of srun.
+void warn_without_protocol() {
+  const bool in_step = evidence_of_other_ranks().starts_with("SLURM_");
+  if (!in_step || number_in("SLURM_PROCID") > 0) return;
+  constexpr std::array kProtocols{"PMI_", "PMIX_NAMESPACE", "PMIX_RANK", "OMPI_COMM_WORLD_",
+                                  "MV2_", "PALS_"};
+  if (std::ranges::any_of(kProtocols, has_variable)) return;
+  log::warning(
+      "srun has given its ranks no PMIx and no PMI, by which MPI would connect them; if MPI does "
+      "not start now, use srun --mpi=pmix");
+}
+
 /// Refuses a process that the MPI library takes for the only one, although its launcher has started
 /// several: each would do all the work, and all would write the same files.
 void require_launcher_support() {
@@ -64,14 +88,14 @@ void require_launcher_support() {
   refuse(
       "each rank has started alone: the launcher has started several ({}), but the MPI library "
       "({}) does not know its protocol; use srun --mpi=pmix, or the mpirun of this library; for "
-      "one "
-      "rank, tell the launcher to start one (srun --ntasks=1)",
+      "one rank, tell the launcher to start one (srun --ntasks=1)",
       evidence, mpi_library_version());
 }
 
 }  // namespace
 
 MpiSession::MpiSession(int& argc, char**& argv) : uncaught_(std::uncaught_exceptions()) {
+  warn_without_protocol();
   int provided = MPI_THREAD_SINGLE;
   mpi_check(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   mpi_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <system_error>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/foreign_text.hpp"
 
 namespace simclr {
 namespace {
@@ -20,12 +20,10 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
-/// The line as part of a message: short, and without bytes that a terminal would obey.
+/// The beginning of the line as part of a message.
 std::string shown(std::string_view line) {
   constexpr std::size_t kShownBytes = 60;
-  std::string text(line.substr(0, kShownBytes));
-  std::ranges::replace_if(
-      text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
+  const std::string text = printable(line.substr(0, kShownBytes));
   return line.size() > kShownBytes ? text + "..." : text;
 }
 
@@ -35,16 +33,16 @@ std::string read_config(const std::filesystem::path& file) {
   constexpr std::size_t kMostBytes = std::size_t{1} << 20;
   std::error_code unknown;
   if (std::filesystem::is_directory(file, unknown)) {
-    refuse("option --config: must be a file, got the directory {}", file.string());
+    refuse("option --config: {} is a directory; name a file", file.string());
   }
   std::ifstream in(file, std::ios::binary);
-  if (!in) refuse("option --config: cannot read {}: {}", file.string(), std::strerror(errno));
+  if (!in) refuse_unreadable(file, errno);
   std::string text(kMostBytes + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
-  if (in.bad()) refuse("option --config: cannot read {}: {}", file.string(), std::strerror(errno));
+  if (in.bad()) refuse_unreadable(file, errno);
   if (text.size() > kMostBytes) {
-    refuse("option --config: {} must be a configuration file, got more than 1 MiB", file.string());
+    refuse("option --config: {} has more than 1 MiB; name a configuration file", file.string());
   }
   return text;
 }

@@ -226,13 +226,17 @@ std::vector<Options::Setting> Options::parse_command_line(
   } catch (const po::too_many_positional_options_error&) {
     refuse("'{}' takes {} argument{} without a name; given: {}", command_, positional_.size(),
            positional_.size() == 1 ? "" : "s", fmt::join(arguments, " "));
+  } catch (const po::invalid_command_line_syntax& error) {
+    const bool too_much = error.kind() == po::invalid_syntax::extra_parameter;
+    refuse("option {}: {}; see simclr {} --help", error.get_option_name(),
+           too_much ? "takes no value" : "has no value", command_);
   } catch (const po::error& error) {
     refuse("{}; see simclr {} --help", error.what(), command_);
   }
   std::set<std::string> seen;
   for (const Setting& s : settings) {
     if (!seen.insert(s.name).second && !is_list(s.name)) {
-      refuse("option --{} is given twice", s.name);
+      refuse("option --{}: given twice", s.name);
     }
   }
   return settings;
@@ -259,6 +263,15 @@ const Options::Option* Options::first_missing() const {
   return missing == options_.end() ? nullptr : &*missing;
 }
 
+/// Whether the command line only sets options that may change when a run resumes, so that it leaves
+/// the others to the run.
+bool Options::all_may_change(const std::vector<Setting>& settings) const {
+  return std::ranges::all_of(settings, [this](const Setting& s) {
+    const Option* option = find(s.name);  // null for --config
+    return option != nullptr && (option->may_change || option->kind == Kind::action);
+  });
+}
+
 bool Options::parse(const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments) {
     if (argument == "--help" || argument == "-h") {
@@ -272,14 +285,15 @@ bool Options::parse(const std::vector<std::string>& arguments) {
   }
   const std::vector<Setting> settings = parse_command_line(arguments);
   apply(settings);
-  if (find_stored_ && first_missing() != nullptr) {
+  if (find_stored_ && (first_missing() != nullptr || all_may_change(settings))) {
     if (const auto stored = find_stored_()) {
       parse_text(stored->text, stored->origin, stored->renamed);
       apply(settings);
     }
   }
   if (const Option* missing = first_missing()) {
-    refuse("option --{} is missing: {}, {}", missing->name, argument_of(*missing), missing->help);
+    refuse("option --{}: missing; give {}, {}", missing->name, argument_of(*missing),
+           missing->help);
   }
   return true;
 }
@@ -304,7 +318,7 @@ void Options::parse_text(const std::string& text, const std::string& origin,
       const std::string where = fmt::format("{}:{}: ", origin, e.line);
       const auto [first, is_first] = first_lines.emplace(e.name, e.line);
       if (!is_first) {
-        refuse("{}option --{} is given twice; first in line {}", where, e.name, first->second);
+        refuse("{}option --{}: given twice; first in line {}", where, e.name, first->second);
       }
       const Option* option = find(e.name);
       if (option != nullptr && option->kind != Kind::action) {

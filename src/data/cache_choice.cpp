@@ -74,9 +74,9 @@ CacheChoice choose_cache(CacheMode asked, const CacheSizes& sizes) {
   if (asked == CacheMode::distributed) {
     if (!ranks_fit) {
       refuse(
-          "{}: --cache distributed: {} per rank ({} of it buffers) do not fit into a rank's share "
-          "of {} ({} free); use more nodes, --cache none with --shuffle block, or smaller images "
-          "(pack --resize-short)",
+          "{}: with --cache distributed, {} per rank ({} of it buffers) do not fit into a rank's "
+          "share of {} ({} free); use more nodes, --cache none with --shuffle block, or smaller "
+          "images (pack --resize-short)",
           sizes.data, text(rank_bytes), text(sizes.buffer_bytes), sizes.rank.limited_by,
           text(sizes.rank.bytes));
     }

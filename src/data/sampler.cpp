@@ -57,13 +57,14 @@ std::vector<std::int64_t> block_order(std::int64_t samples, std::uint64_t seed,
 
 Sampler::Sampler(std::int64_t samples, Shuffle mode, std::uint64_t seed, std::int64_t batch_size)
     : samples_(samples), mode_(mode), seed_(seed), batch_size_(batch_size) {
-  if (batch_size < 1) refuse("--batch-size {}: must be at least 1", batch_size);
+  require(batch_size >= 1, "the batch size must be 1 or more");
   if (batch_size > samples) {
-    refuse("--batch-size {}: the data set has only {} samples; choose a smaller batch", batch_size,
+    refuse("option --batch-size: {} is more than the {} images; choose a smaller batch", batch_size,
            samples);
   }
   if (samples > std::numeric_limits<std::uint32_t>::max()) {
-    refuse("{} samples: more than 2^32-1 are not supported; split the data set", samples);
+    refuse("option --data: has {} images; at most 2^32-1 are supported: split the data set",
+           samples);
   }
 }
 

@@ -24,10 +24,8 @@ struct TrainingLoader::Impl {
       : store(sample_store),
         config(loader_config),
         sampler(store.info().samples, config.shuffle, config.seed, config.batch_size) {
-    if (config.batch_size % config.world_size != 0) {
-      refuse("--batch-size {}: not divisible by the {} ranks", config.batch_size,
-             config.world_size);
-    }
+    require(config.batch_size % config.world_size == 0,
+            "the ranks must share a batch without a rest");
     require(store.info().samples <= kMaxAugmentedSamples,
             "the number of samples must not exceed kMaxAugmentedSamples");
     require_same_ranks(store.group(), config.rank, config.world_size);
@@ -113,9 +111,7 @@ TrainingLoader::TrainingLoader(SampleStore& store, const LoaderConfig& config)
 TrainingLoader::~TrainingLoader() = default;
 
 const ViewBatch& TrainingLoader::next() {
-  if (impl_->pipeline->finished()) {
-    refuse("the loader has no batch after step {}", impl_->config.end_step - 1);
-  }
+  require(!impl_->pipeline->finished(), "the loader has no batch after the last step");
   return impl_->batches[static_cast<std::size_t>(impl_->pipeline->next())];
 }
 

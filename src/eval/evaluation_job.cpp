@@ -27,7 +27,7 @@ constexpr double kMostFeatureBatch = 1 << 20;
 fs::path result_directory(const FrozenEncoder& encoder) {
   const fs::path directory = fs::absolute(encoder.file()).parent_path();
   if (directory.filename() != "checkpoints") {
-    refuse("{}: not in a run directory; name the result's file with --output",
+    refuse("{}: is not in a run directory; name the result's file with --output",
            encoder.file().string());
   }
   return directory.parent_path() / "eval";
@@ -155,15 +155,18 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protoco
 }
 
 bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
-                              Communicator& world) {
+                              Communicator& world,
+                              const std::function<void(std::int64_t samples)>& check_options) {
   if (config.dry_run != DryRun::elsewhere) return false;
   if (config.train_data.empty() || config.test_data.empty()) {
-    refuse("option --{}-data: must be given with --dry-run=elsewhere, which opens no run",
+    refuse("option --{}-data: missing; --dry-run=elsewhere opens no run that could name the data",
            config.train_data.empty() ? "train" : "test");
   }
   const LabeledData train = open_labeled(config.train_data, "train-data", world);
   LabeledData test = open_labeled(config.test_data, "test-data", world);
   match_classes(train.info, test);
+  check_options(train.labeled());
+  if (config.output) require_likely_writable({.file = *config.output, .creates_directories = true});
   std::cout << fmt::format(
       "dry run: would evaluate {} by {}: {} training and {} test images of {} classes; checkpoint, "
       "device and memory are for the job to check\n",
@@ -182,11 +185,15 @@ void EvaluationJob::take_data_of_run() {
   if (config_.train_data.empty()) config_.train_data = run.data;
   if (config_.test_data.empty()) config_.test_data = run.eval_data;
   if (config_.train_data.empty()) {
-    refuse("option --train-data: name a directory of shards; {} does not know the run's data",
-           encoder().file().string());
+    refuse(
+        "option --train-data: missing, and {} does not name the run's data; give DIR, a directory "
+        "of shards",
+        encoder().file().string());
   }
   if (config_.test_data.empty()) {
-    refuse("option --test-data: name a directory of shards; the run has no --eval-data");
+    refuse(
+        "option --test-data: missing, and the run has no --eval-data; give DIR, a directory of "
+        "shards");
   }
 }
 
@@ -198,8 +205,7 @@ void EvaluationJob::require_data_of_run(const LabeledData& data) const {
   if (found.empty()) return;
   refuse(
       "option --train-data: the run's data ({}) are no longer those that it was trained on ({}): "
-      "{}; "
-      "name the data to learn from",
+      "{}; name the data to learn from",
       data.path.string(), origin, found);
 }
 
@@ -216,7 +222,7 @@ void EvaluationJob::choose_output() {
         free_result_file(result_directory(encoder()),
                          fmt::format("{}-step-{:010}", protocol_, encoder().step()), identity);
   }
-  require_likely_writable(output_);
+  require_likely_writable({.file = output_, .creates_directories = true});
 }
 
 std::int64_t EvaluationJob::classes() const { return train_->info.classes; }
@@ -237,7 +243,7 @@ LabeledFeatures EvaluationJob::test_features() {
 
 bool EvaluationJob::finish_checks() const {
   if (!config_.dry_run) {
-    on_root(*world_, [&] { require_writable(output_); });
+    on_root(*world_, [&] { require_writable({.file = output_, .creates_directories = true}); });
     return false;
   }
   for (const LabeledData* data : {train_.get(), test_.get()}) {

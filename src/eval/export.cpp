@@ -46,6 +46,12 @@ std::string channels_text(const std::optional<std::array<float, 3>>& values, flo
   return fmt::format("{},{},{}", v[0], v[1], v[2]);
 }
 
+/// Whether the encoder has shortcuts that torchvision's lacks. Bottleneck blocks change the number
+/// of channels, so that they have one in either.
+bool has_more_shortcuts(const EncoderSpec& encoder) {
+  return encoder.projection_shortcut_everywhere && encoder.depth < 50;
+}
+
 const char* yes_or_no(bool yes) { return yes ? "yes" : "no"; }
 
 struct Layout {
@@ -86,6 +92,30 @@ void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
 
 }  // namespace
 
+std::string loading_code(const EncoderSpec& encoder, const std::filesystem::path& file) {
+  if (encoder.width != 1 || has_more_shortcuts(encoder)) {
+    return fmt::format(
+        "torchvision has no such encoder (width {}{}); the tensors have the names and order of\n"
+        "torchvision's resnet{}\n",
+        encoder.width, has_more_shortcuts(encoder) ? ", a projection shortcut in every group" : "",
+        encoder.depth);
+  }
+  std::string lines = fmt::format(
+      "  import safetensors.torch, torch, torchvision\n"
+      "  encoder = torchvision.models.resnet{}()\n",
+      encoder.depth);
+  if (encoder.stem == Stem::cifar) {
+    lines +=
+        "  encoder.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)\n"
+        "  encoder.maxpool = torch.nn.Identity()\n";
+  }
+  return lines + fmt::format(
+                     "  weights = safetensors.torch.load_file(\"{}\")\n"
+                     "  encoder.load_state_dict(weights, strict=False)  # only fc.* is missing\n"
+                     "  encoder.fc = torch.nn.Identity()\n",
+                     file.string());
+}
+
 std::string loading_hint(const EncoderSpec& encoder) {
   std::string hint;
   if (encoder.stem == Stem::cifar) {
@@ -93,9 +123,7 @@ std::string loading_hint(const EncoderSpec& encoder) {
         "in torchvision's model, replace conv1 by a 3x3 convolution of stride 1 and padding 1, and "
         "set maxpool = torch.nn.Identity()";
   }
-  // Bottleneck blocks change the number of channels and have this shortcut anyway.
-  const bool basic_blocks = encoder.depth == 18 || encoder.depth == 34;
-  if (encoder.projection_shortcut_everywhere && basic_blocks) {
+  if (has_more_shortcuts(encoder)) {
     hint += fmt::format(
         "{}torchvision's {} has no layer1.0.downsample: add this shortcut, or "
         "load_state_dict(strict=False) drops its tensors",

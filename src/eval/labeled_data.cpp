@@ -29,13 +29,13 @@ std::vector<std::int64_t> numbers_by_name(const ShardSetInfo& train, const Label
   for (const std::string& name : test.info.class_names) {
     const auto found = of_name.find(name);
     if (found == of_name.end()) {
-      refuse("--test-data {}: has a class '{}', which the training data lack", test.path.string(),
-             name);
+      refuse("option --test-data: {} has a class '{}', which the training data lack",
+             test.path.string(), name);
     }
     if (found->second.size() > 1) {
       refuse(
-          "--test-data {}: its class '{}' is not unique: labels {} and {} of the training data "
-          "have this name",
+          "option --test-data: class '{1}' of {0} is not unique: labels {2} and {3} of the "
+          "training data have this name",
           test.path.string(), name, found->second[0], found->second[1]);
     }
     numbers.push_back(found->second.front());
@@ -50,10 +50,11 @@ LabeledData open_labeled(const fs::path& directory, const char* option, Communic
   const ShardSet set(directory);
   data.info = set.info();
   if (data.info.labeled_samples == 0) {
-    refuse("--{} {}: has no labels; evaluation needs labeled data", option, directory.string());
+    refuse("option --{}: {} has no labels; evaluation needs labeled data", option,
+           directory.string());
   }
   if (data.info.classes > kMostClasses) {
-    refuse("--{} {}: holds label {}; allowed: below {}", option, directory.string(),
+    refuse("option --{}: {} holds label {}; allowed: below {}", option, directory.string(),
            data.info.classes - 1, kMostClasses);
   }
   const std::vector<std::int64_t>& labels = set.labels();
@@ -64,8 +65,8 @@ LabeledData open_labeled(const fs::path& directory, const char* option, Communic
   }
   if (data.unlabeled() > 0) {
     data.as_stored = false;
-    log::info("--{} {}: {} of {} samples have a label; the others are left out", option,
-              directory.string(), data.labeled(), data.info.samples);
+    log::info("{}: {} of {} samples have a label; the others are left out", directory.string(),
+              data.labeled(), data.info.samples);
   }
   return data;
 }
@@ -75,21 +76,21 @@ void match_classes(const ShardSetInfo& train, LabeledData& test) {
                        !agree_in_order(train.class_names, test.info.class_names);
   if (!by_name) {
     if (test.info.classes <= train.classes) return;
-    refuse("--test-data {}: has {} classes, the training data has {}", test.path.string(),
+    refuse("option --test-data: {} has {} classes, the training data has {}", test.path.string(),
            test.info.classes, train.classes);
   }
   const std::vector<std::int64_t> numbers = numbers_by_name(train, test);
   for (std::int64_t& label : test.labels) {
     if (label >= std::ssize(numbers)) {
       refuse(
-          "--test-data {}: label {} has no name among its {} class names, by which its classes "
-          "are matched with those of the training data",
+          "option --test-data: label {1} of {0} has no name among its {2} class names, by which "
+          "its classes are matched with those of the training data",
           test.path.string(), label, numbers.size());
     }
     label = numbers[static_cast<std::size_t>(label)];
   }
   test.as_stored = false;
-  log::info("--test-data {}: its {} classes are matched by name with the {} of the training data",
+  log::info("{}: its {} classes are matched by name with the {} of the training data",
             test.path.string(), numbers.size(), train.classes);
 }
 

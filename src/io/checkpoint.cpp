@@ -294,9 +294,9 @@ Checkpoint read_checkpoint(const std::filesystem::path& file) {
   } catch (const IoError& error) {
     // These say nothing about the file: an older checkpoint would not do better.
     if (error.error_number() == ENOMEM || error.error_number() == ECHILD) throw;
-    refuse("{}: not a valid checkpoint: {}", file.string(), error.what());
+    refuse("{}: is not a valid checkpoint: {}", file.string(), error.what());
   } catch (const Error& error) {
-    refuse("{}: not a valid checkpoint: {}", file.string(), error.what());
+    refuse("{}: is not a valid checkpoint: {}", file.string(), error.what());
   }
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 
 #include "simclr/core/check.hpp"
@@ -55,14 +56,12 @@ std::optional<FoundCheckpoint> newest_valid_checkpoint(const fs::path& directory
       log::warning("{}; falling back to the checkpoint before it", error.what());
     }
   }
-  refuse("{}: no checkpoint in it is valid (see the warnings above)", directory.string());
+  refuse("{}: holds no valid checkpoint (see the warnings above)", directory.string());
 }
 
 FoundCheckpoint open_checkpoint(const fs::path& run_or_file) {
   if (!fs::is_directory(run_or_file)) {
-    if (!fs::exists(run_or_file)) {
-      refuse("checkpoint '{}': no such file or directory", run_or_file.string());
-    }
+    if (!fs::exists(run_or_file)) refuse_unreadable(run_or_file, ENOENT);
     Checkpoint checkpoint = read_checkpoint(run_or_file);
     const std::int64_t step = checkpoint.step;
     return {{run_or_file, step}, std::move(checkpoint)};
@@ -71,7 +70,8 @@ FoundCheckpoint open_checkpoint(const fs::path& run_or_file) {
   if (auto found = newest_valid_checkpoint(fs::is_directory(inner) ? inner : run_or_file)) {
     return *std::move(found);
   }
-  refuse("checkpoint '{}': the directory holds no checkpoint", run_or_file.string());
+  refuse("{}: holds no checkpoint; give a run directory or a checkpoint file",
+         run_or_file.string());
 }
 
 void prune_checkpoints(const fs::path& directory, int keep,

@@ -27,7 +27,7 @@ EntryKind entry_kind(const fs::path& path) {
     case fs::file_type::none:
       // Links that lead to each other lead nowhere.
       if (error == std::errc::too_many_symbolic_link_levels) return EntryKind::dangling_link;
-      refuse("{}: cannot be read: {}", path.string(), error.message());
+      refuse_unreadable(path, error.value());
     default:
       return EntryKind::other;
   }
@@ -51,7 +51,7 @@ DirectoryListing list_directory(const fs::path& directory) {
       listing.entries.push_back({path, kind});
     }
   }
-  if (error) refuse("{}: cannot be listed: {}", directory.string(), error.message());
+  if (error) refuse_unreadable(directory, error.value());
   std::ranges::sort(listing.entries, {}, &DirectoryEntry::name);
   return listing;
 }

@@ -6,7 +6,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 
 #include "simclr/core/check.hpp"
@@ -232,21 +231,19 @@ Handle open_file(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) {
     if (is_transient(error.value())) fail_io(path.string(), error.value());
-    const bool exists = std::filesystem::exists(path, error);
-    refuse("{}: {}", path.string(), exists ? "not a plain file" : "no such file");
+    if (error) refuse_unreadable(path, error.value());
+    refuse("{}: is not a plain file", path.string());
   }
-  if (::access(path.c_str(), R_OK) != 0 && errno == EACCES) {
-    refuse("cannot read {}: {}", path.string(), std::strerror(errno));
-  }
+  if (::access(path.c_str(), R_OK) != 0 && errno == EACCES) refuse_unreadable(path, errno);
   if (H5Fis_hdf5(path.c_str()) <= 0) {
     permanent_error_message(path);
-    refuse("{}: not an HDF5 file (or unreadable, or truncated); check where it came from",
+    refuse("{}: is not an HDF5 file (or unreadable, or truncated); check where it came from",
            path.string());
   }
   const Handle access = file_access();
   const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
   if (id < 0) {
-    refuse("{}: cannot be opened: {}; copy or make it again", path.string(),
+    refuse("{}: HDF5 cannot open it: {}; copy or make it again", path.string(),
            permanent_error_message(path));
   }
   return {id, H5Fclose};

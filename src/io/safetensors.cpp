@@ -1,13 +1,13 @@
 #include "simclr/io/safetensors.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstddef>
-#include <fstream>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,6 +16,8 @@
 #include "simclr/core/foreign_text.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/file.hpp"
+#include "simclr/io/retry.hpp"
 
 namespace simclr {
 namespace {
@@ -48,7 +50,7 @@ std::string header_text(const SafeTensors& content) {
 }
 
 /// Parses the header; refuses names that occur twice, of which a parser keeps one.
-Json parse_header(const std::string& text, const std::filesystem::path& file) {
+Json parse_header(std::string_view text, const std::filesystem::path& file) {
   std::set<std::string> names;
   std::string twice;
   const auto check_name = [&](int depth, Json::parse_event_t event, const Json& name) {
@@ -57,24 +59,21 @@ Json parse_header(const std::string& text, const std::filesystem::path& file) {
   };
   Json header = Json::parse(text, check_name, false);
   if (!header.is_object()) {
-    refuse("{} is not a safetensors file: its header is not a JSON object", file.string());
+    refuse("{}: is not a safetensors file: its header is not a JSON object", file.string());
   }
   if (!twice.empty()) refuse("{}: its header names '{}' twice", file.string(), twice);
   return header;
 }
 
-/// Reads the header; `data_begin` becomes the position of the first tensor.
-Json read_header(std::ifstream& in, const std::filesystem::path& file, std::uint64_t file_bytes,
-                 std::uint64_t& data_begin) {
-  std::array<char, kLengthBytes> raw{};
-  in.read(raw.data(), raw.size());
-  const auto length = std::bit_cast<std::uint64_t>(raw);
-  if (!in || length > kMaxHeaderBytes || kLengthBytes + length > file_bytes) {
-    refuse("{} is not a safetensors file: its header is missing or truncated", file.string());
+/// Takes the header off the beginning of a file's bytes, so that the data remain.
+Json take_header(std::string_view& bytes, const std::filesystem::path& file) {
+  std::uint64_t length = bytes.size();  // too much
+  if (bytes.size() >= kLengthBytes) std::memcpy(&length, bytes.data(), kLengthBytes);
+  if (length > kMaxHeaderBytes || kLengthBytes + length > bytes.size()) {
+    refuse("{}: is not a safetensors file: its header is missing or truncated", file.string());
   }
-  std::string text(length, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(length));
-  data_begin = kLengthBytes + length;
+  const std::string_view text = bytes.substr(kLengthBytes, length);
+  bytes.remove_prefix(kLengthBytes + length);
   return parse_header(text, file);
 }
 
@@ -100,11 +99,11 @@ Place parse_place(const std::string& name, const Json& entry, const std::filesys
   const std::string where = fmt::format("{}: tensor '{}'", file.string(), name);
   if (!entry.is_object()) refuse("{}: is not described by a JSON object", where);
   if (entry.at("dtype") != "F32") {
-    refuse("{} does not have dtype F32; convert the file to float32", where);
+    refuse("{}: its dtype is not F32; convert the file to float32", where);
   }
   const std::vector<std::uint64_t> extents = numbers(entry, "shape", where);
   if (extents.size() > Shape::kMaxRank) {
-    refuse("{} has {} dimensions; at most {} are supported", where, extents.size(),
+    refuse("{}: has {} dimensions; at most {} are supported", where, extents.size(),
            Shape::kMaxRank);
   }
   const std::vector<std::uint64_t> range = numbers(entry, "data_offsets", where);
@@ -112,7 +111,7 @@ Place parse_place(const std::string& name, const Json& entry, const std::filesys
   const auto elements = checked_product(extents, data_bytes);
   if (range[0] > range[1] || range[1] > data_bytes || !elements ||
       *elements * sizeof(float) != range[1] - range[0]) {
-    refuse("{} lies outside the file or does not fit its shape (truncated file?)", where);
+    refuse("{}: lies outside the file or does not fit its shape (truncated file?)", where);
   }
   return {name, Shape(std::vector<std::int64_t>(extents.begin(), extents.end())), range[0],
           range[1]};
@@ -138,13 +137,10 @@ void require_each_byte_once(const std::vector<Place>& places, const std::filesys
   }
 }
 
-std::vector<float> read_values(std::ifstream& in, const std::filesystem::path& file,
-                               const Place& place, std::uint64_t data_begin) {
+std::vector<float> values_at(const Place& place, std::string_view data) {
   const std::uint64_t bytes = place.end - place.begin;
   std::vector<float> values(bytes / sizeof(float));
-  in.seekg(static_cast<std::streamoff>(data_begin + place.begin));
-  in.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(bytes));
-  if (!in) fail_for(Cause::io, "cannot read tensor '{}' of {}", place.name, file.string());
+  if (bytes > 0) std::memcpy(values.data(), data.data() + place.begin, bytes);
   return values;
 }
 
@@ -164,15 +160,13 @@ SafeTensors read_safetensors(const std::filesystem::path& file) {
   std::error_code error;
   // Does not wait for what another process may write to a pipe.
   const bool plain = std::filesystem::is_regular_file(file, error);
-  std::ifstream in;
-  if (plain) in.open(file, std::ios::binary);
-  const std::uint64_t file_bytes = plain ? std::filesystem::file_size(file, error) : 0;
-  if (!plain || !in || error) {
-    refuse("cannot read {}: no such plain file, or no permission", file.string());
+  if (!plain && !is_transient(error.value())) {
+    if (error) refuse_unreadable(file, error.value());
+    refuse("{}: is not a plain file", file.string());
   }
-  std::uint64_t data_begin = 0;
-  const Json header = read_header(in, file, file_bytes, data_begin);
-  const std::uint64_t data_bytes = file_bytes - data_begin;
+  const std::string content_bytes = read_text_file(file);
+  std::string_view data = content_bytes;
+  const Json header = take_header(data, file);
   SafeTensors content;
   std::vector<Place> places;
   try {
@@ -180,16 +174,16 @@ SafeTensors read_safetensors(const std::filesystem::path& file) {
       if (name == "__metadata__") {
         content.metadata = entry.get<std::map<std::string, std::string>>();
       } else {
-        places.push_back(parse_place(name, entry, file, data_bytes));
+        places.push_back(parse_place(name, entry, file, data.size()));
       }
     }
   } catch (const Json::exception& malformed) {
-    refuse("{} has a malformed safetensors header: {}", file.string(),
+    refuse("{}: has a malformed safetensors header: {}", file.string(),
            json_reason(malformed.what()));
   }
-  require_each_byte_once(places, file, data_bytes);
+  require_each_byte_once(places, file, data.size());
   for (const Place& place : places) {
-    content.tensors.push_back({place.name, place.shape, read_values(in, file, place, data_begin)});
+    content.tensors.push_back({place.name, place.shape, values_at(place, data)});
   }
   return content;
 }

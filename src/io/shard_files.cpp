@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -124,8 +125,9 @@ std::vector<fs::path> list_shards(const fs::path& directory) {
     if (kind == EntryKind::folder) folders.push_back(path);
     if (kind == EntryKind::folder || !is_shard(path)) continue;
     if (kind == EntryKind::dangling_link) {
-      refuse("{}: a link to a file that does not exist; mount or copy what it names, or remove it",
-             path.string());
+      refuse(
+          "{}: is a link to a file that does not exist; mount or copy what it names, or remove it",
+          path.string());
     }
     if (kind != EntryKind::file) refuse("{}: is no regular file; remove it", path.string());
     shards.push_back(path);
@@ -145,9 +147,9 @@ std::vector<fs::path> find_shards(const fs::path& path) {
     case EntryKind::file:
       return {path};
     case EntryKind::dangling_link:
-      refuse("{}: no such directory; give the directory that `simclr pack` wrote", path.string());
+      refuse_unreadable(path, ENOENT);
     case EntryKind::other:
-      refuse("{}: neither a file nor a directory", path.string());
+      refuse("{}: is neither a file nor a directory", path.string());
     case EntryKind::folder:
       break;
   }

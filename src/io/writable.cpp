@@ -17,40 +17,47 @@ namespace simclr {
 namespace fs = std::filesystem;
 namespace {
 
-[[noreturn]] void refuse_file(const fs::path& file, const std::string& reason) {
-  refuse("cannot write {}: {}; name another file with --output", file.string(), reason);
+[[noreturn]] void refuse_output(const Output& output, const std::string& reason) {
+  refuse("option --{}: cannot write {}: {}; name another file", output.option, output.file.string(),
+         reason);
 }
 
 }  // namespace
 
-void require_likely_writable(const fs::path& file) {
+void require_likely_writable(const Output& output) {
+  const fs::path& file = output.file;
   std::error_code unknown;  // of a place that may not be looked at: access() tells
-  if (fs::is_directory(file, unknown)) refuse_file(file, "it is a directory");
+  if (fs::is_directory(file, unknown)) refuse_output(output, "it is a directory");
+  // The file appears by being renamed, which would replace a device.
   if (fs::exists(file, unknown) && !fs::is_regular_file(file, unknown)) {
-    refuse_file(file, "it is no plain file");
+    refuse_output(output, "it is a device or pipe");
   }
   fs::path at = fs::absolute(file).parent_path();
-  while (!fs::exists(at, unknown) && at != at.parent_path()) at = at.parent_path();
-  if (!fs::is_directory(at)) refuse_file(file, at.string() + " is no directory");
+  for (std::error_code error; !fs::exists(at, error); at = at.parent_path()) {
+    if (error) refuse_output(output, at.string() + ": " + error.message());
+    if (!output.creates_directories) refuse_output(output, "there is no directory " + at.string());
+  }
+  if (!fs::is_directory(at, unknown)) refuse_output(output, at.string() + " is not a directory");
   if (::access(at.c_str(), W_OK | X_OK) != 0) {
     const std::string reason = std::strerror(errno);
-    refuse_file(file, at.string() + ": " + reason);
+    refuse_output(output, at.string() + ": " + reason);
   }
 }
 
-void require_writable(const fs::path& file) {
-  require_likely_writable(file);
+void require_writable(const Output& output) {
+  require_likely_writable(output);
   std::error_code error;
-  fs::create_directories(fs::absolute(file).parent_path(), error);
-  if (error) refuse_file(file, error.message());
+  fs::create_directories(fs::absolute(output.file).parent_path(), error);
+  if (error) refuse_output(output, error.message());
   // More than a result has, so that a full disk or an exceeded quota shows.
   static constexpr std::array<std::byte, 65536> kProbe{};
   try {
-    AtomicFile probe(file);
+    AtomicFile probe(output.file);
     probe.write(std::span<const std::byte>(kProbe));
     probe.commit([] { return false; });
   } catch (const IoError& failure) {
-    refuse("{}; name another file with --output", failure.what());
+    if (failure.error_number() == 0) throw;
+    refuse_output(output, std::strerror(failure.error_number()));
   }
 }
 

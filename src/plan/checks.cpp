@@ -11,7 +11,7 @@ namespace {
 void require_checkpoints(const PretrainConfig& config) {
   if (config.checkpoint_every_epochs > 0 || config.checkpoint_every_minutes > 0) return;
   refuse(
-      "options --checkpoint-every-epochs and --checkpoint-every-minutes are both 0: a job that is "
+      "options --checkpoint-every-epochs and --checkpoint-every-minutes: both are 0: a job that is "
       "lost would start from the beginning; set one of them");
 }
 
@@ -93,7 +93,9 @@ void validate_request(const PlanRequest& request) {
   request.config.validate();
   request.config.validate_ranks(request.ranks);
   if (request.config.data.empty() == !request.samples) {
-    refuse("give either --data (a directory of shards) or --samples (the number of images)");
+    refuse(
+        "options --data and --samples: give one of them, a directory of shards or the number of "
+        "images");
   }
   require_checkpoints(request.config);
 }

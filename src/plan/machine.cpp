@@ -161,9 +161,9 @@ Machine read_machine(const std::filesystem::path& file) {
   } catch (const IoError&) {
     throw;
   } catch (const nlohmann::json::exception& error) {
-    refuse("{}: not a valid machine file: {}", file.string(), json_reason(error.what()));
+    refuse("{}: is not a valid machine file: {}", file.string(), json_reason(error.what()));
   } catch (const Error& error) {
-    refuse("{}: not a valid machine file: {}", file.string(), error.what());
+    refuse("{}: is not a valid machine file: {}", file.string(), error.what());
   }
 }
 

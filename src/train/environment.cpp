@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -12,6 +11,7 @@
 #include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/checkpoint.hpp"
+#include "simclr/io/file.hpp"
 #include "simclr/train/system_info.hpp"
 
 namespace simclr {
@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-constexpr const char* kFile = "environment.json";
+constexpr const char* kEnvironmentFile = "environment.json";
 
 int number_of_hosts(const Json& ranks) {
   std::set<std::string> hosts;
@@ -76,10 +76,10 @@ Environment describe_environment(const BuildInfo& build, const Backend& backend,
 }
 
 std::optional<Environment> environment_of(const fs::path& checkpoint) {
-  std::ifstream in(fs::absolute(checkpoint).parent_path().parent_path() / kFile);
-  if (!in) return {};
+  const fs::path file = fs::absolute(checkpoint).parent_path().parent_path() / kEnvironmentFile;
+  if (!fs::exists(file)) return {};
   try {
-    return parse(Json::parse(in));
+    return parse(Json::parse(read_text_file(file)));
   } catch (const nlohmann::json::exception&) {  // written by an older version or by something else
     return {};
   }
@@ -135,7 +135,7 @@ void write_environment(const fs::path& directory, const Environment& e, const Ba
       json["convolution_plans"] = {
           {"model", e.plans.model}, {"libraries", e.plans.libraries}, {"choices", e.plans.choices}};
     }
-    write_file(directory / kFile, json_text(json, 2) + "\n");
+    write_file(directory / kEnvironmentFile, json_text(json, 2) + "\n");
   });
 }
 

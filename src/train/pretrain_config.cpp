@@ -135,11 +135,7 @@ std::unique_ptr<TrainingConfig> PretrainConfig::with_defaults() const {
   return std::make_unique<PretrainConfig>();
 }
 
-void PretrainConfig::validate() const {
-  if (mean.empty() != std.empty())
-    refuse("options --mean and --std go together: give both or none");
-  const Augmenter checks_its_configuration(augmentation());
-}
+void PretrainConfig::validate() const { const Augmenter checks_its_configuration(augmentation()); }
 
 void PretrainConfig::validate_ranks(int world_size) const {
   TrainingConfig::validate_ranks(world_size);

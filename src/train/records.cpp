@@ -28,7 +28,7 @@ void for_rows_up_to(const fs::path& file, std::int64_t last_step, const Take& ta
     if (row.is_discarded()) break;
     const std::string where = fmt::format("{}: line {}", file.string(), ++number);
     if (!row.is_object() || !row.contains("step") || !row.at("step").is_number_integer()) {
-      refuse("{} is not a row with a step; delete the file, or the line, to go on", where);
+      refuse("{}: is not a row with a step; delete the file, or the line, to go on", where);
     }
     if (row.at("step") > last_step) break;
     take(line, row, where);

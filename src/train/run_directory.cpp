@@ -81,7 +81,7 @@ std::unique_ptr<TrainingConfig> stored_run(TrainingConfig& config) {
   if (config.resume == "none") {
     if (holds_a_run(config.run_dir)) {
       refuse(
-          "run directory {} holds a run; with --resume none choose another --run-dir, or go on "
+          "option --run-dir: {} holds a run; with --resume none choose another directory, or go on "
           "with --resume auto",
           config.run_dir.string());
     }

@@ -147,7 +147,7 @@ double seconds_of(const timespec& time) {
 }
 
 [[noreturn]] void refuse_kind(const fs::path& file, const char* kind) {
-  refuse("{} is {}; a lock is a plain file: delete it if no job uses this run directory",
+  refuse("{}: is {}; a lock is a plain file: delete it if no job uses this run directory",
          file.string(), kind);
 }
 
@@ -208,8 +208,8 @@ Stale require_stale(const Found& found, double now, const fs::path& run_director
       return {"an empty lock: the process that created it has crashed"};
     }
     refuse(
-        "run directory {} is in use: its lock {} is empty, so that another process starts there at "
-        "this moment or has crashed; try again, in {:.0f} s the lock counts as stale",
+        "{}: is in use: its lock {} is empty: another process starts there at this moment, or has "
+        "crashed; try again, in {:.0f} s the lock counts as stale",
         run_directory.string(), file.string(), kStaleSeconds - silent);
   }
   const std::string gone = holder->why_gone();
@@ -224,9 +224,8 @@ Stale require_stale(const Found& found, double now, const fs::path& run_director
           ? fmt::format(" (last heartbeat {:.0f} s ago; after {:.0f} s the lock is free)",
                         std::max(0.0, silent), kStaleSeconds)
           : "";
-  refuse(
-      "run directory {} is in use by {}{}; wait until it ends, or delete {} if it no longer runs",
-      run_directory.string(), holder->text(), heard, file.string());
+  refuse("{}: is in use by {}{}; wait until it ends, or delete {} if it no longer runs",
+         run_directory.string(), holder->text(), heard, file.string());
 }
 
 /// Waits longer than a heartbeat, and refuses the run directory if the lock changes in that time.
@@ -237,8 +236,8 @@ void require_silence(const fs::path& file, const Found& before, std::chrono::mil
   std::this_thread::sleep_for(pause);
   if (find_lock(file) == before) return;
   refuse(
-      "run directory {} is in use: {} has had a heartbeat at this moment, although its time seems "
-      "old; the clocks of the nodes differ",
+      "{}: is in use: {} has had a heartbeat at this moment, although its time seems old; the "
+      "clocks of the nodes differ",
       file.parent_path().string(), file.string());
 }
 
@@ -267,9 +266,10 @@ void RunFence::require_held() const {
     now = fmt::format("has been replaced ({})", error.what());
   }
   throw RefusedError(
-      fmt::format("run directory {}: this start no longer owns it, because {} {}; the run stops "
-                  "here without writing anything more",
-                  run_directory_.string(), file.string(), now),
+      fmt::format(
+          "{}: this start no longer owns the run directory, because {} {}; the run stops here "
+          "without writing anything more",
+          run_directory_.string(), file.string(), now),
       Cause::lost_lock);
 }
 
@@ -323,8 +323,8 @@ void RunLock::replace() {
   } catch (const RefusedError&) {
     const auto found = find_lock(file_);
     const auto holder = found ? Holder::parse(found->content) : std::nullopt;
-    refuse("run directory {} is in use by {}, which started at the same moment",
-           run_directory_.string(), holder ? holder->text() : "another process");
+    refuse("{}: is in use by {}, which started at the same moment", run_directory_.string(),
+           holder ? holder->text() : "another process");
   }
   descriptor_ = Descriptor(::open(file_.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
 }

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/file.hpp"
 #include "simclr/io/retry.hpp"
 #include "simclr/train/system_info.hpp"
 
@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-constexpr const char* kFile = "state.json";
+constexpr const char* kStateFile = "state.json";
 constexpr std::array kStatusNames{"running", "finished", "stopped-early", "failed"};
 
 const char* name_of(RunStatus status) { return kStatusNames.at(static_cast<std::size_t>(status)); }
@@ -47,8 +47,9 @@ std::string text_of(const RunState& state) {
 }  // namespace
 
 std::optional<RunState> read_state(const fs::path& directory) {
-  std::ifstream in(directory / kFile);
-  const Json json = in ? Json::parse(in, nullptr, false) : Json();
+  const fs::path file = directory / kStateFile;
+  if (!fs::exists(file)) return {};
+  const Json json = Json::parse(read_text_file(file), nullptr, false);
   if (!json.is_object()) return {};
   RunState state;
   const bool named = json.contains("status") && json.at("status").is_string();
@@ -64,7 +65,7 @@ std::optional<RunState> read_state(const fs::path& directory) {
 }
 
 int restarts_so_far(const fs::path& directory) {
-  const fs::path file = directory / kFile;
+  const fs::path file = directory / kStateFile;
   const std::optional<RunState> state = read_state(directory);
   if (!state && fs::exists(file)) {
     refuse("{}: is not the state of a run; delete it to go on from the newest checkpoint",
@@ -101,7 +102,7 @@ bool StateFile::may_write() const {
 /// been reported lost by another rank, and resumed shortly before the launcher kills it.
 void StateFile::write() const {
   if (!may_write()) return;
-  const fs::path target = directory_ / kFile;
+  const fs::path target = directory_ / kStateFile;
   with_retries(target, [&](int) {
     AtomicFile file(target);
     file.write(text_of(state_));

@@ -31,8 +31,6 @@ std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& d
 void validate_all(TrainingConfig& config, Communicator& world) {
   config.validate();
   config.validate_ranks(world.size());
-  if (config.data.empty()) refuse("option --data is missing: the directory of the training shards");
-  if (config.run_dir.empty()) refuse("option --run-dir is missing: where this run's files go");
   // Refuses values that a configuration file cannot hold.
   (void)configuration_text(config, RunDirectoryOption::written);
   on_root(world, [&] { config.validate_data(ShardSet(config.data).info()); });

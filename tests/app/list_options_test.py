@@ -160,7 +160,7 @@ class ListOptionsTest(unittest.TestCase):
             self.assertEqual(marked, required, command)
             done = run(command)
             self.assertEqual(done.returncode, 2)
-            self.assertRegex(done.stderr, r"\Asimclr: error: option --[a-z-]+ is missing: [A-Z_]+, .*\n\Z")
+            self.assertRegex(done.stderr, r"\Asimclr: error: option --[a-z-]+: missing; give [A-Z_]+, .*\n\Z")
 
 
 if __name__ == "__main__":

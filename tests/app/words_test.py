@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 SIMCLR = str(Path(sys.argv[1]).resolve())
+ROOT = Path(__file__).resolve().parents[2]
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 # Words of the standard library and of other libraries, which say nothing to a user.
 RAW = re.compile(r"bad_alloc|std::|filesystem error|basic_|vector::|stoi|stoul|terminate called|json\.exception|what\(\)|"
@@ -128,6 +129,17 @@ class WordsTest(unittest.TestCase):
         self.each(self.locked, lambda command: command[0] == "report" or any("--input=" in word for word in command),
                   says=[self.locked, "Permission denied"], user=True)
 
+    def test_verify_distinguishes_the_file_from_older_checkpoints_of_the_run(self):
+        run = self.top / "two checkpoints"
+        shutil.copytree(self.run_dir, run)
+        older = run / "checkpoints" / "step-0000000000.h5"
+        damaged = bytearray(self.checkpoint.read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        older.write_bytes(damaged)
+        self.refused("inspect", run, "--verify", says=[older], expect=1)
+        self.refused("inspect", older, "--verify", says=[older], expect=2)
+        self.assertEqual(subprocess.run([SIMCLR, "inspect", run], capture_output=True, check=False).returncode, 0)
+
     def test_outputs_that_cannot_be_written(self):
         nowhere = self.top / "no" / "folder"
         writers = (
@@ -180,6 +192,20 @@ class WordsTest(unittest.TestCase):
         self.assertRegex(found["HDF5"], r"\d+\.\d+\.\d+")
         self.assertIn(found["instruction set"], ("baseline", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"))
         self.refused("--version", "--verbos", says=["--verbose"])
+
+    def test_refusals_begin_with_the_option_or_the_file(self):
+        refusals = re.compile(r'\brefuse\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
+        begins = re.compile(r"(\{\})?(option --[\w{}-]+|options --[\w-]+ and --[\w-]+): ")
+        found = 0
+        for file in sorted(ROOT.glob("src/**/*.cpp")):
+            for literals in refusals.findall(file.read_text(encoding="utf-8")):
+                message = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', literals))
+                found += 1
+                with self.subTest(file=file.name, message=message):
+                    if "option --" in message.replace("unknown option --", "") or message.startswith(("--", "{}--", "options")):
+                        self.assertRegex(message, begins)
+                    self.assertIsNone(re.search(r"cannot be (read|opened|listed):|[Nn]o such (file|dir)", message))
+        self.assertGreater(found, 150)
 
 
 if __name__ == "__main__":

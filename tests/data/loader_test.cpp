@@ -237,7 +237,7 @@ TEST_P(Loading, ReturnsToABatch) {
   for (int s = 0; s < 9; ++s) loader.next();
   loader.return_to(7);
   for (std::size_t s = 7; s < whole.size(); ++s) expect_same(loader.next(), whole[s]);
-  EXPECT_THROW(loader.next(), RefusedError);
+  EXPECT_THROW(loader.next(), Error);
   loader.return_to(0);
   expect_same(loader.next(), whole[0]);
 }
@@ -258,7 +258,7 @@ TEST_P(Loading, RefusesABatchAfterTheLastStep) {
   TrainingLoader loader(*store_, two);
   loader.next();
   loader.next();
-  EXPECT_THROW(loader.next(), RefusedError);
+  EXPECT_THROW(loader.next(), Error);
   EXPECT_GE(loader.take_stall_seconds(), 0.0);
   EXPECT_EQ(loader.take_stall_seconds(), 0.0);
 }
@@ -266,7 +266,7 @@ TEST_P(Loading, RefusesABatchAfterTheLastStep) {
 TEST_P(Loading, RefusesABatchSizeNotDivisibleByTheRanks) {
   LoaderConfig odd = config();
   odd.world_size = 5;
-  EXPECT_THROW(TrainingLoader(*store_, odd), RefusedError);
+  EXPECT_THROW(TrainingLoader(*store_, odd), Error);
 }
 
 TEST_P(Loading, ReportsTheCostOfReading) {

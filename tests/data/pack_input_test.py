@@ -322,7 +322,7 @@ class PackInputTest(PackCase):
         os.unlink(self.path("in", "train-labels-idx1-ubyte"))
         os.unlink(self.path("in", "train-labels-idx1-ubyte.gz"))
         os.symlink("/nowhere", self.path("in", "train-labels-idx1-ubyte"))
-        self.refused("--from", "idx", *self.into("--force"), naming="train-labels-idx1-ubyte: no such file")
+        self.refused("--from", "idx", *self.into("--force"), naming="train-labels-idx1-ubyte: No such file or directory")
 
     # ---- CIFAR ----
 
@@ -336,7 +336,7 @@ class PackInputTest(PackCase):
         self.write(self.record(1), "in", "._data_batch_3.bin")
         self.refused(*cifar, naming="in: data_batch_3.bin is missing")
         os.symlink("/nowhere", self.path("in", "data_batch_3.bin"))
-        self.refused(*cifar, naming="data_batch_3.bin: no such file")
+        self.refused(*cifar, naming="data_batch_3.bin: is a link to a file that does not exist")
         os.unlink(self.path("in", "data_batch_3.bin"))
         self.write((self.record(3) * 2)[:-1], "in", "data_batch_3.bin")
         self.refused(*cifar, naming="data_batch_3.bin: its size of 6145 bytes")

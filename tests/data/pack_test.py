@@ -9,6 +9,7 @@ import os
 import struct
 import sys
 import unittest
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -205,6 +206,10 @@ class PackTest(PackCase):
         self.assertEqual(list(names), list("abcdefghij"))
         self.refused("--from", "cifar-bin", "--input", self.path("ten"), "--output",
                      self.path("c"), "--split", "test", naming="test_batch.bin")
+        with open(self.path("ten", "batches.meta.txt"), "w") as f:
+            f.write("\n".join("abcdefghi"))
+        self.refused("--from", "cifar-bin", "--input", self.path("ten"), "--output", self.path("c"),
+                     naming="batches.meta.txt: has 9 names, but CIFAR-10 has 10 classes")
 
     # ---- refusals and damage ----
 
@@ -227,7 +232,7 @@ class PackTest(PackCase):
         self.refused("--input", self.path("nowhere"), *out, naming="nowhere")
         self.refused(*out, naming="--input")
         self.refused("--input", self.path("in"), naming="--output")
-        self.refused(*into, "--shards", 16, naming="--shards 16")
+        self.refused(*into, "--shards", 16, naming="option --shards: 16 is more than the")
         self.refused(*into, "--shards", -1, naming="option --shards: '-1' is not accepted; allowed: a whole number, 0 or more")
         self.refused(*into, "--resize-short", -4, naming="option --resize-short: '-4' is not accepted")
         self.refused(*into, "--encoding", "jpg", naming="jpeg")
@@ -248,8 +253,12 @@ class PackTest(PackCase):
         before = digests(self.path("out"))
         self.refused(*into, "--shards", 2, naming="not empty")
         self.assertEqual(digests(self.path("out")), before)
+        # What killed writers have left goes, too.
+        for name in ("a.h5.tmp-0123456789abcdef", "a.h5.spool.tmp-0123456789abcdef", "a.h5.partial-77"):
+            Path(self.path("out"), name).touch()
         self.pack(*into, "--shards", 2, "--force")
         self.assertEqual(len(shards(self.path("out"))), 2)
+        self.assertEqual(len(os.listdir(self.path("out"))), 2)
 
     def test_verify_names_shard_and_block(self):
         for i in range(80):

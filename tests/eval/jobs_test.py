@@ -134,8 +134,8 @@ def check_refusals(program):
         ("many-classes", ["knn", *run, "--train-data", "train", "--test-data", "many-classes"]),
         ("endless", ["knn", *run, "--train-data", "endless", "--test-data", "test"]),
         ("'class 6'", ["knn", *run, "--train-data", "named", "--test-data", "named-otherwise"]),
-        ("'class 1' is not unique", ["knn", *run, "--train-data", "named-twice", "--test-data", "named"]),
-        ("label 2 has no name among its 2", ["knn", *run, "--train-data", "named", "--test-data", "named-in-part"]),
+        ("class 'class 1' of named-twice is not unique", ["knn", *run, "--train-data", "named-twice", "--test-data", "named"]),
+        ("label 2 of named-in-part has no name among its 2 class names", ["knn", *run, "--train-data", "named", "--test-data", "named-in-part"]),
         ("--name", ["knn", *run, *SETS, "--name", "../elsewhere"]),
         ("negative", ["knn", *run, "--train-data", "negative", "--test-data", "test"]),
         ("--test-data", ["knn", *run, "--train-data", "train"]),
@@ -157,7 +157,7 @@ def check_refusals(program):
         ("did you mean 'neighbors'", ["knn", *run, *SETS, "--neighbours", 3]),
         ("--output", ["embed", *run, "--data", "test"]),
         ("nowhere", ["embed", *run, "--data", "test", "--output", "nowhere/features.h5"]),
-        ("got the directory run", ["embed", *run, "--data", "test", "--output", "run"]),
+        ("cannot write run: it is a directory", ["embed", *run, "--data", "test", "--output", "run"]),
         ("got the directory folder", ["export", "run", "--output", "folder.safetensors"]),
         ("text.h5", ["export", "text.h5"]),
         (".safetensors", ["export", "run", "--output", "weights.bin"]),
@@ -310,7 +310,7 @@ def check_run_data(program):
     check(not Path(program.directory, "own").exists(), "something was written to the run's old place")
     shutil.rmtree(os.path.join(program.directory, "train"))
     _, err = program.run("knn", "--checkpoint", "moved", "--neighbors", 9, code=2)
-    check("train: no such directory" in err, err)
+    check("train: No such file or directory" in err, err)
     program.write_shards("train", *striped_images(TRAIN, 16, CLASSES, 8))
     _, err = program.run("knn", "--checkpoint", "moved", "--neighbors", 9, code=2)
     check("--train-data" in err and "other pixels" in err, err)

@@ -73,6 +73,7 @@ TEST(Safetensors, RefusesTruncatedAndForeignFiles) {
   std::ofstream(file) << "this is a text file, longer than a header length";
   EXPECT_THROW(read_safetensors(file), RefusedError);
   EXPECT_THROW(read_safetensors(directory.path() / "absent"), RefusedError);
+  EXPECT_THROW(read_safetensors(directory.path()), RefusedError);
 }
 
 /// The message with which a file of this header and 8 bytes of data is refused.

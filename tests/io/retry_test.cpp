@@ -120,5 +120,17 @@ TEST(TextFile, AppendsAndReadsTheWholeFile) {
   EXPECT_THROW(AppendedFile(directory.path() / "absent" / "file"), IoError);
 }
 
+// Runs again with a library that makes the first try fail (tests/io/CMakeLists.txt).
+TEST(ReadingFiles, SurvivesATransientError) {
+  const TemporaryDirectory directory;
+  const auto file = directory.path() / "faulty.bin";
+  std::ofstream(file) << "content";
+  const MappedFile mapped(file);
+  const std::string_view bytes(reinterpret_cast<const char*>(mapped.bytes().data()),
+                               mapped.bytes().size());
+  EXPECT_EQ(bytes, "content");
+  EXPECT_EQ(read_text_file(file), "content");
+}
+
 }  // namespace
 }  // namespace simclr

@@ -184,7 +184,8 @@ TEST_F(Shards, VerifyNamesCorruptLabels) {
 }
 
 TEST_F(Shards, MissingDirectory) {
-  EXPECT_NE(refusal(directory_.path() / "nowhere").find("no such directory"), std::string::npos);
+  EXPECT_NE(refusal(directory_.path() / "nowhere").find("No such file or directory"),
+            std::string::npos);
 }
 
 TEST_F(Shards, EmptyDirectory) { expect_refused(directory_.path().string(), "holds no shards"); }

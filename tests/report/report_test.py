@@ -211,7 +211,7 @@ class ReportTest(TrainingTest):
         (self.run_dir / "report.html").unlink()
         empty = self.run_dir.parent / "empty"
         empty.mkdir()
-        for arguments, part in (([empty], "holds no run"), ([], "option --run-dir is missing"),
+        for arguments, part in (([empty], "holds no run"), ([], "option --run-dir: missing"),
                                 ([self.run_dir / "config.cfg"], "holds no run"),
                                 ([self.run_dir, "--output", empty / "none" / "r.html"], "--output")):
             done = self.report(*arguments, expect=2)

@@ -19,7 +19,7 @@ SCRIPTS = ["submit_pipeline.sh", "batch_size_study.sh", "pretrain.sbatch", "knn.
 
 # Each stand-in appends its name, its arguments and some of its environment to calls.jsonl.
 STAND_IN = """#!/usr/bin/python3
-import json, os, sys
+import json, os, sys, time
 name = os.path.basename(sys.argv[0])
 names = [n for n in os.environ if n.startswith(("SQUEUE_", "SLURM_TIME_FORMAT"))]
 with open(os.environ["CALLS"], "a") as f:
@@ -33,8 +33,12 @@ if name == "simclr" and "pretrain" in command and "--dry-run=elsewhere" not in s
     run = [a.split("=", 1)[1] for a in sys.argv if a.startswith("--run-dir=")][0]
     os.makedirs(run, exist_ok=True)
     with open(run + "/metrics.jsonl", "w") as f: f.write('{"step":12,"epoch":1.5,"loss":5.51239,"x":1}\\n')
+    if "LOCK" in os.environ:
+        with open(run + "/lock", "w") as f: f.write(os.environ["LOCK"])
+        then = time.time() - float(os.environ["LOCK_AGE"])
+        os.utime(run + "/lock", (then, then))
     with open(run + "/state.json", "w") as f: f.write('{\\n  "status": "finished",\\n  "reason": "done"\\n}\\n')
-    import time; time.sleep(float(os.environ.get("SLEEPS", "0")))
+    time.sleep(float(os.environ.get("SLEEPS", "0")))
 """
 
 
@@ -199,6 +203,25 @@ class JobsTest(unittest.TestCase):
         # A comment of the user stays, and none is made when they are switched off.
         self.assertEqual(comments(JOB="   Comment=paid by grant 7\n"), [])
         self.assertEqual(comments(every=0), [])
+
+    def test_a_job_that_has_lost_the_lock_stops(self):
+        """The lock counts when the program has ended: a later start of this job, or another job, may go on there."""
+        def lock(job="5", cluster="", restart=None):
+            later = "" if restart is None else f',"job_restart":{restart}'
+            return f'{{"host":"n1","pid":7,"process_start":"1","job":"{job}"{later},"cluster":"{cluster}"}}'
+
+        for content, age, restart, code in (
+                (lock(restart=1), 0, "0", 2), (lock(restart=1), 9000, "0", 2),  # a later start, however long silent
+                (lock(restart=1), 0, "1", 0), (lock(restart=1), 0, "2", 0),  # this start, an earlier one
+                (lock(), 0, "0", 0), (lock(restart=0), 0, "", 0),  # without the number, as earlier versions
+                (lock(job="6"), 0, "0", 2), (lock(job="6"), 9000, "0", 0),  # another job, living and dead
+                (lock(cluster="other"), 0, "0", 2), ("", 0, "0", 0)):
+            with self.subTest(content=content, age=age, restart=restart):
+                done = self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs), LOCK=content,
+                                LOCK_AGE=str(age), expect=code, **({"SLURM_RESTART_COUNT": restart} if restart else {}))
+                self.assertEqual("is in use by job" in done.stderr, code == 2, done.stderr)
+                (self.run_dir / "lock").unlink()
+        self.assertEqual([call for call, _ in self.calls("scontrol") if call[0] == "requeue"], [])
 
     def test_the_time_limit_is_read_in_slurms_standard_format(self):
         self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs),

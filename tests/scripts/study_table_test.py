@@ -5,6 +5,7 @@ usage: study_table_test.py SIMCLR [unittest arguments]
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,20 @@ class StudyTableTest(unittest.TestCase):
             1024: "another run: batch-size = 512"})
         for batch in problems:
             self.assertEqual(f"| {batch} | 50.0 |" in ours, batch == 1)
+
+    def test_takes_the_last_of_several_evaluations(self):
+        """Another data set has been evaluated first, under the short name."""
+        for batch, newer in ((2, "r1.json"), (4, "r0.json")):
+            run = self.cell(batch, 5, "linear", results=[("linear-cached", 100, 0.25), ("linear-cached", 100, 0.75),
+                                                         ("linear-cached", 50, 0.5)])
+            for name, data in (("r0.json", "stl10-test"), ("r1.json", "cifar10-test")):
+                file = run / "eval" / name
+                file.write_text(json.dumps({**json.loads(file.read_text()), "test_data": data}))
+                os.utime(file, (2000, 2000) if name == newer else (1000, 1000))
+        self.run_script()
+        ours, _ = self.blocks()
+        self.assertIn("| 2 | 75.0 |\n| 4 | 25.0 |", ours)
+        self.assertIn("**The cells differ in test data: cifar10-test, stl10-test.**", ours)
 
     def test_makes_a_table_of_unfinished_cells_only(self):
         self.cell(2, 5, "none", {"status": "running", "step": 3, "reason": ""})

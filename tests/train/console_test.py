@@ -17,6 +17,9 @@ import time
 import types
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 from training_runs import BATCH, SAMPLES, SIMCLR, TrainingTest, main
 
 TIME = r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d\] "
@@ -55,13 +58,29 @@ class RunDirectoryAloneTest(TrainingTest):
         self.assertTrue(self.checkpoint(3, moved).exists())
         self.assertFalse(self.run_dir.exists())
 
+    def test_goes_on_with_data_that_were_moved(self):
+        self.pretrain(max_steps=2)
+        moved = self.run_dir.parent / "moved data"
+        shutil.copytree(self.data, moved)
+        self.go_on("--data", moved, "--max-steps", "3")
+        self.assertIn(f"data = {moved}\n", (self.run_dir / "config.cfg").read_text())
+        self.assertEqual([row["step"] for row in self.rows()], [1, 2, 3])
+        other = self.run_dir.parent / "other data"
+        other.mkdir()
+        with h5py.File(other / "a.h5", "w") as file:
+            file["images"] = np.zeros((SAMPLES, 16, 16, 3), np.uint8)
+        # Other data are refused, and other options are still compared with the run's.
+        self.assertIn("does not hold the data", self.go_on("--data", other, expect=2).stderr)
+        done = self.go_on("--data", moved, "--epochs", "4", expect=2)
+        self.assertIn("this run was started with", done.stderr)
+
     def test_the_rules_of_resuming_hold(self):
         self.pretrain(max_steps=2)
         self.assertIn("option --seed: this run was started with '1'", self.go_on("--seed", "2", expect=2).stderr)
 
     def test_a_directory_without_a_run_needs_data(self):
         done = self.go_on(expect=2)
-        self.assertRegex(done.stderr, r"\Asimclr: error: option --data is missing: DIR, [^\n]*\n\Z")
+        self.assertRegex(done.stderr, r"\Asimclr: error: option --data: missing; give DIR, [^\n]*\n\Z")
         self.assertFalse(self.run_dir.exists())
 
 

@@ -113,7 +113,7 @@ class DataIdentityTest(TrainingTest):
         shutil.rmtree(places[1] / "set")
         done = start()
         self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
-        self.assertRegex(done.stderr, "option --data: set .*rank 1 on .*no such directory")
+        self.assertRegex(done.stderr, "option --data: set .*rank 1 on .*cannot read set: No such file or directory")
 
     def test_images_that_are_all_the_same(self):
         black = self.write("black", np.zeros((SAMPLES, 16, 16, 3), np.uint8))

@@ -55,7 +55,7 @@ class DryRunTest(TrainingTest):
 
     def test_what_pretrain_refuses_is_refused(self):
         for culprit, changed in (("option --temperature: '0' is not accepted", {"temperature": 0}),
-                                 ("nowhere: no such directory", {"data": self.top / "nowhere"}),
+                                 ("nowhere: No such file or directory", {"data": self.top / "nowhere"}),
                                  (f"more than the {SAMPLES} images", {"batch_size": SAMPLES + 1}),
                                  ("--mean", {"mean": "1,1,1"}),
                                  ("--bn-group", {"bn_group": 7}),
@@ -103,11 +103,16 @@ class DryRunTest(TrainingTest):
             self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
             return done.stderr if expect else done.stdout
 
-        for command in ("knn", "linear-eval"):
-            self.assertEqual(evaluate(command), f"dry run: would evaluate {self.run_dir} by {command}: {SAMPLES} training "
+        for command, options in (("knn", ["--neighbors=5"]), ("linear-eval", [])):
+            self.assertEqual(evaluate(command, *options), f"dry run: would evaluate {self.run_dir} by {command}: {SAMPLES} training "
                                                 f"and {SAMPLES} test images of 10 classes; checkpoint, device and memory "
                                                 "are for the job to check\n")
         self.assertIn("--neighbors", evaluate("knn", "--neighbors=0", expect=2))
+        self.assertIn(f"allowed: at most {SAMPLES}, the number of training samples",
+                      evaluate("knn", f"--neighbors={SAMPLES + 1}", expect=2))
+        self.assertIn(f"allowed: at most {SAMPLES}, the number of training samples",
+                      evaluate("linear-eval", "--protocol=augmented", f"--batch-size={SAMPLES + 1}", expect=2))
+        self.assertIn("option --output: cannot write /dev/null", evaluate("knn", "--output=/dev/null", expect=2))
         self.assertIn("--protocol augmented only", evaluate("linear-eval", "--epochs=1", expect=2))
         unlabeled = self.run_dir.parent / "unlabeled"
         unlabeled.mkdir()

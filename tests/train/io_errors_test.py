@@ -6,9 +6,13 @@ usage: io_errors_test.py SIMCLR MPIEXEC [unittest arguments], with FAULTY_IO_LIB
 import errno
 import os
 import signal
+import subprocess
 import time
 
-from training_runs import TrainingTest, main, rank_pids
+import numpy as np
+from PIL import Image
+
+from training_runs import SIMCLR, TrainingTest, main, rank_pids
 
 LIBRARY = os.environ["FAULTY_IO_LIBRARY"]
 FOREVER = 1_000_000
@@ -75,6 +79,27 @@ class IoErrorsTest(TrainingTest):
         self.assertEqual(self.losses(), self.losses(straight))
         self.assertEqual(self.state()["status"], "finished")
         self.assertFalse([p for p in self.run_dir.rglob("*") if ".tmp-" in p.name])
+
+    def test_packing_survives_a_temporary_error(self):
+        images = self.run_dir.parent / "images"
+        images.mkdir()
+        for name in ("a", "b"):
+            Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(images / f"{name}.png")
+        done = subprocess.run([SIMCLR, "pack", "--input", images, "--output", self.run_dir.parent / "packed"],
+                              env={**os.environ, "LD_PRELOAD": LIBRARY, "FAULTY_IO": fault("open", "b.png", 1, errno.EIO)},
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(self.warnings(done, "b.png", "Input/output error", "try 2 of 5")), 1, done.stderr)
+        self.assertIn("packed 2 images", done.stdout)
+
+    def test_a_start_survives_temporary_errors_of_a_runs_own_files(self):
+        self.pretrain(max_steps=2)
+        names = ("state.json", "environment.json", "config.cfg", "metrics.jsonl")
+        done = self.with_faults(*(fault("read", name, 1, errno.EIO) for name in names), max_steps=3)
+        for name in names:
+            self.assertEqual(len(self.warnings(done, name, "Input/output error", "try 2 of 5")), 1, done.stderr)
+        self.assertEqual(self.state()["restarts"], 1)
+        self.assertEqual([row["step"] for row in self.rows()], [1, 2, 3])
 
     def test_a_checkpoint_survives_a_temporary_error(self):
         self.pretrain(max_steps=2)

@@ -35,6 +35,18 @@ class LaunchTest(TrainingTest):
                 self.assertIn("srun --mpi=pmix", done.stderr)
                 self.assertFalse(self.run_dir.exists())
 
+    def test_a_step_without_pmix_is_named_before_mpi_starts(self):
+        """MPI may end the process in its own words, so the advice comes first, from one rank."""
+        for variables, warned in (({"SLURM_PROCID": "0"}, True), ({"SLURM_PROCID": "1"}, False),
+                                  ({"SLURM_PROCID": "0", "PMI_JOBID": "3.0"}, False),
+                                  ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, False)):
+            with self.subTest(variables=variables):
+                done = self.run_program([SIMCLR, "knn"], **{**STEP, "SLURM_STEP_NUM_TASKS": "4", **variables})
+                self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+                warning = "simclr: warning: srun has given its ranks no PMIx and no PMI"
+                self.assertEqual(done.stderr.startswith(warning), warned, done.stderr)
+                self.assertIs("use srun --mpi=pmix\n" in done.stderr, warned)
+
     def test_every_command_that_runs_on_ranks_refuses_it(self):
         for command in COMMANDS:
             with self.subTest(command=command):
@@ -93,6 +105,21 @@ class LaunchTest(TrainingTest):
                                          [:None if command == "pack" else -2] for value in (3, 4)))
                 self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
                 self.assertIn(f"option --{option} ('3' on rank 0, '4' on rank 1)", done.stderr)
+
+    def test_options_of_benchmarks(self):
+        def bench(name, *options):
+            return [SIMCLR, "bench", name, *options]
+
+        done = self.start_both(bench("loss", "--views=4", "--repeats=1"), bench("loss", "--views=4", "--repeats=2"))
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn("option --repeats ('1' on rank 0, '2' on rank 1)", done.stderr)
+        done = self.start_both(bench("loss"), bench("op"))
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn("the benchmark ('loss' on rank 0, 'op' on rank 1)", done.stderr)
+        # The same values, written differently; the number of threads may differ.
+        done = self.start_both(bench("loss", "--views=4", "--repeats=1", "--threads=1"),
+                               bench("loss", "--repeats", "1", "--views", "4", "--threads=2"))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_an_option_that_one_rank_refuses_ends_all(self):
         done = self.start_both(self.command(1), self.command(1, batch_size=-1))

@@ -26,7 +26,7 @@ class OwnershipTest(TrainingTest):
         self.assertEqual(process.returncode, 2, output + errors)
         lines = [line for line in errors.splitlines() if line.startswith("simclr: error:")]
         self.assertEqual(len(lines), 1, errors)
-        self.assertIn("no longer owns it", lines[0])
+        self.assertIn("no longer owns the run directory", lines[0])
         self.assertEqual(self.files(), before)
         return lines[0]
 

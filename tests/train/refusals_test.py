@@ -62,7 +62,7 @@ class RefusalsTest(TrainingTest):
     # ---- data ---------------------------------------------------------------------------------------
 
     def test_missing_directory(self):
-        self.refused("nowhere", "no such directory", data=self.top / "nowhere")
+        self.refused("nowhere", "No such file or directory", data=self.top / "nowhere")
         self.refused("nowhere", ranks=2, data=self.top / "nowhere")
 
     def test_empty_directory(self):

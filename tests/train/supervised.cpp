@@ -43,7 +43,7 @@ struct SupervisedConfig : TrainingConfig {
   void validate() const override {}
   void validate_data(const ShardSetInfo& info) const override {
     TrainingConfig::validate_data(info);
-    if (!info.labeled) refuse("--data {}: has no labels", data.string());
+    if (!info.labeled) refuse("option --data: {} has no labels", data.string());
     if (info.classes > classes) refuse("option --classes: the data has {}", info.classes);
   }
 

@@ -12,6 +12,8 @@
 
 namespace simclr {
 
+class Options;
+
 enum class Reduction { sum, mean, max, min };
 
 /// A group of ranks that communicate. All members must call the same operations in the same order.
@@ -86,5 +88,8 @@ using NamedValues = std::vector<std::pair<std::string, std::string>>;
 /// Throws RefusedError on every rank if a value is not the same on all ranks; it names the value
 /// and who has which. All ranks pass the same names.
 void require_same_values(Communicator& comm, const NamedValues& values);
+/// Reads the options, as Options::parse() does, and refuses values that differ between ranks.
+[[nodiscard]] bool parse_on_all_ranks(Options& options, const std::vector<std::string>& arguments,
+                                      Communicator& comm);
 
 }  // namespace simclr

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <source_location>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "simclr/core/cause.hpp"
 
@@ -23,8 +25,11 @@ class Error : public std::runtime_error {
   Cause cause_;
 };
 
-/// Usage, configuration or input data are refused before any work: exit code 2. The message says
-/// what is wrong, where, and what to do.
+/// Usage, configuration or input data are refused before any work: exit code 2. The message begins
+/// with the place, then says what is wrong and what to do:
+///   option --NAME: WHAT IS WRONG; WHAT TO DO
+///   PATH: WHAT IS WRONG; WHAT TO DO
+///   cannot read PATH: WHAT THE SYSTEM SAYS
 class RefusedError : public Error {
  public:
   using Error::Error;
@@ -55,6 +60,11 @@ template <class... Args>
 template <class... Args>
 [[noreturn]] void refuse(fmt::format_string<Args...> format, Args&&... args) {
   throw RefusedError(fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// Refuses a path that the system does not let be read, such as a missing one.
+[[noreturn]] inline void refuse_unreadable(const std::filesystem::path& path, int error_number) {
+  refuse("cannot read {}: {}", path.string(), std::generic_category().message(error_number));
 }
 
 /// Checks an invariant of the program, stated as a rule ("rows must lie inside the dataset"). A

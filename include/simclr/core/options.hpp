@@ -134,8 +134,9 @@ class Options {
 
   /// Makes options that have been declared required: parse() refuses when their value is empty.
   Options& require_given(std::initializer_list<std::string_view> names);
-  /// Sets where parse() looks for the rest when required options are missing. `find` is called
-  /// after all others are set. What the arguments and --config give takes precedence.
+  /// Sets where parse() looks for the rest when required options are missing, or when the command
+  /// line gives nothing but options that may change on resume. `find` is called after all others
+  /// are set. What the arguments and --config give takes precedence.
   Options& otherwise_from(std::function<std::optional<StoredText>()> find);
   /// Sets the command line that the help text ends with.
   Options& example(std::string command_line);
@@ -246,6 +247,7 @@ class Options {
       const std::vector<std::string>& arguments) const;
   void apply(const std::vector<Setting>& settings);
   [[nodiscard]] const Option* first_missing() const;
+  [[nodiscard]] bool all_may_change(const std::vector<Setting>& settings) const;
 
   std::string command_, summary_, example_;
   std::vector<std::string> sections_, positional_;

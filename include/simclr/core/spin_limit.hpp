@@ -1,5 +1,6 @@
 #pragma once
-// How long OpenMP threads spin while they wait for each other, on a machine that others use, too.
+// Limits how long OpenMP threads spin while they wait for each other, where other processes need
+// the cores.
 
 #include <thread>
 
@@ -7,13 +8,15 @@ namespace simclr {
 
 /// Shortens the spinning of OpenMP threads while other processes take this process's cores.
 ///
-/// A thread of GNU's OpenMP runtime checks 300,000 times (about 4 ms) for the end of a wait before
-/// it sleeps, but only 1,000 times if the process has more OpenMP threads than cores. Long
-/// spinning is best on idle cores and beside few processes; beside many it takes the time that the
-/// awaited threads need. A background thread observes the thread that has made this object: how
-/// long it runs, and how long it waits for a core. If it waits more than half as long as it
-/// runs, the background thread creates sleeping OpenMP threads, more than the process has cores;
-/// they end when it waits less.
+/// A waiting thread of GNU's OpenMP runtime spins, checking 300,000 times (about 4 ms) whether the
+/// wait is over, before it sleeps. It checks only 1,000 times if the process has more OpenMP
+/// threads than cores. Long spinning is fastest while the cores are idle. Beside many other
+/// processes it occupies the cores that the awaited threads need.
+///
+/// The constructor starts a background thread, which measures how long the constructing thread runs
+/// and how long it waits for a core. When it waits more than half as long as it runs, the
+/// background thread starts OpenMP threads that only sleep, so many that the process has more of
+/// them than cores and spins briefly. When it waits less, these threads end.
 ///
 /// Does nothing if the environment has GOMP_SPINCOUNT or OMP_WAIT_POLICY, if the process may use
 /// more than 64 cores, or if the kernel has no /proc/self/task/*/schedstat. Other OpenMP runtimes

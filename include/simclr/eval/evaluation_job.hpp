@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,9 +32,11 @@ void declare_encoder_options(Options& options, EvaluationConfig& config);
 void declare_evaluation_options(Options& options, EvaluationConfig& config);
 
 /// With --dry-run=elsewhere: makes the checks that need neither the checkpoint nor the job's
-/// machine, prints a line that says what `command` would do, and returns true.
+/// machine, prints a line that says what `command` would do, and returns true. `check_options`
+/// refuses options of the command that do not go with this number of training samples.
 bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
-                              Communicator& world);
+                              Communicator& world,
+                              const std::function<void(std::int64_t samples)>& check_options);
 
 /// An opened checkpoint and the device it runs on. Collective. The constructor makes all checks.
 class EncoderJob {

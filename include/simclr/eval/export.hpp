@@ -22,6 +22,10 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
 /// wrong.
 std::string loading_hint(const EncoderSpec& encoder);
 
+/// The lines of Python that load an exported file into torchvision's encoder, or a line that says
+/// why none can.
+std::string loading_code(const EncoderSpec& encoder, const std::filesystem::path& file);
+
 /// Writes all ranks' features to one HDF5 file, in sample order. Data sets: `h` f32 (N,C);
 /// `sample_index` i64 (N); `z` f32 (N,D) if the head was run; `labels` i64 (N) if the data are
 /// labeled. Attributes: `format` ("simclr-features"), `version`, `encoder`, `checkpoint`,

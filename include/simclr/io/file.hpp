@@ -28,7 +28,8 @@ class AppendedFile {
   Descriptor descriptor_;
 };
 
-/// A memory-mapped, read-only file. Throws Error naming the file.
+/// A memory-mapped, read-only file. Opening it retries after transient errors and throws IoError
+/// naming the file.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);

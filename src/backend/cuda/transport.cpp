@@ -93,7 +93,7 @@ Collectives choose_collectives(const CudaOptions& options, const std::vector<Ran
   if (options.collectives == Collectives::nccl && !shared.empty() &&
       !(options.share_device && look_like_hosts(places))) {
     refuse(
-        "--collectives nccl: NCCL cannot connect {}: start one rank a GPU, or give --collectives "
+        "option --collectives: NCCL cannot connect {}; start one rank a GPU, or give --collectives "
         "mpi (through host memory), or --share-device with a different NCCL_HOSTID in the "
         "environment of each of these ranks",
         shared);

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <span>
+#include <sstream>
 
 #include "array_source.hpp"
 #include "simclr/core/check.hpp"
@@ -64,21 +64,19 @@ const Cifar& find_data_set(const fs::path& input, PackSplit split) {
     const auto& files = set.files(split);
     if (std::ranges::none_of(files, holds)) continue;
     if (found != nullptr) {
-      refuse("--input {}: holds {} ({}) and {} ({}); keep each in a directory of its own",
-             input.string(), found->files(split).front(), found->name, files.front(), set.name);
+      refuse("{}: holds {} ({}) and {} ({}); keep each in a directory of its own", input.string(),
+             found->files(split).front(), found->name, files.front(), set.name);
     }
     found = &set;
     const auto missing = std::ranges::find_if_not(files, holds);
     if (missing != files.end()) {
-      refuse("--input {}: {} is missing; copy or download {} again", input.string(), *missing,
-             set.name);
+      refuse("{}: {} is missing; copy or download {} again", input.string(), *missing, set.name);
     }
   }
   if (found == nullptr) {
     const auto& [ten, hundred] = known_data_sets();
-    refuse("--input {}: holds neither {} ({}) nor {} ({}); the binary version has them",
-           input.string(), ten.files(split).front(), ten.name, hundred.files(split).front(),
-           hundred.name);
+    refuse("{}: holds neither {} ({}) nor {} ({}); the binary version has them", input.string(),
+           ten.files(split).front(), ten.name, hundred.files(split).front(), hundred.name);
   }
   for (const DirectoryEntry& entry : listing.entries) {
     const std::string name = entry.name();
@@ -91,14 +89,21 @@ const Cifar& find_data_set(const fs::path& input, PackSplit split) {
   return *found;
 }
 
-std::vector<std::string> read_lines(const fs::path& path) {
-  std::vector<std::string> lines;
-  std::ifstream in(path);
+/// The names of the data set's classes, a line each; empty without the file.
+std::vector<std::string> read_class_names(const fs::path& path, const Cifar& set) {
+  if (!fs::exists(fs::symlink_status(path))) return {};
+  require_file(path);
+  std::vector<std::string> names;
+  std::istringstream in(read_text_file(path));
   for (std::string line; std::getline(in, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) lines.push_back(line);
+    if (!line.empty()) names.push_back(line);
   }
-  return lines;
+  if (names.size() != set.labels.back().classes) {
+    refuse("{}: has {} names, but {} has {} classes; download it again", path.string(),
+           names.size(), set.name, set.labels.back().classes);
+  }
+  return names;
 }
 
 class Reader {
@@ -159,7 +164,7 @@ std::unique_ptr<ImageSource> open_cifar(const PackConfig& config) {
   for (const std::string& name : set.files(config.split)) reader.read(config.input / name);
   return std::make_unique<ArraySource>(ArraySource::Size{kSide, kSide}, std::move(reader.pixels),
                                        std::move(reader.labels),
-                                       read_lines(config.input / set.class_names));
+                                       read_class_names(config.input / set.class_names, set));
 }
 
 }  // namespace simclr

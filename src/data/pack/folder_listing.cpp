@@ -44,7 +44,7 @@ class Lister {
     take_entries(input_, folders);
     if (!folders.empty() && !listing_.files.empty()) {
       refuse(
-          "--input {}: holds both images ({}) and folders ({}); use one folder per class, or no "
+          "{}: holds both images ({}) and folders ({}); use one folder per class, or no "
           "folders",
           input_.string(), listing_.files.front(), folders.front().filename().string());
     }
@@ -62,7 +62,7 @@ class Lister {
     for (const fs::path& folder : folders) {
       const auto part = data_part_named(folder.filename().string());
       if (part && first != nullptr && part != data_part_named(first->filename().string())) {
-        refuse("--input {}: {} and {} are parts of a data set, not classes; pack each by itself",
+        refuse("{}: {} and {} are parts of a data set, not classes; pack each by itself",
                input_.string(), first->filename().string(), folder.filename().string());
       }
       if (part) first = &folder;
@@ -80,7 +80,8 @@ class Lister {
   void take_folder(const fs::path& folder) {
     for (const fs::path& above : open_folders_) {
       if (fs::equivalent(above, folder)) {
-        refuse("{}: a link to a folder above it ({}); remove it", folder.string(), above.string());
+        refuse("{}: is a link to a folder above it ({}); remove it", folder.string(),
+               above.string());
       }
     }
     open_folders_.push_back(folder);
@@ -141,7 +142,7 @@ class Lister {
           first_names(empty_classes_, kShownNames), left_out_in_brackets());
     }
     if (listing_.files.empty()) {
-      refuse("--input {}: holds no JPEG or PNG images{}", input_.string(), left_out_in_brackets());
+      refuse("{}: holds no JPEG or PNG images{}", input_.string(), left_out_in_brackets());
     }
   }
 

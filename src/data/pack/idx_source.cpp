@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <tuple>
@@ -41,13 +40,13 @@ class IdxReader {
     require_file(path);
     file_bytes_ = fs::file_size(path);
     file_.reset(gzopen(path.c_str(), "rb"));
-    if (!file_) refuse("{}: cannot be opened: {}", path.string(), std::strerror(errno));
+    if (!file_) refuse_unreadable(path, errno);
   }
 
   IdxArray read(std::uint32_t dimensions) {
     const std::uint32_t magic = read_word();
     if (magic != (kUnsignedBytes << 8 | dimensions)) {
-      refuse("{}: not an IDX file of unsigned bytes in {} dimensions (it begins with 0x{:08x})",
+      refuse("{}: is not an IDX file of unsigned bytes in {} dimensions (it begins with 0x{:08x})",
              path_.string(), dimensions, magic);
     }
     IdxArray array;
@@ -96,7 +95,7 @@ class IdxReader {
       const auto wanted = static_cast<unsigned>(std::min(out.size(), kMaxBytes));
       const int got = gzread(file_.get(), out.data(), wanted);
       if (got <= 0) {
-        refuse("{}: truncated or damaged ({} bytes missing); download it again", path_.string(),
+        refuse("{}: is truncated or damaged ({} bytes missing); download it again", path_.string(),
                out.size());
       }
       out = out.subspan(static_cast<std::size_t>(got));
@@ -110,7 +109,7 @@ class IdxReader {
     int error = Z_OK;
     const char* message = gzerror(file_.get(), &error);
     if (got < 0 || error != Z_OK) {
-      refuse("{}: damaged: {}; download it again", path_.string(), message);
+      refuse("{}: is damaged: {}; download it again", path_.string(), message);
     }
     if (got > 0) {
       refuse("{}: is longer than its header says; download it again", path_.string());
@@ -152,11 +151,11 @@ fs::path find_idx_file(const PackConfig& config, const char* what, const char* r
   prefer_unpacked(found);
   const char* split = config.split == PackSplit::test ? "test" : "train";
   if (found.empty()) {
-    refuse("--input {}: no file named like '*{}*{}*{}*'; name it with --{}", config.input.string(),
+    refuse("{}: has no file named like '*{}*{}*{}*'; name it with --{}", config.input.string(),
            split, what, rank, what);
   }
   if (found.size() > 1) {
-    refuse("--input {}: both {} and {} match; name one with --{}", config.input.string(),
+    refuse("{}: both {} and {} match; name one with --{}", config.input.string(),
            found[0].filename().string(), found[1].filename().string(), what);
   }
   return found.front();

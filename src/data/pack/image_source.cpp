@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 
 #include "simclr/core/check.hpp"
 #include "simclr/io/directory.hpp"
@@ -11,20 +10,22 @@
 namespace simclr {
 
 void require_folder(const std::filesystem::path& input) {
-  if (entry_kind(input) == EntryKind::folder) return;
-  refuse("--input {}: no such directory", input.string());
+  const EntryKind kind = entry_kind(input);
+  if (kind == EntryKind::folder) return;
+  if (kind == EntryKind::dangling_link) refuse_unreadable(input, ENOENT);
+  refuse("{}: is not a directory", input.string());
 }
 
 void require_file(const std::filesystem::path& path) {
   switch (entry_kind(path)) {
     case EntryKind::file:
       if (::access(path.c_str(), R_OK) == 0) return;
-      refuse("{}: cannot be read: {}", path.string(), std::generic_category().message(errno));
+      refuse_unreadable(path, errno);
     case EntryKind::dangling_link:
-      refuse("{}: no such file{}", path.string(),
-             std::filesystem::is_symlink(path) ? ": the link to it leads nowhere" : "");
+      if (!std::filesystem::is_symlink(path)) refuse_unreadable(path, ENOENT);
+      refuse("{}: is a link to a file that does not exist", path.string());
     default:
-      refuse("{}: not a file", path.string());
+      refuse("{}: is not a file", path.string());
   }
 }
 

@@ -60,25 +60,30 @@ constexpr const char* kDamagedList = "damaged.txt";
 bool is_output(const fs::path& path) {
   return path.extension() == ".h5" || path.filename() == kDamagedList;
 }
-/// True for the temporary file of a killed writer.
+/// True for a temporary file of a killed writer, of this version or an earlier one.
 bool is_leftover(const fs::path& path) {
-  return path.filename().string().find(".h5.tmp-") != std::string::npos;
+  const std::string name = path.filename().string();
+  return std::ranges::any_of(
+      std::array{".h5.tmp-", ".h5.spool.tmp-", ".h5.partial-"},
+      [&](const char* mark) { return name.find(mark) != std::string::npos; });
 }
 
 /// Creates the output directory and deletes leftovers in it; refuses one that must not be replaced.
 void prepare_output(const PackConfig& config) {
   if (fs::exists(config.output) && !fs::is_directory(config.output)) {
-    refuse("--output {}: exists but is not a directory", config.output.string());
+    refuse("option --output: {} exists and is not a directory", config.output.string());
   }
   std::error_code error;
   fs::create_directories(config.output, error);
-  if (error) refuse("--output {}: cannot be created: {}", config.output.string(), error.message());
+  if (error) {
+    refuse("option --output: cannot create {}: {}", config.output.string(), error.message());
+  }
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(config.output)) {
     if (!config.force) {
       refuse(
-          "--output {}: not empty (it has {}); choose another directory, or use --force to replace "
-          "its shards",
+          "option --output: {} is not empty (it has {}); choose another directory, or use --force "
+          "to replace its shards",
           config.output.string(), entry.path().filename().string());
     }
     if (is_leftover(entry.path())) leftovers.push_back(entry.path());
@@ -110,8 +115,8 @@ class Packer {
     });
     read_headers();
     std::vector<ShardWriter> finished = write_shards();
-    // Shards have a fixed number of samples, so that those with damaged ones are written again. All
-    // are: they divide the samples that are left equally, as if the others had never been there.
+    // Without the damaged samples all shards are written again, because the samples that are left
+    // are divided anew: each shard gets as many as if the damaged ones had never been there.
     if (leave_out_damaged()) {
       finished.clear();  // deletes the temporary files, whose names return
       finished = write_shards();
@@ -133,7 +138,7 @@ class Packer {
   void plan_shards() {
     shards_ = config_.shards > 0 ? config_.shards : std::min(kDefaultShards, samples());
     if (shards_ > samples()) {
-      refuse("--shards {}: must not exceed the number of images, {}", shards_, samples());
+      refuse("option --shards: {} is more than the {} images", shards_, samples());
     }
   }
 
@@ -225,7 +230,7 @@ class Packer {
           const auto size = packed_size(height, width);
           fixed_size_ = {size.first, size.second};
         } catch (const Error& error) {
-          refuse("--resize-short {}: {}", config_.resize_short, error.what());
+          refuse("option --resize-short: {}: {}", config_.resize_short, error.what());
         }
       });
       return;
