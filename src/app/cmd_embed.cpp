@@ -29,10 +29,10 @@ int run_embed(Invocation& invocation) {
       .example("simclr embed --checkpoint runs/r50 --data shards/test --output features.h5");
   if (!invocation.parse(options)) return 0;
   on_root(invocation.world, [&] { require_writable({output}); });
-  (void)common_fingerprint(data, "data", invocation.world);
+  const CommonData opened = open_common(data, "data", invocation.world);
 
   EncoderJob job(config, invocation.world);
-  const auto features = job.features(*job.open(data, config.feature_batch), with_z);
+  const auto features = job.features(*job.open(opened.set, config.feature_batch), with_z);
   write_features(output, features, job.encoder(), invocation.world);
   log::info("features of step {} written to {}", job.encoder().step(), output.string());
   return 0;

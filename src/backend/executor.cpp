@@ -84,8 +84,7 @@ Executor::Executor(Program program, Backend& backend, Communicators communicator
       if (buffer.data() == nullptr) {
         buffer = allocate(backend.storage_bytes(whole),
                           fmt::format("the {}", flat_buffer(info.storage).name));
-        set_flat(info.storage,
-                 std::vector<float>(static_cast<std::size_t>(whole.shape.elements())));
+        set_flat_zero(info.storage);
       }
     } else if (info.storage != Storage::arena) {
       const TensorId id{static_cast<std::int32_t>(t)};
@@ -135,16 +134,25 @@ std::byte* Executor::address(TensorId tensor) const {
   if (info.storage == Storage::arena) {
     return arena_.data() + plan_.offset[static_cast<std::size_t>(tensor.value)];
   }
-  if (is_flat(info.storage)) {
-    return flat_.at(info.storage).data() +
-           static_cast<std::size_t>(info.offset) * size_in_bytes(info.dtype);
-  }
-  return own_.at(tensor).data();
+  return is_flat(info.storage) ? flat_address(info) : own_.at(tensor).data();
+}
+
+std::byte* Executor::flat_address(const TensorInfo& part) const {
+  return flat_.at(part.storage).data() +
+         static_cast<std::size_t>(part.offset) * size_in_bytes(part.dtype);
 }
 
 TensorInfo Executor::flat_info(Storage storage) const {
   if (!program_.holds(storage)) fail("the program has no {}", flat_buffer(storage).name);
   return {"flat buffer", {program_.flat_elements(storage)}, DType::f32, storage, 0};
+}
+
+TensorInfo Executor::flat_part(Storage storage, std::int64_t first, std::int64_t count) const {
+  TensorInfo part = flat_info(storage);
+  require(first >= 0 && first + count <= part.shape.elements(), "a part lies in its flat buffer");
+  part.shape = {count};
+  part.offset = first;
+  return part;
 }
 
 void Executor::upload(TensorId tensor, ConstBufferSpan host) {
@@ -215,15 +223,35 @@ std::vector<float> Executor::values(TensorId tensor) const {
 }
 
 std::vector<float> Executor::flat(Storage storage) const {
-  const TensorInfo info = flat_info(storage);
-  std::vector<float> result(static_cast<std::size_t>(info.shape.elements()));
-  backend_->download(info, flat_.at(storage).data(), buffer_span(std::span(result)));
+  std::vector<float> result(static_cast<std::size_t>(flat_info(storage).shape.elements()));
+  read_flat(storage, 0, result);
   return result;
 }
 
 void Executor::set_flat(Storage storage, std::span<const float> values) {
-  const TensorInfo info = flat_info(storage);
-  backend_->upload(info, flat_.at(storage).data(), const_buffer_span(values));
+  require(std::ssize(values) == flat_info(storage).shape.elements(), "a flat buffer is set whole");
+  write_flat(storage, 0, values);
+}
+
+/// In pieces, because a model's parameters may take much of the host's memory.
+void Executor::set_flat_zero(Storage storage) {
+  constexpr std::int64_t kPiece = std::int64_t{1} << 20;
+  const std::int64_t elements = flat_info(storage).shape.elements();
+  const std::vector<float> zeros(static_cast<std::size_t>(std::min(kPiece, elements)));
+  for (std::int64_t first = 0; first < elements; first += kPiece) {
+    const auto count = static_cast<std::size_t>(std::min(kPiece, elements - first));
+    write_flat(storage, first, std::span(zeros).first(count));
+  }
+}
+
+void Executor::read_flat(Storage storage, std::int64_t first, std::span<float> values) const {
+  const TensorInfo part = flat_part(storage, first, std::ssize(values));
+  backend_->download(part, flat_address(part), buffer_span(values));
+}
+
+void Executor::write_flat(Storage storage, std::int64_t first, std::span<const float> values) {
+  const TensorInfo part = flat_part(storage, first, std::ssize(values));
+  backend_->upload(part, flat_address(part), const_buffer_span(values));
 }
 
 bool Executor::all_finite(Storage storage) const {

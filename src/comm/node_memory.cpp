@@ -11,7 +11,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <thread>
 
 #include "mpi_check.hpp"
@@ -51,6 +50,12 @@ NodePlace node_place(Communicator& world) {
   return place_in(MpiCommunicator(split_by_node(*mpi)));
 }
 
+std::unique_ptr<Communicator> ranks_of_node(Communicator& world) {
+  auto* mpi = dynamic_cast<MpiCommunicator*>(&world);
+  if (mpi == nullptr) return make_self_communicator();
+  return std::make_unique<MpiCommunicator>(split_by_node(*mpi));
+}
+
 /// Memory of this process for a rank alone on its node or without MPI; otherwise an object in
 /// /dev/shm that all ranks of the node map.
 struct NodeSharedMemory::Impl {
@@ -65,7 +70,10 @@ struct NodeSharedMemory::Impl {
 
   void allocate_own(std::size_t count) {
     own.reset(static_cast<std::byte*>(std::aligned_alloc(kPage, (count / kPage + 1) * kPage)));
-    if (!own) throw std::bad_alloc();
+    if (!own) {
+      fail("{}: cannot allocate {:.1f} MB of memory for the data set; use --cache none",
+           host_name(), static_cast<double>(count) / 1e6);
+    }
     bytes = {own.get(), count};
   }
 

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "allocation.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 
@@ -46,10 +47,12 @@ double kilobytes(const char* file, std::string_view key) {
 
 std::string out_of_memory() {
   constexpr double kKilobytesPerGigabyte = 1e9 / 1024;
+  const auto asked = static_cast<double>(last_refused_bytes());
   std::string text = fmt::format(
-      "out of memory {}: this process holds {:.2f} GB, and {:.2f} GB of the machine's memory are "
+      "out of memory {}: {}this process holds {:.2f} GB, and {:.2f} GB of the machine's memory are "
       "available",
-      doing(), kilobytes("/proc/self/status", "VmRSS:") / kKilobytesPerGigabyte,
+      doing(), asked > 0 ? fmt::format("needed {:.1f} MB more, ", asked / 1e6) : "",
+      kilobytes("/proc/self/status", "VmRSS:") / kKilobytesPerGigabyte,
       kilobytes("/proc/meminfo", "MemAvailable:") / kKilobytesPerGigabyte);
   rlimit limit{};
   if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {

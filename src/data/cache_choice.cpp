@@ -22,33 +22,29 @@ MemoryBudget smallest_budget(const MemoryBudget& own, Communicator& world) {
   return {*lowest, broadcast_text(world, own.limited_by, static_cast<int>(lowest - all.begin()))};
 }
 
-std::string text(std::uint64_t bytes) {
-  constexpr std::uint64_t kGigabyte = 1'000'000'000;
-  if (bytes >= kGigabyte / 10) return fmt::format("{:.1f} GB", gigabytes(bytes));
-  return fmt::format("{:.1f} MB", gigabytes(bytes) * 1e3);
-}
-
 [[noreturn]] void refuse_both(const CacheSizes& sizes, std::uint64_t rank_bytes) {
   constexpr const char* kAdvice =
       "--cache none with --shuffle block, more memory, or smaller images (pack --resize-short)";
   if (sizes.ranks == 1) {
     refuse("{}: the data set ({}) does not fit into this node's {} ({} free); use {}", sizes.data,
-           text(sizes.set_bytes), sizes.node.limited_by, text(sizes.node.bytes), kAdvice);
+           size_text(sizes.set_bytes), sizes.node.limited_by, size_text(sizes.node.bytes), kAdvice);
   }
   refuse(
       "{}: the data set ({}) does not fit into a node's {} ({} free), and {} per rank do not fit "
       "into a rank's share of {} ({} free); use more nodes, {}",
-      sizes.data, text(sizes.set_bytes), sizes.node.limited_by, text(sizes.node.bytes),
-      text(rank_bytes), sizes.rank.limited_by, text(sizes.rank.bytes), kAdvice);
+      sizes.data, size_text(sizes.set_bytes), sizes.node.limited_by, size_text(sizes.node.bytes),
+      size_text(rank_bytes), sizes.rank.limited_by, size_text(sizes.rank.bytes), kAdvice);
 }
 
 }  // namespace
 
-CacheSizes measure_cache_sizes(const ShardSet& set, const std::string& data,
-                               std::int64_t batch_samples, Communicator& world) {
+CacheSizes measure_cache_sizes(const ShardSet& set, std::int64_t batch_samples,
+                               Communicator& world) {
   constexpr std::uint64_t kSlots = 2;
   const std::int64_t samples = set.info().samples;
-  CacheSizes sizes{.data = data, .ranks = world.size(), .set_bytes = set.stored_bytes(0, samples)};
+  CacheSizes sizes{.data = set.info().path.string(),
+                   .ranks = world.size(),
+                   .set_bytes = set.stored_bytes(0, samples)};
   for (std::int64_t r = 0; r < world.size(); ++r) {
     const std::int64_t first = part_begin(samples, r, world.size());
     const std::int64_t end = part_begin(samples, r + 1, world.size());
@@ -77,30 +73,31 @@ CacheChoice choose_cache(CacheMode asked, const CacheSizes& sizes) {
           "{}: with --cache distributed, {} per rank ({} of it buffers) do not fit into a rank's "
           "share of {} ({} free); use more nodes, --cache none with --shuffle block, or smaller "
           "images (pack --resize-short)",
-          sizes.data, text(rank_bytes), text(sizes.buffer_bytes), sizes.rank.limited_by,
-          text(sizes.rank.bytes));
+          sizes.data, size_text(rank_bytes), size_text(sizes.buffer_bytes), sizes.rank.limited_by,
+          size_text(sizes.rank.bytes));
     }
-    return {CacheMode::distributed, fmt::format("{} of {} free per rank on the fullest node",
-                                                text(rank_bytes), text(sizes.rank.bytes))};
+    return {CacheMode::distributed,
+            fmt::format("{} of {} free per rank on the fullest node", size_text(rank_bytes),
+                        size_text(sizes.rank.bytes))};
   }
   if (node_fits) {
-    return {CacheMode::node, fmt::format("{} of {} free on the fullest node", text(sizes.set_bytes),
-                                         text(sizes.node.bytes))};
+    return {CacheMode::node, fmt::format("{} of {} free on the fullest node",
+                                         size_text(sizes.set_bytes), size_text(sizes.node.bytes))};
   }
   if (may_spread && ranks_fit) {
     return {
         CacheMode::distributed,
         fmt::format("the data set ({}) does not fit into a node's {} ({} free), but {} per rank "
                     "fit on {} ranks",
-                    text(sizes.set_bytes), sizes.node.limited_by, text(sizes.node.bytes),
-                    text(rank_bytes), sizes.ranks)};
+                    size_text(sizes.set_bytes), sizes.node.limited_by, size_text(sizes.node.bytes),
+                    size_text(rank_bytes), sizes.ranks)};
   }
   if (asked != CacheMode::automatic && sizes.ranks > 1 && ranks_fit) {
     refuse(
         "{}: the data set ({}) does not fit into a node's {} ({} free); use --cache distributed: "
         "{} per rank fit on {} ranks",
-        sizes.data, text(sizes.set_bytes), sizes.node.limited_by, text(sizes.node.bytes),
-        text(rank_bytes), sizes.ranks);
+        sizes.data, size_text(sizes.set_bytes), sizes.node.limited_by, size_text(sizes.node.bytes),
+        size_text(rank_bytes), sizes.ranks);
   }
   refuse_both(sizes, rank_bytes);
 }

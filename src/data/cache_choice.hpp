@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <string>
 
-#include "memory_budget.hpp"
 #include "simclr/comm/communicator.hpp"
 #include "simclr/data/loader.hpp"
+#include "simclr/data/memory_budget.hpp"
 
 namespace simclr {
 
@@ -21,10 +21,10 @@ struct CacheSizes {
   MemoryBudget rank;               ///< a rank's share of its node's memory, on the fullest node
 };
 
-/// Measures the sizes of the data set named `data`, the same on every rank (collective call).
-/// `batch_samples`: samples that a rank fetches at a time.
-CacheSizes measure_cache_sizes(const ShardSet& set, const std::string& data,
-                               std::int64_t batch_samples, Communicator& world);
+/// Measures the sizes of a data set, the same on every rank (collective call). `batch_samples`:
+/// samples that a rank fetches at a time.
+CacheSizes measure_cache_sizes(const ShardSet& set, std::int64_t batch_samples,
+                               Communicator& world);
 
 struct CacheChoice {
   CacheMode mode = CacheMode::node;

@@ -1,5 +1,6 @@
-#include "memory_budget.hpp"
+#include "simclr/data/memory_budget.hpp"
 
+#include <fmt/format.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
@@ -81,6 +82,13 @@ MemoryBudget measure_memory_budget(bool shared) {
     if (free_bytes < budget.bytes) budget = {free_bytes, kSharedMemory};
   }
   return budget;
+}
+
+std::string size_text(std::uint64_t bytes) {
+  constexpr double kGigabyte = 1e9;
+  const double gigabytes = static_cast<double>(bytes) / kGigabyte;
+  if (gigabytes >= 0.1) return fmt::format("{:.1f} GB", gigabytes);
+  return fmt::format("{:.1f} MB", gigabytes * 1e3);
 }
 
 std::optional<std::uint64_t> cgroup_memory_bytes(const fs::path& memberships,

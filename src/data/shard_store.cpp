@@ -111,20 +111,20 @@ void parallel_ranges(int threads, std::int64_t count,
   }
 }
 
-void require_cache_fits(const std::filesystem::path& directory, CacheMode mode, Communicator& world,
-                        std::int64_t batch_samples) {
-  const ShardSet set(directory);
-  if (mode != CacheMode::none) {
-    (void)choose_cache(mode, measure_cache_sizes(set, directory.string(), batch_samples, world));
+std::uint64_t require_cache_fits(const ShardSet& set, CacheMode mode, Communicator& world,
+                                 std::int64_t batch_samples) {
+  if (mode == CacheMode::none) return 0;
+  const CacheSizes sizes = measure_cache_sizes(set, batch_samples, world);
+  if (choose_cache(mode, sizes).mode == CacheMode::distributed) {
+    return sizes.part_bytes + sizes.buffer_bytes;
   }
+  return sizes.set_bytes / static_cast<std::uint64_t>(node_place(world).ranks);
 }
 
-std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory,
-                                               CacheMode mode, Communicator& world, int threads,
-                                               std::int64_t batch_samples) {
-  ShardSet set(directory);
+std::unique_ptr<SampleStore> open_sample_store(ShardSet set, CacheMode mode, Communicator& world,
+                                               int threads, std::int64_t batch_samples) {
   if (mode == CacheMode::none) return make_streaming_store(std::move(set), threads);
-  CacheSizes sizes = measure_cache_sizes(set, directory.string(), batch_samples, world);
+  CacheSizes sizes = measure_cache_sizes(set, batch_samples, world);
   CacheChoice choice = choose_cache(mode, sizes);
   std::unique_ptr<NodeSharedMemory> memory;
   if (choice.mode == CacheMode::node) {

@@ -115,7 +115,7 @@ EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
       backend_(make_backend(config.device, threads_, world)),
       activations_(activation_type(resolve_precision(config.device, *backend_))) {}
 
-std::unique_ptr<SampleStore> EncoderJob::open(const fs::path& data, std::int64_t batch_samples) {
+std::unique_ptr<SampleStore> EncoderJob::open(const ShardSet& data, std::int64_t batch_samples) {
   if (!std::exchange(begun_, true)) report_device(config_.device, *backend_);
   activity().begin("reading a data set");
   auto store = open_sample_store(data, config_.cache, *world_, threads_, batch_samples);
@@ -229,10 +229,10 @@ std::int64_t EvaluationJob::classes() const { return train_->info.classes; }
 std::int64_t EvaluationJob::train_samples() const { return train_->labeled(); }
 
 std::unique_ptr<SampleStore> EvaluationJob::open_train(std::int64_t batch_samples) {
-  return only_labeled(open(train_->path, batch_samples), *train_);
+  return only_labeled(open(train_->set, batch_samples), *train_);
 }
 std::unique_ptr<SampleStore> EvaluationJob::open_test(std::int64_t batch_samples) {
-  return only_labeled(open(test_->path, batch_samples), *test_);
+  return only_labeled(open(test_->set, batch_samples), *test_);
 }
 LabeledFeatures EvaluationJob::train_features() {
   return features(*open_train(config_.feature_batch), false).h;
@@ -247,7 +247,7 @@ bool EvaluationJob::finish_checks() const {
     return false;
   }
   for (const LabeledData* data : {train_.get(), test_.get()}) {
-    require_cache_fits(data->path, config_.cache, *world_, config_.feature_batch);
+    require_cache_fits(data->set, config_.cache, *world_, config_.feature_batch);
   }
   if (world_->rank() == 0) {
     std::cout << fmt::format(

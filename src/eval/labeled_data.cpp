@@ -46,9 +46,8 @@ std::vector<std::int64_t> numbers_by_name(const ShardSetInfo& train, const Label
 }  // namespace
 
 LabeledData open_labeled(const fs::path& directory, const char* option, Communicator& world) {
-  LabeledData data{.path = directory, .fingerprint = common_fingerprint(directory, option, world)};
-  const ShardSet set(directory);
-  data.info = set.info();
+  auto [set, fingerprint] = open_common(directory, option, world);
+  LabeledData data{.set = std::move(set), .fingerprint = std::move(fingerprint)};
   if (data.info.labeled_samples == 0) {
     refuse("option --{}: {} has no labels; evaluation needs labeled data", option,
            directory.string());
@@ -57,7 +56,7 @@ LabeledData open_labeled(const fs::path& directory, const char* option, Communic
     refuse("option --{}: {} holds label {}; allowed: below {}", option, directory.string(),
            data.info.classes - 1, kMostClasses);
   }
-  const std::vector<std::int64_t>& labels = set.labels();
+  const std::vector<std::int64_t>& labels = data.set.labels();
   for (std::size_t sample = 0; sample < labels.size(); ++sample) {
     if (labels[sample] < 0) continue;
     data.samples.push_back(static_cast<std::int64_t>(sample));

@@ -14,9 +14,10 @@ namespace simclr {
 
 /// A data set of an evaluation. Samples without a label are left out.
 struct LabeledData {
-  std::filesystem::path path;
-  ShardSetInfo info;
+  ShardSet set;
   Fingerprint fingerprint;
+  std::filesystem::path path = set.info().path;
+  ShardSetInfo info = set.info();
   std::vector<std::int64_t> samples;  ///< those that have a label, in stored order
   std::vector<std::int64_t> labels;   ///< of these, numbered as in the training data
   bool as_stored = true;              ///< every sample has a label, and it is the stored one

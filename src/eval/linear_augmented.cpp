@@ -119,7 +119,11 @@ LinearAugmentedResult linear_augmented(const FrozenEncoder& encoder, SampleStore
                               config.learning_rate, LearningRateScaling::linear, config.batch_size),
                           .warmup_steps = 0,
                           .total_steps = steps_per_epoch * config.epochs};
-  Trainer trainer(probe_task(encoder, config, world), {.schedule = schedule, .seed = config.seed},
+  Trainer trainer(probe_task(encoder, config, world),
+                  {.schedule = schedule,
+                   .seed = config.seed,
+                   .loaded = {Part::encoder},
+                   .threads = config.threads},
                   backend, world);
   encoder.load_into(trainer.executor());
   LinearAugmentedResult result{.steps = schedule.total_steps};

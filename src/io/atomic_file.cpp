@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -14,6 +15,9 @@
 
 namespace simclr {
 namespace {
+
+/// A call writes no more, so that the watchdog sees progress on a slow disk.
+constexpr std::size_t kMostBytesAtOnce = std::size_t{64} << 20;
 
 [[noreturn]] void fail_to(std::string_view action, const std::filesystem::path& target) {
   fail_io(fmt::format("cannot {} {}", action, target.string()), errno);
@@ -26,7 +30,7 @@ TemporaryFile::TemporaryFile(std::filesystem::path target)
       temporary_(fmt::format("{}.tmp-{}", target_.string(), to_hex(random_number()))) {
   constexpr mode_t kMode = 0666;  // less the user's umask
   descriptor_ = Descriptor(
-      ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
+      ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
   if (!descriptor_) fail_to("create", target_);
 }
 
@@ -50,7 +54,8 @@ void TemporaryFile::publish() {
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t written = ::write(file_.descriptor().get(), bytes.data(), bytes.size());
+    const ssize_t written =
+        ::write(file_.descriptor().get(), bytes.data(), std::min(bytes.size(), kMostBytesAtOnce));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) fail_to("write", file_.target());
     bytes = bytes.subspan(static_cast<std::size_t>(written));
@@ -59,6 +64,40 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written =
+        ::pwrite(file_.descriptor().get(), bytes.data(), std::min(bytes.size(), kMostBytesAtOnce),
+                 static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail_to("write", file_.target());
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+    activity().move();
+  }
+}
+
+void AtomicFile::read_at(std::uint64_t offset, std::span<std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t got =
+        ::pread(file_.descriptor().get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_to("read", file_.target());
+    if (got == 0) {
+      std::ranges::fill(bytes, std::byte{0});
+      return;
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(got));
+    offset += static_cast<std::uint64_t>(got);
+  }
+}
+
+void AtomicFile::resize(std::uint64_t bytes) {
+  if (::ftruncate(file_.descriptor().get(), static_cast<off_t>(bytes)) != 0) {
+    fail_to("write", file_.target());
+  }
+}
 
 void AtomicFile::commit(const std::function<bool()>& still_wanted) {
   file_.sync();

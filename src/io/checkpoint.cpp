@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "hdf5.hpp"
+#include "hdf5_stream.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/checked.hpp"
 #include "simclr/core/hash.hpp"
@@ -41,8 +42,8 @@ std::array<std::uint64_t, 3> words(const LossScaling& scaling) {
   return {word(scaling.scale), word(scaling.good_steps), word(scaling.skipped_steps)};
 }
 
-std::string tensor_checksum(const NamedTensor& tensor) {
-  return to_hex(hash64(std::as_bytes(std::span(tensor.values))));
+std::string checksum_of(std::span<const float> values) {
+  return to_hex(hash64(std::as_bytes(values)));
 }
 
 /// Checksum of the whole file: hashes a text with all attributes and a line per tensor, in stored
@@ -98,31 +99,6 @@ Shape shape_of(const h5::Extents& extents, const std::string& name) {
 
 // ---- writing ------------------------------------------------------------------------------------
 
-/// Creates the HDF5 file in memory, so that a full disk fails one plain write and not a call within
-/// HDF5. Uses the earliest file format, because HDF5 1.10 writes a wrong superblock checksum into
-/// images of newer formats.
-h5::Handle create_in_memory() {
-  h5::check(H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr), "HDF5 error printing off");
-  constexpr std::size_t kGrowBytes = std::size_t{16} << 20;
-  const h5::Handle access = h5::own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "HDF5 access list");
-  h5::check(H5Pset_fapl_core(access.get(), kGrowBytes, false), "HDF5 memory driver");
-  const h5::Handle creation = h5::own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "HDF5 creation list");
-  h5::check(H5Pset_obj_track_times(creation.get(), false), "HDF5 time stamps off");
-  return h5::own(H5Fcreate("checkpoint", H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose,
-                 "HDF5 file in memory");
-}
-
-std::vector<std::byte> file_image(const h5::Handle& file) {
-  h5::check(H5Fflush(file.get(), H5F_SCOPE_LOCAL), "HDF5 flush");
-  const ssize_t size = H5Fget_file_image(file.get(), nullptr, 0);
-  if (size <= 0) fail("HDF5 cannot serialize the checkpoint in memory");
-  std::vector<std::byte> image(static_cast<std::size_t>(size));
-  if (H5Fget_file_image(file.get(), image.data(), image.size()) != size) {
-    fail("HDF5 cannot serialize the checkpoint in memory");
-  }
-  return image;
-}
-
 void write_attributes(const h5::Handle& file, const Checkpoint& c, const std::string& checksum) {
   h5::write_attribute(file, "format", std::string(kFormat));
   h5::write_attribute(file, "version", kVersion);
@@ -148,6 +124,33 @@ void write_order(const h5::Handle& file, const Checkpoint& c) {
   }
 }
 
+/// Returns the checksum of the whole file.
+std::string write_contents(AtomicFile& target, const Checkpoint& checkpoint,
+                           const TensorValues& values) {
+  const auto lock = h5::lock_library();
+  h5::StreamedFile file(target);
+  Digest digest(checkpoint);
+  std::size_t number = 0;
+  for (const Section& section : kSections) {
+    for (const NamedTensor& tensor : checkpoint.*section.tensors) {
+      const std::span<const float> written = values ? values(number++) : tensor.values;
+      require(std::ssize(written) == tensor.shape.elements(), "a tensor must have all its values");
+      const h5::Handle dataset =
+          h5::write_dataset<float>(file.handle(), std::string(section.group) + "/" + tensor.name,
+                                   written, extents(tensor.shape));
+      file.require_written();
+      const std::string checksum = checksum_of(written);
+      h5::write_attribute(dataset, "checksum", checksum);
+      digest.add(section.group, tensor, checksum);
+    }
+  }
+  std::string checksum = digest.hex();
+  write_attributes(file.handle(), checkpoint, checksum);
+  write_order(file.handle(), checkpoint);
+  file.close();
+  return checksum;
+}
+
 // ---- reading ------------------------------------------------------------------------------------
 
 /// A file under inspection: a first look reads everything but the values.
@@ -165,7 +168,7 @@ NamedTensor read_tensor(const Source& source, const Section& section, const std:
   const auto stored = h5::read_text(dataset, "checksum");
   if (!source.with_values) return tensor;
   tensor.values = h5::read_dataset<float>(dataset);
-  const std::string checksum = tensor_checksum(tensor);
+  const std::string checksum = checksum_of(tensor.values);
   if (stored != checksum) fail("'{}' does not match its checksum", path);
   digest.add(section.group, tensor, checksum);
   return tensor;
@@ -256,27 +259,12 @@ std::string hdf5_version() {
 }
 
 std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint,
-                             const std::function<bool()>& still_wanted) {
-  const auto lock = h5::lock_library();
-  const h5::Handle image = create_in_memory();
-  Digest digest(checkpoint);
-  for (const Section& section : kSections) {
-    for (const NamedTensor& tensor : checkpoint.*section.tensors) {
-      const std::string path = std::string(section.group) + "/" + tensor.name;
-      const h5::Handle dataset =
-          h5::write_dataset<float>(image, path, std::span(tensor.values), extents(tensor.shape));
-      const std::string checksum = tensor_checksum(tensor);
-      h5::write_attribute(dataset, "checksum", checksum);
-      digest.add(section.group, tensor, checksum);
-    }
-  }
-  std::string checksum = digest.hex();
-  write_attributes(image, checkpoint, checksum);
-  write_order(image, checkpoint);
-
-  const std::vector<std::byte> bytes = file_image(image);
+                             const std::function<bool()>& still_wanted,
+                             const TensorValues& values) {
+  std::string checksum;
   write_file(
-      file, [&](AtomicFile& target) { target.write(std::span(bytes)); }, still_wanted);
+      file, [&](AtomicFile& target) { checksum = write_contents(target, checkpoint, values); },
+      still_wanted);
   return checksum;
 }
 

@@ -6,11 +6,13 @@
 #include <array>
 #include <charconv>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <sstream>
 #include <utility>
 #include <vector>
 
+#include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
 #include "simclr/core/system.hpp"
@@ -82,11 +84,14 @@ struct OfRank {
   std::string text, problem;
 };
 
-/// Gathers what all ranks found; a rank without a fingerprint sends the reason.
-std::vector<OfRank> gather(const std::filesystem::path& data, Communicator& world) {
+/// Opens the set and gathers what all ranks found; a rank without a fingerprint sends the reason.
+std::vector<OfRank> gather(const std::filesystem::path& data, std::optional<ShardSet>& set,
+                           Communicator& world) {
   OfRank own;
+  const auto node = ranks_of_node(world);
   try {
-    own.text = to_text(fingerprint_of(ShardSet(data)));
+    set = ShardSet::open_on_node(data, *node);
+    own.text = to_text(fingerprint_of(*set));
   } catch (const RefusedError& error) {
     own.problem = error.what();
   }
@@ -173,9 +178,10 @@ Fingerprint parse_fingerprint(const std::string& text, const std::string& origin
   return fingerprint;
 }
 
-Fingerprint common_fingerprint(const std::filesystem::path& data, const std::string& option,
-                               Communicator& world) {
-  const std::vector<OfRank> all = gather(data, world);
+CommonData open_common(const std::filesystem::path& data, const std::string& option,
+                       Communicator& world) {
+  std::optional<ShardSet> set;
+  const std::vector<OfRank> all = gather(data, set, world);
   const std::vector<std::string> hosts = gather_texts(world, host_name());
   // The others are compared with the first rank that can read the set.
   const auto readable =
@@ -194,7 +200,7 @@ Fingerprint common_fingerprint(const std::filesystem::path& data, const std::str
         "the data set again to every node",
         option, data.string(), rank, hosts[rank], fmt::join(others, ", "));
   }
-  return first;
+  return {*std::move(set), std::move(first)};
 }
 
 }  // namespace simclr

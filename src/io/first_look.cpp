@@ -21,11 +21,13 @@
 #include <mutex>
 #include <new>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
 #include "simclr/core/system.hpp"
 #include "simclr/io/retry.hpp"
 
@@ -257,6 +259,12 @@ FileVersion version_of(const fs::path& file, Look look) {
           reinterpret_cast<std::intptr_t>(look)};
 }
 
+/// Tells versions of files apart, alike in all processes of a node; what comes after the file's own
+/// numbers, the look, is not.
+std::uint64_t hash_of(const FileVersion& version) {
+  return hash64(std::as_bytes(std::span(version).first(version.size() - 1)));
+}
+
 /// Files that have been looked at: a start opens each several times.
 class Survivors {
  public:
@@ -308,6 +316,32 @@ void look_first(const fs::path& file, Look look) {
     case Outcome::too_long:
       refuse("{}: HDF5 takes more than {} s to read what it holds; {}", file.string(),
              kProcessorSeconds, kAdvice);
+  }
+}
+
+void look_first_together(const std::vector<fs::path>& files, Look look, Communicator& node) {
+  const auto ranks = static_cast<std::size_t>(node.size());
+  std::string survived;  // hashes of the files of this rank's share
+  for (auto i = static_cast<std::size_t>(node.rank()); i < files.size() && ranks > 1; i += ranks) {
+    const std::uint64_t hash = hash_of(version_of(files[i], look));
+    try {
+      look_first(files[i], look);
+    } catch (const std::exception&) {
+      continue;  // whoever opens the file looks again, and reports it
+    }
+    survived.append(reinterpret_cast<const char*>(&hash), sizeof(hash));
+  }
+  std::set<std::uint64_t> known;
+  for (const std::string& hashes : gather_texts(node, survived)) {
+    for (std::size_t at = 0; at < hashes.size(); at += sizeof(std::uint64_t)) {
+      std::uint64_t hash = 0;
+      std::memcpy(&hash, hashes.data() + at, sizeof(hash));
+      known.insert(hash);
+    }
+  }
+  for (const fs::path& file : files) {
+    const FileVersion version = version_of(file, look);
+    if (known.contains(hash_of(version))) survivors().insert(version);
   }
 }
 

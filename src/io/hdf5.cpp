@@ -235,18 +235,16 @@ Handle open_file(const std::filesystem::path& path) {
     refuse("{}: is not a plain file", path.string());
   }
   if (::access(path.c_str(), R_OK) != 0 && errno == EACCES) refuse_unreadable(path, errno);
+  const Handle access = file_access();
+  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
+  if (id >= 0) return {id, H5Fclose};
+  const std::string reason = permanent_error_message(path);
   if (H5Fis_hdf5(path.c_str()) <= 0) {
     permanent_error_message(path);
     refuse("{}: is not an HDF5 file (or unreadable, or truncated); check where it came from",
            path.string());
   }
-  const Handle access = file_access();
-  const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get());
-  if (id < 0) {
-    refuse("{}: HDF5 cannot open it: {}; copy or make it again", path.string(),
-           permanent_error_message(path));
-  }
-  return {id, H5Fclose};
+  refuse("{}: HDF5 cannot open it: {}; copy or make it again", path.string(), reason);
 }
 
 Handle create_file(const std::filesystem::path& path) {

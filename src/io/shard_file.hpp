@@ -1,14 +1,19 @@
 #pragma once
 // One shard: its description and the position of its bytes in the file.
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <optional>
+#include <queue>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "hdf5.hpp"
+#include "simclr/comm/communicator.hpp"
 #include "simclr/core/system.hpp"
 #include "simclr/io/shard_set.hpp"
 
@@ -22,9 +27,14 @@ struct ShardFormat {
   static constexpr const char* kChecksumBlock = "xxh3_block_samples";
 };
 
+/// Length of a file, and seconds and nanoseconds of its last change; zeros if it cannot be seen.
+using FileState = std::array<std::int64_t, 3>;
+FileState file_state(const std::filesystem::path& path);
+
 /// A shard's description, read and checked once. Throws RefusedError naming the file.
 struct ShardDescription {
   std::filesystem::path path;
+  FileState state{};  ///< when it was read
   std::string name;
   std::vector<std::string> class_names;
   std::int64_t samples = 0;
@@ -52,19 +62,39 @@ struct ShardDescription {
 };
 ShardDescription describe_shard(const std::filesystem::path& path);
 
-/// Reads a shard's pixels: contiguous datasets with plain reads from any thread, others through
-/// HDF5, one thread at a time. Retries after transient errors (io/retry.hpp), then throws IoError
-/// naming the file.
+/// Looks at shards together with the other ranks of the node, see look_first_together().
+void look_at_shards(const std::vector<std::filesystem::path>& paths, Communicator& node);
+
+/// Reads the pixels of a set's shards: contiguous datasets with plain reads, others through HDF5,
+/// one thread at a time. Opens a shard when it is first read, and keeps a few open. Retries after
+/// transient errors (io/retry.hpp), then throws IoError naming the file. Any thread may read.
 class ShardReader {
  public:
-  explicit ShardReader(const ShardDescription& shard);
+  /// `shards` must stay as it is.
+  ShardReader(const std::vector<ShardDescription>& shards, std::size_t most_open);
 
-  void read(std::int64_t first, std::int64_t count, std::span<std::byte> out) const;
+  /// Reads samples [first, first + count) of a shard.
+  void read(std::size_t shard, std::int64_t first, std::int64_t count, std::span<std::byte> out);
 
  private:
-  const ShardDescription* shard_;
-  Descriptor descriptor_;
-  h5::Handle file_, dataset_;
+  struct OpenShard {
+    Descriptor descriptor;     // of contiguous datasets
+    h5::Handle file, dataset;  // of others
+  };
+  [[nodiscard]] static std::shared_ptr<const OpenShard> open(const ShardDescription& shard);
+  [[nodiscard]] std::shared_ptr<const OpenShard> opened(std::size_t shard);
+
+  const std::vector<ShardDescription>& shards_;
+  std::size_t most_open_;
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<const OpenShard>> open_;  // one for each shard; empty if not open
+  std::queue<std::size_t> order_;                       // open shards; the next to close first
 };
+
+/// How many of `wanted` files a process may keep open that has `used` descriptors and may have
+/// `limit`: a quarter of what is left, because other sets and connections take more; at least one.
+std::size_t most_open_files(std::size_t wanted, std::size_t used, std::size_t limit);
+/// The same for this process now. Raises its own limit, as far as it may, if that is too low.
+std::size_t allow_open_files(std::size_t wanted);
 
 }  // namespace simclr

@@ -1,6 +1,7 @@
 #include "simclr/io/shard_set.hpp"
 
 #include <algorithm>
+#include <exception>
 
 #include "shard_file.hpp"
 #include "shard_files.hpp"
@@ -50,7 +51,7 @@ std::string ShardSetInfo::shard_names() const {
 struct ShardSet::Impl {
   ShardSetInfo info;
   std::vector<ShardDescription> shards;
-  std::vector<ShardReader> readers;
+  std::optional<ShardReader> reader;      // once all shards are known
   std::vector<std::uint64_t> first_byte;  // start of each shard in the concatenation
   std::vector<std::int64_t> labels;
 
@@ -92,6 +93,7 @@ struct ShardSet::Impl {
   void summarize(const fs::path& directory) {
     const ShardDescription& first = shards.front();
     if (info.samples == 0) refuse("{}: its shards have no samples", directory.string());
+    info.path = directory;
     info.name = first.name.empty() ? name_of(directory) : first.name;
     info.fixed_size = first.fixed_size;
     info.encoding = first.encoding;
@@ -105,17 +107,27 @@ struct ShardSet::Impl {
   }
 };
 
-ShardSet::ShardSet(const fs::path& directory) : impl_(std::make_unique<Impl>()) {
-  const std::vector<fs::path> paths = find_shards(directory);
-  for (const fs::path& path : paths) impl_->add(describe_shard(path));
+ShardSet::ShardSet(const fs::path& directory) : ShardSet(directory, find_shards(directory)) {}
+
+ShardSet::ShardSet(const fs::path& directory, const std::vector<fs::path>& shards)
+    : impl_(std::make_shared<Impl>()) {
+  for (const fs::path& path : shards) impl_->add(describe_shard(path));
   impl_->summarize(directory);
-  impl_->readers.reserve(paths.size());
-  for (const ShardDescription& shard : impl_->shards) impl_->readers.emplace_back(shard);
+  impl_->reader.emplace(impl_->shards, allow_open_files(shards.size()));
 }
 
-ShardSet::ShardSet(ShardSet&&) noexcept = default;
-ShardSet& ShardSet::operator=(ShardSet&&) noexcept = default;
-ShardSet::~ShardSet() = default;
+ShardSet ShardSet::open_on_node(const fs::path& directory, Communicator& node) {
+  std::vector<fs::path> shards;
+  std::exception_ptr problem;
+  try {
+    shards = find_shards(directory);
+  } catch (...) {
+    problem = std::current_exception();
+  }
+  look_at_shards(shards, node);  // all ranks take part in this
+  if (problem) std::rethrow_exception(problem);
+  return {directory, shards};
+}
 
 const ShardSetInfo& ShardSet::info() const { return impl_->info; }
 const std::vector<std::int64_t>& ShardSet::labels() const { return impl_->labels; }
@@ -167,7 +179,7 @@ void ShardSet::read(std::int64_t first, std::int64_t count, std::span<std::byte>
     const std::int64_t row = first - impl_->info.first_sample[s];
     const std::int64_t rows = std::min(count, impl_->shards[s].samples - row);
     const std::uint64_t bytes = stored_bytes(first, rows);
-    impl_->readers[s].read(row, rows, out.first(bytes));
+    impl_->reader->read(s, row, rows, out.first(bytes));
     out = out.subspan(bytes);
     first += rows;
     count -= rows;

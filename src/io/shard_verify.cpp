@@ -69,13 +69,14 @@ class Verifier {
                                              place(name), hashes.size(), blocks, block));
       return;
     }
-    const ShardReader reader(shard_);
+    const std::vector<ShardDescription> only{shard_};
+    ShardReader reader(only, 1);
     std::vector<std::byte> bytes;
     for (std::size_t b = 0; b < blocks; ++b) {
       const std::int64_t first = static_cast<std::int64_t>(b) * block;
       const std::int64_t count = std::min(block, shard_.samples - first);
       bytes.resize(shard_.byte_offset(first + count) - shard_.byte_offset(first));
-      reader.read(first, count, bytes);
+      reader.read(0, first, count, bytes);
       compare(
           fmt::format("{} block {} (samples {} to {})", place(name), b, first, first + count - 1),
           bytes, hashes[b]);

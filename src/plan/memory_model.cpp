@@ -5,16 +5,14 @@
 #include "simclr/backend/registry.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/program/planner.hpp"
+#include "simclr/train/training_state.hpp"
 
 namespace simclr::plan {
 namespace {
 
 // Resident memory of a rank that is ready to train, beyond that of `plan` at its start. Measured
 // with Open MPI 4.1, HDF5 1.10 and oneDNN 2.6.
-constexpr double kProcessBytes = 43e6;
-// Copies of a checkpoint that exist while its file is written: the tensors, HDF5's file in memory,
-// and that file as one block.
-constexpr double kCheckpointCopies = 3;
+constexpr double kProcessBytes = 25e6;
 constexpr double kLoaderBuffers = 2;
 // Allowances for a GPU: the scratch memory of convolutions is known only on the device.
 constexpr double kDeviceWorkspaceBytes = 1e9;
@@ -71,7 +69,7 @@ MemoryPlan plan_memory(const Program& program, const MemoryContext& context, Wor
   if (context.config.cache == CacheMode::none) {
     memory.loader += std::min(kStreamedBytes, 2 * context.data.bytes);
   }
-  memory.checkpoint = kCheckpointCopies * checkpoint_bytes(program);
+  memory.checkpoint = static_cast<double>(checkpoint_writing_bytes(program));
   memory.cache_per_node = cache_bytes_per_node(context);
   return memory;
 }

@@ -134,10 +134,11 @@ void Checkpointer::write(const Trainer& trainer, std::int64_t step, std::int64_t
     checkpoint.model = to_json(config_.model());
     checkpoint.data = to_text(config_.fingerprint);
     const std::filesystem::path file = checkpoint_path(directory_, step);
-    write_checkpoint(file, checkpoint, [this] {
+    const auto still_wanted = [this] {
       fence_.require_held();  // again: writing may have taken minutes
       return true;
-    });
+    };
+    write_checkpoint(file, checkpoint, still_wanted, trainer.state_values());
     fence_.require_held();
     prune(healthy_until);
     log::info("checkpoint {}", file.string());

@@ -1,5 +1,6 @@
 #include "run_directory.hpp"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -188,6 +189,16 @@ NewDirectory::~NewDirectory() {
 
 RunDirectory::RunDirectory(TrainingConfig& config)
     : path_(config.run_dir), directory_(config.run_dir), lock_(path_), start_(find_start(config)) {}
+
+void RunDirectory::forget_tensors() {
+  if (!start_.checkpoint) return;
+  Checkpoint& checkpoint = start_.checkpoint->checkpoint;
+  for (auto* tensors : {&checkpoint.parameters, &checkpoint.running, &checkpoint.momentum,
+                        &checkpoint.second_moment}) {
+    tensors->clear();
+  }
+  ::malloc_trim(0);  // otherwise the heap keeps what lies below newer allocations
+}
 
 void RunDirectory::begin(TrainingConfig& config) {
   fence().require_held();

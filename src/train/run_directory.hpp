@@ -63,6 +63,8 @@ class RunDirectory {
   explicit RunDirectory(TrainingConfig& config);
 
   [[nodiscard]] const RunStart& start() const { return start_; }
+  /// Frees the tensors of the checkpoint that start() has, once they are restored.
+  void forget_tensors();
   [[nodiscard]] const RunFence& fence() const { return lock_.fence(); }
   /// Begins the run: writes config.cfg, creates missing directories and sets later checkpoints
   /// aside.

@@ -72,7 +72,11 @@ Trainer::Trainer(Task task, const TrainerOptions& options, Backend& backend, Com
   if (world.rank() != 0) executor_ = make_executor();
 
   const Program& program = executor_->program();
-  executor_->set_flat(Storage::parameters, initial_parameters(program, options.seed));
+  for (const Parameter& parameter : program.parameters) {
+    if (std::ranges::find(options.loaded, parameter.part) != options.loaded.end()) continue;
+    executor_->write_flat(Storage::parameters, program.info(parameter.value).offset,
+                          initial_values(program, parameter, options.seed, options.threads));
+  }
   executor_->set_flat(Storage::running, initial_running_statistics(program));
   exchange_ = std::make_unique<StepExchange>(*executor_, backend);
 }
@@ -192,10 +196,12 @@ Checkpoint Trainer::state() const {
                storage == Storage::parameters ? "parameters" : "running statistics");
     }
   }
-  Checkpoint checkpoint = collect_state(*executor_);
+  Checkpoint checkpoint = describe_state(*executor_);
   checkpoint.loss_scaling = loss_scaling_;
   return checkpoint;
 }
+
+TensorValues Trainer::state_values() const { return simclr::state_values(*executor_); }
 
 void Trainer::restore(const Checkpoint* checkpoint, const std::string& origin) {
   restore_state(*executor_, checkpoint, origin, control_);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "environment.hpp"
+#include "memory_check.hpp"
 #include "run_directory.hpp"
 #include "run_state.hpp"
 #include "simclr/backend/host_memory.hpp"
@@ -27,14 +28,16 @@ std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& d
   return data.samples / config.batch_size;
 }
 
-/// Makes every check that needs no writing, and reads few images.
-void validate_all(TrainingConfig& config, Communicator& world) {
+/// Makes every check that needs no writing, and reads few images. Returns the training data.
+ShardSet validate_all(TrainingConfig& config, Communicator& world) {
   config.validate();
   config.validate_ranks(world.size());
   // Refuses values that a configuration file cannot hold.
   (void)configuration_text(config, RunDirectoryOption::written);
-  on_root(world, [&] { config.validate_data(ShardSet(config.data).info()); });
-  config.fingerprint = common_fingerprint(config.data, "data", world);
+  CommonData data = open_common(config.data, "data", world);
+  on_root(world, [&] { config.validate_data(data.set.info()); });
+  config.fingerprint = std::move(data.fingerprint);
+  return std::move(data.set);
 }
 
 LoaderConfig loader_config(const TrainingConfig& config, const Span& span, int threads,
@@ -61,6 +64,20 @@ std::int64_t first_step(const TrainingConfig& config, const std::optional<RunDir
   const std::string lock = broadcast_text(world, run ? run->fence().content() : "");
   state.take_over(step, static_cast<int>(restarts), {config.run_dir, lock});
   return step;
+}
+
+/// Memory that the tensors of the checkpoint take until they are restored.
+double tensor_bytes(const RunStart& start) {
+  double bytes = 0;
+  if (!start.checkpoint) return bytes;
+  const Checkpoint& checkpoint = start.checkpoint->checkpoint;
+  for (const auto* tensors : {&checkpoint.parameters, &checkpoint.running, &checkpoint.momentum,
+                              &checkpoint.second_moment}) {
+    for (const NamedTensor& tensor : *tensors) {
+      bytes += static_cast<double>(sizeof(float) * tensor.values.size());
+    }
+  }
+  return bytes;
 }
 
 void restore(Trainer& trainer, const RunStart& start, std::int64_t step, Communicator& world) {
@@ -153,7 +170,7 @@ void report_peak_memory(Communicator& world) {
 }
 
 /// Takes over the run directory and trains; see run_training().
-int run_job(TrainingConfig& config, const BuildInfo& build,
+int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
             const std::optional<SystemClock::time_point>& deadline,
             std::optional<RunDirectory>& run, Backend& backend, int threads, Communicator& world,
             StateFile& state) {
@@ -166,16 +183,21 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
   config.checkpoint_steps = pinned_steps(config, start, world);
   const std::optional<Environment> earlier = take_over_environment(start, backend);
   activity().begin("reading the data set");
-  const auto store = open_sample_store(config.data, config.cache, world, threads,
+  const auto store = open_sample_store(std::move(data), config.cache, world, threads,
                                        config.batch_size / world.size());
 
   span.steps_per_epoch = steps_per_epoch(config, store->info());
   const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
   span.end = std::min(total, config.max_steps.value_or(total));
   activity().begin("preparing the model");
-  Trainer trainer(config.task(world.rank(), world.size()),
-                  config.trainer_options(span.steps_per_epoch), backend, world);
+  Task task = config.task(world.rank(), world.size());
+  require_memory(memory_need(task.program, backend, world.rank() == 0), tensor_bytes(start), world);
+  TrainerOptions options = config.trainer_options(span.steps_per_epoch);
+  options.threads = threads;
+  if (any_rank(world, start.checkpoint.has_value())) options.loaded = kAllParts;
+  Trainer trainer(std::move(task), options, backend, world);
   restore(trainer, start, span.first, world);
+  if (run) run->forget_tensors();
 
   on_root(world, [&] { run->begin(config); });
   state.running(span.first);
@@ -229,7 +251,7 @@ int run_job(TrainingConfig& config, const BuildInfo& build,
 }  // namespace
 
 std::string dry_run(TrainingConfig& config, DryRun where, Communicator& world) {
-  validate_all(config, world);
+  const ShardSet data = validate_all(config, world);
   RunStart start;
   const auto in_use = where == DryRun::here ? DirectoryInUse::refuse : DirectoryInUse::accept;
   const auto check_directory = [&] { start = check_run_directory(config, in_use); };
@@ -238,15 +260,18 @@ std::string dry_run(TrainingConfig& config, DryRun where, Communicator& world) {
     const auto backend = make_backend(config.device, compute_threads(config.device, world), world);
     (void)resolve_precision(config.device, *backend);
     on_root(world, check_directory);
-    (void)run_precision(config.device, start.precision, *backend, world);
-    require_cache_fits(config.data, config.cache, world, config.batch_size / world.size());
+    config.device.precision = run_precision(config.device, start.precision, *backend, world);
+    const std::uint64_t cache =
+        require_cache_fits(data, config.cache, world, config.batch_size / world.size());
+    const Task task = config.task(world.rank(), world.size());
+    require_memory(memory_need(task.program, *backend, world.rank() == 0),
+                   tensor_bytes(start) - static_cast<double>(cache), world);
   } else {
     on_root(world, check_directory);
   }
   std::string line;
   on_root(world, [&] {
-    line = describe_start(config, start, steps_per_epoch(config, ShardSet(config.data).info()),
-                          world.size());
+    line = describe_start(config, start, steps_per_epoch(config, data.info()), world.size());
   });
   if (where == DryRun::elsewhere)
     line += "; device, memory and time limit are for the job to check";
@@ -255,7 +280,7 @@ std::string dry_run(TrainingConfig& config, DryRun where, Communicator& world) {
 
 int run_training(TrainingConfig& config, const BuildInfo& build, Communicator& world) {
   install_stop_signals();
-  validate_all(config, world);
+  ShardSet data = validate_all(config, world);
   std::optional<SystemClock::time_point> deadline;
   if (config.stop_before_minutes) deadline = job_deadline(*config.stop_before_minutes);
   const int threads = compute_threads(config.device, world);
@@ -268,7 +293,7 @@ int run_training(TrainingConfig& config, const BuildInfo& build, Communicator& w
     state.end(RunStatus::failed, fault.cause, fault.message);
   });
   try {
-    return run_job(config, build, deadline, run, *backend, threads, world, state);
+    return run_job(config, std::move(data), build, deadline, run, *backend, threads, world, state);
   } catch (const std::exception& error) {
     // Once work has begun, a refusal counts as a failure.
     if (is_refusal(error) && !state.has_begun()) throw;

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 #include <span>
+#include <utility>
 
 #include "simclr/core/check.hpp"
 
@@ -42,11 +43,6 @@ std::vector<Slice> slices(const Program& program, Storage storage) {
   return result;
 }
 
-std::span<float> place_of(const Slice& slice, std::vector<float>& flat) {
-  return std::span(flat).subspan(static_cast<std::size_t>(slice.info.offset),
-                                 static_cast<std::size_t>(slice.info.shape.elements()));
-}
-
 std::vector<Slice> slices_of(const std::vector<Part>& parts, const Program& program,
                              Storage storage) {
   std::vector<Slice> wanted = slices(program, storage);
@@ -80,39 +76,61 @@ void for_tensors(const std::vector<Slice>& wanted, const Section& section, const
   }
 }
 
-/// Copies each wanted tensor to its place.
-void copy_tensors(const std::vector<Slice>& wanted, const Section& section, const Checkpoint& from,
-                  const std::string& origin, std::vector<float>& flat) {
-  for_tensors(wanted, section, from, origin, [&](const Slice& slice, const NamedTensor& tensor) {
-    std::ranges::copy(tensor.values, place_of(slice, flat).begin());
-  });
-}
-
 }  // namespace
 
-Checkpoint collect_state(const Executor& executor) {
-  const Program& program = executor.program();
+Checkpoint describe_state(const Executor& executor) {
   Checkpoint checkpoint;
   for (const Section& section : kSections) {
     if (!executor.holds(section.storage)) continue;
-    std::vector<float> flat = executor.flat(section.storage);
-    for (const Slice& slice : slices(program, section.storage)) {
-      const std::span<const float> values = place_of(slice, flat);
-      (checkpoint.*section.tensors)
-          .push_back({slice.name, slice.info.shape, {values.begin(), values.end()}});
+    for (const Slice& slice : slices(executor.program(), section.storage)) {
+      (checkpoint.*section.tensors).push_back({slice.name, slice.info.shape, {}});
     }
   }
   return checkpoint;
 }
 
-void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::string& origin,
-                   Communicator& comm) {
+TensorValues state_values(const Executor& executor) {
+  struct Place {
+    Storage storage;
+    TensorInfo info;
+  };
+  std::vector<Place> places;
   for (const Section& section : kSections) {
     if (!executor.holds(section.storage)) continue;
-    std::vector<float> flat = executor.flat(section.storage);
+    for (const Slice& slice : slices(executor.program(), section.storage)) {
+      places.push_back({section.storage, slice.info});
+    }
+  }
+  return [&executor, places = std::move(places),
+          values = std::vector<float>()](std::size_t number) mutable -> std::span<const float> {
+    const auto& [storage, info] = places.at(number);
+    values.resize(static_cast<std::size_t>(info.shape.elements()));
+    executor.read_flat(storage, info.offset, values);
+    return values;
+  };
+}
+
+std::size_t checkpoint_writing_bytes(const Program& program) {
+  std::int64_t most = 0;
+  for (const Section& section : kSections) {
+    if (!program.holds(section.storage)) continue;
+    for (const Slice& slice : slices(program, section.storage)) {
+      most = std::max(most, slice.info.shape.elements());
+    }
+  }
+  return sizeof(float) * static_cast<std::size_t>(most);
+}
+
+void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::string& origin,
+                   Communicator& comm) {
+  std::vector<float> values;
+  for (const Section& section : kSections) {
+    if (!executor.holds(section.storage)) continue;
+    const std::vector<Slice> wanted = slices(executor.program(), section.storage);
+    std::vector<const NamedTensor*> found;
     on_root(comm, [&] {
-      const std::vector<Slice> wanted = slices(executor.program(), section.storage);
-      copy_tensors(wanted, section, *checkpoint, origin, flat);
+      for_tensors(wanted, section, *checkpoint, origin,
+                  [&](const Slice&, const NamedTensor& tensor) { found.push_back(&tensor); });
       const std::size_t held = (checkpoint->*section.tensors).size();
       if (wanted.size() != held) {
         refuse(
@@ -121,8 +139,12 @@ void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::
             origin, held, section.what(), wanted.size());
       }
     });
-    comm.broadcast(buffer_span(std::span(flat)), 0);
-    executor.set_flat(section.storage, flat);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {  // memory holds one tensor at a time
+      values.resize(static_cast<std::size_t>(wanted[i].info.shape.elements()));
+      if (!found.empty()) std::ranges::copy(found[i]->values, values.begin());
+      comm.broadcast(buffer_span(std::span(values)), 0);
+      executor.write_flat(section.storage, wanted[i].info.offset, values);
+    }
   }
 }
 
@@ -138,10 +160,10 @@ void load_parts(Executor& executor, const std::vector<Part>& parts, const Checkp
                 const std::string& origin) {
   for (const Section& section : {kParameters, kRunning}) {
     if (!executor.holds(section.storage)) continue;
-    std::vector<float> flat = executor.flat(section.storage);
-    copy_tensors(slices_of(parts, executor.program(), section.storage), section, checkpoint, origin,
-                 flat);
-    executor.set_flat(section.storage, flat);
+    for_tensors(slices_of(parts, executor.program(), section.storage), section, checkpoint, origin,
+                [&](const Slice& slice, const NamedTensor& tensor) {
+                  executor.write_flat(section.storage, slice.info.offset, tensor.values);
+                });
   }
 }
 

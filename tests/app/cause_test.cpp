@@ -56,6 +56,31 @@ TEST(MessageOf, SaysWhatTheProgramWasDoingWhenMemoryRunsOut) {
             "internal error while reading a batch: unforeseen");
 }
 
+#if !defined(__SANITIZE_ADDRESS__)
+TEST(MessageOf, SaysHowMuchMemoryWasNeeded) {
+  activity().begin("reading a batch");
+  for (const bool aligned : {false, true}) {
+    try {
+      constexpr std::size_t kBytes = std::size_t{1} << 46;
+      struct alignas(64) Line {
+        std::byte bytes[64];
+      };
+      if (aligned) {
+        (void)std::vector<Line>(kBytes / sizeof(Line));
+      } else {
+        (void)std::vector<char>(kBytes);
+      }
+      FAIL();
+    } catch (const std::exception& error) {
+      EXPECT_TRUE(
+          message_of(error).starts_with("out of memory while reading a batch: needed "
+                                        "70368744.2 MB more, this process holds "))
+          << message_of(error);
+    }
+  }
+}
+#endif
+
 TEST(MessageOf, LeavesTheProgramsOwnMessages) {
   EXPECT_EQ(message_of(Error("as it is")), "as it is");
   EXPECT_EQ(message_of(RefusedError("as it is")), "as it is");

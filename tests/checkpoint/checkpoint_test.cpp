@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <fstream>
 #include <limits>
@@ -229,6 +231,68 @@ TEST_F(CheckpointTest, AFullDiskLeavesOlderCheckpointsIntactAndNoTemporaryFile) 
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_EQ(files(), 1U);
   EXPECT_EQ(read_checkpoint(older).step, 1);
+}
+
+// The file is written in many pieces; any of them may be the one for which there is no room.
+TEST_F(CheckpointTest, ADiskThatIsFullAtAnyByteLeavesNothing) {
+  const auto size = fs::file_size(write(1));
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  constexpr std::uintmax_t kPlaces = 40;
+  for (std::uintmax_t place = 0; place < kPlaces; ++place) {
+    const rlimit limit{place * size / kPlaces, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    try {
+      write_checkpoint(checkpoint_path(directory, 2), example(2));
+      ADD_FAILURE() << "written with room for " << limit.rlim_cur << " of " << size << " bytes";
+    } catch (const IoError& error) {
+      EXPECT_NE(std::string(error.what()).find("step-0000000002.h5"), std::string::npos);
+      EXPECT_EQ(error.error_number(), EFBIG) << error.what();
+    }
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(files(), 1U);
+  EXPECT_EQ(read_checkpoint(write(2)).step, 2);  // HDF5 is as before
+}
+
+/// The line of /proc/self/status in bytes.
+double status_bytes(const std::string& key) {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with(key)) return std::stod(line.substr(key.size())) * 1024;
+  }
+  ADD_FAILURE() << "no " << key;
+  return 0;
+}
+
+TEST_F(CheckpointTest, WritingTakesLittleMemory) {
+  constexpr std::int64_t kTensors = 40;
+  constexpr std::int64_t kElements = 640'000;  // 100 MB in all
+  Checkpoint c = example(1);
+  for (auto* section : {&c.parameters, &c.running, &c.momentum}) section->clear();
+  for (std::int64_t i = 0; i < kTensors; ++i) {
+    (i % 2 == 0 ? c.parameters : c.momentum)
+        .push_back({"tensor" + std::to_string(i / 2), {kElements}, {}});
+  }
+  std::vector<float> values(kElements);
+  std::vector<std::size_t> asked;
+  const TensorValues read = [&](std::size_t number) {
+    asked.push_back(number);
+    std::ranges::fill(values, static_cast<float>(number));
+    return std::span<const float>(values);
+  };
+  std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew
+  const double before = status_bytes("VmRSS:");
+  write_checkpoint(checkpoint_path(directory, 1), c, {}, read);
+  const double more = status_bytes("VmHWM:") - before;
+  EXPECT_LT(more, 0.3 * kTensors * kElements * sizeof(float));
+  EXPECT_EQ(asked.size(), static_cast<std::size_t>(kTensors));
+  EXPECT_TRUE(std::ranges::is_sorted(asked));
+  const Checkpoint read_back = read_checkpoint(checkpoint_path(directory, 1));
+  ASSERT_EQ(read_back.momentum.size(), static_cast<std::size_t>(kTensors / 2));
+  EXPECT_EQ(read_back.parameters[3].values, std::vector<float>(kElements, 3.F));
+  EXPECT_EQ(read_back.momentum[0].values, std::vector<float>(kElements, kTensors / 2));
 }
 
 TEST_F(CheckpointTest, RemovesTheTemporaryFilesOfInterruptedWrites) {

@@ -1,6 +1,6 @@
 // The memory that a cache may use under each kind of limit.
 
-#include "data/memory_budget.hpp"
+#include "simclr/data/memory_budget.hpp"
 
 #include <gtest/gtest.h>
 

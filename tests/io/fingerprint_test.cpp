@@ -107,8 +107,9 @@ TEST_F(FingerprintTest, OfOneRankNeedsNoOther) {
   const Fingerprint original = write("original", {});
   const auto alone = make_self_communicator();
   EXPECT_EQ(
-      difference(original, common_fingerprint(directory_.path() / "original", "data", *alone)), "");
-  EXPECT_THROW((void)common_fingerprint(directory_.path() / "none", "data", *alone), RefusedError);
+      difference(original, open_common(directory_.path() / "original", "data", *alone).fingerprint),
+      "");
+  EXPECT_THROW((void)open_common(directory_.path() / "none", "data", *alone), RefusedError);
 }
 
 }  // namespace

@@ -1,11 +1,16 @@
 // Shards are written and read back; every kind of bad input is refused with the file's name.
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
+#include <thread>
+#include <vector>
 
+#include "io/shard_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "simclr/io/shard_writer.hpp"
@@ -232,6 +237,72 @@ TEST_F(Shards, TwoSetsInOneDirectory) {
   write_fixed(file(0, 1), 0, 10);
   write_fixed(directory_.path() / shard_file_name("zoo", 0, 1), 0, 10);
   expect_refused("zoo-00000-of-00001.h5", "another data set");
+}
+
+TEST(MostOpenFiles, IsAQuarterOfWhatIsLeft) {
+  EXPECT_EQ(most_open_files(3000, 24, 20024), 3000U);
+  EXPECT_EQ(most_open_files(3000, 24, 1024), 250U);
+  EXPECT_EQ(most_open_files(10, 24, 1024), 10U);
+  EXPECT_EQ(most_open_files(10, 60, 64), 1U);
+  EXPECT_EQ(most_open_files(10, 64, 64), 1U);
+}
+
+std::size_t open_descriptors() {
+  return static_cast<std::size_t>(
+      std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator()));
+}
+
+// Threads share the few files that may be open.
+TEST_F(Shards, AreReadWithinTheLimitOfOpenFiles) {
+  constexpr int kShards = 100;
+  for (const bool fixed : {true, false}) {
+    for (int s = 0; s < kShards; ++s) {
+      fixed ? write_fixed(file(s, kShards), s, 1) : write_variable(file(s, kShards), s, 1);
+    }
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit low{open_descriptors() + 40, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+    EXPECT_EQ(allow_open_files(kShards), kShards);  // raises its own limit
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+
+    const std::size_t descriptors = open_descriptors();
+    std::vector<ShardDescription> described;
+    for (int s = 0; s < kShards; ++s) described.push_back(describe_shard(file(s, kShards)));
+    ShardReader reader(described, 5);
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 3 * kShards; ++i) {
+          const auto s = static_cast<std::size_t>((i * (t + 1) * 7) % kShards);
+          const auto sample = static_cast<std::int64_t>(s);
+          const auto expected = fixed ? pixels_of(sample, 6, 6)
+                                      : pixels_of(sample, height_of(sample), width_of(sample));
+          std::vector<std::byte> pixels(expected.size());
+          reader.read(s, 0, 1, pixels);
+          EXPECT_EQ(pixels, expected) << s;
+        }
+      });
+    }
+    threads.clear();
+    EXPECT_LE(open_descriptors(), descriptors + 5);
+    for (int s = 0; s < kShards; ++s) fs::remove(file(s, kShards));
+  }
+}
+
+TEST_F(Shards, AShardThatIsReplacedAfterTheStartIsNotRead) {
+  write_fixed(file(0), 0, 5);
+  write_fixed(file(1), 5, 5);
+  const ShardSet set(directory_.path());
+  std::vector<std::byte> bytes(set.stored_bytes(0, 10));
+  fs::last_write_time(file(1), fs::last_write_time(file(1)) + std::chrono::seconds(2));
+  try {
+    set.read(0, 10, bytes);
+    FAIL() << "the changed shard was read";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find(file(1).string() + ": was changed"),
+              std::string::npos);
+  }
 }
 
 }  // namespace

@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numbers>
 
 #include "../../src/nn/layers.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
+#include "simclr/core/random.hpp"
 
 namespace simclr {
 namespace {
@@ -138,6 +142,51 @@ TEST(Initialization, DependsOnlyOnSeedAndName) {
   };
   EXPECT_EQ(value(two_layers, 1), value(three_layers, 1));
   EXPECT_NE(value(two_layers, 1), value(two_layers, 2));
+}
+
+/// The initial values of a parameter, drawn one after the other.
+std::vector<float> drawn_in_order(const Parameter& parameter, std::int64_t elements,
+                                  std::uint64_t seed) {
+  const std::uint64_t name = hash64(std::as_bytes(std::span(parameter.name)));
+  PhiloxStream stream(seed, RandomPurpose::kInitialization, static_cast<std::uint32_t>(name),
+                      static_cast<std::uint32_t>(name >> 32));
+  const auto normal = [&] {
+    const double u = (static_cast<double>(stream.next_bits()) + 0.5) * 0x1.0p-32;
+    const double v = static_cast<double>(stream.next_bits()) * 0x1.0p-32;
+    return std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * std::numbers::pi * v);
+  };
+  std::vector<float> values;
+  while (std::ssize(values) < elements) {
+    const double value = normal();
+    if (parameter.initial.kind == InitialValue::Kind::normal) {
+      values.push_back(static_cast<float>(parameter.initial.scale * value));
+    } else if (std::abs(value) <= 2.0) {
+      values.push_back(static_cast<float>(parameter.initial.scale * (value / 0.87962566103423978)));
+    }
+  }
+  return values;
+}
+
+TEST(Initialization, DoesNotDependOnThreads) {
+  PretrainingSpec spec;
+  spec.encoder = {.depth = 18, .width = 0.5};
+  spec.local_samples = 1;
+  spec.image_size = 32;
+  const Program program = record_pretraining(spec);
+  // Recorded when the parameters were drawn one after the other.
+  const std::vector<float> flat = initial_parameters(program, 7);
+  EXPECT_EQ(to_hex(hash64(std::as_bytes(std::span(flat)))), "0b0a0d0c636953e6");
+  int drawn = 0;
+  for (const Parameter& parameter : program.parameters) {
+    const std::vector<float> values = initial_values(program, parameter, 7);
+    for (const int threads : {2, 4, 7}) {
+      EXPECT_EQ(initial_values(program, parameter, 7, threads), values) << parameter.name;
+    }
+    if (parameter.initial.kind == InitialValue::Kind::constant) continue;
+    EXPECT_EQ(values, drawn_in_order(parameter, std::ssize(values), 7)) << parameter.name;
+    ++drawn;
+  }
+  EXPECT_GT(drawn, 20);
 }
 
 TEST(Head, LastNormalizationHasNoBeta) {

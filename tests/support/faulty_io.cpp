@@ -138,6 +138,12 @@ ssize_t pread64(int descriptor, void* data, size_t bytes, off64_t at) {
 ssize_t write(int descriptor, const void* data, size_t bytes) {
   return transfer("write", "write", descriptor, data, bytes);
 }
+ssize_t pwrite(int descriptor, const void* data, size_t bytes, off_t at) {
+  return transfer("write", "pwrite", descriptor, data, bytes, at);
+}
+ssize_t pwrite64(int descriptor, const void* data, size_t bytes, off64_t at) {
+  return transfer("write", "pwrite64", descriptor, data, bytes, at);
+}
 int fsync(int descriptor) { return static_cast<int>(transfer("fsync", "fsync", descriptor)); }
 
 }  // extern "C"

@@ -57,6 +57,29 @@ TEST_F(RunDirectoryTest, ResumesACheckpointWithAnOptionsFormerValue) {
   EXPECT_EQ(run.start().step(), 3);
 }
 
+TEST_F(RunDirectoryTest, ForgetsTheTensorsOfTheCheckpoint) {
+  Checkpoint checkpoint;
+  checkpoint.step = 3;
+  checkpoint.configuration = configuration_text(config_, RunDirectoryOption::omitted);
+  checkpoint.model = "{}";
+  for (auto* tensors : {&checkpoint.parameters, &checkpoint.running, &checkpoint.momentum,
+                        &checkpoint.second_moment}) {
+    tensors->push_back({"one", {2}, {1.F, 2.F}});
+  }
+  const std::filesystem::path file = directory_.path() / "step-0000000003.h5";
+  write_checkpoint(file, checkpoint);
+  config_.resume = file.string();
+  RunDirectory run(config_);
+  const Checkpoint& held = run.start().checkpoint->checkpoint;
+  ASSERT_EQ(held.second_moment.size(), 1U);
+  run.forget_tensors();
+  for (const auto* tensors :
+       {&held.parameters, &held.running, &held.momentum, &held.second_moment}) {
+    EXPECT_TRUE(tensors->empty());
+  }
+  EXPECT_EQ(run.start().step(), 3);
+}
+
 TEST_F(RunDirectoryTest, ComparesTheDataThatTheCheckpointDescribes) {
   Checkpoint checkpoint;
   checkpoint.configuration = configuration_text(config_, RunDirectoryOption::omitted);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,9 @@ class Executor {
   /// A whole flat buffer (parameters, gradients, momentum, second_moment, running), f32.
   [[nodiscard]] std::vector<float> flat(Storage storage) const;
   void set_flat(Storage storage, std::span<const float> values);
+  /// A part of a flat buffer, from element `first` on.
+  void read_flat(Storage storage, std::int64_t first, std::span<float> values) const;
+  void write_flat(Storage storage, std::int64_t first, std::span<const float> values);
   /// Whether there is such a flat buffer: not every optimizer has moments.
   [[nodiscard]] bool holds(Storage storage) const;
   /// XXH3 of a flat buffer: equal on every backend where the values are equal bit for bit.
@@ -87,7 +91,10 @@ class Executor {
   [[nodiscard]] std::byte* address(TensorId tensor) const;
   void make_input_stage();
   [[nodiscard]] TensorInfo flat_info(Storage storage) const;
+  [[nodiscard]] TensorInfo flat_part(Storage storage, std::int64_t first, std::int64_t count) const;
+  [[nodiscard]] std::byte* flat_address(const TensorInfo& part) const;
   void set_zero(TensorId tensor);
+  void set_flat_zero(Storage storage);
 
   Program program_;
   Backend* backend_;

@@ -47,6 +47,8 @@ struct NodePlace {
   int ranks = 1;
 };
 NodePlace node_place(Communicator& world);
+/// The ranks of this rank's node (collective call; they must also destroy it together).
+std::unique_ptr<Communicator> ranks_of_node(Communicator& world);
 
 /// A node's /dev/shm has no room for what its ranks would share.
 class NoSharedMemoryError : public RefusedError {

@@ -49,6 +49,12 @@ class PhiloxStream {
   PhiloxStream(std::uint64_t seed, RandomPurpose purpose, std::uint32_t a, std::uint32_t b)
       : seed_(seed), counter_{0, static_cast<std::uint32_t>(purpose), a, b} {}
 
+  /// Goes on with word number `word` of the stream, counted from 0.
+  void go_to(std::uint64_t word) {
+    counter_[0] = static_cast<std::uint32_t>(word / 4);
+    used_ = 4;
+    for (std::uint64_t i = 0; i < word % 4; ++i) (void)next_bits();
+  }
   std::uint32_t next_bits() {
     if (used_ == 4) {
       block_ = philox4x32(seed_, counter_);

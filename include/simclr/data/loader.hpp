@@ -95,22 +95,27 @@ class ImageDecoder {
   Image image_;
 };
 
-/// Opens a data set. `automatic` chooses `node` or else `distributed` by the free memory, the same
+/// Caches a data set. `automatic` chooses `node` or else `distributed` by the free memory, the same
 /// on all ranks, and gives the reason in the description; it never chooses `none`. Throws
 /// RefusedError with sizes and advice when the set does not fit, and for bad shards (see ShardSet).
 /// `batch_samples`: samples that a rank fetches at a time, for the size of the buffers. Collective.
-std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory,
-                                               CacheMode mode, Communicator& world, int threads,
-                                               std::int64_t batch_samples = 0);
+std::unique_ptr<SampleStore> open_sample_store(ShardSet set, CacheMode mode, Communicator& world,
+                                               int threads, std::int64_t batch_samples = 0);
+inline std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::path& directory,
+                                                      CacheMode mode, Communicator& world,
+                                                      int threads, std::int64_t batch_samples = 0) {
+  return open_sample_store(ShardSet(directory), mode, world, threads, batch_samples);
+}
 
 /// Presents samples of a store, in the order given, as a data set of their own with these labels.
 std::unique_ptr<SampleStore> make_subset_store(std::unique_ptr<SampleStore> store,
                                                std::vector<std::int64_t> samples,
                                                std::vector<std::int64_t> labels);
 
-/// Refuses a data set that open_sample_store() would refuse, without reading images. Collective.
-void require_cache_fits(const std::filesystem::path& directory, CacheMode mode, Communicator& world,
-                        std::int64_t batch_samples);
+/// Refuses a data set that open_sample_store() would refuse, without reading images. Returns this
+/// rank's part of the cache, in bytes. Collective.
+std::uint64_t require_cache_fits(const ShardSet& set, CacheMode mode, Communicator& world,
+                                 std::int64_t batch_samples);
 
 struct ViewBatch {
   std::int64_t step = 0;  ///< 0-based

@@ -47,8 +47,8 @@ class EncoderJob {
   [[nodiscard]] Backend& backend() { return *backend_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] DType activations() const { return activations_; }
-  /// Opens a data set. `batch_samples`: number of samples in a batch on this rank.
-  std::unique_ptr<SampleStore> open(const std::filesystem::path& data, std::int64_t batch_samples);
+  /// Caches a data set. `batch_samples`: number of samples in a batch on this rank.
+  std::unique_ptr<SampleStore> open(const ShardSet& data, std::int64_t batch_samples);
   ExtractedFeatures features(SampleStore& store, bool with_head);
 
  protected:

@@ -2,6 +2,7 @@
 // Files that appear whole or not at all.
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <span>
@@ -45,6 +46,12 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  /// Writes to a place, which may lie beyond the end; write() does not go on from there.
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  /// Reads what was written; zeros beyond the end.
+  void read_at(std::uint64_t offset, std::span<std::byte> bytes) const;
+  /// Sets the length; what is added reads as zeros.
+  void resize(std::uint64_t bytes);
   /// Calls `still_wanted` after the sync and just before the rename; when it returns false, the
   /// target stays as it is.
   void commit(const std::function<bool()>& still_wanted = {});

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,11 +40,18 @@ struct Checkpoint {
   std::string checksum;  ///< hexadecimal, of the whole file; set on reading
 };
 
+/// Returns the values of a tensor, valid until the next call. Tensors are numbered from 0 through
+/// parameters, running, momentum and second_moment.
+using TensorValues = std::function<std::span<const float>(std::size_t number)>;
+
 /// Writes to a temporary name in the same directory, syncs, renames. On failure (full disk, ...) it
 /// deletes the temporary file and throws Error. Returns the checksum of the whole file. Calls
-/// `still_wanted` just before the renaming, see AtomicFile::commit().
+/// `still_wanted` just before the renaming, see AtomicFile::commit(). With `values` the tensors of
+/// `checkpoint` have no values of their own: each is asked for when it is written, so that memory
+/// holds only one of them; after a transient error it is asked for again.
 std::string write_checkpoint(const std::filesystem::path& file, const Checkpoint& checkpoint,
-                             const std::function<bool()>& still_wanted = {});
+                             const std::function<bool()>& still_wanted = {},
+                             const TensorValues& values = {});
 
 /// Reads a checkpoint and verifies every checksum. Throws RefusedError naming the file when it is
 /// missing, damaged or not a checkpoint.

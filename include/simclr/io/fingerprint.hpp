@@ -33,9 +33,14 @@ std::string difference(const Fingerprint& before, const Fingerprint& after);
 std::string to_text(const Fingerprint& fingerprint);
 Fingerprint parse_fingerprint(const std::string& text, const std::string& origin);
 
-/// The fingerprint of a data set that all ranks read. Refuses a set that differs between ranks,
-/// such as unequal copies in node-local storage, naming `option`, ranks and hosts. Collective.
-Fingerprint common_fingerprint(const std::filesystem::path& data, const std::string& option,
-                               Communicator& world);
+/// A data set that all ranks read, open on this one.
+struct CommonData {
+  ShardSet set;
+  Fingerprint fingerprint;
+};
+/// Opens a data set on all ranks. Refuses one that differs between ranks, such as unequal copies in
+/// node-local storage, naming `option`, ranks and hosts. Collective.
+CommonData open_common(const std::filesystem::path& data, const std::string& option,
+                       Communicator& world);
 
 }  // namespace simclr

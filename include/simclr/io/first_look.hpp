@@ -5,6 +5,9 @@
 // is read in this one.
 
 #include <filesystem>
+#include <vector>
+
+#include "simclr/comm/communicator.hpp"
 
 namespace simclr {
 
@@ -18,5 +21,11 @@ void start_first_looks();
 /// more processor time than a damaged file is worth, or more memory than 1 GiB and twice the file.
 /// `look` must not depend on state of this process that has changed since start_first_looks().
 void look_first(const std::filesystem::path& file, void (*look)(const std::filesystem::path& file));
+
+/// Spares the ranks of a node to look at the same files each: every rank looks at a share of
+/// `files`, and all take its word for those that it survives. Nothing is thrown for the others:
+/// look_first() looks at them again. Ranks may name different files. Collective over `node`.
+void look_first_together(const std::vector<std::filesystem::path>& files,
+                         void (*look)(const std::filesystem::path& file), Communicator& node);
 
 }  // namespace simclr

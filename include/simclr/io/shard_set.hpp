@@ -17,6 +17,7 @@ namespace simclr {
 enum class ImageEncoding : std::uint8_t { raw, jpeg };
 
 struct ShardSetInfo {
+  std::filesystem::path path;  ///< of the directory or the one shard
   std::string name;
   std::int64_t samples = 0;
   bool fixed_size = true;  ///< stored as `images` (N,H,W,3); otherwise as bytes + offsets + sizes
@@ -35,14 +36,14 @@ struct ShardSetInfo {
 };
 
 /// An open, read-only shard set. Opening checks every shard's shape against the others and the file
-/// sizes, and throws RefusedError naming the file. Not thread-safe: one thread makes all HDF5
-/// calls.
+/// sizes, and throws RefusedError naming the file. Copies stand for the same open set. Any thread
+/// may read.
 class ShardSet {
  public:
   explicit ShardSet(const std::filesystem::path& directory);
-  ShardSet(ShardSet&&) noexcept;
-  ShardSet& operator=(ShardSet&&) noexcept;
-  ~ShardSet();
+  /// The same on all ranks of a node, which look at the shards together (io/first_look.hpp). A rank
+  /// on which that fails throws, the others do not. Collective over `node`.
+  static ShardSet open_on_node(const std::filesystem::path& directory, Communicator& node);
 
   [[nodiscard]] const ShardSetInfo& info() const;
 
@@ -78,7 +79,9 @@ class ShardSet {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  ShardSet(const std::filesystem::path& directory,
+           const std::vector<std::filesystem::path>& shards);
+  std::shared_ptr<Impl> impl_;
 };
 
 /// How the ranks read a data set into memory at start-up.

@@ -117,8 +117,11 @@ Program record_linear_probe(const ProbeSpec& spec);
 /// "classifier.weight" (K,C), "classifier.bias" (K).
 Program record_linear_classifier(std::int64_t batch, std::int64_t channels, std::int64_t classes);
 
-/// Draws every parameter from its InitialValue, as a pure function of seed and name (Philox
-/// streams).
+/// Draws a parameter from its InitialValue, as a pure function of seed and name (Philox streams):
+/// the number of threads changes nothing.
+std::vector<float> initial_values(const Program& program, const Parameter& parameter,
+                                  std::uint64_t seed, int threads = 1);
+/// The same for all of them, as the flat buffer holds them.
 std::vector<float> initial_parameters(const Program& program, std::uint64_t seed);
 std::vector<float> initial_running_statistics(const Program& program);
 

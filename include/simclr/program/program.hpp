@@ -23,6 +23,8 @@ struct InitialValue {
 /// The parts of a model, which are loaded, frozen and counted as wholes.
 enum class Part : std::uint8_t { encoder, projection_head, classifier };
 
+inline const std::vector<Part> kAllParts{Part::encoder, Part::projection_head, Part::classifier};
+
 /// `name` is the checkpoint's and the export's name.
 struct Parameter {
   std::string name;

@@ -67,7 +67,10 @@ struct Task {
 /// How a Trainer trains a task.
 struct TrainerOptions {
   Schedule schedule;
-  std::uint64_t seed = 1;     ///< of the initial parameters
+  std::uint64_t seed = 1;  ///< of the initial parameters
+  /// Parts of the model whose values will be loaded: they begin as zeros.
+  std::vector<Part> loaded{};
+  int threads = 1;            ///< that make the initial parameters
   bool loss_scaling = false;  ///< for half precision: scales the loss so that gradients fit
 };
 

@@ -67,10 +67,12 @@ class Trainer {
   /// before the call.
   [[noreturn]] void explain_not_finite(const StepResult& result);
 
-  /// Returns parameters, running statistics, optimizer state and loss scaling; the caller adds
-  /// step, seed and texts. Throws Error if a parameter or statistic is not finite. Call it with no
-  /// step in flight.
+  /// Lists parameters, running statistics and optimizer state, without their values, and returns
+  /// the loss scaling; the caller adds step, seed and texts. Throws Error if a parameter or
+  /// statistic is not finite. Call it with no step in flight.
   [[nodiscard]] Checkpoint state() const;
+  /// Reads the values of what state() lists; valid until the next step.
+  [[nodiscard]] TensorValues state_values() const;
   /// Loads rank 0's checkpoint on every rank; other ranks pass null. Throws RefusedError, naming
   /// `origin` and the tensor, if the checkpoint is of another model.
   void restore(const Checkpoint* checkpoint, const std::string& origin);

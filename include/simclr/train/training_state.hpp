@@ -10,8 +10,14 @@
 
 namespace simclr {
 
-/// Returns every parameter, running statistic and optimizer tensor by name, in recording order.
-Checkpoint collect_state(const Executor& executor);
+/// Lists every parameter, running statistic and optimizer tensor, in recording order, without
+/// values.
+Checkpoint describe_state(const Executor& executor);
+/// Reads the values of what describe_state() lists from the executor, which must outlive it.
+TensorValues state_values(const Executor& executor);
+
+/// Memory that writing a checkpoint of the program takes: its largest tensor, in bytes.
+std::size_t checkpoint_writing_bytes(const Program& program);
 
 /// Loads rank 0's checkpoint into every rank's flat buffers. Throws RefusedError, naming `origin`
 /// and the tensor, if checkpoint and program do not hold the same tensors. See Trainer::restore.

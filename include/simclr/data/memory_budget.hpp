@@ -1,5 +1,5 @@
 #pragma once
-// How much memory a cache may take.
+// How much memory a cache or a run may take.
 
 #include <cstdint>
 #include <filesystem>
@@ -16,13 +16,16 @@ std::optional<std::uint64_t> cgroup_memory_bytes(
     const std::filesystem::path& memberships = "/proc/self/cgroup",
     const std::filesystem::path& mount = "/sys/fs/cgroup");
 
-/// Memory of this node that a cache may use: the smallest of the kernel's available memory, the
-/// rest of the job's limit and, for memory shared by ranks, the free space of /dev/shm.
+/// Memory of this node that this process may still use: the smallest of the kernel's available
+/// memory, the rest of the job's limit and, for memory shared by ranks, the free space of /dev/shm.
 struct MemoryBudget {
   std::uint64_t bytes = 0;
   std::string limited_by;  ///< "available memory", "memory limit (control group)" or "/dev/shm"
 };
 MemoryBudget measure_memory_budget(bool shared);
+
+/// "1.2 GB", or "3.4 MB" below 0.1 GB.
+std::string size_text(std::uint64_t bytes);
 
 /// True when a cache of this size leaves a tenth of the budget to the rest of the job.
 inline bool fits(std::uint64_t bytes, const MemoryBudget& budget) {
