@@ -17,7 +17,7 @@ if(SIMCLR_SANITIZE)
   # wrongly warns of uninitialized memory in std::regex.
   target_compile_options(simclr_options INTERFACE
     -fsanitize=${SIMCLR_SANITIZE} -fno-sanitize=null,object-size,alignment
-    -fno-omit-frame-pointer -Wno-maybe-uninitialized)
+    -fno-omit-frame-pointer $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(simclr_options INTERFACE -fsanitize=${SIMCLR_SANITIZE})
 endif()
 

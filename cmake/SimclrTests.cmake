@@ -30,7 +30,7 @@ set(SIMCLR_SANITIZER_ENVIRONMENT
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1)
 
 function(simclr_set_test_properties name labels processors timeout)
-  set(environment ${SIMCLR_MPI_ENVIRONMENT} ${SIMCLR_SANITIZER_ENVIRONMENT}
+  set(environment ${SIMCLR_MPI_ENVIRONMENT} ${SIMCLR_SANITIZER_ENVIRONMENT} MPIEXEC=${MPIEXEC_EXECUTABLE}
     # Each test has its own session directory, because concurrent programs may remove a shared one.
     OMPI_MCA_orte_tmpdir_base=${PROJECT_BINARY_DIR}/tests/sessions/${name})
   if(NOT cuda IN_LIST labels)
@@ -75,7 +75,7 @@ function(simclr_test name)
   if(ARG_RANKS)
     foreach(ranks IN LISTS ARG_RANKS)
       add_test(NAME ${name}.ranks${ranks}
-               COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe -n ${ranks} $<TARGET_FILE:${name}>)
+               COMMAND ${MPIEXEC_EXECUTABLE} -n ${ranks} $<TARGET_FILE:${name}>)
       simclr_set_test_properties(${name}.ranks${ranks} "${ARG_LABELS}" ${ranks} ${ARG_TIMEOUT})
     endforeach()
   elseif(ARG_SHARDS)

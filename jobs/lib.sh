@@ -141,10 +141,15 @@ set_launch_command() {
         --kill-on-bad-exit=1)
       [ -z "${SLURM_NTASKS:-}" ] || LAUNCH+=(--ntasks="$SLURM_NTASKS")
       ;;
-    mpirun | mpiexec)
-      LAUNCH+=(--map-by "slot:PE=$cpus" --bind-to core)
+    mpirun* | mpiexec*)
+      # MPICH's launcher, Hydra, passes the whole environment.
+      if [[ "$("${LAUNCH[0]}" --version 2>/dev/null || true)" == *HYDRA* ]]; then
+        LAUNCH+=(-bind-to "core:$cpus")
+      else
+        LAUNCH+=(--map-by "slot:PE=$cpus" --bind-to core)
+        [ -z "${SLURM_JOB_END_TIME:-}" ] || LAUNCH+=(-x SLURM_JOB_END_TIME)
+      fi
       [ -z "${SLURM_NTASKS:-}" ] || LAUNCH+=(-n "$SLURM_NTASKS")
-      [ -z "${SLURM_JOB_END_TIME:-}" ] || LAUNCH+=(-x SLURM_JOB_END_TIME)
       ;;
   esac
   LAUNCH+=("$SIMCLR")

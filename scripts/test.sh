@@ -34,7 +34,7 @@ build_preset() {
   shift
   local launcher=()
   command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-  cmake --preset "$preset" "${launcher[@]}" "$@" >/dev/null && cmake --build --preset "$preset" -j "$jobs"
+  cmake --preset "$preset" -DSIMCLR_WERROR=ON "${launcher[@]}" "$@" >/dev/null && cmake --build --preset "$preset" -j "$jobs"
 }
 
 if $install; then

@@ -87,8 +87,9 @@ void require_launcher_support() {
   if (ranks > 1 || evidence.empty()) return;
   refuse(
       "each rank has started alone: the launcher has started several ({}), but the MPI library "
-      "({}) does not know its protocol; use srun --mpi=pmix, or the mpirun of this library; for "
-      "one rank, tell the launcher to start one (srun --ntasks=1)",
+      "({}) does not know its protocol; use the mpirun of this library, or srun with a protocol "
+      "that it knows (Open MPI: srun --mpi=pmix, MPICH: srun --mpi=pmi2); for one rank, tell the "
+      "launcher to start one (srun --ntasks=1)",
       evidence, mpi_library_version());
 }
 
@@ -132,7 +133,8 @@ std::string mpi_library_version() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
   mpi_check(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
-  const std::string version(text.data(), static_cast<std::size_t>(length));
+  std::string version(text.data(), static_cast<std::size_t>(length));
+  std::ranges::replace(version, '\t', ' ');  // MPICH's is a table
   return version.substr(0, std::min(version.find('\n'), version.find('\0')));
 }
 

@@ -26,6 +26,12 @@ constexpr std::uint64_t kLeastWaiting = 10'000'000;
 constexpr int kPatience = 3;
 /// More threads than this are not created: they could exceed what a job may have.
 constexpr int kMostCores = 64;
+/// LLVM's and Intel's runtimes, whose header defines this, do not count the process's threads.
+#ifdef KMP_VERSION_MAJOR
+constexpr bool kThreadsAreCounted = false;
+#else
+constexpr bool kThreadsAreCounted = true;
+#endif
 
 /// Nanoseconds that a thread has run, and has been ready without a core.
 struct CoreTime {
@@ -90,7 +96,7 @@ void watch(const std::stop_token& stop, const std::string& schedstat) {
 SpinLimit::SpinLimit() {
   const bool chosen =
       std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr;
-  if (chosen || omp_get_num_procs() > kMostCores) return;
+  if (!kThreadsAreCounted || chosen || omp_get_num_procs() > kMostCores) return;
   watch_ = std::jthread(watch,
                         "/proc/self/task/" + std::to_string(::syscall(SYS_gettid)) + "/schedstat");
 }

@@ -1,13 +1,16 @@
 #include "simclr/plan/machine_limits.hpp"
 
 #include <fmt/format.h>
-#include <immintrin.h>
 #include <omp.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <vector>
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/pseudo_random.hpp"
@@ -55,9 +58,10 @@ template <class Register>
   return total_of(sums);
 }
 
+float multiply_add_128() { return multiply_add<Floats<4>>(); }
+#ifdef __x86_64__
 __attribute__((target("avx512f"))) float multiply_add_512() { return multiply_add<Floats<16>>(); }
 __attribute__((target("avx2,fma"))) float multiply_add_256() { return multiply_add<Floats<8>>(); }
-float multiply_add_128() { return multiply_add<Floats<4>>(); }
 
 __attribute__((target("avx512f,avx512bf16"))) float dot_bf16_512() {
   Floats<16> sums[kChains];
@@ -70,6 +74,7 @@ __attribute__((target("avx512f,avx512bf16"))) float dot_bf16_512() {
   }
   return total_of(sums);
 }
+#endif
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -190,16 +195,21 @@ double product_gflops(Backend& backend, DType type) {
 MachineLimits measure_machine_limits(int threads) {
   MachineLimits limits{.threads = threads > 0 ? threads : omp_get_num_procs()};
   limits.machine = fmt::format("this machine, {} threads", limits.threads);
+  Kernel widest = multiply_add_128;
+  int lanes = 4;
+#ifdef __x86_64__
   if (__builtin_cpu_supports("avx512f")) {
-    limits.f32_gflops = rate_of(multiply_add_512, 2 * 16, limits.threads);
+    widest = multiply_add_512;
+    lanes = 16;
   } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    limits.f32_gflops = rate_of(multiply_add_256, 2 * 8, limits.threads);
-  } else {
-    limits.f32_gflops = rate_of(multiply_add_128, 2 * 4, limits.threads);
+    widest = multiply_add_256;
+    lanes = 8;
   }
   if (__builtin_cpu_supports("avx512bf16")) {
     limits.bf16_gflops = rate_of(dot_bf16_512, 2 * 32, limits.threads);
   }
+#endif
+  limits.f32_gflops = rate_of(widest, 2 * lanes, limits.threads);
   limits.copy_gbytes_per_second = copy_rate(limits.threads);
   return limits;
 }

@@ -19,7 +19,7 @@ SAMPLES, SIDE, CHANNELS = 150, 20, 3
 def run(*arguments, ranks=None):
     command = [SIMCLR, "preview", *map(str, arguments)]
     if ranks:
-        command = [MPIEXEC, "--oversubscribe", "-n", str(ranks), *command]
+        command = [MPIEXEC, "-n", str(ranks), *command]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -16,7 +16,7 @@ TIMEOUT = 40  # seconds: several times what the slowest scenario takes
 
 class WatchdogTest(unittest.TestCase):
     def start(self, ranks, scenario, timeout=2, launcher=()):
-        process = subprocess.Popen([MPIEXEC, "--oversubscribe", *launcher, "-n", str(ranks), PROGRAM, scenario,
+        process = subprocess.Popen([MPIEXEC, *launcher, "-n", str(ranks), PROGRAM, scenario,
                                     str(timeout)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.kill)
         return process

@@ -18,7 +18,7 @@ SIMCLR, MPIEXEC = sys.argv[1:3]
 
 
 def simclr(*arguments, ranks=0):
-    launcher = [MPIEXEC, "--oversubscribe", "-n", str(ranks)] if ranks else []
+    launcher = [MPIEXEC, "-n", str(ranks)] if ranks else []
     return subprocess.run(launcher + [SIMCLR, *map(str, arguments)], capture_output=True, text=True)
 
 

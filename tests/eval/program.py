@@ -34,7 +34,7 @@ class Program:
 
     def run(self, *arguments, ranks=0, code=0):
         """Runs a command and returns (stdout, stderr); ranks = 0: without a launcher."""
-        launcher = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks else []
+        launcher = [os.environ.get("MPIEXEC", "mpirun"), "-n", str(ranks)] if ranks else []
         command = [*launcher, f"{self.build}/simclr", *map(str, arguments)]
         done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True,
                               errors="replace", timeout=200, check=False)

@@ -121,7 +121,7 @@ class Program:
     def run(self, *arguments, ranks=1):
         command = [self.binary, *map(str, arguments)]
         if ranks > 1:
-            command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
+            command = ["mpirun", "-n", str(ranks), *command]
         environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if self.device == "cuda" and done.returncode == 2 and "option --device: cuda:" in done.stderr:

@@ -46,7 +46,7 @@ class SpackTest(unittest.TestCase):
         self.assertIn("hdf5@1.10.8:1.10 +mpi", self.environment["specs"])
 
     def test_named_cmake_options_exist(self):
-        cmake = (SOURCE / "CMakeLists.txt").read_text() + (SOURCE / "cmake" / "Dependencies.cmake").read_text()
+        cmake = "".join(p.read_text() for p in [SOURCE / "CMakeLists.txt", *(SOURCE / "cmake").glob("*.cmake")])
         options = re.findall(r"-D(SIMCLR_\w+)=", self.text)
         self.assertTrue(options)
         for option in options:

@@ -58,7 +58,7 @@ class PlanRunTest(unittest.TestCase):
         return json.loads(file.read_text()), done.stdout
 
     def pretrain(self, options, ranks=1, steps=2):
-        launcher = [MPIEXEC, "--oversubscribe", "-n", ranks] if ranks > 1 else []
+        launcher = [MPIEXEC, "-n", ranks] if ranks > 1 else []
         done = self.run_program(*launcher, SIMCLR, "pretrain",
                                 *arguments({"data": self.data, "run-dir": self.run_dir, "max-steps": steps},
                                            COMMON, options))

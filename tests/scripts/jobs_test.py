@@ -190,6 +190,18 @@ class JobsTest(unittest.TestCase):
         self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs))
         self.assertNotIn("--device=cuda", self.calls("simclr")[-1][0])
 
+    def test_each_launcher_gets_its_own_options(self):
+        for says, expected in (("HYDRA build details:", ["-bind-to", "core:6", "-n", "2"]),
+                               ("mpiexec (OpenRTE) 4.1.4", ["--map-by", "slot:PE=6", "--bind-to", "core", "-n", "2"])):
+            launcher = self.top / "bin" / "mpiexec"
+            launcher.write_text(f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "{says}"; exit; }}\n'
+                                'printf "%s\\n" "$@" >"$HOME/options"\n'
+                                'while [ "${1##*/}" != simclr ]; do shift; done\nexec "$@"\n')
+            launcher.chmod(0o755)
+            self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs), SLURM_NTASKS="2",
+                     SLURM_CPUS_PER_TASK="6", SIMCLR_LAUNCHER="mpiexec")
+            self.assertEqual((self.top / "options").read_text().splitlines()[:len(expected)], expected)
+
     def test_the_comment_has_step_and_loss(self):
         def comments(every=1, **environment):
             Path(self.environment["CALLS"]).unlink(missing_ok=True)

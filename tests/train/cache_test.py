@@ -46,7 +46,7 @@ class CacheTest(TrainingTest):
         """What `preview` writes: the samples and their views."""
         output = self.run_dir.parent / "views.h5"
         options = {"data": data or self.data, "steps": steps, "output": output, "cache": cache, **VIEWS, **changed}
-        launcher = [MPIEXEC, "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+        launcher = [MPIEXEC, "-n", str(ranks)] if ranks > 1 else []
         subprocess.run(launcher + [SIMCLR, "preview"] + [f"--{name}={value}" for name, value in options.items()],
                        check=True, capture_output=True, timeout=60)
         with h5py.File(output, "r") as f:

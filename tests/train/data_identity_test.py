@@ -103,7 +103,7 @@ class DataIdentityTest(TrainingTest):
 
         def start():
             each = [["-n", "1", "-wdir", str(place), *command] for place in places]
-            return subprocess.run([MPIEXEC, "--oversubscribe", *each[0], ":", *each[1]], capture_output=True, text=True,
+            return subprocess.run([MPIEXEC, *each[0], ":", *each[1]], capture_output=True, text=True,
                                   timeout=120, check=False)
 
         done = start()

@@ -70,7 +70,7 @@ class LaunchTest(TrainingTest):
     # ---- different options ----
 
     def start_both(self, first, second, ranks=(1, 1)):
-        return self.run_program([MPIEXEC, "--oversubscribe", "-n", ranks[0], *first, ":", "-n", ranks[1], *second])
+        return self.run_program([MPIEXEC, "-n", ranks[0], *first, ":", "-n", ranks[1], *second])
 
     def test_different_options_are_named(self):
         for changed, words in (({"batch_size": 32}, "option --batch-size ('16' on rank 0, '32' on rank 1)"),

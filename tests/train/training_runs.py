@@ -49,15 +49,25 @@ def alive(pid):
         return False
 
 
+def children(processes, *options):
+    found = subprocess.run(["pgrep", *options, "-P", ",".join(map(str, processes))], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def started_by(launcher):
+    """Its ranks. MPICH has a proxy between the launcher and them."""
+    return children(children([launcher.pid], "-x", "hydra_pmi_proxy") or [launcher.pid])
+
+
 def ranks_of(launcher, count):
-    """Waits until mpirun has started all ranks and returns their processes."""
+    """Waits until the launcher has started all ranks and returns their processes."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        found = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=False)
-        if len(found.stdout.split()) == count:
-            return [int(pid) for pid in found.stdout.split()]
+        found = started_by(launcher)
+        if len(found) == count:
+            return found
         time.sleep(0.01)
-    raise AssertionError(f"mpirun has not started {count} ranks")
+    raise AssertionError(f"{MPIEXEC} has not started {count} ranks")
 
 
 def rank_of(pid):
@@ -65,13 +75,13 @@ def rank_of(pid):
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return None
-    return next((int(v.split(b"=")[1]) for v in environment if v.startswith(b"OMPI_COMM_WORLD_RANK=")), None)
+    names = (b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")
+    return next((int(v.split(b"=")[1]) for v in environment if v.startswith(names)), None)
 
 
 def rank_pids(launcher):
-    """Returns rank -> process for an mpirun that has started all ranks."""
-    children = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=True)
-    return {rank_of(pid): int(pid) for pid in children.stdout.split()}
+    """Returns rank -> process for a launcher that has started all ranks."""
+    return {rank_of(pid): pid for pid in started_by(launcher)}
 
 
 class TrainingTest(unittest.TestCase):
@@ -89,7 +99,7 @@ class TrainingTest(unittest.TestCase):
     def command(self, ranks, run_dir=None, **changed):
         options = {"data": self.data, "run-dir": self.run_dir if run_dir is None else run_dir, **self.OPTIONS}
         options.update({name.replace("_", "-"): value for name, value in changed.items()})
-        launcher = [MPIEXEC, "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+        launcher = [MPIEXEC, "-n", str(ranks)] if ranks > 1 else []
         flags = [f"--{name}" for name, value in options.items() if value is True]
         values = [f"--{name}={value}" for name, value in options.items() if value is not True]
         return launcher + [SIMCLR, self.COMMAND, *flags, *values]

@@ -19,8 +19,9 @@ namespace simclr {
 /// them than cores and spins briefly. When it waits less, these threads end.
 ///
 /// Does nothing if the environment has GOMP_SPINCOUNT or OMP_WAIT_POLICY, if the process may use
-/// more than 64 cores, or if the kernel has no /proc/self/task/*/schedstat. Other OpenMP runtimes
-/// ignore it.
+/// more than 64 cores, if the kernel has no /proc/self/task/*/schedstat, or if the program is
+/// compiled for another OpenMP runtime: LLVM's yields its core while it waits, and sleeps after
+/// 0.2 s (KMP_BLOCKTIME), whatever the number of threads.
 class SpinLimit {
  public:
   SpinLimit();
