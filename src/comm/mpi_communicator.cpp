@@ -2,31 +2,16 @@
 
 #include <algorithm>
 #include <exception>
+#include <utility>
 
 #include "mpi_check.hpp"
+#include "mpi_messages.hpp"
+#include "node_ring.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/activity.hpp"
 
 namespace simclr {
 namespace {
-
-constexpr std::size_t kMaxElementsPerMessage = std::size_t{1} << 30;
-
-MPI_Datatype mpi_type(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return MPI_FLOAT;
-    case DType::f64:
-      return MPI_DOUBLE;
-    case DType::i32:
-      return MPI_INT32_T;
-    case DType::bf16:
-    case DType::f16:
-    case DType::u8:
-      break;
-  }
-  fail("all-reduce of {} is not supported", name_of(dtype));
-}
 
 MPI_Op mpi_operation(Reduction reduction) {
   switch (reduction) {
@@ -45,18 +30,6 @@ template <class T>
 void divide(BufferSpan buffer, int divisor) {
   auto* values = static_cast<T*>(buffer.data);
   std::for_each(values, values + buffer.count, [&](T& v) { v /= static_cast<T>(divisor); });
-}
-
-/// Calls piece(first element, count) for each part that fits into one message.
-template <class Piece>
-void for_each_message(std::size_t count, Piece&& piece) {
-  for (std::size_t first = 0; first < count; first += kMaxElementsPerMessage) {
-    piece(first, static_cast<int>(std::min(kMaxElementsPerMessage, count - first)));
-  }
-}
-
-std::byte* at(const BufferSpan& buffer, std::size_t element) {
-  return static_cast<std::byte*>(buffer.data) + element * size_in_bytes(buffer.dtype);
 }
 
 void advance_messages(MPI_Comm comm) {
@@ -142,6 +115,10 @@ void MpiCommunicator::all_gather(ConstBufferSpan send, BufferSpan receive) {
 }
 
 void MpiCommunicator::start_all_reduce(BufferSpan buffer) {
+  if (!ring_ && gate_ && gate_->ranks() < size_) {
+    ring_ = std::make_unique<NodeRing>(*this, split_by_node(*this));
+  }
+  if (ring_) return for_ring_.push_back(buffer);
   for_each_message(buffer.count, [&](std::size_t first, int count) {
     MPI_Request request = MPI_REQUEST_NULL;
     mpi_check(MPI_Iallreduce(MPI_IN_PLACE, at(buffer, first), count, mpi_type(buffer.dtype),
@@ -161,6 +138,10 @@ void MpiCommunicator::progress() {
 }
 
 void MpiCommunicator::wait_for_all() {
+  if (ring_) {
+    for (const BufferSpan& buffer : std::exchange(for_ring_, {})) ring_->sum(buffer);
+    return;
+  }
   collectively("MPI_Waitall", [&] {
     return MPI_Waitall(static_cast<int>(pending_.size()), pending_.data(), MPI_STATUSES_IGNORE);
   });

@@ -16,11 +16,14 @@ class NodeGate {
   /// All ranks of `ranks` create it together.
   explicit NodeGate(Communicator& ranks);
 
+  /// The number of ranks on this node.
+  [[nodiscard]] int ranks() const { return memory_.place().ranks; }
+
   /// Returns once all ranks of the node have called it. Calls `progress` from time to time, since
   /// a sleeping rank does not advance messages that others may need.
   template <class Progress>
   void pass(const Progress& progress) {
-    if (memory_.place().ranks == 1) return;
+    if (ranks() == 1) return;
     const std::uint32_t round = arrive();
     while (!opened(round)) progress();
   }

@@ -31,6 +31,10 @@ constexpr std::chrono::seconds kLongestTurn{30};
 /// leave them room, or their ranks die when they use them.
 constexpr std::uint64_t kMpiBytesPerRank = std::uint64_t{4} << 20;
 
+NodePlace place_in(const MpiCommunicator& node) { return {node.rank(), node.size()}; }
+
+}  // namespace
+
 MPI_Comm split_by_node(const MpiCommunicator& world) {
   MPI_Comm node = MPI_COMM_NULL;
   const Waiting waiting("MPI_Comm_split_type");
@@ -39,10 +43,6 @@ MPI_Comm split_by_node(const MpiCommunicator& world) {
       "MPI_Comm_split_type");
   return node;
 }
-
-NodePlace place_in(const MpiCommunicator& node) { return {node.rank(), node.size()}; }
-
-}  // namespace
 
 NodePlace node_place(Communicator& world) {
   auto* mpi = dynamic_cast<MpiCommunicator*>(&world);

@@ -4,12 +4,15 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <set>
 #include <thread>
 
+#include "comm/node_ring.hpp"
 #include "simclr/comm/exchange.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
@@ -75,6 +78,53 @@ TEST_F(CommunicatorTest, BackgroundSumsEndWithWaitForAll) {
   const auto expected = static_cast<float>(sum_of_ranks);
   EXPECT_EQ(std::count(first.begin(), first.end(), expected), 100000);
   EXPECT_EQ(std::count(second.begin(), second.end(), static_cast<float>(size)), 7);
+}
+
+// For runs that must be on several nodes, which nodes_test.py makes.
+TEST_F(CommunicatorTest, DISABLED_RanksAreOnSeveralNodes) {
+  EXPECT_LT(node_place(*world).ranks, size);
+}
+
+/// Sums of values whose rounding depends on the order, around a ring of the nodes that `node_of`
+/// gives to the ranks.
+void expect_sums_around_nodes(Communicator& world, const std::function<int(int)>& node_of,
+                              std::size_t count) {
+  const auto& ranks = dynamic_cast<MpiCommunicator&>(world);
+  MPI_Comm node = MPI_COMM_NULL;
+  ASSERT_EQ(MPI_Comm_split(ranks.handle(), node_of(world.rank()), world.rank(), &node),
+            MPI_SUCCESS);
+  NodeRing ring(ranks, node);
+  const auto value = [](int rank, std::size_t i) {
+    return static_cast<float>(rank + 1) / static_cast<float>(i + 3);
+  };
+  std::vector<float> sums(count);
+  for (std::size_t i = 0; i < count; ++i) sums[i] = value(world.rank(), i);
+  ring.sum(buffer_span(std::span(sums)));
+  std::vector<std::int32_t> most(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const int sum_of_ranks_from_one = world.size() * (world.size() + 1) / 2;
+    const double exact = sum_of_ranks_from_one / static_cast<double>(i + 3);
+    ASSERT_NEAR(sums[i], exact, 1e-6 * exact) << "element " << i << " of " << count;
+    most[i] = std::bit_cast<std::int32_t>(sums[i]);
+  }
+  std::vector<std::int32_t> least = most;
+  world.all_reduce({most.data(), count, DType::i32}, Reduction::max);
+  world.all_reduce({least.data(), count, DType::i32}, Reduction::min);
+  EXPECT_EQ(most, least) << "ranks have different bits";
+  std::int32_t number = world.rank();
+  ring.sum({&number, 1, DType::i32});
+  EXPECT_EQ(number, world.size() * (world.size() - 1) / 2);
+}
+
+TEST_F(CommunicatorTest, SumsAroundARingOfNodes) {
+  for (const std::size_t count : {0, 1, 3, 100003}) {
+    expect_sums_around_nodes(
+        *world, [](int r) { return r; }, count);
+    expect_sums_around_nodes(
+        *world, [](int r) { return r / 2; }, count);
+    expect_sums_around_nodes(
+        *world, [](int r) { return std::min(r, 1); }, count);  // 1 and the rest
+  }
 }
 
 TEST_F(CommunicatorTest, RanksThatWaitLeaveTheirCore) {

@@ -37,9 +37,9 @@ class Communicator {
   /// `receive` gets size() blocks of the size of `send`, in rank order.
   virtual void all_gather(ConstBufferSpan send, BufferSpan receive) = 0;
 
-  /// Starts an in-place sum in the background; the buffer must not be touched before
-  /// wait_for_all() returns, which all ranks call. progress() lets the transport advance and is
-  /// cheap.
+  /// Starts an in-place sum, in the background as far as the transport can; the buffer must not be
+  /// touched before wait_for_all() returns, which all ranks call. progress() lets the transport
+  /// advance and is cheap.
   virtual void start_all_reduce(BufferSpan buffer) = 0;
   virtual void progress() = 0;
   virtual void wait_for_all() = 0;
