@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "command.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/eval/evaluation_job.hpp"
@@ -12,7 +14,9 @@ int run_knn(Invocation& invocation) {
   KnnConfig knn;
   Options options("knn", "nearest-neighbor accuracy of a checkpoint's features", {"knn"});
   options.group("neighbors")
-      .add("neighbors", knn.neighbors, "number of nearest training samples that vote on a label")
+      .add("neighbors", knn.neighbors,
+           "number of nearest training samples that vote on a label; unless it is given, at most "
+           "the number of training samples")
       .range(at_least(1).at_most(TopK::kMost))
       .add("temperature", knn.temperature,
            "T: a training sample's vote has the weight exp(cosine similarity / T)")
@@ -23,16 +27,21 @@ int run_knn(Invocation& invocation) {
       "      --test-data shards/test");
   if (!invocation.parse(options)) return 0;
 
-  const auto check = [&knn](std::int64_t samples) { validate(knn, samples); };
+  const auto check = [&](std::int64_t samples) {
+    if (!options.given("neighbors")) knn.neighbors = std::min(knn.neighbors, samples);
+    validate(knn, samples);
+  };
   if (finish_dry_run_elsewhere(config, "knn", invocation.world, check)) return 0;
   EvaluationJob job(config, "knn", options, invocation.world);
   knn.classes = job.classes();
-  validate(knn, job.train_samples());
+  check(job.train_samples());
   if (job.finish_checks()) return 0;
   const LabeledFeatures train = job.train_features();
   const LabeledFeatures test = job.test_features();
-  job.report(knn_accuracy(train, test, knn, job.backend(), invocation.world), "");
-  if (invocation.world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
+  job.report(knn_accuracy(train, test, knn, job.backend(), invocation.world),
+             fmt::format("{{\"neighbors\": {}}}", knn.neighbors));
+  if (invocation.world.rank() == 0 && !config.output)
+    refresh_report_of_checkpoint(job.encoder().file());
   return 0;
 }
 

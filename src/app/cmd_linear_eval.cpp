@@ -89,7 +89,7 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
                      {"gradient_maximum", result.gradient_maximum},
                      {"converged", result.converged}};
   job.report(result.test, json_text(details));
-  if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
+  if (world.rank() == 0 && !config.output) refresh_report_of_checkpoint(job.encoder().file());
 }
 
 void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
@@ -118,7 +118,7 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
                      {"encoder_hash_before", result.encoder_hash_before},
                      {"encoder_hash_after", result.encoder_hash_after}};
   job.report(result.test, json_text(details));
-  if (world.rank() == 0) refresh_report_of_checkpoint(job.encoder().file());
+  if (world.rank() == 0 && !config.output) refresh_report_of_checkpoint(job.encoder().file());
 }
 
 }  // namespace

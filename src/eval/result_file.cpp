@@ -27,7 +27,7 @@ bool is_there(const fs::path& file) {
 Json read_result(const fs::path& file) {
   try {
     return Json::parse(read_text_file(file), nullptr, false);
-  } catch (const IoError&) {
+  } catch (const Error&) {
     return Json::parse("", nullptr, false);
   }
 }

@@ -5,6 +5,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/checkpoint.hpp"
+#include "simclr/io/directory.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -24,10 +25,12 @@ std::optional<std::int64_t> step_of(const std::string& name) {
   return step;
 }
 
+/// Refuses a directory that exists but cannot be listed: the run would seem to have no checkpoints.
 std::vector<fs::path> files_in(const fs::path& directory) {
   std::vector<fs::path> files;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(directory, error)) files.push_back(entry.path());
+  std::error_code unknown;
+  if (fs::status(directory, unknown).type() == fs::file_type::not_found) return files;
+  for (const DirectoryEntry& entry : list_directory(directory).entries) files.push_back(entry.path);
   return files;
 }
 

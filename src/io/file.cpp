@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "simclr/core/check.hpp"
 #include "simclr/io/retry.hpp"
 
 namespace simclr {
@@ -17,10 +18,27 @@ namespace {
   fail_io(fmt::format("cannot {} {}", action, path.string()), errno);
 }
 
-Descriptor open_to_read(const std::filesystem::path& path) {
-  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+/// More than any file that this program writes or reads as a whole: refuses sparse files.
+constexpr off_t kMostBytes = off_t{1} << 36;
+
+struct OpenFile {
+  Descriptor descriptor;
+  std::size_t bytes = 0;
+};
+
+/// Opens a plain file. Anything else, such as a pipe, might be read for ever.
+OpenFile open_to_read(const std::filesystem::path& path) {
+  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!descriptor && (errno == EACCES || errno == EPERM)) refuse_unreadable(path, errno);
   if (!descriptor) fail_with_errno("read", path);
-  return descriptor;
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0) fail_with_errno("read", path);
+  if (!S_ISREG(status.st_mode)) refuse("{}: is not a plain file", path.string());
+  if (status.st_size > kMostBytes) {
+    refuse("{}: has {} bytes, more than any such file; check where it came from", path.string(),
+           status.st_size);
+  }
+  return {std::move(descriptor), static_cast<std::size_t>(status.st_size)};
 }
 
 Descriptor open_to_append(const std::filesystem::path& path) {
@@ -31,7 +49,7 @@ Descriptor open_to_append(const std::filesystem::path& path) {
 }
 
 std::string read_once(const std::filesystem::path& path) {
-  const Descriptor descriptor = open_to_read(path);
+  const Descriptor descriptor = open_to_read(path).descriptor;
   std::string text;
   std::array<char, 65536> buffer{};
   while (true) {
@@ -44,14 +62,11 @@ std::string read_once(const std::filesystem::path& path) {
 }
 
 std::span<const std::byte> map_once(const std::filesystem::path& path) {
-  const Descriptor descriptor = open_to_read(path);
-  struct stat status {};
-  if (::fstat(descriptor.get(), &status) != 0) fail_with_errno("read", path);
-  if (status.st_size == 0) return {};
-  const auto size = static_cast<std::size_t>(status.st_size);
-  void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
+  const OpenFile file = open_to_read(path);
+  if (file.bytes == 0) return {};
+  void* memory = ::mmap(nullptr, file.bytes, PROT_READ, MAP_PRIVATE, file.descriptor.get(), 0);
   if (memory == MAP_FAILED) fail_with_errno("read", path);
-  return {static_cast<const std::byte*>(memory), size};
+  return {static_cast<const std::byte*>(memory), file.bytes};
 }
 
 }  // namespace

@@ -4,11 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 #include <functional>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "simclr/core/check.hpp"
 #include "simclr/io/file.hpp"
@@ -25,11 +25,12 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 /// Calls `use` with the file's JSON; adds a malformed file to `unreadable`, ignores a missing one.
 void read_json(const fs::path& file, std::vector<std::string>& unreadable,
                const std::function<void(const Json&)>& use) {
-  std::ifstream in(file);
-  if (!in) return;
+  if (!fs::exists(file)) return;
   try {
-    use(Json::parse(in));
+    use(Json::parse(read_text_file(file)));
   } catch (const nlohmann::json::exception&) {
+    unreadable.push_back(file.filename().string());
+  } catch (const Error&) {
     unreadable.push_back(file.filename().string());
   }
 }
@@ -110,7 +111,8 @@ std::vector<Evaluation> read_evaluations(const fs::path& directory,
 }  // namespace
 
 MetricsTable::MetricsTable(const std::filesystem::path& file) {
-  std::ifstream in(file);
+  if (!fs::exists(file)) return;
+  std::istringstream in(read_text_file(file));
   for (std::string line; std::getline(in, line);) {
     const auto row = nlohmann::json::parse(line, nullptr, false);
     const auto step = row.is_object() ? row.find("step") : row.end();
@@ -151,7 +153,11 @@ RunData read_run(const fs::path& directory) {
   run.config.declare(options);
   read_stored_options(options, read_text_file(stored), stored.string());
   run.options = options.values();
-  run.metrics = MetricsTable(directory / "metrics.jsonl");
+  try {
+    run.metrics = MetricsTable(directory / "metrics.jsonl");
+  } catch (const Error&) {
+    run.unreadable.emplace_back("metrics.jsonl");
+  }
   read_json(directory / "state.json", run.unreadable,
             [&](const Json& json) { run.state = parse_state(json); });
   read_json(directory / "environment.json", run.unreadable,

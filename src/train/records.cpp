@@ -16,8 +16,17 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
-/// Calls take(line, row, where) for each row up to `last_step`; stops at a row that a crash has cut
-/// short. Refuses JSON that is no row: the file is then not one of this program.
+/// Whether a crash may have left this last line: the beginning of a row, or zeros that the file
+/// system has not replaced.
+bool may_be_cut_short(const std::string& line) {
+  constexpr std::string_view kBeginning = R"({"step":)";
+  const auto count = std::min(line.size(), kBeginning.size());
+  return line.compare(0, count, kBeginning, 0, count) == 0 ||
+         line.find_first_not_of('\0') == std::string::npos;
+}
+
+/// Calls take(line, row, where) for each row up to `last_step`. Leaves out a last row that a crash
+/// has cut short. Refuses any other line that is no row, since all rows after it would be lost.
 template <class Take>
 void for_rows_up_to(const fs::path& file, std::int64_t last_step, const Take& take) {
   if (!fs::exists(file)) return;
@@ -25,8 +34,9 @@ void for_rows_up_to(const fs::path& file, std::int64_t last_step, const Take& ta
   std::int64_t number = 0;
   for (std::string line; std::getline(in, line);) {
     const Json row = Json::parse(line, nullptr, false);
-    if (row.is_discarded()) break;
     const std::string where = fmt::format("{}: line {}", file.string(), ++number);
+    const bool is_last = in.peek() == std::istringstream::traits_type::eof();
+    if (row.is_discarded() && is_last && may_be_cut_short(line)) break;
     if (!row.is_object() || !row.contains("step") || !row.at("step").is_number_integer()) {
       refuse("{}: is not a row with a step; delete the file, or the line, to go on", where);
     }

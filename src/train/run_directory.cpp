@@ -14,6 +14,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/directory.hpp"
 #include "simclr/io/file.hpp"
 #include "simclr/train/training_job.hpp"
 
@@ -88,13 +89,35 @@ std::unique_ptr<TrainingConfig> stored_run(TrainingConfig& config) {
     }
     return nullptr;
   }
-  const fs::path stored = config.run_dir / "config.cfg";
-  if (!fs::exists(stored)) return nullptr;
-  return require_same_run(read_text_file(stored), stored.string(), config);
+  const auto text = stored_configuration(config.run_dir);
+  if (!text) return nullptr;
+  return require_same_run(*text, (config.run_dir / "config.cfg").string(), config);
+}
+
+/// Refuses a run that has had checkpoints and now has none, as when a file system is not mounted:
+/// it would begin again, and its records would be lost.
+void require_checkpoints(const fs::path& directory) {
+  const std::optional<RunState> state = read_state(directory);
+  if (!state || state->step == 0) return;
+  refuse(
+      "{}: holds no checkpoint, but {} says that the run has had one of step {}; bring the "
+      "checkpoints back, or delete this file to train from the start",
+      (directory / "checkpoints").string(), (directory / "state.json").string(), state->step);
+}
+
+/// Refuses anything but a directory in place of the checkpoints' one, such as a link that leads
+/// nowhere.
+void require_directory_or_nothing(const fs::path& checkpoints) {
+  std::error_code unknown;
+  const bool is_there = fs::symlink_status(checkpoints, unknown).type() != fs::file_type::not_found;
+  if (!is_there || entry_kind(checkpoints) == EntryKind::folder) return;
+  refuse("{}: is not a directory, nor a link to one; delete it, or bring back where it leads to",
+         checkpoints.string());
 }
 
 RunStart find_start(TrainingConfig& config) {
   RunStart start;
+  require_directory_or_nothing(config.run_dir / "checkpoints");
   if (const auto stored = stored_run(config)) {
     start.precision = stored->device.precision;
     start.pinned_steps = stored->checkpoint_steps;
@@ -106,6 +129,7 @@ RunStart find_start(TrainingConfig& config) {
   const bool newest = config.resume == "auto";
   start.checkpoint = newest ? newest_valid_checkpoint(config.run_dir / "checkpoints")
                             : open_checkpoint(config.resume);
+  if (!start.checkpoint) require_checkpoints(config.run_dir);
   // Refuses damaged rows while nothing has begun.
   (void)logged_values(config.run_dir / "metrics.jsonl", config.objective().metrics.front().name,
                       start.step());

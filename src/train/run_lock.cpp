@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 #include <sstream>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/json_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/file.hpp"
@@ -33,6 +35,7 @@ constexpr std::chrono::milliseconds kSettle{300};
 /// The time between creating a lock and writing its content, on a slow file server.
 constexpr std::chrono::seconds kUnwritten{3};
 constexpr int kMaxTries = 100;
+constexpr pid_t kMostProcesses = 1 << 22;  // the kernel's PID_MAX_LIMIT
 
 std::string first_line_of(const fs::path& file) {
   std::ifstream in(file);
@@ -92,13 +95,15 @@ struct Holder {
   static std::optional<Holder> parse(const std::string& content) {
     try {
       const Json json = Json::parse(content);
+      const Json& process = json.at("pid");
+      if (!process.is_number_integer() || process < 1 || process > kMostProcesses) return {};
       return Holder{.host = json.at("host"),
                     .job = json.at("job"),
                     .cluster = json.value("cluster", ""),
                     .boot = json.value("boot", ""),
                     .pid_namespace = json.value("pid_namespace", ""),
                     .start = json.at("process_start"),
-                    .process = json.at("pid"),
+                    .process = process,
                     .restart = json.value("job_restart", std::int64_t{0})};
     } catch (const nlohmann::json::exception&) {
       return {};
@@ -106,11 +111,14 @@ struct Holder {
   }
 
   [[nodiscard]] std::string content() const {
-    return Json{{"host", host},           {"pid", process},
-                {"process_start", start}, {"job", job},
-                {"job_restart", restart}, {"cluster", cluster},
-                {"boot", boot},           {"pid_namespace", pid_namespace}}
-        .dump();
+    return json_text(Json{{"host", host},
+                          {"pid", process},
+                          {"process_start", start},
+                          {"job", job},
+                          {"job_restart", restart},
+                          {"cluster", cluster},
+                          {"boot", boot},
+                          {"pid_namespace", pid_namespace}});
   }
   [[nodiscard]] std::string text() const {
     const std::string on_cluster = cluster.empty() ? "" : " of cluster " + cluster;
@@ -215,12 +223,16 @@ Stale require_stale(const Found& found, double now, const fs::path& run_director
   const std::string gone = holder->why_gone();
   if (!gone.empty()) return {fmt::format("the lock of {}, {}", holder->text(), gone)};
   // A process that is visible and silent is suspended; it may continue at any time.
-  if (holder->beats() && !holder->visible() && silent > kStaleSeconds) {
-    return {fmt::format("the lock of {}, without a heartbeat for {:.0f} s", holder->text(), silent),
+  const bool judged_by_time = holder->beats() && !holder->visible();
+  const bool in_future = silent < 0;
+  if (judged_by_time && std::abs(silent) > kStaleSeconds) {
+    return {fmt::format("the lock of {}, {}", holder->text(),
+                        in_future ? "whose last heartbeat has a time in the future"
+                                  : fmt::format("without a heartbeat for {:.0f} s", silent)),
             true};
   }
   const std::string heard =
-      holder->beats() && !holder->visible()
+      judged_by_time
           ? fmt::format(" (last heartbeat {:.0f} s ago; after {:.0f} s the lock is free)",
                         std::max(0.0, silent), kStaleSeconds)
           : "";
@@ -236,7 +248,7 @@ void require_silence(const fs::path& file, const Found& before, std::chrono::mil
   std::this_thread::sleep_for(pause);
   if (find_lock(file) == before) return;
   refuse(
-      "{}: is in use: {} has had a heartbeat at this moment, although its time seems old; the "
+      "{}: is in use: {} has had a heartbeat at this moment, although its time seems wrong; the "
       "clocks of the nodes differ",
       file.parent_path().string(), file.string());
 }

@@ -30,6 +30,13 @@ void remember(int number) {
   (void)!::write(STDERR_FILENO, kAnswer.data(), kAnswer.size());
 }
 
+/// Whether the parent process has chosen that SIGINT is ignored, as shells do for jobs in the
+/// background: Ctrl-C is then meant for another program.
+bool ignores_interrupts() {
+  struct sigaction action {};
+  return sigaction(SIGINT, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 void install(int number, int flags) {
   struct sigaction action {};
   action.sa_handler = remember;
@@ -51,7 +58,8 @@ void install_stop_signals() {
   install(SIGTERM, SA_RESTART);
   install(SIGUSR1, SA_RESTART);
   // After the first one, SIGINT has its default action again, which ends the process at once.
-  if (!is_launched()) install(SIGINT, SA_RESTART | static_cast<int>(SA_RESETHAND));
+  if (!is_launched() && !ignores_interrupts())
+    install(SIGINT, SA_RESTART | static_cast<int>(SA_RESETHAND));
 }
 
 std::string received_stop_signal() {
@@ -64,7 +72,8 @@ std::string received_stop_signal() {
 std::chrono::system_clock::time_point job_deadline(double minutes) {
   const char* text = std::getenv("SLURM_JOB_END_TIME");
   std::int64_t seconds = 0;
-  if (text == nullptr || !read_value(text, seconds, at_least(1))) {
+  constexpr double kLatest = 1e10;  // the year 2286; the clock's nanoseconds end before 2300
+  if (text == nullptr || !read_value(text, seconds, at_least(1).at_most(kLatest))) {
     refuse(
         "option --stop-before-minutes: the end of the job is unknown; set SLURM_JOB_END_TIME to "
         "it, in seconds since 1970");

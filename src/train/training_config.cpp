@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "simclr/core/check.hpp"
+#include "simclr/io/checkpoint.hpp"
 #include "simclr/io/file.hpp"
 
 namespace simclr {
@@ -227,13 +228,30 @@ Options declared_options(TrainingConfig& config) {
   return options;
 }
 
+std::optional<std::string> stored_configuration(const fs::path& run_directory) {
+  const fs::path file = run_directory / "config.cfg";
+  if (!fs::exists(file)) return {};
+  std::string text = read_text_file(file);
+  if (text.find('=') == std::string::npos) {
+    refuse("{}: holds no options; delete it: the run's checkpoints hold them, too", file.string());
+  }
+  return text;
+}
+
 void continue_stored_run(Options& options, const TrainingConfig& config) {
   options.require_given({"data", "run-dir"});
   options.otherwise_from([&config]() -> std::optional<StoredText> {
-    const fs::path stored = config.run_dir / "config.cfg";
-    if (config.run_dir.empty() || !fs::exists(stored)) return {};
-    return StoredText{without_options_of_a_start(read_text_file(stored)), stored.string(),
-                      renamed_values()};
+    if (config.run_dir.empty()) return {};
+    const auto from = [](const std::string& text, const fs::path& origin) {
+      return StoredText{without_options_of_a_start(text), origin.string(), renamed_values()};
+    };
+    if (const auto text = stored_configuration(config.run_dir)) {
+      return from(*text, config.run_dir / "config.cfg");
+    }
+    // A run whose config.cfg is lost: its checkpoints hold the options, too.
+    const auto found = newest_valid_checkpoint(config.run_dir / "checkpoints");
+    if (!found) return {};
+    return from(found->checkpoint.configuration, found->file.path);
   });
 }
 

@@ -12,6 +12,7 @@
 #include "simclr/backend/host_memory.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/instruction_set.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/train/system_info.hpp"
@@ -169,6 +170,14 @@ void report_peak_memory(Communicator& world) {
   log::info("peak memory a rank: {:.1f} MB", bytes / kMegabyte);
 }
 
+/// Refuses ranks on processors whose kernels round differently: each rank updates its own copy of
+/// the weights, which must stay equal. A GPU updates them itself.
+void require_same_kernels(const Backend& backend, Communicator& world) {
+  if (backend.info().name != "cpu") return;
+  require_same_values(
+      world, {{"the instruction set, which SIMCLR_CPU_ISA may lower", name_of(instruction_set())}});
+}
+
 /// Takes over the run directory and trains; see run_training().
 int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
             const std::optional<SystemClock::time_point>& deadline,
@@ -243,6 +252,7 @@ int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
   try {
     state.end(RunStatus::failed, cause, message);
   } catch (const std::exception& second) {
+    if (message.find(message_of(second)) != std::string::npos) throw Error(message, cause);
     message += fmt::format("; state.json could not be written: {}", message_of(second));
   }
   throw Error(message, cause);
@@ -286,6 +296,7 @@ int run_training(TrainingConfig& config, const BuildInfo& build, Communicator& w
   const int threads = compute_threads(config.device, world);
   const auto backend = make_backend(config.device, threads, world);
   (void)resolve_precision(config.device, *backend);
+  require_same_kernels(*backend, world);
 
   std::optional<RunDirectory> run;
   StateFile state(config.run_dir, world.rank() == 0);

@@ -44,6 +44,10 @@ def check_knn(program):
         check(result["top5"] >= result["top1"], "top5 below top1")
         check(result["checkpoint"] == "step-0000000000.h5", "checkpoint's name")
         check(len(result["checkpoint_hash"]) == 16, "checkpoint's hash")
+    for data, most in (("train", 200), ("test", TEST)):
+        program.run("knn", "--checkpoint", "run", "--train-data", data, "--test-data", "test", "--output", f"{data}.json")
+        used = program.result(f"{data}.json")["neighbors"]
+        check(used == most, f"{used} neighbors, not {most}")
 
 
 def features(program, name):

@@ -16,6 +16,7 @@
 #include <optional>
 #include <sstream>
 #include <thread>
+#include <vector>
 
 #include "simclr/core/check.hpp"
 #include "support/temporary_directory.hpp"
@@ -156,6 +157,24 @@ TEST_F(RunLockTest, TakesOverALockWithoutAHeartbeatForMinutes) {
   (void)refused();
   set_age(std::chrono::seconds(400));
   expect_taken_over();
+}
+
+TEST_F(RunLockTest, TakesOverALockWithATimeInTheFutureThatDoesNotBeat) {
+  write(foreign());
+  set_age(std::chrono::seconds(-200));
+  (void)refused();
+  set_age(-std::chrono::hours(72));
+  expect_taken_over();
+}
+
+TEST_F(RunLockTest, RefusesProcessNumbersThatCannotBe) {
+  Json holder = own();
+  const std::vector<Json> numbers{0, -1, 1e300, 99999999999999, 1 << 23, "7", nullptr};
+  for (const Json& number : numbers) {
+    holder["pid"] = number;
+    write(holder);
+    EXPECT_NE(refused().find("cannot be read as a lock"), std::string::npos) << number;
+  }
 }
 
 TEST_F(RunLockTest, AHeartbeatCountsThoughTheHoldersClockIsBehind) {

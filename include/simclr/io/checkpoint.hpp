@@ -63,7 +63,8 @@ struct CheckpointFile {
 };
 /// DIRECTORY/step-0000000100.h5
 std::filesystem::path checkpoint_path(const std::filesystem::path& directory, std::int64_t step);
-/// Lists a directory's checkpoints, oldest first; empty when the directory does not exist.
+/// Lists a directory's checkpoints, oldest first; empty when the directory does not exist. Throws
+/// RefusedError when it cannot be listed.
 std::vector<CheckpointFile> list_checkpoints(const std::filesystem::path& directory);
 
 struct FoundCheckpoint {

@@ -12,7 +12,8 @@
 namespace simclr {
 
 /// Reads the whole file; retries after transient errors (io/retry.hpp). Throws IoError naming it,
-/// with error number ENOENT when it is missing.
+/// with error number ENOENT when it is missing; RefusedError when it is no plain file, or may not
+/// be read.
 std::string read_text_file(const std::filesystem::path& path);
 
 /// A file open for appending; created when missing. Retries after transient errors.
@@ -28,8 +29,7 @@ class AppendedFile {
   Descriptor descriptor_;
 };
 
-/// A memory-mapped, read-only file. Opening it retries after transient errors and throws IoError
-/// naming the file.
+/// A memory-mapped, read-only file. Opening it fails as read_text_file() does.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);

@@ -109,8 +109,12 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
 /// The command's options, bound to `config`.
 Options declared_options(TrainingConfig& config);
 
+/// The text of the run's config.cfg; empty without the file. Refuses one that holds no options.
+std::optional<std::string> stored_configuration(const std::filesystem::path& run_directory);
+
 /// Makes --data and --run-dir required, unless the run directory holds a run: its stored
-/// configuration then gives all options that are not given. --resume and --stop-before-minutes
+/// configuration (that of its newest checkpoint, if config.cfg is lost) then gives all options that
+/// are not given. --resume and --stop-before-minutes
 /// belong to a start, not to the run, and are not taken over.
 void continue_stored_run(Options& options, const TrainingConfig& config);
 
