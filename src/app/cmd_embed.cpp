@@ -28,7 +28,7 @@ int run_embed(Invocation& invocation) {
   options.require_given({"data", "output"})
       .example("simclr embed --checkpoint runs/r50 --data shards/test --output features.h5");
   if (!invocation.parse(options)) return 0;
-  on_root(invocation.world, [&] { require_writable({output}); });
+  on_root(invocation.world, [&] { require_writable({.file = output, .dataset = "h"}); });
   const CommonData opened = open_common(data, "data", invocation.world);
 
   EncoderJob job(config, invocation.world);

@@ -56,9 +56,10 @@ int run_plan(Invocation& invocation) {
       "simclr plan --config configs/imagenet-v1.cfg --samples 1281167 \\\n"
       "      --ranks 64 --machine h100");
   if (!options.parse(invocation.arguments)) return 0;
-  if (json) require_likely_writable({.file = *json, .option = "json"});
+  if (json) require_likely_writable({.file = *json, .option = "json", .begins = "{"});
   if (!request.write_machine.empty()) {
-    require_likely_writable({.file = request.write_machine, .option = "write-machine"});
+    require_likely_writable(
+        {.file = request.write_machine, .option = "write-machine", .begins = "{"});
   }
   const RunPlan plan = make_plan(request);
   std::cout << to_text(plan);

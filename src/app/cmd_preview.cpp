@@ -56,7 +56,10 @@ void validate(const PreviewConfig& config) {
     refuse("option --steps: goes with an --output ending in .h5, not with {}",
            config.output.string());
   }
-  require_likely_writable({config.output});
+  Output output{.file = config.output};
+  if (kind == ".png") output.begins = "\x89PNG";
+  if (kind == ".h5") output.dataset = "views";
+  require_likely_writable(output);
 }
 
 int count_threads(const PretrainConfig& config) {

@@ -28,7 +28,7 @@ int run_report(Invocation& invocation) {
       .require_given({"run-dir"})
       .example("simclr report runs/a runs/b --output comparison.html");
   if (!options.parse(invocation.arguments)) return 0;
-  if (output) require_likely_writable({*output});
+  if (output) require_likely_writable({.file = *output, .begins = "<!DOCTYPE html>"});
   const fs::path own = run_dirs.size() == 1 ? run_dirs.front() / "report.html" : "report.html";
   const fs::path target = output.value_or(own);
   write_report(run_dirs, target, Pairs::render);

@@ -26,7 +26,13 @@ std::vector<std::int64_t> numbers_by_name(const ShardSetInfo& train, const Label
     of_name[name].push_back(&name - train.class_names.data());
   }
   std::vector<std::int64_t> numbers;
+  std::map<std::string, std::size_t> label_of;
   for (const std::string& name : test.info.class_names) {
+    const auto [earlier, is_new] = label_of.emplace(name, numbers.size());
+    if (!is_new) {
+      refuse("option --test-data: labels {} and {} of {} have the same name '{}'", earlier->second,
+             numbers.size(), test.path.string(), name);
+    }
     const auto found = of_name.find(name);
     if (found == of_name.end()) {
       refuse("option --test-data: {} has a class '{}', which the training data lack",

@@ -250,6 +250,19 @@ std::string hdf5_file_format(const std::filesystem::path& path) {
   return read_format(path);
 }
 
+bool hdf5_file_holds(const std::filesystem::path& path, const std::string& dataset) {
+  try {
+    const auto holds = [&](const std::filesystem::path& file) {
+      return H5Lexists(h5::open_file(file).get(), dataset.c_str(), H5P_DEFAULT) > 0;
+    };
+    look_first(path, [&](const std::filesystem::path& file) { (void)holds(file); });
+    const auto lock = h5::lock_library();
+    return holds(path);
+  } catch (const RefusedError&) {  // no HDF5 file
+    return false;
+  }
+}
+
 std::string hdf5_version() {
   unsigned major = 0;
   unsigned minor = 0;

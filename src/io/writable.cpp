@@ -1,5 +1,6 @@
 #include "simclr/io/writable.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,7 +12,9 @@
 #include <system_error>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/system.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/checkpoint.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -22,16 +25,37 @@ namespace {
          reason);
 }
 
+/// Whether the file begins with what this command writes.
+bool begins_alike(const Output& output) {
+  const Descriptor file(::open(output.file.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string beginning(output.begins.size(), '\0');
+  return file &&
+         ::read(file.get(), beginning.data(), beginning.size()) ==
+             static_cast<ssize_t>(beginning.size()) &&
+         beginning == output.begins;
+}
+
+/// Refuses an existing file that this command has not written.
+void require_same_kind(const Output& output) {
+  std::error_code unknown;
+  if (!fs::exists(output.file, unknown) || fs::file_size(output.file, unknown) == 0) return;
+  const bool same = output.dataset.empty() ? output.begins.empty() || begins_alike(output)
+                                           : hdf5_file_holds(output.file, output.dataset);
+  if (!same) refuse_output(output, "it exists and is something else than this command writes");
+}
+
 }  // namespace
 
 void require_likely_writable(const Output& output) {
   const fs::path& file = output.file;
+  if (!file.has_filename()) refuse("option --{}: '{}' names no file", output.option, file.string());
   std::error_code unknown;  // of a place that may not be looked at: access() tells
   if (fs::is_directory(file, unknown)) refuse_output(output, "it is a directory");
   // The file appears by being renamed, which would replace a device.
   if (fs::exists(file, unknown) && !fs::is_regular_file(file, unknown)) {
     refuse_output(output, "it is a device or pipe");
   }
+  require_same_kind(output);
   fs::path at = fs::absolute(file).parent_path();
   for (std::error_code error; !fs::exists(at, error); at = at.parent_path()) {
     if (error) refuse_output(output, at.string() + ": " + error.message());

@@ -29,6 +29,18 @@ std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& d
   return data.samples / config.batch_size;
 }
 
+/// Warns of evaluation data that are not there. Training does not need them, and a run goes on
+/// without.
+void look_at_evaluation_data(const TrainingConfig& config) {
+  if (config.eval_data.empty()) return;
+  try {
+    const ShardSet set(config.eval_data);
+  } catch (const RefusedError& error) {
+    log::warning("option --eval-data: {}; evaluations of this run will need other data",
+                 error.what());
+  }
+}
+
 /// Makes every check that needs no writing, and reads few images. Returns the training data.
 ShardSet validate_all(TrainingConfig& config, Communicator& world) {
   config.validate();
@@ -36,7 +48,10 @@ ShardSet validate_all(TrainingConfig& config, Communicator& world) {
   // Refuses values that a configuration file cannot hold.
   (void)configuration_text(config, RunDirectoryOption::written);
   CommonData data = open_common(config.data, "data", world);
-  on_root(world, [&] { config.validate_data(data.set.info()); });
+  on_root(world, [&] {
+    config.validate_data(data.set.info());
+    look_at_evaluation_data(config);
+  });
   config.fingerprint = std::move(data.fingerprint);
   return std::move(data.set);
 }

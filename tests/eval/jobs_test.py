@@ -140,7 +140,13 @@ def check_refusals(program):
         ("'class 6'", ["knn", *run, "--train-data", "named", "--test-data", "named-otherwise"]),
         ("class 'class 1' of named-twice is not unique", ["knn", *run, "--train-data", "named-twice", "--test-data", "named"]),
         ("label 2 of named-in-part has no name among its 2 class names", ["knn", *run, "--train-data", "named", "--test-data", "named-in-part"]),
+        ("labels 1 and 2 of named-twice have the same name 'class 1'", ["knn", *run, "--train-data", "named", "--test-data", "named-twice"]),
         ("--name", ["knn", *run, *SETS, "--name", "../elsewhere"]),
+        *(("something else than this command writes", [*command, "--output", file]) for command in
+          (["embed", *run, "--data", "test"], ["preview", "--data", "test", "--steps", "0:1", "--image-size", 16, "--batch-size", 8])
+          for file in ("run/checkpoints/step-0000000000.h5", "test/test-00000-of-00001.h5", "text.h5")),
+        ("names no file", ["knn", *run, *SETS, "--output", ""]),
+        ("names no file", ["embed", *run, "--data", "test", "--output", "new/"]),
         ("negative", ["knn", *run, "--train-data", "negative", "--test-data", "test"]),
         ("--test-data", ["knn", *run, "--train-data", "train"]),
         ("--checkpoint", ["knn", *SETS]),

@@ -155,6 +155,10 @@ class ReportTest(TrainingTest):
         output = self.run_dir.parent / "twins.html"
         self.report(self.run_dir, twin, "--output", output)
         self.assertEqual([run["name"] for run in self.page(output).runs], [str(self.run_dir), str(twin)])
+        # A page replaces no other file.
+        stored = (self.run_dir / "config.cfg").read_bytes()
+        self.report(self.run_dir, "--output", self.run_dir / "config.cfg", expect=2)
+        self.assertEqual((self.run_dir / "config.cfg").read_bytes(), stored)
         # A directory without a run is refused, and no page is written.
         output.unlink()
         self.report(self.run_dir, twin.parent, "--output", output, expect=2)

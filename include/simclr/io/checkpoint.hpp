@@ -88,6 +88,9 @@ void prune_checkpoints(const std::filesystem::path& directory, int keep,
 /// it has none. Throws RefusedError when the file is not HDF5.
 std::string hdf5_file_format(const std::filesystem::path& path);
 
+/// Whether a file is HDF5 and has this dataset.
+bool hdf5_file_holds(const std::filesystem::path& path, const std::string& dataset);
+
 /// Version of the HDF5 library, such as "1.10.8".
 std::string hdf5_version();
 
