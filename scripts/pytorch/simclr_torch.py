@@ -43,14 +43,20 @@ class HeadLayer(nn.Module):
 class SimClr(nn.Module):
     """views (V, 3, S, S) -> h (V, C), z (V, D)."""
 
-    def __init__(self, encoder="resnet50", width=1.0, cifar_stem=False, head_layers=2, embedding=128):
+    def __init__(self, encoder="resnet50", width=1.0, cifar_stem=False, head_layers=2, embedding=128,
+                 pool_padding="torchvision"):
         super().__init__()
         block, counts = BLOCKS[encoder]
         channels = [max(1, math.floor(base * width + 0.5)) for base in (64, 128, 256, 512)]
         kernel, stride = (3, 1) if cifar_stem else (7, 2)
         self.conv1 = nn.Conv2d(3, channels[0], kernel, stride, kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[0])
-        self.maxpool = nn.Identity() if cifar_stem else nn.MaxPool2d(3, 2, 1)
+        if cifar_stem:
+            self.maxpool = nn.Identity()
+        elif pool_padding == "torchvision":
+            self.maxpool = nn.MaxPool2d(3, 2, 1)
+        else:  # TensorFlow's "same" of an even number of pixels
+            self.maxpool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.MaxPool2d(3, 2))
         inputs = channels[0]
         for group, (outputs, count) in enumerate(zip(channels, counts), start=1):
             layer, inputs = self._group(block, inputs, outputs, count, 1 if group == 1 else 2)

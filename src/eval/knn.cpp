@@ -23,7 +23,7 @@ constexpr std::int64_t kBankBlock = 16384;
 Program record_search(std::int64_t queries, std::int64_t bank, std::int64_t channels,
                       std::int64_t k) {
   Recorder r;
-  r.set_gradients(false);
+  const Recorder::Frozen frozen(r);
   const TensorId x = r.named("queries", {queries, channels}, DType::f32, Storage::input);
   const TensorId w = r.parameter("bank", {bank, channels}, {}, false);
   const TensorId y = r.tensor("similarities", {queries, bank}, DType::f32);

@@ -2,18 +2,24 @@
 #include <fmt/format.h>
 
 #include "layers.hpp"
+#include "simclr/core/check.hpp"
 
 namespace simclr::nn {
 
 TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNormContext& context,
                          TensorId h) {
-  if (spec.kind == HeadKind::none) return h;
+  return projection_head_layers(recorder, spec, context, h, spec.layer_count());
+}
+
+TensorId projection_head_layers(Recorder& recorder, const HeadSpec& spec,
+                                const BatchNormContext& context, TensorId h, int count) {
+  const int layers = spec.layer_count();
+  require(count >= 0 && count <= layers, "a head has the layers that are asked for");
   const Recorder::Scope scope(recorder, "projection_head");
   const Recorder::PartScope part(recorder, Part::projection_head);
-  const int layers = spec.kind == HeadKind::linear ? 1 : spec.layers;
   const std::int64_t hidden = spec.hidden > 0 ? spec.hidden : recorder.info(h).shape[-1];
   TensorId z = h;
-  for (int i = 0; i < layers; ++i) {
+  for (int i = 0; i < count; ++i) {
     const std::string name = fmt::format("projection_head.{}", i);
     const bool last = i + 1 == layers;
     const TensorId y =
@@ -63,8 +69,9 @@ void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options
   const TensorId logits = linear(recorder, "classifier", h,
                                  {.channels = options.classes,
                                   .with_bias = true,
-                                  .initial_stddev = 0,
-                                  .input_gradient = options.input_gradient});
+                                  .initial_stddev = options.initial_stddev,
+                                  .regularized = options.regularized,
+                                  .bias_regularized = options.bias_regularized});
   recorder.publish("logits", logits);
   const TensorId sums = recorder.named("sums", {4}, DType::f64, Storage::output);
   recorder.emit(SoftmaxCrossEntropy{.logits = logits,
@@ -76,3 +83,11 @@ void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options
 }
 
 }  // namespace simclr::nn
+
+namespace simclr {
+
+int HeadSpec::layer_count() const {
+  return kind == HeadKind::none ? 0 : kind == HeadKind::linear ? 1 : layers;
+}
+
+}  // namespace simclr

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "simclr/core/check.hpp"
+
 namespace simclr::nn {
 namespace {
 
@@ -24,7 +26,7 @@ TensorId conv(Recorder& recorder, const std::string& name, TensorId x, const Con
   const TensorId y =
       recorder.tensor(name + ".y", spatial_output(input.shape, options.channels, g), input.dtype);
   recorder.emit(ConvForward{x, w, y, g});
-  recorder.on_backward([=, input_gradient = options.input_gradient](Recorder& r) {
+  recorder.on_backward([=, input_gradient = recorder.needs_gradient(x)](Recorder& r) {
     const TensorId dy = r.gradient(y);
     r.emit(ConvBackwardWeights{x, dy, r.parameter_gradient(w), g});
     if (input_gradient) r.emit(ConvBackwardData{dy, w, r.contribute(x), g});
@@ -38,15 +40,15 @@ TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
   const auto kind =
       options.initial_stddev > 0 ? InitialValue::Kind::normal : InitialValue::Kind::constant;
   const TensorId w = recorder.parameter(name + ".weight", {options.channels, input[-1]},
-                                        {kind, options.initial_stddev}, true);
+                                        {kind, options.initial_stddev}, options.regularized);
   std::optional<TensorId> bias;
   if (options.with_bias) {
     bias = recorder.parameter(name + ".bias", {options.channels}, {InitialValue::Kind::constant, 0},
-                              false);
+                              options.bias_regularized);
   }
   const TensorId y = recorder.tensor(name + ".y", {input[0], options.channels}, DType::f32);
   recorder.emit(MatMul{x, w, bias, y});
-  recorder.on_backward([=, input_gradient = options.input_gradient](Recorder& r) {
+  recorder.on_backward([=, input_gradient = recorder.needs_gradient(x)](Recorder& r) {
     const TensorId dy = r.gradient(y);
     r.emit(MatMulBackwardWeights{x, dy, r.parameter_gradient(w),
                                  bias ? std::optional(r.parameter_gradient(*bias)) : std::nullopt});
@@ -62,9 +64,12 @@ TensorId pack_input(Recorder& recorder, TensorId views) {
   return x;
 }
 
-TensorId max_pool(Recorder& recorder, TensorId x, ConvGeometry geometry) {
+TensorId max_pool(Recorder& recorder, TensorId x, PoolPadding padding) {
   const TensorInfo input = recorder.info(x);
-  const Shape shape = spatial_output(input.shape, input.shape[-1], geometry);
+  const Shape shape = spatial_output(input.shape, input.shape[-1], {3, 2, 1});
+  require(input.shape[1] == input.shape[2], "views are squares");
+  const bool at_first_pixel = padding == PoolPadding::same && input.shape[1] % 2 == 0;
+  const ConvGeometry geometry{3, 2, at_first_pixel ? 0 : 1};
   const TensorId y = recorder.tensor("maxpool.y", shape, input.dtype);
   const TensorId argmax = recorder.tensor("maxpool.argmax", shape, DType::u8);
   recorder.emit(MaxPool{x, y, argmax, geometry});

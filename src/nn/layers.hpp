@@ -13,7 +13,6 @@ namespace simclr::nn {
 struct ConvOptions {
   std::int64_t channels = 0;  ///< K, output channels
   ConvGeometry geometry;
-  bool input_gradient = true;  ///< false if x is the image
 };
 /// Returns y (V,H',W',K) of x (V,H,W,C). Parameter: `name`.weight (K,R,S,C); no bias.
 TensorId conv(Recorder& recorder, const std::string& name, TensorId x, const ConvOptions& options);
@@ -22,7 +21,8 @@ struct LinearOptions {
   std::int64_t channels = 0;  ///< K
   bool with_bias = false;
   float initial_stddev = 0.01F;  ///< 0: zeros
-  bool input_gradient = true;
+  bool regularized = true;       ///< see Parameter
+  bool bias_regularized = false;
 };
 /// Returns y (V,K) of x (V,C), f32. Parameters: `name`.weight (K,C) [and `name`.bias (K)].
 TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
@@ -30,7 +30,9 @@ TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
 
 /// Returns x (V,H,W,3), packed from the host's views, which have the activation dtype.
 TensorId pack_input(Recorder& recorder, TensorId views);
-TensorId max_pool(Recorder& recorder, TensorId x, ConvGeometry geometry);
+/// Returns the maxima of 3x3 windows of stride 2 over x (V,H,W,C), H = W:
+/// (V,ceil(H/2),ceil(W/2),C).
+TensorId max_pool(Recorder& recorder, TensorId x, PoolPadding padding);
 /// Returns h f32 (V,C) in `storage`: the arena, or output for features.
 TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage);
 
@@ -77,6 +79,10 @@ TensorId join(Recorder& recorder, const Normalized& layer, const Normalized& sho
 /// Returns z f32 (V,D) of h (V,C): Linear -> BN -> ReLU -> ... -> Linear -> BN without beta.
 TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNormContext& context,
                          TensorId h);
+/// Returns the output of the head's first `count` layers: h for 0, z for all of them. Layers behind
+/// are not recorded.
+TensorId projection_head_layers(Recorder& recorder, const HeadSpec& spec,
+                                const BatchNormContext& context, TensorId h, int count);
 
 struct NtXentOptions {
   float temperature = 0.1F;
@@ -93,9 +99,10 @@ struct ClassifierOptions {
   std::int64_t classes = 0;
   float gradient_scale = 1;  ///< 1 / global batch
   int world_size = 1;
-  bool input_gradient = false;  ///< true: continues the backward pass into h
+  float initial_stddev = 0;  ///< of the weights; 0: zeros
+  bool regularized = true, bias_regularized = false;
 };
-/// Records a linear classifier on h, initially zero, and its cross-entropy. Names "labels",
+/// Records a linear classifier on h and its cross-entropy. Names "labels",
 /// "logits" and "sums" f64 (4), summed over ranks: cross-entropy, top-1 hits, top-5 hits, samples.
 void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options);
 
@@ -103,6 +110,7 @@ void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options
 
 struct EncoderOptions {
   bool recompute_blocks = false;
+  int frozen_groups = kNothingFrozen;
   Storage feature_storage = Storage::arena;
 };
 

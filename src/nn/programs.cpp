@@ -1,26 +1,10 @@
+#include <optional>
+
 #include "layers.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/program/planner.hpp"
 
 namespace simclr {
-namespace {
-
-/// Records the encoder in inference mode; returns the features h.
-TensorId record_inference(Recorder& recorder, const FeatureSpec& spec, Storage storage) {
-  const nn::BatchNormContext context{.spec = {}, .local_samples = spec.batch, .training = false};
-  const TensorId views = recorder.named("views", {spec.batch, spec.image_size, spec.image_size, 3},
-                                        spec.activations, Storage::input);
-  const TensorId x = nn::pack_input(recorder, views);
-  const TensorId h = nn::resnet(recorder, spec.encoder, context, x, {.feature_storage = storage});
-  recorder.publish("h", h);
-  if (spec.with_head) {
-    recorder.publish("z", nn::projection_head(recorder, spec.head, context, h));
-  }
-  return h;
-}
-
-}  // namespace
-
 Program finish_training(Recorder& recorder, const TrainingUpdate& update) {
   Program program = recorder.finish([&](Recorder& r) {
     const TensorId verdict = r.named("verdict", {2}, DType::i32, Storage::output);
@@ -64,23 +48,51 @@ Program record_pretraining(const PretrainingSpec& spec) {
 
 Program record_features(const FeatureSpec& spec) {
   Recorder recorder;
-  recorder.set_gradients(false);
-  record_inference(recorder, spec, Storage::output);
+  const Recorder::Frozen frozen(recorder);
+  const nn::BatchNormContext context{.spec = {}, .local_samples = spec.batch, .training = false};
+  const TensorId views = recorder.named("views", {spec.batch, spec.image_size, spec.image_size, 3},
+                                        spec.activations, Storage::input);
+  const TensorId x = nn::pack_input(recorder, views);
+  const TensorId h =
+      nn::resnet(recorder, spec.encoder, context, x, {.feature_storage = Storage::output});
+  recorder.publish("h", h);
+  if (spec.with_head) {
+    recorder.publish("z", nn::projection_head(recorder, spec.head, context, h));
+  }
   return recorder.finish();
 }
 
-Program record_linear_probe(const ProbeSpec& spec) {
+Program record_classifier(const ClassifierSpec& spec) {
   Recorder recorder;
-  recorder.set_gradients(false);
-  const TensorId h = record_inference(recorder, spec.features, Storage::arena);
-  recorder.set_gradients(true);
-  nn::classifier(recorder, h,
+  const bool all_frozen = spec.frozen_groups >= kEncoderGroups;
+  const nn::BatchNormContext context{
+      .spec = spec.batch_norm, .local_samples = spec.batch, .training = !all_frozen};
+  const TensorId views = recorder.named("views", {spec.batch, spec.image_size, spec.image_size, 3},
+                                        spec.activations, Storage::input);
+  const TensorId x = nn::pack_input(recorder, views);
+  const TensorId h =
+      nn::resnet(recorder, spec.encoder, context, x,
+                 {.recompute_blocks = spec.recompute_blocks, .frozen_groups = spec.frozen_groups});
+  recorder.publish("h", h);
+  TensorId features = h;
+  {
+    std::optional<Recorder::Frozen> frozen;
+    if (all_frozen) frozen.emplace(recorder);
+    features = nn::projection_head_layers(recorder, spec.head, context, h, spec.head_layers);
+  }
+  nn::classifier(recorder, features,
                  {.classes = spec.classes,
                   .gradient_scale = 1.0F / static_cast<float>(spec.global_batch),
-                  .world_size = spec.world_size});
+                  .world_size = spec.world_size,
+                  .initial_stddev = spec.init.stddev,
+                  .regularized = spec.init.regularized,
+                  .bias_regularized = spec.init.bias_regularized});
   record_control(recorder);
   return finish_training(
-      recorder, {.optimizer = spec.optimizer, .world_size = spec.world_size, .bucket_bytes = 0});
+      recorder, {.optimizer = spec.optimizer,
+                 .world_size = spec.world_size,
+                 .merge_running = !all_frozen && spec.batch_norm.ranks_per_group < spec.world_size,
+                 .bucket_bytes = spec.bucket_bytes});
 }
 
 Program record_linear_classifier(std::int64_t batch, std::int64_t channels, std::int64_t classes) {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/names.hpp"
@@ -64,9 +65,8 @@ struct ResnetRecorder {
     const Recorder::Scope scope(recorder, "stem");
     const bool imagenet = spec.stem == Stem::imagenet;
     const ConvGeometry geometry = imagenet ? ConvGeometry{7, 2, 3} : ConvGeometry{3, 1, 1};
-    const TensorId z = apply_relu(
-        recorder, conv_bn("", "1", x, {channels_of(spec, 64), geometry, /*input_gradient=*/false}));
-    return imagenet ? max_pool(recorder, z, {3, 2, 1}) : z;
+    const TensorId z = apply_relu(recorder, conv_bn("", "1", x, {channels_of(spec, 64), geometry}));
+    return imagenet ? max_pool(recorder, z, spec.pool_padding) : z;
   }
 
   /// Two 3x3 convolutions (depths 18, 34), or 1x1, 3x3 with the stride, 1x1 (50 and deeper).
@@ -101,21 +101,34 @@ struct ResnetRecorder {
     if (options.recompute_blocks) recorder.end_recomputed_block(z);
     return z;
   }
+
+  /// Group 1, 2, 3 or 4.
+  TensorId group(int number, TensorId x) const {
+    const int blocks = blocks_per_group(spec)[static_cast<std::size_t>(number - 1)];
+    const std::int64_t planes = channels_of(spec, std::int64_t{32} << number);
+    TensorId z = x;
+    for (int i = 0; i < blocks; ++i) {
+      const int stride = number > 1 && i == 0 ? 2 : 1;
+      z = block(fmt::format("layer{}.{}", number, i), z, planes, stride, i == 0);
+    }
+    return z;
+  }
 };
 
 }  // namespace
 
 TensorId resnet(Recorder& recorder, const EncoderSpec& spec, const BatchNormContext& context,
                 TensorId x, const EncoderOptions& options) {
-  const ResnetRecorder net{recorder, spec, context, options};
-  TensorId z = net.stem(x);
-  const std::array<int, 4> blocks = blocks_per_group(spec);
-  for (int group = 0; group < 4; ++group) {
-    const std::int64_t planes = channels_of(spec, 64 << group);
-    for (int i = 0; i < blocks[static_cast<std::size_t>(group)]; ++i) {
-      const int stride = group > 0 && i == 0 ? 2 : 1;
-      z = net.block(fmt::format("layer{}.{}", group + 1, i), z, planes, stride, i == 0);
-    }
+  BatchNormContext inference = context;
+  inference.training = false;
+  TensorId z = x;
+  std::optional<Recorder::Frozen> frozen;
+  // Group 0 is the stem.
+  for (int group = 0; group <= kEncoderGroups; ++group) {
+    frozen.reset();
+    if (group <= options.frozen_groups) frozen.emplace(recorder);
+    const ResnetRecorder net{recorder, spec, frozen ? inference : context, options};
+    z = group == 0 ? net.stem(z) : net.group(group, z);
   }
   const Recorder::Scope scope(recorder, "avgpool");
   return global_avg_pool(recorder, z, options.feature_storage);

@@ -52,6 +52,7 @@ TensorId Recorder::parameter(std::string name, Shape shape, InitialValue initial
   if (gradients_enabled_) {
     gradient = tensor("d." + name, shape, DType::f32, Storage::gradients);
     parameter_gradients_[value] = gradient;
+    needs_gradient_.insert(value);
   }
   program_.parameters.push_back({std::move(name), part_, value, gradient, regularized, initial});
   return value;
@@ -98,6 +99,10 @@ void Recorder::emit(Op op) {
       const auto twin = recomputed_.find(id);
       return twin == recomputed_.end() ? id : twin->second;
     });
+  }
+  const Access accessed = access(op);
+  if (std::ranges::any_of(accessed.reads, [this](TensorId id) { return needs_gradient(id); })) {
+    needs_gradient_.insert(accessed.writes.begin(), accessed.writes.end());
   }
   program_.ops.push_back(std::move(op));
   program_.labels.push_back(scope_);

@@ -143,22 +143,28 @@ Json evaluations_json(const RunData& run) {
   return evaluations;
 }
 
+/// The number of epochs to do; "" if the length of the run is given in steps.
+std::string planned_epochs(const RunData& run) {
+  return option(run, "schedule-steps").empty() ? option(run, "epochs") : "";
+}
+
 Facts configuration(const RunData& run) {
   Facts facts;
-  for (const auto& [title, name] : std::initializer_list<std::pair<const char*, const char*>>{
+  for (const auto& [title, name] : std::initializer_list<std::pair<const char*, std::string_view>>{
            {"Data", "data"},
            {"Image size", "image-size"},
            {"Encoder", "encoder"},
            {"Width", "width"},
            {"Batch size", "batch-size"},
            {"Epochs", "epochs"},
+           {"Steps", "schedule-steps"},
            {"Temperature", "temperature"},
            {"Augmentation", "augment"},
            {"Optimizer", "optimizer"},
            {"Learning rate", "learning-rate"},
            {"Scaled by", "lr-scaling"},
            {"Precision", "precision"}}) {
-    facts.emplace_back(title, option(run, name));
+    facts.emplace_back(title, name == "epochs" ? planned_epochs(run) : option(run, name));
   }
   return facts;
 }
@@ -182,7 +188,7 @@ Json run_json(const RunData& run) {
               {"step", state.step},
               {"restarts", state.restarts}}},
             {"seconds", training_seconds(run.metrics)},
-            {"epochs", option(run, "epochs")}};
+            {"epochs", planned_epochs(run)}};
   add_curves(json, run.metrics);
   json["restarts"] = restarts_json(run.metrics);
   const Objective objective = run.config.objective();

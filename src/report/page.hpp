@@ -15,9 +15,9 @@ struct RunData;
 inline constexpr std::size_t kMaxPoints = 1000;
 
 /// Returns the data of a run for report.html:
-///   name, seconds (training time), epochs (to do), unreadable: [file, ...]
-///   state: {status, reason, step, restarts}
-///   step: [...], columns: {name: {values: [...], least: [...], greatest: [...]}}: one point per
+///   name, seconds (training time), epochs (to do; "" if --schedule-steps says it), unreadable:
+///   [file, ...] state: {status, reason, step, restarts} step: [...], columns: {name: {values:
+///   [...], least: [...], greatest: [...]}}: one point per
 ///     row. With more than kMaxPoints rows, a point has the last step and the mean, least and
 ///     greatest value of several rows; otherwise `least` and `greatest` are left out. null is a
 ///     value that is missing or non-finite.

@@ -13,6 +13,8 @@ namespace simclr {
 
 // nlohmann's macros map an unknown name to the first entry, so known names are checked on reading.
 NLOHMANN_JSON_SERIALIZE_ENUM(Stem, {{Stem::imagenet, "imagenet"}, {Stem::cifar, "cifar"}})
+NLOHMANN_JSON_SERIALIZE_ENUM(PoolPadding, {{PoolPadding::torchvision, "torchvision"},
+                                           {PoolPadding::same, "same"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(HeadKind, {{HeadKind::none, "none"},
                                         {HeadKind::linear, "linear"},
                                         {HeadKind::nonlinear, "nonlinear"}})
@@ -87,7 +89,7 @@ std::optional<std::array<float, 3>> parse_channels(const Json& object, const cha
 }  // namespace
 
 std::string to_json(const ModelDescription& model) {
-  const Json object{
+  Json object{
       {"encoder", model.encoder.name()},
       {"width", model.encoder.width},
       {"stem", model.encoder.stem},
@@ -100,6 +102,9 @@ std::string to_json(const ModelDescription& model) {
       {"mean", channels_json(model.mean)},
       {"std", channels_json(model.std)},
   };
+  if (model.encoder.pool_padding != PoolPadding::torchvision) {
+    object["pool_padding"] = model.encoder.pool_padding;
+  }
   return object.dump();
 }
 
@@ -112,6 +117,9 @@ ModelDescription parse_model_description(const std::string& json, const std::str
     model.encoder.stem = parse_name<Stem>(object, "stem", origin);
     model.encoder.projection_shortcut_everywhere =
         object.at("projection_shortcut_everywhere").get<bool>();
+    if (object.contains("pool_padding")) {
+      model.encoder.pool_padding = parse_name<PoolPadding>(object, "pool_padding", origin);
+    }
     model.head.kind = parse_name<HeadKind>(object, "head", origin);
     const auto count = [&](const char* field, std::int64_t low, std::int64_t high) {
       return parse_count(object, field, low, high, origin);

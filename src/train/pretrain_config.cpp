@@ -43,6 +43,11 @@ void declare_model(Options& o, PretrainConfig& c) {
       .flag("projection-shortcut", c.projection_shortcut_everywhere,
             "use a 1x1 convolution as shortcut in the first block of every group, as Google's "
             "SimCLR code does, instead of only where the shape changes")
+      .choice<PoolPadding>("pool-padding", c.pool_padding,
+                           {{"torchvision", PoolPadding::torchvision}, {"same", PoolPadding::same}},
+                           "where the windows of the imagenet stem's max pooling begin. "
+                           "torchvision: one pixel before the image; same: as in TensorFlow, at "
+                           "its first pixel if the number of pixels is even")
       .choice<HeadKind>("head", c.head.kind,
                         {{"nonlinear", HeadKind::nonlinear},
                          {"linear", HeadKind::linear},
@@ -70,6 +75,10 @@ void declare_objective(Options& o, PretrainConfig& c) {
            "those of each rank alone; K: those of K images of the batch")
       .rule("global, local or a whole number of images, 1 or more", is_bn_group)
       .argument("GROUP")
+      .add("bn-decay", c.bn_decay,
+           "part of batch norm's running statistics that a step keeps; the rest are those of the "
+           "step's batch")
+      .range(at_least(0).below(1))
       .choice<LossKind>("loss", c.loss, {{"nt-xent", LossKind::nt_xent}},
                         "contrastive loss. nt-xent: the cross-entropy of finding the other view "
                         "of the same image in the batch")
@@ -135,7 +144,10 @@ std::unique_ptr<TrainingConfig> PretrainConfig::with_defaults() const {
   return std::make_unique<PretrainConfig>();
 }
 
-void PretrainConfig::validate() const { const Augmenter checks_its_configuration(augmentation()); }
+void PretrainConfig::validate() const {
+  validate_optimizer();
+  const Augmenter checks_its_configuration(augmentation());
+}
 
 void PretrainConfig::validate_ranks(int world_size) const {
   TrainingConfig::validate_ranks(world_size);
@@ -150,6 +162,7 @@ EncoderSpec PretrainConfig::encoder_spec() const {
   const bool cifar = stem == StemChoice::cifar || (stem == StemChoice::automatic && small);
   spec.stem = cifar ? Stem::cifar : Stem::imagenet;
   spec.projection_shortcut_everywhere = projection_shortcut_everywhere;
+  spec.pool_padding = pool_padding;
   return spec;
 }
 
@@ -182,6 +195,7 @@ AugmentationConfig PretrainConfig::augmentation() const {
 
 BatchNormSpec PretrainConfig::batch_norm_spec(int world_size) const {
   BatchNormSpec spec;
+  spec.momentum = static_cast<float>(1 - bn_decay);
   if (bn_group == "local") return spec;
   if (bn_group == "global") {
     spec.ranks_per_group = world_size;

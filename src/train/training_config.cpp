@@ -15,6 +15,7 @@ namespace {
 
 // Far more than any real training: refuses typing errors before they overflow.
 constexpr double kMostEpochs = 1e9;
+constexpr double kMostSteps = 1e12;
 
 /// Values in stored configurations of earlier versions, and what they are now.
 const std::vector<RenamedValue>& renamed_values() {
@@ -107,9 +108,13 @@ void declare_optimizer_options(Options& options, OptimizerOptions& optimizer) {
       .range(at_least(0))
       .add("momentum", optimizer.momentum, "momentum of lars and sgd; beta1 of adamw")
       .range(at_least(0).below(1))
+      .flag("nesterov", optimizer.nesterov, "use Nesterov's momentum; sgd only")
       .add("epochs", optimizer.epochs,
            "passes over the data: the length of the learning rate's schedule")
       .range(at_least(1).at_most(kMostEpochs))
+      .add("schedule-steps", optimizer.schedule_steps,
+           "length of the schedule in steps, instead of --epochs")
+      .range(at_least(1).at_most(kMostSteps))
       .add("max-steps", optimizer.max_steps,
            "stop after this many steps although the schedule goes on; a later start may raise it")
       .range(at_least(0))
@@ -175,6 +180,7 @@ OptimizerSpec OptimizerOptions::optimizer_spec() const {
   spec.kind = optimizer;
   spec.momentum = static_cast<float>(momentum);
   spec.weight_decay = static_cast<float>(weight_decay);
+  spec.nesterov = nesterov;
   return spec;
 }
 
@@ -182,8 +188,14 @@ Schedule OptimizerOptions::schedule(std::int64_t steps_per_epoch) const {
   Schedule s;
   s.peak = scaled_learning_rate(learning_rate, lr_scaling, batch_size);
   s.warmup_steps = std::llround(warmup_epochs * static_cast<double>(steps_per_epoch));
-  s.total_steps = steps_per_epoch * epochs;
+  s.total_steps = schedule_steps.value_or(steps_per_epoch * epochs);
   return s;
+}
+
+void OptimizerOptions::validate_optimizer() const {
+  if (nesterov && optimizer != OptimizerKind::sgd) {
+    refuse("option --nesterov: needs --optimizer sgd");
+  }
 }
 
 std::int64_t OptimizerOptions::samples_per_rank(int world_size) const {

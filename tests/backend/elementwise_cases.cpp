@@ -13,6 +13,7 @@ struct PoolCase {
 const std::vector<PoolCase>& pools() {
   static const std::vector<PoolCase> all{
       {"3x3_stride2", {2, 8, 8, 32}, {2, 4, 4, 32}, {3, 2, 1}},
+      {"3x3_stride2_same", {2, 8, 8, 32}, {2, 4, 4, 32}, {3, 2, 0}},
       {"3x3_stride2_odd", {3, 7, 9, 21}, {3, 4, 5, 21}, {3, 2, 1}},
       {"2x2_stride2", {2, 6, 5, 16}, {2, 3, 2, 16}, {2, 2, 0}},
       {"3x3_stride1", {1, 4, 3, 18}, {1, 4, 3, 18}, {3, 1, 1}},

@@ -16,7 +16,7 @@ namespace {
 
 Program record(std::int64_t rows, std::int64_t columns, std::int64_t k) {
   Recorder r;
-  r.set_gradients(false);
+  const Recorder::Frozen frozen(r);
   r.emit(TopK{.values = r.named("values", {rows, columns}, DType::f32, Storage::input),
               .valid = r.named("valid", {1}, DType::i32, Storage::control),
               .best = r.named("best", {rows, k}, DType::f32, Storage::output),

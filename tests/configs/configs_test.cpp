@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "simclr/core/check.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/train/pretrain_config.hpp"
 
@@ -44,6 +45,26 @@ TEST(Configs, LearningRatesEqualThePapers) {
   EXPECT_NEAR(peak(read(kConfigs / "imagenet-v1.cfg")), 4.8, 1e-12);  // 0.3 * 4096 / 256
   EXPECT_NEAR(peak(read(kConfigs / "imagenet-v2.cfg")), 6.4, 1e-12);  // 0.1 * sqrt(4096)
   EXPECT_NEAR(peak(read(kConfigs / "cifar10.cfg")), 4.0, 1e-12);      // 1.0 * 1024 / 256
+}
+
+TEST(Options, SetTheScheduleTheOptimizerAndTheEncoder) {
+  PretrainConfig config;
+  EXPECT_EQ(config.batch_norm_spec(1).momentum, 0.1F);  // the bits of torchvision's default
+  EXPECT_EQ(config.schedule(10).total_steps, 1000);
+  config.schedule_steps = 77;
+  EXPECT_EQ(config.schedule(10).total_steps, 77);
+  config.bn_decay = 0.75;
+  EXPECT_EQ(config.batch_norm_spec(1).momentum, 0.25F);
+  config.bn_group = "global";
+  EXPECT_EQ(config.batch_norm_spec(2).momentum, 0.25F);
+  config.pool_padding = PoolPadding::same;
+  EXPECT_EQ(config.model().encoder.pool_padding, PoolPadding::same);
+  EXPECT_EQ(config.program_spec(0, 1).encoder.pool_padding, PoolPadding::same);
+  config.nesterov = true;
+  EXPECT_THROW(config.validate(), RefusedError);
+  config.optimizer = OptimizerKind::sgd;
+  EXPECT_NO_THROW(config.validate());
+  EXPECT_TRUE(config.program_spec(0, 1).optimizer.nesterov);
 }
 
 TEST(Configs, PretrainingTakesSimclrsViewsByDefault) {

@@ -45,6 +45,17 @@ TEST(ModelDescription, ReadsBackItsJson) {
   EXPECT_FALSE(parse_model_description(to_json({}), "here").mean.has_value());
 }
 
+TEST(ModelDescription, NamesThePaddingOfPoolingOnlyIfItIsNotTorchvisions) {
+  ModelDescription model = unusual_model();
+  EXPECT_EQ(to_json(model).find("pool_padding"), std::string::npos);
+  EXPECT_EQ(parse_model_description(to_json(model), "here").encoder.pool_padding,
+            PoolPadding::torchvision);
+  model.encoder.pool_padding = PoolPadding::same;
+  const std::string json = to_json(model);
+  EXPECT_EQ(parse_model_description(json, "here").encoder.pool_padding, PoolPadding::same);
+  EXPECT_THROW(parse_model_description(with(json, "\"same\"", "\"valid\""), "here"), RefusedError);
+}
+
 TEST(ModelDescription, RefusesUnknownValues) {
   const std::string json = to_json(unusual_model());
   for (const std::string& broken :

@@ -43,8 +43,8 @@ inline std::vector<double> random_direction(std::size_t count, std::uint32_t ind
   return direction;
 }
 
-/// Expects that the gradient of sums[0] / 2N along a random direction of every parameter is what
-/// the complex step says, and not zero.
+/// Expects that the gradient of sums[0], divided by the number of views, along a random direction
+/// of every trained parameter is what the complex step says, and not zero.
 inline void expect_gradients_along_every_parameter(const Program& program,
                                                    const std::vector<float>& labels = {}) {
   using Complex = std::complex<double>;
@@ -56,6 +56,7 @@ inline void expect_gradients_along_every_parameter(const Program& program,
 
   for (std::size_t k = 0; k < program.parameters.size(); ++k) {
     const Parameter& parameter = program.parameters[k];
+    if (!parameter.trained()) continue;
     const auto gradient = exact[parameter.gradient].flat();
     const auto direction = random_direction(gradient.size(), static_cast<std::uint32_t>(k));
     reference::Memory<Complex> stepped(program);

@@ -73,7 +73,7 @@ Program record_step() {
   const TensorId views =
       recorder.named("views", {kViews, kSide, kSide, 3}, DType::f32, Storage::input);
   const TensorId image = nn::pack_input(recorder, views);
-  TensorId x = nn::conv(recorder, "stem", image, {8, {3, 1, 1}, /*input_gradient=*/false});
+  TensorId x = nn::conv(recorder, "stem", image, {8, {3, 1, 1}});
   x = nn::apply_relu(recorder, nn::batch_norm(recorder, context, "bn", x));
   x = two_branches(recorder, context, "block1", x, 8, 2);
   x = two_branches(recorder, context, "block2", x, 16, 2);

@@ -2,13 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "complex_step.hpp"
 
 namespace simclr {
 namespace {
 
 void expect_gradients_of(const PretrainingSpec& spec) {
-  test::expect_gradients_along_every_parameter(record_pretraining(spec));
+  const Program program = record_pretraining(spec);
+  for (const Parameter& parameter : program.parameters) EXPECT_TRUE(parameter.trained());
+  test::expect_gradients_along_every_parameter(program);
 }
 
 PretrainingSpec tiny(int depth, Stem stem, std::int64_t image_size) {
@@ -18,6 +22,22 @@ PretrainingSpec tiny(int depth, Stem stem, std::int64_t image_size) {
   spec.local_samples = 4;
   spec.image_size = image_size;
   spec.temperature = 0.5F;
+  return spec;
+}
+
+const std::vector<float> kLabels{0, 1, 2, 0, 1, 2};
+
+ClassifierSpec tiny_classifier(int frozen_groups) {
+  const PretrainingSpec pretraining = tiny(18, Stem::cifar, 8);
+  ClassifierSpec spec;
+  spec.encoder = pretraining.encoder;
+  spec.head = pretraining.head;
+  spec.head_layers = 1;
+  spec.frozen_groups = frozen_groups;
+  spec.batch = spec.global_batch = std::ssize(kLabels);
+  spec.image_size = pretraining.image_size;
+  spec.classes = 3;
+  spec.init.stddev = 0.2F;
   return spec;
 }
 
@@ -34,6 +54,27 @@ TEST(Gradient, RecomputedBlocks) {
   PretrainingSpec spec = tiny(18, Stem::cifar, 8);
   spec.recompute_blocks = true;
   expect_gradients_of(spec);
+}
+
+TEST(Gradient, ClassifierOnALayerOfTheHead) {
+  test::expect_gradients_along_every_parameter(record_classifier(tiny_classifier(kNothingFrozen)),
+                                               kLabels);
+}
+
+TEST(Gradient, ClassifierBehindFrozenGroups) {
+  for (int frozen = 0; frozen <= kEncoderGroups; ++frozen) {
+    SCOPED_TRACE(frozen);
+    const Program program = record_classifier(tiny_classifier(frozen));
+    for (const Parameter& parameter : program.parameters) {
+      const bool in_group = parameter.name.starts_with("layer");
+      const int group = in_group ? parameter.name[5] - '0' : 0;
+      const bool before = parameter.part == Part::encoder
+                              ? group <= frozen
+                              : parameter.part != Part::classifier && frozen == kEncoderGroups;
+      EXPECT_EQ(parameter.trained(), !before) << parameter.name;
+    }
+    test::expect_gradients_along_every_parameter(program, kLabels);
+  }
 }
 
 TEST(Gradient, NoHead) {

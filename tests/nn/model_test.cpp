@@ -69,11 +69,11 @@ TEST(Resnet, RefusesAnUnknownNameAndSuggestsTheNearest) {
 
 TEST(Layers, OneProgramMayHoldTwoEncoders) {
   Recorder recorder;
-  recorder.set_gradients(false);
+  const Recorder::Frozen frozen(recorder);
   const nn::BatchNormContext context{.local_samples = 2};
   const TensorId image = recorder.tensor("image", {4, 8, 8, 3}, DType::f32, Storage::input);
   for (const std::string name : {"student", "teacher"}) {
-    const TensorId y = nn::conv(recorder, name, image, {16, {3, 1, 1}, false});
+    const TensorId y = nn::conv(recorder, name, image, {16, {3, 1, 1}});
     const TensorId h = nn::global_avg_pool(recorder, y, Storage::output);
     recorder.publish(name + ".h", h);
     recorder.publish(name + ".z", nn::projection_head(recorder, {.embedding = 16}, context, h));

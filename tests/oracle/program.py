@@ -40,6 +40,8 @@ class Case:
     epochs: int = 10
     warmup_epochs: float = 1
     momentum: float = 0.9
+    pool_padding: str = "torchvision"
+    bn_decay: float = 0.9
     seed: int = 7
 
 
@@ -52,6 +54,7 @@ CASES = {case.name: case for case in (
     dataclasses.replace(_BASIC, name="basic-3-layer-head", head_layers=3),
     _BOTTLENECK,
     dataclasses.replace(_BOTTLENECK, name="bottleneck-2-layer-head", head_layers=2),
+    dataclasses.replace(_BOTTLENECK, name="bottleneck-tensorflow", pool_padding="same", bn_decay=0.75),
 )}
 
 
@@ -132,7 +135,8 @@ class Program:
 
     def options(self, case):
         return ["--data", self.data, "--image-size", case.image_size, "--encoder", case.encoder,
-                "--width", case.width, "--stem", case.stem, "--head-layers", case.head_layers,
+                "--width", case.width, "--stem", case.stem, "--pool-padding", case.pool_padding,
+                "--head-layers", case.head_layers, "--bn-decay", case.bn_decay,
                 "--batch-size", case.batch_size, "--temperature", case.temperature,
                 "--color-strength", case.color_strength, "--learning-rate", case.learning_rate,
                 "--lr-scaling", "linear", "--warmup-epochs", case.warmup_epochs,

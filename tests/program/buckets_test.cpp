@@ -54,15 +54,16 @@ TEST(Buckets, OverlapWithTheBackwardPass) {
 }
 
 TEST(Buckets, TrainOnlyWhatIsTrained) {
-  ProbeSpec spec;
-  spec.features.encoder = {.depth = 18, .width = 0.25, .stem = Stem::cifar};
-  spec.features.batch = 2;
-  spec.features.image_size = 32;
+  ClassifierSpec spec;
+  spec.encoder = {.depth = 18, .width = 0.25, .stem = Stem::cifar};
+  spec.frozen_groups = kEncoderGroups;
+  spec.batch = 2;
+  spec.image_size = 32;
   spec.classes = 10;
   spec.global_batch = 4;
   spec.world_size = 2;
   spec.optimizer.kind = OptimizerKind::sgd;
-  const Program program = record_linear_probe(spec);
+  const Program program = record_classifier(spec);
   std::int64_t reduced = 0;
   for (const Op& op : program.ops) {
     if (const auto* reduce = std::get_if<ReduceGradients>(&op)) reduced += reduce->count;

@@ -141,13 +141,15 @@ class ReportTest(TrainingTest):
     def test_several_runs_share_a_page(self):
         other = self.run_dir.parent / "other"
         self.pretrain(max_steps=2)
-        self.pretrain(max_steps=3, run_dir=other, learning_rate=0.2)
+        self.pretrain(max_steps=3, run_dir=other, learning_rate=0.2, schedule_steps=7)
         done = self.report(self.run_dir, other, cwd=self.run_dir.parent)
         self.assertIn("wrote report.html", done.stdout + done.stderr)
         page = self.page(self.run_dir.parent / "report.html")
         self.assertEqual([run["name"] for run in page.runs], ["run", "other"])
         self.assertEqual([run["columns"]["loss"]["values"] for run in page.runs], [self.losses(), self.losses(other)])
         self.assertEqual([dict(run["options"])["learning-rate"] for run in page.runs], ["0.1", "0.2"])
+        self.assertEqual([run["epochs"] for run in page.runs], [str(OPTIONS["epochs"]), ""])
+        self.assertEqual([dict(run["configuration"]).get("Steps") for run in page.runs], [None, "7"])
         self.assertNotIn("pairs", page.data)
         # Directories of the same name are shown with their paths.
         twin = self.run_dir.parent / "twin" / "run"

@@ -36,6 +36,7 @@ class DryRunTest(TrainingTest):
                                                   f"{STEPS}, {SAMPLES // BATCH} an epoch, on {words}")
         self.assertFalse(self.run_dir.exists())
         self.assertIn("steps 0 to 5, ", self.dry_run(max_steps=5))
+        self.assertIn("steps 0 to 123, ", self.dry_run(schedule_steps=123))
 
     def test_a_run_to_resume(self):
         self.pretrain(max_steps=4)

@@ -157,8 +157,12 @@ class RefusalsTest(TrainingTest):
     def test_values_out_of_range(self):
         cases = (("momentum", 1.5), ("learning-rate", -1), ("weight-decay", -1), ("threads", -1),
                  ("bn-group", "some"), ("bn-group", 3), ("mean", "1,2"), ("std", "1,1,0"),
-                 ("checkpoint-steps", "0,-5"), ("batch-size", "x4"), ("precision", "fp16"))
+                 ("checkpoint-steps", "0,-5"), ("batch-size", "x4"), ("precision", "fp16"),
+                 ("bn-decay", 1), ("bn-decay", -0.1), ("schedule-steps", 0), ("schedule-steps", 2**63 - 1))
         self.each_refused(*[(f"--{name}", {name: value}) for name, value in cases])
+
+    def test_nesterov_without_sgd(self):
+        self.refused("--nesterov", "--optimizer sgd", nesterov=True)
 
     def test_time_limit_that_is_not_known(self):
         self.refused("SLURM_JOB_END_TIME", stop_before_minutes=5)

@@ -8,7 +8,6 @@
 #include <optional>
 
 #include "command.hpp"
-#include "nn/layers.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/train/training_config.hpp"
@@ -69,22 +68,17 @@ struct SupervisedConfig : TrainingConfig {
   }
 
   [[nodiscard]] Task task(int /*rank*/, int world_size) const override {
-    const std::int64_t images = samples_per_rank(world_size);
-    Recorder recorder;
-    const TensorId views = recorder.named("views", {images, image_size, image_size, 3},
-                                          activation_type(device.precision), Storage::input);
-    const nn::BatchNormContext context{.spec = {.ranks_per_group = world_size},
-                                       .local_samples = images};
-    const TensorId h =
-        nn::resnet(recorder, encoder(), context, nn::pack_input(recorder, views), {});
-    record_control(recorder);
-    nn::classifier(recorder, h,
-                   {.classes = classes,
-                    .gradient_scale = 1.0F / static_cast<float>(batch_size),
-                    .world_size = world_size,
-                    .input_gradient = true});
-    return {.program = finish_training(recorder,
-                                       {.optimizer = optimizer_spec(), .world_size = world_size}),
+    ClassifierSpec spec;
+    spec.encoder = encoder();
+    spec.batch_norm.ranks_per_group = world_size;
+    spec.batch = samples_per_rank(world_size);
+    spec.image_size = image_size;
+    spec.activations = activation_type(device.precision);
+    spec.classes = classes;
+    spec.global_batch = batch_size;
+    spec.optimizer = optimizer_spec();
+    spec.world_size = world_size;
+    return {.program = record_classifier(spec),
             .objective = objective(),
             .inputs = {views_input(), labels_input()},
             .optimizer = optimizer_spec(),

@@ -35,6 +35,7 @@ inline float uniform_from_bits(std::uint32_t bits) {
 enum class RandomPurpose : std::uint32_t {
   kShuffle = 1,
   kInitialization = 2,
+  kLabels = 3,
   kCrop = 16,
   kFlip = 17,
   kColorJitter = 18,

@@ -20,6 +20,10 @@ inline constexpr int kMostHeadLayers = 100;
 inline constexpr int kMostHeadChannels = 1 << 20;
 
 enum class Stem : std::uint8_t { imagenet, cifar };
+/// Where the 3x3 windows of stride 2 of the ImageNet stem's max pooling begin. torchvision: one
+/// pixel before the image. same: as TensorFlow's padding of that name; at the first pixel if the
+/// extent is even, else as torchvision.
+enum class PoolPadding : std::uint8_t { torchvision, same };
 
 /// torchvision's ResNet v1.5: resnet18, 34, 50, 101, 152, 200.
 struct EncoderSpec {
@@ -27,6 +31,7 @@ struct EncoderSpec {
   double width = 1;  ///< multiplies every channel count (64, 128, ...); may be below 1
   Stem stem = Stem::imagenet;
   bool projection_shortcut_everywhere = false;  ///< 1x1 shortcut in the first block of every group
+  PoolPadding pool_padding = PoolPadding::torchvision;
 
   [[nodiscard]] std::string name() const;               ///< "resnet50"
   [[nodiscard]] std::int64_t feature_channels() const;  ///< C of h: 2048, or 512 for 18/34, x width
@@ -42,7 +47,14 @@ struct HeadSpec {
   int layers = 2;
   std::int64_t hidden = 0;  ///< 0: the encoder's feature channels
   std::int64_t embedding = 128;
+
+  /// 0 without a head, 1 for a linear one.
+  [[nodiscard]] int layer_count() const;
 };
+
+/// The encoder's groups of blocks; its stem counts as group 0. Layers freeze from the stem on.
+inline constexpr int kEncoderGroups = 4;
+inline constexpr int kNothingFrozen = -1;
 
 struct BatchNormSpec {
   int groups_per_rank = 1;  ///< BN groups inside this rank
@@ -97,19 +109,40 @@ struct FeatureSpec {
 /// activations, "h" (B,C) output, ["z" (B,D)].
 Program record_features(const FeatureSpec& spec);
 
-struct ProbeSpec {
-  FeatureSpec features;  ///< encoder, frozen: running statistics, no gradient, not updated
+/// How the weights of a classifier begin, and which of its parameters weight decay and LARS's trust
+/// ratio reach.
+struct ClassifierInit {
+  float stddev = 0;  ///< of the normal distribution of the weights; 0: all are 0
+  bool regularized = true, bias_regularized = false;
+};
+
+struct ClassifierSpec {
+  EncoderSpec encoder;
+  HeadSpec head;
+  int head_layers = 0;  ///< the classifier reads the output of the head's first layers; 0: h
+  /// The stem (0) and groups up to this one are frozen: batch norm takes its running statistics and
+  /// leaves them, parameters have no gradient. kEncoderGroups freezes all that lies before the
+  /// classifier, the head included.
+  int frozen_groups = kNothingFrozen;
+  BatchNormSpec batch_norm;
+  std::int64_t batch = 0;  ///< B, the images of this rank
+  std::int64_t image_size = 224;
+  DType activations = DType::f32;
+  bool recompute_blocks = false;
   std::int64_t classes = 0;
-  std::int64_t global_batch = 0;  ///< samples over which gradients are averaged
+  ClassifierInit init;
+  std::int64_t global_batch = 0;  ///< images over which gradients are averaged
   OptimizerSpec optimizer;
   int world_size = 1;
+  std::size_t bucket_bytes = std::size_t{4} << 20;
 };
-/// One training step of a linear classifier on the frozen encoder's h of augmented images. Named
-/// tensors: "views" as above, "labels" i32 (B), "control", "logits" f32 (B,K), "sums" f64 (4)
-/// summed over ranks (cross-entropy, top-1 hits, top-5 hits, samples), "verdict" of
-/// finish_training(). Parameters: the encoder's, and "classifier.weight" (K,C), "classifier.bias"
-/// (K), the only ones that are trained. Ops [0, backward_begin) evaluate a batch.
-Program record_linear_probe(const ProbeSpec& spec);
+/// One training step of a linear classifier on an encoder, with or without layers of the projection
+/// head. Named tensors: "views" as above, "labels" i32 (B), "control", "logits" f32 (B,K), "sums"
+/// f64 (4) summed over ranks (cross-entropy, top-1 hits, top-5 hits, samples), "verdict" of
+/// finish_training(). Parameters: those of the encoder and head, and "classifier.weight" (K,C),
+/// "classifier.bias" (K). If everything before the classifier is frozen, ops [0, backward_begin)
+/// evaluate a batch.
+Program record_classifier(const ClassifierSpec& spec);
 
 /// The classifier alone, on features given by the host. Named tensors: "h" f32 (B,C) and "labels"
 /// i32 (B), inputs; "logits" f32 (B,K); "sums" f64 (4) of this rank. The gradients are those of the

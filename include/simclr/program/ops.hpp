@@ -174,7 +174,8 @@ struct BnBackwardApply {
 
 // ---- pooling, joins ---------------------------------------------------------------------------
 
-/// y (V,H',W',C) = maximum over windows; argmax u8 (V,H',W',C) = r*kernel + s of the first maximum.
+/// y (V,H',W',C) = maximum over windows, which may reach beyond x on each side; argmax u8
+/// (V,H',W',C) = r*kernel + s of the first maximum.
 struct MaxPool {
   static constexpr std::string_view kVerb = "max_pool";
   TensorId x, y, argmax;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -64,9 +65,24 @@ class Recorder {
   };
 
   // ---- gradients ----
-  /// With gradients off (inference, frozen encoders) on_backward blocks are dropped.
-  void set_gradients(bool enabled) { gradients_enabled_ = enabled; }
+  /// What is recorded while a Frozen lives has no gradient: parameters are not trained, and
+  /// on_backward() drops its blocks. For inference and for frozen layers.
+  class Frozen {
+   public:
+    explicit Frozen(Recorder& recorder)
+        : recorder_(recorder), outer_(std::exchange(recorder.gradients_enabled_, false)) {}
+    Frozen(const Frozen&) = delete;
+    Frozen& operator=(const Frozen&) = delete;
+    ~Frozen() { recorder_.gradients_enabled_ = outer_; }
+
+   private:
+    Recorder& recorder_;
+    bool outer_;
+  };
   void on_backward(Block block);
+  /// Whether a trained parameter lies behind this tensor, which has been written: otherwise its
+  /// consumers need not compute its gradient.
+  [[nodiscard]] bool needs_gradient(TensorId of) const { return needs_gradient_.contains(of); }
   [[nodiscard]] TensorId parameter_gradient(TensorId parameter) const;
   /// A new contribution to the gradient of `of`, for its consumer to write.
   TensorId contribute(TensorId of);
@@ -111,6 +127,7 @@ class Recorder {
   std::vector<BackwardBlock> backward_;
   std::map<TensorId, std::vector<TensorId>> contributions_;
   std::map<TensorId, TensorId> parameter_gradients_;
+  std::set<TensorId> needs_gradient_;
   std::map<Storage, TensorId> flat_;
   std::map<TensorId, TensorId> recomputed_;  // first tensor -> its recomputed twin
   std::optional<std::size_t> open_block_;

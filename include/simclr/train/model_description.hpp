@@ -19,7 +19,8 @@ struct ModelDescription {
 
 /// Writes one JSON object: {"encoder": "resnet50", "width": 1.0, "stem": "imagenet",
 /// "projection_shortcut_everywhere": false, "head": "nonlinear", "head_layers": 2, "head_hidden":
-/// 0, "embedding_dim": 128, "image_size": 224, "mean": null, "std": null}.
+/// 0, "embedding_dim": 128, "image_size": 224, "mean": null, "std": null}; and "pool_padding":
+/// "same" if it is not torchvision's.
 std::string to_json(const ModelDescription& model);
 
 /// Reads it. Throws RefusedError naming `origin` (a file) and the field that is missing or wrong.

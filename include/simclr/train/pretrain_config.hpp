@@ -22,8 +22,10 @@ struct ModelOptions {
   double width = 1;
   StemChoice stem = StemChoice::automatic;
   bool projection_shortcut_everywhere = false;
+  PoolPadding pool_padding = PoolPadding::torchvision;
   HeadSpec head;
   std::string bn_group = "global";
+  double bn_decay = 0.9;
   Recompute recompute = Recompute::none;
 };
 

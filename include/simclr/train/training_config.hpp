@@ -40,11 +40,15 @@ struct OptimizerOptions {
   double warmup_epochs = 10;
   double weight_decay = 1e-6;
   double momentum = 0.9;
+  bool nesterov = false;
   std::int64_t epochs = 100;
+  std::optional<std::int64_t> schedule_steps;  ///< instead of `epochs`
   std::optional<std::int64_t> max_steps;
 
   [[nodiscard]] OptimizerSpec optimizer_spec() const;
   [[nodiscard]] Schedule schedule(std::int64_t steps_per_epoch) const;
+  /// Refuses options that contradict each other.
+  void validate_optimizer() const;
   /// Images of each rank in a batch. Refuses a batch that cannot be divided among this many ranks.
   [[nodiscard]] std::int64_t samples_per_rank(int world_size) const;
 };
