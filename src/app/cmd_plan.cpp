@@ -26,7 +26,7 @@ void declare_plan_options(Options& options, PlanRequest& request,
            "ranks of each node; 0: as many as a node has devices, 1 on a measured CPU")
       .range(at_least(0).at_most(kMostRanks))
       .add("machine", request.machine,
-           "machine that the run is planned for. measured: this CPU, measured for about ten "
+           "machine that the run is planned for. measured: this CPU, measured for at most 18 "
            "seconds; h100: nodes of 8 H100; FILE: limits that --write-machine wrote; empty: h100 "
            "with --device cuda, else measured")
       .argument("MACHINE")

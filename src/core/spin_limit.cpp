@@ -7,13 +7,14 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
-#include <fstream>
 #include <mutex>
 #include <optional>
 #include <string>
 
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 namespace {
@@ -32,18 +33,6 @@ constexpr bool kThreadsAreCounted = false;
 #else
 constexpr bool kThreadsAreCounted = true;
 #endif
-
-/// Nanoseconds that a thread has run, and has been ready without a core.
-struct CoreTime {
-  std::uint64_t running = 0, waiting = 0;
-};
-
-std::optional<CoreTime> core_time(const std::string& schedstat) {
-  CoreTime time;
-  std::ifstream file(schedstat);
-  if (!(file >> time.running >> time.waiting)) return std::nullopt;
-  return time;
-}
 
 /// Sleeping OpenMP threads, enough to make the process's threads more than its cores.
 class SleepingThreads {

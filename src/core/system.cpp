@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
 #include "simclr/core/check.hpp"
 
@@ -23,6 +24,13 @@ void fill_with_random_bytes(std::span<std::byte> bytes) {
 std::string host_name() {
   std::array<char, 256> name{};
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown-host";
+}
+
+std::optional<CoreTime> core_time(const std::string& schedstat) {
+  CoreTime time;
+  std::ifstream file(schedstat);
+  if (!(file >> time.running >> time.waiting)) return std::nullopt;
+  return time;
 }
 
 }  // namespace simclr

@@ -252,12 +252,11 @@ std::string hdf5_file_format(const std::filesystem::path& path) {
 
 bool hdf5_file_holds(const std::filesystem::path& path, const std::string& dataset) {
   try {
-    const auto holds = [&](const std::filesystem::path& file) {
-      return H5Lexists(h5::open_file(file).get(), dataset.c_str(), H5P_DEFAULT) > 0;
-    };
-    look_first(path, [&](const std::filesystem::path& file) { (void)holds(file); });
+    look_first(path, [](const std::filesystem::path& file) {
+      (void)H5Lexists(h5::open_file(file).get(), "any", H5P_DEFAULT);
+    });
     const auto lock = h5::lock_library();
-    return holds(path);
+    return H5Lexists(h5::open_file(path).get(), dataset.c_str(), H5P_DEFAULT) > 0;
   } catch (const RefusedError&) {  // no HDF5 file
     return false;
   }

@@ -19,7 +19,7 @@ namespace {
 }
 
 /// More than any file that this program writes or reads as a whole: refuses sparse files.
-constexpr off_t kMostBytes = off_t{1} << 36;
+constexpr off_t kMostFileBytes = off_t{1} << 36;
 
 struct OpenFile {
   Descriptor descriptor;
@@ -34,7 +34,7 @@ OpenFile open_to_read(const std::filesystem::path& path) {
   struct stat status {};
   if (::fstat(descriptor.get(), &status) != 0) fail_with_errno("read", path);
   if (!S_ISREG(status.st_mode)) refuse("{}: is not a plain file", path.string());
-  if (status.st_size > kMostBytes) {
+  if (status.st_size > kMostFileBytes) {
     refuse("{}: has {} bytes, more than any such file; check where it came from", path.string(),
            status.st_size);
   }

@@ -22,29 +22,21 @@ MemoryPlan memory_of(const RunPlan& run, std::int64_t local_samples, Recompute r
   config.bn_group = run.placement.bn_ranks > 1 ? "global" : "local";
   config.recompute = recompute;
   const Program program = record_pretraining(config.program_spec(0, run.placement.ranks));
-  MemoryPlan memory = plan_memory(program,
-                                  {.config = config,
-                                   .data = run.data,
-                                   .placement = run.placement,
-                                   .kind = run.machine.kind,
-                                   .threads = run.cores.compute},
-                                  Workspace::leave_out);
+  MemoryPlan memory =
+      plan_memory(program, memory_context(run, config, run.placement), Workspace::leave_out);
   if (!memory.workspace_is_allowance) memory.workspace = run.memory.workspace;
   return memory;
 }
 
 /// Memory of all ranks of a node, one of which may write a checkpoint.
-double node_bytes(const RunPlan& run, const MemoryPlan& memory) {
-  const bool on_cpu = run.machine.kind == DeviceKind::cpu;
+double node_bytes(const Machine& machine, const Placement& placement, const MemoryPlan& memory) {
+  const bool on_cpu = machine.kind == DeviceKind::cpu;
   const double rank = (on_cpu ? memory.on_device() : 0) + memory.loader + memory.process;
-  return run.placement.ranks_per_node * rank + memory.checkpoint + memory.cache_per_node;
+  return placement.ranks_per_node * rank + memory.checkpoint + memory.cache_per_node;
 }
 
 bool fits(const RunPlan& run, const MemoryPlan& memory) {
-  const Machine& m = run.machine;
-  const bool device = !(m.device_memory_gb > 0) || memory.on_device() <= m.device_memory_gb * kGiga;
-  const bool node = !(m.node_memory_gb > 0) || node_bytes(run, memory) <= m.node_memory_gb * kGiga;
-  return device && node;
+  return shortage(run.machine, run.placement, memory).empty();
 }
 
 /// The largest local batch that fits into memory; 0 if none does.
@@ -89,6 +81,19 @@ void require_cache(const RunPlan& run) {
 
 }  // namespace
 
+std::string shortage(const Machine& machine, const Placement& placement, const MemoryPlan& memory) {
+  if (machine.device_memory_gb > 0 && memory.on_device() > machine.device_memory_gb * kGiga) {
+    return "does not fit into a device's memory";
+  }
+  const double node = machine.node_memory_gb * kGiga;
+  if (!(node > 0)) return "";
+  if (memory.cache_per_node > kCacheShare * node) {
+    return "the data set does not fit into a node's memory";
+  }
+  if (node_bytes(machine, placement, memory) > node) return "does not fit into a node's memory";
+  return "";
+}
+
 void validate_request(const PlanRequest& request) {
   request.config.validate();
   request.config.validate_ranks(request.ranks);
@@ -111,8 +116,8 @@ void require_memory(const RunPlan& run) {
   require_cache(run);
   if (fits(run, run.memory)) return;
   refuse("the {} ranks of a node need {:.1f} GB with the cache, but a node has {:.1f} GB: {}",
-         run.placement.ranks_per_node, node_bytes(run, run.memory) / kGiga, machine.node_memory_gb,
-         advice(run));
+         run.placement.ranks_per_node, node_bytes(machine, run.placement, run.memory) / kGiga,
+         machine.node_memory_gb, advice(run));
 }
 
 void require_checkpoint_in_time(const RunPlan& run, double limit_minutes) {

@@ -6,6 +6,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/program/planner.hpp"
 #include "simclr/train/training_state.hpp"
+#include "step_model.hpp"
 
 namespace simclr::plan {
 namespace {
@@ -32,14 +33,29 @@ void add_report(MemoryPlan& memory, const Program& program, const MemoryReport& 
                           static_cast<double>(program.info(program.at("views")).shape[0]);
 }
 
+/// Scratch memory of all ops, as this processor's oneDNN needs it. Without bf16 it has no plans for
+/// a processor that has it; those for fp32 stand in for them.
+void ask_for_workspace(MemoryPlan& memory, const Program& program, const MemoryContext& context,
+                       Backend& backend) {
+  const DeviceOptions& device = context.config.device;
+  const bool elsewhere = device.precision == Precision::bf16 && !device.allow_slow_bf16;
+  if (!elsewhere || cpu_has_native_bf16()) {
+    memory.workspace = static_cast<double>(workspace_bytes(program, backend));
+    return;
+  }
+  PretrainConfig f32 = context.config;
+  f32.device.precision = Precision::fp32;
+  memory.workspace = static_cast<double>(
+      workspace_bytes(record_pretraining(f32.program_spec(0, context.placement.ranks)), backend));
+  memory.workspace_is_allowance = true;
+}
+
 void plan_cpu(MemoryPlan& memory, const Program& program, const MemoryContext& context,
               Workspace workspace) {
   const auto backend = make_cpu_backend(context.threads);
   const auto bytes = [&](const TensorInfo& info) { return backend->storage_bytes(info); };
   add_report(memory, program, report_memory(program, plan_arena(program, bytes), 0));
-  if (workspace == Workspace::ask) {
-    memory.workspace = static_cast<double>(workspace_bytes(program, *backend));
-  }
+  if (workspace == Workspace::ask) ask_for_workspace(memory, program, context, *backend);
   memory.loader = kLoaderBuffers * memory.inputs;
   memory.process = context.program_bytes + kProcessBytes;
 }
@@ -58,6 +74,17 @@ void plan_cuda(MemoryPlan& memory, const Program& program, const MemoryContext& 
 }
 
 }  // namespace
+
+MemoryContext memory_context(const RunPlan& run, const PretrainConfig& config,
+                             const Placement& placement) {
+  return {.config = config,
+          .data = run.data,
+          .placement = placement,
+          .kind = run.machine.kind,
+          .threads = run.cores.compute,
+          .node_memory_bytes = kGiga * run.machine.node_memory_gb,
+          .program_bytes = run.program_bytes};
+}
 
 MemoryPlan plan_memory(const Program& program, const MemoryContext& context, Workspace workspace) {
   MemoryPlan memory;

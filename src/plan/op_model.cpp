@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "simclr/core/check.hpp"
 #include "step_model.hpp"
@@ -114,12 +115,19 @@ OpShape shape_of(const Program& program, const Op& op, DeviceKind kind) {
   return shape;
 }
 
-double roofline_seconds(const Program& program, const Op& op, const Machine& machine) {
+Demand demand_of(const Program& program, const Op& op, DeviceKind kind) {
   const OpCost cost = cost_of(program, op);
-  const bool half = multiplies_in_half(program, op, machine.kind) && machine.half_gflops > 0;
+  return {.flops = cost.flops,
+          .padded_flops = cost.flops * padding_factor(program, op, kind),
+          .half = multiplies_in_half(program, op, kind),
+          .bytes = cost.bytes};
+}
+
+double roofline_seconds(const Demand& demand, const Machine& machine) {
+  const bool half = demand.half && machine.half_gflops > 0;
   const double peak = half ? machine.half_gflops : machine.f32_gflops;
-  const double flops = cost.flops * padding_factor(program, op, machine.kind);
-  return std::max(flops / peak, cost.bytes / machine.memory_gbytes_per_second) / kGiga;
+  return std::max(demand.padded_flops / peak, demand.bytes / machine.memory_gbytes_per_second) /
+         kGiga;
 }
 
 double share_of(const OpShape& shape, const std::vector<Efficiency>& efficiencies) {
@@ -134,13 +142,26 @@ double share_of(const OpShape& shape, const std::vector<Efficiency>& efficiencie
     fail("the machine file has no efficiency for the op {}; add an entry whose op is \"\"",
          shape.kind);
   }
+  const auto applies = [&](const Efficiency& e) {
+    return e.shape.kind.size() == longest && shape.kind.starts_with(e.shape.kind);
+  };
+  double least_rows = std::numeric_limits<double>::max();
+  double most_rows = 0;
+  for (const Efficiency& e : efficiencies) {
+    if (!applies(e) || !(e.shape.rows > 0)) continue;
+    least_rows = std::min(least_rows, e.shape.rows);
+    most_rows = std::max(most_rows, e.shape.rows);
+  }
+  // Beyond the measured numbers of pixels, the share is that at the nearest one.
+  OpShape near = shape;
+  if (shape.rows > 0 && most_rows > 0) near.rows = std::clamp(shape.rows, least_rows, most_rows);
   // Weights are inverse fourth powers of distances. Averages logarithms, since shares are ratios.
   constexpr double kNear = 0.02;
   double weights = 0;
   double sum = 0;
   for (const Efficiency& e : efficiencies) {
-    if (e.shape.kind.size() != longest || !shape.kind.starts_with(e.shape.kind)) continue;
-    const double d = distance(shape, e.shape) + kNear;
+    if (!applies(e)) continue;
+    const double d = distance(near, e.shape) + kNear;
     weights += 1 / (d * d);
     sum += std::log(e.share) / (d * d);
   }
@@ -149,7 +170,7 @@ double share_of(const OpShape& shape, const std::vector<Efficiency>& efficiencie
 
 double op_seconds(const Program& program, const Op& op, const Machine& machine) {
   return machine.op_start_us * kMicro +
-         roofline_seconds(program, op, machine) /
+         roofline_seconds(demand_of(program, op, machine.kind), machine) /
              share_of(shape_of(program, op, machine.kind), machine.efficiencies);
 }
 

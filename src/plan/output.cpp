@@ -61,6 +61,21 @@ std::string duration_text(double seconds) {
   return fmt::format("{:.1f} h", seconds / 3600);
 }
 
+/// "25.4 ms", or "25.4 ms to 61.2 ms" for a machine that was not measured.
+std::string range_text(double seconds, double ratio) {
+  if (!(ratio > 1)) return duration_text(seconds);
+  return fmt::format("{} to {}", duration_text(seconds), duration_text(seconds * ratio));
+}
+
+/// The rate, or its range from low to high.
+std::string rate_text(double rate, double ratio) {
+  constexpr double kWhole = 100;
+  const auto text = [](double r) {
+    return r < kWhole ? fmt::format("{:.3g}", r) : fmt::format("{:.0f}", r);
+  };
+  return ratio > 1 ? fmt::format("{}-{}", text(rate / ratio), text(rate)) : text(rate);
+}
+
 std::string learning_rate_text(const RunPlan& run) {
   std::string text;
   for (const auto& [step, rate] : learning_rate_points(run)) {
@@ -137,7 +152,8 @@ std::string count_section(const RunPlan& run) {
 
 std::string time_section(const RunPlan& run) {
   const plan::StepTime& t = run.step;
-  std::string text = fmt::format("\ntime of a step (a model): {}\n", duration_text(t.total));
+  const double ratio = run.slowest_ratio();
+  std::string text = fmt::format("\ntime of a step (a model): {}\n", range_text(t.total, ratio));
   std::vector<std::pair<std::string, double>> verbs(t.by_verb.begin(), t.by_verb.end());
   std::ranges::sort(verbs, std::ranges::greater{}, &std::pair<std::string, double>::second);
   constexpr std::size_t kShown = 6;
@@ -150,16 +166,18 @@ std::string time_section(const RunPlan& run) {
   if (t.rendering > 0)
     text += line("rendering", "{} of a core, at the same time", duration_text(t.rendering));
   text += line("communication", "{} exposed", duration_text(t.exposed_communication));
-  text += line("rate", "{:.0f} images/s", static_cast<double>(run.config.batch_size) / t.total);
+  text += line("rate", "{} images/s",
+               rate_text(static_cast<double>(run.config.batch_size) / t.total, ratio));
+  text += line("one epoch", "{}",
+               range_text(t.total * static_cast<double>(run.steps_per_epoch), ratio));
   text +=
-      line("one epoch", "{}", duration_text(t.total * static_cast<double>(run.steps_per_epoch)));
-  text +=
-      line("all steps", "{}, {:.1f} node-hours", duration_text(run.seconds()), run.node_hours());
+      line("all steps", "{}, {:.1f}{} node-hours", range_text(run.seconds(), ratio),
+           run.node_hours(), ratio > 1 ? fmt::format(" to {:.1f}", run.node_hours() * ratio) : "");
   return text;
 }
 
 std::string scaling_section(const char* title, const std::vector<ScalingRow>& rows) {
-  std::string text = fmt::format("\n{}\n  {:>7} {:>9} {:>12} {:>12} {:>10} {:>12}\n", title,
+  std::string text = fmt::format("\n{}\n  {:>7} {:>9} {:>22} {:>15} {:>10} {:>10}\n", title,
                                  "devices", "batch", "step", "images/s", "efficiency", "exposed");
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const ScalingRow& row = rows[i];
@@ -171,9 +189,11 @@ std::string scaling_section(const char* title, const std::vector<ScalingRow>& ro
                       row.problem);
       continue;
     }
-    text += fmt::format("  {:>7} {:>9} {:>12} {:>12.0f} {:>8.0f} % {:>12}\n", row.devices,
-                        row.batch, duration_text(row.step_seconds), row.images_per_second,
-                        100 * row.efficiency, duration_text(row.exposed_seconds));
+    const double ratio = row.slowest_seconds / row.step_seconds;
+    text +=
+        fmt::format("  {:>7} {:>9} {:>22} {:>15} {:>8.0f} % {:>10}\n", row.devices, row.batch,
+                    range_text(row.step_seconds, ratio), rate_text(row.images_per_second, ratio),
+                    100 * row.efficiency, duration_text(row.exposed_seconds));
   }
   return text;
 }
@@ -184,6 +204,7 @@ Json rows_json(const std::vector<ScalingRow>& rows) {
     Json one{{"devices", row.devices}, {"batch_size", row.batch}};
     if (row.problem.empty()) {
       one["seconds_step"] = row.step_seconds;
+      one["seconds_step_at_most"] = row.slowest_seconds;
       one["images_per_second"] = row.images_per_second;
       one["efficiency"] = row.efficiency;
       one["seconds_exposed_communication"] = row.exposed_seconds;
@@ -227,6 +248,7 @@ Json time_json(const RunPlan& run) {
   Json traffic = Json::object();
   for (const auto& [kind, seconds] : t.by_traffic) traffic[plan::name_of(kind)] = seconds;
   return {{"seconds_step", t.total},
+          {"seconds_step_at_most", run.slowest_seconds},
           {"seconds_compute", t.compute},
           {"seconds_exposed_communication", t.exposed_communication},
           {"core_seconds_rendering", t.rendering},
@@ -235,7 +257,8 @@ Json time_json(const RunPlan& run) {
           {"images_per_second", static_cast<double>(run.config.batch_size) / t.total},
           {"seconds_epoch", t.total * static_cast<double>(run.steps_per_epoch)},
           {"seconds_total", run.seconds()},
-          {"node_hours", run.node_hours()}};
+          {"node_hours", run.node_hours()},
+          {"node_hours_at_most", run.node_hours() * run.slowest_ratio()}};
 }
 
 Json schedule_json(const RunPlan& run) {
@@ -254,6 +277,7 @@ std::string to_text(const RunPlan& run) {
   text += scaling_section("strong scaling, the same global batch (a model)", run.strong);
   text += scaling_section("weak scaling, the same batch per device (a model)", run.weak);
   text += "\n";
+  for (const std::string& warning : run.warnings) text += fmt::format("warning: {}\n", warning);
   for (const std::string& note : run.notes) text += fmt::format("note: {}\n", note);
   return text;
 }
@@ -279,6 +303,7 @@ std::string to_json(const RunPlan& run) {
       {"model", time_json(run)},
       {"strong_scaling", rows_json(run.strong)},
       {"weak_scaling", rows_json(run.weak)},
+      {"warnings", run.warnings},
       {"notes", run.notes}};
   return json_text(json, 1) + "\n";
 }

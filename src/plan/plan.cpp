@@ -1,6 +1,9 @@
 #include "simclr/plan/plan.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "plan_parts.hpp"
@@ -10,11 +13,12 @@
 #include "simclr/train/system_info.hpp"
 #include "simclr/train/training_job.hpp"
 #include "step_model.hpp"
+#include "timed_ops.hpp"
 
 namespace simclr {
 namespace {
 
-using plan::MemoryContext;
+using Clock = std::chrono::steady_clock;
 
 constexpr const char* kMeasured = "measured";
 
@@ -41,6 +45,20 @@ void require_device(const PretrainConfig& config, const Machine& machine) {
   refuse("option --device: {} contradicts --machine, which describes {}",
          choice == DeviceChoice::cpu ? "cpu" : "cuda",
          machine.kind == DeviceKind::cpu ? "a CPU" : "GPUs");
+}
+
+/// The processor that the run is planned for is asked, not the one on which `plan` runs.
+void require_bf16(const RunPlan& run, const PlanRequest& request) {
+  const DeviceOptions& device = run.config.device;
+  const bool asked = device.precision == Precision::bf16 && !device.allow_slow_bf16;
+  const Machine& machine = run.machine;
+  if (!asked || machine.kind == DeviceKind::cuda || machine.half_gflops > 0) return;
+  refuse(
+      "option --precision: bf16: {} has no native bf16; to plan for GPUs use --machine h100 or "
+      "FILE; for a CPU, --precision fp32",
+      is_measured(request)
+          ? "this machine's processor, which is measured unless --machine is given,"
+          : "the CPU of " + request.machine);
 }
 
 DataSummary summarize(const PlanRequest& request) {
@@ -128,9 +146,17 @@ void note_assumptions(RunPlan& run, const PlanRequest& request) {
                      run.data.bytes / static_cast<double>(run.data.samples)));
   }
   if (run.data.encoded) note("the time of a step does not include decoding stored images");
-  if (run.machine.kind == DeviceKind::cuda) {
+  if (run.memory.workspace_is_allowance) {
     note("the scratch memory of convolutions is an allowance; it is known only on the device");
+  }
+  if (run.machine.kind == DeviceKind::cuda) {
     const double views = 2.0 * static_cast<double>(run.config.batch_size) / run.placement.ranks;
+    if (run.machine.slowdown > 1) {
+      note(
+          fmt::format("nobody has measured this machine with this program: times are ranges, from "
+                      "that of the fastest known implementation to ops {:g} times as slow",
+                      run.machine.slowdown));
+    }
     note(
         fmt::format("the time of a step does not include rendering: each GPU needs {:.0f} views/s "
                     "from the host's cores (simclr bench augment measures one core)",
@@ -162,26 +188,44 @@ RunPlan begin_plan(const PlanRequest& request, Machine machine) {
   return run;
 }
 
-/// Measures the machine if requested, writes its file, and adapts it to the run.
-void complete_machine(RunPlan& run, const PlanRequest& request) {
-  const int per_node = run.placement.ranks_per_node;
-  Machine machine = run.machine;
-  if (is_measured(request)) {
-    const bool keep = !request.write_machine.empty();
-    const bool half = run.config.device.precision != Precision::fp32;
-    machine = measure_machine({.threads = run.cores.compute,
-                               .devices_per_node = per_node,
-                               .f32 = keep || !half,
-                               .half = half || (keep && cpu_has_native_bf16())});
-    machine.node_memory_gb = run.machine.node_memory_gb;
+/// Measures this machine for the run; with `keep`, for other runs, too.
+Machine measure_for(RunPlan& run, const Program& program, const PlanRequest& request, bool keep,
+                    Clock::time_point begun) {
+  const bool half = run.config.device.precision != Precision::fp32;
+  const double seconds =
+      request.measuring_seconds - std::chrono::duration<double>(Clock::now() - begun).count();
+  MeasuredMachine measured = measure_machine({.threads = run.cores.compute,
+                                              .devices_per_node = run.placement.ranks_per_node,
+                                              .f32 = keep || !half,
+                                              .half = half || (keep && cpu_has_native_bf16()),
+                                              .seconds = std::max(0.0, seconds)});
+  const std::vector<std::string> missing = plan::missing_kinds(program, measured.machine);
+  if (!missing.empty()) {
+    fail(
+        "option --machine: measured: this machine is too busy: not one {} could be timed within "
+        "{:.0f} seconds; plan on an idle machine, or use --machine FILE, which plan "
+        "--write-machine writes there",
+        fmt::join(missing, ", "), request.measuring_seconds);
   }
-  if (!request.write_machine.empty()) write_machine(request.write_machine, machine);
-  run.machine = adapted(std::move(machine), run.cores.compute, per_node);
+  run.warnings = std::move(measured.warnings);
+  measured.machine.node_memory_gb = run.machine.node_memory_gb;
+  return std::move(measured.machine);
+}
+
+/// Measures the machine if requested, writes its file, and adapts it to the run.
+void complete_machine(RunPlan& run, const Program& program, const PlanRequest& request,
+                      Clock::time_point begun) {
+  const bool keep = !request.write_machine.empty();
+  Machine machine =
+      is_measured(request) ? measure_for(run, program, request, keep, begun) : run.machine;
+  if (keep) write_machine(request.write_machine, machine);
+  run.machine = adapted(std::move(machine), run.cores.compute, run.placement.ranks_per_node);
 }
 
 }  // namespace
 
 RunPlan make_plan(const PlanRequest& request) {
+  const auto begun_at = Clock::now();
   const double program_bytes = resident_memory_bytes();  // ten times more with CUDA's libraries
   plan::validate_request(request);
   PretrainConfig config = request.config;
@@ -194,22 +238,18 @@ RunPlan make_plan(const PlanRequest& request) {
     }
   }
   RunPlan run = begin_plan(request, known_machine(request));
+  run.program_bytes = program_bytes;
   require_device(request.config, run.machine);
   if (begun) run.config.device.precision = *begun;
+  require_bf16(run, request);
   run.config.device.precision =
       resolve_precision(run.config.device, run.machine.kind, run.machine.half_gflops > 0);
   run.data = summarize(request);
   set_length(run);
 
   const Program program = record_pretraining(run.config.program_spec(0, request.ranks));
-  const MemoryContext context{.config = run.config,
-                              .data = run.data,
-                              .placement = run.placement,
-                              .kind = run.machine.kind,
-                              .threads = run.cores.compute,
-                              .node_memory_bytes = 1e9 * run.machine.node_memory_gb,
-                              .program_bytes = program_bytes};
-  run.memory = plan::plan_memory(program, context, plan::Workspace::ask);
+  run.memory = plan::plan_memory(program, plan::memory_context(run, run.config, run.placement),
+                                 plan::Workspace::ask);
   plan::require_memory(run);
   count_parameters(run, program);
   run.checkpoint_bytes = plan::checkpoint_bytes(program);
@@ -217,8 +257,9 @@ RunPlan make_plan(const PlanRequest& request) {
   run.cost = plan::count_step(program);
   run.traffic = plan::count_traffic(program);
 
-  complete_machine(run, request);
+  complete_machine(run, program, request, begun_at);
   run.step = plan::predict(program, run.config, run, run.placement);
+  run.slowest_seconds = plan::slowest_step_seconds(program, run.config, run, run.placement);
   if (request.time_limit_minutes)
     plan::require_checkpoint_in_time(run, *request.time_limit_minutes);
   run.strong = plan::scaling_table(run, plan::Scaling::strong);

@@ -2,6 +2,7 @@
 // What make_plan() puts together: the memory of a run, its step on other numbers of devices, and
 // checks that refuse runs that would fail, or lose their work, in the queue.
 
+#include <string>
 #include <vector>
 
 #include "simclr/plan/plan.hpp"
@@ -19,6 +20,9 @@ struct MemoryContext {
   double node_memory_bytes = 0;  ///< 0: unknown
   double program_bytes = 0;      ///< resident memory of program and libraries at their start
 };
+/// The same run with another configuration and placement.
+MemoryContext memory_context(const RunPlan& run, const PretrainConfig& config,
+                             const Placement& placement);
 
 /// `ask` asks oneDNN for the exact scratch memory, which takes up to a second; `leave_out` counts
 /// none.
@@ -35,6 +39,10 @@ inline constexpr double kCacheShare = 0.9;
 /// Bytes of the data set that a node keeps: all of it, or its ranks' parts when distributed. `auto`
 /// distributes a set that does not fit into a node of known memory.
 double cache_bytes_per_node(const MemoryContext& context);
+
+/// What a run with this placement lacks the memory for, such as "the data set does not fit into a
+/// node's memory"; empty if it fits, or as far as the machine's memory is unknown.
+std::string shortage(const Machine& machine, const Placement& placement, const MemoryPlan& memory);
 
 /// Refuses contradicting options, a batch or group that does not divide, and a run without
 /// checkpoints.
@@ -60,6 +68,9 @@ std::vector<ScalingRow> scaling_table(const RunPlan& run, Scaling scaling);
 /// Predicts a step of a configuration's program.
 StepTime predict(const Program& program, const PretrainConfig& config, const RunPlan& run,
                  const Placement& placement);
+/// The longest time of a step, on a machine whose ops may be slower than predicted.
+double slowest_step_seconds(const Program& program, const PretrainConfig& config,
+                            const RunPlan& run, const Placement& placement);
 
 /// Placement of a configuration's ranks.
 Placement place(const PretrainConfig& config, int ranks, int ranks_per_node);

@@ -9,16 +9,21 @@ namespace {
 
 constexpr int kMaxDevices = 1024;
 
-bool fits_device(const Program& program, const PretrainConfig& config, const RunPlan& run,
-                 const Placement& placement) {
-  if (!(run.machine.device_memory_gb > 0)) return true;
-  const MemoryContext context{.config = config,
-                              .data = run.data,
-                              .placement = placement,
-                              .kind = run.machine.kind,
-                              .threads = run.cores.compute};
-  return plan_memory(program, context, Workspace::leave_out).on_device() <=
-         run.machine.device_memory_gb * kGiga;
+std::string shortage_of(const Program& program, const PretrainConfig& config, const RunPlan& run,
+                        const Placement& placement) {
+  MemoryPlan memory =
+      plan_memory(program, memory_context(run, config, placement), Workspace::leave_out);
+  if (!memory.workspace_is_allowance) memory.workspace = run.memory.workspace;
+  return shortage(run.machine, placement, memory);
+}
+
+StepTime predict_on(const Machine& machine, const Program& program, const PretrainConfig& config,
+                    const RunPlan& run, const Placement& placement) {
+  const double views = 2.0 * static_cast<double>(config.batch_size) / placement.ranks;
+  const double rendering = machine.kind == DeviceKind::cpu
+                               ? views * rendering_seconds_per_view(config.augmentation(), machine)
+                               : 0;
+  return predict_step(program, machine, placement, run.cores, rendering);
 }
 
 ScalingRow make_row(const RunPlan& run, Scaling scaling, int devices) {
@@ -39,12 +44,11 @@ ScalingRow make_row(const RunPlan& run, Scaling scaling, int devices) {
   try {
     const Placement placement = place(config, devices, run.placement.ranks_per_node);
     const Program program = record_pretraining(config.program_spec(0, devices));
-    if (!fits_device(program, config, run, placement)) {
-      row.problem = "does not fit into a device's memory";
-      return row;
-    }
+    row.problem = shortage_of(program, config, run, placement);
+    if (!row.problem.empty()) return row;
     const StepTime time = predict(program, config, run, placement);
     row.step_seconds = time.total;
+    row.slowest_seconds = slowest_step_seconds(program, config, run, placement);
     row.images_per_second = static_cast<double>(row.batch) / time.total;
     row.exposed_seconds = time.exposed_communication;
   } catch (const RefusedError&) {
@@ -53,13 +57,15 @@ ScalingRow make_row(const RunPlan& run, Scaling scaling, int devices) {
   return row;
 }
 
+// The best row counts as 100 %, which need not be the first: smaller tensors stay in a CPU's
+// caches.
 void set_efficiencies(std::vector<ScalingRow>& rows) {
+  double best = 0;
   const auto rate = [](const ScalingRow& row) { return row.images_per_second / row.devices; };
-  const auto first =
-      std::ranges::find_if(rows, [](const auto& row) { return row.problem.empty(); });
-  if (first == rows.end()) return;
-  const double best = rate(*first);
-  for (ScalingRow& row : rows) row.efficiency = rate(row) / best;
+  for (const ScalingRow& row : rows) best = std::max(best, rate(row));
+  for (ScalingRow& row : rows) {
+    if (row.problem.empty()) row.efficiency = rate(row) / best;
+  }
 }
 
 }  // namespace
@@ -72,11 +78,15 @@ Placement place(const PretrainConfig& config, int ranks, int ranks_per_node) {
 
 StepTime predict(const Program& program, const PretrainConfig& config, const RunPlan& run,
                  const Placement& placement) {
-  const double views = 2.0 * static_cast<double>(config.batch_size) / placement.ranks;
-  const bool on_host = run.machine.kind == DeviceKind::cpu;
-  const double rendering =
-      on_host ? views * rendering_seconds_per_view(config.augmentation(), run.machine) : 0;
-  return predict_step(program, run.machine, placement, run.cores, rendering);
+  return predict_on(run.machine, program, config, run, placement);
+}
+
+double slowest_step_seconds(const Program& program, const PretrainConfig& config,
+                            const RunPlan& run, const Placement& placement) {
+  Machine slow = run.machine;
+  slow.op_start_us *= slow.slowdown;
+  for (Efficiency& e : slow.efficiencies) e.share /= slow.slowdown;
+  return predict_on(slow, program, config, run, placement).total;
 }
 
 std::vector<ScalingRow> scaling_table(const RunPlan& run, Scaling scaling) {

@@ -36,6 +36,34 @@ double all_gather_seconds(double bytes, int members, const Link& link) {
          share * bytes / (link.gbytes_per_second * kGiga);
 }
 
+double broadcast_seconds(double bytes, int members, const Link& link) {
+  if (members <= 1) return 0;
+  return hops(members) * link.hop_us * kMicro + bytes / (link.gbytes_per_second * kGiga);
+}
+
+/// A message of TCP: what is long asks first whether it may come, and its sender waits for
+/// acknowledgments until its window, which doubles each time, covers the link.
+double message_latency(double bytes, const Link& link) {
+  constexpr double kEagerBytes = 65536;   // Open MPI's btl_tcp_eager_limit
+  constexpr double kFirstWindow = 14600;  // RFC 6928
+  const double hop = link.hop_us * kMicro;
+  if (bytes <= kEagerBytes) return hop;
+  const double window = std::min(bytes, 2 * hop * link.gbytes_per_second * kGiga);
+  return 3 * hop + 2 * hop * std::max(0.0, std::log2(window / kFirstWindow));
+}
+
+/// Sums of MPI around a ring of nodes, whose first ranks have the links of all ranks.
+double node_ring_seconds(double bytes, int ranks_per_node, int nodes, Link between) {
+  between.gbytes_per_second *= ranks_per_node;
+  const double part = bytes / nodes;
+  const double first = message_latency(part, between);
+  // The window is open after the first exchange.
+  const double next = std::min(first, 3 * between.hop_us * kMicro);
+  const int exchanges = 2 * (nodes - 1);
+  return between.start_us * kMicro + first + (exchanges - 1) * next +
+         exchanges * part / (between.gbytes_per_second * kGiga);
+}
+
 /// On a CPU the views are copied before the step, which reads and writes them once; a GPU copies
 /// them during the step before.
 double input_seconds(const Program& program, const Machine& machine) {
@@ -127,6 +155,11 @@ double message_seconds(const Message& message, const Placement& placement, const
   const int members = message.on_bn_group ? placement.bn_ranks : placement.ranks;
   const int inside = std::min(members, placement.ranks_per_node);
   const int nodes = (members + inside - 1) / inside;
+  if (message.traffic == Traffic::gradients && machine.kind == DeviceKind::cpu && nodes > 1) {
+    return all_reduce_seconds(message.bytes, inside, machine.inside) +
+           node_ring_seconds(message.bytes, inside, nodes, machine.between) +
+           broadcast_seconds(message.bytes, inside, machine.inside);
+  }
   if (message.gathers) {
     return all_gather_seconds(message.bytes, inside, machine.inside) +
            all_gather_seconds(message.bytes / inside, nodes, machine.between);

@@ -33,8 +33,16 @@ inline constexpr double kMicro = 1e-6;
 /// The shape of an op. On a CPU, channels are rounded up to blocks of 16, as they are stored.
 OpShape shape_of(const Program& program, const Op& op, DeviceKind kind);
 
+/// What an op asks of a device. `padded_flops` counts padded channels, too.
+struct Demand {
+  double flops = 0, padded_flops = 0;
+  bool half = false;  ///< on 16-bit arithmetic, where the device has it
+  double bytes = 0;
+};
+Demand demand_of(const Program& program, const Op& op, DeviceKind kind);
+
 /// The shortest time that the machine's limits allow.
-double roofline_seconds(const Program& program, const Op& op, const Machine& machine);
+double roofline_seconds(const Demand& demand, const Machine& machine);
 
 /// Interpolates the share for a shape from the entries of the longest matching kind, weighted by
 /// nearness. Throws Error when no entry matches.
@@ -54,6 +62,11 @@ bool is_communication(const Op& op);
 // with h = ceil(log2 P) (Thakur, Rabenseifner and Gropp 2005; a ring has the second form's
 // bandwidth with 2 (P-1) hops). On nodes of D ranks, a collective runs first within the nodes and
 // then between them, where every device of a node moves its b/D over its own link.
+//
+// The gradients of CPUs on N nodes are summed within the nodes, then around a ring of the nodes'
+// first ranks (src/comm/node_ring.hpp), and broadcast within the nodes. The ring has 2 (N-1)
+// exchanges of b/N bytes over the link of the whole node, B D. Each takes one hop, or three if it
+// is too long to be sent unasked; the first one also waits for TCP's window to open.
 
 /// The message of an op that communicates.
 struct Message {

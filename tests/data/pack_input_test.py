@@ -105,7 +105,7 @@ class PackInputTest(PackCase):
     def test_links_in_a_circle_are_refused(self):
         self.make_classes(count=1)
         os.symlink(self.path("in", "ant"), self.path("in", "ant", "again"))
-        self.refused(*self.into(), naming="in/ant/again: a link to a folder above it")
+        self.refused(*self.into(), naming="in/ant/again: is a link to a folder above it")
         os.unlink(self.path("in", "ant", "again"))
         os.symlink("b.jpg", self.path("in", "ant", "a.jpg"))
         os.symlink("a.jpg", self.path("in", "ant", "b.jpg"))
@@ -322,7 +322,7 @@ class PackInputTest(PackCase):
         os.unlink(self.path("in", "train-labels-idx1-ubyte"))
         os.unlink(self.path("in", "train-labels-idx1-ubyte.gz"))
         os.symlink("/nowhere", self.path("in", "train-labels-idx1-ubyte"))
-        self.refused("--from", "idx", *self.into("--force"), naming="train-labels-idx1-ubyte: No such file or directory")
+        self.refused("--from", "idx", *self.into("--force"), naming="train-labels-idx1-ubyte: is a link to a file that does not exist")
 
     # ---- CIFAR ----
 

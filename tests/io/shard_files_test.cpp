@@ -115,7 +115,7 @@ TEST_F(ShardFiles, NeedNoLeadingZeros) {
 TEST_F(ShardFiles, ThatCannotBeOpenedAreRefused) {
   make({"a.h5"});
   fs::create_symlink("/nowhere/b.h5", directory_.path() / "b.h5");
-  expect_refused("b.h5: a link to a file that does not exist");
+  expect_refused("b.h5: is a link to a file that does not exist");
   fs::remove(directory_.path() / "b.h5");
   ASSERT_EQ(::mkfifo((directory_.path() / "c.h5").c_str(), 0600), 0);
   expect_refused("c.h5: is no regular file");

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "plan_cases.hpp"
 #include "simclr/core/check.hpp"
@@ -56,14 +57,48 @@ TEST(Machine, RefusesInvalidFiles) {
   EXPECT_NE(refusal("{\"format\": \"other\"}").find("format"), std::string::npos);
   EXPECT_NE(refusal("{\"format\": \"simclr-machine\", \"name\": \"x\"}").find("device"),
             std::string::npos);
-  Machine machine = test::round_machine();
-  machine.f32_gflops = 0;
-  write_machine(file, machine);
-  EXPECT_THROW(read_machine(file), RefusedError);
-  machine = test::round_machine();
-  machine.efficiencies.clear();
-  write_machine(file, machine);
-  EXPECT_THROW(read_machine(file), RefusedError);
+  const auto expect_refused = [&](const char* field, const std::function<void(Machine&)>& change) {
+    Machine machine = test::round_machine();
+    machine.rendering = {{.image_size = 32, .blur = true, .nanoseconds_per_pixel = 1.5}};
+    change(machine);
+    write_machine(file, machine);
+    try {
+      read_machine(file);
+      ADD_FAILURE() << "accepted: " << field;
+    } catch (const RefusedError& error) {
+      EXPECT_NE(std::string(error.what()).find(file.string()), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find(field), std::string::npos) << error.what();
+    }
+  };
+  using M = Machine;
+  expect_refused("f32_gflops", [](M& m) { m.f32_gflops = 0; });
+  expect_refused("f32_gflops", [](M& m) { m.f32_gflops = 1e300; });
+  expect_refused("half_gflops", [](M& m) { m.half_gflops = -1; });
+  expect_refused("memory_gbytes_per_second", [](M& m) { m.memory_gbytes_per_second = -1; });
+  expect_refused("op_start_us", [](M& m) { m.op_start_us = -1; });
+  expect_refused("device_memory_gb", [](M& m) { m.device_memory_gb = 0; });
+  expect_refused("node_memory_gb", [](M& m) { m.node_memory_gb = -1; });
+  expect_refused("devices_per_node", [](M& m) { m.devices_per_node = 0; });
+  expect_refused("threads", [](M& m) { m.threads = 1 << 30; });
+  expect_refused("slowdown", [](M& m) { m.slowdown = 0.5; });
+  expect_refused("inside_node/hop_us", [](M& m) { m.inside.hop_us = -1; });
+  expect_refused("between_nodes/start_us", [](M& m) { m.between.start_us = -1; });
+  expect_refused("between_nodes/gbytes", [](M& m) { m.between.gbytes_per_second = 0; });
+  expect_refused("rendering/image_size", [](M& m) { m.rendering[0].image_size = 0; });
+  expect_refused("nanoseconds_per_pixel", [](M& m) { m.rendering[0].nanoseconds_per_pixel = -1; });
+  expect_refused("efficiencies", [](M& m) { m.efficiencies.clear(); });
+  expect_refused("efficiencies/share", [](M& m) { m.efficiencies[0].share = 0; });
+  expect_refused("efficiencies/rows", [](M& m) { m.efficiencies[0].shape.rows = 1e300; });
+  // What JSON's conversions would cut.
+  std::string text = R"({"format": "simclr-machine", "name": "x", "device": "cpu", "f32_gflops": 1,
+    "memory_gbytes_per_second": 1, "efficiencies": [{"op": "", "share": 1}],
+    "inside_node": {"start_us": 0, "hop_us": 1, "gbytes_per_second": 1},
+    "between_nodes": {"start_us": 0, "hop_us": 1, "gbytes_per_second": 1}, "devices_per_node": )";
+  EXPECT_EQ(refusal(text + "1}"), "accepted");
+  EXPECT_NE(refusal(text + "2.5}").find("devices_per_node"), std::string::npos);
+  EXPECT_NE(refusal(text + "4294967297}").find("devices_per_node"), std::string::npos);
+  EXPECT_NE(refusal(text + "true}").find(file.string()), std::string::npos);
+  EXPECT_NE(refusal(text + "1, \"threads\": 0}").find("threads"), std::string::npos);
   std::filesystem::remove(file);
   EXPECT_THROW(read_machine(file), RefusedError);
 }

@@ -28,6 +28,19 @@ TEST(OpModel, InterpolatesTheSharesOfMeasuredOps) {
   EXPECT_NEAR(share_of({"bn_apply", false, 64, 64, 1000}, measured), 0.01, 1e-9);
 }
 
+TEST(OpModel, KeepsTheShareBeyondTheMeasuredPixels) {
+  const std::vector<Efficiency> measured{
+      {.shape = {"bn_apply", false, 64, 64, 1000}, .share = 0.5},
+      {.shape = {"bn_apply", false, 64, 64, 4000}, .share = 0.9},
+      {.shape = {"bn_apply", false, 16, 16, 4000}, .share = 0.3}};
+  const auto share = [&](double rows) {
+    return share_of({"bn_apply", false, 64, 64, rows}, measured);
+  };
+  EXPECT_NEAR(share(1000), 0.5, 0.01);
+  EXPECT_EQ(share(1), share(1000));
+  EXPECT_EQ(share(1e9), share(4000));
+}
+
 TEST(OpModel, FollowsTheRoofline) {
   Program program;
   program.tensors = {{.name = "x", .shape = {8, 16, 16, 64}, .dtype = DType::f32},
@@ -50,9 +63,10 @@ TEST(OpModel, PadsChannelsToBlocksOnACpu) {
   const Op op = ConvForward{.x = {0}, .w = {1}, .y = {2}, .geometry = {3, 1, 1}};
   Machine machine = test::round_machine();
   machine.memory_gbytes_per_second = 1e6;
-  const double unpadded = roofline_seconds(program, op, machine);
+  const double unpadded = roofline_seconds(demand_of(program, op, machine.kind), machine);
   machine.kind = DeviceKind::cpu;
-  EXPECT_NEAR(roofline_seconds(program, op, machine), 4 * unpadded, 1e-9 * unpadded);
+  EXPECT_NEAR(roofline_seconds(demand_of(program, op, machine.kind), machine), 4 * unpadded,
+              1e-9 * unpadded);
 }
 
 constexpr Cores kOneCore{.available = 1, .compute = 1, .loader = 1};

@@ -113,7 +113,7 @@ class DryRunTest(TrainingTest):
                       evaluate("knn", f"--neighbors={SAMPLES + 1}", expect=2))
         self.assertIn(f"allowed: at most {SAMPLES}, the number of training samples",
                       evaluate("linear-eval", "--protocol=augmented", f"--batch-size={SAMPLES + 1}", expect=2))
-        self.assertIn("option --output: cannot write /dev/null", evaluate("knn", "--output=/dev/null", expect=2))
+        self.assertIn("option --output: cannot write /dev/null", evaluate("knn", "--neighbors=5", "--output=/dev/null", expect=2))
         self.assertIn("--protocol augmented only", evaluate("linear-eval", "--epochs=1", expect=2))
         unlabeled = self.run_dir.parent / "unlabeled"
         unlabeled.mkdir()

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -52,5 +53,13 @@ inline double thread_seconds() {
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
+
+/// Nanoseconds that a thread has run, and has been ready without a core.
+struct CoreTime {
+  std::uint64_t running = 0, waiting = 0;
+};
+/// Of the thread that the file of /proc describes, by default the calling one; empty if the kernel
+/// does not count it.
+std::optional<CoreTime> core_time(const std::string& schedstat = "/proc/thread-self/schedstat");
 
 }  // namespace simclr

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,8 @@ struct Machine {
   double node_memory_gb = 0;    ///< 0: unknown
   /// True when gradient sums run beside the backward pass without slowing it down.
   bool overlaps_gradients = false;
+  /// Times lie between the predicted ones and those with ops this many times slower. 1: measured.
+  double slowdown = 1;
   Link inside, between;  ///< inside a node and between nodes
   std::vector<RenderingRate> rendering;
   std::vector<Efficiency> efficiencies;
@@ -70,14 +73,25 @@ Machine h100_machine();
 Machine read_machine(const std::filesystem::path& file);
 void write_machine(const std::filesystem::path& file, const Machine& machine);
 
+/// What a measurement takes on two slow, idle cores, for each precision.
+inline constexpr int kIdleMeasuringSeconds = 10;
+/// A measurement takes no longer, however busy the machine is.
+inline constexpr double kMostMeasuringSeconds = 18;
+
 struct CalibrationOptions {
   int threads = 1;           ///< threads per rank
   int devices_per_node = 1;  ///< number of ranks that the measurement runs at the same time
   bool f32 = true, half = false;
+  double seconds = kMostMeasuringSeconds;  ///< ends the measurement with what it has by then
+  std::function<double()> clock{};         ///< seconds; if empty, of the steady clock
+};
+struct MeasuredMachine {
+  Machine machine;
+  std::vector<std::string> warnings;  ///< why its speeds are uncertain
 };
 /// Measures this machine's CPU: its limits, and the ops of a few small networks, each timed at its
-/// position in a step. Takes about ten seconds per precision. Does not measure the network between
-/// ranks.
-Machine measure_machine(const CalibrationOptions& options);
+/// position in a step. When the time is up, ops have been timed less often, or not at all. Does not
+/// measure the network between ranks.
+MeasuredMachine measure_machine(const CalibrationOptions& options);
 
 }  // namespace simclr

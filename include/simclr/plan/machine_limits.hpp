@@ -27,8 +27,8 @@ MachineLimits measure_machine_limits(int threads);
 /// Measures the machine that the backend runs on.
 MachineLimits measure_limits(Backend& backend, int threads);
 
-/// Fills the inputs of a pretraining program for timing: initial parameters and statistics, pixels
-/// in (-1, 1), a small learning rate.
+/// Fills the inputs of a pretraining program for timing: parameters and pixels in (-1, 1), initial
+/// statistics, a small learning rate.
 void fill_inputs(Executor& executor);
 
 }  // namespace simclr

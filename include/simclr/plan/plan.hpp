@@ -63,6 +63,8 @@ struct PlanRequest {
   std::optional<std::int64_t> sample_bytes;  ///< bytes per stored image, when there are no shards
   std::optional<double> node_memory_gb;
   std::optional<double> time_limit_minutes;
+  /// A measurement of this CPU ends so long after the plan was begun.
+  double measuring_seconds = kMostMeasuringSeconds;
 };
 
 struct DataSummary {
@@ -99,7 +101,8 @@ struct ScalingRow {
   int devices = 1;
   std::int64_t batch = 0;
   double step_seconds = 0, images_per_second = 0;
-  double efficiency = 0;  ///< images/s per device, relative to the first possible row
+  double slowest_seconds = 0;  ///< of a step; step_seconds on a measured machine
+  double efficiency = 0;       ///< images/s per device, relative to the row that has the most
   double exposed_seconds = 0;
   std::string problem;  ///< why this run is impossible; otherwise ""
 };
@@ -109,6 +112,7 @@ struct RunPlan {
   Machine machine;        ///< adapted to the threads and ranks of this run
   plan::Placement placement;
   plan::Cores cores;
+  double program_bytes = 0;  ///< resident memory of program and libraries, without data
   DataSummary data;
   Schedule schedule;
   std::int64_t steps_per_epoch = 0, steps = 0;
@@ -119,14 +123,18 @@ struct RunPlan {
   OpCost cost;  ///< cost of a step on one rank
   std::vector<plan::TrafficCount> traffic;
   plan::StepTime step;
+  double slowest_seconds = 0;  ///< of a step; step.total on a measured machine
   std::vector<ScalingRow> strong, weak;
-  std::vector<std::string> notes;  ///< assumptions, and what is left out
+  std::vector<std::string> warnings;  ///< why a measurement of this machine is uncertain
+  std::vector<std::string> notes;     ///< assumptions, and what is left out
 
   [[nodiscard]] int nodes() const {
     return (placement.ranks + placement.ranks_per_node - 1) / placement.ranks_per_node;
   }
   [[nodiscard]] double seconds() const { return step.total * static_cast<double>(steps); }
   [[nodiscard]] double node_hours() const { return seconds() * nodes() / 3600; }
+  /// How much longer the slowest run takes than the predicted one.
+  [[nodiscard]] double slowest_ratio() const { return slowest_seconds / step.total; }
 };
 
 /// Plans a run. Throws RefusedError with advice when the run would fail in the queue.
