@@ -17,22 +17,39 @@ find_package(MPI REQUIRED COMPONENTS C)
 # Leaves out MPI's C++ bindings, whose library is not linked; MPI 3 removed them.
 target_compile_definitions(MPI::MPI_C INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 
-# mpi_names(<variable> <tag> <library>...) lists names such as libmpi.so.40: of the MPI libraries that shared libraries
-# load (tag NEEDED), or of themselves (SONAME). Other files than shared libraries have none.
-function(mpi_names variable tag)
+# mpi_libraries(<variable> <file>...) lists the MPI libraries that programs and shared libraries load, such as
+# libmpi.so.40. Static libraries name none.
+function(mpi_libraries variable)
   set(names)
-  foreach(library IN LISTS ARGN)
-    execute_process(COMMAND ${CMAKE_READELF} -d ${library} OUTPUT_VARIABLE dynamic ERROR_QUIET)
-    string(REGEX MATCHALL "\\(${tag}\\)[^\n]*[[]libmpi(ch)?[.]so[^]]*" entries "${dynamic}")
-    list(TRANSFORM entries REPLACE ".*[[]" "")
+  foreach(file IN LISTS ARGN)
+    execute_process(COMMAND ${CMAKE_READELF} -d ${file} OUTPUT_VARIABLE dynamic ERROR_QUIET)
+    string(REGEX REPLACE "[][]" "" dynamic "${dynamic}") # brackets would join the elements of a list
+    string(REGEX MATCHALL "NEEDED[^\n]* libmpi(ch)?[.]so[.0-9]*" entries "${dynamic}")
+    list(TRANSFORM entries REPLACE ".* " "")
     list(APPEND names ${entries})
   endforeach()
   set(${variable} ${names} PARENT_SCOPE)
 endfunction()
 
+# A program shows which MPI is linked, also where the compiler itself adds it. It keeps what it does not use: with one
+# MPI's header and another's library it would still link.
+set(mpi_program ${PROJECT_BINARY_DIR}/CMakeFiles/mpi_program)
+try_compile(links_mpi SOURCE_FROM_CONTENT mpi_program.cpp
+  "#include <mpi.h>\nint main(int argc, char** argv) { return MPI_Init(&argc, &argv); }\n"
+  LINK_OPTIONS -Wl,--no-as-needed LINK_LIBRARIES MPI::MPI_C COPY_FILE ${mpi_program} OUTPUT_VARIABLE output)
+if(NOT links_mpi)
+  message(FATAL_ERROR "${CMAKE_CXX_COMPILER} cannot build a program with the MPI of ${MPI_C_COMPILER}; name MPI's wrappers "
+    "as both compilers (CC, CXX) or as none:\n${output}")
+endif()
+mpi_libraries(own_mpi ${mpi_program})
+list(LENGTH own_mpi count)
+if(count GREATER 1)
+  message(FATAL_ERROR "the compiler ${CMAKE_CXX_COMPILER} and MPI_C_COMPILER=${MPI_C_COMPILER} belong to different MPIs "
+    "(${own_mpi}): name the wrapper of one MPI, or a compiler that is no wrapper; then configure in a new folder.")
+endif()
+
 set(SIMCLR_HDF5 "hdf5-openmpi;hdf5-mpich;hdf5" CACHE STRING
     "pkg-config names of parallel HDF5; the first one that belongs to the MPI is used")
-mpi_names(own_mpi SONAME ${MPI_C_LIBRARIES})
 set(hdf5_name)
 set(foreign)
 foreach(name IN LISTS SIMCLR_HDF5)
@@ -42,8 +59,7 @@ foreach(name IN LISTS SIMCLR_HDF5)
   endif()
   set(libraries ${SIMCLR_${name}_LINK_LIBRARIES})
   list(FILTER libraries INCLUDE REGEX "/libhdf5[^/]*$")
-  mpi_names(needed NEEDED ${libraries})
-  # Static libraries name no MPI; then nobody can tell.
+  mpi_libraries(needed ${libraries})
   if(own_mpi AND needed AND NOT needed IN_LIST own_mpi)
     string(APPEND foreign "\n  ${name} (${libraries}) was built with ${needed}")
   else()
@@ -70,4 +86,4 @@ if(NOT SIMCLR_HDF5_IS_PARALLEL)
                       "without MPI; name a parallel one with PKG_CONFIG_PATH or -DSIMCLR_HDF5=NAME")
 endif()
 target_compile_definitions(PkgConfig::HDF5 INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
-message(STATUS "MPI: ${MPI_C_LIBRARIES}; HDF5: ${hdf5_name}")
+message(STATUS "MPI: ${own_mpi}; HDF5: ${hdf5_name}")

@@ -11,7 +11,7 @@ usage: scripts/install_deps.sh [--with-tests] [--with-demo] [--dev] [--all] [--l
   --with-tests  also install what the tests need: GoogleTest, PyTorch, h5py, Fashion-MNIST, Slurm
   --with-demo   also install what scripts/quickstart.sh needs: Fashion-MNIST, Python
   --dev         also install tools for developers: clang-format, clang-tidy, shellcheck, ccache
-  --all         install all of these, and Chromium for scripts/test.sh --all
+  --all         install all of these, and what only scripts/test.sh --all needs: Chromium, clang, MPICH, QEMU
   --list        print the packages with their purpose and install nothing
 TEXT
 }
@@ -70,6 +70,10 @@ dev=(
 )
 all=(
   "chromium: a browser for tests of report.html"
+  "clang-16: another compiler"
+  "mpich: another MPI"
+  "libhdf5-mpich-dev: parallel HDF5 for MPICH"
+  "qemu-user: runs tests that are compiled for 64-bit ARM"
 )
 
 wanted=("${build[@]}")
@@ -108,6 +112,7 @@ case "$system" in
       "cmake: version 3.22 is too old; python3 -m pip install cmake installs a newer one"
       "clang-tidy-16: scripts/lint.sh needs it; install it from apt.llvm.org"
       "libomp-16-dev: like clang-tidy-16"
+      "clang-16: like clang-tidy-16"
       "chromium: exists only as a snap; without it the tests labeled browser are skipped"
     )
     ;;

@@ -65,6 +65,15 @@ add_last_line() {
   add_counts "$good" "$bad" "$skip"
 }
 
+# run_script LEG COMMAND...: runs a test script as a leg; adds its sums, keeps its failures for the summary.
+run_script() {
+  leg "$1"
+  shift
+  "$@" | tee "$scratch/script"
+  sed -n '/==== done/,$p' "$scratch/script" | head -n -1 | tail -n +2 >>"$failures"
+  add_last_line "$scratch/script"
+}
+
 # report_tests: prints the failures with their output and the line of sums. Fails if a test failed.
 report_tests() {
   leg "done"

@@ -4,8 +4,9 @@
 #   scripts/test.sh              all of this
 #   scripts/test.sh --no-install do not install packages
 #   scripts/test.sh --quick      only the release build and its tests
-#   scripts/test.sh --all        also the slow checks: report.html in a browser, hours of fuzzing, and the tests again with the
-#                                instruction sets of older processors (scripts/test_processors.sh)
+#   scripts/test.sh --all        also the slow checks: report.html in a browser, hours of fuzzing, the tests again with the
+#                                instruction sets of older processors (scripts/test_processors.sh), and a part of the tests
+#                                with clang, with MPICH and for 64-bit ARM (scripts/test_ports.sh)
 # Ends with the output of failed tests and the line "N passed, N failed, N skipped". Exits 1 if a check failed.
 set -uo pipefail
 case "${1:-}" in
@@ -78,10 +79,15 @@ if $all && $built; then
   leg "fuzzing (long)"
   build/tests/format_fuzzer --save build/fuzz-failures || fail_leg "fuzzing"
 
-  leg "older processors"
-  scripts/test_processors.sh | tee "$scratch/processors"
-  sed -n '/==== done/,$p' "$scratch/processors" | head -n -1 >>"$failures"
-  add_last_line "$scratch/processors"
+  run_script "older processors" scripts/test_processors.sh
+fi
+
+if $all; then
+  no_install=()
+  $install || no_install=(--no-install)
+  for port in clang mpich aarch64; do
+    run_script "$port" scripts/test_ports.sh "$port" "${no_install[@]}"
+  done
 fi
 
 report_tests

@@ -1,6 +1,6 @@
 """Compares the program's views with torchvision's functional ops on the same pixels and parameters.
 
-    oracle_augmentation.py RENDER_CASES
+    oracle_augmentation.py [EMULATOR...] RENDER_CASES
 
 Every op alone, the composite, both interpolations, every instruction set this processor runs, and
 sizes from upscaling to extreme aspects. Bounds are on float pixels in [0, 1].
@@ -49,7 +49,7 @@ class Cases:
             paths = [os.path.join(folder, n) for n in ("cases", "pixels", "views", "parameters")]
             open(paths[0], "w").write("\n".join(self.lines) + "\n")
             open(paths[1], "wb").write(b"".join(self.images))
-            subprocess.run([self.program, *paths], check=True)
+            subprocess.run([*self.program, *paths], check=True)
             views = np.fromfile(paths[2], np.float32)
             parameters = open(paths[3]).read().split("\n")[:-1]
         assert views.size == sum(side * side * 3 for _, side, _ in self.checks), "a view is missing"
@@ -177,7 +177,7 @@ def add_evaluations(cases, rng, kernels):
 
 
 def main():
-    cases, rng = Cases(sys.argv[1]), np.random.default_rng(5)
+    cases, rng = Cases(sys.argv[1:]), np.random.default_rng(5)
     for kernels in range(3):
         add_single_ops(cases, rng, kernels)
         add_resizes(cases, rng, kernels)

@@ -49,10 +49,20 @@ class ConfigureTest(unittest.TestCase):
                 self.assertRegex(said, rf"The MPI of {wrapper} is {own}\.\d+, but {hdf5} \(\S+libhdf5\.so\) was built with {other}\.\d")
                 self.assertIn("-DSIMCLR_HDF5=NAME", said)
 
+    @unittest.skipUnless(OPENMPI and MPICH and HAS_MPICH_HDF5, "Open MPI and MPICH are not both installed with HDF5")
+    def test_wrappers_as_compilers_count_as_well(self):
+        wrappers = ["-DCMAKE_C_COMPILER=mpicc.mpich", "-DCMAKE_CXX_COMPILER=mpicxx.mpich"]
+        _, said = self.configure(*wrappers)
+        self.assertIn("MPI: libmpich.so.12; HDF5: hdf5-mpich", said)
+        _, said = self.configure(*wrappers, "-DSIMCLR_HDF5=hdf5-openmpi", expect=1)
+        self.assertIn("HDF5 and MPI do not belong together", said)
+        _, said = self.configure(wrappers[1], "-DMPI_C_COMPILER=mpicc.openmpi", expect=1)
+        self.assertRegex(said, r"mpicxx\.mpich and MPI_C_COMPILER=\S+openmpi belong to different MPIs")
+
     @unittest.skipUnless(MPICH and HAS_MPICH_HDF5, "MPICH is not installed with HDF5")
     def test_mpich_is_found_with_its_hdf5_and_its_launcher(self):
         build, said = self.configure("-DMPI_CXX_COMPILER=mpicxx.mpich")
-        self.assertIn("HDF5: hdf5-mpich", said)
+        self.assertIn("MPI: libmpich.so.12; HDF5: hdf5-mpich", said)
         self.assertRegex((build / "CMakeCache.txt").read_text(), r"(?m)^MPIEXEC_EXECUTABLE:\w+=/\S*/mpiexec\.mpich$")
 
     def test_a_missing_hdf5_is_named(self):

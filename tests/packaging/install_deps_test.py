@@ -67,7 +67,7 @@ class InstallDepsTest(unittest.TestCase):
     def test_all_includes_all_groups_and_a_browser(self):
         self.run_script("debian 12", "--all")
         names, _ = self.installs()
-        for name in ("g++", "python3-torch", "dataset-fashion-mnist", "shellcheck", "chromium"):
+        for name in ("g++", "python3-torch", "dataset-fashion-mnist", "shellcheck", "chromium", "mpich", "qemu-user"):
             self.assertEqual(names.count(name), 1, name)
         self.log.unlink()
         done = self.run_script("ubuntu 24.04", "--all")
