@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <functional>
 #include <limits>
 #include <utility>
@@ -249,7 +250,7 @@ void look_at_shard(const std::filesystem::path& path) { Describer(path).describe
 
 FileState file_state(const std::filesystem::path& path) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return {};
+  if (::stat(path.c_str(), &status) != 0) fail_io(path.string() + ": cannot be read", errno);
   return {status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
 }
 

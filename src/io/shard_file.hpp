@@ -27,7 +27,7 @@ struct ShardFormat {
   static constexpr const char* kChecksumBlock = "xxh3_block_samples";
 };
 
-/// Length of a file, and seconds and nanoseconds of its last change; zeros if it cannot be seen.
+/// Length of a file, and seconds and nanoseconds of its last change. Throws IoError.
 using FileState = std::array<std::int64_t, 3>;
 FileState file_state(const std::filesystem::path& path);
 

@@ -13,7 +13,8 @@ namespace {
 
 // Resident memory of a rank that is ready to train, beyond that of `plan` at its start. Measured
 // with Open MPI 4.1, HDF5 1.10 and oneDNN 2.6.
-constexpr double kProcessBytes = 25e6;
+constexpr double kProcessBytes = 27e6;
+constexpr double kMpiBytes = 20e6;  // more with several ranks
 constexpr double kLoaderBuffers = 2;
 // Allowances for a GPU: the scratch memory of convolutions is known only on the device.
 constexpr double kDeviceWorkspaceBytes = 1e9;
@@ -24,6 +25,10 @@ constexpr double kFileBytes = 11700;
 constexpr double kTensorBytes = 490;
 // Two buffers of --cache none for batches fetched together.
 constexpr double kStreamedBytes = 2 * 256e6;
+
+double process_bytes(const MemoryContext& context) {
+  return context.program_bytes + kProcessBytes + (context.placement.ranks > 1 ? kMpiBytes : 0);
+}
 
 void add_report(MemoryPlan& memory, const Program& program, const MemoryReport& report) {
   memory.arena = static_cast<double>(report.arena_bytes);
@@ -57,7 +62,7 @@ void plan_cpu(MemoryPlan& memory, const Program& program, const MemoryContext& c
   add_report(memory, program, report_memory(program, plan_arena(program, bytes), 0));
   if (workspace == Workspace::ask) ask_for_workspace(memory, program, context, *backend);
   memory.loader = kLoaderBuffers * memory.inputs;
-  memory.process = context.program_bytes + kProcessBytes;
+  memory.process = process_bytes(context);
 }
 
 void plan_cuda(MemoryPlan& memory, const Program& program, const MemoryContext& context) {
@@ -70,7 +75,7 @@ void plan_cuda(MemoryPlan& memory, const Program& program, const MemoryContext& 
   }
   memory.loader = kLoaderBuffers * memory.inputs;
   memory.inputs *= 2;  // the next step's inputs are copied during the step
-  memory.process = context.program_bytes + kProcessBytes + kHostBytesBesideDevice;
+  memory.process = process_bytes(context) + kHostBytesBesideDevice;
 }
 
 }  // namespace

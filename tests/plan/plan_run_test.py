@@ -121,7 +121,7 @@ class PlanRunTest(unittest.TestCase):
         self.refused("--precision", precision="fp8")
         self.refused("--json", "there is no directory", json=self.top / "nowhere" / "plan.json")
         self.refused("--rnaks", "did you mean 'ranks'", rnaks=3)
-        self.refused("ranks of a node need", "--batch-size", node_memory_gb=0.07)
+        self.refused("ranks of a node need", "--batch-size", node_memory_gb=0.05)
         self.refused("--cache", "--cache none", data=None, samples=10**9, node_memory_gb=1)
         self.refused("--time-limit-minutes", data=None, samples=10**9, time_limit_minutes=1)
 
