@@ -49,6 +49,7 @@ TEST(Configs, LearningRatesEqualThePapers) {
 
 TEST(Options, SetTheScheduleTheOptimizerAndTheEncoder) {
   PretrainConfig config;
+  config.device.precision = Precision::fp32;
   EXPECT_EQ(config.batch_norm_spec(1).momentum, 0.1F);  // the bits of torchvision's default
   EXPECT_EQ(config.schedule(10).total_steps, 1000);
   config.schedule_steps = 77;

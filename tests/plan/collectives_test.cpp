@@ -79,6 +79,44 @@ TEST(Collectives, DevicesOfANodeExchangeTheirSharesBetweenNodes) {
   EXPECT_NEAR(message_seconds({.on_bn_group = true, .bytes = 8}, nodes, machine), 3e-6, 1e-8);
 }
 
+/// What steps of a ResNet-18 of width 0.5, with 11.6 MB of gradients, took longer over links that
+/// `tc` limited than over free ones, in seconds: scripts/experiments/plan_network.py, on network
+/// namespaces of one machine.
+struct MeasuredLinks {
+  const char* name;
+  int nodes = 2, ranks_per_node = 1;
+  double megabits_per_second = 0;
+  double seconds = 0;
+};
+
+TEST(Collectives, AgreeWithStepsOverSlowLinks) {
+  constexpr int kBatch = 48;
+  for (const MeasuredLinks& links : std::vector<MeasuredLinks>{
+           {.name = "2 nodes", .megabits_per_second = 100, .seconds = 1.65},
+           {.name = "20 Mbit/s", .megabits_per_second = 20, .seconds = 8.75},
+           {.name = "3 nodes", .nodes = 3, .megabits_per_second = 100, .seconds = 1.24},
+           {.name = "2 ranks", .ranks_per_node = 2, .megabits_per_second = 100, .seconds = 1.93}}) {
+    const int ranks = links.nodes * links.ranks_per_node;
+    PretrainingSpec spec;
+    spec.encoder = {.depth = 18, .width = 0.5, .stem = Stem::cifar};
+    spec.image_size = 32;
+    spec.local_samples = kBatch / ranks;
+    spec.world_size = ranks;
+    spec.batch_norm.ranks_per_group = ranks;
+    Machine machine = test::round_machine();
+    machine.kind = DeviceKind::cpu;
+    machine.overlaps_gradients = false;
+    machine.inside = {.hop_us = 1, .gbytes_per_second = 5};
+    machine.between = {.hop_us = 30,
+                       .gbytes_per_second = links.megabits_per_second / 8e3 / links.ranks_per_node};
+    const Placement placement{
+        .ranks = ranks, .ranks_per_node = links.ranks_per_node, .bn_ranks = ranks};
+    const StepTime time = predict_step(record_pretraining(spec), machine, placement,
+                                       {.available = 1, .compute = 1, .loader = 1}, 0);
+    EXPECT_NEAR(time.exposed_communication, links.seconds, 0.3 * links.seconds) << links.name;
+  }
+}
+
 TEST(Collectives, TimeDoesNotFallWithMoreRanksOrBytes) {
   const Machine machine = h100_machine();
   double last = 0;

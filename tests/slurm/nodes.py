@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from machines import Machine, connect
+from machines import Machine, connect, die_with_parent
 
 NETWORK = "10.99.1"
 
@@ -19,7 +19,7 @@ class Nodes:
         self.switch = Machine("switch", sys.stderr)
         self.switch.ip("link", "add", "br0", "type", "bridge")
         self.switch.ip("link", "set", "br0", "up")
-        self.machines = []
+        self.machines, self.cables = [], []
         for index in range(count):
             self.machines.append(Machine(f"node{index}", sys.stderr))
             connect(self.switch, self.machines[-1], f"{NETWORK}.{10 + index}")
@@ -34,20 +34,31 @@ class Nodes:
     def __exit__(self, *_):
         for machine in (*self.machines, self.switch):
             machine.kill()
+        for cable in self.cables:
+            cable.kill()
+            cable.wait()
+            cable.stdout.close()
 
-    def limit(self, rate=None, delay=None):
-        """Limits every link in both directions, to a rate such as "100mbit" or by a delay such as "10ms" one way."""
-        ends = [(m, "eth0") for m in self.machines] + [(self.switch, f"to-{m.name}") for m in self.machines]
-        for machine, port in ends:
-            machine.run(["tc", "qdisc", "del", "dev", port, "root"])
-        if rate:
-            limits = [(end, ["tbf", "rate", rate, "burst", "64kb", "latency", "200ms"]) for end in ends]
-        else:
-            limits = [(end, ["netem", "delay", delay, "limit", "100000"]) for end in ends[:len(self.machines)] if delay]
-        for (machine, port), words in limits:
-            done = machine.run(["tc", "qdisc", "add", "dev", port, "root", *words])
+    def limit(self, rate):
+        """Limits what every node sends to a rate such as "100mbit"."""
+        words = ["tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "64kb", "latency", "20ms"]
+        for machine in self.machines:
+            done = machine.run(words)
             if done.returncode != 0:
-                raise RuntimeError(f"{machine.name}: tc {' '.join(words)}: {done.stderr}")
+                raise RuntimeError(f"{machine.name}: {' '.join(words)}: {done.stderr}")
+
+    def move_apart(self, seconds):
+        """Puts a cable in place of the switch between two nodes, in which frames take so long one way."""
+        processes = [str(machine.holder.pid) for machine in self.machines]
+        cable = subprocess.Popen([sys.executable, Path(__file__).with_name("far.py"), *processes, str(seconds)],
+                                 stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        if cable.stdout.readline() != "ready\n":
+            raise RuntimeError("there is no cable")
+        self.cables.append(cable)
+        for index, machine in enumerate(self.machines):
+            machine.ip("link", "del", "eth0")
+            machine.ip("addr", "add", f"{NETWORK}.{10 + index}/24", "dev", "far0")
+            machine.ip("link", "set", "far0", "up")
 
     def mpirun(self, ranks_per_node, command, environment=(), **options):
         """Runs a command on all nodes, adjacent ranks on the same one."""
