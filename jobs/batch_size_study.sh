@@ -27,10 +27,35 @@ export SIMCLR_JOBS
 load_site
 refuse_mistyped BATCH_SIZES EPOCHS SCALINGS LEARNING_RATE_LINEAR LEARNING_RATE_SQRT AT_A_TIME LINEAR_EVAL_OPTIONS \
   KNN_OPTIONS EVALUATION_SBATCH_OPTIONS STUDY_TABLE
-[[ "${AT_A_TIME:-}" =~ ^[1-9]?[0-9]*$ ]] || die 2 "AT_A_TIME must be a whole number or empty, got '$AT_A_TIME'"
+
+# read_list NAME PATTERN ALLOWED: sets WORDS to the values of the list NAME.
+read_list() {
+  local word seen=" "
+  read_words "$1"
+  [ "${#WORDS[@]}" -gt 0 ] || die 2 "$1 has no values; allowed: $3, with blanks between them"
+  for word in "${WORDS[@]}"; do
+    accept_value "$1" "$word" "$2" "$3"
+    [[ "$seen" != *" $word "* ]] || die 2 "$1 has the value $word twice"
+    seen+="$word "
+  done
+}
+
+: "${LEARNING_RATE_LINEAR:=0.3}" "${LEARNING_RATE_SQRT:=0.075}" "${AT_A_TIME:=}"
+: "${BATCH_SIZES:=256 512 1024 2048 4096}" "${EPOCHS:=100}" "${SCALINGS:=linear sqrt}"
+require_setting AT_A_TIME "($COUNT)?" "$COUNT_ALLOWED, or nothing"
+for name in LEARNING_RATE_LINEAR LEARNING_RATE_SQRT; do
+  require_setting "$name" '([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?' "a number such as 0.3 or 3e-1"
+done
+read_list BATCH_SIZES "$COUNT" "$COUNT_ALLOWED"
+batch_sizes=("${WORDS[@]}")
+read_list EPOCHS "$COUNT" "$COUNT_ALLOWED"
+epoch_counts=("${WORDS[@]}")
+read_list SCALINGS "linear|sqrt" "linear, sqrt"
+scalings=("${WORDS[@]}")
 
 case "${1:--}" in -*) die 2 "usage: batch_size_study.sh STUDY_DIR [SBATCH_OPTION...] -- PRETRAIN_OPTION..." ;; esac
-mkdir -p "$1"
+[[ "$1" != *$'\n'* ]] || die 2 "the study's directory must be a path without line breaks"
+make_directory "$1/logs"
 study="$(realpath "$1")"
 shift
 split_options "$@"
@@ -44,7 +69,7 @@ done
 require_program_option eval-data "the labeled images to evaluate on"
 
 # A second submission while jobs are in the queue would train the same cells.
-touch "$study/jobs.txt"
+touch "$study/jobs.txt" 2>/dev/null || die 2 "cannot write $study/jobs.txt"
 active="$(queue --me --noheader --format=%F)" || die 1 "squeue does not answer"
 if still="$(grep -Fx -f <(sort -u <<<"$active") "$study/jobs.txt")"; then
   die 2 "jobs of this study are still in the queue: $(tr '\n' ' ' <<<"$still")"
@@ -52,27 +77,21 @@ fi
 
 # ---- choosing the cells ----
 # One line per cell: BATCH EPOCHS SCALING LEARNING_RATE DIRECTORY.
-mkdir -p "$study/logs"
 unfinished="$(mktemp "$study/logs/pretrain-XXXXXX.cells")"
 unevaluated="$(mktemp "$study/logs/evaluate-XXXXXX.cells")"
+trap 'rm -f "$unfinished" "$unevaluated"' EXIT # until there is a job that reads them
 done_cells=0
-refuse_cell() {
-  rm -f "$unfinished" "$unevaluated"
-  die 2 "$1: nothing was submitted"
-}
-for epochs in ${EPOCHS:-100}; do
-  for batch in ${BATCH_SIZES:-256 512 1024 2048 4096}; do
-    for scaling in ${SCALINGS:-linear sqrt}; do
-      case "$scaling" in
-        linear) rate="${LEARNING_RATE_LINEAR:-0.3}" ;;
-        sqrt) rate="${LEARNING_RATE_SQRT:-0.075}" ;;
-        *) die 2 "SCALINGS: '$scaling' is not accepted; allowed: linear, sqrt" ;;
-      esac
+for epochs in "${epoch_counts[@]}"; do
+  for batch in "${batch_sizes[@]}"; do
+    for scaling in "${scalings[@]}"; do
+      rate="LEARNING_RATE_${scaling^^}"
+      rate="${!rate}"
       cell="batch-${batch}_epochs-${epochs}_scaling-$scaling"
       line="$batch $epochs $scaling $rate $study/$cell"
       if [ "$(state_field status "$study/$cell/state.json")" != finished ]; then
         check_run "${PROGRAM_OPTIONS[@]}" --run-dir="$study/$cell" --batch-size="$batch" \
-          --epochs="$epochs" --lr-scaling="$scaling" --learning-rate="$rate" >/dev/null || refuse_cell "$cell"
+          --epochs="$epochs" --lr-scaling="$scaling" --learning-rate="$rate" >/dev/null ||
+          die 2 "$cell: nothing was submitted"
         echo "$line" >>"$unfinished"
       elif ! compgen -G "$study/$cell/eval/linear-*.json" >/dev/null ||
         ! compgen -G "$study/$cell/eval/knn-*.json" >/dev/null; then
@@ -89,8 +108,8 @@ if [ -s "$unfinished" ] || [ -s "$unevaluated" ]; then
   linear_options=("${WORDS[@]}")
   read_words KNN_OPTIONS
   knn_options=("${WORDS[@]}")
-  check_evaluation linear-eval "$study" "${linear_options[@]}" >/dev/null || refuse_cell evaluation
-  check_evaluation knn "$study" "${knn_options[@]}" >/dev/null || refuse_cell evaluation
+  check_evaluation linear-eval "$study" "${linear_options[@]}" >/dev/null || die 2 "evaluation: nothing was submitted"
+  check_evaluation knn "$study" "${knn_options[@]}" >/dev/null || die 2 "evaluation: nothing was submitted"
 fi
 
 # ---- submitting ----
@@ -113,7 +132,7 @@ submit_array() {
   job="$(submit "${SITE_OPTIONS[@]}" "${sbatch_options[@]}" --job-name="$study_name-$stage" \
     --output="$logs/simclr-study-$stage-%A_%a.out" \
     --array="0-$(($(wc -l <"$cells") - 1))${AT_A_TIME:+%$AT_A_TIME}" \
-    "$SIMCLR_JOBS/study.sbatch" "$stage" "$cells" "$@")"
+    "$SIMCLR_JOBS/study.sbatch" "$stage" "$cells" "$@")" || die 1 "sbatch refused the array $stage; its message is above"
   echo "$job" >>"$study/jobs.txt"
   echo "$job"
 }
@@ -121,11 +140,13 @@ submit_array() {
 if [ -s "$unfinished" ]; then
   pretrain="$(submit_array pretrain "$unfinished" --signal=B:USR1@120 ${SIMCLR_TIME:+--time="$SIMCLR_TIME"} \
     "${SBATCH_OPTIONS[@]}" -- "${PROGRAM_OPTIONS[@]}")"
+  trap - EXIT
   evaluations+=("$(submit_array evaluate "$unfinished" "${evaluation_options[@]}" \
     --dependency="aftercorr:$pretrain" --)")
 fi
 if [ -s "$unevaluated" ]; then
   evaluations+=("$(submit_array evaluate "$unevaluated" "${evaluation_options[@]}" --)")
+  trap - EXIT
 fi
 # Makes the table even if a cell has failed.
 after="$(IFS=:; echo "${evaluations[*]}")"

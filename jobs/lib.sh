@@ -10,19 +10,65 @@ die() {
   exit "$1"
 }
 
-# load_site: reads site.env, loads its modules, and finds the program.
+# load_site: reads site.env, checks its settings, loads its modules, and finds the program.
 load_site() {
   local site="${SIMCLR_SITE:-$SIMCLR_JOBS/site.env}" module
-  [ -r "$site" ] || die 2 "cannot read $site (SIMCLR_SITE)"
+  if [ -d "$site" ] || [ ! -r "$site" ]; then
+    die 2 "SIMCLR_SITE: cannot read the file $site; name a copy of $SIMCLR_JOBS/site.env"
+  fi
   refuse_unknown_variables "$site"
   # shellcheck source=/dev/null
   . "$site"
+  check_settings "$site"
   # SIMCLR_MODULES is a list of words.
   # shellcheck disable=SC2086
   for module in $SIMCLR_MODULES; do
     module load "$module" || die 2 "module load $module failed (SIMCLR_MODULES)"
   done
   find_program
+}
+
+# ---- settings ----
+
+# Patterns of bash for require_setting. Numbers begin with no 0, which arithmetic would take for octal, and fit in 32 bits.
+COUNT='[1-9][0-9]{0,8}'
+COUNT_ALLOWED="a whole number from 1 to 999999999"
+
+# require_setting NAME PATTERN ALLOWED: ends the script if the variable NAME has a value that does not match.
+require_setting() { accept_value "$1" "${!1}" "$2" "$3"; }
+
+# accept_value NAME VALUE PATTERN ALLOWED
+accept_value() { [[ "$2" =~ ^($3)$ ]] || die 2 "$1: '$2' is not accepted; allowed: $4"; }
+
+# check_settings SITE: ends the script if a setting is missing, or is no number where it must be one.
+check_settings() {
+  local name
+  while read -r name; do
+    [ -n "${!name+set}" ] || die 2 "$1 does not set $name; copy its line from $SIMCLR_JOBS/site.env"
+  done < <(sed -n 's/^: "${\(SIMCLR[A-Z_]*\):=.*/\1/p' "$SIMCLR_JOBS/site.env")
+  for name in SIMCLR_GPUS_PER_NODE SIMCLR_MAX_RESTARTS SIMCLR_COMMENT_SECONDS; do
+    require_setting "$name" "0|$COUNT" "0 or $COUNT_ALLOWED"
+  done
+  for name in SIMCLR_EVALUATION_NODES SIMCLR_MAX_IDLE_STARTS; do
+    require_setting "$name" "$COUNT" "$COUNT_ALLOWED"
+  done
+  for name in SIMCLR_RANKS_PER_NODE SIMCLR_CPUS_PER_RANK; do
+    require_setting "$name" "($COUNT)?" "$COUNT_ALLOWED, or nothing"
+  done
+  require_setting SIMCLR_STOP_BEFORE_MINUTES '([0-9]{1,9}(\.[0-9]*)?)?' "a number of minutes such as 2 or 0.5, or nothing"
+  require_setting SIMCLR_TIME '(([0-9]+-)?[0-9]+(:[0-9]+){0,2}|UNLIMITED|INFINITE|unlimited|infinite)?' \
+    "a time of Slurm such as 90 (minutes), 12:00:00 or 2-12 (days-hours), UNLIMITED, or nothing"
+  read_words SIMCLR_LAUNCHER
+  [ "${#WORDS[@]}" -gt 0 ] || die 2 "SIMCLR_LAUNCHER: '$SIMCLR_LAUNCHER' has no command"
+}
+
+# require_path NAME PATH: ends the script if the path of that name would be taken for an option.
+require_path() { [[ "$2" != -* ]] || die 2 "$1: '$2' begins with -; write ./$2 if this is the path"; }
+
+# make_directory PATH: also makes its parents.
+make_directory() {
+  local problem
+  problem="$(mkdir -p -- "$1" 2>&1)" || die 2 "cannot make the directory $1: ${problem##*: }"
 }
 
 # refuse_unknown_variables SITE: ends the script if the environment has a variable that begins with SIMCLR_ and
@@ -65,12 +111,13 @@ refuse_mistyped() {
 }
 
 # read_words NAME: splits the text of the variable NAME into WORDS as a shell does, so that quotes and backslashes
-# keep blanks.
+# keep blanks and empty words.
 read_words() {
   local text="${!1:-}" words
-  WORDS=()
-  words="$(xargs printf '%s\n' <<<"$text" 2>/dev/null)" || die 2 "$1: '$text' has a quote without its partner"
-  [ -z "$words" ] || mapfile -t WORDS <<<"$words"
+  words="$(xargs -r printf '%s\n' <<<"$text" 2>/dev/null && echo end)" ||
+    die 2 "$1: '$text' has a quote without its partner"
+  mapfile -t WORDS <<<"$words"
+  unset 'WORDS[-1]' # the word "end" keeps the empty lines before it, which $() would drop
 }
 
 # queue SQUEUE_OPTION...: asks Slurm for jobs, without the user's own filters and formats.
@@ -95,21 +142,27 @@ find_program() {
   die 2 "no simclr beside $SIMCLR_JOBS or in PATH: build it, or set SIMCLR"
 }
 
-# option_value NAME ARGUMENT...: prints the value of --NAME from the arguments, or else from the file of
+# option_value NAME ARGUMENT...: prints the last value of --NAME from the arguments, or else from the file of
 # their --config; nothing if neither has it.
 option_value() {
-  local name="$1" config="" previous="" argument
+  local name="$1" value="" config="" previous="" argument
   shift
   for argument in "$@"; do
-    case "$previous $argument" in
-      "--$name "*) printf '%s\n' "$argument"; return ;;
-      *" --$name="*) printf '%s\n' "${argument#*=}"; return ;;
-      "--config "*) config="$argument" ;;
-      *" --config="*) config="${argument#*=}" ;;
+    case "$previous" in
+      "--$name") value="$argument" ;;
+      --config) config="$argument" ;;
+    esac
+    case "$argument" in
+      "--$name="*) value="${argument#*=}" ;;
+      --config=*) config="${argument#*=}" ;;
     esac
     previous="$argument"
   done
-  [ -z "$config" ] || configured "$name" "$config"
+  if [ -n "$value" ]; then
+    printf '%s\n' "$value"
+  elif [ -n "$config" ]; then
+    configured "$name" "$config"
+  fi
 }
 
 # configured NAME FILE: prints the value of NAME in a configuration file, in [pretrain] or above all
@@ -119,7 +172,7 @@ configured() {
   awk -F ' *= *' -v name="$1" '
     /^ *\[/ { other = !/^ *\[pretrain\]/ }
     $1 ~ "^ *" name " *$" && !other { sub(/^[^=]*= */, ""); sub(/ *(#.*)?$/, ""); value = $0 }
-    END { print value }' "$2"
+    END { print value }' <"$2"
 }
 
 # state_field NAME FILE: prints a value of state.json, which has one field per line.
@@ -165,10 +218,12 @@ announce() {
 # set_device ARGUMENT...: sets DEVICE to the option --device=cuda if the job asks for GPUs and the arguments do not
 # choose a device, so that a job without a working GPU fails instead of computing slowly on the CPU.
 set_device() {
+  local counts="${SLURM_GPUS_PER_NODE:-$SIMCLR_GPUS_PER_NODE},${SLURM_GPUS:-},${SLURM_GPUS_PER_SOCKET:-}"
+  counts+=",${SLURM_GPUS_PER_TASK:-},${SLURM_GPUS_ON_NODE:-}"
   DEVICE=()
   [ -z "$(option_value device "$@")" ] || return 0
-  if [ "${SIMCLR_GPUS_PER_NODE:-0}" -gt 0 ] ||
-    [ -n "${SLURM_GPUS:-}${SLURM_GPUS_PER_NODE:-}${SLURM_GPUS_PER_TASK:-}${SLURM_GPUS_ON_NODE:-}${SLURM_JOB_GPUS:-}" ]; then
+  # The counts are COUNT or TYPE:COUNT, with commas between them; SLURM_JOB_GPUS is a list of GPUs, whose numbers begin with 0.
+  if [[ ",$counts," =~ [,:]0*[1-9][0-9]*, ]] || [ -n "${SLURM_JOB_GPUS:-}" ]; then
     DEVICE=(--device=cuda)
   fi
 }
@@ -185,6 +240,7 @@ evaluate() {
   local -a data=()
   checkpoint="$(option_value checkpoint "$@")"
   [ -n "$checkpoint" ] || die 2 "name a run's directory or a checkpoint with --checkpoint"
+  require_path --checkpoint "$checkpoint"
   run_dir="$checkpoint"
   [ -d "$run_dir" ] || run_dir="$(dirname "$(dirname "$checkpoint")")" # RUN for RUN/checkpoints/STEP.h5
   for option in train-data:data test-data:eval-data; do
@@ -230,6 +286,8 @@ check_run() {
 check_evaluation() {
   local command="$1" run_dir="$2" option
   shift 2
+  read_words EVALUATION_SBATCH_OPTIONS
+  local -a SBATCH_OPTIONS=("${SBATCH_OPTIONS[@]}" "${WORDS[@]}")
   local -a data=()
   for option in train-data:data test-data:eval-data; do
     [ -n "$(option_value "${option%:*}" "$@")" ] ||
@@ -241,8 +299,15 @@ check_evaluation() {
 
 # set_device_of_submission ARGUMENT...: as set_device, before the job is submitted, when SBATCH_OPTIONS may ask for GPUs.
 set_device_of_submission() {
-  local SLURM_GPUS="" SLURM_GPUS_PER_NODE="" SLURM_GPUS_PER_TASK="" SLURM_GPUS_ON_NODE="" SLURM_JOB_GPUS=""
-  case " ${SBATCH_OPTIONS[*]} " in *" --gpus"* | *" -G"* | *" --gres=gpu"* | *" --gres gpu"*) SLURM_GPUS=1 ;; esac
+  local SLURM_GPUS SLURM_GPUS_PER_NODE SLURM_GPUS_PER_TASK SLURM_GPUS_PER_SOCKET SLURM_GPUS_ON_NODE="" SLURM_JOB_GPUS
+  local -a options=("${SBATCH_OPTIONS[@]/#-G/--gpus=}") # -G2, and -G 2, which the next line makes --gpus 2
+  options=("${options[@]/%--gpus=/--gpus}")
+  SLURM_GPUS="$(option_value gpus "${options[@]}")"
+  SLURM_GPUS_PER_NODE="$(option_value gpus-per-node "${options[@]}")"
+  SLURM_GPUS_PER_TASK="$(option_value gpus-per-task "${options[@]}")"
+  SLURM_GPUS_PER_SOCKET="$(option_value gpus-per-socket "${options[@]}")"
+  SLURM_JOB_GPUS="$(printf '%s,' "$(option_value gres "${options[@]}")" "$(option_value tres-per-task "${options[@]}")" |
+    tr , '\n' | grep -E '^(gres[:/])?gpu([:=]|$)' | grep -v '[:=]0$' || true)"
   set_device "$@"
 }
 
@@ -250,7 +315,7 @@ set_device_of_submission() {
 set_site_options() {
   local ranks="$SIMCLR_RANKS_PER_NODE"
   SITE_OPTIONS=()
-  if [ "$SIMCLR_GPUS_PER_NODE" -gt 0 ]; then
+  if [ "$SIMCLR_GPUS_PER_NODE" != 0 ]; then
     SITE_OPTIONS+=(--gpus-per-node="$SIMCLR_GPUS_PER_NODE")
     ranks="${ranks:-$SIMCLR_GPUS_PER_NODE}"
   fi

@@ -25,6 +25,7 @@ pretrain_job() {
   local code=0
   RUN_DIR="$(option_value run-dir "$@")"
   [ -n "$RUN_DIR" ] || die 2 "name the run's directory with --run-dir"
+  require_path --run-dir "$RUN_DIR"
   STATE="$RUN_DIR/state.json"
   RESUBMIT="$(resubmission "$@")"
   announce "pretraining in $RUN_DIR from step $(newest_checkpoint)"
@@ -66,10 +67,10 @@ newest_checkpoint() {
 
 # Appends a line to starts.log: DATE TIME job JOB restart N step STEP ...
 record_start() {
-  mkdir -p "$RUN_DIR"
+  make_directory "$RUN_DIR"
   printf '%s job %s restart %s step %s ranks %s nodes %s\n' "$(date '+%F %T%:z')" "$SLURM_JOB_ID" \
     "${SLURM_RESTART_COUNT:-0}" "$(newest_checkpoint)" "${SLURM_NTASKS:-?}" "$SLURM_JOB_NODELIST" \
-    >>"$RUN_DIR/starts.log"
+    2>/dev/null >>"$RUN_DIR/starts.log" || die 2 "cannot write $RUN_DIR/starts.log"
 }
 
 # Prints how many of this job's latest starts began at the present newest checkpoint.

@@ -28,6 +28,7 @@ split_options "$@"
 require_program_option run-dir "the run's directory"
 require_program_option eval-data "the labeled images to evaluate on"
 run_dir="$(option_value run-dir "${PROGRAM_OPTIONS[@]}")"
+require_path --run-dir "$run_dir"
 read_words LINEAR_EVAL_OPTIONS
 linear_options=("${WORDS[@]}")
 read_words KNN_OPTIONS
@@ -37,7 +38,7 @@ own_options=("${WORDS[@]}")
 check_run "${PROGRAM_OPTIONS[@]}" || die 2 "nothing was submitted"
 check_evaluation linear-eval "$run_dir" "${linear_options[@]}" || die 2 "nothing was submitted"
 check_evaluation knn "$run_dir" "${knn_options[@]}" || die 2 "nothing was submitted"
-mkdir -p "$run_dir/logs"
+make_directory "$run_dir/logs"
 set_site_options
 name="$(run_name "$run_dir")"
 logs="${run_dir//%/%%}/logs" # Slurm replaces %j and its like

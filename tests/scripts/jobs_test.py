@@ -77,8 +77,13 @@ class JobsTest(unittest.TestCase):
 
     def study(self, expect=0, **environment):
         return self.run_script("batch_size_study.sh", "my study", "--nodes=1", "--", "--data=train set",
-                               "--eval-data=test set", expect=expect, BATCH_SIZES="16", EPOCHS="1", SCALINGS="linear",
-                               **environment)
+                               "--eval-data=test set", expect=expect,
+                               **{"BATCH_SIZES": "16", "EPOCHS": "1", "SCALINGS": "linear", **environment})
+
+    def assert_refused(self, done, problem):
+        """One line on the error stream says the problem, and nothing was submitted or started."""
+        self.assertEqual(done.stderr, f"simclr job: error: {problem}\n")
+        self.assertEqual(self.calls("sbatch") + self.calls("simclr"), [])
 
     # ---- help ----
 
@@ -122,6 +127,125 @@ class JobsTest(unittest.TestCase):
         done = self.submit(expect=2, KNN_OPTIONS="--name 'first")
         self.assertIn("KNN_OPTIONS: '--name 'first' has a quote without its partner", done.stderr)
 
+    def test_empty_words_of_options_stay(self):
+        for text, words in (('--name ""', ["--name", ""]), ('"" --name', ["", "--name"]), ("--name '' ''", ["--name", "", ""]),
+                            ("--name \n a", ["--name", "a"]), (" ", [])):
+            Path(self.environment["CALLS"]).unlink(missing_ok=True)
+            self.submit(KNN_OPTIONS=text)
+            self.assertEqual(self.calls("simclr")[2][0][1:-4], words)
+            job = self.calls("sbatch")[2][0]
+            self.assertEqual(job[job.index("--checkpoint") + 2:], words)
+
+    def test_settings_that_are_no_numbers_are_refused(self):
+        number = "a whole number from 1 to 999999999"
+        minutes = "a number of minutes such as 2 or 0.5, or nothing"
+        for name, allowed, values in (
+                ("SIMCLR_GPUS_PER_NODE", f"0 or {number}", ("two", "-1", "1.5", "08", "99999999999999999999")),
+                ("SIMCLR_MAX_RESTARTS", f"0 or {number}", ("x",)), ("SIMCLR_COMMENT_SECONDS", f"0 or {number}", ("x", "1m")),
+                ("SIMCLR_EVALUATION_NODES", number, ("x", "0")), ("SIMCLR_MAX_IDLE_STARTS", number, ("x", "0")),
+                ("SIMCLR_RANKS_PER_NODE", f"{number}, or nothing", ("x", "0")),
+                ("SIMCLR_CPUS_PER_RANK", f"{number}, or nothing", ("x", "a[$(touch /x)]")),
+                ("SIMCLR_STOP_BEFORE_MINUTES", minutes, ("x", "-1", "nan"))):
+            for value in values:
+                refusal = f"{name}: '{value}' is not accepted; allowed: {allowed}"
+                self.assert_refused(self.submit(expect=2, **{name: value}), refusal)
+            done = self.job("pretrain.sbatch", "--run-dir=r", expect=2, SIMCLR_JOBS=str(self.jobs), **{name: values[-1]})
+            self.assert_refused(done, refusal)
+        self.assert_refused(self.study(expect=2, SIMCLR_GPUS_PER_NODE="x"),
+                            f"SIMCLR_GPUS_PER_NODE: 'x' is not accepted; allowed: 0 or {number}")
+        self.assertIn("SIMCLR_TIME: '2 days' is not accepted; allowed: a time",
+                      self.submit(expect=2, SIMCLR_TIME="2 days").stderr)
+        for launcher, problem in ((" ", "has no command"), ("a 'b", "has a quote without its partner")):
+            self.assert_refused(self.submit(expect=2, SIMCLR_LAUNCHER=launcher), f"SIMCLR_LAUNCHER: '{launcher}' {problem}")
+        self.submit(SIMCLR_TIME="2-12:30:00", SIMCLR_STOP_BEFORE_MINUTES="0.01", SIMCLR_GPUS_PER_NODE="0",
+                    SIMCLR_CPUS_PER_RANK="16", SIMCLR_MAX_RESTARTS="0")
+
+    def test_a_site_file_that_cannot_serve_is_refused(self):
+        old = self.top / "old.env"
+        lines = (JOBS / "site.env").read_text().splitlines(True)
+        old.write_text("".join(line for line in lines if "COMMENT" not in line))
+        for site in ("/tmp", "/nowhere/site.env"):
+            self.assert_refused(self.submit(expect=2, SIMCLR_SITE=site),
+                                f"SIMCLR_SITE: cannot read the file {site}; name a copy of {self.jobs}/site.env")
+        self.assert_refused(self.submit(expect=2, SIMCLR_SITE=str(old)),
+                            f"{old} does not set SIMCLR_COMMENT_SECONDS; copy its line from {self.jobs}/site.env")
+
+    def test_lists_of_the_study_are_numbers_and_have_no_value_twice(self):
+        number = "a whole number from 1 to 999999999"
+        for name, value, problem in (
+                ("BATCH_SIZES", "16 32 16", "BATCH_SIZES has the value 16 twice"), ("EPOCHS", "1 1", "EPOCHS has the value 1 twice"),
+                ("SCALINGS", "sqrt\nlinear sqrt", "SCALINGS has the value sqrt twice"),
+                ("BATCH_SIZES", "16 016", f"BATCH_SIZES: '016' is not accepted; allowed: {number}"),
+                ("BATCH_SIZES", "*", f"BATCH_SIZES: '*' is not accepted; allowed: {number}"),
+                ("EPOCHS", "0", f"EPOCHS: '0' is not accepted; allowed: {number}"),
+                ("EPOCHS", " ", f"EPOCHS has no values; allowed: {number}, with blanks between them"),
+                ("SCALINGS", "linear foo", "SCALINGS: 'foo' is not accepted; allowed: linear, sqrt"),
+                ("AT_A_TIME", "x", f"AT_A_TIME: 'x' is not accepted; allowed: {number}, or nothing"),
+                ("AT_A_TIME", "0", f"AT_A_TIME: '0' is not accepted; allowed: {number}, or nothing"),
+                ("LEARNING_RATE_SQRT", "fast",
+                 "LEARNING_RATE_SQRT: 'fast' is not accepted; allowed: a number such as 0.3 or 3e-1")):
+            self.assert_refused(self.study(expect=2, **{name: value}), problem)
+            self.assertFalse((self.top / "my study").exists())
+        self.study(BATCH_SIZES="16\n 32", EPOCHS="1 10", SCALINGS="sqrt linear", LEARNING_RATE_SQRT="7.5e-2")
+        lines = next((self.top / "my study" / "logs").glob("pretrain-*.cells")).read_text().splitlines()
+        self.assertEqual([line.split()[:4] for line in lines],
+                         [[batch, epochs, *rule] for epochs in ("1", "10") for batch in ("16", "32")
+                          for rule in (["sqrt", "7.5e-2"], ["linear", "0.3"])])
+
+    def test_a_study_that_is_not_submitted_leaves_no_lists_of_cells(self):
+        for environment in ({"REFUSES": "pretrain"}, {"REFUSES": "knn"}, {"KNN_OPTIONS": "'"}, {"LINEAR_EVAL_OPTIONS": "'"},
+                            {"EVALUATION_SBATCH_OPTIONS": "'"}):
+            self.study(expect=2, **environment)
+            self.assertEqual([*(self.top / "my study" / "logs").iterdir()], [], environment)
+        self.assertEqual(self.calls("sbatch"), [])
+        (self.top / "bin" / "sbatch").write_text("#!/bin/sh\nexit 1\n")
+        self.assertIn("sbatch refused the array pretrain", self.study(expect=1).stderr)
+        self.assertEqual([*(self.top / "my study" / "logs").iterdir()], [])
+        self.assertEqual((self.top / "my study" / "jobs.txt").read_text(), "")
+
+    def test_directories_that_cannot_be_made_are_named(self):
+        (self.top / "file").write_text("")
+        for directory, reason in (("/proc/x", "No such file or directory"), ("file", "Not a directory")):
+            done = self.run_script("batch_size_study.sh", directory, "--", "--data=t", "--eval-data=e", expect=2)
+            self.assert_refused(done, f"cannot make the directory {directory}/logs: {reason}")
+            done = self.job("pretrain.sbatch", f"--run-dir={directory}/run", expect=2, SIMCLR_JOBS=str(self.jobs))
+            self.assert_refused(done, f"cannot make the directory {directory}/run: {reason}")
+        done = self.run_script("batch_size_study.sh", "a\nb", "--", "--data=t", "--eval-data=e", expect=2)
+        self.assert_refused(done, "the study's directory must be a path without line breaks")
+        self.run_dir.mkdir(parents=True)
+        (self.run_dir / "starts.log").symlink_to("/proc/x")
+        done = self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", expect=2, SIMCLR_JOBS=str(self.jobs))
+        self.assert_refused(done, f"cannot write {self.run_dir}/starts.log")
+
+    def test_paths_that_look_like_options_are_refused(self):
+        refusal = "'-x' begins with -; write ./-x if this is the path"
+        job = {"expect": 2, "SIMCLR_JOBS": str(self.jobs)}
+        for script, option in (("pretrain", "--run-dir"), ("knn", "--checkpoint"), ("linear_eval", "--checkpoint")):
+            for words in ([f"{option}=-x"], [option, "-x"]):
+                self.assert_refused(self.job(f"{script}.sbatch", *words, **job), f"{option}: {refusal}")
+        done = self.run_script("submit_pipeline.sh", "--", "--run-dir", "-x", "--data=t", "--eval-data=e", expect=2)
+        self.assert_refused(done, f"--run-dir: {refusal}")
+
+    def test_jobs_outside_slurm_or_of_unknown_stage_are_refused(self):
+        for name in (name for name in SCRIPTS if name.endswith(".sbatch")):
+            for environment in ({}, {"SIMCLR_JOBS": str(self.jobs)}):
+                self.assert_refused(self.run_script(name, "--run-dir=r", expect=2, **environment), "submit this file with sbatch")
+            self.assert_refused(self.job(name, "--run-dir=r", expect=2, SIMCLR_JOBS=str(self.top)),
+                                f"SIMCLR_JOBS: '{self.top}' is not the folder of the job scripts")
+        cells = self.top / "some.cells"
+        cells.write_text(f"16 1 linear 0.3 {self.run_dir}\n")
+        usage = "usage: study.sbatch pretrain|evaluate CELLS, or study.sbatch collect STUDY_DIR"
+        for arguments, task, problem in (
+                ([], {}, usage), (["collect"], {}, usage),
+                (["foo", "bar"], {}, "unknown stage 'foo'; allowed: pretrain, evaluate, collect"),
+                (["pretrain", str(cells)], {}, "stage pretrain runs as a job array: submit it with batch_size_study.sh"),
+                (["evaluate", "none"], {"SLURM_ARRAY_TASK_ID": "0"}, "cannot read a cell from line 1 of none"),
+                (["pretrain", str(cells)], {"SLURM_ARRAY_TASK_ID": "1"}, f"cannot read a cell from line 2 of {cells}")):
+            done = self.job("study.sbatch", *arguments, expect=2, SIMCLR_JOBS=str(self.jobs), **task)
+            self.assert_refused(done, problem)
+        self.job("study.sbatch", "pretrain", str(cells), SIMCLR_JOBS=str(self.jobs), SLURM_ARRAY_TASK_ID="0")
+        self.assertIn(f"--run-dir={self.run_dir}", self.calls("simclr")[0][0])
+
     def test_mistyped_variables_are_refused(self):
         for name, meant in (("BATCH_SIZE", "BATCH_SIZES"), ("BATCHSIZES", "BATCH_SIZES"), ("EPOCH", "EPOCHS"),
                             ("Scalings", "SCALINGS"), ("LEARNING_RATE", "LEARNING_RATE_LINEAR"),
@@ -131,7 +255,6 @@ class JobsTest(unittest.TestCase):
         self.assertIn("did you mean LINEAR_EVAL_OPTIONS?", self.submit(expect=2, LINEAR_EVAL_OPTION="1").stderr)
         for script in (self.study, self.submit):
             self.assertIn("unknown variable SIMCLR_PARTITON", script(expect=2, SIMCLR_PARTITON="gpu").stderr)
-        self.assertIn("AT_A_TIME must be a whole number or empty, got 'x'", self.study(expect=2, AT_A_TIME="x").stderr)
         self.assertEqual(self.calls("sbatch"), [])
         self.study(SIMCLR_CPU_ISA="baseline", SIMCLR_SHARE="/x", KNN="1", EPOCHSECONDS="1")
 
@@ -162,8 +285,15 @@ class JobsTest(unittest.TestCase):
 
     def test_gpus_mean_the_device_cuda(self):
         for sbatch_options, environment, expected in (
-                ([], {}, 0), (["--gpus-per-node=2"], {}, 3), (["--gres=gpu:2"], {}, 3),
-                ([], {"SIMCLR_GPUS_PER_NODE": "2"}, 3),
+                ([], {}, 0), (["--gpus-per-node=2"], {}, 3), (["--gres=gpu:2"], {}, 3), (["--gres", "lscratch:1,gpu"], {}, 3),
+                (["--gres=lscratch:1,gpu:a100:2"], {}, 3), (["-G", "2"], {}, 3), (["-Ga100:2"], {}, 3),
+                (["--tres-per-task=cpu:1,gres/gpu:1"], {}, 3),
+                (["--gpus-per-node=0"], {}, 0), (["--gpus", "a100:0"], {}, 0), (["-G0"], {}, 0), (["--gres=gpu:0,gpux:1"], {}, 0),
+                (["--comment=needs -G nothing, --gpus=2"], {}, 0), (["--job-name", "x --gres=gpu:1"], {}, 0),
+                (["--gpus-per-node=2", "--gpus-per-node=0"], {}, 0),
+                ([], {"SIMCLR_GPUS_PER_NODE": "2"}, 3), (["--gpus-per-node=0"], {"SIMCLR_GPUS_PER_NODE": "2"}, 0),
+                ([], {"EVALUATION_SBATCH_OPTIONS": "--gpus-per-node=1"}, 2),
+                (["-G2"], {"EVALUATION_SBATCH_OPTIONS": "--gpus=0"}, 1),
                 ([], {"SIMCLR_GPUS_PER_NODE": "2", "KNN_OPTIONS": "--device=cpu"}, 2)):
             Path(self.environment["CALLS"]).unlink(missing_ok=True)
             self.submit(*sbatch_options, **environment)
@@ -174,8 +304,8 @@ class JobsTest(unittest.TestCase):
 
     def job(self, script, *arguments, expect=0, **environment):
         return self.run_script(script, *arguments, expect=expect, SLURM_JOB_ID="5", SLURM_JOB_NUM_NODES="1",
-                               SLURM_JOB_NODELIST="n1", SLURM_JOB_PARTITION="main", SIMCLR_MAX_IDLE_STARTS="9",
-                               **environment)
+                               SLURM_JOB_NODELIST="n1", SLURM_JOB_PARTITION="main",
+                               **{"SIMCLR_MAX_IDLE_STARTS": "9", **environment})
 
     def test_a_job_finds_its_folder_with_blanks(self):
         command = f"   Command={self.jobs}/pretrain.sbatch --run-dir /a/b c\n"
@@ -184,15 +314,17 @@ class JobsTest(unittest.TestCase):
         self.assertEqual(program[:2], ["pretrain", f"--run-dir={self.run_dir}"])
 
     def test_a_job_on_gpus_computes_there(self):
-        for variable in ("SLURM_GPUS", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"):
-            self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs), **{variable: "2"})
-            self.assertIn("--device=cuda", self.calls("simclr")[-1][0])
-        self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs))
-        self.assertNotIn("--device=cuda", self.calls("simclr")[-1][0])
+        for environment, expected in (
+                ({"SLURM_GPUS": "a100:2"}, True), ({"SLURM_GPUS_PER_NODE": "2"}, True), ({"SLURM_GPUS_ON_NODE": "2"}, True),
+                ({"SLURM_JOB_GPUS": "0"}, True), ({"SIMCLR_GPUS_PER_NODE": "2"}, True), ({}, False),
+                ({"SLURM_GPUS": "0"}, False), ({"SLURM_GPUS_PER_NODE": "a100:0", "SIMCLR_GPUS_PER_NODE": "2"}, False)):
+            self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs), **environment)
+            self.assertEqual("--device=cuda" in self.calls("simclr")[-1][0], expected, environment)
 
     def test_each_launcher_gets_its_own_options(self):
         for says, expected in (("HYDRA build details:", ["-bind-to", "core:6", "-n", "2"]),
-                               ("mpiexec (OpenRTE) 4.1.4", ["--map-by", "slot:PE=6", "--bind-to", "core", "-n", "2"])):
+                               ("mpiexec (OpenRTE) 4.1.4", ["--map-by", "slot:PE=6", "--bind-to", "core",
+                                                            "-x", "SLURM_JOB_END_TIME", "-n", "2"])):
             launcher = self.top / "bin" / "mpiexec"
             launcher.write_text(f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "{says}"; exit; }}\n'
                                 'printf "%s\\n" "$@" >"$HOME/options"\n'
