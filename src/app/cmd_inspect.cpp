@@ -1,8 +1,10 @@
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <iostream>
+#include <span>
 
 #include "command.hpp"
 #include "simclr/core/check.hpp"
@@ -54,6 +56,13 @@ void describe(const ShardSet& set) {
   }
 }
 
+void report_problems(const std::vector<std::string>& problems) {
+  constexpr std::size_t kMostShown = 50;
+  const std::size_t shown = std::min(problems.size(), kMostShown);
+  for (const std::string& problem : std::span(problems).first(shown)) log::error("{}", problem);
+  if (shown < problems.size()) log::error("{} more problems", problems.size() - shown);
+}
+
 int inspect_shards(const fs::path& path, bool verify) {
   const ShardSet set(path);
   describe(set);
@@ -63,7 +72,9 @@ int inspect_shards(const fs::path& path, bool verify) {
     const VerifyReport report = verify_shard(shard);
     total.bytes += report.bytes;
     total.blocks += report.blocks;
-    for (const std::string& problem : report.problems) log::error("{}", problem);
+    total.unchecked_bytes += report.unchecked_bytes;
+    total.decoded += report.decoded;
+    report_problems(report.problems);
     for (const std::string& dataset : report.unchecked) {
       log::warning("{}: has no checksums", dataset);
     }
@@ -71,6 +82,11 @@ int inspect_shards(const fs::path& path, bool verify) {
   }
   line("verified", "{:.1f} MB against {} checksums, {} wrong",
        static_cast<double>(total.bytes) / kMegabyte, total.blocks, total.problems.size());
+  if (total.unchecked_bytes > 0) {
+    line("only read", "{:.1f} MB without checksums",
+         static_cast<double>(total.unchecked_bytes) / kMegabyte);
+  }
+  if (total.decoded > 0) line("decoded", "{} images", total.decoded);
   return total.problems.empty() ? 0 : 1;
 }
 
@@ -138,9 +154,10 @@ int run_inspect(Invocation& invocation) {
       .argument("PATH")
       .flag(
           "verify", verify,
-          "read every byte and compare it with the checksums. Exit code 1: a checksum of the data "
-          "set differs, or one of a run's older checkpoints is damaged; 2: the file itself is "
-          "damaged or cannot be read")
+          "read every byte and compare it with the checksums; decode encoded images without "
+          "checksums. Exit code 1: a checksum of the data set differs, samples cannot be read or "
+          "decoded, or one of a run's older checkpoints is damaged; 2: the file itself is damaged "
+          "or cannot be read")
       .require_given({"path"})
       .example("simclr inspect shards/photos --verify");
   if (!options.parse(invocation.arguments)) return 0;

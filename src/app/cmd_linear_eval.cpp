@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -74,6 +75,10 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
                 Communicator& world) {
   EvaluationJob job(config, "linear-cached", options, world);
   linear.classes = job.classes();
+  const std::int64_t ranks = world.size();
+  const std::int64_t rows = (std::max(job.train_samples(), job.test_samples()) + ranks - 1) / ranks;
+  job.require_classifier_fits(cached_classifier_bytes(
+      rows, job.encoder().model().encoder.feature_channels(), linear.classes));
   if (job.finish_checks()) return;
   LabeledFeatures train = job.train_features();
   LabeledFeatures test = job.test_features();
@@ -105,8 +110,10 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
       .activations = job.activations(),
       .threads = job.threads()};
   validate(augmented, job.train_samples(), world.size());
-  if (job.finish_checks()) return;
   const std::int64_t local_batch = augmented.batch_size / world.size();
+  job.require_classifier_fits(augmented_classifier_bytes(
+      local_batch, job.encoder().model().encoder.feature_channels(), augmented.classes));
+  if (job.finish_checks()) return;
   const auto train = job.open_train(local_batch);
   const auto test = job.open_test(local_batch);
   const auto result =

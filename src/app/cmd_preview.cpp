@@ -1,6 +1,8 @@
 // Writes the training views: as a picture to look at, or as a file to audit.
 
 #include <algorithm>
+#include <array>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -8,9 +10,11 @@
 
 #include "command.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/checked.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/data/loader.hpp"
+#include "simclr/data/memory_budget.hpp"
 #include "simclr/io/array_file.hpp"
 #include "simclr/io/image_file.hpp"
 #include "simclr/io/writable.hpp"
@@ -45,6 +49,29 @@ std::optional<StepRange> parse_steps(const std::string& text) {
   return valid ? std::optional(range) : std::nullopt;
 }
 
+/// Refuses more views than the disk has room for.
+void require_room(const PreviewConfig& config) {
+  const StepRange range = parse_steps(*config.steps).value();
+  const std::int64_t side = config.pretrain.image_size;
+  const std::array<std::int64_t, 7> factors{range.end - range.begin,
+                                            LoaderConfig().views_per_sample,
+                                            config.pretrain.batch_size,
+                                            side,
+                                            side,
+                                            3,
+                                            sizeof(float)};
+  const auto bytes = checked_product(factors);
+  std::error_code unknown;
+  const auto disk = std::filesystem::space(absolute(config.output).parent_path(), unknown);
+  if (!bytes) refuse("option --steps: no file holds the views of {} steps", factors[0]);
+  const bool has_size = !unknown && disk.capacity > 0;  // some file systems do not tell theirs
+  if (!has_size || *bytes <= disk.available) return;
+  refuse(
+      "option --steps: the views of {} steps take {}, but the disk of {} has {} free; name fewer "
+      "steps",
+      factors[0], size_text(*bytes), config.output.string(), size_text(disk.available));
+}
+
 /// Makes the checks that need no data.
 void validate(const PreviewConfig& config) {
   const std::string kind = config.output.extension().string();
@@ -60,6 +87,7 @@ void validate(const PreviewConfig& config) {
   if (kind == ".png") output.begins = "\x89PNG";
   if (kind == ".h5") output.dataset = "views";
   require_likely_writable(output);
+  if (config.steps) require_room(config);
 }
 
 int count_threads(const PretrainConfig& config) {

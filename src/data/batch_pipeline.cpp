@@ -203,7 +203,7 @@ void BatchPipeline::render_items() {
         render({batch.batch, static_cast<int>(batch.batch % kBuffers), row, batch.samples[row],
                 batch.images[row]});
       } catch (const Error& error) {
-        fail("sample {} of '{}': {}", batch.samples[row], store_.info().name, error.what());
+        fail("{}: {}", store_.place_of(batch.samples[row]), error.what());
       }
     }
     lock.lock();

@@ -22,6 +22,9 @@ class SubsetStore final : public SampleStore {
   }
 
   [[nodiscard]] const ShardSetInfo& info() const override { return info_; }
+  [[nodiscard]] std::string place_of(std::int64_t sample) const override {
+    return store_->place_of(samples_.at(static_cast<std::size_t>(sample)));
+  }
   [[nodiscard]] const std::vector<std::int64_t>& labels() const override { return labels_; }
   [[nodiscard]] FetchGroup group() const override { return store_->group(); }
   std::vector<StoredImage> fetch_together(const WantedSamples& wanted, int slot,

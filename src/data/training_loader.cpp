@@ -11,11 +11,7 @@ ImageRef ImageDecoder::decode(const StoredImage& image) {
   if (image.encoding == ImageEncoding::raw) {
     return {reinterpret_cast<const std::uint8_t*>(image.bytes.data()), image.height, image.width};
   }
-  decode_image(image.bytes, image_);
-  if (image_.height != image.height || image_.width != image.width) {
-    fail("the encoded image is {}x{}, but its shard says {}x{}", image_.height, image_.width,
-         image.height, image.width);
-  }
+  decode_stored_image(image.bytes, image.height, image.width, image_);
   return {image_.pixels.data(), image.height, image.width};
 }
 

@@ -8,11 +8,14 @@
 
 #include "labeled_data.hpp"
 #include "result_file.hpp"
+#include "simclr/comm/session.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/core/system.hpp"
+#include "simclr/data/memory_budget.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/writable.hpp"
 #include "simclr/train/pretrain_config.hpp"
@@ -227,6 +230,24 @@ void EvaluationJob::choose_output() {
 
 std::int64_t EvaluationJob::classes() const { return train_->info.classes; }
 std::int64_t EvaluationJob::train_samples() const { return train_->labeled(); }
+std::int64_t EvaluationJob::test_samples() const { return test_->labeled(); }
+
+void EvaluationJob::require_classifier_fits(double rank_bytes) const {
+  const double needed = rank_bytes * node_place(*world_).ranks;
+  const MemoryBudget budget = measure_memory_budget(false);
+  std::string shortage;
+  if (needed > static_cast<double>(budget.bytes)) {
+    shortage = fmt::format(
+        "option --train-data: the classifier of the {} classes of {}, whose largest label is {}, "
+        "needs {} of memory, and {} has {} ({}); number the classes from 0 without gaps",
+        classes(), train_->path.string(), *std::ranges::max_element(train_->labels),
+        size_text(static_cast<std::uint64_t>(needed)), host_name(), size_text(budget.bytes),
+        budget.limited_by);
+  }
+  for (const std::string& found : gather_texts(*world_, shortage)) {
+    if (!found.empty()) refuse("{}", found);
+  }
+}
 
 std::unique_ptr<SampleStore> EvaluationJob::open_train(std::int64_t batch_samples) {
   return only_labeled(open(train_->set, batch_samples), *train_);

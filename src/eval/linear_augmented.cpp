@@ -101,6 +101,14 @@ Accuracy measure_probe(Executor& executor, EvaluationLoader& loader) {
 
 }  // namespace
 
+double augmented_classifier_bytes(std::int64_t local_batch, std::int64_t channels,
+                                  std::int64_t classes) {
+  const double per_parameter = 3 * sizeof(float);  // with gradient and momentum
+  const double logits = 2 * sizeof(float);         // and their gradient
+  return static_cast<double>(classes) * (static_cast<double>(channels + 1) * per_parameter +
+                                         static_cast<double>(local_batch) * logits);
+}
+
 void validate(const LinearAugmentedConfig& config, std::int64_t train_samples, int ranks) {
   if (config.batch_size > train_samples) {
     refuse_value("batch-size", value_text(config.batch_size),

@@ -168,6 +168,16 @@ Accuracy measure(BlockClassifier& classifier, const LabeledFeatures& test, Commu
 
 }  // namespace
 
+double cached_classifier_bytes(std::int64_t rows, std::int64_t channels, std::int64_t classes) {
+  // f32: parameters, their gradient and a copy of each. f64: three points, three gradients, the sum
+  // over ranks, the direction, and two vectors for each pair of the history.
+  const double per_parameter =
+      4 * sizeof(float) + static_cast<double>(8 + 2 * LbfgsConfig().history) * sizeof(double);
+  const double logits = 2 * sizeof(float);  // and their gradient
+  return static_cast<double>(classes) * (static_cast<double>(channels + 1) * per_parameter +
+                                         static_cast<double>(std::min(rows, kBlock)) * logits);
+}
+
 LinearCachedResult linear_cached(LabeledFeatures train, LabeledFeatures test,
                                  const LinearCachedConfig& config, Backend& backend,
                                  Communicator& world) {

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <utility>
 
-#include "hdf5.hpp"
+#include "hdf5_stream.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/io/atomic_file.hpp"
 
@@ -14,8 +14,8 @@ namespace simclr {
 struct ArrayFile::Impl {
   explicit Impl(std::filesystem::path path) : target(std::move(path)) {}
 
-  TemporaryFile target;
-  h5::Handle file = h5::create_file(target.path());
+  AtomicFile target;
+  h5::StreamedFile file{target, h5::FileLayout::pages};
   std::map<std::string, h5::Handle> datasets;
 };
 
@@ -24,9 +24,9 @@ ArrayFile::~ArrayFile() = default;
 
 void ArrayFile::create(const std::string& name, Type type,
                        const std::vector<std::int64_t>& extents) {
-  impl_->datasets[name] =
-      h5::create_dataset(impl_->file, name, type == Type::f32 ? H5T_NATIVE_FLOAT : H5T_NATIVE_INT64,
-                         h5::Extents(extents.begin(), extents.end()));
+  impl_->datasets[name] = h5::create_dataset(
+      impl_->file.handle(), name, type == Type::f32 ? H5T_NATIVE_FLOAT : H5T_NATIVE_INT64,
+      h5::Extents(extents.begin(), extents.end()));
 }
 
 template <class T>
@@ -41,12 +41,11 @@ void ArrayFile::write(const std::string& name, const std::vector<std::int64_t>& 
       std::accumulate(extents.begin() + static_cast<std::ptrdiff_t>(leading.size()), extents.end(),
                       hsize_t{1}, std::multiplies<>());
   require(values.size() % row_elements == 0, "values must fill whole rows");
-  try {
+  h5::naming_file(impl_->target.target(), [&] {
     h5::write_rows(found->second, h5::native_type<T>(), h5::Extents(leading.begin(), leading.end()),
                    values.size() / row_elements, values.data());
-  } catch (const Error& error) {
-    fail("{}: {}", impl_->target.target().string(), error.what());
-  }
+    impl_->file.require_written();
+  });
 }
 template void ArrayFile::write(const std::string&, const std::vector<std::int64_t>&,
                                std::span<const float>);
@@ -54,17 +53,16 @@ template void ArrayFile::write(const std::string&, const std::vector<std::int64_
                                std::span<const std::int64_t>);
 
 void ArrayFile::attribute(const std::string& name, const std::string& text) {
-  h5::write_attribute(impl_->file, name, text);
+  h5::write_attribute(impl_->file.handle(), name, text);
 }
 void ArrayFile::attribute(const std::string& name, std::int64_t value) {
-  h5::write_attribute(impl_->file, name, value);
+  h5::write_attribute(impl_->file.handle(), name, value);
 }
 
 void ArrayFile::finish() {
   impl_->datasets.clear();
-  impl_->file.close(impl_->target.target().string() + ": cannot be completed");
-  impl_->target.sync();
-  impl_->target.publish();
+  h5::naming_file(impl_->target.target(), [&] { impl_->file.close(); });
+  impl_->target.commit();
 }
 
 }  // namespace simclr

@@ -128,7 +128,7 @@ void write_order(const h5::Handle& file, const Checkpoint& c) {
 std::string write_contents(AtomicFile& target, const Checkpoint& checkpoint,
                            const TensorValues& values) {
   const auto lock = h5::lock_library();
-  h5::StreamedFile file(target);
+  h5::StreamedFile file(target, h5::FileLayout::earliest);
   Digest digest(checkpoint);
   std::size_t number = 0;
   for (const Section& section : kSections) {

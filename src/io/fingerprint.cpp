@@ -16,6 +16,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
 #include "simclr/core/system.hpp"
+#include "simclr/io/image_file.hpp"
 
 namespace simclr {
 namespace {
@@ -23,6 +24,8 @@ namespace {
 // Changing these numbers changes the fingerprint of every data set.
 constexpr std::uint64_t kMostBytes = std::uint64_t{16} << 20;
 constexpr std::int64_t kSpreadSamples = 64;
+
+constexpr std::int64_t kMostDecodedPixels = std::int64_t{1} << 26;  // about a second
 
 template <class T>
 std::string hash_of(const std::vector<T>& values) {
@@ -70,6 +73,28 @@ std::string pixels_hash(const ShardSet& set) {
   return hash_of(bytes);
 }
 
+/// Decodes some encoded images, spread over the set: refuses one of which training would fail.
+void require_decodable(const ShardSet& set) {
+  const ShardSetInfo& info = set.info();
+  if (info.encoding == ImageEncoding::raw) return;
+  const std::int64_t count = std::min(info.samples, kSpreadSamples);
+  std::vector<std::byte> bytes;
+  Image image;
+  std::int64_t pixels = 0;
+  for (std::int64_t i = 0; i < count && pixels < kMostDecodedPixels; ++i) {
+    const std::int64_t sample = info.samples * i / count;
+    const ShardSet::Extent extent = set.extent(sample);
+    bytes.clear();
+    append(set, sample, 1, bytes);
+    try {
+      decode_stored_image(bytes, extent.height, extent.width, image);
+    } catch (const Error& error) {
+      refuse("{}: {}; repair or replace the image", info.place_of(sample), error.what());
+    }
+    pixels += std::int64_t{extent.height} * extent.width;
+  }
+}
+
 struct Field {
   const char* name;
   std::string Fingerprint::*text;
@@ -91,8 +116,11 @@ std::vector<OfRank> gather(const std::filesystem::path& data, std::optional<Shar
   const auto node = ranks_of_node(world);
   try {
     set = ShardSet::open_on_node(data, *node);
+    require_decodable(*set);
     own.text = to_text(fingerprint_of(*set));
   } catch (const RefusedError& error) {
+    own.problem = error.what();
+  } catch (const DamagedError& error) {
     own.problem = error.what();
   }
   const std::vector<std::string> texts = gather_texts(world, own.text);

@@ -16,10 +16,6 @@
 namespace simclr::h5 {
 namespace {
 
-/// Large datasets start on a page boundary, so that their blocks can be read without a copy.
-constexpr hsize_t kAlignmentThresholdBytes = 65536;
-constexpr hsize_t kAlignmentBytes = 4096;
-
 /// Stops HDF5 from printing its error stack: the exception carries the message.
 void silence_error_stack() {
   static const herr_t silenced = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
@@ -45,12 +41,22 @@ int error_number_in(const std::string& message) {
   return at == std::string::npos ? 0 : std::atoi(message.c_str() + at + kKey.size());
 }
 
-[[noreturn]] void fail_with_last_message(std::string_view what) {
-  const std::string message = last_message();
+[[noreturn]] void fail_with(std::string_view what, const std::string& message) {
   if (const int number = error_number_in(message); number != 0) {
     fail_io(what, number);  // shorter than HDF5's own message
   }
   fail("{}: {}", what, message);
+}
+
+[[noreturn]] void fail_with_last_message(std::string_view what) { fail_with(what, last_message()); }
+
+/// Fails with "'images' WHAT", the dataset's name in its file.
+[[noreturn]] void fail_on(const Handle& dataset, std::string_view what) {
+  const std::string message = last_message();  // before the next call, which forgets it
+  std::array<char, 256> name{};
+  H5Iget_name(dataset.get(), name.data(), name.size());
+  const std::string_view path = name.data();
+  fail_with(fmt::format("'{}' {}", path.substr(path.starts_with('/') ? 1 : 0), what), message);
 }
 
 /// Returns the last HDF5 message, for a refusal; throws IoError instead when the error is
@@ -67,11 +73,6 @@ Handle file_access() {
   Handle access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "HDF5 file access list");
   check(H5Pset_file_locking(access.get(), false, true), "HDF5 file locking off");
   check(H5Pset_fclose_degree(access.get(), H5F_CLOSE_SEMI), "HDF5 close degree");
-  check(H5Pset_alignment(access.get(), kAlignmentThresholdBytes, kAlignmentBytes),
-        "HDF5 alignment");
-  // The format of HDF5 1.8 allows attributes over 64 KiB (many class names); every later version
-  // reads it.
-  check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_LATEST), "HDF5 format");
   return access;
 }
 
@@ -247,16 +248,6 @@ Handle open_file(const std::filesystem::path& path) {
   refuse("{}: HDF5 cannot open it: {}; copy or make it again", path.string(), reason);
 }
 
-Handle create_file(const std::filesystem::path& path) {
-  const auto lock = lock_library();
-  silence_error_stack();
-  const Handle access = file_access();
-  const Handle creation = own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "HDF5 file creation list");
-  check(H5Pset_obj_track_times(creation.get(), false), "HDF5 time stamps off");
-  return own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose,
-             path.string() + ": cannot be created");
-}
-
 // ---- datasets ----
 
 bool has_link(const Handle& location, const std::string& name) {
@@ -302,7 +293,9 @@ void read_rows(const Handle& dataset, hid_t type, hsize_t first, hsize_t count, 
                hid_t transfer) {
   const auto lock = lock_library();
   for_rows(dataset, {first}, count, [&](hid_t memory, hid_t file) {
-    check(H5Dread(dataset.get(), type, memory, file, transfer, out), "HDF5 read");
+    if (H5Dread(dataset.get(), type, memory, file, transfer, out) < 0) {
+      fail_on(dataset, "cannot be read");
+    }
   });
 }
 
@@ -311,7 +304,9 @@ void write_rows(const Handle& dataset, hid_t type, const Extents& leading, hsize
   if (count == 0) return;
   const auto lock = lock_library();
   for_rows(dataset, leading, count, [&](hid_t memory, hid_t file) {
-    check(H5Dwrite(dataset.get(), type, memory, file, H5P_DEFAULT, data), "HDF5 write");
+    if (H5Dwrite(dataset.get(), type, memory, file, H5P_DEFAULT, data) < 0) {
+      fail_on(dataset, "cannot be written");
+    }
   });
 }
 
@@ -346,7 +341,8 @@ void write_attribute(const Handle& object, const std::string& name,
 std::vector<std::string> read_texts(const Handle& object, const std::string& name) {
   const auto lock = lock_library();
   const OpenAttribute attribute(object, name);
-  if (!attribute.handle || H5Tget_class(attribute.type.get()) != H5T_STRING) return {};
+  if (!attribute.handle || attribute.count == 0) return {};
+  if (H5Tget_class(attribute.type.get()) != H5T_STRING) return {};
   return H5Tis_variable_str(attribute.type.get()) > 0 ? read_variable_texts(attribute)
                                                       : read_fixed_texts(attribute);
 }

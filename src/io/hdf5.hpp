@@ -29,17 +29,36 @@ namespace simclr::h5 {
 /// The one lock of the HDF5 library in this process.
 [[nodiscard]] std::unique_lock<std::recursive_mutex> lock_library();
 
-/// Does `work` on a file. What HDF5 cannot read, apart from I/O errors, refuses the file by name.
-template <class Work>
-auto refusing_damage(const std::filesystem::path& path, const Work& work) {
+/// Does `work` on a file. An error of HDF5 becomes a Failure that names the file and ends with
+/// `advice`; other errors name their file already.
+template <class Failure = Error, class Work>
+auto naming_file(const std::filesystem::path& path, const Work& work, const char* advice = "") {
   try {
     return work();
   } catch (const RefusedError&) {
     throw;
   } catch (const IoError&) {
     throw;
+  } catch (const DamagedError&) {
+    throw;
   } catch (const Error& error) {
-    refuse("{}: {}; copy or make it again", path.string(), error.what());
+    throw Failure(fmt::format("{}: {}{}", path.string(), error.what(), advice), error.cause());
+  }
+}
+
+/// Does `work` on a file that is there: what HDF5 cannot read of it is damaged.
+template <class Work>
+auto naming_damage(const std::filesystem::path& path, const Work& work) {
+  return naming_file<DamagedError>(path, work, "; copy or make it again");
+}
+
+/// The same before any work: refuses the file.
+template <class Work>
+auto refusing_damage(const std::filesystem::path& path, const Work& work) {
+  try {
+    return naming_damage(path, work);
+  } catch (const DamagedError& error) {
+    refuse("{}", error.what());
   }
 }
 
@@ -77,8 +96,6 @@ void check(herr_t status, std::string_view what);
 /// Opens for reading, without file locking. Throws RefusedError for a file that is missing,
 /// truncated or not HDF5.
 Handle open_file(const std::filesystem::path& path);
-/// Creates or truncates a file without time stamps: equal contents give equal bytes.
-Handle create_file(const std::filesystem::path& path);
 
 // ---- datasets ----
 

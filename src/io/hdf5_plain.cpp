@@ -25,6 +25,39 @@ herr_t refuse_to_follow(const char* /*parent*/, const char* /*group*/, const cha
   return -1;
 }
 
+Handle type_of(const Handle& dataset) {
+  return own(H5Dget_type(dataset.get()), H5Tclose, "HDF5 datatype");
+}
+
+/// "uint8", "float32", "enumeration of int16"; the numbers are bits.
+std::string type_name(const Handle& type) {
+  const std::size_t bits = H5Tget_precision(type.get());
+  switch (H5Tget_class(type.get())) {
+    case H5T_INTEGER:
+      return fmt::format("{}{}", H5Tget_sign(type.get()) == H5T_SGN_NONE ? "uint" : "int", bits);
+    case H5T_FLOAT:
+      return fmt::format("float{}", bits);
+    case H5T_ENUM:
+      return "enumeration of " +
+             type_name(own(H5Tget_super(type.get()), H5Tclose, "HDF5 enumeration"));
+    default:
+      return "no number";
+  }
+}
+
+/// Whether every value of type `from` is one of the integer type `to`, so that HDF5 does not change
+/// it when it converts.
+bool holds_all_values(const Handle& to, const Handle& from) {
+  if (H5Tequal(to.get(), from.get()) > 0) return true;
+  if (H5Tget_class(to.get()) != H5T_INTEGER || H5Tget_class(from.get()) != H5T_INTEGER)
+    return false;
+  const bool to_signed = H5Tget_sign(to.get()) != H5T_SGN_NONE;
+  const bool from_signed = H5Tget_sign(from.get()) != H5T_SGN_NONE;
+  if (from_signed && !to_signed) return false;
+  const std::size_t sign = to_signed && !from_signed ? 1 : 0;
+  return H5Tget_precision(to.get()) >= H5Tget_precision(from.get()) + sign;
+}
+
 /// One dataset under inspection; every refusal names its file and the dataset.
 class PlainDataset {
  public:
@@ -124,7 +157,7 @@ class PlainDataset {
   void refuse_implausible_size() const {
     constexpr hsize_t kMostCompression = 1100;  // gzip's limit is 1032
     constexpr hsize_t kAlwaysPlausible = hsize_t{64} << 20;
-    const Handle type = own(H5Dget_type(dataset_.get()), H5Tclose, "HDF5 datatype");
+    const Handle type = type_of(dataset_);
     const hsize_t stored = H5Dget_storage_size(dataset_.get());
     const hsize_t bytes = product(std::array{elements(), hsize_t{H5Tget_size(type.get())}});
     if (bytes > kAlwaysPlausible && bytes / kMostCompression > stored) {
@@ -182,8 +215,16 @@ class PlainDataset {
              file_name);
     }
     const Handle opened = open_file(source);
-    const Handle dataset =
-        PlainDataset(opened, source, text(i, H5Pget_virtual_dsetname)).take_if_plain(false);
+    const std::string source_name = text(i, H5Pget_virtual_dsetname);
+    const Handle dataset = PlainDataset(opened, source, source_name).take_if_plain(false);
+    const Handle own_type = type_of(dataset_);
+    const Handle type = type_of(dataset);
+    if (!holds_all_values(own_type, type)) {
+      reject(
+          "is of type {}, but its values in {}, dataset '{}', are of type {}, which may not fit; "
+          "store them as {}",
+          type_name(own_type), file_name, source_name, type_name(type), type_name(own_type));
+    }
     const Handle space =
         own(H5Pget_virtual_srcspace(creation_.get(), i), H5Sclose, "HDF5 virtual source");
     require_inside(space, extents_of(dataset), file_name);

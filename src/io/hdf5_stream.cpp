@@ -15,15 +15,20 @@ struct StreamedFile::Stream {
   AtomicFile& target;
   std::exception_ptr error;  ///< the first; nothing is written after it
 
+  /// Returns false, and keeps the first error, if `work` fails.
   template <class Work>
   bool attempt(const Work& work) noexcept {
-    if (error) return false;
     try {
       work();
+      return true;
     } catch (...) {
-      error = std::current_exception();
+      if (!error) error = std::current_exception();
+      return false;
     }
-    return !error;
+  }
+  template <class Work>
+  void write(const Work& work) noexcept {
+    if (!error) attempt(work);
   }
 };
 
@@ -32,6 +37,8 @@ namespace {
 using Stream = StreamedFile::Stream;
 
 constexpr haddr_t kMostBytes = (haddr_t{1} << 63) - 1;
+constexpr hsize_t kAlignmentThresholdBytes = 65536;
+constexpr hsize_t kAlignmentBytes = 4096;
 
 /// HDF5's view of an open file.
 struct OpenFile : H5FD_t {
@@ -84,7 +91,7 @@ herr_t write_bytes(H5FD_t* file, H5FD_mem_t /*type*/, hid_t /*transfer*/, haddr_
   OpenFile& own = own_part(file);
   own.written = std::max(own.written, at + count);
   const std::span in(static_cast<const std::byte*>(bytes), count);
-  own.stream->attempt([&] { own.stream->target.write_at(at, in); });
+  own.stream->write([&] { own.stream->target.write_at(at, in); });
   return 0;  // also after an error: see StreamedFile
 }
 
@@ -92,7 +99,7 @@ herr_t set_length(H5FD_t* file, hid_t /*transfer*/, hbool_t /*closing*/) {
   OpenFile& own = own_part(file);
   if (own.written == own.allocated) return 0;
   own.written = own.allocated;
-  own.stream->attempt([&] { own.stream->target.resize(own.allocated); });
+  own.stream->write([&] { own.stream->target.resize(own.allocated); });
   return 0;
 }
 
@@ -122,12 +129,18 @@ hid_t register_driver() {
   return id;
 }
 
-Handle create(Stream* stream) {
+Handle create(Stream* stream, FileLayout layout) {
+  const auto lock = lock_library();
   check(H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr), "HDF5 error printing off");
   static const hid_t driver = register_driver();
   const Handle access = own(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "HDF5 access list");
   check(H5Pset_driver(access.get(), driver, static_cast<const void*>(&stream)),
         "HDF5 driver of streamed files");
+  if (layout == FileLayout::pages) {
+    check(H5Pset_alignment(access.get(), kAlignmentThresholdBytes, kAlignmentBytes),
+          "HDF5 alignment");
+    check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_LATEST), "HDF5 format");
+  }
   const Handle creation = own(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "HDF5 creation list");
   check(H5Pset_obj_track_times(creation.get(), false), "HDF5 time stamps off");
   return own(H5Fcreate("streamed", H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose,
@@ -136,8 +149,8 @@ Handle create(Stream* stream) {
 
 }  // namespace
 
-StreamedFile::StreamedFile(AtomicFile& target)
-    : stream_(std::make_unique<Stream>(target)), file_(create(stream_.get())) {}
+StreamedFile::StreamedFile(AtomicFile& target, FileLayout layout)
+    : stream_(std::make_unique<Stream>(target)), file_(create(stream_.get(), layout)) {}
 
 StreamedFile::~StreamedFile() = default;
 

@@ -74,6 +74,14 @@ DecodingNotes decode_image(std::span<const std::byte> file, Image& out) {
   return require_format(file) == ImageFormat::jpeg ? decode_jpeg(file, out) : decode_png(file, out);
 }
 
+void decode_stored_image(std::span<const std::byte> file, int height, int width, Image& out) {
+  decode_image(file, out);
+  if (out.height != height || out.width != width) {
+    fail("the encoded image is {}x{}, but its shard says {}x{}", out.height, out.width, height,
+         width);
+  }
+}
+
 int exif_orientation(std::span<const std::uint8_t> exif) {
   constexpr std::array<std::uint8_t, kExifPrefixBytes> kExifPrefix = {'E', 'x', 'i', 'f', 0, 0};
   if (exif.size() < kExifPrefixBytes ||

@@ -64,7 +64,8 @@ void read_shard(const ShardSet& set, std::size_t shard, const h5::Handle& access
   const std::string path = info.shards[shard].string();
   const h5::Handle file = h5::own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose,
                                   path + ": cannot be opened over MPI-IO");
-  const h5::Handle dataset = h5::open_dataset(file, info.fixed_size ? "images" : "bytes");
+  const h5::Handle dataset = h5::naming_damage(
+      path, [&] { return h5::open_dataset(file, info.fixed_size ? "images" : "bytes"); });
   const std::uint64_t bytes = set.stored_bytes(from, to - from);
   const std::uint64_t skipped = set.stored_bytes(begin, from - begin);
   const Range mine = info.fixed_size ? Range{static_cast<std::uint64_t>(from - begin),
@@ -73,7 +74,8 @@ void read_shard(const ShardSet& set, std::size_t shard, const h5::Handle& access
   const std::uint64_t shard_bytes = set.stored_bytes(begin, end - begin);
   const std::uint64_t rounds = (shard_bytes + kRoundBytes - 1) / kRoundBytes;
   const std::uint64_t at = from < to ? set.stored_bytes(first, from - first) : 0;
-  read_rounds(dataset, transfer, mine, rounds, out.subspan(at, bytes));
+  h5::naming_damage(path,
+                    [&] { read_rounds(dataset, transfer, mine, rounds, out.subspan(at, bytes)); });
 }
 
 }  // namespace

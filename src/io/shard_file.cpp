@@ -141,8 +141,11 @@ class Describer {
     const h5::Extents extents = h5::extents_of(offsets);
     if (extents.size() != 1 || extents[0] == 0) reject("'offsets' is not of shape (N+1)");
     shard_.samples = static_cast<std::int64_t>(extents[0]) - 1;
-    shard_.offsets = h5::read_dataset<std::uint64_t>(offsets);
-    if (!std::ranges::is_sorted(shard_.offsets) || shard_.offsets.back() > total) {
+    // HDF5 would read negative numbers as unsigned zeros.
+    const auto read = h5::read_dataset<std::int64_t>(offsets);
+    if (read.front() < 0) reject("'offsets' begins with {}; the first byte is 0", read.front());
+    shard_.offsets.assign(read.begin(), read.end());
+    if (!std::ranges::is_sorted(read) || shard_.offsets.back() > total) {
       reject("'offsets' must ascend and end within the {} bytes of 'bytes'", total);
     }
   }
@@ -206,7 +209,10 @@ class Describer {
           "truncated: '{}' has {} bytes from byte {}, the file ends at {}; copy or make it again",
           shard_.pixels_name(), bytes, offset, file_bytes);
     }
-    shard_.file_offset = offset;
+    // Other integers of one byte have unused bits, which HDF5 removes.
+    const h5::Handle type = h5::own(H5Dget_type(dataset.get()), H5Tclose, "HDF5 datatype");
+    const bool whole_bytes = H5Tget_precision(type.get()) == 8 && H5Tget_offset(type.get()) == 0;
+    if (whole_bytes) shard_.file_offset = offset;
   }
 
   void warn_about_chunks(const h5::Handle& creation) const {

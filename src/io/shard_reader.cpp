@@ -80,7 +80,8 @@ std::shared_ptr<const ShardReader::OpenShard> ShardReader::open(const ShardDescr
     opened->descriptor = open_to_read(shard.path);
   } else {
     opened->file = h5::open_file(shard.path);
-    opened->dataset = h5::open_dataset(opened->file, shard.pixels_name());
+    h5::naming_damage(
+        shard.path, [&] { opened->dataset = h5::open_dataset(opened->file, shard.pixels_name()); });
   }
   return opened;
 }
@@ -114,9 +115,12 @@ void ShardReader::read(std::size_t shard, std::int64_t first, std::int64_t count
     if (!description.file_offset) {
       // Rows of `images` are samples, rows of `bytes` are bytes.
       const bool rows_are_samples = description.fixed_size;
-      h5::read_rows(opened(shard)->dataset, H5T_NATIVE_UINT8,
-                    rows_are_samples ? static_cast<hsize_t>(first) : begin,
-                    rows_are_samples ? static_cast<hsize_t>(count) : out.size(), out.data());
+      const auto open_shard = opened(shard);
+      h5::naming_damage(description.path, [&] {
+        h5::read_rows(open_shard->dataset, H5T_NATIVE_UINT8,
+                      rows_are_samples ? static_cast<hsize_t>(first) : begin,
+                      rows_are_samples ? static_cast<hsize_t>(count) : out.size(), out.data());
+      });
     } else if (attempt == 1) {
       read_at(opened(shard)->descriptor, *description.file_offset + begin, out, description.path);
     } else {  // a stale file handle stays stale, so that a retry opens the file again

@@ -48,6 +48,12 @@ std::string ShardSetInfo::shard_names() const {
                      first_names(names, kMostNames));
 }
 
+std::string ShardSetInfo::place_of(std::int64_t sample) const {
+  const auto next = std::ranges::upper_bound(first_sample, sample);
+  const fs::path& shard = shards.at(static_cast<std::size_t>(next - first_sample.begin()) - 1);
+  return fmt::format("{}: sample {} of '{}'", shard.string(), sample, name);
+}
+
 struct ShardSet::Impl {
   ShardSetInfo info;
   std::vector<ShardDescription> shards;

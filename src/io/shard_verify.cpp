@@ -8,6 +8,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
 #include "simclr/io/first_look.hpp"
+#include "simclr/io/image_file.hpp"
 
 namespace simclr {
 namespace {
@@ -43,60 +44,146 @@ class Verifier {
     return fmt::format("{}: '{}'", shard_.path.string(), dataset);
   }
 
-  void compare(const std::string& what, std::span<const std::byte> bytes, std::uint64_t expected) {
+  bool compare(const std::string& what, std::span<const std::byte> bytes, std::uint64_t expected) {
     report_.bytes += bytes.size();
     ++report_.blocks;
     const std::uint64_t found = hash64(bytes);
-    if (found != expected) {
-      report_.problems.push_back(fmt::format("{}: checksum {}, but {} is recorded", what,
-                                             to_hex(found), to_hex(expected)));
-    }
+    if (found == expected) return true;
+    report_.problems.push_back(
+        fmt::format("{}: checksum {}, but {} is recorded", what, to_hex(found), to_hex(expected)));
+    return false;
   }
 
   void verify_pixels() {
     const std::string name = shard_.pixels_name();
     const h5::Handle dataset = h5::open_dataset(file_, name);
-    const std::vector<std::uint64_t> hashes = h5::read_words(dataset, ShardFormat::kChecksum);
-    const std::int64_t block = h5::read_integer(dataset, ShardFormat::kChecksumBlock).value_or(0);
+    std::vector<std::uint64_t> hashes = h5::read_words(dataset, ShardFormat::kChecksum);
+    std::int64_t block = h5::read_integer(dataset, ShardFormat::kChecksumBlock).value_or(0);
     if (hashes.empty() || block <= 0) {
       report_.unchecked.push_back(place(name));
-      return;
-    }
-    const auto blocks =
-        static_cast<std::size_t>(shard_.samples / block + (shard_.samples % block > 0 ? 1 : 0));
-    if (hashes.size() != blocks) {
+      hashes.clear();
+    } else if (const std::int64_t blocks = blocks_of(block); std::ssize(hashes) != blocks) {
       report_.problems.push_back(fmt::format("{}: {} checksums for {} blocks of {} samples",
                                              place(name), hashes.size(), blocks, block));
-      return;
+      hashes.clear();
     }
-    const std::vector<ShardDescription> only{shard_};
-    ShardReader reader(only, 1);
-    std::vector<std::byte> bytes;
-    for (std::size_t b = 0; b < blocks; ++b) {
-      const std::int64_t first = static_cast<std::int64_t>(b) * block;
+    if (hashes.empty()) block = samples_at_once();
+    for (std::int64_t b = 0; b < blocks_of(block); ++b) {
+      const std::int64_t first = b * block;
       const std::int64_t count = std::min(block, shard_.samples - first);
-      bytes.resize(shard_.byte_offset(first + count) - shard_.byte_offset(first));
-      reader.read(0, first, count, bytes);
-      compare(
-          fmt::format("{} block {} (samples {} to {})", place(name), b, first, first + count - 1),
-          bytes, hashes[b]);
+      const std::string what =
+          fmt::format("{} block {} (samples {} to {})", place(name), b, first, first + count - 1);
+      verify_block(first, count, what,
+                   hashes.empty() ? nullptr : &hashes[static_cast<std::size_t>(b)]);
+    }
+    report_damage();
+  }
+
+  [[nodiscard]] std::int64_t blocks_of(std::int64_t block) const {
+    return shard_.samples / block + (shard_.samples % block > 0 ? 1 : 0);
+  }
+
+  /// A number of samples that takes moderate memory.
+  [[nodiscard]] std::int64_t samples_at_once() const {
+    constexpr std::uint64_t kBytes = std::uint64_t{64} << 20;
+    const auto samples = static_cast<std::uint64_t>(std::max<std::int64_t>(shard_.samples, 1));
+    const std::uint64_t mean = bytes_of(0, shard_.samples) / samples;
+    return static_cast<std::int64_t>(std::clamp<std::uint64_t>(kBytes / (mean + 1), 1, samples));
+  }
+
+  [[nodiscard]] std::size_t bytes_of(std::int64_t first, std::int64_t count) const {
+    return shard_.byte_offset(first + count) - shard_.byte_offset(first);
+  }
+
+  /// `checksum` is null if the block has none.
+  void verify_block(std::int64_t first, std::int64_t count, const std::string& what,
+                    const std::uint64_t* checksum) {
+    std::vector<std::byte> bytes(bytes_of(first, count));
+    const std::size_t damaged = damage_.size();
+    const std::uint64_t readable = read(first, count, bytes);
+    bool right = false;
+    if (checksum != nullptr && damage_.size() == damaged) {
+      right = compare(what, bytes, *checksum);
+    } else {
+      report_.unchecked_bytes += readable;
+    }
+    if (right || shard_.encoding == ImageEncoding::raw) return;
+    auto lost = damage_.begin() + static_cast<std::ptrdiff_t>(damaged);
+    for (std::int64_t sample = first; sample < first + count; ++sample) {
+      if (lost != damage_.end() && lost->sample == sample) {
+        ++lost;
+        continue;
+      }
+      decode(sample,
+             std::span(bytes).subspan(bytes_of(first, sample - first), bytes_of(sample, 1)));
+    }
+  }
+
+  /// Reads samples, and where that fails, those of them that can be read. Returns their bytes.
+  std::uint64_t read(std::int64_t first, std::int64_t count, std::span<std::byte> out) {
+    try {
+      reader_.read(0, first, count, out);
+      return out.size();
+    } catch (const DamagedError& error) {
+      if (count == 1) {
+        damage_.push_back({first, error.what()});
+        return 0;
+      }
+    }
+    const std::int64_t half = count / 2;
+    return read(first, half, out.first(bytes_of(first, half))) +
+           read(first + half, count - half, out.subspan(bytes_of(first, half)));
+  }
+
+  void decode(std::int64_t sample, std::span<const std::byte> bytes) {
+    const auto at = static_cast<std::size_t>(2 * sample);
+    try {
+      decode_stored_image(bytes, shard_.sizes[at], shard_.sizes[at + 1], image_);
+      ++report_.decoded;
+    } catch (const Error& error) {
+      report_.problems.push_back(fmt::format("{}: sample {} of this shard: {}",
+                                             shard_.path.string(), sample, error.what()));
+    }
+  }
+
+  /// Names samples that follow each other together.
+  void report_damage() {
+    for (std::size_t i = 0; i < damage_.size();) {
+      const auto& [first, reason] = damage_[i];
+      std::int64_t last = first;
+      for (++i; i < damage_.size() && damage_[i].sample == last + 1; ++i) ++last;
+      report_.problems.push_back(
+          fmt::format("{} (samples {} to {} of this shard)", reason, first, last));
     }
   }
 
   template <class T>
   void verify_whole(const std::string& name) {
     if (!h5::has_link(file_, name)) return;
-    const auto hashes = h5::read_words(h5::open_dataset(file_, name), ShardFormat::kChecksum);
-    if (hashes.size() != 1) {
+    const h5::Handle dataset = h5::open_dataset(file_, name);
+    const std::vector<std::uint64_t> hashes = h5::read_words(dataset, ShardFormat::kChecksum);
+    const std::vector<T> values = h5::read_dataset<T>(dataset);
+    const auto bytes = std::as_bytes(std::span(values));
+    if (hashes.size() == 1) {
+      compare(place(name), bytes, hashes.front());
+    } else {
       report_.unchecked.push_back(place(name));
-      return;
+      report_.unchecked_bytes += bytes.size();
     }
-    const std::vector<T> values = h5::read_dataset<T>(file_, name);
-    compare(place(name), std::as_bytes(std::span(values)), hashes.front());
   }
+
+  /// A sample that cannot be read.
+  struct Damage {
+    std::int64_t sample = 0;
+    std::string reason;
+  };
 
   ShardDescription shard_;
   h5::Handle file_;
+  std::vector<ShardDescription> only_{shard_};
+  ShardReader reader_{only_, 1};
+  Image image_;
+  std::vector<Damage> damage_;
   VerifyReport report_;
 };
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "hdf5_stream.hpp"
 #include "shard_file.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
@@ -36,12 +37,14 @@ void write_with_checksum(const h5::Handle& file, const std::string& name, std::s
 // a spool file beside the shard.
 struct ShardWriter::Impl {
   Impl(std::filesystem::path path, ShardSpec shard)
-      : target(std::move(path)), spec(std::move(shard)), file(h5::create_file(target.path())) {}
+      : target(std::move(path)), spec(std::move(shard)) {}
 
-  TemporaryFile target;
+  AtomicFile target;
+  h5::StreamedFile stream{target, h5::FileLayout::pages};
+  const h5::Handle& file = stream.handle();
   std::optional<TemporaryFile> spool_file;
   ShardSpec spec;
-  h5::Handle file, images;
+  h5::Handle images;
   std::ofstream spool;
   std::vector<std::byte> block;  // bytes of the samples since the last checksum
   std::vector<std::uint64_t> hashes;
@@ -67,10 +70,11 @@ struct ShardWriter::Impl {
     if (images) {
       h5::write_rows(images, H5T_NATIVE_UINT8, {static_cast<hsize_t>(first)},
                      static_cast<hsize_t>(appended - first), block.data());
+      stream.require_written();
     } else {
       spool.write(reinterpret_cast<const char*>(block.data()),
                   static_cast<std::streamsize>(block.size()));
-      if (!spool) fail_for(Cause::io, "cannot write (is the disk full?)");
+      if (!spool) fail_for(Cause::io, "cannot be written (is the disk full?)");
     }
     block.clear();
   }
@@ -87,6 +91,7 @@ struct ShardWriter::Impl {
         fail_for(Cause::io, "cannot read back {}", spool_file->path().string());
       }
       h5::write_rows(bytes, H5T_NATIVE_UINT8, {at}, count, buffer.data());
+      stream.require_written();
     }
     write_checksums(bytes);
     write_with_checksum<std::uint64_t>(file, "offsets", offsets);
@@ -98,20 +103,11 @@ struct ShardWriter::Impl {
     h5::write_attribute(dataset, ShardFormat::kChecksum, hashes);
     h5::write_attribute(dataset, ShardFormat::kChecksumBlock, block_samples(spec.samples));
   }
-
-  template <class Work>
-  void with_path_in_errors(const Work& work) {
-    try {
-      work();
-    } catch (const Error& error) {
-      fail("{}: {}", target.target().string(), error.what());
-    }
-  }
 };
 
 ShardWriter::ShardWriter(std::filesystem::path path, ShardSpec spec)
     : impl_(std::make_unique<Impl>(std::move(path), std::move(spec))) {
-  impl_->with_path_in_errors([this] { impl_->write_identity(); });
+  h5::naming_file(impl_->target.target(), [this] { impl_->write_identity(); });
   if (const auto size = impl_->spec.fixed_size;
       size && impl_->spec.encoding == ImageEncoding::raw) {
     impl_->images = h5::create_dataset(
@@ -147,7 +143,7 @@ void ShardWriter::append(std::span<const std::byte> bytes, int height, int width
   me.labels.push_back(label);
   ++me.appended;
   if (me.appended % block_samples(me.spec.samples) == 0 || me.appended == me.spec.samples) {
-    me.with_path_in_errors([&me] { me.end_block(); });
+    h5::naming_file(me.target.target(), [&me] { me.end_block(); });
   }
 }
 
@@ -155,7 +151,7 @@ void ShardWriter::complete() {
   Impl& me = *impl_;
   require(me.appended == me.spec.samples,
           "spec.samples samples must be appended before complete()");
-  me.with_path_in_errors([&me] {
+  h5::naming_file(me.target.target(), [&me] {
     if (me.images) {
       me.write_checksums(me.images);
     } else {
@@ -163,7 +159,7 @@ void ShardWriter::complete() {
     }
     if (me.spec.labeled) write_with_checksum<std::int64_t>(me.file, "labels", me.labels);
     me.images = {};
-    me.file.close("cannot be completed");
+    me.stream.close();
   });
   me.target.sync();
 }

@@ -5,6 +5,7 @@
 
 #include "simclr/augment/augmentation_parameters.hpp"
 #include "simclr/comm/communicator.hpp"
+#include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/report/report.hpp"
 #include "simclr/train/pretrain_config.hpp"
@@ -71,6 +72,16 @@ ViewParameters central_square(const ImageRef& image) {
   return parameters;
 }
 
+/// Decodes a sample; an error names it.
+ImageRef decode(ImageDecoder& decoder, const StoredImage& image, const SampleStore& store,
+                std::int64_t sample) {
+  try {
+    return decoder.decode(image);
+  } catch (const Error& error) {
+    fail("{}: {}", store.place_of(sample), error.what());
+  }
+}
+
 }  // namespace
 
 Image augmented_pairs(const PretrainConfig& config, std::int64_t groups) {
@@ -97,7 +108,7 @@ Image augmented_pairs(const PretrainConfig& config, std::int64_t groups) {
   std::vector<float> view(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3);
   const BufferSpan out = buffer_span(std::span(view));
   for (std::size_t i = 0; i < samples.size(); ++i) {
-    const ImageRef image = decoder.decode(stored[i]);
+    const ImageRef image = decode(decoder, stored[i], *store, samples[i]);
     const auto group = static_cast<int>(i);
     int left = layout.left(group);
     original.render(image, central_square(image), out);

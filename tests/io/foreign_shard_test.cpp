@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <string>
 
+#include "simclr/comm/communicator.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/io/fingerprint.hpp"
 #include "simclr/io/image_file.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "support/temporary_directory.hpp"
@@ -144,10 +146,97 @@ TEST(ForeignShards, NegativeLabelsMeanUnlabeledSamples) {
   EXPECT_EQ(none.info().classes, 0);
 }
 
-TEST(ForeignShards, VerifyListsDatasetsWithoutChecksums) {
+TEST(ForeignShards, VirtualLabelsOfANarrowerType) {
+  EXPECT_EQ(ShardSet(root() / "virtual_narrower_labels").labels(),
+            (std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0, 1, 2}));
+}
+
+TEST(ForeignShards, EmptyNamesAreNoNames) {
+  for (const char* name : {"empty_names", "no_names"}) {
+    expect_readable(name, false);
+    const ShardSet set(root() / name);
+    EXPECT_EQ(set.info().name, name);
+    EXPECT_TRUE(set.info().class_names.empty());
+  }
+}
+
+TEST(ForeignShards, UnusedBitsOfBytesAreRemoved) {
+  for (const char* name : {"four_bits_at_0", "four_bits_at_4"}) {
+    const ShardSet set(root() / name);
+    std::vector<std::byte> bytes(set.stored_bytes(7, 1), std::byte{0xEE});
+    set.read(7, 1, bytes);
+    std::size_t at = 0;
+    for (int y = 0; y < 5; ++y) {
+      for (int x = 0; x < 4; ++x) {
+        for (int c = 0; c < 3; ++c, ++at) {
+          ASSERT_EQ(std::to_integer<int>(bytes.at(at)), expected_pixel(7, y, x, c) & 15) << name;
+        }
+      }
+    }
+  }
+}
+
+TEST(ForeignShards, VerifyReadsWhatHasNoChecksums) {
   const VerifyReport report = verify_shard(root() / "images_only" / "data.h5");
   EXPECT_TRUE(report.problems.empty());
   EXPECT_EQ(report.unchecked.size(), 1u);
+  EXPECT_EQ(report.bytes, 0u);
+  EXPECT_EQ(report.unchecked_bytes, 9u * 60u);
+  EXPECT_EQ(verify_shard(root() / "jpeg_bytes" / "data.h5").decoded, 9);
+}
+
+/// The message with which all ranks refuse the set at the start.
+std::string refusal_at_start(const std::string& name) {
+  const auto alone = make_self_communicator();
+  try {
+    (void)open_common(root() / name, "data", *alone);
+  } catch (const RefusedError& error) {
+    return error.what();
+  }
+  return "(not refused)";
+}
+
+TEST(ForeignShards, DamagedChunksAreNamedAndTheOthersAreRead) {
+  for (const char* name : {"damaged_gzip", "damaged_checksum"}) {
+    const std::string place = (root() / name / "data.h5").string() + ": 'images' cannot be read: ";
+    const ShardSet set(root() / name);
+    std::vector<std::byte> bytes(set.stored_bytes(0, 9));
+    try {
+      set.read(0, 9, bytes);
+      ADD_FAILURE() << name << " was read";
+    } catch (const DamagedError& error) {
+      EXPECT_TRUE(std::string(error.what()).starts_with(place)) << error.what();
+    }
+    EXPECT_TRUE(refusal_at_start(name).starts_with(place)) << refusal_at_start(name);
+    const VerifyReport report = verify_shard(root() / name / "data.h5");
+    ASSERT_EQ(report.problems.size(), 1u);
+    EXPECT_TRUE(report.problems[0].starts_with(place)) << report.problems[0];
+    EXPECT_NE(report.problems[0].find("samples 2 to 3 of this shard"), std::string::npos);
+    EXPECT_EQ(report.unchecked_bytes, 7u * 60u);
+  }
+}
+
+TEST(ForeignShards, DamagedImagesAreNamedAtTheStartAndByVerify) {
+  struct Case {
+    const char* name;
+    int first_damaged;
+    std::size_t damaged;
+    const char* reason;
+  };
+  for (const auto& [name, first_damaged, damaged, reason] :
+       {Case{"damaged_jpeg", 5, 1, "Premature end"},
+        Case{"no_jpeg", 0, 9, "neither a JPEG nor a PNG image"},
+        Case{"empty_jpeg", 0, 9, "an empty file"}}) {
+    const std::string place =
+        fmt::format("{}: sample {} of ", (root() / name / "data.h5").string(), first_damaged);
+    const std::string refusal = refusal_at_start(name);
+    EXPECT_TRUE(refusal.starts_with(place)) << refusal;
+    EXPECT_NE(refusal.find(reason), std::string::npos) << refusal;
+    const VerifyReport report = verify_shard(root() / name / "data.h5");
+    ASSERT_EQ(report.problems.size(), damaged) << name;
+    EXPECT_TRUE(report.problems[0].starts_with(place)) << report.problems[0];
+    EXPECT_EQ(report.decoded, static_cast<std::int64_t>(9 - damaged));
+  }
 }
 
 struct Bad {
@@ -193,7 +282,16 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"bad_filter", "filter 'lzf' (32000)"}, Bad{"bad_unwritten_chunks", "7 of its 9 chunks"},
         Bad{"bad_unwritten_compressed", "7 of its 9 chunks"}, Bad{"bad_unwritten", "never written"},
         Bad{"bad_height", "only in part"}, Bad{"bad_terabytes", "0 of its 16384 chunks"},
-        Bad{"bad_large_labels", "9223372036854775807 or more"}),
+        Bad{"bad_large_labels", "9223372036854775807 or more"},
+        Bad{"bad_virtual_real",
+            "'images' is of type uint8, but its values in source.values, "
+            "dataset 'data', are of type float32"},
+        Bad{"bad_virtual_wide", "of type int16"}, Bad{"bad_virtual_signed", "of type int8"},
+        Bad{"bad_virtual_unsigned_labels", "of type uint64"},
+        Bad{"bad_virtual_real_labels",
+            "'labels' is of type int64, but its values in "
+            "source.values, dataset 'data', are of type float64"},
+        Bad{"bad_negative_offset", "'offsets' begins with -5"}),
     [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace

@@ -4,14 +4,17 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <numeric>
 #include <thread>
 #include <vector>
 
 #include "io/shard_file.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/io/array_file.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "simclr/io/shard_writer.hpp"
 #include "support/temporary_directory.hpp"
@@ -287,6 +290,53 @@ TEST_F(Shards, AreReadWithinTheLimitOfOpenFiles) {
     threads.clear();
     EXPECT_LE(open_descriptors(), descriptors + 5);
     for (int s = 0; s < kShards; ++s) fs::remove(file(s, kShards));
+  }
+}
+
+void write_arrays(const fs::path& path) {
+  constexpr std::int64_t kRows = 400;
+  ArrayFile file(path);
+  file.create("h", ArrayFile::Type::f32, {kRows, 32});
+  file.create("labels", ArrayFile::Type::i64, {kRows});
+  file.attribute("format", "arrays");
+  const std::vector<float> values(static_cast<std::size_t>(kRows / 4 * 32), 1.5F);
+  const std::vector<std::int64_t> labels(static_cast<std::size_t>(kRows / 4), 3);
+  for (std::int64_t first = 0; first < kRows; first += kRows / 4) {
+    file.write("h", {first}, std::span(values));
+    file.write("labels", {first}, std::span(labels));
+  }
+  file.finish();
+}
+
+// HDF5 crashes at the end of a process in which it could not close a file: this test would, too.
+TEST_F(Shards, ADiskThatIsFullAtAnyByteLeavesNothing) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  const std::vector<std::function<void(const fs::path&)>> writers{
+      [](const fs::path& path) { write_fixed(path, 0, 600); },
+      [](const fs::path& path) { write_variable(path, 0, 600); }, write_arrays};
+  for (const auto& write : writers) {
+    write(file(0, 1));
+    const auto size = fs::file_size(file(0, 1));
+    fs::remove(file(0, 1));
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    constexpr std::uintmax_t kPlaces = 40;
+    for (std::uintmax_t place = 0; place < kPlaces; ++place) {
+      const rlimit limit{place * size / kPlaces, before.rlim_max};
+      ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+      try {
+        write(file(0, 1));
+        ADD_FAILURE() << "written with room for " << limit.rlim_cur << " of " << size << " bytes";
+      } catch (const Error& error) {
+        EXPECT_NE(std::string(error.what()).find(file(0, 1).string()), std::string::npos)
+            << error.what();
+      }
+    }
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    EXPECT_TRUE(fs::is_empty(directory_.path()));
+    write(file(0, 1));  // HDF5 is as before
+    EXPECT_EQ(fs::file_size(file(0, 1)), size);
+    fs::remove(file(0, 1));
   }
 }
 

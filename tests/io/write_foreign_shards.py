@@ -34,6 +34,17 @@ def jpeg(array):
     return out.getvalue()
 
 
+def small_integers(file, bits, offset):
+    """Stores 4-bit pixels in bytes whose other bits are set."""
+    kind = h5py.h5t.STD_U8LE.copy()
+    kind.set_precision(bits)
+    kind.set_offset(offset)
+    kind.set_pad(h5py.h5t.PAD_ONE, h5py.h5t.PAD_ONE)
+    values = images(0, 9) & 15
+    dataset = h5py.h5d.create(file.id, b"images", kind, h5py.h5s.create_simple(values.shape))
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+
+
 def main(root):
     def create(name, part="data.h5"):
         os.makedirs(os.path.join(root, name), exist_ok=True)
@@ -112,6 +123,59 @@ def main(root):
     parts = sources("virtual")
     with create("virtual") as f:
         virtual(f, parts)
+
+    def virtual_of_type(name, dataset, values, kind):
+        with create(name, "source.values") as f:
+            f["data"] = values
+        layout = h5py.VirtualLayout(values.shape, kind)
+        layout[...] = h5py.VirtualSource("source.values", "data", values.shape, dtype=values.dtype)
+        with create(name) as f:
+            if dataset != "images":
+                f["images"] = images(0, 9)
+            f.create_virtual_dataset(dataset, layout)
+
+    virtual_of_type("virtual_narrower_labels", "labels", (np.arange(9) % 3).astype(">i2"), np.int64)
+    virtual_of_type("bad_virtual_real", "images", images(0, 9).astype(np.float32) / 255, np.uint8)
+    virtual_of_type("bad_virtual_wide", "images", images(0, 9).astype(np.int16) * 2, np.uint8)
+    virtual_of_type("bad_virtual_signed", "images", images(0, 9).astype(np.int8), np.uint8)
+    virtual_of_type("bad_virtual_unsigned_labels", "labels", np.arange(9, dtype=np.uint64), np.int64)
+    virtual_of_type("bad_virtual_real_labels", "labels", np.arange(9) + 0.7, np.int64)
+
+    def damage(name, byte, **options):
+        """Damages the second chunk, samples 2 and 3."""
+        with create(name) as f:
+            f.create_dataset("images", data=images(0, 9), chunks=(2, 5, 4, 3), **options)
+        path = os.path.join(root, name, "data.h5")
+        with h5py.File(path) as f:
+            chunk = f["images"].id.get_chunk_info(1)
+        with open(path, "r+b") as f:
+            f.seek(chunk.byte_offset + byte)
+            f.write(bytes(20))
+
+    damage("damaged_gzip", 10, compression="gzip")
+    damage("damaged_checksum", 0, fletcher32=True)
+    with create("damaged_jpeg") as f:  # sample 5 is the one of 6 x 7 pixels
+        variable(f, lambda a: jpeg(a)[:-30] if a.shape == (6, 7, 3) else jpeg(a))
+        f.attrs["encoding"] = "jpeg"
+    with create("no_jpeg") as f:
+        variable(f, lambda a: a.tobytes())
+        f.attrs["encoding"] = "jpeg"
+    with create("empty_jpeg") as f:
+        variable(f, lambda a: b"")
+        f.attrs["encoding"] = "jpeg"
+    for offset in (0, 4):
+        with create(f"four_bits_at_{offset}") as f:
+            small_integers(f, 4, offset)
+    with create("empty_names") as f:
+        f["images"] = images(0, 9)
+        f.attrs["class_names"] = h5py.Empty(h5py.string_dtype())
+        f.attrs["name"] = h5py.Empty("S9")
+    with create("no_names") as f:
+        f["images"] = images(0, 9)
+        f.attrs.create("class_names", np.array([], object), dtype=h5py.string_dtype())
+    with create("bad_negative_offset") as f:
+        variable(f, lambda a: a.tobytes())
+        f["offsets"][0] = -5
 
     os.makedirs(os.path.join(root, "virtual_in_folder/parts"))
     os.makedirs(os.path.join(root, "bad_virtual_missing_in_folder/parts"))

@@ -46,6 +46,13 @@ class IoError : public Error {
   int error_number_;
 };
 
+/// A file that could be opened holds data that cannot be read or decoded. At the start, where
+/// nothing has been written yet, this refuses the file.
+class DamagedError : public Error {
+ public:
+  using Error::Error;
+};
+
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...));

@@ -63,6 +63,10 @@ class SampleStore {
   SampleStore& operator=(const SampleStore&) = delete;
   virtual ~SampleStore() = default;
   [[nodiscard]] virtual const ShardSetInfo& info() const = 0;
+  /// The sample's shard and number, for messages; see ShardSetInfo.
+  [[nodiscard]] virtual std::string place_of(std::int64_t sample) const {
+    return info().place_of(sample);
+  }
   [[nodiscard]] virtual const std::vector<std::int64_t>& labels() const = 0;
   [[nodiscard]] virtual FetchGroup group() const = 0;
   /// Returns this rank's samples of `wanted` as stored, in the order requested, valid until the

@@ -82,6 +82,10 @@ class EvaluationJob : public EncoderJob {
 
   [[nodiscard]] std::int64_t classes() const;
   [[nodiscard]] std::int64_t train_samples() const;  ///< those with a label
+  [[nodiscard]] std::int64_t test_samples() const;
+  /// Refuses the training data, naming the largest label, if the classifier needs more memory than
+  /// a node has. `rank_bytes`: what each rank takes for it. Collective.
+  void require_classifier_fits(double rank_bytes) const;
 
   std::unique_ptr<SampleStore> open_train(std::int64_t batch_samples);
   std::unique_ptr<SampleStore> open_test(std::int64_t batch_samples);

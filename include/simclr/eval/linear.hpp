@@ -40,6 +40,10 @@ LinearCachedResult linear_cached(LabeledFeatures train, LabeledFeatures test,
                                  const LinearCachedConfig& config, Backend& backend,
                                  Communicator& world);
 
+/// Memory that linear_cached() takes on a rank for a classifier, in bytes: its parameters with
+/// L-BFGS's history, and the logits of a block of `rows` rows at most.
+double cached_classifier_bytes(std::int64_t rows, std::int64_t channels, std::int64_t classes);
+
 struct LinearAugmentedConfig {
   std::int64_t classes = 0;
   std::int64_t batch_size = 0;  ///< B, global
@@ -56,6 +60,10 @@ struct LinearAugmentedResult {
   std::int64_t steps = 0;
   std::string encoder_hash_before, encoder_hash_after;
 };
+
+/// Memory that linear_augmented() takes on a rank for the classifier, in bytes.
+double augmented_classifier_bytes(std::int64_t local_batch, std::int64_t channels,
+                                  std::int64_t classes);
 
 /// Refuses a batch that is larger than the data or not divisible by the number of ranks.
 void validate(const LinearAugmentedConfig& config, std::int64_t train_samples, int ranks);

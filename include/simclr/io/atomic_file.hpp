@@ -52,9 +52,13 @@ class AtomicFile {
   void read_at(std::uint64_t offset, std::span<std::byte> bytes) const;
   /// Sets the length; what is added reads as zeros.
   void resize(std::uint64_t bytes);
-  /// Calls `still_wanted` after the sync and just before the rename; when it returns false, the
-  /// target stays as it is.
+  /// Syncs and renames. Calls `still_wanted` between the two; when it returns false, the target
+  /// stays as it is.
   void commit(const std::function<bool()>& still_wanted = {});
+  /// The two halves of commit().
+  void sync() { file_.sync(); }
+  void publish() { file_.publish(); }
+  [[nodiscard]] const std::filesystem::path& target() const { return file_.target(); }
 
  private:
   TemporaryFile file_;

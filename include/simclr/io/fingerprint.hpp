@@ -39,7 +39,8 @@ struct CommonData {
   Fingerprint fingerprint;
 };
 /// Opens a data set on all ranks. Refuses one that differs between ranks, such as unequal copies in
-/// node-local storage, naming `option`, ranks and hosts. Collective.
+/// node-local storage, naming `option`, ranks and hosts, and one of which the first look at some
+/// samples finds damage, naming the shard. Collective.
 CommonData open_common(const std::filesystem::path& data, const std::string& option,
                        Communicator& world);
 

@@ -58,6 +58,10 @@ struct DecodingNotes {
 /// size exceeds the limits or what the file can hold.
 DecodingNotes decode_image(std::span<const std::byte> file, Image& out);
 
+/// Decodes an image of a shard, which records its size. Throws Error as decode_image() does, and
+/// when the size is another one.
+void decode_stored_image(std::span<const std::byte> file, int height, int width, Image& out);
+
 /// Encodes as baseline JPEG without chroma subsampling; quality 1..100.
 std::vector<std::byte> encode_jpeg(const Image& image, int quality);
 /// Encodes as 8-bit RGB PNG. Throws Error.

@@ -33,6 +33,8 @@ struct ShardSetInfo {
 
   /// "3 shards: a.h5, b.h5, c.h5"; with many shards, the first names.
   [[nodiscard]] std::string shard_names() const;
+  /// "photos/a.h5: sample 5 of 'photos'", for messages about a sample.
+  [[nodiscard]] std::string place_of(std::int64_t sample) const;
 };
 
 /// An open, read-only shard set. Opening checks every shard's shape against the others and the file
@@ -100,11 +102,14 @@ void read_in_parallel(const ShardSet& set, Communicator& world, ParallelRead met
 struct VerifyReport {
   std::uint64_t bytes = 0;             ///< bytes read and compared
   std::int64_t blocks = 0;             ///< number of checksums compared
+  std::uint64_t unchecked_bytes = 0;   ///< bytes read that have no checksum
+  std::int64_t decoded = 0;            ///< encoded images decoded without error
   std::vector<std::string> unchecked;  ///< datasets without checksums: "FILE: 'labels'"
   std::vector<std::string> problems;   ///< one line each, naming file, dataset and block
 };
 
-/// Reads every byte of a shard and compares it with the checksums stored beside it.
+/// Reads every byte of a shard that can be read and compares it with the checksums stored beside
+/// it. Decodes encoded images that no checksum vouches for.
 VerifyReport verify_shard(const std::filesystem::path& path);
 
 }  // namespace simclr

@@ -174,8 +174,7 @@ struct BnBackwardApply {
 
 // ---- pooling, joins ---------------------------------------------------------------------------
 
-/// y (V,H',W',C) = maximum over windows, which may reach beyond x on each side; argmax u8
-/// (V,H',W',C) = r*kernel + s of the first maximum.
+/// y (V,H',W',C) = maxima of windows, cut at x's edges; argmax u8 = r*kernel + s of the first.
 struct MaxPool {
   static constexpr std::string_view kVerb = "max_pool";
   TensorId x, y, argmax;
