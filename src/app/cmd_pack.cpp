@@ -78,7 +78,8 @@ int run_pack(Invocation& invocation) {
               "their size unchanged")
       .add("jpeg-quality", config.jpeg_quality, "JPEG quality of images that are encoded anew")
       .range(at_least(1).at_most(100))
-      .flag("force", config.force, "replace the shards of an output directory that is not empty");
+      .flag("force", config.force,
+            "replace the one set of shards in an output directory that is not empty");
   options.require_given({"output"})
       .example("simclr pack --from folder --input photos --output shards/photos");
   if (!invocation.parse(options)) return 0;

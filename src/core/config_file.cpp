@@ -20,13 +20,6 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
-/// The beginning of the line as part of a message.
-std::string shown(std::string_view line) {
-  constexpr std::size_t kShownBytes = 60;
-  const std::string text = printable(line.substr(0, kShownBytes));
-  return line.size() > kShownBytes ? text + "..." : text;
-}
-
 }  // namespace
 
 std::string read_config(const std::filesystem::path& file) {
@@ -66,7 +59,7 @@ std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& 
     const std::string_view name = trimmed(line.substr(0, equals));
     if (equals == std::string_view::npos || name.empty() || line.front() == '[') {
       refuse("{}:{}: a line must be 'name = value', '[section]' or '# comment', got '{}'", origin,
-             number, shown(line));
+             number, excerpt(line));
     }
     entries.push_back(
         {section, std::string(name), std::string(trimmed(line.substr(equals + 1))), number});

@@ -53,10 +53,19 @@ std::string printable(std::string_view text, LineBreaks line_breaks) {
   return shown;
 }
 
+std::string excerpt(std::string_view text, std::size_t most_bytes) {
+  const std::string shown = printable(text.substr(0, most_bytes));
+  return text.size() > most_bytes ? shown + "..." : shown;
+}
+
 std::string json_reason(std::string_view what) {
   const std::size_t end = what.find("] ");
-  return std::string(what.starts_with('[') && end != std::string_view::npos ? what.substr(end + 2)
-                                                                            : what);
+  if (what.starts_with('[') && end != std::string_view::npos) what.remove_prefix(end + 2);
+  // "cannot use at() with array" names a function of the library and what it was called on.
+  constexpr std::string_view kWith = " with ";
+  const std::size_t with = what.rfind(kWith);
+  if (!what.starts_with("cannot use ") || with == std::string_view::npos) return std::string(what);
+  return fmt::format("{} stands in place of an object", what.substr(with + kWith.size()));
 }
 
 }  // namespace simclr

@@ -70,6 +70,14 @@ void print(const std::string& text) {
   std::fflush(stdout);
 }
 
+/// A line for people; of a line that nobody would read, the beginning and the end.
+std::string shown(std::string_view line) {
+  constexpr std::size_t kEnd = 8192;
+  if (line.size() <= 3 * kEnd) return printable(line);
+  return fmt::format("{} [... {} bytes ...] {}", printable(line.substr(0, kEnd)),
+                     line.size() - 2 * kEnd, printable(line.substr(line.size() - kEnd)));
+}
+
 /// Where the output of this process, or of the mpirun that started it, goes.
 std::filesystem::path output_file() {
   const bool launched = std::getenv("OMPI_COMM_WORLD_RANK") != nullptr;
@@ -107,12 +115,12 @@ void write_info(std::string_view line) {
 void write_warning(std::string_view line) {
   const std::lock_guard lock(live().mutex);
   leave_live(LiveLine::erased);
-  err().info("simclr: warning: {}{}", rank_prefix(), printable(line));
+  err().info("simclr: warning: {}{}", rank_prefix(), shown(line));
 }
 void write_error(std::string_view line) {
   const std::lock_guard lock(live().mutex);
   leave_live(LiveLine::kept);
-  err().info("simclr: error: {}{}", rank_prefix(), printable(line));
+  err().info("simclr: error: {}{}", rank_prefix(), shown(line));
 }
 
 bool output_is_watched() {

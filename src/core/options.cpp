@@ -10,6 +10,7 @@
 #include <set>
 
 #include "config_file.hpp"
+#include "simclr/core/foreign_text.hpp"
 #include "simclr/core/names.hpp"
 
 namespace simclr {
@@ -22,6 +23,9 @@ const std::vector<std::string>& known_sections() {
                                               "export",      "plan",    "bench",    "report"};
   return names;
 }
+
+/// The most bytes of a value that a message repeats.
+constexpr std::size_t kShownBytes = 200;
 
 /// The value of an option for a file, such as --plan-cache, that turns the file off.
 constexpr const char* kNoFile = "none";
@@ -46,7 +50,8 @@ std::string present_value(const ConfigEntry& entry, const std::vector<RenamedVal
 }  // namespace
 
 void refuse_value(std::string_view option, std::string_view value, std::string_view allowed) {
-  refuse("option --{}: '{}' is not accepted; allowed: {}", option, value, allowed);
+  refuse("option --{}: '{}' is not accepted; allowed: {}", option, excerpt(value, kShownBytes),
+         allowed);
 }
 
 Options::Options(std::string command, std::string summary, std::vector<std::string> sections)
@@ -172,8 +177,8 @@ void Options::set(const std::string& name, const std::string& value, const std::
   const bool follows_rule = !option.rule || option.rule->accepts(value);
   if (!unknown.empty() || !follows_rule || !option.set(value, option.range)) {
     const std::string meant = unknown.empty() ? "" : suggestion(unknown, option.choices);
-    refuse("{}option --{}: '{}' is not accepted; allowed: {}{}", origin, name, value,
-           allowed(option), meant);
+    refuse("{}option --{}: '{}' is not accepted; allowed: {}{}", origin, name,
+           excerpt(value, kShownBytes), allowed(option), meant);
   }
   option.given = true;
 }
@@ -221,11 +226,12 @@ std::vector<Options::Setting> Options::parse_command_line(
   } catch (const po::unknown_option& error) {
     std::string name = error.get_option_name();
     name.erase(0, name.find_first_not_of('-'));
-    refuse("unknown option --{} of '{}'{} (see simclr {} --help)", name, command_,
+    refuse("unknown option --{} of '{}'{} (see simclr {} --help)", excerpt(name), command_,
            suggestion(name, names()), command_);
   } catch (const po::too_many_positional_options_error&) {
     refuse("'{}' takes {} argument{} without a name; given: {}", command_, positional_.size(),
-           positional_.size() == 1 ? "" : "s", fmt::join(arguments, " "));
+           positional_.size() == 1 ? "" : "s",
+           excerpt(fmt::format("{}", fmt::join(arguments, " ")), kShownBytes));
   } catch (const po::invalid_command_line_syntax& error) {
     const bool too_much = error.kind() == po::invalid_syntax::extra_parameter;
     refuse("option {}: {}; see simclr {} --help", error.get_option_name(),
@@ -305,7 +311,7 @@ void Options::parse_text(const std::string& text, const std::string& origin,
   known.insert(known.end(), sections_.begin(), sections_.end());
   for (const ConfigEntry& e : entries) {
     if (!e.section.empty() && std::ranges::find(known, e.section) == known.end()) {
-      refuse("{}:{}: unknown section [{}]{}", origin, e.line, e.section,
+      refuse("{}:{}: unknown section [{}]{}", origin, e.line, excerpt(e.section),
              suggestion(e.section, known));
     }
   }
@@ -328,7 +334,7 @@ void Options::parse_text(const std::string& text, const std::string& origin,
       const auto& common = common_options();
       const bool others_know_it = std::find(common.begin(), common.end(), e.name) != common.end();
       if (section.empty() && others_know_it) continue;
-      refuse("{}unknown option '{}' of '{}'{}", where, e.name, command_,
+      refuse("{}unknown option '{}' of '{}'{}", where, excerpt(e.name), command_,
              suggestion(e.name, names()));
     }
   }

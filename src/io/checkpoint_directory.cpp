@@ -56,7 +56,8 @@ std::optional<FoundCheckpoint> newest_valid_checkpoint(const fs::path& directory
     try {
       return FoundCheckpoint{candidates.back(), read_checkpoint(candidates.back().path)};
     } catch (const RefusedError& error) {
-      log::warning("{}; falling back to the checkpoint before it", error.what());
+      log::warning("{}{}", error.what(),
+                   candidates.size() > 1 ? "; falling back to the checkpoint before it" : "");
     }
   }
   refuse("{}: holds no valid checkpoint (see the warnings above)", directory.string());

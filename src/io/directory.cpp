@@ -3,11 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <span>
 #include <system_error>
-#include <utility>
 
 #include "simclr/core/check.hpp"
 
@@ -54,32 +51,6 @@ DirectoryListing list_directory(const fs::path& directory) {
   if (error) refuse_unreadable(directory, error.value());
   std::ranges::sort(listing.entries, {}, &DirectoryEntry::name);
   return listing;
-}
-
-std::optional<DataPart> data_part_named(std::string_view word) {
-  constexpr std::array<std::pair<std::string_view, DataPart>, 13> kWords = {{
-      {"train", DataPart::train},
-      {"training", DataPart::train},
-      {"trainset", DataPart::train},
-      {"val", DataPart::validation},
-      {"valid", DataPart::validation},
-      {"validate", DataPart::validation},
-      {"validation", DataPart::validation},
-      {"test", DataPart::test},
-      {"testing", DataPart::test},
-      {"testset", DataPart::test},
-      {"eval", DataPart::test},
-      {"evaluation", DataPart::test},
-      {"holdout", DataPart::test},
-  }};
-  std::string letters;
-  for (const unsigned char c : word) {
-    if (std::isalpha(c) != 0) letters += static_cast<char>(std::tolower(c));
-  }
-  for (const auto& [known, part] : kWords) {
-    if (known == letters) return part;
-  }
-  return std::nullopt;
 }
 
 std::string first_names(const std::vector<std::string>& names, std::size_t shown) {

@@ -120,8 +120,7 @@ Handle vector_space(std::size_t count) {
   return own(H5Screate_simple(1, &extent, nullptr), H5Sclose, "HDF5 dataspace");
 }
 
-/// Limits of what is read of an attribute.
-constexpr std::uint64_t kMostTextBytes = std::uint64_t{1} << 20;
+/// The most numbers that are read of an attribute.
 constexpr std::uint64_t kMostWords = std::uint64_t{1} << 20;
 
 /// An attribute open for reading; `handle` is empty when the object has no such attribute.
@@ -151,7 +150,9 @@ struct OpenAttribute {
 };
 
 std::vector<std::string> read_variable_texts(const OpenAttribute& attribute) {
-  attribute.require_short(attribute.count);
+  if (attribute.count > kMostTexts) {
+    fail("{} holds {} texts; at most {} are read", attribute.what, attribute.count, kMostTexts);
+  }
   std::vector<char*> texts(attribute.count, nullptr);
   // Reads in the attribute's own character set, because HDF5 does not convert between them.
   check(H5Aread(attribute.handle.get(), attribute.type.get(), texts.data()), attribute.what);

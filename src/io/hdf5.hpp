@@ -157,6 +157,11 @@ std::vector<T> read_dataset(const Handle& location, const std::string& name) {
 
 // ---- attributes ----
 
+/// The most texts, and bytes of all of them, that are read of an attribute: the names of 65,000
+/// classes with 255 bytes each.
+inline constexpr std::uint64_t kMostTexts = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t kMostTextBytes = std::uint64_t{16} << 20;
+
 /// Writes text as UTF-8 of variable length, like h5py. Reading accepts fixed length, too.
 void write_attribute(const Handle& object, const std::string& name, const std::string& text);
 void write_attribute(const Handle& object, const std::string& name,
@@ -165,8 +170,8 @@ void write_attribute(const Handle& object, const std::string& name, std::int64_t
 void write_attribute(const Handle& object, const std::string& name,
                      std::span<const std::uint64_t> values);
 // Readers return an empty value when the attribute is missing or has another type or shape: files
-// of other programs may use the same names. They throw Error when it holds over 1 MiB of text or a
-// million numbers.
+// of other programs may use the same names. They throw Error when it holds more than 16 MiB of text
+// or a million texts or numbers.
 std::optional<std::string> read_text(const Handle& object, const std::string& name);
 std::vector<std::string> read_texts(const Handle& object, const std::string& name);
 std::optional<std::int64_t> read_integer(const Handle& object, const std::string& name);

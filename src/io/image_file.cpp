@@ -27,6 +27,8 @@ ImageFormat require_format(std::span<const std::byte> file) {
 constexpr std::size_t kExifPrefixBytes = 6;  // "Exif\0\0"
 constexpr std::size_t kEntryBytes = 12;
 constexpr unsigned kOrientationTag = 0x0112;
+constexpr unsigned kLongType = 4;  // 32 bits; others are read as 16 bits
+constexpr unsigned kSignedLongType = 9;
 constexpr int kUpright = 1;
 
 /// The TIFF part of an EXIF marker; reads beyond its end return 0.
@@ -88,13 +90,19 @@ int exif_orientation(std::span<const std::uint8_t> exif) {
       !std::equal(kExifPrefix.begin(), kExifPrefix.end(), exif.begin())) {
     return kUpright;
   }
-  const Tiff tiff(exif.subspan(kExifPrefixBytes));
+  return tiff_orientation(exif.subspan(kExifPrefixBytes));
+}
+
+int tiff_orientation(std::span<const std::uint8_t> bytes) {
+  const Tiff tiff(bytes);
   const std::size_t directory = tiff.u32(4);
   const unsigned entries = tiff.u16(directory);
   for (unsigned i = 0; i < entries; ++i) {
     const std::size_t entry = directory + 2 + i * kEntryBytes;
     if (tiff.u16(entry) != kOrientationTag) continue;
-    const unsigned value = tiff.u16(entry + 8);
+    const unsigned type = tiff.u16(entry + 2);
+    const bool is_long = type == kLongType || type == kSignedLongType;
+    const unsigned value = is_long ? tiff.u32(entry + 8) : tiff.u16(entry + 8);
     return value >= 1 && value <= 8 ? static_cast<int>(value) : kUpright;
   }
   return kUpright;

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "image_codecs.hpp"
@@ -111,6 +112,25 @@ class PngReader {
   std::array<char, 128> message_{};
 };
 
+/// Returns the orientation that an eXIf chunk records, before or after the pixels; 1 without one.
+int orientation_of(std::span<const std::byte> file) {
+  constexpr std::size_t kSignatureBytes = 8, kLengthBytes = 4, kTypeBytes = 4, kChecksumBytes = 4;
+  constexpr std::size_t kFrameBytes = kLengthBytes + kTypeBytes + kChecksumBytes;
+  constexpr std::string_view kExif = "eXIf";
+  const std::span bytes(reinterpret_cast<const std::uint8_t*>(file.data()), file.size());
+  for (std::size_t at = kSignatureBytes; at + kFrameBytes <= bytes.size();) {
+    const std::size_t length = png_get_uint_32(&bytes[at]);
+    if (length > bytes.size() - at - kFrameBytes) break;
+    const std::size_t content = at + kLengthBytes + kTypeBytes;
+    if (std::equal(kExif.begin(), kExif.end(),
+                   bytes.begin() + static_cast<std::ptrdiff_t>(at + kLengthBytes))) {
+      return tiff_orientation(bytes.subspan(content, length));
+    }
+    at = content + length + kChecksumBytes;
+  }
+  return 1;
+}
+
 /// Keeps the upper 8 bits of 16-bit samples and returns the range of their values.
 DecodingNotes::Range narrow(const std::vector<std::uint8_t>& deep,
                             std::vector<std::uint8_t>& pixels) {
@@ -130,7 +150,9 @@ DecodingNotes::Range narrow(const std::vector<std::uint8_t>& deep,
 ImageHeader read_png_header(std::span<const std::byte> file) {
   const PngReader png(file);
   png.require_plausible(file.size());
-  return {ImageFormat::png, png.height(), png.width()};
+  const bool swapped = swaps_sides(orientation_of(file));
+  return {ImageFormat::png, swapped ? png.width() : png.height(),
+          swapped ? png.height() : png.width()};
 }
 
 DecodingNotes decode_png(std::span<const std::byte> file, Image& out) {
@@ -147,6 +169,7 @@ DecodingNotes decode_png(std::span<const std::byte> file, Image& out) {
   } else {
     png.read_pixels(out.pixels.data());
   }
+  make_upright(out, orientation_of(file));
   return notes;
 }
 

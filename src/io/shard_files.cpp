@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <regex>
 #include <string>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/io/data_parts.hpp"
 #include "simclr/io/directory.hpp"
+#include "simclr/io/shard_set.hpp"
 
 namespace simclr {
 namespace {
@@ -19,16 +21,11 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kShownNames = 3;
 
-bool is_shard(const fs::path& path) {
-  const fs::path extension = path.extension();
-  return extension == ".h5" || extension == ".hdf5";
-}
-
-std::string names_of(const std::vector<fs::path>& paths) {
+std::vector<std::string> names_of(const std::vector<fs::path>& paths) {
   std::vector<std::string> names;
   names.reserve(paths.size());
   for (const fs::path& path : paths) names.push_back(path.filename().string());
-  return first_names(names, kShownNames);
+  return names;
 }
 
 // ---- sets: NAME-00003-of-00008.h5 ----
@@ -42,7 +39,8 @@ struct SetMember {
 };
 
 std::optional<SetMember> set_member(const fs::path& path) {
-  static const std::regex pattern("(.*)-([0-9]{1,9})-of-([0-9]{1,9})\\.(h5|hdf5)");
+  static const std::regex pattern("(.*)-([0-9]{1,9})-of-([0-9]{1,9})\\.(h5|hdf5)",
+                                  std::regex::icase);
   std::smatch match;
   const std::string name = path.filename().string();
   if (!std::regex_match(name, match, pattern)) return std::nullopt;
@@ -83,47 +81,22 @@ void require_complete_set(const std::vector<fs::path>& shards) {
 
 // ---- parts of a data set: train.h5, valid.h5, test.h5 ----
 
-/// The parts that a file name has among its words: letters without others between them, where
-/// "myTrainSet" is three words.
-std::vector<DataPart> parts_of(const fs::path& path) {
-  std::vector<DataPart> parts;
-  std::string word;
-  const auto end_word = [&] {
-    if (const auto part = data_part_named(word)) parts.push_back(*part);
-    word.clear();
-  };
-  bool after_lower = false;
-  for (const unsigned char c : path.stem().string()) {
-    if (std::isalpha(c) == 0 || (after_lower && std::isupper(c) != 0)) end_word();
-    if (std::isalpha(c) != 0) word += static_cast<char>(std::tolower(c));
-    after_lower = std::islower(c) != 0;
-  }
-  end_word();
-  std::ranges::sort(parts);
-  parts.erase(std::ranges::unique(parts).begin(), parts.end());
-  return parts;
-}
-
 /// Read as one data set, a folder with train.h5 and test.h5 would train on the test images.
-void require_one_part(const std::vector<fs::path>& shards) {
-  std::vector<fs::path> named;
-  std::copy_if(shards.begin(), shards.end(), std::back_inserter(named),
-               [](const fs::path& shard) { return !parts_of(shard).empty(); });
-  const auto other = std::ranges::find_if(
-      named, [&](const fs::path& shard) { return parts_of(shard) != parts_of(named.front()); });
-  if (other == named.end()) return;
+void require_one_part(const fs::path& directory, const std::vector<fs::path>& shards) {
+  const auto parts = different_parts(names_of(shards), OtherWords::any);
+  if (!parts) return;
   refuse(
       "{}: holds different parts of a data set ({} and {}), which would be read as one; name the "
       "file itself, such as {}, or give each part a directory of its own",
-      other->parent_path().string(), named.front().filename().string(), other->filename().string(),
-      named.back().string());
+      directory.string(), parts->first, parts->second, (directory / parts->first).string());
 }
 
 std::vector<fs::path> list_shards(const fs::path& directory) {
-  std::vector<fs::path> shards, folders;
+  std::vector<fs::path> shards;
+  std::vector<std::string> folders;
   for (const auto& [path, kind] : list_directory(directory).entries) {
-    if (kind == EntryKind::folder) folders.push_back(path);
-    if (kind == EntryKind::folder || !is_shard(path)) continue;
+    if (kind == EntryKind::folder) folders.push_back(path.filename().string());
+    if (kind == EntryKind::folder || !has_shard_extension(path)) continue;
     if (kind == EntryKind::dangling_link) {
       refuse(
           "{}: is a link to a file that does not exist; mount or copy what it names, or remove it",
@@ -135,12 +108,25 @@ std::vector<fs::path> list_shards(const fs::path& directory) {
   if (shards.empty()) {
     refuse("{}: holds no shards (*.h5){}; give the directory that `simclr pack` wrote",
            directory.string(),
-           folders.empty() ? "" : fmt::format(", but has folders ({})", names_of(folders)));
+           folders.empty()
+               ? ""
+               : fmt::format(", but has folders ({})", first_names(folders, kShownNames)));
+  }
+  if (!folders.empty()) {
+    log::info("{}: its folders are left out of the data set ({})", directory.string(),
+              first_names(folders, kShownNames));
   }
   return shards;
 }
 
 }  // namespace
+
+bool has_shard_extension(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return extension == ".h5" || extension == ".hdf5";
+}
 
 std::vector<fs::path> find_shards(const fs::path& path) {
   switch (entry_kind(path)) {
@@ -155,7 +141,7 @@ std::vector<fs::path> find_shards(const fs::path& path) {
   }
   std::vector<fs::path> shards = list_shards(path);
   require_complete_set(shards);
-  require_one_part(shards);
+  require_one_part(path, shards);
   return shards;
 }
 

@@ -80,7 +80,10 @@ struct ShardSet::Impl {
   }
 
   void add(ShardDescription shard) {
-    if (!shards.empty()) require_same_kind(shards.front(), shard);
+    if (!shards.empty()) {
+      require_same_kind(shards.front(), shard);
+      shard.class_names.clear();  // equal to the first shard's
+    }
     info.shards.push_back(shard.path);
     info.first_sample.push_back(info.samples);
     info.samples += shard.samples;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <optional>
+#include <regex>
 #include <utility>
 
 #include "hdf5_stream.hpp"
@@ -167,6 +168,21 @@ void ShardWriter::complete() {
 void ShardWriter::publish() {
   require(!impl_->file, "complete() must precede publish()");
   impl_->target.publish();
+}
+
+void require_storable(const std::vector<std::string>& class_names) {
+  std::uint64_t bytes = 0;
+  for (const std::string& name : class_names) bytes += name.size();
+  if (class_names.size() <= h5::kMostTexts && bytes <= h5::kMostTextBytes) return;
+  refuse("{} class names take {} bytes; a shard has at most {} of {} bytes: use shorter names",
+         class_names.size(), bytes, h5::kMostTexts, h5::kMostTextBytes);
+}
+
+std::optional<std::string> set_of_shard(const std::string& file) {
+  static const std::regex pattern("(.+)-[0-9]{5,}-of-[0-9]{5,}\\.h5");
+  std::smatch match;
+  if (!std::regex_match(file, match, pattern)) return std::nullopt;
+  return match[1];
 }
 
 std::string shard_file_name(const std::string& name, std::int64_t shard, std::int64_t shards) {

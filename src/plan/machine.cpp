@@ -5,7 +5,8 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <string_view>
+#include <string>
+#include <vector>
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/foreign_text.hpp"
@@ -68,57 +69,101 @@ Json to_json(const Machine& m) {
   return json;
 }
 
+/// What a file holds in place of something else.
+std::string type_of(const Json& json) {
+  if (json.is_array()) return "a list";
+  if (json.is_object()) return "an object";
+  if (json.is_string()) return "a text";
+  if (json.is_number()) return "a number";
+  return json.is_boolean() ? "true or false" : "null";
+}
+
+/// A field of what must be an object that has it.
+const Json& part_of(const Json& json, const std::string& name) {
+  if (!json.is_object()) fail("{} stands in place of an object with '{}'", type_of(json), name);
+  if (!json.contains(name)) fail("'{}' is missing", name);
+  return json.at(name);
+}
+
+template <class T>
+T field(const Json& json, const std::string& name) {
+  const Json& value = part_of(json, name);
+  try {
+    return value.get<T>();
+  } catch (const Json::exception&) {
+    fail("'{}' is {}", name, type_of(value));
+  }
+}
+
+/// A field that may be left out.
+template <class T>
+T field(const Json& json, const std::string& name, T otherwise) {
+  return json.is_object() && !json.contains(name) ? otherwise : field<T>(json, name);
+}
+
+/// The entries of a field that is a list.
+std::vector<Json> list_of(const Json& json, const std::string& name) {
+  const Json& list = part_of(json, name);
+  if (!list.is_array()) fail("'{}' is {}, not a list", name, type_of(list));
+  return {list.begin(), list.end()};
+}
+
 Link parse_link(const Json& json) {
-  return {.start_us = json.at("start_us"),
-          .hop_us = json.at("hop_us"),
-          .gbytes_per_second = json.at("gbytes_per_second")};
+  return {.start_us = field<double>(json, "start_us"),
+          .hop_us = field<double>(json, "hop_us"),
+          .gbytes_per_second = field<double>(json, "gbytes_per_second")};
 }
 
 Efficiency parse_efficiency(const Json& json) {
-  return {.shape = {.kind = json.at("op"),
-                    .half = json.value("half", false),
-                    .in_channels = json.value("in_channels", 0.0),
-                    .out_channels = json.value("out_channels", 0.0),
-                    .rows = json.value("rows", 0.0),
-                    .kernel = json.value("kernel", 0.0),
-                    .stride = json.value("stride", 0.0)},
-          .share = json.at("share")};
+  return {.shape = {.kind = field<std::string>(json, "op"),
+                    .half = field<bool>(json, "half", false),
+                    .in_channels = field<double>(json, "in_channels", 0),
+                    .out_channels = field<double>(json, "out_channels", 0),
+                    .rows = field<double>(json, "rows", 0),
+                    .kernel = field<double>(json, "kernel", 0),
+                    .stride = field<double>(json, "stride", 0)},
+          .share = field<double>(json, "share")};
 }
 
 /// JSON's conversion would cut 2.5 to 2 and 2^32 + 1 to 1.
-int whole_number(const Json& json, const char* field) {
+int whole_number(const Json& json, const std::string& name) {
   constexpr double kMost = 1 << 20;
-  const double value = json.at(field);
+  const auto value = field<double>(json, name);
   if (!(value >= 1 && value <= kMost) || value != std::floor(value)) {
-    fail("'{}' is {:g}; allowed: a whole number from 1 to {:.0f}", field, value, kMost);
+    fail("'{}' is {:g}; allowed: a whole number from 1 to {:.0f}", name, value, kMost);
   }
   return static_cast<int>(value);
 }
 
 Machine parse_machine(const Json& json) {
-  if (json.value("format", "") != kFormat) fail("its 'format' is not '{}'", kFormat);
+  if (field<std::string>(json, "format", "") != kFormat) fail("its 'format' is not '{}'", kFormat);
   Machine m;
-  m.name = json.at("name");
-  const std::string device = json.at("device");
-  if (device != "cpu" && device != "cuda") fail("'device' is '{}', not cpu or cuda", device);
+  m.name = field<std::string>(json, "name");
+  const auto device = field<std::string>(json, "device");
+  if (device != "cpu" && device != "cuda") {
+    fail("'device' is '{}', not cpu or cuda", excerpt(device));
+  }
   m.kind = device == "cpu" ? DeviceKind::cpu : DeviceKind::cuda;
   m.devices_per_node = whole_number(json, "devices_per_node");
   m.threads = json.contains("threads") ? whole_number(json, "threads") : 1;
-  m.f32_gflops = json.at("f32_gflops");
-  m.half_gflops = json.value("half_gflops", 0.0);
-  m.memory_gbytes_per_second = json.at("memory_gbytes_per_second");
-  m.op_start_us = json.value("op_start_us", 0.0);
-  m.device_memory_gb = json.value("device_memory_gb", 0.0);
-  m.node_memory_gb = json.value("node_memory_gb", 0.0);
-  m.overlaps_gradients = json.value("overlaps_gradients", false);
-  m.slowdown = json.value("slowdown", 1.0);
-  m.inside = parse_link(json.at("inside_node"));
-  m.between = parse_link(json.at("between_nodes"));
-  const Json none = Json::array();
-  for (const Json& r : json.contains("rendering") ? json.at("rendering") : none) {
-    m.rendering.push_back({r.at("image_size"), r.at("blur"), r.at("nanoseconds_per_pixel")});
+  m.f32_gflops = field<double>(json, "f32_gflops");
+  m.half_gflops = field<double>(json, "half_gflops", 0);
+  m.memory_gbytes_per_second = field<double>(json, "memory_gbytes_per_second");
+  m.op_start_us = field<double>(json, "op_start_us", 0);
+  m.device_memory_gb = field<double>(json, "device_memory_gb", 0);
+  m.node_memory_gb = field<double>(json, "node_memory_gb", 0);
+  m.overlaps_gradients = field<bool>(json, "overlaps_gradients", false);
+  m.slowdown = field<double>(json, "slowdown", 1);
+  m.inside = parse_link(part_of(json, "inside_node"));
+  m.between = parse_link(part_of(json, "between_nodes"));
+  for (const Json& r :
+       json.contains("rendering") ? list_of(json, "rendering") : std::vector<Json>()) {
+    m.rendering.push_back({field<double>(r, "image_size"), field<bool>(r, "blur"),
+                           field<double>(r, "nanoseconds_per_pixel")});
   }
-  for (const Json& e : json.at("efficiencies")) m.efficiencies.push_back(parse_efficiency(e));
+  for (const Json& e : list_of(json, "efficiencies")) {
+    m.efficiencies.push_back(parse_efficiency(e));
+  }
   return m;
 }
 

@@ -60,6 +60,16 @@ TEST(ConfigFile, RefusesBadFilesAndNamesTheEntry) {
   }
   expect_in("here.cfg:1: a section must have a name", refusal_of_text("[ ]\n"));
   EXPECT_LT(refusal_of_text(std::string(100000, 'x')).size(), 200U);
+  // Values and names of any length and content are shown in a short line, and what follows them.
+  using namespace std::string_literals;
+  EXPECT_EQ(refusal_of_text("count = 1\0002\n"s),
+            "here.cfg:1: option --count: '1\\x002' is not accepted; allowed: a whole number");
+  const std::string many(200000, '7');
+  for (const std::string& text : {"count = " + many, many + " = 1", "[" + many + "]"}) {
+    EXPECT_LT(refusal_of_text(text).size(), 400U);
+    expect_in("777...", refusal_of_text(text));
+  }
+  EXPECT_STREQ(Error("a\0b"s).what(), "a\\x00b");
 }
 
 TEST(ConfigFile, ReadsFilesOfOtherSystems) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <string>
 
 #include "simclr/core/checked.hpp"
 
@@ -31,6 +32,16 @@ TEST(JsonReason, LeavesOutTheNameOfTheException) {
   EXPECT_EQ(json_reason("[json.exception.type_error.302] type must be string"),
             "type must be string");
   EXPECT_EQ(json_reason("something else"), "something else");
+  for (const char* call : {"value()", "operator[] with a string argument"}) {
+    EXPECT_EQ(json_reason(std::string("[json.exception.type_error.306] cannot use ") + call +
+                          " with array"),
+              "array stands in place of an object");
+  }
+}
+
+TEST(Excerpt, ShowsTheBeginning) {
+  EXPECT_EQ(excerpt("short"), "short");
+  EXPECT_EQ(excerpt("\x1b-long", 3), "\\x1b-l...");
 }
 
 TEST(CheckedProduct, RefusesWhatWraps) {

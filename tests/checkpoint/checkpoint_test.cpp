@@ -188,7 +188,14 @@ TEST_F(CheckpointTest, FallsBackToTheNewestValidCheckpoint) {
   EXPECT_EQ(newest_valid_checkpoint(directory)->file.step, 10);
   fs::resize_file(checkpoint_path(directory, 5), 10);
   fs::resize_file(checkpoint_path(directory, 10), 10);
+  testing::internal::CaptureStderr();
   EXPECT_THROW(newest_valid_checkpoint(directory), RefusedError);
+  const std::string log = testing::internal::GetCapturedStderr();
+  const std::string falls_back = "; falling back to the checkpoint before it\n";
+  const auto last_line = log.rfind("simclr: warning: ");
+  ASSERT_NE(last_line, std::string::npos) << log;
+  EXPECT_NE(log.rfind(falls_back, last_line), std::string::npos) << log;
+  EXPECT_EQ(log.find(falls_back, last_line), std::string::npos) << "before the first there is none";
 }
 
 TEST_F(CheckpointTest, PruningKeepsTheNewestAndPinnedCheckpoints) {

@@ -90,3 +90,16 @@ class PackCase(unittest.TestCase):
             for i in range(count):
                 extension = "png" if i % 2 else "jpg"
                 self.save(smooth(*size, phase=label * 10 + i), "in", name, f"{i}.{extension}")
+
+    def into(self, *more):
+        return ["--input", self.path("in"), "--output", self.path("out"), *more]
+
+    def write(self, data, *parts):
+        os.makedirs(os.path.dirname(self.path(*parts)), exist_ok=True)
+        rewrite(self.path(*parts), data)
+
+    def labels(self):
+        return list(read(self.path("out"), "labels"))
+
+    def class_names(self):
+        return list(h5py.File(shards(self.path("out"))[0]).attrs["class_names"])

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "simclr/core/check.hpp"
+#include "simclr/io/data_parts.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace simclr {
@@ -65,7 +66,11 @@ TEST_F(ShardFiles, OfDifferentPartsAreRefused) {
         Names{"so2sat_training.h5", "so2sat_validation.h5"}, Names{"x-TRAIN.h5", "x-Test.h5"},
         Names{"camelyonpatch_level_2_split_train_x.h5", "camelyonpatch_level_2_split_test_x.h5"},
         Names{"TrainSet1.h5", "TrainSet2.h5", "TestSet1.h5"},
-        Names{"extra.h5", "valid.h5", "train.h5"}, Names{"eval2.hdf5", "train2.hdf5"}}) {
+        Names{"extra.h5", "valid.h5", "train.h5"}, Names{"eval2.hdf5", "train2.hdf5"},
+        Names{"dev.h5", "train.h5"}, Names{"dev.h5", "tr.h5"},
+        Names{"x_train.h5", "x_unlabeled.h5"}, Names{"images_tr.h5", "images_ts.h5"},
+        Names{"trn.h5", "tst.h5"}, Names{"cats_train.h5", "dogs_test.h5"},
+        Names{"train.H5", "test.h5"}}) {
     make(names);
     expect_refused("holds different parts of a data set");
     clear();
@@ -76,7 +81,8 @@ TEST_F(ShardFiles, OfOnePartAreTaken) {
   for (const Names& names :
        {Names{"train1.h5", "train2.h5"}, Names{"test_images.h5"}, Names{"latest.h5", "trainer.h5"},
         Names{"test-00000-of-00002.h5", "test-00001-of-00002.h5"},
-        Names{"contest.h5", "evaluate_me.h5", "train.h5"}, Names{"dev.h5", "tr.h5"}}) {
+        Names{"contest.h5", "evaluate_me.h5", "train.h5"}, Names{"dev.h5", "prod.h5"},
+        Names{"de.h5", "en.h5", "fr.h5", "te.h5", "tr.h5"}}) {
     make(names);
     EXPECT_EQ(found(), names);
     clear();
@@ -120,6 +126,48 @@ TEST_F(ShardFiles, ThatCannotBeOpenedAreRefused) {
   ASSERT_EQ(::mkfifo((directory_.path() / "c.h5").c_str(), 0600), 0);
   expect_refused("c.h5: is no regular file");
   EXPECT_THROW(find_shards(directory_.path() / "c.h5"), RefusedError);
+}
+
+TEST_F(ShardFiles, MayHaveExtensionsInCapitalLetters) {
+  make({"a.H5", "b.h5", "c.HDF5"});
+  EXPECT_EQ(found(), (Names{"a.H5", "b.h5", "c.HDF5"}));
+  clear();
+  make({"a-00000-of-00002.H5"});
+  expect_refused("a-00001-of-00002.H5 is missing");
+}
+
+TEST_F(ShardFiles, FoldersBesideThemAreLeftOutAndNamed) {
+  make({"a.h5"});
+  fs::create_directory(directory_.path() / "val");
+  make({"val/b.h5"});
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(found(), Names{"a.h5"});
+  const std::string log = testing::internal::GetCapturedStdout();
+  EXPECT_NE(log.find("its folders are left out of the data set (val)"), std::string::npos) << log;
+  fs::remove_all(directory_.path() / "val");
+}
+
+TEST(DifferentParts, OfFoldersAgreeInTheirOtherWords) {
+  const auto parts = [](const Names& names) {
+    const auto found = different_parts(names, OtherWords::alike);
+    return found ? found->first + " " + found->second : "";
+  };
+  EXPECT_EQ(parts({"test_set", "training_set"}), "test_set training_set");
+  EXPECT_EQ(parts({"dev", "train"}), "dev train");
+  EXPECT_EQ(parts({"trn", "tst"}), "trn tst");
+  EXPECT_EQ(parts({"train", "unlabeled"}), "train unlabeled");
+  EXPECT_EQ(parts({"seg_pred", "seg_test", "seg_train"}), "seg_test seg_train");
+  EXPECT_EQ(parts({"imagesTr", "imagesTs"}), "imagesTr imagesTs");
+  EXPECT_EQ(parts({"test", "train_images"}), "test train_images");
+  EXPECT_EQ(parts({"test2017", "train2017", "val2017"}), "test2017 train2017");
+  EXPECT_EQ(parts({"ant", "bee", "cow", "train", "valid"}), "train valid");
+  for (const Names& classes :
+       {Names{"bus", "car", "train"}, Names{"dev", "prod"}, Names{"test_tube", "train"},
+        Names{"speed test", "steam train"}, Names{"bus", "car", "train", "unlabeled"},
+        Names{"de", "en", "fr", "te", "tr"}, Names{"train1", "train2"},
+        Names{"trainer", "tester"}}) {
+    EXPECT_EQ(parts(classes), "") << classes.front();
+  }
 }
 
 TEST_F(ShardFiles, InFoldersBelowAreHintedAt) {

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <string>
+#include <tuple>
 
 #include "plan_cases.hpp"
 #include "simclr/core/check.hpp"
@@ -99,6 +101,27 @@ TEST(Machine, RefusesInvalidFiles) {
   EXPECT_NE(refusal(text + "4294967297}").find("devices_per_node"), std::string::npos);
   EXPECT_NE(refusal(text + "true}").find(file.string()), std::string::npos);
   EXPECT_NE(refusal(text + "1, \"threads\": 0}").find("threads"), std::string::npos);
+  EXPECT_EQ(refusal("[]"), file.string() +
+                               ": is not a valid machine file: a list stands in place of "
+                               "an object with 'format'");
+  const auto with = [&](const char* name, const std::string& value) {
+    std::string text = R"({"format": "simclr-machine", "name": "x", "device": "cpu",
+      "devices_per_node": 1, "f32_gflops": 1, "memory_gbytes_per_second": 1,
+      "inside_node": {"start_us": 1, "hop_us": 1, "gbytes_per_second": 1},
+      "between_nodes": {"start_us": 1, "hop_us": 1, "gbytes_per_second": 1},
+      "efficiencies": [{"op": "", "share": 1}])";
+    return refusal(text + ", \"" + name + "\": " + value + "}");
+  };
+  EXPECT_EQ(with("threads", "1"), "accepted");
+  for (const auto& [name, value, reason] :
+       {std::tuple{"inside_node", "[]", "a list stands in place of an object with 'start_us'"},
+        std::tuple{"efficiencies", "[5]", "a number stands in place of an object with 'op'"},
+        std::tuple{"efficiencies", "{}", "'efficiencies' is an object, not a list"},
+        std::tuple{"rendering", "null", "'rendering' is null, not a list"},
+        std::tuple{"f32_gflops", R"("many")", "'f32_gflops' is a text"},
+        std::tuple{"device", R"("a\u0000b")", "'device' is 'a\\x00b', not cpu or cuda"}}) {
+    EXPECT_EQ(with(name, value), file.string() + ": is not a valid machine file: " + reason);
+  }
   std::filesystem::remove(file);
   EXPECT_THROW(read_machine(file), RefusedError);
 }

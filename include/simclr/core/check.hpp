@@ -14,11 +14,19 @@
 
 namespace simclr {
 
+/// The text with NUL, at which what() would end, as \x00.
+[[nodiscard]] inline std::string without_nul(std::string text) {
+  for (std::size_t at = text.find('\0'); at != std::string::npos; at = text.find('\0', at)) {
+    text.replace(at, 1, "\\x00");
+  }
+  return text;
+}
+
 /// A failure while running: the process ends with exit code 1.
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message, Cause cause = Cause::error)
-      : std::runtime_error(message), cause_(cause) {}
+      : std::runtime_error(without_nul(message)), cause_(cause) {}
   [[nodiscard]] Cause cause() const { return cause_; }
 
  private:

@@ -3,9 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace simclr {
@@ -34,11 +32,6 @@ EntryKind entry_kind(const std::filesystem::path& path);
 
 /// Throws RefusedError naming the directory when it does not exist or cannot be listed.
 DirectoryListing list_directory(const std::filesystem::path& directory);
-
-enum class DataPart : std::uint8_t { train, validation, test };
-
-/// The part of a data set that a word such as "train", "Val" or "test2017" stands for, if it does.
-std::optional<DataPart> data_part_named(std::string_view word);
 
 /// The beginning of a list and the number of the others: "a, b, c and 4 more".
 std::string first_names(const std::vector<std::string>& names, std::size_t shown);

@@ -16,6 +16,9 @@ namespace simclr {
 
 enum class ImageEncoding : std::uint8_t { raw, jpeg };
 
+/// True for files that readers of a directory take: *.h5 and *.hdf5 in small or capital letters.
+bool has_shard_extension(const std::filesystem::path& path);
+
 struct ShardSetInfo {
   std::filesystem::path path;  ///< of the directory or the one shard
   std::string name;

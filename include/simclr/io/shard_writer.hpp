@@ -53,6 +53,12 @@ class ShardWriter {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Throws RefusedError when class names are more or longer than what is read of a shard.
+void require_storable(const std::vector<std::string>& class_names);
+
+/// The NAME of a file name that shard_file_name() gives; empty for others.
+std::optional<std::string> set_of_shard(const std::string& file);
+
 /// Returns NAME-00003-of-00008.h5.
 std::string shard_file_name(const std::string& name, std::int64_t shard, std::int64_t shards);
 

@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr int kSide = 32;
 constexpr std::size_t kPlane = std::size_t{kSide} * kSide;
+constexpr std::size_t kLongestClassName = 255;  ///< bytes of a class name, as of a folder's
 
 /// A data set: its files of both splits, and its labels in the order of a record's bytes.
 struct Cifar {
@@ -97,6 +98,10 @@ std::vector<std::string> read_class_names(const fs::path& path, const Cifar& set
   std::istringstream in(read_text_file(path));
   for (std::string line; std::getline(in, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.size() > kLongestClassName) {
+      refuse("{}: line {} has {} bytes, which is no class name; download it again", path.string(),
+             names.size() + 1, line.size());
+    }
     if (!line.empty()) names.push_back(line);
   }
   if (names.size() != set.labels.back().classes) {

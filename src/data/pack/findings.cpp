@@ -98,8 +98,11 @@ void Tally::report(Communicator& world, const ImageSource& source, std::int64_t 
   }
   if (with_warning > 0) {
     const auto& [sample, warning] = *first.begin();
-    log::warning("{} of {} images were decoded with a warning, first {}: {}", with_warning, samples,
-                 source.describe(sample), warning);
+    log::warning(
+        "{} of {} images were decoded with a warning, first {}: {}; look at it, since bytes that "
+        "are "
+        "too many may be harmless or come from damage that made its pixels wrong",
+        with_warning, samples, source.describe(sample), warning);
   }
 }
 

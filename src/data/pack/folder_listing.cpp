@@ -1,18 +1,23 @@
 #include "folder_listing.hpp"
 
 #include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "image_source.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/io/data_parts.hpp"
 #include "simclr/io/directory.hpp"
 #include "simclr/io/file.hpp"
 #include "simclr/io/image_file.hpp"
@@ -25,6 +30,9 @@ namespace fs = std::filesystem;
 constexpr std::array<const char*, 5> kExtensions = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"};
 constexpr std::size_t kShownNames = 3;
 constexpr std::size_t kShownKinds = 12;
+constexpr std::int64_t kMostRepeatedVisits = 10'000;
+
+using FolderIdentity = std::pair<dev_t, ino_t>;  ///< device and number on it
 
 std::string extension_of(const fs::path& path) {
   std::string extension = path.extension().string();
@@ -48,7 +56,7 @@ class Lister {
           "folders",
           input_.string(), listing_.files.front(), folders.front().filename().string());
     }
-    refuse_parts(folders);
+    refuse_parts(input_, folders);
     for (const fs::path& folder : folders) take_class(folder);
     refuse_what_is_missing();
     report_left_out();
@@ -56,17 +64,16 @@ class Lister {
   }
 
  private:
-  /// Refuses folders such as train and val, which hold the classes instead of being two.
-  void refuse_parts(const std::vector<fs::path>& folders) const {
-    const fs::path* first = nullptr;
-    for (const fs::path& folder : folders) {
-      const auto part = data_part_named(folder.filename().string());
-      if (part && first != nullptr && part != data_part_named(first->filename().string())) {
-        refuse("{}: {} and {} are parts of a data set, not classes; pack each by itself",
-               input_.string(), first->filename().string(), folder.filename().string());
-      }
-      if (part) first = &folder;
-    }
+  /// Refuses folders such as train and val, which hold the classes instead of being two, or the
+  /// images of a class that belong to different parts.
+  static void refuse_parts(const fs::path& above, const std::vector<fs::path>& folders) {
+    std::vector<std::string> names;
+    names.reserve(folders.size());
+    for (const fs::path& folder : folders) names.push_back(folder.filename().string());
+    const auto parts = different_parts(names, OtherWords::alike);
+    if (!parts) return;
+    refuse("{}: {} and {} are parts of a data set, not classes; pack each by itself",
+           above.string(), parts->first, parts->second);
   }
 
   void take_class(const fs::path& folder) {
@@ -78,17 +85,24 @@ class Lister {
   }
 
   void take_folder(const fs::path& folder) {
-    for (const fs::path& above : open_folders_) {
-      if (fs::equivalent(above, folder)) {
-        refuse("{}: is a link to a folder above it ({}); remove it", folder.string(),
-               above.string());
-      }
+    struct stat status {};
+    if (::stat(folder.c_str(), &status) != 0) refuse_unreadable(folder, errno);
+    const FolderIdentity identity(status.st_dev, status.st_ino);
+    const auto [above, is_outside] = open_folders_.emplace(identity, folder);
+    if (!is_outside) {
+      refuse("{}: is a link to a folder above it ({}); remove it", folder.string(),
+             above->second.string());
     }
-    open_folders_.push_back(folder);
+    // A few levels of folders with two links each to the next one are millions of paths.
+    if (!visited_.insert(identity).second && ++repeated_visits_ > kMostRepeatedVisits) {
+      refuse("{}: links lead to the same folders more than {} times; remove them", folder.string(),
+             kMostRepeatedVisits);
+    }
     std::vector<fs::path> folders;
     take_entries(folder, folders);
+    refuse_parts(folder, folders);
     for (const fs::path& inner : folders) take_folder(inner);
-    open_folders_.pop_back();
+    open_folders_.erase(identity);
   }
 
   /// Takes the images directly in `folder` and appends its folders to `folders`.
@@ -115,12 +129,14 @@ class Lister {
   void take_file(const fs::path& path) {
     // Files that are named like images need not be opened here: damaged ones are found later.
     const std::string extension = extension_of(path);
-    std::string kind = extension.empty() ? "without extension" : extension;
+    const std::string kind = extension.empty() ? "without extension" : extension;
     bool is_image = std::ranges::find(kExtensions, extension) != kExtensions.end();
     try {
       is_image = is_image || image_format(MappedFile(path).bytes()).has_value();
-    } catch (const IoError&) {
-      kind = "unreadable";
+    } catch (const RefusedError&) {
+      // A file that may not be read may be an image: it is refused with the damaged ones. One that
+      // is too large to be read is none.
+      is_image = ::access(path.c_str(), R_OK) != 0;
     }
     if (is_image) {
       listing_.files.push_back(path.lexically_relative(input_).string());
@@ -181,7 +197,9 @@ class Lister {
   const fs::path& input_;
   bool allow_empty_classes_;
   FolderListing listing_;
-  std::vector<fs::path> open_folders_;  ///< from the class folder down to the one that is listed
+  std::map<FolderIdentity, fs::path> open_folders_;  ///< from the class folder to the listed one
+  std::set<FolderIdentity> visited_;
+  std::int64_t repeated_visits_ = 0;
   std::vector<std::string> dangling_, empty_classes_;
   std::map<std::string, std::int64_t> left_out_;
   std::int64_t hidden_ = 0;  ///< files and folders whose names begin with a dot

@@ -10,6 +10,7 @@
 
 #include "findings.hpp"
 #include "image_source.hpp"
+#include "output_directory.hpp"
 #include "progress.hpp"
 #include "resize.hpp"
 #include "simclr/core/check.hpp"
@@ -53,57 +54,12 @@ std::unique_ptr<ImageSource> open_source(const PackConfig& config, Communicator&
   fail("internal error: unknown PackSource value");
 }
 
-/// The list of the samples that were left out, beside the shards.
-constexpr const char* kDamagedList = "damaged.txt";
-
-/// True for what an earlier call wrote.
-bool is_output(const fs::path& path) {
-  return path.extension() == ".h5" || path.filename() == kDamagedList;
-}
-/// True for a temporary file of a killed writer, of this version or an earlier one.
-bool is_leftover(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return std::ranges::any_of(
-      std::array{".h5.tmp-", ".h5.spool.tmp-", ".h5.partial-"},
-      [&](const char* mark) { return name.find(mark) != std::string::npos; });
-}
-
-/// Creates the output directory and deletes leftovers in it; refuses one that must not be replaced.
-void prepare_output(const PackConfig& config) {
-  if (fs::exists(config.output) && !fs::is_directory(config.output)) {
-    refuse("option --output: {} exists and is not a directory", config.output.string());
-  }
-  std::error_code error;
-  fs::create_directories(config.output, error);
-  if (error) {
-    refuse("option --output: cannot create {}: {}", config.output.string(), error.message());
-  }
-  std::vector<fs::path> leftovers;
-  for (const auto& entry : fs::directory_iterator(config.output)) {
-    if (!config.force) {
-      refuse(
-          "option --output: {} is not empty (it has {}); choose another directory, or use --force "
-          "to replace its shards",
-          config.output.string(), entry.path().filename().string());
-    }
-    if (is_leftover(entry.path())) leftovers.push_back(entry.path());
-  }
-  for (const fs::path& leftover : leftovers) fs::remove(leftover);
-}
-
-void remove_old_output(const fs::path& directory) {
-  std::vector<fs::path> old;
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    if (is_output(entry.path())) old.push_back(entry.path());
-  }
-  for (const fs::path& file : old) fs::remove(file);
-}
-
 class Packer {
  public:
   Packer(const PackConfig& config, Communicator& world)
-      : config_(config), world_(world), source_(open_source(config, world)) {
+      : config_(config), world_(world), output_(config), source_(open_source(config, world)) {
     if (config.classes_of) source_ = with_classes_of(*config.classes_of, std::move(source_));
+    require_storable(source_->class_names());
     kept_.resize(static_cast<std::size_t>(source_->samples()));
     std::iota(kept_.begin(), kept_.end(), 0);
     plan_shards();
@@ -111,19 +67,16 @@ class Packer {
 
   PackSummary run() {
     run_or_fail_together(world_, [this] {
-      if (world_.rank() == 0) prepare_output(config_);
+      if (world_.rank() == 0) output_.prepare();
     });
     read_headers();
     std::vector<ShardWriter> finished = write_shards();
     // Without the damaged samples all shards are written again, because the samples that are left
     // are divided anew: each shard gets as many as if the damaged ones had never been there.
-    if (leave_out_damaged()) {
-      finished.clear();  // deletes the temporary files, whose names return
-      finished = write_shards();
-    }
-    if (leave_out_damaged()) fail("the images change while they are packed");
+    if (leave_out_damaged(finished)) finished = write_shards();
+    if (leave_out_damaged(finished)) fail("the images change while they are packed");
     run_or_fail_together(world_, [this] {
-      if (world_.rank() == 0) remove_old_output(config_.output);
+      if (world_.rank() == 0) output_.remove_old_files();
       if (world_.rank() == 0) write_list();
     });
     for (ShardWriter& shard : finished) shard.publish();
@@ -166,17 +119,26 @@ class Packer {
   // ---- damaged samples ----
 
   /// Collects the damaged samples of all ranks and no longer keeps them. Returns true when there
-  /// are new ones; refuses them unless they may be left out.
-  bool leave_out_damaged() {
-    damaged_.merge(gather_damages(world_, damaged_here_));
+  /// are new ones, and deletes the shards that were written with them; refuses them unless they may
+  /// be left out. Collective.
+  bool leave_out_damaged(std::vector<ShardWriter>& written) {
+    const Damages found = gather_damages(world_, damaged_here_);
     damaged_here_.clear();
-    const auto removed =
-        std::erase_if(kept_, [this](std::int64_t sample) { return damaged_.contains(sample); });
-    if (!damaged_.empty() && !config_.skip_damaged) refuse_damaged();
-    if (removed == 0) return false;
-    if (kept_.empty()) refuse("{}", describe_damages(*source_, damaged_));
-    require_classes();
-    plan_shards();
+    if (found.empty()) return false;
+    written.clear();
+    damaged_.insert(found.begin(), found.end());
+    std::erase_if(kept_, [this](std::int64_t sample) { return damaged_.contains(sample); });
+    try {
+      if (!config_.skip_damaged) refuse_damaged();
+      if (kept_.empty()) refuse("{}", describe_damages(*source_, damaged_));
+      require_classes();
+      plan_shards();
+    } catch (const RefusedError&) {  // the same on all ranks
+      world_.barrier();              // all have deleted their temporary files
+      if (world_.rank() == 0) output_.remove_if_new();
+      world_.barrier();
+      throw;
+    }
     fixed_size_ = common_size();
     return true;
   }
@@ -184,7 +146,7 @@ class Packer {
   void refuse_damaged() {
     std::string list;
     if (world_.rank() == 0) {
-      const std::string file = output_directory().string() + ".damaged.txt";
+      const std::string file = output_.list_beside().string();
       try {
         write_damages(file, *source_, damaged_);
         list = fmt::format("the list is in {}", file);
@@ -213,7 +175,7 @@ class Packer {
   /// Writes the list of the samples that were left out, and says so.
   void write_list() const {
     if (damaged_.empty()) return;
-    const fs::path file = config_.output / kDamagedList;
+    const fs::path file = output_.list_inside();
     write_damages(file, *source_, damaged_);
     log::warning("left out: {}; all are in {}", describe_damages(*source_, damaged_),
                  file.string());
@@ -294,9 +256,8 @@ class Packer {
   std::optional<ShardWriter> write_shard(std::int64_t shard, PackProgress& progress) {
     const std::int64_t begin = first_of(shard);
     const std::int64_t end = first_of(shard + 1);
-    std::optional<ShardWriter> writer(std::in_place,
-                                      config_.output / shard_file_name(name(), shard, shards_),
-                                      ShardSpec{.name = name(),
+    std::optional<ShardWriter> writer(std::in_place, output_.shard(shard, shards_),
+                                      ShardSpec{.name = output_.name(),
                                                 .class_names = source_->class_names(),
                                                 .samples = end - begin,
                                                 .labeled = !source_->labels().empty(),
@@ -341,16 +302,6 @@ class Packer {
     return file;
   }
 
-  /// The output directory without a slash at its end.
-  [[nodiscard]] fs::path output_directory() const {
-    const fs::path output = fs::absolute(config_.output).lexically_normal();
-    return output.has_filename() ? output : output.parent_path();
-  }
-
-  [[nodiscard]] std::string name() const {
-    return config_.name.empty() ? output_directory().filename().string() : config_.name;
-  }
-
   [[nodiscard]] PackSummary summary() const {
     PackSummary summary{.samples = samples(),
                         .left_out = static_cast<std::int64_t>(damaged_.size()),
@@ -367,6 +318,7 @@ class Packer {
 
   const PackConfig& config_;
   Communicator& world_;
+  OutputDirectory output_;
   std::unique_ptr<ImageSource> source_;
   std::vector<std::int64_t> kept_;  ///< the samples to pack, in packing order
   std::int64_t shards_ = 0;
