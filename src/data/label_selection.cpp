@@ -37,6 +37,7 @@ std::vector<Class> classes_of(std::span<const std::int64_t> labels, std::uint64_
     if (labels[sample] >= 0) by_label[labels[sample]].push_back(static_cast<std::int64_t>(sample));
   }
   std::vector<Class> classes;
+  classes.reserve(by_label.size());
   for (auto& [label, samples] : by_label) classes.push_back({label, std::move(samples)});
   std::ranges::sort(classes, {}, [&](const Class& c) {
     return std::pair(random_key(seed, kClasses, c.label), c.label);

@@ -168,7 +168,7 @@ def check_refusals(program):
         ("--output", ["embed", *run, "--data", "test"]),
         ("nowhere", ["embed", *run, "--data", "test", "--output", "nowhere/features.h5"]),
         ("cannot write run: it is a directory", ["embed", *run, "--data", "test", "--output", "run"]),
-        ("got the directory folder", ["export", "run", "--output", "folder.safetensors"]),
+        ("cannot write folder.safetensors: it is a directory", ["export", "run", "--output", "folder.safetensors"]),
         ("text.h5", ["export", "text.h5"]),
         (".safetensors", ["export", "run", "--output", "weights.bin"]),
         ("nowhere", ["export", "run", "--output", "nowhere/weights.safetensors"]),
@@ -229,7 +229,7 @@ def check_partly_labeled(program):
             check(part["samples"] == TEST and part["train_samples"] == TRAIN, f"{part}")
             check(part["test_unlabeled"] == part["train_unlabeled"] == 4, f"{part}")
     out, _ = program.run("linear-eval", "--checkpoint", "run", *partly)
-    check(f"--train-data partly-train: {TRAIN} of {TRAIN + 4} samples have a label" in out, out)
+    check(f"partly-train: {TRAIN} of {TRAIN + 4} samples have a label" in out, out)
     # Pretraining ignores labels, and embed copies them as they are.
     program.run("embed", "--checkpoint", "run", "--data", "partly-test", "--output", "partly.h5")
     with h5py.File(os.path.join(program.directory, "partly.h5"), "r") as file:

@@ -105,12 +105,12 @@ TEST(Machine, RefusesInvalidFiles) {
                                ": is not a valid machine file: a list stands in place of "
                                "an object with 'format'");
   const auto with = [&](const char* name, const std::string& value) {
-    std::string text = R"({"format": "simclr-machine", "name": "x", "device": "cpu",
+    const std::string machine = R"({"format": "simclr-machine", "name": "x", "device": "cpu",
       "devices_per_node": 1, "f32_gflops": 1, "memory_gbytes_per_second": 1,
       "inside_node": {"start_us": 1, "hop_us": 1, "gbytes_per_second": 1},
       "between_nodes": {"start_us": 1, "hop_us": 1, "gbytes_per_second": 1},
       "efficiencies": [{"op": "", "share": 1}])";
-    return refusal(text + ", \"" + name + "\": " + value + "}");
+    return refusal(machine + ", \"" + name + "\": " + value + "}");
   };
   EXPECT_EQ(with("threads", "1"), "accepted");
   for (const auto& [name, value, reason] :
