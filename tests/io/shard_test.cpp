@@ -269,9 +269,9 @@ TEST_F(Shards, AreReadWithinTheLimitOfOpenFiles) {
     EXPECT_EQ(allow_open_files(kShards), kShards);  // raises its own limit
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 
-    const std::size_t descriptors = open_descriptors();
     std::vector<ShardDescription> described;
     for (int s = 0; s < kShards; ++s) described.push_back(describe_shard(file(s, kShards)));
+    const std::size_t descriptors = open_descriptors();  // with that of the first looks' helper
     ShardReader reader(described, 5);
     std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t) {

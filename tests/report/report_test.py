@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "train"))
-from training_runs import BATCH, SIMCLR, TrainingTest, main  # noqa: E402
+from training_runs import BATCH, OPTIONS, SIMCLR, TrainingTest, main  # noqa: E402
 
 
 class Page(HTMLParser):
