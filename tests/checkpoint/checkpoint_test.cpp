@@ -299,7 +299,9 @@ TEST_F(CheckpointTest, WritingTakesLittleMemory) {
   const Checkpoint read_back = read_checkpoint(checkpoint_path(directory, 1));
   ASSERT_EQ(read_back.momentum.size(), static_cast<std::size_t>(kTensors / 2));
   EXPECT_EQ(read_back.parameters[3].values, std::vector<float>(kElements, 3.F));
-  EXPECT_EQ(read_back.momentum[0].values, std::vector<float>(kElements, kTensors / 2));
+  constexpr int kFirstMomentum = kTensors / 2;
+  EXPECT_EQ(read_back.momentum[0].values,
+            std::vector<float>(kElements, static_cast<float>(kFirstMomentum)));
 }
 
 TEST_F(CheckpointTest, RemovesTheTemporaryFilesOfInterruptedWrites) {
