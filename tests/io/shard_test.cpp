@@ -270,11 +270,14 @@ TEST_F(Shards, AreReadWithinTheLimitOfOpenFiles) {
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 
     std::vector<ShardDescription> described;
+    described.reserve(kShards);
     for (int s = 0; s < kShards; ++s) described.push_back(describe_shard(file(s, kShards)));
     const std::size_t descriptors = open_descriptors();  // with that of the first looks' helper
     ShardReader reader(described, 5);
+    constexpr int kThreads = 4;
     std::vector<std::jthread> threads;
-    for (int t = 0; t < 4; ++t) {
+    threads.reserve(kThreads);
+    for (int t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
         for (int i = 0; i < 3 * kShards; ++i) {
           const auto s = static_cast<std::size_t>((i * (t + 1) * 7) % kShards);
