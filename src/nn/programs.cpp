@@ -5,6 +5,16 @@
 #include "simclr/program/planner.hpp"
 
 namespace simclr {
+namespace {
+
+/// Names the input "views" (rows,H,W,3) and returns it packed, as the encoder takes it.
+TensorId record_views(Recorder& recorder, std::int64_t rows, std::int64_t side, DType type) {
+  return nn::pack_input(recorder,
+                        recorder.named("views", {rows, side, side, 3}, type, Storage::input));
+}
+
+}  // namespace
+
 Program finish_training(Recorder& recorder, const TrainingUpdate& update) {
   Program program = recorder.finish([&](Recorder& r) {
     const TensorId verdict = r.named("verdict", {2}, DType::i32, Storage::output);
@@ -22,10 +32,8 @@ Program record_pretraining(const PretrainingSpec& spec) {
   Recorder recorder;
   recorder.set_views_per_sample(2);
   const nn::BatchNormContext context{.spec = spec.batch_norm, .local_samples = spec.local_samples};
-  const TensorId views =
-      recorder.named("views", {2 * spec.local_samples, spec.image_size, spec.image_size, 3},
-                     spec.activations, Storage::input);
-  const TensorId x = nn::pack_input(recorder, views);
+  const TensorId x =
+      record_views(recorder, 2 * spec.local_samples, spec.image_size, spec.activations);
   const TensorId h =
       nn::resnet(recorder, spec.encoder, context, x, {.recompute_blocks = spec.recompute_blocks});
   recorder.publish("h", h);
@@ -50,9 +58,7 @@ Program record_features(const FeatureSpec& spec) {
   Recorder recorder;
   const Recorder::Frozen frozen(recorder);
   const nn::BatchNormContext context{.spec = {}, .local_samples = spec.batch, .training = false};
-  const TensorId views = recorder.named("views", {spec.batch, spec.image_size, spec.image_size, 3},
-                                        spec.activations, Storage::input);
-  const TensorId x = nn::pack_input(recorder, views);
+  const TensorId x = record_views(recorder, spec.batch, spec.image_size, spec.activations);
   const TensorId h =
       nn::resnet(recorder, spec.encoder, context, x, {.feature_storage = Storage::output});
   recorder.publish("h", h);
@@ -67,9 +73,7 @@ Program record_classifier(const ClassifierSpec& spec) {
   const bool all_frozen = spec.frozen_groups >= kEncoderGroups;
   const nn::BatchNormContext context{
       .spec = spec.batch_norm, .local_samples = spec.batch, .training = !all_frozen};
-  const TensorId views = recorder.named("views", {spec.batch, spec.image_size, spec.image_size, 3},
-                                        spec.activations, Storage::input);
-  const TensorId x = nn::pack_input(recorder, views);
+  const TensorId x = record_views(recorder, spec.batch, spec.image_size, spec.activations);
   const TensorId h =
       nn::resnet(recorder, spec.encoder, context, x,
                  {.recompute_blocks = spec.recompute_blocks, .frozen_groups = spec.frozen_groups});
