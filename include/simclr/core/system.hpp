@@ -58,8 +58,8 @@ inline double thread_seconds() {
 struct CoreTime {
   std::uint64_t running = 0, waiting = 0;
 };
-/// Of the thread that the file of /proc describes, by default the calling one; empty if the kernel
-/// does not count it.
+/// Reads the times of the thread whose file in /proc this is, by default the calling thread.
+/// Returns nothing if the kernel does not count them.
 std::optional<CoreTime> core_time(const std::string& schedstat = "/proc/thread-self/schedstat");
 
 }  // namespace simclr
