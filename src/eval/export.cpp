@@ -108,6 +108,10 @@ std::string loading_code(const EncoderSpec& encoder, const std::filesystem::path
     lines +=
         "  encoder.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)\n"
         "  encoder.maxpool = torch.nn.Identity()\n";
+  } else if (encoder.pool_padding == PoolPadding::same) {
+    lines +=
+        "  # where conv1's output has an even side:\n"
+        "  encoder.maxpool = torch.nn.MaxPool2d(3, 2, ceil_mode=True)\n";
   }
   return lines + fmt::format(
                      "  weights = safetensors.torch.load_file(\"{}\")\n"
@@ -122,6 +126,10 @@ std::string loading_hint(const EncoderSpec& encoder) {
     hint =
         "in torchvision's model, replace conv1 by a 3x3 convolution of stride 1 and padding 1, and "
         "set maxpool = torch.nn.Identity()";
+  } else if (encoder.pool_padding == PoolPadding::same) {
+    hint =
+        "in torchvision's model, set maxpool = torch.nn.MaxPool2d(3, 2, ceil_mode=True) where "
+        "conv1's output has an even side, as of images with sides that are multiples of 4";
   }
   if (has_more_shortcuts(encoder)) {
     hint += fmt::format(

@@ -85,6 +85,13 @@ TEST(Export, SaysHowTorchvisionsModelMustChange) {
   EXPECT_NE(hint_of({18, 0.125, Stem::imagenet, true}).find("layer1.0.downsample"),
             std::string::npos);
   EXPECT_NE(hint_of({34, 0.125, Stem::cifar, true}).find("layer1.0.downsample"), std::string::npos);
+  EncoderSpec as_tensorflow{18, 0.125, Stem::imagenet};
+  as_tensorflow.pool_padding = PoolPadding::same;
+  EXPECT_NE(hint_of(as_tensorflow).find("ceil_mode=True"), std::string::npos);
+  as_tensorflow.width = 1;
+  EXPECT_NE(loading_code(as_tensorflow, "w").find("ceil_mode=True"), std::string::npos);
+  as_tensorflow.stem = Stem::cifar;  // has no pooling
+  EXPECT_EQ(loading_code(as_tensorflow, "w").find("ceil_mode"), std::string::npos);
   // torchvision's has this shortcut, too.
   EXPECT_EQ(hint_of({50, 0.125, Stem::imagenet, true}), "");
 }
