@@ -121,7 +121,11 @@ class PlanRunTest(unittest.TestCase):
         self.refused("--precision", precision="fp8")
         self.refused("--json", "there is no directory", json=self.top / "nowhere" / "plan.json")
         self.refused("--rnaks", "did you mean 'ranks'", rnaks=3)
-        self.refused("ranks of a node need", "--batch-size", node_memory_gb=0.05)
+        # A node with room for all but a tenth of what depends on the batch, whatever the program itself takes.
+        memory = self.plan(SMALL)[0]["memory"]
+        need = memory["host_bytes"] + memory["cache_bytes_per_node"] - 0.1 * memory["arena_bytes"]
+        self.refused("ranks of a node need", "--batch-size", node_memory_gb=need / 1e9)
+        self.refused("ranks of a node need", "no batch fits", node_memory_gb=0.01)
         self.refused("--cache", "--cache none", data=None, samples=10**9, node_memory_gb=1)
         self.refused("--time-limit-minutes", data=None, samples=10**9, time_limit_minutes=1)
 
