@@ -18,11 +18,12 @@ int run_embed(Invocation& invocation) {
   Options options("embed", "features of a data set -> HDF5", {"embed"});
   options.group("data and result")
       .add("data", data,
-           "images to encode: a directory of shards; their labels, if any, are copied")
+           "images to encode: a directory of shards; their labels and names, if any, are copied")
       .argument("DIR")
       .may_differ_between_ranks()
-      .add("output", output,
-           "HDF5 file to write: h, sample_index, labels if there are any, z with --with-z")
+      .add(
+          "output", output,
+          "HDF5 file to write: h, sample_index, labels and names if there are any, z with --with-z")
       .flag("with-z", with_z, "write the projection head's output z, too");
   declare_encoder_options(options, config);
   options.require_given({"data", "output"})
@@ -31,9 +32,12 @@ int run_embed(Invocation& invocation) {
   on_root(invocation.world, [&] { require_writable({.file = output, .dataset = "h"}); });
   const CommonData opened = open_common(data, "data", invocation.world);
 
+  SampleNames names;
+  on_root(invocation.world, [&] { names = opened.set.names(); });
+
   EncoderJob job(config, invocation.world);
   const auto features = job.features(*job.open(opened.set, config.feature_batch), with_z);
-  write_features(output, features, job.encoder(), invocation.world);
+  write_features(output, features, names, job.encoder(), invocation.world);
   log::info("features of step {} written to {}", job.encoder().step(), output.string());
   return 0;
 }

@@ -41,6 +41,11 @@ std::string describe_labels(const ShardSetInfo& info) {
   return text;
 }
 
+std::string describe_names(const SampleNames& names) {
+  if (names.empty()) return "none";
+  return fmt::format("{} to {}", names[0], names[names.size() - 1]);
+}
+
 void describe(const ShardSet& set) {
   const ShardSetInfo& info = set.info();
   line("data set", "{}", info.name);
@@ -48,6 +53,7 @@ void describe(const ShardSet& set) {
   line("images", "{}{} x {} (height x width), {}", info.fixed_size ? "" : "up to ", info.height,
        info.width, info.encoding == ImageEncoding::raw ? "raw" : "JPEG");
   line("labels", "{}", describe_labels(info));
+  line("names", "{}", describe_names(set.names()));
   line("stored", "{:.1f} MB", static_cast<double>(set.stored_bytes(0, info.samples)) / kMegabyte);
   for (std::size_t s = 0; s < info.shards.size(); ++s) {
     const std::int64_t end = s + 1 < info.shards.size() ? info.first_sample[s + 1] : info.samples;

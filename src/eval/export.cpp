@@ -76,6 +76,15 @@ void create(ArrayFile& file, const Layout& layout, const FrozenEncoder& encoder)
   if (layout.labeled) file.create("labels", ArrayFile::Type::i64, {layout.samples});
 }
 
+void write_names(ArrayFile& file, const SampleNames& names) {
+  const std::string& bytes = names.bytes();
+  file.create("names", ArrayFile::Type::u8, {std::ssize(bytes)});
+  file.create("name_offsets", ArrayFile::Type::u64, {names.size() + 1});
+  file.write("names", {0},
+             std::span(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
+  file.write("name_offsets", {0}, std::span<const std::uint64_t>(names.offsets()));
+}
+
 /// Writes one rank's part at its position in the file.
 void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
                 const std::vector<float>& h, const std::vector<float>& z,
@@ -171,7 +180,7 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
 }
 
 void write_features(const std::filesystem::path& file, const ExtractedFeatures& part,
-                    const FrozenEncoder& encoder, Communicator& world) {
+                    const SampleNames& names, const FrozenEncoder& encoder, Communicator& world) {
   const Layout layout{.samples = sum_over_ranks(world, part.h.rows()),
                       .channels = part.h.channels,
                       .embedding = part.embedding,
@@ -180,6 +189,7 @@ void write_features(const std::filesystem::path& file, const ExtractedFeatures& 
   if (world.rank() == 0) {
     out = std::make_unique<ArrayFile>(file);
     create(*out, layout, encoder);
+    if (!names.empty()) write_names(*out, names);
   }
   std::int64_t first = 0;
   for (int owner = 0; owner < world.size(); ++owner) {

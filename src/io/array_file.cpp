@@ -10,6 +10,23 @@
 #include "simclr/io/atomic_file.hpp"
 
 namespace simclr {
+namespace {
+
+hid_t hdf5_type(ArrayFile::Type type) {
+  switch (type) {
+    case ArrayFile::Type::f32:
+      return H5T_NATIVE_FLOAT;
+    case ArrayFile::Type::i64:
+      return H5T_NATIVE_INT64;
+    case ArrayFile::Type::u8:
+      return H5T_NATIVE_UINT8;
+    case ArrayFile::Type::u64:
+      return H5T_NATIVE_UINT64;
+  }
+  fail("internal error: unknown ArrayFile::Type value");
+}
+
+}  // namespace
 
 struct ArrayFile::Impl {
   explicit Impl(std::filesystem::path path) : target(std::move(path)) {}
@@ -24,9 +41,8 @@ ArrayFile::~ArrayFile() = default;
 
 void ArrayFile::create(const std::string& name, Type type,
                        const std::vector<std::int64_t>& extents) {
-  impl_->datasets[name] = h5::create_dataset(
-      impl_->file.handle(), name, type == Type::f32 ? H5T_NATIVE_FLOAT : H5T_NATIVE_INT64,
-      h5::Extents(extents.begin(), extents.end()));
+  impl_->datasets[name] = h5::create_dataset(impl_->file.handle(), name, hdf5_type(type),
+                                             h5::Extents(extents.begin(), extents.end()));
 }
 
 template <class T>
@@ -51,6 +67,10 @@ template void ArrayFile::write(const std::string&, const std::vector<std::int64_
                                std::span<const float>);
 template void ArrayFile::write(const std::string&, const std::vector<std::int64_t>&,
                                std::span<const std::int64_t>);
+template void ArrayFile::write(const std::string&, const std::vector<std::int64_t>&,
+                               std::span<const std::uint8_t>);
+template void ArrayFile::write(const std::string&, const std::vector<std::int64_t>&,
+                               std::span<const std::uint64_t>);
 
 void ArrayFile::attribute(const std::string& name, const std::string& text) {
   h5::write_attribute(impl_->file.handle(), name, text);

@@ -42,7 +42,14 @@ class Describer {
           shard_.path.string());
     }
     read_labels();
+    find_names();
     return std::move(shard_);
+  }
+
+  SampleNames names() {
+    const auto bytes = h5::read_dataset<std::uint8_t>(open_bytes("names"));
+    return {std::string(bytes.begin(), bytes.end()),
+            read_offsets("name_offsets", "names", bytes.size())};
   }
 
  private:
@@ -70,7 +77,8 @@ class Describer {
     const h5::Handle type = h5::own(H5Dget_type(dataset.get()), H5Tclose, "HDF5 datatype");
     if (H5Tget_class(type.get()) != H5T_INTEGER || H5Tget_size(type.get()) != 1 ||
         H5Tget_sign(type.get()) != H5T_SGN_NONE) {
-      reject("'{}' is not uint8; store pixels as bytes 0..255", name);
+      reject("'{}' is not uint8; store {} 0..255", name,
+             name == std::string_view("names") ? "the names' bytes as numbers" : "pixels as bytes");
     }
     return dataset;
   }
@@ -118,7 +126,8 @@ class Describer {
     const h5::Handle bytes = open_bytes("bytes");
     const h5::Extents extents = h5::extents_of(bytes);
     if (extents.size() != 1) reject("'bytes' is not one-dimensional");
-    read_offsets(extents[0]);
+    shard_.offsets = read_offsets("offsets", "bytes", extents[0]);
+    shard_.samples = std::ssize(shard_.offsets) - 1;
     read_sizes();
     read_encoding(bytes);
     if (shard_.encoding == ImageEncoding::raw) {
@@ -136,18 +145,19 @@ class Describer {
     shard_.checksums = {.block_samples = *block, .hash = hash64(std::as_bytes(std::span(words)))};
   }
 
-  void read_offsets(std::uint64_t total) {
-    const h5::Handle offsets = open_integers("offsets");
+  /// Reads where each sample's part of the dataset `of`, which has `total` bytes, begins, and where
+  /// the last one ends.
+  std::vector<std::uint64_t> read_offsets(const char* name, const char* of, std::uint64_t total) {
+    const h5::Handle offsets = open_integers(name);
     const h5::Extents extents = h5::extents_of(offsets);
-    if (extents.size() != 1 || extents[0] == 0) reject("'offsets' is not of shape (N+1)");
-    shard_.samples = static_cast<std::int64_t>(extents[0]) - 1;
+    if (extents.size() != 1 || extents[0] == 0) reject("'{}' is not of shape (N+1)", name);
     // HDF5 would read negative numbers as unsigned zeros.
     const auto read = h5::read_dataset<std::int64_t>(offsets);
-    if (read.front() < 0) reject("'offsets' begins with {}; the first byte is 0", read.front());
-    shard_.offsets.assign(read.begin(), read.end());
-    if (!std::ranges::is_sorted(read) || shard_.offsets.back() > total) {
-      reject("'offsets' must ascend and end within the {} bytes of 'bytes'", total);
+    if (read.front() < 0) reject("'{}' begins with {}; the first byte is 0", name, read.front());
+    if (!std::ranges::is_sorted(read) || static_cast<std::uint64_t>(read.back()) > total) {
+      reject("'{}' must ascend and end within the {} bytes of '{}'", name, total, of);
     }
+    return {read.begin(), read.end()};
   }
 
   void read_sizes() {
@@ -246,11 +256,33 @@ class Describer {
     }
   }
 
+  /// Checks the kind and the shape of the names, but reads none: most commands need none.
+  void find_names() {
+    const bool bytes = h5::has_link(file_, "names");
+    const bool offsets = h5::has_link(file_, "name_offsets");
+    if (!bytes && !offsets) return;
+    if (!bytes || !offsets) {
+      log::warning(
+          "{}: has '{}' but no '{}', and is read as a shard without names; names need both, uint8 "
+          "bytes and N+1 offsets",
+          shard_.path.string(), bytes ? "names" : "name_offsets", bytes ? "name_offsets" : "names");
+      return;
+    }
+    if (h5::extents_of(open_bytes("names")).size() != 1) reject("'names' is not one-dimensional");
+    const h5::Extents extents = h5::extents_of(open_integers("name_offsets"));
+    if (extents.size() != 1 || extents[0] != static_cast<hsize_t>(shard_.samples) + 1) {
+      reject("'name_offsets' has shape ({}), not (N+1) for the {} samples", fmt::join(extents, ","),
+             shard_.samples);
+    }
+    shard_.named = true;
+  }
+
   ShardDescription shard_;
   h5::Handle file_;
 };
 
 void look_at_shard(const std::filesystem::path& path) { Describer(path).describe(); }
+void look_at_names(const std::filesystem::path& path) { Describer(path).names(); }
 
 }  // namespace
 
@@ -266,6 +298,17 @@ ShardDescription describe_shard(const std::filesystem::path& path) {
       look_first(path, look_at_shard);
       const auto lock = h5::lock_library();
       return Describer(path).describe();
+    });
+  });
+}
+
+SampleNames read_shard_names(const ShardDescription& shard) {
+  require_unchanged(shard);
+  return h5::refusing_damage(shard.path, [&] {
+    return with_retries(shard.path, [&](int) {
+      look_first(shard.path, look_at_names);
+      const auto lock = h5::lock_library();
+      return Describer(shard.path).names();
     });
   });
 }

@@ -44,6 +44,7 @@ struct ShardDescription {
   std::vector<std::uint64_t> offsets;  ///< N+1, only when not fixed_size
   std::vector<std::int32_t> sizes;     ///< (N, 2): height, width; only when not fixed_size
   std::optional<std::vector<std::int64_t>> labels;  ///< negative: unlabeled
+  bool named = false;                               ///< has names; see read_shard_names()
   /// The checksums stored for blocks of the pixels, if there are any.
   struct Checksums {
     std::int64_t block_samples = 0;
@@ -61,6 +62,12 @@ struct ShardDescription {
   }
 };
 ShardDescription describe_shard(const std::filesystem::path& path);
+
+/// Reads and checks the names of a shard that has some. Throws RefusedError naming the file.
+SampleNames read_shard_names(const ShardDescription& shard);
+
+/// Fails if a shard is no longer the file that was described.
+void require_unchanged(const ShardDescription& shard);
 
 /// Looks at shards together with the other ranks of the node, see look_first_together().
 void look_at_shards(const std::vector<std::filesystem::path>& paths, Communicator& node);

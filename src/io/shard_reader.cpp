@@ -66,15 +66,17 @@ std::size_t allow_open_files(std::size_t wanted) {
   return most_open_files(wanted, used, limit.rlim_cur);
 }
 
+void require_unchanged(const ShardDescription& shard) {
+  if (file_state(shard.path) == shard.state) return;
+  fail("{}: was changed after this start had opened the data set; start again",
+       shard.path.string());
+}
+
 ShardReader::ShardReader(const std::vector<ShardDescription>& shards, std::size_t most_open)
     : shards_(shards), most_open_(most_open), open_(shards.size()) {}
 
 std::shared_ptr<const ShardReader::OpenShard> ShardReader::open(const ShardDescription& shard) {
-  // Shards are opened at any time, also again.
-  if (file_state(shard.path) != shard.state) {
-    fail("{}: was changed after this start had opened the data set; start again",
-         shard.path.string());
-  }
+  require_unchanged(shard);  // shards are opened at any time, also again
   auto opened = std::make_shared<OpenShard>();
   if (shard.file_offset) {
     opened->descriptor = open_to_read(shard.path);

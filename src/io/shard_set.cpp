@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <mutex>
 
 #include "shard_file.hpp"
 #include "shard_files.hpp"
@@ -27,6 +28,9 @@ void require_same_kind(const ShardDescription& first, const ShardDescription& ot
   }
   if (first.labels.has_value() != other.labels.has_value()) {
     reject(other.labels ? "has labels" : "has no labels");
+  }
+  if (first.named != other.named) {
+    reject(other.named ? "has names of its samples" : "has no names of its samples");
   }
   if (first.class_names != other.class_names) reject("has other class names");
 }
@@ -60,6 +64,8 @@ struct ShardSet::Impl {
   std::optional<ShardReader> reader;      // once all shards are known
   std::vector<std::uint64_t> first_byte;  // start of each shard in the concatenation
   std::vector<std::int64_t> labels;
+  std::once_flag names_once;
+  SampleNames names;
 
   [[nodiscard]] std::size_t shard_of(std::int64_t sample) const {
     require(sample >= 0 && sample < info.samples, "the sample must be in the data set");
@@ -99,6 +105,15 @@ struct ShardSet::Impl {
     shards.push_back(std::move(shard));
   }
 
+  void read_names() {
+    SampleNames read;
+    for (const ShardDescription& shard : shards) {
+      const SampleNames part = read_shard_names(shard);
+      for (std::int64_t row = 0; row < part.size(); ++row) read.append(part[row]);
+    }
+    names = std::move(read);
+  }
+
   void summarize(const fs::path& directory) {
     const ShardDescription& first = shards.front();
     if (info.samples == 0) refuse("{}: its shards have no samples", directory.string());
@@ -108,6 +123,7 @@ struct ShardSet::Impl {
     info.encoding = first.encoding;
     info.class_names = first.class_names;
     info.labeled = first.labels.has_value();
+    info.named = first.named;
     info.labeled_samples = std::ranges::count_if(labels, [](auto label) { return label >= 0; });
     info.classes = static_cast<std::int64_t>(info.class_names.size());
     if (!labels.empty()) {
@@ -140,6 +156,11 @@ ShardSet ShardSet::open_on_node(const fs::path& directory, Communicator& node) {
 
 const ShardSetInfo& ShardSet::info() const { return impl_->info; }
 const std::vector<std::int64_t>& ShardSet::labels() const { return impl_->labels; }
+
+const SampleNames& ShardSet::names() const {
+  if (impl_->info.named) std::call_once(impl_->names_once, [this] { impl_->read_names(); });
+  return impl_->names;
+}
 
 ShardSet::StoredChecksums ShardSet::stored_checksums() const {
   StoredChecksums stored;

@@ -16,7 +16,8 @@ namespace {
 /// Reads all attributes that a Verifier reads.
 void read_checksums(const std::filesystem::path& path) {
   const h5::Handle file = h5::open_file(path);
-  for (const char* name : {"images", "bytes", "labels", "offsets", "sizes"}) {
+  for (const char* name :
+       {"images", "bytes", "labels", "offsets", "sizes", "names", "name_offsets"}) {
     if (!h5::has_link(file, name)) continue;
     const h5::Handle dataset = h5::open_dataset(file, name);
     (void)h5::read_words(dataset, ShardFormat::kChecksum);
@@ -35,6 +36,10 @@ class Verifier {
     if (!shard_.fixed_size) {
       verify_whole<std::uint64_t>("offsets");
       verify_whole<std::int32_t>("sizes");
+    }
+    if (shard_.named) {
+      verify_whole<std::uint8_t>("names");
+      verify_whole<std::uint64_t>("name_offsets");
     }
     return std::move(report_);
   }
@@ -192,6 +197,7 @@ class Verifier {
 VerifyReport verify_shard(const std::filesystem::path& path) {
   ShardDescription shard = describe_shard(path);
   look_first(path, read_checksums);
+  if (shard.named) (void)read_shard_names(shard);
   const auto lock = h5::lock_library();
   return Verifier(std::move(shard)).verify();
 }

@@ -52,6 +52,7 @@ struct ShardWriter::Impl {
   std::vector<std::uint64_t> offsets{0};
   std::vector<std::int32_t> sizes;
   std::vector<std::int64_t> labels;
+  SampleNames names;
   std::int64_t appended = 0;
 
   void write_identity() {
@@ -100,6 +101,14 @@ struct ShardWriter::Impl {
                                       {static_cast<hsize_t>(spec.samples), 2});
   }
 
+  void write_names() {
+    const std::string& bytes = names.bytes();
+    write_with_checksum(
+        file, "names",
+        std::span(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
+    write_with_checksum<std::uint64_t>(file, "name_offsets", names.offsets());
+  }
+
   void write_checksums(const h5::Handle& dataset) {
     h5::write_attribute(dataset, ShardFormat::kChecksum, hashes);
     h5::write_attribute(dataset, ShardFormat::kChecksumBlock, block_samples(spec.samples));
@@ -128,7 +137,7 @@ ShardWriter& ShardWriter::operator=(ShardWriter&&) noexcept = default;
 ShardWriter::~ShardWriter() = default;
 
 void ShardWriter::append(std::span<const std::byte> bytes, int height, int width,
-                         std::int64_t label) {
+                         std::int64_t label, std::string_view name) {
   Impl& me = *impl_;
   require(me.appended < me.spec.samples,
           "append() must not be called more often than spec.samples");
@@ -142,6 +151,7 @@ void ShardWriter::append(std::span<const std::byte> bytes, int height, int width
   me.offsets.push_back(me.offsets.back() + bytes.size());
   me.sizes.insert(me.sizes.end(), {height, width});
   me.labels.push_back(label);
+  if (me.spec.named) me.names.append(name);
   ++me.appended;
   if (me.appended % block_samples(me.spec.samples) == 0 || me.appended == me.spec.samples) {
     h5::naming_file(me.target.target(), [&me] { me.end_block(); });
@@ -159,6 +169,7 @@ void ShardWriter::complete() {
       me.write_spooled_bytes();
     }
     if (me.spec.labeled) write_with_checksum<std::int64_t>(me.file, "labels", me.labels);
+    if (me.spec.named) me.write_names();
     me.images = {};
     me.stream.close();
   });

@@ -45,6 +45,16 @@ def read_variable(directory):
     return samples
 
 
+def names(directory):
+    """The samples' names, as bytes."""
+    result = []
+    for path in shards(directory):
+        with h5py.File(path) as f:
+            data, offsets = f["names"][:].tobytes(), f["name_offsets"][:]
+        result += [data[a:b] for a, b in zip(offsets, offsets[1:])]
+    return result
+
+
 def contents(path):
     with open(path, "rb") as f:
         return f.read()

@@ -7,7 +7,10 @@ import subprocess
 import sys
 import unittest
 
-from pack_case import SIMCLR, PackCase, contents, simclr, smooth
+import h5py
+import numpy as np
+
+from pack_case import SIMCLR, PackCase, contents, digests, names, shards, simclr, smooth
 
 
 class PackFolderTest(PackCase):
@@ -176,6 +179,36 @@ class PackFolderTest(PackCase):
             self.pack(*self.into("--force", "--shards", 2, "--name", name))
             self.assertEqual(sorted(os.listdir(self.path("out"))),
                              ["README", f"{name}-00000-of-00002.h5", f"{name}-00001-of-00002.h5"])
+
+    def test_names_of_samples_are_paths_within_the_folder(self):
+        """Whatever bytes they have, on any number of ranks, and also where damaged images are left out."""
+        self.make_classes(count=2)
+        for name in (b"M\xfcller 1.jpg", "\u00e4\n.jpg".encode(), b"-x.jpg"):
+            os.link(os.fsencode(self.path("in", "ant", "0.jpg")), os.path.join(os.fsencode(self.path("in", "bee")), name))
+        self.save(smooth(24, 20), "in", "bee", "deep", "er", "0.jpg")
+        bee = sorted([b"-x.jpg", b"0.jpg", b"1.png", b"M\xfcller 1.jpg", b"deep/er/0.jpg", "\u00e4\n.jpg".encode()])
+        expected = [b"ant/0.jpg", b"ant/1.png", *(b"bee/" + n for n in bee), b"cow/0.jpg", b"cow/1.png"]
+        self.pack(*self.into("--shards", 4))
+        self.assertEqual(names(self.path("out")), expected)
+        shown = simclr("inspect", self.path("out"), "--verify").stdout
+        self.assertIn("names          ant/0.jpg to cow/1.png\n", shown)
+        self.pack("--input", self.path("in"), "--output", self.path("three"), "--name", "out", "--shards", 4, ranks=3)
+        self.assertEqual(digests(self.path("three")), digests(self.path("out")))
+        self.pack(*self.into("--force", "--encoding", "jpeg"))
+        self.assertEqual(names(self.path("out")), expected)
+        self.pack(*self.into("--force", "--classes-of", self.path("three")))
+        self.assertEqual(names(self.path("out")), expected)
+        self.write(b"no image", "in", "bee", "0.jpg")
+        self.pack(*self.into("--force", "--skip-damaged"))
+        self.assertEqual(names(self.path("out")), [n for n in expected if n != b"bee/0.jpg"])
+
+    def test_names_of_a_flat_folder(self):
+        for i in range(3):
+            self.save(smooth(9, 9), "in", f"{i}.png")
+        self.pack(*self.into("--shards", 1))
+        self.assertEqual(names(self.path("out")), [b"0.png", b"1.png", b"2.png"])
+        with h5py.File(shards(self.path("out"))[0]) as f:
+            self.assertEqual((f["names"].dtype, f["name_offsets"].dtype), (np.uint8, np.uint64))
 
     def test_many_long_class_names_are_read_again(self):
         self.save(smooth(4, 4), "in", "0.png")

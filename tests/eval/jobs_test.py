@@ -64,6 +64,23 @@ def check_embed_on_ranks(program):
         check(np.allclose(file["h"][:], alone, rtol=1e-6, atol=1e-7), "h depends on the ranks")
         check((file["labels"][:] == labels).all(), "labels depend on the ranks")
         check((file["sample_index"][:] == np.arange(TEST)).all(), "sample_index")
+        check("names" not in file and "name_offsets" not in file, "names of samples that have none")
+    names = [b"class/%d.jpg" % i for i in range(TEST - 1)] + [b"\xff"]
+    program.write_shards("called", *striped_images(TEST, 16, CLASSES, 2), names=names)
+    for ranks in (0, 2, 4):
+        program.run("embed", "--checkpoint", "run", "--data", "called", "--output", "called.h5", ranks=ranks)
+        with h5py.File(os.path.join(program.directory, "called.h5"), "r") as file:
+            data, offsets = file["names"][:].tobytes(), file["name_offsets"][:]
+            check(file["names"].dtype == np.uint8 and offsets.dtype == np.uint64, "types of the names")
+            check([data[a:b] for a, b in zip(offsets, offsets[1:])] == names, f"names on {ranks} ranks")
+            check(np.allclose(file["h"][:], alone, rtol=1e-6, atol=1e-7), "h depends on names")
+    with h5py.File(os.path.join(program.directory, "called/called-00000-of-00001.h5"), "a") as file:
+        file["name_offsets"][5] = 10**9
+    for ranks in (0, 2):
+        out, err = program.run("embed", "--checkpoint", "run", "--data", "called", "--output", "none.h5", ranks=ranks,
+                               code=2)
+        check("called-00000-of-00001.h5: 'name_offsets' must ascend" in err and "features of" not in out, f"{out}{err}")
+    check(not Path(program.directory, "none.h5").exists(), "a file of data that were refused")
 
 
 def check_linear_cached(program):

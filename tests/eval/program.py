@@ -47,8 +47,9 @@ class Program:
         with open(os.path.join(self.directory, path), encoding="utf-8") as file:
             return json.load(file)
 
-    def write_shards(self, name, images, labels=None, class_names=None, title=None):
-        """Writes a shard set with only the fields that h5py users would write; `title`: the name stored in it."""
+    def write_shards(self, name, images, labels=None, class_names=None, title=None, names=None):
+        """Writes a shard set with only the fields that h5py users would write; `title`: the name stored in it, `names`:
+        those of the samples, as bytes."""
         directory = os.path.join(self.directory, name)
         os.makedirs(directory, exist_ok=True)
         with h5py.File(os.path.join(directory, f"{name}-00000-of-00001.h5"), "w") as file:
@@ -57,6 +58,9 @@ class Program:
                 file["labels"] = np.asarray(labels, np.int64)
             if class_names is not None:
                 file.attrs["class_names"] = class_names
+            if names is not None:
+                file["names"] = np.frombuffer(b"".join(names), np.uint8)
+                file["name_offsets"] = np.cumsum([0, *map(len, names)])
             if title is not None:
                 file.attrs["name"] = title
 

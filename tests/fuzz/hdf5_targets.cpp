@@ -23,6 +23,7 @@ std::string own_shard(const fs::path& file, ImageEncoding encoding, bool one_siz
                  .class_names = {"a", "bc"},
                  .samples = kSamples,
                  .labeled = true,
+                 .named = true,
                  .encoding = encoding};
   if (one_size) spec.fixed_size = ShardSpec::Size{4, 6};
   ShardWriter writer(file, spec);
@@ -30,9 +31,9 @@ std::string own_shard(const fs::path& file, ImageEncoding encoding, bool one_siz
     const int height = one_size ? 4 : 2 + i;
     const Image image{height, 6, std::vector<std::uint8_t>(static_cast<std::size_t>(height) * 18)};
     if (encoding == ImageEncoding::jpeg) {
-      writer.append(encode_jpeg(image, 50), height, 6, i % 2);
+      writer.append(encode_jpeg(image, 50), height, 6, i % 2, "a/1.jpg");
     } else {
-      writer.append(std::as_bytes(std::span(image.pixels)), height, 6, i % 2);
+      writer.append(std::as_bytes(std::span(image.pixels)), height, 6, i % 2, "b.png");
     }
   }
   writer.complete();
@@ -77,7 +78,8 @@ Corpus shard_corpus(const fs::path& scratch) {
                     own_shard(scratch / "b.h5", ImageEncoding::raw, false),
                     own_shard(scratch / "c.h5", ImageEncoding::jpeg, false),
                     foreign_shard(scratch / "d.h5")},
-          .words = {"images", "labels", "offsets", "GCOL", "OHDR", "FRHP", "SNOD", "TREE", "HEAP"}};
+          .words = {"images", "labels", "offsets", "names", "GCOL", "OHDR", "FRHP", "SNOD", "TREE",
+                    "HEAP"}};
 }
 
 /// Opens and verifies a shard, and reads its first samples, as `inspect --verify` and training do.
@@ -85,6 +87,8 @@ void read_shard(const std::string& bytes, const fs::path& scratch) {
   const fs::path file = write_bytes(scratch / "shard.h5", bytes);
   const ShardSet set(file);
   (void)verify_shard(file);
+  const SampleNames& names = set.names();
+  for (std::int64_t i = 0; i < names.size(); ++i) (void)names[i];
   const std::int64_t count = std::min<std::int64_t>(set.info().samples, 4);
   constexpr std::uint64_t kMostBytes = 1 << 24;
   if (set.stored_bytes(0, count) > kMostBytes) return;

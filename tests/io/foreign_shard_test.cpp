@@ -151,6 +151,52 @@ TEST(ForeignShards, VirtualLabelsOfANarrowerType) {
             (std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0, 1, 2}));
 }
 
+TEST(ForeignShards, NamesOfSamples) {
+  for (const char* name : {"names", "names_big_endian"}) {
+    expect_readable(name, false);
+    const ShardSet set(root() / name);
+    ASSERT_TRUE(set.info().named);
+    ASSERT_EQ(set.names().size(), 9);
+    EXPECT_EQ(set.names()[0], "kl\xC3\xA4ss");
+    EXPECT_EQ(set.names()[8], "kl\xC3\xA4sse/8.jpg");
+    EXPECT_EQ(to_text(fingerprint_of(set)),
+              to_text(fingerprint_of(ShardSet(root() / "images_only"))));
+    EXPECT_EQ(verify_shard(root() / name / "data.h5").unchecked.size(), 3u);
+  }
+  EXPECT_EQ(ShardSet(root() / "names_of_no_length").names()[8], "");
+  EXPECT_EQ(ShardSet(root() / "names_not_utf8").names()[0], std::string(6, '\xFF'));
+}
+
+TEST(ForeignShards, DatasetsOfOthersThatAreCalledLikeNamesAreLeftAloneWithAWarning) {
+  for (const char* name : {"texts_called_names", "only_name_offsets"}) {
+    testing::internal::CaptureStderr();
+    expect_readable(name, false);
+    const std::string warning = testing::internal::GetCapturedStderr();
+    EXPECT_NE(warning.find("read as a shard without names"), std::string::npos) << warning;
+    EXPECT_FALSE(ShardSet(root() / name).info().named);
+    EXPECT_TRUE(ShardSet(root() / name).names().empty());
+  }
+}
+
+TEST(ForeignShards, DamagedNamesAreRefusedWhenTheyAreRead) {
+  for (const char* name : {"bad_names_unread_descending", "bad_names_unread_beyond",
+                           "bad_names_unread_negative", "bad_names_unread_large"}) {
+    expect_readable(name, false);
+    const fs::path file = root() / name / "data.h5";
+    const ShardSet set(root() / name);
+    const std::string place = file.string() + ": 'name_offsets' ";
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      try {
+        (void)set.names();
+        ADD_FAILURE() << name << " was read";
+      } catch (const RefusedError& error) {
+        EXPECT_TRUE(std::string(error.what()).starts_with(place)) << error.what();
+      }
+    }
+    EXPECT_THROW((void)verify_shard(file), RefusedError) << name;
+  }
+}
+
 TEST(ForeignShards, EmptyNamesAreNoNames) {
   for (const char* name : {"empty_names", "no_names"}) {
     expect_readable(name, false);
@@ -291,7 +337,18 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"bad_virtual_real_labels",
             "'labels' is of type int64, but its values in "
             "source.values, dataset 'data', are of type float64"},
-        Bad{"bad_negative_offset", "'offsets' begins with -5"}),
+        Bad{"bad_negative_offset", "'offsets' begins with -5"},
+        Bad{"bad_names_text", "'names' is not uint8"},
+        Bad{"bad_names_real", "'names' is not uint8"},
+        Bad{"bad_names_wide", "'names' is not uint8"},
+        Bad{"bad_names_signed", "'names' is not uint8"},
+        Bad{"bad_names_scalar", "'names' is not one-dimensional"},
+        Bad{"bad_names_table", "'names' is not one-dimensional"},
+        Bad{"bad_name_offsets_real", "'name_offsets' does not hold integers"},
+        Bad{"bad_name_offsets_short", "'name_offsets' has shape (9), not (N+1) for the 9 samples"},
+        Bad{"bad_name_offsets_long", "'name_offsets' has shape (11)"},
+        Bad{"bad_name_offsets_table", "'name_offsets' has shape (10,1)"},
+        Bad{"bad_names_elsewhere", "elsewhere.values; external links"}),
     [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace

@@ -177,6 +177,39 @@ def main(root):
         variable(f, lambda a: a.tobytes())
         f["offsets"][0] = -5
 
+    def named(name, **changes):
+        """Nine samples with names as bytes and offsets, of which some datasets are replaced; None leaves one out."""
+        datasets = {"images": images(0, 9), "names": np.frombuffer("".join(names).encode(), np.uint8),
+                    "name_offsets": np.cumsum([0] + [len(n.encode()) for n in names])}
+        with create(name) as f:
+            for key, values in (datasets | changes).items():
+                if values is not None:
+                    f[key] = values
+
+    names = [f"kl\u00e4sse/{i}.jpg"[:5 + i] for i in range(9)]
+    offsets = np.cumsum([0] + [len(n.encode()) for n in names])
+    named("names")
+    named("names_big_endian", name_offsets=offsets.astype(">u8"))
+    named("names_of_no_length", names=np.zeros(0, np.uint8), name_offsets=np.zeros(10, np.int8))
+    named("names_not_utf8", names=np.full(offsets[-1], 0xFF, np.uint8))
+    named("texts_called_names", names=names, name_offsets=None)
+    named("only_name_offsets", names=None)
+    named("bad_names_text", names=names)
+    named("bad_names_real", names=np.zeros(99))
+    named("bad_names_wide", names=np.zeros(99, np.uint16))
+    named("bad_names_signed", names=np.zeros(99, np.int8))
+    named("bad_names_scalar", names=np.uint8(1))
+    named("bad_names_table", names=np.zeros((9, 20), np.uint8))
+    named("bad_name_offsets_real", name_offsets=offsets.astype(float))
+    named("bad_name_offsets_short", name_offsets=offsets[:-1])
+    named("bad_name_offsets_long", name_offsets=np.append(offsets, offsets[-1]))
+    named("bad_name_offsets_table", name_offsets=offsets[:, None])
+    named("bad_names_elsewhere", names=h5py.ExternalLink(os.path.join(root, "elsewhere.values"), "data"))
+    named("bad_names_unread_descending", name_offsets=offsets[::-1])
+    named("bad_names_unread_beyond", name_offsets=offsets * 2)
+    named("bad_names_unread_negative", name_offsets=offsets - 3)
+    named("bad_names_unread_large", name_offsets=np.append(offsets[:-1], 2**64 - 1).astype(np.uint64))
+
     os.makedirs(os.path.join(root, "virtual_in_folder/parts"))
     os.makedirs(os.path.join(root, "bad_virtual_missing_in_folder/parts"))
     for name in ("virtual_in_folder", "bad_virtual_missing_in_folder"):

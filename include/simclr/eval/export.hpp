@@ -7,6 +7,7 @@
 #include "simclr/eval/frozen_encoder.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/io/safetensors.hpp"
+#include "simclr/io/sample_names.hpp"
 #include "simclr/nn/model.hpp"
 
 namespace simclr {
@@ -28,9 +29,10 @@ std::string loading_code(const EncoderSpec& encoder, const std::filesystem::path
 
 /// Writes all ranks' features to one HDF5 file, in sample order. Data sets: `h` f32 (N,C);
 /// `sample_index` i64 (N); `z` f32 (N,D) if the head was run; `labels` i64 (N) if the data are
-/// labeled. Attributes: `format` ("simclr-features"), `version`, `encoder`, `checkpoint`,
+/// labeled; `names` u8 and `name_offsets` u64 (N+1), as in shards, unless `names` is empty, which
+/// rank 0 passes. Attributes: `format` ("simclr-features"), `version`, `encoder`, `checkpoint`,
 /// `checkpoint_hash`, `step`. Rank 0 writes one rank's part at a time. Collective.
 void write_features(const std::filesystem::path& file, const ExtractedFeatures& part,
-                    const FrozenEncoder& encoder, Communicator& world);
+                    const SampleNames& names, const FrozenEncoder& encoder, Communicator& world);
 
 }  // namespace simclr

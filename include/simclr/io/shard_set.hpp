@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/io/sample_names.hpp"
 
 namespace simclr {
 
@@ -29,6 +30,7 @@ struct ShardSetInfo {
   ImageEncoding encoding = ImageEncoding::raw;
   bool labeled = false;              ///< has labels, if only for some samples
   std::int64_t labeled_samples = 0;  ///< those whose label is not negative
+  bool named = false;                ///< has names of its samples; see ShardSet::names()
   std::int64_t classes = 0;          ///< largest label + 1, or the number of class names
   std::vector<std::string> class_names;
   std::vector<std::filesystem::path> shards;  ///< in name order
@@ -81,6 +83,9 @@ class ShardSet {
   [[nodiscard]] StoredChecksums stored_checksums() const;
   /// Labels of the whole set, negative for unlabeled samples; empty when it has none.
   [[nodiscard]] const std::vector<std::int64_t>& labels() const;
+  /// Names of all samples; empty when the set has none. The first call reads them, which takes 20
+  /// to 60 bytes of memory a sample. Throws RefusedError naming the shard whose names are damaged.
+  [[nodiscard]] const SampleNames& names() const;
 
  private:
   struct Impl;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "simclr/io/shard_set.hpp"
@@ -18,6 +19,7 @@ struct ShardSpec {
   std::vector<std::string> class_names;
   std::int64_t samples = 0;
   bool labeled = false;
+  bool named = false;  ///< stores the samples' names
   ImageEncoding encoding = ImageEncoding::raw;
   /// Size in pixels.
   struct Size {
@@ -41,8 +43,9 @@ class ShardWriter {
   ~ShardWriter();
 
   /// Appends a sample: raw pixels (height, width, 3) or an encoded image. `label` is ignored when
-  /// the shard has no labels.
-  void append(std::span<const std::byte> bytes, int height, int width, std::int64_t label);
+  /// the shard has no labels, `name` when it has no names.
+  void append(std::span<const std::byte> bytes, int height, int width, std::int64_t label,
+              std::string_view name = {});
   /// Closes the file and syncs it to disk. Exactly `samples` samples must have been appended.
   void complete();
   /// Renames the completed file to its final name.

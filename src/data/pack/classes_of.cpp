@@ -34,6 +34,10 @@ class RenumberedSource final : public ImageSource {
   [[nodiscard]] std::vector<std::byte> jpeg_file(std::int64_t sample) const override {
     return source_->jpeg_file(sample);
   }
+  [[nodiscard]] bool named() const override { return source_->named(); }
+  [[nodiscard]] std::string name(std::int64_t sample) const override {
+    return source_->name(sample);
+  }
   [[nodiscard]] std::string describe(std::int64_t sample) const override {
     return source_->describe(sample);
   }

@@ -43,6 +43,10 @@ class FolderSource : public ImageSource {
     if (image_format(file.bytes()) != ImageFormat::jpeg) return {};
     return {file.bytes().begin(), file.bytes().end()};
   }
+  [[nodiscard]] bool named() const override { return true; }
+  [[nodiscard]] std::string name(std::int64_t sample) const override {
+    return listing_.files[static_cast<std::size_t>(sample)];
+  }
   [[nodiscard]] std::string describe(std::int64_t sample) const override {
     return path(sample).string();
   }

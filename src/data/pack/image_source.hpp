@@ -31,6 +31,10 @@ class ImageSource {
   virtual DecodingNotes load(std::int64_t sample, Image& out) const = 0;
   /// The unchanged JPEG file if the sample is one; else empty.
   [[nodiscard]] virtual std::vector<std::byte> jpeg_file(std::int64_t sample) const = 0;
+  /// Whether the shards store a name of each sample.
+  [[nodiscard]] virtual bool named() const { return false; }
+  /// The name to store.
+  [[nodiscard]] virtual std::string name(std::int64_t /*sample*/) const { return {}; }
   /// The name of a sample in messages.
   [[nodiscard]] virtual std::string describe(std::int64_t sample) const = 0;
 };

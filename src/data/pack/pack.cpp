@@ -261,6 +261,7 @@ class Packer {
                                                 .class_names = source_->class_names(),
                                                 .samples = end - begin,
                                                 .labeled = !source_->labels().empty(),
+                                                .named = source_->named(),
                                                 .encoding = config_.encoding,
                                                 .fixed_size = fixed_size_});
     Image image;
@@ -282,7 +283,7 @@ class Packer {
         source_->labels().empty() ? 0 : source_->labels()[static_cast<std::size_t>(sample)];
     const auto bytes =
         file.empty() ? std::as_bytes(std::span(image.pixels)) : std::span<const std::byte>(file);
-    writer->append(bytes, image.height, image.width, label);
+    writer->append(bytes, image.height, image.width, label, source_->name(sample));
     return true;
   }
 
