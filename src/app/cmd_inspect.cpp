@@ -11,9 +11,9 @@
 #include "simclr/core/foreign_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
-#include "simclr/eval/frozen_encoder.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/io/shard_set.hpp"
+#include "simclr/train/encoder_weights.hpp"
 
 namespace simclr {
 namespace {

@@ -8,6 +8,7 @@
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/writable.hpp"
 #include "simclr/plan/plan.hpp"
+#include "training_command.hpp"
 
 namespace simclr {
 namespace {
@@ -45,17 +46,20 @@ void declare_plan_options(Options& options, PlanRequest& request,
 }  // namespace
 
 int run_plan(Invocation& invocation) {
-  PlanRequest request;
+  PlanRequest request{.config = take_training_command(invocation)};
   std::optional<std::filesystem::path> json;
-  Options options("plan",
-                  "What a run of pretrain will take: memory, communication, time. Needs no device.",
-                  {"pretrain", "plan"});
+  Options options(
+      "plan",
+      std::string("What a run will take: memory, communication, time. Needs no device.") +
+          kTrainingCommandHelp,
+      {request.config->command(), "plan"});
   declare_plan_options(options, request, json);
-  request.config.declare(options);
+  request.config->declare(options);
   options.example(
       "simclr plan --config configs/imagenet-v1.cfg --samples 1281167 \\\n"
       "      --ranks 64 --machine h100");
   if (!options.parse(invocation.arguments)) return 0;
+  request.config->note_given(options);
   if (json) require_likely_writable({.file = *json, .option = "json", .begins = "{"});
   if (!request.write_machine.empty()) {
     require_likely_writable(

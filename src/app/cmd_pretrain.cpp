@@ -1,13 +1,9 @@
-#include <iostream>
-#include <optional>
-
 #include "command.hpp"
-#include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/names.hpp"
-#include "simclr/report/report.hpp"
 #include "simclr/train/pretrain_config.hpp"
 #include "simclr/train/training_job.hpp"
+#include "training_command.hpp"
 
 namespace simclr {
 namespace {
@@ -36,37 +32,11 @@ int run_pretrain(Invocation& invocation) {
       "that a resumed run may change, it goes on with the run in that directory, with "
       "the options stored there.",
       {"pretrain"});
-  config.declare(options);
-  std::optional<DryRun> dry;
-  options.group("instead of training")
-      .action<DryRun>("dry-run", dry, {{"here", DryRun::here}, {"elsewhere", DryRun::elsewhere}},
-                      "check all that can be checked before work begins, say in one line what "
-                      "would be done, write nothing; exit code 0, or 2 with the refusal. here: "
-                      "with the ranks, devices and memory of this start; elsewhere: without what "
-                      "depends on machine and job (device, memory, time limit) and without MPI, "
-                      "for login nodes");
-  continue_stored_run(options, config);
   options.example(
       "mpirun -n 8 simclr pretrain --config configs/imagenet-v1.cfg \\\n"
       "      --data shards/train --run-dir runs/r50");
-  if (!invocation.parse(options)) return 0;
-  stay_with_configuration(config, invocation.arguments);
-  if (dry) {
-    const std::string line = dry_run(config, *dry, invocation.world);
-    if (invocation.world.rank() == 0) std::cout << line << '\n';
-    return 0;
-  }
-  const bool writes_report = invocation.world.rank() == 0;
-  try {
-    const int code = run_training(config, this_build(), invocation.world);
-    if (writes_report) refresh_report(config.run_dir, Pairs::render);
-    log_next_step(config, code);
-    return code;
-  } catch (const std::exception& error) {
-    // No pictures: other ranks wait for this one to end, and the data may have caused the failure.
-    if (writes_report && !is_refusal(error)) refresh_report(config.run_dir, Pairs::leave_out);
-    throw;
-  }
+  return run_training_command(invocation, config, options, {},
+                              [&](int code) { log_next_step(config, code); });
 }
 
 }  // namespace simclr

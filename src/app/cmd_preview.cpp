@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "command.hpp"
@@ -20,14 +22,15 @@
 #include "simclr/io/writable.hpp"
 #include "simclr/report/report.hpp"
 #include "simclr/tensor/convert.hpp"
-#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/encoder_training.hpp"
 #include "simclr/train/system_info.hpp"
+#include "training_command.hpp"
 
 namespace simclr {
 namespace {
 
 struct PreviewConfig {
-  PretrainConfig pretrain;
+  AnyTraining training;
   std::filesystem::path output;
   std::optional<std::string> steps;
   std::int64_t samples = 18;
@@ -52,10 +55,10 @@ std::optional<StepRange> parse_steps(const std::string& text) {
 /// Refuses more views than the disk has room for.
 void require_room(const PreviewConfig& config) {
   const StepRange range = parse_steps(*config.steps).value();
-  const std::int64_t side = config.pretrain.image_size;
+  const std::int64_t side = config.training->image_size;
   const std::array<std::int64_t, 7> factors{range.end - range.begin,
-                                            LoaderConfig().views_per_sample,
-                                            config.pretrain.batch_size,
+                                            config.training->views_per_sample(),
+                                            config.training->batch_size,
                                             side,
                                             side,
                                             3,
@@ -90,25 +93,26 @@ void validate(const PreviewConfig& config) {
   if (config.steps) require_room(config);
 }
 
-int count_threads(const PretrainConfig& config) {
+int count_threads(const EncoderTraining& config) {
   if (config.loader_threads > 0) return config.loader_threads;
   if (config.device.threads > 0) return config.device.threads;
   return available_cores();
 }
 
-LoaderConfig loader_config(const PretrainConfig& config, Communicator& makers) {
+LoaderConfig loader_config(const EncoderTraining& config, Communicator& makers) {
   LoaderConfig loader;
   loader.augmentation = config.augmentation();
   loader.seed = config.seed;
   loader.shuffle = config.shuffle;
   loader.batch_size = config.batch_size;
+  loader.views_per_sample = config.views_per_sample();
   loader.view_type = activation_type(intended_precision(config.device, makers));
   loader.threads = count_threads(config);
   return loader;
 }
 
 void write_picture(const PreviewConfig& config) {
-  write_png(config.output, augmented_pairs(config.pretrain, config.samples));
+  write_png(config.output, augmented_pairs(*config.training, config.samples));
   log::info("wrote {}: each group is a stored image and its two views", config.output.string());
 }
 
@@ -149,7 +153,8 @@ std::vector<float> widened(const HostBuffer& views) {
 }
 
 std::unique_ptr<ArrayFile> create_file(const std::filesystem::path& path,
-                                       const LoaderConfig& loader, Communicator& world) {
+                                       const LoaderConfig& loader, bool labeled,
+                                       Communicator& world) {
   const std::int64_t steps = loader.end_step - loader.first_step;
   const std::int64_t side = loader.augmentation.image_size;
   std::unique_ptr<ArrayFile> file;
@@ -158,15 +163,17 @@ std::unique_ptr<ArrayFile> create_file(const std::filesystem::path& path,
     file->create("views", ArrayFile::Type::f32,
                  {steps, loader.views_per_sample, loader.batch_size, side, side, 3});
     file->create("sample_index", ArrayFile::Type::i64, {steps, loader.batch_size});
+    if (labeled) file->create("labels", ArrayFile::Type::i64, {steps, loader.batch_size});
     file->attribute("first_step", loader.first_step);
   });
   return file;
 }
 
-/// Writes the views of steps [loader.first_step, loader.end_step) as pretraining makes them:
-/// `views` float32 (S, 2, N, H, W, 3) and `sample_index` int64 (S, N), N = loader.batch_size. Every
-/// rank of `world` makes its share, rank 0 writes. The global batch is made in parts, as more ranks
-/// would make it, so that memory stays small for any N. Collective.
+/// Writes the views of steps [loader.first_step, loader.end_step) as training makes them:
+/// `views` float32 (S, V, N, H, W, 3), `sample_index` and, of labeled data, `labels` int64 (S, N),
+/// V = loader.views_per_sample, N = loader.batch_size. Every rank of `world` makes its share, rank
+/// 0 writes. The global batch is made in parts, as more ranks would make it, so that memory stays
+/// small for any N. Collective.
 void write_view_audit(const std::filesystem::path& path, SampleStore& store, LoaderConfig loader,
                       Communicator& world) {
   const std::int64_t parts = count_parts(loader, world.size());
@@ -175,7 +182,7 @@ void write_view_audit(const std::filesystem::path& path, SampleStore& store, Loa
   const auto side = static_cast<std::size_t>(loader.augmentation.image_size);
   const std::size_t view_elements = static_cast<std::size_t>(share) * side * side * 3;
 
-  const std::unique_ptr<ArrayFile> file = create_file(path, loader, world);
+  const std::unique_ptr<ArrayFile> file = create_file(path, loader, !store.labels().empty(), world);
   for (std::int64_t part = 0; part < parts; ++part) {
     const std::int64_t first_rank = part * world.size();
     loader.rank = static_cast<int>(first_rank) + world.rank();
@@ -183,10 +190,13 @@ void write_view_audit(const std::filesystem::path& path, SampleStore& store, Loa
     for (std::int64_t step = 0; step < loader.end_step - loader.first_step; ++step) {
       const ViewBatch& batch = batches.next();
       const auto samples = gather(std::span(batch.sample_index), world);
+      const std::vector<std::int64_t> own_labels(batch.labels.begin(), batch.labels.end());
+      const auto labels = gather(std::span<const std::int64_t>(own_labels), world);
       const std::vector<float> own = widened(batch.views);
       const auto views = gather(std::span<const float>(own), world);
       if (!file) continue;
       file->write("sample_index", {step, first_rank * share}, std::span(samples));
+      if (!labels.empty()) file->write("labels", {step, first_rank * share}, std::span(labels));
       std::size_t at = 0;
       for (int rank = 0; rank < world.size(); ++rank) {
         for (std::int64_t view = 0; view < loader.views_per_sample; ++view, at += view_elements) {
@@ -199,16 +209,20 @@ void write_view_audit(const std::filesystem::path& path, SampleStore& store, Loa
   on_root(world, [&] { file->finish(); });
 }
 
-void write_audit(const PreviewConfig& config, Communicator& makers) {
+void write_audit(PreviewConfig& config, Communicator& makers) {
   const StepRange range = parse_steps(*config.steps).value();
   // Few samples are needed, so --cache auto means to read them one by one.
-  const CacheMode asked = config.pretrain.cache;
+  const CacheMode asked = config.training->cache;
   const CacheMode cache = asked == CacheMode::automatic ? CacheMode::none : asked;
-  const auto store =
-      open_sample_store(config.pretrain.data, cache, makers, count_threads(config.pretrain),
-                        config.pretrain.batch_size / makers.size());
-  config.pretrain.validate_data(store->info());
-  LoaderConfig loader = loader_config(config.pretrain, makers);
+  ShardSet data(config.training->data);
+  config.training->prepare(data, OpenWeights::yes, makers);
+  config.training->validate_data(data.info());
+  auto store = open_sample_store(std::move(data), cache, makers, count_threads(*config.training),
+                                 config.training->batch_size / makers.size());
+  if (const SampleChoice* const choice = config.training->sample_choice()) {
+    store = make_subset_store(std::move(store), choice->samples, choice->labels);
+  }
+  LoaderConfig loader = loader_config(*config.training, makers);
   loader.first_step = range.begin;
   loader.end_step = range.end;
   write_view_audit(config.output, *store, loader, makers);
@@ -220,9 +234,11 @@ void write_audit(const PreviewConfig& config, Communicator& makers) {
 }  // namespace
 
 int run_preview(Invocation& invocation) {
-  PreviewConfig config;
-  Options options("preview", "training views as the program makes them, to look at or to audit",
-                  {"pretrain", "preview"});
+  PreviewConfig config{.training = take_training_command(invocation)};
+  Options options("preview",
+                  std::string("Training views as the program makes them, to look at or to audit.") +
+                      kTrainingCommandHelp,
+                  {config.training->command(), "preview"});
   options.group("preview")
       .add("output", config.output,
            "file to write. FILE.png: a picture of some images and their views; FILE.h5, with "
@@ -240,16 +256,17 @@ int run_preview(Invocation& invocation) {
       .argument("A:B")
       .add("samples", config.samples, "number of images in the picture")
       .range(at_least(1).at_most(300));
-  config.pretrain.declare(options);
+  config.training->declare(options);
   options.require_given({"output", "data"})
       .example("simclr preview --data shards/photos --image-size 96 --output pairs.png");
   if (!invocation.parse(options)) return 0;
-  config.pretrain.validate();
+  config.training->note_given(options);
+  config.training->validate();
   validate(config);
   // Views do not depend on the number of ranks: rank 0 works alone on a picture, and on batches
   // that the ranks cannot share equally.
   Communicator& world = invocation.world;
-  const bool shared = config.steps && config.pretrain.batch_size % world.size() == 0;
+  const bool shared = config.steps && config.training->batch_size % world.size() == 0;
   if (!shared && world.rank() != 0) return 0;
   if (config.steps) {
     const auto alone = make_self_communicator();

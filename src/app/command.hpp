@@ -46,11 +46,13 @@ int run_bench(Invocation& invocation);
 int run_preview(Invocation& invocation);
 int run_embed(Invocation& invocation);
 int run_export(Invocation& invocation);
+int run_finetune(Invocation& invocation);
 int run_inspect(Invocation& invocation);
 int run_pack(Invocation& invocation);
 int run_plan(Invocation& invocation);
 int run_pretrain(Invocation& invocation);
 int run_report(Invocation& invocation);
+int run_supervised(Invocation& invocation);
 int run_knn(Invocation& invocation);
 int run_linear_eval(Invocation& invocation);
 

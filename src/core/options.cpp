@@ -18,9 +18,9 @@ namespace po = boost::program_options;
 namespace {
 
 const std::vector<std::string>& known_sections() {
-  static const std::vector<std::string> names{"pack",        "inspect", "preview",  "pretrain",
-                                              "linear-eval", "knn",     "finetune", "embed",
-                                              "export",      "plan",    "bench",    "report"};
+  static const std::vector<std::string> names{
+      "pack",       "inspect", "preview", "pretrain", "linear-eval", "knn",   "finetune",
+      "supervised", "embed",   "export",  "plan",     "bench",       "report"};
   return names;
 }
 

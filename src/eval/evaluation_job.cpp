@@ -3,22 +3,20 @@
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <utility>
 
-#include "labeled_data.hpp"
 #include "result_file.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/core/hash.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/system.hpp"
+#include "simclr/data/labeled_data.hpp"
 #include "simclr/data/memory_budget.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/writable.hpp"
-#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/encoder_training.hpp"
 
 namespace simclr {
 namespace fs = std::filesystem;
@@ -52,11 +50,6 @@ nlohmann::ordered_json deciding_options(const Options& options) {
     if (name != "precision") object.erase(name);
   }
   return object;
-}
-
-std::string hash_text(const Fingerprint& fingerprint) {
-  const std::string text = to_text(fingerprint);
-  return to_hex(hash64(std::as_bytes(std::span(text))));
 }
 
 }  // namespace
@@ -182,11 +175,9 @@ EvaluationJob::~EvaluationJob() = default;
 /// Replaces data that are not named by those of the checkpoint's run.
 void EvaluationJob::take_data_of_run() {
   if (!config_.train_data.empty() && !config_.test_data.empty()) return;
-  PretrainConfig run;
-  Options options = declared_options(run);
-  read_stored_options(options, encoder().configuration(), encoder().file().string());
-  if (config_.train_data.empty()) config_.train_data = run.data;
-  if (config_.test_data.empty()) config_.test_data = run.eval_data;
+  const AnyTraining run = read_training(encoder().configuration(), encoder().file().string());
+  if (config_.train_data.empty()) config_.train_data = run->data;
+  if (config_.test_data.empty()) config_.test_data = run->eval_data;
   if (config_.train_data.empty()) {
     refuse(
         "option --train-data: missing, and {} does not name the run's data; give DIR, a directory "

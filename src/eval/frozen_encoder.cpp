@@ -56,28 +56,17 @@ void require_finite(const std::vector<float>& values, const FrozenEncoder& encod
 
 }  // namespace
 
-ModelDescription require_model(const Checkpoint& checkpoint, const std::string& origin) {
-  ModelDescription model = parse_model_description(checkpoint.model, origin);
-  const Program described = record_features({.encoder = model.encoder,
-                                             .head = model.head,
-                                             .with_head = true,
-                                             .batch = 1,
-                                             .image_size = model.image_size});
-  require_parts(described, kLoadedParts, checkpoint, origin);
-  return model;
-}
-
 FrozenEncoder::FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world)
-    : found_(open_checkpoint(run_or_file)),
-      model_(require_model(found_.checkpoint, found_.file.path.string())) {
-  require_same_checkpoint(found_.checkpoint, world);
-  // Free the optimizer state: it is as large as the weights, and no evaluation reads it.
-  found_.checkpoint.momentum.clear();
-  found_.checkpoint.second_moment.clear();
+    : weights_(read_checkpoint_weights(run_or_file)) {
+  require_same_checkpoint(weights_.checkpoint, world);
 }
 
 void FrozenEncoder::load_into(Executor& executor) const {
-  load_parts(executor, kLoadedParts, found_.checkpoint, file().string());
+  load_parts(executor, kLoadedParts, weights_.checkpoint, file().string());
+}
+
+void FrozenEncoder::load_all_into(Executor& executor) const {
+  load_parts(executor, kAllParts, weights_.checkpoint, file().string());
 }
 
 std::string encoder_hash(const Executor& executor) {

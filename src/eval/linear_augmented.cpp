@@ -1,11 +1,6 @@
 #include "simclr/eval/linear.hpp"
 
-#include <algorithm>
-#include <array>
-#include <functional>
-#include <span>
-#include <vector>
-
+#include "classifier_accuracy.hpp"
 #include "simclr/backend/host_memory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
@@ -82,23 +77,6 @@ double train_probe(Trainer& trainer, TrainingLoader& loader, std::int64_t steps_
   return loss;
 }
 
-Accuracy measure_probe(Executor& executor, EvaluationLoader& loader) {
-  const Program& program = executor.program();
-  std::vector<std::int32_t> labels(
-      static_cast<std::size_t>(program.info(program.at("labels")).shape.elements()));
-  std::array<double, 4> sums{}, batch_sums{};  // cross-entropy, top-1, top-5, samples
-  while (const EvaluationBatch* batch = loader.next()) {
-    std::fill(std::ranges::copy(batch->labels, labels.begin()).out, labels.end(), kPaddingLabel);
-    executor.stage(program.at("views"), batch->images.span());
-    executor.stage(program.at("labels"), const_buffer_span(std::span<const std::int32_t>(labels)));
-    executor.commit();
-    executor.run_forward();
-    executor.download(program.at("sums"), buffer_span(std::span<double>(batch_sums)));
-    std::ranges::transform(sums, batch_sums, sums.begin(), std::plus<>());
-  }
-  return {sums[1] / sums[3], sums[2] / sums[3], static_cast<std::int64_t>(sums[3])};
-}
-
 }  // namespace
 
 double augmented_classifier_bytes(std::int64_t local_batch, std::int64_t channels,
@@ -147,7 +125,7 @@ LinearAugmentedResult linear_augmented(const FrozenEncoder& encoder, SampleStore
   EvaluationLoader loader(
       test, evaluation_images(encoder.model(), config.activations, local_batch(config, world),
                               config.threads, world));
-  result.test = measure_probe(trainer.executor(), loader);
+  result.test = measure_classifier(trainer.executor(), loader);
   result.encoder_hash_after = encoder_hash(trainer.executor());
   if (result.encoder_hash_after != result.encoder_hash_before) {
     fail("the frozen encoder changed during linear evaluation: hash {} before, {} after",

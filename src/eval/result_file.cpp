@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <span>
 #include <system_error>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
 #include "simclr/io/file.hpp"
 
 namespace simclr {
@@ -85,6 +87,11 @@ std::string what_differs(const Json& result, const EvaluationIdentity& identity)
 }
 
 }  // namespace
+
+std::string hash_text(const Fingerprint& fingerprint) {
+  const std::string text = to_text(fingerprint);
+  return to_hex(hash64(std::as_bytes(std::span(text))));
+}
 
 fs::path free_result_file(const fs::path& directory, const std::string& name,
                           const EvaluationIdentity& identity) {

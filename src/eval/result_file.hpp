@@ -5,11 +5,16 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "simclr/io/fingerprint.hpp"
+
 namespace simclr {
 
 /// What was evaluated, as the result says it: `protocol`, `checkpoint_hash`, `train_data_hash`,
 /// `test_data_hash` and `options`. A result with the same values may be replaced.
 using EvaluationIdentity = nlohmann::ordered_json;
+
+/// A hash of a data set's fingerprint, as results hold it.
+std::string hash_text(const Fingerprint& fingerprint);
 
 /// Returns DIRECTORY/NAME.json, or a longer name if this file holds the result of another
 /// evaluation: with the data set or the options that differ, or else with a number.

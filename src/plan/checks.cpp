@@ -8,7 +8,7 @@
 namespace simclr::plan {
 namespace {
 
-void require_checkpoints(const PretrainConfig& config) {
+void require_checkpoints(const EncoderTraining& config) {
   if (config.checkpoint_every_epochs > 0 || config.checkpoint_every_minutes > 0) return;
   refuse(
       "options --checkpoint-every-epochs and --checkpoint-every-minutes: both are 0: a job that is "
@@ -17,13 +17,13 @@ void require_checkpoints(const PretrainConfig& config) {
 
 /// Memory of the same run with another batch or recomputation.
 MemoryPlan memory_of(const RunPlan& run, std::int64_t local_samples, Recompute recompute) {
-  PretrainConfig config = run.config;
-  config.batch_size = local_samples * run.placement.ranks;
-  config.bn_group = run.placement.bn_ranks > 1 ? "global" : "local";
-  config.recompute = recompute;
-  const Program program = record_pretraining(config.program_spec(0, run.placement.ranks));
+  AnyTraining config = run.config;
+  config->batch_size = local_samples * run.placement.ranks;
+  config->bn_group = run.placement.bn_ranks > 1 ? "global" : "local";
+  config->recompute = recompute;
+  const Program program = config->task(0, run.placement.ranks).program;
   MemoryPlan memory =
-      plan_memory(program, memory_context(run, config, run.placement), Workspace::leave_out);
+      plan_memory(program, memory_context(run, *config, run.placement), Workspace::leave_out);
   if (!memory.workspace_is_allowance) memory.workspace = run.memory.workspace;
   return memory;
 }
@@ -42,7 +42,7 @@ bool fits(const RunPlan& run, const MemoryPlan& memory) {
 /// The largest local batch that fits into memory; 0 if none does.
 std::int64_t largest_local_batch(const RunPlan& run, Recompute recompute) {
   std::int64_t fit = 0;
-  std::int64_t too_large = run.config.batch_size / run.placement.ranks;
+  std::int64_t too_large = run.config->batch_size / run.placement.ranks;
   while (too_large - fit > std::max<std::int64_t>(1, fit / 64)) {
     const std::int64_t middle = (fit + too_large) / 2;
     (fits(run, memory_of(run, middle, recompute)) ? fit : too_large) = middle;
@@ -54,14 +54,14 @@ std::int64_t largest_local_batch(const RunPlan& run, Recompute recompute) {
 /// "use --recompute blocks (31.2 GB per rank), or --batch-size 4096 on 16 ranks, or more ranks".
 std::string advice(const RunPlan& run) {
   std::string text;
-  const std::int64_t local = run.config.batch_size / run.placement.ranks;
-  if (run.config.recompute == Recompute::none) {
+  const std::int64_t local = run.config->batch_size / run.placement.ranks;
+  if (run.config->recompute == Recompute::none) {
     const MemoryPlan recomputed = memory_of(run, local, Recompute::blocks);
     if (fits(run, recomputed)) {
       text = fmt::format("--recompute blocks ({:.1f} GB per rank)", recomputed.on_device() / kGiga);
     }
   }
-  const std::int64_t largest = largest_local_batch(run, run.config.recompute);
+  const std::int64_t largest = largest_local_batch(run, run.config->recompute);
   const std::string separator = text.empty() ? "" : ", or ";
   if (largest == 0) return text.empty() ? "no batch fits; use a smaller encoder" : "use " + text;
   return fmt::format("use {}{}--batch-size {} on {} ranks, or more ranks", text, separator,
@@ -76,7 +76,7 @@ void require_cache(const RunPlan& run) {
       "{}--cache none with --shuffle block, nodes with more memory, or smaller images (pack "
       "--resize-short)",
       run.memory.cache_per_node / kGiga, run.machine.node_memory_gb,
-      run.config.cache == CacheMode::node ? "--cache distributed, " : "more nodes, ");
+      run.config->cache == CacheMode::node ? "--cache distributed, " : "more nodes, ");
 }
 
 }  // namespace
@@ -95,14 +95,14 @@ std::string shortage(const Machine& machine, const Placement& placement, const M
 }
 
 void validate_request(const PlanRequest& request) {
-  request.config.validate();
-  request.config.validate_ranks(request.ranks);
-  if (request.config.data.empty() == !request.samples) {
+  request.config->validate();
+  request.config->validate_ranks(request.ranks);
+  if (request.config->data.empty() == !request.samples) {
     refuse(
         "options --data and --samples: give one of them, a directory of shards or the number of "
         "images");
   }
-  require_checkpoints(request.config);
+  require_checkpoints(*request.config);
 }
 
 void require_memory(const RunPlan& run) {
@@ -121,7 +121,7 @@ void require_memory(const RunPlan& run) {
 }
 
 void require_checkpoint_in_time(const RunPlan& run, double limit_minutes) {
-  const PretrainConfig& c = run.config;
+  const EncoderTraining& c = *run.config;
   double minutes = run.seconds() / kSecondsPerMinute;
   if (c.checkpoint_every_epochs > 0) {
     const auto steps = static_cast<double>(c.checkpoint_every_epochs * run.steps_per_epoch);

@@ -48,10 +48,10 @@ void ask_for_workspace(MemoryPlan& memory, const Program& program, const MemoryC
     memory.workspace = static_cast<double>(workspace_bytes(program, backend));
     return;
   }
-  PretrainConfig f32 = context.config;
-  f32.device.precision = Precision::fp32;
-  memory.workspace = static_cast<double>(
-      workspace_bytes(record_pretraining(f32.program_spec(0, context.placement.ranks)), backend));
+  AnyTraining f32 = context.config;
+  f32->device.precision = Precision::fp32;
+  memory.workspace =
+      static_cast<double>(workspace_bytes(f32->task(0, context.placement.ranks).program, backend));
   memory.workspace_is_allowance = true;
 }
 
@@ -80,7 +80,7 @@ void plan_cuda(MemoryPlan& memory, const Program& program, const MemoryContext& 
 
 }  // namespace
 
-MemoryContext memory_context(const RunPlan& run, const PretrainConfig& config,
+MemoryContext memory_context(const RunPlan& run, const EncoderTraining& config,
                              const Placement& placement) {
   return {.config = config,
           .data = run.data,

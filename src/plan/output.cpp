@@ -85,7 +85,7 @@ std::string learning_rate_text(const RunPlan& run) {
 }
 
 std::string run_section(const RunPlan& run) {
-  const PretrainConfig& c = run.config;
+  const EncoderTraining& c = *run.config;
   std::string text =
       fmt::format("plan: {} x{:g} at {} px, batch {}, on {} {}{} ({} node{}), {}\n", c.encoder,
                   c.width, c.image_size, c.batch_size, run.placement.ranks,
@@ -167,7 +167,7 @@ std::string time_section(const RunPlan& run) {
     text += line("rendering", "{} of a core, at the same time", duration_text(t.rendering));
   text += line("communication", "{} exposed", duration_text(t.exposed_communication));
   text += line("rate", "{} images/s",
-               rate_text(static_cast<double>(run.config.batch_size) / t.total, ratio));
+               rate_text(static_cast<double>(run.config->batch_size) / t.total, ratio));
   text += line("one epoch", "{}",
                range_text(t.total * static_cast<double>(run.steps_per_epoch), ratio));
   text +=
@@ -254,7 +254,7 @@ Json time_json(const RunPlan& run) {
           {"core_seconds_rendering", t.rendering},
           {"seconds_by_op", t.by_verb},
           {"seconds_on_network", traffic},
-          {"images_per_second", static_cast<double>(run.config.batch_size) / t.total},
+          {"images_per_second", static_cast<double>(run.config->batch_size) / t.total},
           {"seconds_epoch", t.total * static_cast<double>(run.steps_per_epoch)},
           {"seconds_total", run.seconds()},
           {"node_hours", run.node_hours()},
@@ -284,9 +284,9 @@ std::string to_text(const RunPlan& run) {
 
 std::string to_json(const RunPlan& run) {
   const Json json{
-      {"encoder", run.config.encoder},
-      {"precision", precision_text(run.config.device.precision)},
-      {"batch_size", run.config.batch_size},
+      {"encoder", run.config->encoder},
+      {"precision", precision_text(run.config->device.precision)},
+      {"batch_size", run.config->batch_size},
       {"ranks", run.placement.ranks},
       {"ranks_per_node", run.placement.ranks_per_node},
       {"nodes", run.nodes()},

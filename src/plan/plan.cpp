@@ -8,6 +8,7 @@
 
 #include "plan_parts.hpp"
 #include "simclr/backend/registry.hpp"
+#include "simclr/comm/communicator.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "simclr/train/system_info.hpp"
@@ -24,7 +25,7 @@ constexpr const char* kMeasured = "measured";
 
 bool is_measured(const PlanRequest& request) {
   if (!request.machine.empty()) return request.machine == kMeasured;
-  return request.config.device.choice != DeviceChoice::cuda;
+  return request.config->device.choice != DeviceChoice::cuda;
 }
 
 /// The machine as known before a measurement.
@@ -38,7 +39,7 @@ Machine known_machine(const PlanRequest& request) {
   return read_machine(request.machine);
 }
 
-void require_device(const PretrainConfig& config, const Machine& machine) {
+void require_device(const EncoderTraining& config, const Machine& machine) {
   const DeviceChoice choice = config.device.choice;
   if (choice == DeviceChoice::automatic) return;
   if ((choice == DeviceChoice::cpu) == (machine.kind == DeviceKind::cpu)) return;
@@ -49,7 +50,7 @@ void require_device(const PretrainConfig& config, const Machine& machine) {
 
 /// The processor that the run is planned for is asked, not the one on which `plan` runs.
 void require_bf16(const RunPlan& run, const PlanRequest& request) {
-  const DeviceOptions& device = run.config.device;
+  const DeviceOptions& device = run.config->device;
   const bool asked = device.precision == Precision::bf16 && !device.allow_slow_bf16;
   const Machine& machine = run.machine;
   if (!asked || machine.kind == DeviceKind::cuda || machine.half_gflops > 0) return;
@@ -62,18 +63,18 @@ void require_bf16(const RunPlan& run, const PlanRequest& request) {
 }
 
 DataSummary summarize(const PlanRequest& request) {
-  const PretrainConfig& config = request.config;
+  const EncoderTraining& config = *request.config;
   if (!config.data.empty()) {
     const ShardSet set(config.data);
     const ShardSetInfo& info = set.info();
     config.validate_data(info);
-    return {.samples = info.samples,
+    return {.samples = config.training_samples(info),
             .bytes = static_cast<double>(set.stored_bytes(0, info.samples)),
             .encoded = info.encoding != ImageEncoding::raw};
   }
-  PretrainConfig named = config;
-  named.data = "--samples";
-  named.validate_data({.samples = *request.samples});
+  AnyTraining named = config;
+  named->data = "--samples";
+  named->validate_data({.samples = *request.samples});
   // Assumes images packed with --resize-short of 8/7 of a view's side; small ones at their size.
   constexpr std::int64_t kSmall = 32;
   const std::int64_t side =
@@ -101,13 +102,13 @@ Machine adapted(Machine machine, int threads, int ranks_per_node) {
 /// machine's cores.
 int compute_threads_of(const PlanRequest& request, const Machine& machine, int ranks_per_node) {
   if (machine.kind == DeviceKind::cuda) return 1;
-  if (request.config.device.threads > 0) return request.config.device.threads;
+  if (request.config->device.threads > 0) return request.config->device.threads;
   if (!is_measured(request)) return machine.threads;
   return std::max(1, available_cores() / ranks_per_node);
 }
 
 plan::Cores cores_of(const PlanRequest& request, int threads, int ranks_per_node) {
-  const int loader = request.config.loader_threads;
+  const int loader = request.config->loader_threads;
   const int share = is_measured(request) ? available_cores() / ranks_per_node : threads;
   return {.available = std::max(threads, share),
           .compute = threads,
@@ -123,7 +124,7 @@ void count_parameters(RunPlan& run, const Program& program) {
 
 /// Number of checkpoints at the end: those that --keep leaves, and the pinned ones.
 std::int64_t count_kept(const RunPlan& run) {
-  const PretrainConfig& c = run.config;
+  const EncoderTraining& c = *run.config;
   const auto pinned = std::ranges::count_if(c.checkpoint_steps,
                                             [&](std::int64_t step) { return step < run.steps; });
   const std::int64_t interval = c.checkpoint_every_epochs * run.steps_per_epoch;
@@ -133,10 +134,10 @@ std::int64_t count_kept(const RunPlan& run) {
 }
 
 void set_length(RunPlan& run) {
-  run.steps_per_epoch = run.data.samples / run.config.batch_size;
-  run.schedule = run.config.schedule(run.steps_per_epoch);
+  run.steps_per_epoch = run.data.samples / run.config->batch_size;
+  run.schedule = run.config->schedule(run.steps_per_epoch);
   run.steps =
-      std::min(run.schedule.total_steps, run.config.max_steps.value_or(run.schedule.total_steps));
+      std::min(run.schedule.total_steps, run.config->max_steps.value_or(run.schedule.total_steps));
 }
 
 void note_assumptions(RunPlan& run, const PlanRequest& request) {
@@ -150,7 +151,8 @@ void note_assumptions(RunPlan& run, const PlanRequest& request) {
     note("the scratch memory of convolutions is an allowance; it is known only on the device");
   }
   if (run.machine.kind == DeviceKind::cuda) {
-    const double views = 2.0 * static_cast<double>(run.config.batch_size) / run.placement.ranks;
+    const double views = run.config->views_per_sample() *
+                         static_cast<double>(run.config->batch_size) / run.placement.ranks;
     if (run.machine.slowdown > 1) {
       note(
           fmt::format("nobody has measured this machine with this program: times are ranges, from "
@@ -163,7 +165,7 @@ void note_assumptions(RunPlan& run, const PlanRequest& request) {
                     views / run.step.total));
   }
   if (is_measured(request)) {
-    if (run.config.device.choice == DeviceChoice::automatic) {
+    if (run.config->device.choice == DeviceChoice::automatic) {
       note("this plan is for this machine's CPU; use --machine h100 or FILE for GPUs");
     }
     if (run.placement.ranks > 1) note("the network between ranks is assumed, not measured");
@@ -182,7 +184,7 @@ RunPlan begin_plan(const PlanRequest& request, Machine machine) {
   const int per_node =
       request.ranks_per_node > 0 ? request.ranks_per_node : machine.devices_per_node;
   const int threads = compute_threads_of(request, machine, per_node);
-  run.placement = plan::place(request.config, request.ranks, per_node);
+  run.placement = plan::place(*request.config, request.ranks, per_node);
   run.cores = cores_of(request, threads, per_node);
   run.machine = std::move(machine);
   return run;
@@ -191,7 +193,7 @@ RunPlan begin_plan(const PlanRequest& request, Machine machine) {
 /// Measures this machine for the run; with `keep`, for other runs, too.
 Machine measure_for(RunPlan& run, const Program& program, const PlanRequest& request, bool keep,
                     Clock::time_point begun) {
-  const bool half = run.config.device.precision != Precision::fp32;
+  const bool half = run.config->device.precision != Precision::fp32;
   const double seconds =
       request.measuring_seconds - std::chrono::duration<double>(Clock::now() - begun).count();
   MeasuredMachine measured = measure_machine({.threads = run.cores.compute,
@@ -224,14 +226,20 @@ void complete_machine(RunPlan& run, const Program& program, const PlanRequest& r
 
 }  // namespace
 
-RunPlan make_plan(const PlanRequest& request) {
+RunPlan make_plan(const PlanRequest& asked) {
   const auto begun_at = Clock::now();
   const double program_bytes = resident_memory_bytes();  // ten times more with CUDA's libraries
+  PlanRequest request = asked;
   plan::validate_request(request);
-  PretrainConfig config = request.config;
+  if (!request.config->data.empty()) {
+    const auto alone = make_self_communicator();
+    request.config->prepare(ShardSet(request.config->data), OpenWeights::yes, *alone);
+    request.config->validate_ranks(request.ranks);
+  }
+  AnyTraining config = request.config;
   const std::optional<Precision> begun =
-      config.run_dir.empty() ? std::nullopt : validate_run_directory(config);
-  if (const auto& eval_data = request.config.eval_data; !eval_data.empty()) {
+      config->run_dir.empty() ? std::nullopt : validate_run_directory(*config);
+  if (const auto& eval_data = request.config->eval_data; !eval_data.empty()) {
     if (ShardSet(eval_data).info().labeled_samples == 0) {
       refuse("option --eval-data: {} has no labels; evaluation needs labeled data",
              eval_data.string());
@@ -239,16 +247,16 @@ RunPlan make_plan(const PlanRequest& request) {
   }
   RunPlan run = begin_plan(request, known_machine(request));
   run.program_bytes = program_bytes;
-  require_device(request.config, run.machine);
-  if (begun) run.config.device.precision = *begun;
+  require_device(*request.config, run.machine);
+  if (begun) run.config->device.precision = *begun;
   require_bf16(run, request);
-  run.config.device.precision =
-      resolve_precision(run.config.device, run.machine.kind, run.machine.half_gflops > 0);
+  run.config->device.precision =
+      resolve_precision(run.config->device, run.machine.kind, run.machine.half_gflops > 0);
   run.data = summarize(request);
   set_length(run);
 
-  const Program program = record_pretraining(run.config.program_spec(0, request.ranks));
-  run.memory = plan::plan_memory(program, plan::memory_context(run, run.config, run.placement),
+  const Program program = run.config->task(0, request.ranks).program;
+  run.memory = plan::plan_memory(program, plan::memory_context(run, *run.config, run.placement),
                                  plan::Workspace::ask);
   plan::require_memory(run);
   count_parameters(run, program);
@@ -258,8 +266,8 @@ RunPlan make_plan(const PlanRequest& request) {
   run.traffic = plan::count_traffic(program);
 
   complete_machine(run, program, request, begun_at);
-  run.step = plan::predict(program, run.config, run, run.placement);
-  run.slowest_seconds = plan::slowest_step_seconds(program, run.config, run, run.placement);
+  run.step = plan::predict(program, *run.config, run, run.placement);
+  run.slowest_seconds = plan::slowest_step_seconds(program, *run.config, run, run.placement);
   if (request.time_limit_minutes)
     plan::require_checkpoint_in_time(run, *request.time_limit_minutes);
   run.strong = plan::scaling_table(run, plan::Scaling::strong);

@@ -12,7 +12,7 @@ namespace simclr::plan {
 
 /// The run whose memory is predicted.
 struct MemoryContext {
-  const PretrainConfig& config;
+  const EncoderTraining& config;
   const DataSummary& data;
   Placement placement;
   DeviceKind kind = DeviceKind::cpu;
@@ -21,7 +21,7 @@ struct MemoryContext {
   double program_bytes = 0;      ///< resident memory of program and libraries at their start
 };
 /// The same run with another configuration and placement.
-MemoryContext memory_context(const RunPlan& run, const PretrainConfig& config,
+MemoryContext memory_context(const RunPlan& run, const EncoderTraining& config,
                              const Placement& placement);
 
 /// `ask` asks oneDNN for the exact scratch memory, which takes up to a second; `leave_out` counts
@@ -66,13 +66,13 @@ enum class Scaling {
 std::vector<ScalingRow> scaling_table(const RunPlan& run, Scaling scaling);
 
 /// Predicts a step of a configuration's program.
-StepTime predict(const Program& program, const PretrainConfig& config, const RunPlan& run,
+StepTime predict(const Program& program, const EncoderTraining& config, const RunPlan& run,
                  const Placement& placement);
 /// The longest time of a step, on a machine whose ops may be slower than predicted.
-double slowest_step_seconds(const Program& program, const PretrainConfig& config,
+double slowest_step_seconds(const Program& program, const EncoderTraining& config,
                             const RunPlan& run, const Placement& placement);
 
 /// Placement of a configuration's ranks.
-Placement place(const PretrainConfig& config, int ranks, int ranks_per_node);
+Placement place(const EncoderTraining& config, int ranks, int ranks_per_node);
 
 }  // namespace simclr::plan

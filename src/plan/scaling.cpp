@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kMaxDevices = 1024;
 
-std::string shortage_of(const Program& program, const PretrainConfig& config, const RunPlan& run,
+std::string shortage_of(const Program& program, const EncoderTraining& config, const RunPlan& run,
                         const Placement& placement) {
   MemoryPlan memory =
       plan_memory(program, memory_context(run, config, placement), Workspace::leave_out);
@@ -17,9 +17,10 @@ std::string shortage_of(const Program& program, const PretrainConfig& config, co
   return shortage(run.machine, placement, memory);
 }
 
-StepTime predict_on(const Machine& machine, const Program& program, const PretrainConfig& config,
+StepTime predict_on(const Machine& machine, const Program& program, const EncoderTraining& config,
                     const RunPlan& run, const Placement& placement) {
-  const double views = 2.0 * static_cast<double>(config.batch_size) / placement.ranks;
+  const double views =
+      config.views_per_sample() * static_cast<double>(config.batch_size) / placement.ranks;
   const double rendering = machine.kind == DeviceKind::cpu
                                ? views * rendering_seconds_per_view(config.augmentation(), machine)
                                : 0;
@@ -27,12 +28,12 @@ StepTime predict_on(const Machine& machine, const Program& program, const Pretra
 }
 
 ScalingRow make_row(const RunPlan& run, Scaling scaling, int devices) {
-  PretrainConfig config = run.config;
+  AnyTraining config = run.config;
   ScalingRow row{.devices = devices};
   if (scaling == Scaling::weak) {
-    config.batch_size = run.config.batch_size / run.placement.ranks * devices;
+    config->batch_size = run.config->batch_size / run.placement.ranks * devices;
   }
-  row.batch = config.batch_size;
+  row.batch = config->batch_size;
   if (row.batch > run.data.samples) {
     row.problem = "the batch is larger than the data set";
     return row;
@@ -42,13 +43,13 @@ ScalingRow make_row(const RunPlan& run, Scaling scaling, int devices) {
     return row;
   }
   try {
-    const Placement placement = place(config, devices, run.placement.ranks_per_node);
-    const Program program = record_pretraining(config.program_spec(0, devices));
-    row.problem = shortage_of(program, config, run, placement);
+    const Placement placement = place(*config, devices, run.placement.ranks_per_node);
+    const Program program = config->task(0, devices).program;
+    row.problem = shortage_of(program, *config, run, placement);
     if (!row.problem.empty()) return row;
-    const StepTime time = predict(program, config, run, placement);
+    const StepTime time = predict(program, *config, run, placement);
     row.step_seconds = time.total;
-    row.slowest_seconds = slowest_step_seconds(program, config, run, placement);
+    row.slowest_seconds = slowest_step_seconds(program, *config, run, placement);
     row.images_per_second = static_cast<double>(row.batch) / time.total;
     row.exposed_seconds = time.exposed_communication;
   } catch (const RefusedError&) {
@@ -70,18 +71,18 @@ void set_efficiencies(std::vector<ScalingRow>& rows) {
 
 }  // namespace
 
-Placement place(const PretrainConfig& config, int ranks, int ranks_per_node) {
+Placement place(const EncoderTraining& config, int ranks, int ranks_per_node) {
   return {.ranks = ranks,
           .ranks_per_node = std::min(ranks, ranks_per_node),
           .bn_ranks = config.batch_norm_spec(ranks).ranks_per_group};
 }
 
-StepTime predict(const Program& program, const PretrainConfig& config, const RunPlan& run,
+StepTime predict(const Program& program, const EncoderTraining& config, const RunPlan& run,
                  const Placement& placement) {
   return predict_on(run.machine, program, config, run, placement);
 }
 
-double slowest_step_seconds(const Program& program, const PretrainConfig& config,
+double slowest_step_seconds(const Program& program, const EncoderTraining& config,
                             const RunPlan& run, const Placement& placement) {
   Machine slow = run.machine;
   slow.op_start_us *= slow.slowdown;

@@ -8,7 +8,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/report/report.hpp"
-#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/encoder_training.hpp"
 
 namespace simclr {
 namespace {
@@ -84,7 +84,7 @@ ImageRef decode(ImageDecoder& decoder, const StoredImage& image, const SampleSto
 
 }  // namespace
 
-Image augmented_pairs(const PretrainConfig& config, std::int64_t groups) {
+Image augmented_pairs(const EncoderTraining& config, std::int64_t groups) {
   const auto alone = make_self_communicator();
   // Reads the few samples without loading the whole set.
   const auto store = open_sample_store(config.data, CacheMode::none, *alone, 1);

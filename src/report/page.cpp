@@ -15,8 +15,7 @@ namespace {
 
 std::string option(const RunData& run, std::string_view name) {
   const auto found = std::ranges::find(run.options, name, &Facts::value_type::first);
-  require(found != run.options.end(), "pretrain must have an option " + std::string(name));
-  return found->second;
+  return found != run.options.end() ? found->second : "";
 }
 
 /// Splits the rows into at most kMaxPoints stretches of about equal length and returns the begin of
@@ -191,7 +190,7 @@ Json run_json(const RunData& run) {
             {"epochs", planned_epochs(run)}};
   add_curves(json, run.metrics);
   json["restarts"] = restarts_json(run.metrics);
-  const Objective objective = run.config.objective();
+  const Objective objective = run.config->objective();
   json["metrics"] = metrics_json(objective);
   json["levels"] = levels_json(objective);
   json["evaluations"] = evaluations_json(run);

@@ -24,7 +24,7 @@ constexpr std::int64_t kLargeImage = 112;
 constexpr std::int64_t kLargePairs = 6, kSmallPairs = 12;
 
 /// Returns {png, width, height}, or {note} with the reason why there is no picture.
-Json pairs_json(const PretrainConfig& config, Pairs pairs) {
+Json pairs_json(const EncoderTraining& config, Pairs pairs) {
   if (pairs == Pairs::leave_out) {
     return {{"note", "Left out because the run failed; simclr report RUN adds them."}};
   }
@@ -56,7 +56,7 @@ void write_report(const std::vector<fs::path>& run_dirs, const fs::path& output,
   Json data{{"written", fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(std::time(nullptr)))},
             {"runs", Json::array()}};
   for (const RunData& run : runs) data["runs"].push_back(run_json(run));
-  if (runs.size() == 1) data["pairs"] = pairs_json(runs.front().config, pairs);
+  if (runs.size() == 1) data["pairs"] = pairs_json(*runs.front().config, pairs);
   write_file(output, fill_page(data));
 }
 

@@ -149,10 +149,8 @@ RunData read_run(const fs::path& directory) {
   }
   RunData run;
   run.name = fs::canonical(directory).filename().string();
-  Options options("report", "", {"pretrain"});
-  run.config.declare(options);
-  read_stored_options(options, read_text_file(stored), stored.string());
-  run.options = options.values();
+  run.config = read_training(read_text_file(stored), stored.string());
+  run.options = declared_options(*run.config).values();
   try {
     run.metrics = MetricsTable(directory / "metrics.jsonl");
   } catch (const Error&) {

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/encoder_training.hpp"
 
 namespace simclr {
 
@@ -54,7 +54,7 @@ struct Evaluation {
 
 struct RunData {
   std::string name;  ///< name of the directory
-  PretrainConfig config;
+  AnyTraining config;
   Facts options;  ///< all of config.cfg
   RunStateText state;
   MetricsTable metrics;

@@ -8,6 +8,7 @@
 #include "simclr/augment/augmentation.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/foreign_text.hpp"
+#include "simclr/data/labeled_data.hpp"
 
 namespace simclr {
 
@@ -105,6 +106,10 @@ std::string to_json(const ModelDescription& model) {
   if (model.encoder.pool_padding != PoolPadding::torchvision) {
     object["pool_padding"] = model.encoder.pool_padding;
   }
+  if (model.classifier) {
+    object["classes"] = model.classifier->classes;
+    object["classifier_head_layers"] = model.classifier->head_layers;
+  }
   return object.dump();
 }
 
@@ -130,6 +135,11 @@ ModelDescription parse_model_description(const std::string& json, const std::str
     model.image_size = count("image_size", kSmallestImageSize, kLargestImageSize);
     model.mean = parse_channels(object, "mean", std::numeric_limits<float>::lowest(), origin);
     model.std = parse_channels(object, "std", 0, origin);
+    if (object.contains("classes")) {
+      model.classifier = {.classes = count("classes", 1, kMostClasses),
+                          .head_layers = static_cast<int>(
+                              count("classifier_head_layers", 0, model.head.layer_count()))};
+    }
     return model;
   } catch (const Json::exception& error) {
     refuse("{}: cannot read its model description: {}", origin, json_reason(error.what()));

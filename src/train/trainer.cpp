@@ -203,6 +203,11 @@ Checkpoint Trainer::state() const {
 
 TensorValues Trainer::state_values() const { return simclr::state_values(*executor_); }
 
+void Trainer::load(const std::vector<Part>& parts, const Checkpoint* checkpoint,
+                   const std::string& origin) {
+  distribute_parts(*executor_, parts, checkpoint, origin, control_);
+}
+
 void Trainer::restore(const Checkpoint* checkpoint, const std::string& origin) {
   restore_state(*executor_, checkpoint, origin, control_);
   if (!loss_scaling_) return;

@@ -61,9 +61,7 @@ void declare_data_options(Options& options, DataOptions& data) {
       .argument("DIR")
       .may_change_on_resume()
       .may_differ_between_ranks()
-      .add("eval-data", data.eval_data,
-           "labeled test images for the evaluation jobs: a directory of shards; pretrain itself "
-           "does not read them")
+      .add("eval-data", data.eval_data, "labeled test images: a directory of shards")
       .argument("DIR")
       .may_change_on_resume()
       .may_differ_between_ranks()
@@ -104,7 +102,7 @@ void declare_optimizer_options(Options& options, OptimizerOptions& optimizer) {
            "cosine takes it back to 0 afterwards")
       .range(at_least(0))
       .add("weight-decay", optimizer.weight_decay,
-           "weight decay; batch norm parameters and biases have none")
+           "weight decay; batch norm parameters have none, and biases only with supervised")
       .range(at_least(0))
       .add("momentum", optimizer.momentum, "momentum of lars and sgd; beta1 of adamw")
       .range(at_least(0).below(1))
@@ -222,11 +220,23 @@ void declare_training_device_options(Options& options, TrainingConfig& config) {
 void TrainingConfig::validate_ranks(int world_size) const { (void)samples_per_rank(world_size); }
 
 void TrainingConfig::validate_data(const ShardSetInfo& info) const {
-  if (batch_size > info.samples) {
-    refuse("option --batch-size: {} is more than the {} images of {}", batch_size, info.samples,
-           data.string());
+  if (batch_size > training_samples(info)) {
+    refuse("option --batch-size: {} is more than the {} images of {}", batch_size,
+           training_samples(info), data.string());
   }
 }
+
+std::int64_t TrainingConfig::training_samples(const ShardSetInfo& info) const {
+  const SampleChoice* const choice = sample_choice();
+  return choice != nullptr ? std::ssize(choice->samples) : info.samples;
+}
+
+void TrainingConfig::note_given(const Options& /*options*/) {}
+
+void TrainingConfig::prepare(const ShardSet& /*data*/, OpenWeights /*open*/,
+                             Communicator& /*world*/) {}
+
+void TrainingConfig::load_initial_weights(Trainer& /*trainer*/, Communicator& /*world*/) const {}
 
 TrainerOptions TrainingConfig::trainer_options(std::int64_t steps_per_epoch) const {
   return {.schedule = schedule(steps_per_epoch),
@@ -250,21 +260,23 @@ std::optional<std::string> stored_configuration(const fs::path& run_directory) {
   return text;
 }
 
+std::optional<StoredText> stored_run_options(const fs::path& run_directory) {
+  if (run_directory.empty()) return {};
+  const auto from = [](const std::string& text, const fs::path& origin) {
+    return StoredText{without_options_of_a_start(text), origin.string(), renamed_values()};
+  };
+  if (const auto text = stored_configuration(run_directory)) {
+    return from(*text, run_directory / "config.cfg");
+  }
+  // A run whose config.cfg is lost: its checkpoints hold the options, too.
+  const auto found = newest_valid_checkpoint(run_directory / "checkpoints");
+  if (!found) return {};
+  return from(found->checkpoint.configuration, found->file.path);
+}
+
 void continue_stored_run(Options& options, const TrainingConfig& config) {
   options.require_given({"data", "run-dir"});
-  options.otherwise_from([&config]() -> std::optional<StoredText> {
-    if (config.run_dir.empty()) return {};
-    const auto from = [](const std::string& text, const fs::path& origin) {
-      return StoredText{without_options_of_a_start(text), origin.string(), renamed_values()};
-    };
-    if (const auto text = stored_configuration(config.run_dir)) {
-      return from(*text, config.run_dir / "config.cfg");
-    }
-    // A run whose config.cfg is lost: its checkpoints hold the options, too.
-    const auto found = newest_valid_checkpoint(config.run_dir / "checkpoints");
-    if (!found) return {};
-    return from(found->checkpoint.configuration, found->file.path);
-  });
+  options.otherwise_from([&config] { return stored_run_options(config.run_dir); });
 }
 
 void read_stored_options(Options& options, const std::string& text, const std::string& origin) {

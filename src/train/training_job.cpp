@@ -26,7 +26,7 @@ namespace {
 using SystemClock = std::chrono::system_clock;
 
 std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& data) {
-  return data.samples / config.batch_size;
+  return config.training_samples(data) / config.batch_size;
 }
 
 /// Warns of evaluation data that are not there. Training does not need them, and a run goes on
@@ -42,12 +42,14 @@ void look_at_evaluation_data(const TrainingConfig& config) {
 }
 
 /// Makes every check that needs no writing, and reads few images. Returns the training data.
-ShardSet validate_all(TrainingConfig& config, Communicator& world) {
+ShardSet validate_all(TrainingConfig& config, OpenWeights open, Communicator& world) {
   config.validate();
   config.validate_ranks(world.size());
   // Refuses values that a configuration file cannot hold.
   (void)configuration_text(config, RunDirectoryOption::written);
   CommonData data = open_common(config.data, "data", world);
+  config.prepare(data.set, open, world);
+  config.validate_ranks(world.size());
   on_root(world, [&] {
     config.validate_data(data.set.info());
     look_at_evaluation_data(config);
@@ -143,6 +145,11 @@ void report_changes(const std::optional<Environment>& earlier, const Environment
 /// The line that dry_run() returns.
 std::string describe_start(const TrainingConfig& config, const RunStart& start,
                            std::int64_t steps_per_epoch, int ranks) {
+  if (!config.is_complete()) {
+    return fmt::format(
+        "dry run: would start a new run in {}, with the options that its weights decide",
+        config.run_dir.string());
+  }
   const std::int64_t total = config.schedule(steps_per_epoch).total_steps;
   const std::int64_t end = std::min(total, config.max_steps.value_or(total));
   const std::int64_t first = start.step();
@@ -207,10 +214,12 @@ int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
   config.checkpoint_steps = pinned_steps(config, start, world);
   const std::optional<Environment> earlier = take_over_environment(start, backend);
   activity().begin("reading the data set");
-  const auto store = open_sample_store(std::move(data), config.cache, world, threads,
-                                       config.batch_size / world.size());
-
+  auto store = open_sample_store(std::move(data), config.cache, world, threads,
+                                 config.batch_size / world.size());
   span.steps_per_epoch = steps_per_epoch(config, store->info());
+  if (const SampleChoice* const choice = config.sample_choice()) {
+    store = make_subset_store(std::move(store), choice->samples, choice->labels);
+  }
   const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
   span.end = std::min(total, config.max_steps.value_or(total));
   activity().begin("preparing the model");
@@ -218,12 +227,17 @@ int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
   require_memory(memory_need(task.program, backend, world.rank() == 0), tensor_bytes(start), world);
   TrainerOptions options = config.trainer_options(span.steps_per_epoch);
   options.threads = threads;
-  if (any_rank(world, start.checkpoint.has_value())) options.loaded = kAllParts;
+  const bool resumes = any_rank(world, start.checkpoint.has_value());
+  options.loaded = resumes ? kAllParts : config.initial_parts();
   Trainer trainer(std::move(task), options, backend, world);
+  if (!resumes) config.load_initial_weights(trainer, world);
   restore(trainer, start, span.first, world);
   if (run) run->forget_tensors();
 
-  on_root(world, [&] { run->begin(config); });
+  on_root(world, [&] {
+    run->begin(config);
+    config.write_run_files();
+  });
   state.running(span.first);
   const Environment environment =
       describe_environment(build, backend, threads, store->description(), world, earlier);
@@ -276,7 +290,8 @@ int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
 }  // namespace
 
 std::string dry_run(TrainingConfig& config, DryRun where, Communicator& world) {
-  const ShardSet data = validate_all(config, world);
+  const auto open = where == DryRun::here ? OpenWeights::yes : OpenWeights::no;
+  const ShardSet data = validate_all(config, open, world);
   RunStart start;
   const auto in_use = where == DryRun::here ? DirectoryInUse::refuse : DirectoryInUse::accept;
   const auto check_directory = [&] { start = check_run_directory(config, in_use); };
@@ -305,7 +320,7 @@ std::string dry_run(TrainingConfig& config, DryRun where, Communicator& world) {
 
 int run_training(TrainingConfig& config, const BuildInfo& build, Communicator& world) {
   install_stop_signals();
-  ShardSet data = validate_all(config, world);
+  ShardSet data = validate_all(config, OpenWeights::yes, world);
   std::optional<SystemClock::time_point> deadline;
   if (config.stop_before_minutes) deadline = job_deadline(*config.stop_before_minutes);
   const int threads = compute_threads(config.device, world);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <span>
 #include <utility>
@@ -121,30 +122,51 @@ std::size_t checkpoint_writing_bytes(const Program& program) {
   return sizeof(float) * static_cast<std::size_t>(most);
 }
 
+namespace {
+
+/// Writes rank 0's tensors of the wanted slices into every rank's flat buffer. `check` may refuse
+/// on rank 0, given the number of tensors that the checkpoint has.
+void distribute(Executor& executor, const Section& section, const std::vector<Slice>& wanted,
+                const Checkpoint* checkpoint, const std::string& origin, Communicator& comm,
+                const std::function<void(std::size_t held)>& check) {
+  std::vector<const NamedTensor*> found;
+  on_root(comm, [&] {
+    for_tensors(wanted, section, *checkpoint, origin,
+                [&](const Slice&, const NamedTensor& tensor) { found.push_back(&tensor); });
+    check((checkpoint->*section.tensors).size());
+  });
+  std::vector<float> values;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {  // memory holds one tensor at a time
+    values.resize(static_cast<std::size_t>(wanted[i].info.shape.elements()));
+    if (!found.empty()) std::ranges::copy(found[i]->values, values.begin());
+    comm.broadcast(buffer_span(std::span(values)), 0);
+    executor.write_flat(section.storage, wanted[i].info.offset, values);
+  }
+}
+
+}  // namespace
+
 void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::string& origin,
                    Communicator& comm) {
-  std::vector<float> values;
   for (const Section& section : kSections) {
     if (!executor.holds(section.storage)) continue;
     const std::vector<Slice> wanted = slices(executor.program(), section.storage);
-    std::vector<const NamedTensor*> found;
-    on_root(comm, [&] {
-      for_tensors(wanted, section, *checkpoint, origin,
-                  [&](const Slice&, const NamedTensor& tensor) { found.push_back(&tensor); });
-      const std::size_t held = (checkpoint->*section.tensors).size();
-      if (wanted.size() != held) {
-        refuse(
-            "{}: holds {} tensors of kind {}, the model has {}: the checkpoint is of another "
-            "encoder or head",
-            origin, held, section.what(), wanted.size());
-      }
+    distribute(executor, section, wanted, checkpoint, origin, comm, [&](std::size_t held) {
+      if (wanted.size() == held) return;
+      refuse(
+          "{}: holds {} tensors of kind {}, the model has {}: the checkpoint is of another encoder "
+          "or head",
+          origin, held, section.what(), wanted.size());
     });
-    for (std::size_t i = 0; i < wanted.size(); ++i) {  // memory holds one tensor at a time
-      values.resize(static_cast<std::size_t>(wanted[i].info.shape.elements()));
-      if (!found.empty()) std::ranges::copy(found[i]->values, values.begin());
-      comm.broadcast(buffer_span(std::span(values)), 0);
-      executor.write_flat(section.storage, wanted[i].info.offset, values);
-    }
+  }
+}
+
+void distribute_parts(Executor& executor, const std::vector<Part>& parts,
+                      const Checkpoint* checkpoint, const std::string& origin, Communicator& comm) {
+  for (const Section& section : {kParameters, kRunning}) {
+    if (!executor.holds(section.storage)) continue;
+    distribute(executor, section, slices_of(parts, executor.program(), section.storage), checkpoint,
+               origin, comm, [](std::size_t) {});
   }
 }
 

@@ -38,10 +38,10 @@ TEST(Calibration, NamesOpsThatItHadNoTimeFor) {
   const auto missing = missing_kinds(test::small_step(1), measured.machine);
   EXPECT_TRUE(std::ranges::find(missing, "conv_forward") != missing.end());
   PlanRequest request{.machine = "measured", .samples = 100, .measuring_seconds = 0};
-  request.config.encoder = "resnet18";
-  request.config.width = 0.125;
-  request.config.image_size = 16;
-  request.config.batch_size = 4;
+  request.config->encoder = "resnet18";
+  request.config->width = 0.125;
+  request.config->image_size = 16;
+  request.config->batch_size = 4;
   try {
     make_plan(request);
     ADD_FAILURE() << "planned with times that were not measured";

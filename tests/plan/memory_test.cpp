@@ -10,6 +10,7 @@
 #include "simclr/backend/executor.hpp"
 #include "simclr/backend/registry.hpp"
 #include "simclr/io/checkpoint.hpp"
+#include "simclr/train/pretrain_config.hpp"
 
 namespace simclr::plan {
 namespace {

@@ -21,7 +21,7 @@ RunData run_of(const std::string& metrics) {
   RunData run;
   run.name = "run";
   Options options("report", "", {"pretrain"});
-  run.config.declare(options);
+  run.config->declare(options);
   run.options = options.values();
   const TemporaryDirectory directory;
   const auto file = directory.path() / "metrics.jsonl";
@@ -118,7 +118,7 @@ TEST(RunJson, RestartsHaveTheStepOfTheirCheckpoint) {
 
 TEST(RunJson, TheLossHasTheLevelOfChance) {
   RunData run = run_of("");
-  run.config.batch_size = 256;
+  run.config->batch_size = 256;
   const Json levels = run_json(run).at("levels");
   ASSERT_EQ(levels.size(), 1U);
   EXPECT_EQ(levels.at(0).at("column"), "loss");

@@ -87,7 +87,7 @@ struct SupervisedConfig : TrainingConfig {
   }
 };
 
-int run_supervised(Invocation& invocation) {
+int train_classifier(Invocation& invocation) {
   SupervisedConfig config;
   Options options("supervised", "Trains a classifier.", {"supervised"});
   config.declare(options);
@@ -105,7 +105,7 @@ int run_supervised(Invocation& invocation) {
 
 const std::array kCommands{
     Command{"pack", "images -> HDF5 shards", true, run_pack},
-    Command{"supervised", "trains a classifier", true, run_supervised},
+    Command{"supervised", "trains a classifier", true, train_classifier},
 };
 
 }  // namespace

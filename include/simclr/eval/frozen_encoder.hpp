@@ -10,13 +10,9 @@
 #include "simclr/data/loader.hpp"
 #include "simclr/eval/features.hpp"
 #include "simclr/io/checkpoint.hpp"
-#include "simclr/train/model_description.hpp"
+#include "simclr/train/encoder_weights.hpp"
 
 namespace simclr {
-
-/// Reads the model that a checkpoint describes. Throws RefusedError naming `origin` (a file) unless
-/// the description is possible and the checkpoint holds the tensors of that model.
-ModelDescription require_model(const Checkpoint& checkpoint, const std::string& origin);
 
 /// Opens the same checkpoint on all ranks. Collective. Throws Error if the ranks found different
 /// checkpoints, RefusedError if there is no valid one.
@@ -24,21 +20,24 @@ class FrozenEncoder {
  public:
   FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world);
 
-  [[nodiscard]] const ModelDescription& model() const { return model_; }
-  [[nodiscard]] const std::filesystem::path& file() const { return found_.file.path; }
-  [[nodiscard]] std::int64_t step() const { return found_.checkpoint.step; }
-  [[nodiscard]] const std::string& checksum() const { return found_.checkpoint.checksum; }
+  [[nodiscard]] const ModelDescription& model() const { return weights_.model; }
+  [[nodiscard]] const std::filesystem::path& file() const { return weights_.file; }
+  [[nodiscard]] std::int64_t step() const { return weights_.checkpoint.step; }
+  [[nodiscard]] const std::string& checksum() const { return weights_.checkpoint.checksum; }
   /// The options of the run that trained it, and its data's fingerprint; see Checkpoint.
-  [[nodiscard]] const std::string& configuration() const { return found_.checkpoint.configuration; }
-  [[nodiscard]] const std::string& data() const { return found_.checkpoint.data; }
+  [[nodiscard]] const std::string& configuration() const {
+    return weights_.checkpoint.configuration;
+  }
+  [[nodiscard]] const std::string& data() const { return weights_.checkpoint.data; }
 
   /// Loads the checkpoint's weights and running statistics into a program of this encoder. A
   /// classifier keeps its values. Throws RefusedError naming a tensor that does not fit.
   void load_into(Executor& executor) const;
+  /// The same, with the classifier that the model has.
+  void load_all_into(Executor& executor) const;
 
  private:
-  FoundCheckpoint found_;
-  ModelDescription model_;
+  EncoderWeights weights_;
 };
 
 /// XXH3 hash of the encoder's weights and running statistics in an executor.

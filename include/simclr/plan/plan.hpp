@@ -11,7 +11,7 @@
 #include "simclr/optim/optimizer.hpp"
 #include "simclr/plan/machine.hpp"
 #include "simclr/program/op_cost.hpp"
-#include "simclr/train/pretrain_config.hpp"
+#include "simclr/train/encoder_training.hpp"
 
 // Counts and predicted times of a step: the results of the models in src/plan.
 namespace simclr::plan {
@@ -54,7 +54,7 @@ struct StepTime {
 namespace simclr {
 
 struct PlanRequest {
-  PretrainConfig config;
+  AnyTraining config;
   int ranks = 1;           ///< one per device
   int ranks_per_node = 0;  ///< 0: the machine's number of devices per node
   std::string machine;     ///< measured, h100 or a file; empty: chosen by --device
@@ -108,8 +108,8 @@ struct ScalingRow {
 };
 
 struct RunPlan {
-  PretrainConfig config;  ///< with resolved precision
-  Machine machine;        ///< adapted to the threads and ranks of this run
+  AnyTraining config;  ///< with resolved precision
+  Machine machine;     ///< adapted to the threads and ranks of this run
   plan::Placement placement;
   plan::Cores cores;
   double program_bytes = 0;  ///< resident memory of program and libraries, without data

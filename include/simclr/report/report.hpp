@@ -10,7 +10,7 @@
 
 namespace simclr {
 
-struct PretrainConfig;
+struct EncoderTraining;
 
 enum class Pairs : std::uint8_t {
   render,     ///< renders them from the run's data set; if it is gone, the page says so
@@ -33,6 +33,6 @@ void refresh_report_of_checkpoint(const std::filesystem::path& checkpoint);
 /// Draws the first `groups` samples of the first batch: each sample's stored image (its central
 /// square) and its two views, without --mean and --std. Reads only these samples. Throws
 /// RefusedError for a data set that cannot be read.
-Image augmented_pairs(const PretrainConfig& config, std::int64_t groups);
+Image augmented_pairs(const EncoderTraining& config, std::int64_t groups);
 
 }  // namespace simclr

@@ -76,6 +76,9 @@ class Trainer {
   /// Loads rank 0's checkpoint on every rank; other ranks pass null. Throws RefusedError, naming
   /// `origin` and the tensor, if the checkpoint is of another model.
   void restore(const Checkpoint* checkpoint, const std::string& origin);
+  /// Loads parameters and running statistics of these parts in the same way.
+  void load(const std::vector<Part>& parts, const Checkpoint* checkpoint,
+            const std::string& origin);
 
   [[nodiscard]] Executor& executor() { return *executor_; }
   [[nodiscard]] const Executor& executor() const { return *executor_; }

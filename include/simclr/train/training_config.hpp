@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "simclr/augment/augmentation.hpp"
+#include "simclr/comm/communicator.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/data/loader.hpp"
 #include "simclr/data/sampler.hpp"
@@ -30,6 +31,9 @@ struct DataOptions {
 void declare_data_options(Options& options, DataOptions& data);
 /// Declares --cache; `when_read`: when a command reads the files with --cache none.
 void declare_cache(Options& options, CacheMode& cache, const std::string& when_read);
+
+/// Many times the largest batch ever trained with.
+inline constexpr double kMostBatchSamples = 1 << 24;
 
 /// The optimizer, its schedule and the length of the run.
 struct OptimizerOptions {
@@ -72,6 +76,15 @@ struct RunOptions {
 };
 void declare_run_options(Options& options, RunOptions& run);
 
+/// Samples that a run trains on, as indices into the data set, and their labels.
+struct SampleChoice {
+  std::vector<std::int64_t> samples, labels;
+};
+
+enum class OpenWeights : bool { no, yes };
+
+class Trainer;
+
 /// A training command: its options and its task. The engine (training_job.hpp) does the rest for
 /// every command: starts, restarts, checkpoints, signals, records and the watchdog.
 struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
@@ -98,6 +111,28 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   virtual void validate_ranks(int world_size) const;
   /// Refuses a batch larger than the data set, and data that the task cannot use.
   virtual void validate_data(const ShardSetInfo& data) const;
+  /// Number of samples that the run trains on.
+  [[nodiscard]] std::int64_t training_samples(const ShardSetInfo& data) const;
+
+  // What a command may add to a start. The engine calls these functions in this order; by default
+  // they do nothing.
+
+  /// Tells the command which options have been given; called once they were read.
+  virtual void note_given(const Options& options);
+  /// Called once the training data are open, before anything is written: opens what else the
+  /// command needs, completes options that were not given, and refuses what does not fit. Without
+  /// OpenWeights::yes, weights that may not exist yet are not opened. Collective.
+  virtual void prepare(const ShardSet& data, OpenWeights open, Communicator& world);
+  /// False after prepare() if options remain that only the weights decide.
+  [[nodiscard]] virtual bool is_complete() const { return true; }
+  /// The samples to train on; null: all of the data set.
+  [[nodiscard]] virtual const SampleChoice* sample_choice() const { return nullptr; }
+  /// Writes the command's own files into the run directory; called on rank 0 when a start begins.
+  virtual void write_run_files() const {}
+  /// Parts of the model that load_initial_weights() loads.
+  [[nodiscard]] virtual std::vector<Part> initial_parts() const { return {}; }
+  /// Loads the weights with which a new run begins. Collective.
+  virtual void load_initial_weights(Trainer& trainer, Communicator& world) const;
 
   [[nodiscard]] TrainerOptions trainer_options(std::int64_t steps_per_epoch) const;
 
@@ -115,6 +150,11 @@ Options declared_options(TrainingConfig& config);
 
 /// The text of the run's config.cfg; empty without the file. Refuses one that holds no options.
 std::optional<std::string> stored_configuration(const std::filesystem::path& run_directory);
+
+/// The stored configuration of the run in a directory: config.cfg, or that of its newest checkpoint
+/// if the file is lost; without --resume and --stop-before-minutes, which belong to a start. Empty
+/// without a run.
+std::optional<StoredText> stored_run_options(const std::filesystem::path& run_directory);
 
 /// Makes --data and --run-dir required, unless the run directory holds a run: its stored
 /// configuration (that of its newest checkpoint, if config.cfg is lost) then gives all options that

@@ -24,6 +24,11 @@ std::size_t checkpoint_writing_bytes(const Program& program);
 void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::string& origin,
                    Communicator& comm);
 
+/// Loads rank 0's checkpoint into every rank's executor as load_parts() does; other ranks pass
+/// null. Collective.
+void distribute_parts(Executor& executor, const std::vector<Part>& parts,
+                      const Checkpoint* checkpoint, const std::string& origin, Communicator& comm);
+
 /// Makes the checks of load_parts() without loading.
 void require_parts(const Program& program, const std::vector<Part>& parts,
                    const Checkpoint& checkpoint, const std::string& origin);

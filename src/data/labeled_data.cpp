@@ -1,4 +1,4 @@
-#include "labeled_data.hpp"
+#include "simclr/data/labeled_data.hpp"
 
 #include <algorithm>
 #include <map>
@@ -10,8 +10,6 @@
 namespace simclr {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr std::int64_t kMostClasses = 1 << 24;
 
 /// Whether one list is the beginning of the other.
 bool agree_in_order(const std::vector<std::string>& a, const std::vector<std::string>& b) {
@@ -30,19 +28,19 @@ std::vector<std::int64_t> numbers_by_name(const ShardSetInfo& train, const Label
   for (const std::string& name : test.info.class_names) {
     const auto [earlier, is_new] = label_of.emplace(name, numbers.size());
     if (!is_new) {
-      refuse("option --test-data: labels {} and {} of {} have the same name '{}'", earlier->second,
-             numbers.size(), test.path.string(), name);
+      refuse("option --{}: labels {} and {} of {} have the same name '{}'", test.option,
+             earlier->second, numbers.size(), test.path.string(), name);
     }
     const auto found = of_name.find(name);
     if (found == of_name.end()) {
-      refuse("option --test-data: {} has a class '{}', which the training data lack",
+      refuse("option --{}: {} has a class '{}', which the training data lack", test.option,
              test.path.string(), name);
     }
     if (found->second.size() > 1) {
       refuse(
-          "option --test-data: class '{1}' of {0} is not unique: labels {2} and {3} of the "
-          "training data have this name",
-          test.path.string(), name, found->second[0], found->second[1]);
+          "option --{}: class '{}' of {} is not unique: labels {} and {} of the training data have "
+          "this name",
+          test.option, name, test.path.string(), found->second[0], found->second[1]);
     }
     numbers.push_back(found->second.front());
   }
@@ -53,7 +51,7 @@ std::vector<std::int64_t> numbers_by_name(const ShardSetInfo& train, const Label
 
 LabeledData open_labeled(const fs::path& directory, const char* option, Communicator& world) {
   auto [set, fingerprint] = open_common(directory, option, world);
-  LabeledData data{.set = std::move(set), .fingerprint = std::move(fingerprint)};
+  LabeledData data{.set = std::move(set), .fingerprint = std::move(fingerprint), .option = option};
   if (data.info.labeled_samples == 0) {
     refuse("option --{}: {} has no labels; evaluation needs labeled data", option,
            directory.string());
@@ -81,16 +79,16 @@ void match_classes(const ShardSetInfo& train, LabeledData& test) {
                        !agree_in_order(train.class_names, test.info.class_names);
   if (!by_name) {
     if (test.info.classes <= train.classes) return;
-    refuse("option --test-data: {} has {} classes, the training data has {}", test.path.string(),
-           test.info.classes, train.classes);
+    refuse("option --{}: {} has {} classes, the training data has {}", test.option,
+           test.path.string(), test.info.classes, train.classes);
   }
   const std::vector<std::int64_t> numbers = numbers_by_name(train, test);
   for (std::int64_t& label : test.labels) {
     if (label >= std::ssize(numbers)) {
       refuse(
-          "option --test-data: label {1} of {0} has no name among its {2} class names, by which "
-          "its classes are matched with those of the training data",
-          test.path.string(), label, numbers.size());
+          "option --{}: label {} of {} has no name among its {} class names, by which its classes "
+          "are matched with those of the training data",
+          test.option, label, test.path.string(), numbers.size());
     }
     label = numbers[static_cast<std::size_t>(label)];
   }

@@ -1,5 +1,5 @@
 #pragma once
-// The labeled samples of an evaluation's data sets.
+// The labeled samples of the data sets that a classifier is evaluated on.
 
 #include <cstdint>
 #include <filesystem>
@@ -12,10 +12,13 @@
 
 namespace simclr {
 
+inline constexpr std::int64_t kMostClasses = 1 << 24;
+
 /// A data set of an evaluation. Samples without a label are left out.
 struct LabeledData {
   ShardSet set;
   Fingerprint fingerprint;
+  std::string option;  ///< that names it, such as "test-data"
   std::filesystem::path path = set.info().path;
   ShardSetInfo info = set.info();
   std::vector<std::int64_t> samples;  ///< those that have a label, in stored order

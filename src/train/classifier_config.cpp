@@ -1,0 +1,191 @@
+#include "simclr/train/classifier_config.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "simclr/core/check.hpp"
+#include "simclr/io/atomic_file.hpp"
+
+namespace simclr {
+
+void ClassifierConfig::note_given(const Options& options) {
+  for (const auto& [name, value] : options.values()) {
+    if (options.given(name)) given_.insert(name);
+  }
+  if (!is_given("nesterov")) nesterov = optimizer == OptimizerKind::sgd;
+}
+
+void ClassifierConfig::declare_all(Options& options, const std::function<void()>& declare_model) {
+  declare_data_options(options, *this);
+  options.group("labels");
+  declare_label_options(options, *this);
+  options.add("classes", classes, "number of classes; 0: as many as the training data have")
+      .range(at_least(0).at_most(static_cast<double>(kMostClasses)));
+  declare_model();
+  options.group("batch")
+      .add("batch-size", batch_size, "images of a step, summed over all ranks")
+      .range(at_least(1).at_most(kMostBatchSamples));
+  declare_batch_norm(options, *this);
+  options.group("augmentation");
+  declare_augmentation(options, *this);
+  declare_optimizer_options(options, *this);
+  declare_training_device_options(options, *this);
+  declare_recompute(options, *this);
+  declare_run_options(options, *this);
+}
+
+void ClassifierConfig::validate() const {
+  EncoderTraining::validate();
+  validate_labels();
+}
+
+void ClassifierConfig::validate_data(const ShardSetInfo& data) const {
+  if (!is_complete() && !is_given("batch-size")) return;
+  const std::int64_t samples = training_samples(data);
+  if (batch_size <= samples) return;
+  refuse("option --batch-size: {} is more than the {} labeled images to train on; give at most {}",
+         batch_size, samples, samples);
+}
+
+void ClassifierConfig::prepare(const ShardSet& data, OpenWeights open, Communicator& world) {
+  on_root(world, [&] { take_over_stored_run(); });
+  share_options(world);
+  labeled_ = choose_labeled(*this, data, world);
+  labels_hash = labeled_.hash;
+  choice_ = {labeled_.samples, labeled_.labels};
+  const std::int64_t in_data = data.info().classes;
+  if (in_data > kMostClasses) {
+    refuse("option --data: {} holds label {}; allowed: below {}", this->data.string(), in_data - 1,
+           kMostClasses);
+  }
+  if (classes == 0) classes = in_data;
+  if (classes < in_data) {
+    refuse("option --classes: {} is less than the {} classes of {}", classes, in_data,
+           this->data.string());
+  }
+  if (!eval_data.empty()) {
+    test_.emplace(open_labeled(eval_data, "eval-data", world));
+    match_classes(data.info(), *test_);
+  }
+  on_root(world, [&] { complete(open, labeled_); });
+  share_options(world);
+  validate();
+}
+
+/// Gives all ranks the options of rank 0.
+void ClassifierConfig::share_options(Communicator& world) {
+  constexpr std::string_view kPrefix = "option --";
+  Options options = declared_options(*this);
+  std::string text = fmt::format("[{}]\n", command());
+  for (const auto& [name, value] : options.values_of_all_ranks()) {
+    if (!value.empty()) text += fmt::format("{} = {}\n", name.substr(kPrefix.size()), value);
+  }
+  options.parse_text(broadcast_text(world, text), command());
+  complete_ = broadcast_value(world, complete_);
+}
+
+/// Values that the command line leaves to a run that has begun are those of the run.
+void ClassifierConfig::take_over_stored_run() {
+  if (resume == "none") return;
+  const auto stored = stored_run_options(run_dir);
+  if (!stored) return;
+  const AnyTraining run = read_training(stored->text, stored->origin);
+  if (std::string(run->command()) != command()) return;  // refused later, by its options
+  AnyTraining copy = run;
+  std::vector<std::pair<std::string, std::string>> values;
+  for (auto& value : declared_options(*copy).stored_values()) {
+    if (value.first != "run-dir") values.push_back(std::move(value));
+  }
+  set_defaults(values);
+  for (const auto& [name, value] : values) given_.insert(name);
+}
+
+void ClassifierConfig::set_defaults(
+    const std::vector<std::pair<std::string, std::string>>& values) {
+  std::string text = fmt::format("[{}]\n", command());
+  for (const auto& [name, value] : values) {
+    if (!value.empty() && !is_given(name)) text += fmt::format("{} = {}\n", name, value);
+  }
+  Options options = declared_options(*this);
+  options.parse_text(text, command());
+}
+
+void ClassifierConfig::complete(OpenWeights /*open*/, const LabeledSamples& /*labeled*/) {}
+
+const SampleChoice* ClassifierConfig::sample_choice() const {
+  return choice_.samples.empty() ? nullptr : &choice_;
+}
+
+void ClassifierConfig::write_run_files() const {
+  std::string text;
+  for (const std::int64_t sample : labeled_.samples) text += fmt::format("{}\n", sample);
+  write_file(run_dir / "labels.txt", text);
+}
+
+ModelDescription ClassifierConfig::model() const {
+  ModelDescription model = EncoderTraining::model();
+  if (head_layers() == 0) model.head = {.kind = HeadKind::none};
+  model.classifier = {.classes = classes, .head_layers = head_layers()};
+  return model;
+}
+
+Objective ClassifierConfig::objective() const {
+  return cross_entropy_objective(batch_size, classes);
+}
+
+Task ClassifierConfig::task(int /*rank*/, int world_size) const {
+  const BatchNormSpec batch_norm = batch_norm_spec(world_size);
+  const bool all_frozen = frozen_groups() >= kEncoderGroups;
+  return {.program = record_classifier({.encoder = encoder_spec(),
+                                        .head = head,
+                                        .head_layers = head_layers(),
+                                        .frozen_groups = frozen_groups(),
+                                        .batch_norm = batch_norm,
+                                        .batch = samples_per_rank(world_size),
+                                        .image_size = image_size,
+                                        .activations = activation_type(device.precision),
+                                        .recompute_blocks = recompute == Recompute::blocks,
+                                        .classes = classes,
+                                        .init = classifier_init(),
+                                        .global_batch = batch_size,
+                                        .optimizer = optimizer_spec(),
+                                        .world_size = world_size}),
+          .objective = objective(),
+          .inputs = {views_input(), labels_input()},
+          .optimizer = optimizer_spec(),
+          .ranks_per_bn_group = all_frozen ? 1 : batch_norm.ranks_per_group,
+          .advice = "lower --learning-rate or check the data"};
+}
+
+SupervisedConfig::SupervisedConfig() {
+  head.kind = HeadKind::none;
+  augment = {"crop", "flip"};
+  batch_size = 256;
+  optimizer = OptimizerKind::sgd;
+  nesterov = true;
+  learning_rate = 0.1;
+  warmup_epochs = 0;
+  weight_decay = 1e-4;
+  epochs = 90;
+}
+
+std::unique_ptr<TrainingConfig> SupervisedConfig::with_defaults() const {
+  return std::make_unique<SupervisedConfig>();
+}
+
+std::unique_ptr<EncoderTraining> SupervisedConfig::copy() const {
+  return std::make_unique<SupervisedConfig>(*this);
+}
+
+void SupervisedConfig::declare(Options& options) {
+  declare_all(options, [&] {
+    options.group("encoder");
+    declare_encoder(options, *this);
+  });
+}
+
+ClassifierInit SupervisedConfig::classifier_init() const {
+  return {.stddev = 0.01F, .regularized = true, .bias_regularized = true};
+}
+
+}  // namespace simclr

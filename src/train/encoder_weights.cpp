@@ -1,0 +1,107 @@
+#include "simclr/train/encoder_weights.hpp"
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
+#include "simclr/io/safetensors.hpp"
+#include "simclr/train/training_state.hpp"
+
+namespace simclr {
+namespace {
+
+/// Reorders filters from OIHW to (K,R,S,C).
+NamedTensor channels_last(NamedTensor tensor) {
+  const Shape shape = tensor.shape;
+  if (shape.rank() != 4) return tensor;
+  const std::int64_t channels = shape[1];
+  const std::int64_t pixels = shape[2] * shape[3];
+  std::vector<float> values(tensor.values.size());
+  std::size_t to = 0;
+  for (std::int64_t k = 0; k < shape[0]; ++k) {
+    for (std::int64_t p = 0; p < pixels; ++p) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        values[to++] = tensor.values[static_cast<std::size_t>((k * channels + c) * pixels + p)];
+      }
+    }
+  }
+  return {std::move(tensor.name), {shape[0], shape[2], shape[3], channels}, std::move(values)};
+}
+
+bool is_running_statistic(const std::string& name) {
+  return name.ends_with(".running_mean") || name.ends_with(".running_var");
+}
+
+/// A hash of names and values.
+std::string content_hash(const SafeTensors& content) {
+  std::string all;
+  for (const NamedTensor& tensor : content.tensors) {
+    all += fmt::format("{} {}\n", tensor.name,
+                       to_hex(hash64(std::as_bytes(std::span(tensor.values)))));
+  }
+  return to_hex(hash64(std::as_bytes(std::span(all))));
+}
+
+/// A program that has the encoder's tensors and those of the head's first layers.
+Program described_program(const ModelDescription& model, int head_layers) {
+  return record_classifier({.encoder = model.encoder,
+                            .head = model.head,
+                            .head_layers = head_layers,
+                            .frozen_groups = kEncoderGroups,
+                            .batch = 1,
+                            .image_size = model.image_size,
+                            .classes = model.classifier ? model.classifier->classes : 1,
+                            .global_batch = 1});
+}
+
+}  // namespace
+
+ModelDescription require_model(const Checkpoint& checkpoint, const std::string& origin) {
+  ModelDescription model = parse_model_description(checkpoint.model, origin);
+  const int layers = model.classifier ? model.classifier->head_layers : model.head.layer_count();
+  std::vector<Part> parts{Part::encoder, Part::projection_head};
+  if (model.classifier) parts.push_back(Part::classifier);
+  require_parts(described_program(model, layers), parts, checkpoint, origin);
+  return model;
+}
+
+EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file) {
+  FoundCheckpoint found = open_checkpoint(run_or_file);
+  ModelDescription model = require_model(found.checkpoint, found.file.path.string());
+  // Frees the optimizer's state: it is as large as the weights, and nobody reads it.
+  found.checkpoint.momentum = {};
+  found.checkpoint.second_moment = {};
+  return {found.file.path, model, std::move(found.checkpoint)};
+}
+
+EncoderWeights read_exported_weights(const std::filesystem::path& file) {
+  SafeTensors content = read_safetensors(file);
+  const auto model = content.metadata.find("model");
+  if (model == content.metadata.end()) {
+    refuse(
+        "option --weights: {} does not describe its model and preprocessing (metadata 'model'); "
+        "give a file that simclr export wrote",
+        file.string());
+  }
+  EncoderWeights weights{.file = file,
+                         .model = parse_model_description(model->second, file.string())};
+  weights.checkpoint.model = model->second;
+  weights.checkpoint.checksum = content_hash(content);
+  for (NamedTensor& tensor : content.tensors) {
+    auto& tensors = is_running_statistic(tensor.name) ? weights.checkpoint.running
+                                                      : weights.checkpoint.parameters;
+    tensors.push_back(channels_last(std::move(tensor)));
+  }
+  return weights;
+}
+
+void require_layers(const EncoderWeights& weights, int head_layers) {
+  require_parts(described_program(weights.model, head_layers),
+                {Part::encoder, Part::projection_head}, weights.checkpoint, weights.file.string());
+}
+
+}  // namespace simclr

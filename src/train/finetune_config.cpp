@@ -1,0 +1,206 @@
+#include <array>
+#include <map>
+#include <utility>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/log.hpp"
+#include "simclr/train/classifier_config.hpp"
+#include "simclr/train/trainer.hpp"
+#include "simclr/train/training_state.hpp"
+
+namespace simclr {
+namespace {
+
+/// Options that describe the model and the preprocessing of the weights.
+constexpr std::array kOfWeights{"encoder",       "width", "stem",        "projection-shortcut",
+                                "pool-padding",  "head",  "head-layers", "head-width",
+                                "embedding-dim", "mean",  "std"};
+
+/// At most this part of the labels counts as few.
+constexpr double kFewLabels = 0.02;
+/// Below this weight decay, weights are so large that SGD suits them.
+constexpr double kSmallWeightDecay = 1e-5;
+/// With the stem for small images, batches are small, the more so with less samples than this.
+constexpr std::int64_t kFewSamples = 1000;
+
+std::vector<double> channel_values(const std::optional<std::array<float, 3>>& channels) {
+  if (!channels) return {};
+  return {channels->begin(), channels->end()};
+}
+
+/// The options of the run that the weights are of; pretrain's defaults if they do not say.
+AnyTraining run_of(const EncoderWeights& weights) {
+  const std::string& text = weights.checkpoint.configuration;
+  return text.empty() ? AnyTraining() : read_training(text, weights.file.string());
+}
+
+}  // namespace
+
+FinetuneConfig::FinetuneConfig() {
+  augment = {"crop", "flip"};
+  optimizer = OptimizerKind::sgd;
+  nesterov = true;
+  learning_rate = 0.05;
+  warmup_epochs = 0;
+  weight_decay = 0;
+  epochs = 30;
+}
+
+std::unique_ptr<TrainingConfig> FinetuneConfig::with_defaults() const {
+  return std::make_unique<FinetuneConfig>();
+}
+
+std::unique_ptr<EncoderTraining> FinetuneConfig::copy() const {
+  return std::make_unique<FinetuneConfig>(*this);
+}
+
+void FinetuneConfig::declare(Options& options) {
+  declare_all(options, [&] {
+    options.group("weights and recipe")
+        .add("checkpoint", checkpoint,
+             "weights to begin with: a checkpoint, or a run directory, which stands for its newest "
+             "valid checkpoint; a run that has begun does not need it")
+        .argument("RUN_OR_FILE")
+        .may_change_on_resume()
+        .add("weights", weights,
+             "weights to begin with, instead of --checkpoint: a .safetensors file that simclr "
+             "export wrote")
+        .argument("FILE")
+        .may_change_on_resume()
+        .add("weights-hash", weights_hash,
+             "checksum of the weights to begin with, which the program stores with the run; when "
+             "given, other weights are refused")
+        .argument("HASH")
+        .choice<Recipe>("recipe", recipe,
+                        {{"auto", Recipe::automatic}, {"v1", Recipe::v1}, {"v2", Recipe::v2}},
+                        "values of the options below that are not given. v1: SGD, learning rate "
+                        "0.05 N/256; v2: LARS, learning rate 0.005 sqrt(N), the classifier left "
+                        "out; both for 60 epochs with at most 2 % of the labels, else 30; auto: v1 "
+                        "for weights trained with a weight decay below 1e-5, else v2")
+        .add("from-head-layer", from_head_layer,
+             "layer whose output the classifier reads. 0: h; K: the projection head's layer K; -1: "
+             "z")
+        .range(at_least(-1).at_most(kMostHeadLayers))
+        .add("freeze", freeze,
+             "keep the first layers as they are, batch norm in inference mode. -1: none; 0: the "
+             "stem; 1 to 4: the stem and as many groups of blocks")
+        .range(at_least(kNothingFrozen).at_most(kEncoderGroups));
+    options.group("encoder and projection head (those of the weights)");
+    declare_encoder(options, *this);
+    declare_head(options, *this);
+  });
+}
+
+void FinetuneConfig::validate() const {
+  ClassifierConfig::validate();
+  if (!checkpoint.empty() && !weights.empty()) {
+    refuse("options --checkpoint and --weights: give one of them, where the weights are");
+  }
+}
+
+EncoderWeights FinetuneConfig::read_weights() const {
+  if (checkpoint.empty() && weights.empty()) {
+    refuse(
+        "option --checkpoint: missing; give RUN_OR_FILE, the weights to begin with, or --weights");
+  }
+  EncoderWeights found =
+      weights.empty() ? read_checkpoint_weights(checkpoint) : read_exported_weights(weights);
+  if (!weights_hash.empty() && weights_hash != found.checkpoint.checksum) {
+    refuse("option --{}: {} has the checksum {}, but the run begins with weights of checksum {}",
+           weights.empty() ? "checkpoint" : "weights", found.file.string(),
+           found.checkpoint.checksum, weights_hash);
+  }
+  return found;
+}
+
+/// Takes encoder, head and preprocessing from the weights; refuses others, if they are given.
+void FinetuneConfig::take_over_model(const EncoderWeights& from) {
+  FinetuneConfig described;
+  const ModelDescription& model = from.model;
+  described.encoder = model.encoder.name();
+  described.width = model.encoder.width;
+  described.stem = model.encoder.stem == Stem::cifar ? StemChoice::cifar : StemChoice::imagenet;
+  described.projection_shortcut_everywhere = model.encoder.projection_shortcut_everywhere;
+  described.pool_padding = model.encoder.pool_padding;
+  described.head = model.head;
+  described.mean = channel_values(model.mean);
+  described.std = channel_values(model.std);
+  const auto theirs_list = declared_options(described).values();
+  const auto mine_list = declared_options(*this).values();
+  const std::map<std::string, std::string> theirs(theirs_list.begin(), theirs_list.end());
+  const std::map<std::string, std::string> mine(mine_list.begin(), mine_list.end());
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const char* name : kOfWeights) {
+    values.emplace_back(name, theirs.at(name));
+    const bool chosen_by_size = std::string_view(name) == "stem" && mine.at(name) == "auto";
+    if (!is_given(name) || chosen_by_size || mine.at(name) == theirs.at(name)) continue;
+    refuse("option --{}: '{}' is not what {} was trained with, '{}'; leave the option out", name,
+           mine.at(name), from.file.string(), theirs.at(name));
+  }
+  values.emplace_back("image-size", value_text(model.image_size));
+  set_defaults(values);
+  // Not part of a model, but of how its images were made.
+  if (!is_given("interpolation")) interpolation = run_of(from)->interpolation;
+  stem = described.stem;
+}
+
+void FinetuneConfig::apply_recipe(const LabeledSamples& labeled) {
+  const bool v2 = recipe == Recipe::v2;
+  const bool few =
+      static_cast<double>(labeled.size()) <= kFewLabels * static_cast<double>(labeled.labeled);
+  const bool small_images = stem == StemChoice::cifar;
+  const char* const small_batch = labeled.size() < kFewSamples ? "64" : "256";
+  set_defaults({{"optimizer", v2 ? "lars" : "sgd"},
+                {"learning-rate", v2 ? "0.005" : "0.05"},
+                {"lr-scaling", v2 ? "sqrt" : "linear"},
+                {"batch-size", small_images ? small_batch : (v2 ? "1024" : "4096")},
+                {"epochs", few ? "60" : "30"}});
+  if (!is_given("nesterov")) nesterov = optimizer == OptimizerKind::sgd;
+}
+
+void FinetuneConfig::complete(OpenWeights open, const LabeledSamples& labeled) {
+  const bool has_begun = resume != "none" && !list_checkpoints(run_dir / "checkpoints").empty();
+  complete_ = has_begun || open == OpenWeights::yes;
+  if (has_begun || !complete_) return;
+  const EncoderWeights from = read_weights();
+  take_over_model(from);
+  const int layers = head.layer_count();
+  if (from_head_layer > layers) {
+    refuse("option --from-head-layer: {} is beyond the head of {}, which has {} layer{}",
+           from_head_layer, from.file.string(), layers, layers == 1 ? "" : "s");
+  }
+  require_layers(from, head_layers());
+  weights_hash = from.checkpoint.checksum;
+  if (recipe == Recipe::automatic) {
+    const bool large_weights = run_of(from)->weight_decay < kSmallWeightDecay;
+    recipe = large_weights ? Recipe::v1 : Recipe::v2;
+  }
+  apply_recipe(labeled);
+}
+
+std::string FinetuneConfig::result_details() const {
+  return fmt::format(R"({{"recipe": "{}", "from_head_layer": {}, "freeze": {}}})",
+                     recipe == Recipe::v2 ? "v2" : "v1", from_head_layer, freeze);
+}
+
+int FinetuneConfig::head_layers() const {
+  return from_head_layer < 0 ? head.layer_count() : from_head_layer;
+}
+
+std::vector<Part> FinetuneConfig::initial_parts() const {
+  return {Part::encoder, Part::projection_head};
+}
+
+void FinetuneConfig::load_initial_weights(Trainer& trainer, Communicator& world) const {
+  EncoderWeights from;
+  on_root(world, [&] { from = read_weights(); });
+  const bool root = world.rank() == 0;
+  trainer.load(initial_parts(), root ? &from.checkpoint : nullptr, from.file.string());
+  log::info("the weights of {} are loaded", from.file.string());
+}
+
+ClassifierInit FinetuneConfig::classifier_init() const {
+  return {.stddev = 0, .regularized = recipe != Recipe::v2};
+}
+
+}  // namespace simclr

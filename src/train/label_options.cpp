@@ -1,0 +1,99 @@
+#include "simclr/train/label_options.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <ranges>
+#include <span>
+
+#include "simclr/core/check.hpp"
+#include "simclr/core/hash.hpp"
+#include "simclr/data/label_list.hpp"
+#include "simclr/data/label_selection.hpp"
+
+namespace simclr {
+namespace {
+
+/// The indices chosen, on one rank.
+std::vector<std::int64_t> choose(const LabelOptions& options, const ShardSet& data) {
+  const std::vector<std::int64_t>& labels = data.labels();
+  if (!options.labels_file.empty()) return read_label_list(options.labels_file, data);
+  if (options.label_fraction || options.labels_per_class) {
+    return draw_labeled(labels,
+                        {.fraction = options.label_fraction, .per_class = options.labels_per_class},
+                        options.label_seed);
+  }
+  std::vector<std::int64_t> all;
+  for (std::size_t sample = 0; sample < labels.size(); ++sample) {
+    if (labels[sample] >= 0) all.push_back(static_cast<std::int64_t>(sample));
+  }
+  return all;
+}
+
+const char* chosen_by(const LabelOptions& options) {
+  if (!options.labels_file.empty()) return "labels-file";
+  if (options.label_fraction) return "label-fraction";
+  return options.labels_per_class ? "labels-per-class" : "data";
+}
+
+}  // namespace
+
+void LabelOptions::validate_labels() const {
+  const int choices =
+      (labels_file.empty() ? 0 : 1) + (label_fraction ? 1 : 0) + (labels_per_class ? 1 : 0);
+  if (choices > 1) {
+    refuse(
+        "options --labels-file, --label-fraction and --labels-per-class: give at most one of them");
+  }
+}
+
+void declare_label_options(Options& options, LabelOptions& labels) {
+  options
+      .add("labels-file", labels.labels_file,
+           "text file that lists the samples to train on, one in a line: names of images, as in "
+           "the lists of 1 % and 10 % of ImageNet, or indices of samples")
+      .argument("FILE")
+      .may_change_on_resume()
+      .add("label-fraction", labels.label_fraction,
+           "train on this part of the labeled samples, drawn with equally many of each class")
+      .range(above(0).at_most(1))
+      .add("labels-per-class", labels.labels_per_class,
+           "train on this many samples of each class, drawn at random")
+      .range(at_least(1))
+      .add("label-seed", labels.label_seed,
+           "seed of the draw; with one seed, a smaller draw is a part of a larger one")
+      .add("labels-hash", labels.labels_hash,
+           "hash of the samples trained on, which the program stores with the run; when given, "
+           "other samples are refused")
+      .argument("HASH");
+}
+
+LabeledSamples choose_labeled(const LabelOptions& options, const ShardSet& data,
+                              Communicator& world) {
+  if (data.info().labeled_samples == 0) {
+    refuse("option --data: {} has no labels; training a classifier needs labeled images",
+           data.info().path.string());
+  }
+  LabeledSamples chosen;
+  on_root(world, [&] { chosen.samples = choose(options, data); });
+  chosen.samples = broadcast_list(world, std::move(chosen.samples));
+  chosen.labeled = data.info().labeled_samples;
+  std::map<std::int64_t, std::int64_t> of_class;
+  for (const std::int64_t sample : chosen.samples) {
+    chosen.labels.push_back(data.labels()[static_cast<std::size_t>(sample)]);
+    ++of_class[chosen.labels.back()];
+  }
+  const auto [fewest, most] = std::ranges::minmax(of_class | std::views::values);
+  chosen.fewest_of_class = fewest;
+  chosen.most_of_class = most;
+  chosen.hash = selection_hash(chosen.samples);
+  if (!options.labels_hash.empty() && options.labels_hash != chosen.hash) {
+    refuse(
+        "option --{}: chooses other samples (hash {}) than those that the run trains on (hash {}); "
+        "a run cannot change them: give the old choice or another --run-dir",
+        chosen_by(options), chosen.hash, options.labels_hash);
+  }
+  return chosen;
+}
+
+}  // namespace simclr

@@ -1,0 +1,44 @@
+#include <algorithm>
+
+#include "simclr/core/check.hpp"
+#include "simclr/train/classifier_config.hpp"
+#include "simclr/train/pretrain_config.hpp"
+
+namespace simclr {
+namespace {
+
+std::unique_ptr<EncoderTraining> make_training(std::string_view command) {
+  if (command == "finetune") return std::make_unique<FinetuneConfig>();
+  if (command == "supervised") return std::make_unique<SupervisedConfig>();
+  require(command == "pretrain", "a training command must be one of training_commands()");
+  return std::make_unique<PretrainConfig>();
+}
+
+/// The command whose section the text has; pretrain if it has none.
+std::string command_of(const std::string& text) {
+  const auto has_section = [&](const std::string& command) {
+    const std::string section = fmt::format("[{}]", command);
+    return text.starts_with(section) || text.find("\n" + section) != std::string::npos;
+  };
+  const auto& commands = training_commands();
+  const auto found = std::ranges::find_if(commands, has_section);
+  return found == commands.end() ? commands.front() : *found;
+}
+
+}  // namespace
+
+AnyTraining::AnyTraining(std::string_view command) : training_(make_training(command)) {}
+
+const std::vector<std::string>& training_commands() {
+  static const std::vector<std::string> commands{"pretrain", "finetune", "supervised"};
+  return commands;
+}
+
+AnyTraining read_training(const std::string& text, const std::string& origin) {
+  AnyTraining training(command_of(text));
+  Options options = declared_options(*training);
+  read_stored_options(options, text, origin);
+  return training;
+}
+
+}  // namespace simclr
