@@ -27,6 +27,7 @@ std::string preprocessing(const ModelDescription& model) {
 int run_export(Invocation& invocation) {
   std::filesystem::path checkpoint;
   std::optional<std::filesystem::path> output;
+  bool encoder_only = false;
   Options options("export", "checkpoint -> .safetensors with torchvision's names", {"export"});
   options
       .positional("checkpoint", checkpoint,
@@ -37,6 +38,7 @@ int run_export(Invocation& invocation) {
             [](const std::string& name) {
               return std::filesystem::path(name).extension() == ".safetensors";
             })
+      .flag("encoder-only", encoder_only, "leave out the projection head and the classifier")
       .require_given({"checkpoint"})
       .example("simclr export runs/r50 --output encoder.safetensors");
   if (!options.parse(invocation.arguments)) return 0;
@@ -46,14 +48,17 @@ int run_export(Invocation& invocation) {
   std::filesystem::path target = output.value_or(source);
   target.replace_extension(".safetensors");
   if (!output) require_writable({target});
-  write_safetensors(target, export_checkpoint(found.checkpoint, source.string()));
-  const ModelDescription model = parse_model_description(found.checkpoint.model, source.string());
+  ModelDescription model = parse_model_description(found.checkpoint.model, source.string());
+  if (encoder_only) model.classifier.reset();
+  write_safetensors(target,
+                    export_checkpoint(found.checkpoint, source.string(),
+                                      encoder_only ? ExportParts::encoder : ExportParts::all));
   log::info("exported {} (step {}) to {}", source.string(), found.file.step, target.string());
   log::info("the encoder expects RGB in [0, 1], {}; it was trained on {} x {} pixels",
             preprocessing(model), model.image_size, model.image_size);
   const std::string hint = loading_hint(model.encoder);
   if (!hint.empty()) log::warning("before loading: {}; else the features are wrong", hint);
-  std::cout << loading_code(model.encoder, target);
+  std::cout << loading_code(model, target);
   return 0;
 }
 

@@ -34,11 +34,12 @@ int run_knn(Invocation& invocation) {
   if (finish_dry_run_elsewhere(config, "knn", invocation.world, check)) return 0;
   EvaluationJob job(config, "knn", options, invocation.world);
   knn.classes = job.classes();
+  knn.keep = job.kept_predictions();
   check(job.train_samples());
   if (job.finish_checks()) return 0;
   const LabeledFeatures train = job.train_features();
   const LabeledFeatures test = job.test_features();
-  job.report(knn_accuracy(train, test, knn, job.backend(), invocation.world),
+  job.report(knn_predictions(train, test, knn, job.backend(), invocation.world),
              fmt::format("{{\"neighbors\": {}}}", knn.neighbors));
   if (invocation.world.rank() == 0 && !config.output)
     refresh_report_of_checkpoint(job.encoder().file());

@@ -75,6 +75,7 @@ void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const
                 Communicator& world) {
   EvaluationJob job(config, "linear-cached", options, world);
   linear.classes = job.classes();
+  linear.keep = job.kept_predictions();
   const std::int64_t ranks = world.size();
   const std::int64_t rows = (std::max(job.train_samples(), job.test_samples()) + ranks - 1) / ranks;
   job.require_classifier_fits(cached_classifier_bytes(
@@ -108,7 +109,8 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
       .learning_rate = linear.learning_rate,
       .seed = linear.seed,
       .activations = job.activations(),
-      .threads = job.threads()};
+      .threads = job.threads(),
+      .keep = job.kept_predictions()};
   validate(augmented, job.train_samples(), world.size());
   const std::int64_t local_batch = augmented.batch_size / world.size();
   job.require_classifier_fits(augmented_classifier_bytes(

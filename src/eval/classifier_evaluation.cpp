@@ -1,17 +1,13 @@
 #include "simclr/eval/classifier_evaluation.hpp"
 
-#include <algorithm>
-#include <array>
-#include <functional>
 #include <nlohmann/json.hpp>
-#include <span>
-#include <vector>
+#include <utility>
 
-#include "classifier_accuracy.hpp"
 #include "result_file.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/eval/evaluation_job.hpp"
+#include "simclr/eval/predictions.hpp"
 #include "simclr/io/atomic_file.hpp"
 
 namespace simclr {
@@ -38,18 +34,20 @@ Executor make_executor(const FrozenEncoder& encoder, DType activations, Backend&
           backend, communicators, ExecutorOptions{.stage_inputs = true}};
 }
 
-Json result_json(const ClassifierConfig& config, const EncoderJob& job, const Accuracy& accuracy,
-                 int ranks) {
+Json result_json(const ClassifierConfig& config, const EncoderJob& job,
+                 const ClassAccuracy& accuracy, int ranks) {
   const LabeledSamples& labeled = config.labeled_samples();
   const LabeledData& test = config.test_data();
-  Json result{{"protocol", config.command()},
-              {"top1", accuracy.top1},
-              {"top5", accuracy.top5},
-              {"samples", accuracy.samples},
-              {"classes", config.classes},
-              {"labels", labeled.size()},
-              {"labels_per_class", {labeled.fewest_of_class, labeled.most_of_class}},
-              {"labels_hash", labeled.hash}};
+  Json result{{"protocol", config.command()}};
+  Json lists;  // last, because they are long
+  const Json measured = Json::parse(to_json(accuracy));
+  for (const auto& [name, value] : measured.items()) {
+    (value.is_array() ? lists : result)[name] = value;
+  }
+  result.update(Json{{"classes", config.classes},
+                     {"labels", labeled.size()},
+                     {"labels_per_class", {labeled.fewest_of_class, labeled.most_of_class}},
+                     {"labels_hash", labeled.hash}});
   result.update(Json::parse(config.result_details()));
   result.update(Json{{"train_data", config.data.filename().string()},
                      {"test_data", test.info.name},
@@ -63,29 +61,13 @@ Json result_json(const ClassifierConfig& config, const EncoderJob& job, const Ac
   AnyTraining training(config);
   for (const auto& [name, value] : declared_options(*training).values()) options[name] = value;
   result["options"] = std::move(options);
+  result.update(lists);
   return result;
 }
 
 }  // namespace
 
-Accuracy measure_classifier(Executor& executor, EvaluationLoader& loader) {
-  const Program& program = executor.program();
-  std::vector<std::int32_t> labels(
-      static_cast<std::size_t>(program.info(program.at("labels")).shape.elements()));
-  std::array<double, 4> sums{}, batch_sums{};  // cross-entropy, top-1, top-5, samples
-  while (const EvaluationBatch* batch = loader.next()) {
-    std::fill(std::ranges::copy(batch->labels, labels.begin()).out, labels.end(), kPaddingLabel);
-    executor.stage(program.at("views"), batch->images.span());
-    executor.stage(program.at("labels"), const_buffer_span(std::span<const std::int32_t>(labels)));
-    executor.commit();
-    executor.run_forward();
-    executor.download(program.at("sums"), buffer_span(std::span<double>(batch_sums)));
-    std::ranges::transform(sums, batch_sums, sums.begin(), std::plus<>());
-  }
-  return {sums[1] / sums[3], sums[2] / sums[3], static_cast<std::int64_t>(sums[3])};
-}
-
-Accuracy evaluate_run(const ClassifierConfig& config, Communicator& world) {
+void evaluate_run(const ClassifierConfig& config, Communicator& world) {
   EvaluationConfig evaluation;
   evaluation.checkpoint = config.run_dir;
   evaluation.cache = config.cache;
@@ -100,17 +82,26 @@ Accuracy evaluate_run(const ClassifierConfig& config, Communicator& world) {
   job.encoder().load_all_into(executor);
   EvaluationLoader loader(*store, evaluation_images(job.encoder().model(), job.activations(),
                                                     kBatch, job.threads(), world));
-  const Accuracy accuracy = measure_classifier(executor, loader);
+  const auto keep = config.predictions ? Predictions::Keep::scores : Predictions::Keep::best;
+  const Predictions predictions = classify_images(executor, loader, keep);
+  const ClassAccuracy accuracy = class_accuracy(predictions, world);
   on_root(world, [&] {
     const auto file = config.run_dir / "eval" /
                       fmt::format("{}-step-{:010}.json", config.command(), job.encoder().step());
     log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples, after {} labeled images ({})",
-              config.command(), 100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples,
-              config.labeled_samples().size(), file.string());
+              config.command(), 100 * accuracy.all.top1, 100 * accuracy.all.top5,
+              accuracy.all.samples, config.labeled_samples().size(), file.string());
     std::filesystem::create_directories(file.parent_path());
     write_file(file, json_text(result_json(config, job, accuracy, world.size()), 2) + "\n");
   });
-  return accuracy;
+  if (!config.predictions) return;
+  write_predictions(*config.predictions, predictions,
+                    {.protocol = config.command(),
+                     .checkpoint_hash = job.encoder().checksum(),
+                     .test_data_hash = hash_text(test.fingerprint),
+                     .samples = test.samples},
+                    world);
+  log::info("{}: predictions in {}", config.command(), config.predictions->string());
 }
 
 }  // namespace simclr

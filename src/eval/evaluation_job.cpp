@@ -14,6 +14,7 @@
 #include "simclr/core/system.hpp"
 #include "simclr/data/labeled_data.hpp"
 #include "simclr/data/memory_budget.hpp"
+#include "simclr/io/array_file.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/writable.hpp"
 #include "simclr/train/encoder_training.hpp"
@@ -50,6 +51,14 @@ nlohmann::ordered_json deciding_options(const Options& options) {
     if (name != "precision") object.erase(name);
   }
   return object;
+}
+
+/// Of --predictions. Its directory is created like that of the result.
+Output predictions_output(const fs::path& file) {
+  return {.file = file,
+          .option = "predictions",
+          .creates_directories = true,
+          .format = kPredictionsFormat};
 }
 
 }  // namespace
@@ -91,9 +100,14 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
            "NAME of the result's file; unset: PROTOCOL-step-STEP, longer where a result of other "
            "data or options has this name")
       .argument("NAME")
-      .rule("the name of a file in RUN/eval", [](const std::string& name) {
-        return !name.empty() && name.find('/') == std::string::npos;
-      });
+      .rule("the name of a file in RUN/eval",
+            [](const std::string& name) {
+              return !name.empty() && name.find('/') == std::string::npos;
+            })
+      .add("predictions", config.predictions,
+           "HDF5 file to write each test sample's label, five best classes and scores to, for "
+           "scripts/compare_predictions.py; unset: none")
+      .argument("FILE");
   options.group("instead of evaluating")
       .action<DryRun>(
           "dry-run", config.dry_run, {{"here", DryRun::here}, {"elsewhere", DryRun::elsewhere}},
@@ -163,6 +177,7 @@ bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string&
   match_classes(train.info, test);
   check_options(train.labeled());
   if (config.output) require_likely_writable({.file = *config.output, .creates_directories = true});
+  if (config.predictions) require_likely_writable(predictions_output(*config.predictions));
   std::cout << fmt::format(
       "dry run: would evaluate {} by {}: {} training and {} test images of {} classes; checkpoint, "
       "device and memory are for the job to check\n",
@@ -216,15 +231,33 @@ void EvaluationJob::choose_output() {
         free_result_file(result_directory(encoder()),
                          fmt::format("{}-step-{:010}", protocol_, encoder().step()), identity);
   }
-  require_likely_writable({.file = output_, .creates_directories = true});
+  for (const Output& output : outputs()) require_likely_writable(output);
+  if (config_.predictions &&
+      fs::weakly_canonical(*config_.predictions) == fs::weakly_canonical(output_)) {
+    refuse("option --predictions: {} is the file of the result; name another file",
+           config_.predictions->string());
+  }
+}
+
+/// The files that report() writes.
+std::vector<Output> EvaluationJob::outputs() const {
+  std::vector<Output> all{{.file = output_, .creates_directories = true}};
+  if (config_.predictions) all.push_back(predictions_output(*config_.predictions));
+  return all;
 }
 
 std::int64_t EvaluationJob::classes() const { return train_->info.classes; }
 std::int64_t EvaluationJob::train_samples() const { return train_->labeled(); }
 std::int64_t EvaluationJob::test_samples() const { return test_->labeled(); }
+Predictions::Keep EvaluationJob::kept_predictions() const {
+  return config_.predictions ? Predictions::Keep::scores : Predictions::Keep::best;
+}
 
 void EvaluationJob::require_classifier_fits(double rank_bytes) const {
-  const double needed = rank_bytes * node_place(*world_).ranks;
+  const double scores = config_.predictions ? static_cast<double>(test_samples()) *
+                                                  static_cast<double>(classes()) * sizeof(float)
+                                            : 0;
+  const double needed = (rank_bytes + scores / world_->size()) * node_place(*world_).ranks;
   const MemoryBudget budget = measure_memory_budget(false);
   std::string shortage;
   if (needed > static_cast<double>(budget.bytes)) {
@@ -255,7 +288,9 @@ LabeledFeatures EvaluationJob::test_features() {
 
 bool EvaluationJob::finish_checks() const {
   if (!config_.dry_run) {
-    on_root(*world_, [&] { require_writable({.file = output_, .creates_directories = true}); });
+    on_root(*world_, [&] {
+      for (const Output& output : outputs()) require_writable(output);
+    });
     return false;
   }
   for (const LabeledData* data : {train_.get(), test_.get()}) {
@@ -271,18 +306,33 @@ bool EvaluationJob::finish_checks() const {
   return true;
 }
 
-void EvaluationJob::report(const Accuracy& accuracy, const std::string& details) const {
-  if (world_->rank() != 0) return;
+void EvaluationJob::report(const Predictions& part, const std::string& details) const {
+  const ClassAccuracy measured = class_accuracy(part, *world_);
+  on_root(*world_, [&] { write_result(measured, details); });
+  if (!config_.predictions) return;
+  write_predictions(*config_.predictions, part,
+                    {.protocol = protocol_,
+                     .checkpoint_hash = encoder().checksum(),
+                     .test_data_hash = hash_text(test_->fingerprint),
+                     .samples = test_->samples},
+                    *world_);
+  log::info("{}: predictions in {}", protocol_, config_.predictions->string());
+}
+
+void EvaluationJob::write_result(const ClassAccuracy& measured, const std::string& details) const {
+  const Accuracy& accuracy = measured.all;
   // First, so that the number is not lost if the file cannot be written.
   log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples; {} ({})", protocol_,
             100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples,
             encoder().file().filename().string(), output_.string());
   const auto identity = EvaluationIdentity::parse(identity_);
-  nlohmann::ordered_json result{
-      {"protocol", protocol_},
-      {"top1", accuracy.top1},
-      {"top5", accuracy.top5},
-      {"samples", accuracy.samples},
+  nlohmann::ordered_json result{{"protocol", protocol_}};
+  nlohmann::ordered_json lists;  // last, because they are long
+  const auto measured_json = nlohmann::ordered_json::parse(to_json(measured));
+  for (const auto& [name, value] : measured_json.items()) {
+    (value.is_array() ? lists : result)[name] = value;
+  }
+  result.update({
       {"classes", classes()},
       {"train_samples", train_->labeled()},
       {"train_data", train_->info.name},
@@ -295,10 +345,10 @@ void EvaluationJob::report(const Accuracy& accuracy, const std::string& details)
       {"checkpoint_hash", encoder().checksum()},
       {"step", encoder().step()},
       {"ranks", world_->size()},
-  };
+  });
   if (!details.empty()) result.update(nlohmann::ordered_json::parse(details));
   result["options"] = nlohmann::ordered_json::parse(options_);
-  write_file(output_, json_text(result, 2) + "\n");
+  write_file(output_, result_text(result, lists));
 }
 
 }  // namespace simclr

@@ -11,12 +11,14 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/io/array_file.hpp"
-#include "simclr/train/model_description.hpp"
+#include "simclr/train/encoder_training.hpp"
+#include "simclr/train/encoder_weights.hpp"
 
 namespace simclr {
 namespace {
 
 constexpr const char* kFormatVersion = "1";
+constexpr std::string_view kClassifier = "classifier.";
 
 /// Reorders (K,R,S,C) to (K,C,R,S).
 std::vector<float> channels_first(const NamedTensor& filters) {
@@ -35,7 +37,14 @@ std::vector<float> channels_first(const NamedTensor& filters) {
   return result;
 }
 
-NamedTensor exported(const NamedTensor& tensor) {
+/// The name in an exported file: a classifier that reads h is torchvision's `fc`.
+std::string exported_name(const std::string& name, const ModelDescription& model) {
+  if (!name.starts_with(kClassifier) || model.classifier->head_layers > 0) return name;
+  return "fc." + name.substr(kClassifier.size());
+}
+
+NamedTensor exported(NamedTensor tensor, const ModelDescription& model) {
+  tensor.name = exported_name(tensor.name, model);
   const Shape& shape = tensor.shape;
   if (shape.rank() != 4) return tensor;
   return {tensor.name, {shape[0], shape[3], shape[1], shape[2]}, channels_first(tensor)};
@@ -101,7 +110,9 @@ void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
 
 }  // namespace
 
-std::string loading_code(const EncoderSpec& encoder, const std::filesystem::path& file) {
+std::string loading_code(const ModelDescription& model, const std::filesystem::path& file) {
+  const EncoderSpec& encoder = model.encoder;
+  const bool classifies = model.classifier && model.classifier->head_layers == 0;
   if (encoder.width != 1 || has_more_shortcuts(encoder)) {
     return fmt::format(
         "torchvision has no such encoder (width {}{}); the tensors have the names and order of\n"
@@ -111,8 +122,8 @@ std::string loading_code(const EncoderSpec& encoder, const std::filesystem::path
   }
   std::string lines = fmt::format(
       "  import safetensors.torch, torch, torchvision\n"
-      "  encoder = torchvision.models.resnet{}()\n",
-      encoder.depth);
+      "  encoder = torchvision.models.resnet{}({})\n",
+      encoder.depth, classifies ? fmt::format("num_classes={}", model.classifier->classes) : "");
   if (encoder.stem == Stem::cifar) {
     lines +=
         "  encoder.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)\n"
@@ -122,11 +133,11 @@ std::string loading_code(const EncoderSpec& encoder, const std::filesystem::path
         "  # where conv1's output has an even side:\n"
         "  encoder.maxpool = torch.nn.MaxPool2d(3, 2, ceil_mode=True)\n";
   }
-  return lines + fmt::format(
-                     "  weights = safetensors.torch.load_file(\"{}\")\n"
-                     "  encoder.load_state_dict(weights, strict=False)  # only fc.* is missing\n"
-                     "  encoder.fc = torch.nn.Identity()\n",
-                     file.string());
+  lines += fmt::format("  weights = safetensors.torch.load_file(\"{}\")\n", file.string());
+  if (classifies) return lines + "  encoder.load_state_dict(weights, strict=False)\n";
+  return lines +
+         "  encoder.load_state_dict(weights, strict=False)  # only fc.* is missing\n"
+         "  encoder.fc = torch.nn.Identity()\n";
 }
 
 std::string loading_hint(const EncoderSpec& encoder) {
@@ -149,7 +160,8 @@ std::string loading_hint(const EncoderSpec& encoder) {
   return hint;
 }
 
-SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin) {
+SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin,
+                              ExportParts parts) {
   const ModelDescription model = require_model(checkpoint, origin);
   SafeTensors content;
   content.metadata = {
@@ -172,10 +184,17 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
       {"model", checkpoint.model},
       {"checkpoint_checksum", checkpoint.checksum},
   };
+  if (!checkpoint.configuration.empty()) {
+    const AnyTraining run = read_training(checkpoint.configuration, origin);
+    content.metadata["interpolation"] =
+        run->interpolation == Interpolation::bicubic ? "bicubic" : "bilinear";
+    content.metadata["weight_decay"] = value_text(run->weight_decay);
+  }
   const std::string hint = loading_hint(model.encoder);
   if (!hint.empty()) content.metadata["loading_hint"] = hint;
-  for (const auto& tensor : checkpoint.parameters) content.tensors.push_back(exported(tensor));
-  for (const auto& tensor : checkpoint.running) content.tensors.push_back(exported(tensor));
+  for (const auto& tensor : checkpoint.parameters)
+    content.tensors.push_back(exported(tensor, model));
+  for (const auto& tensor : checkpoint.running) content.tensors.push_back(exported(tensor, model));
   return content;
 }
 

@@ -1,5 +1,7 @@
 #include "simclr/eval/features.hpp"
 
+#include <numeric>
+
 #include "simclr/core/check.hpp"
 
 namespace simclr {
@@ -20,6 +22,13 @@ LabeledFeatures gather_rows(Communicator& world, const LabeledFeatures& part) {
     whole.labels.insert(whole.labels.end(), labels.begin(), labels.end());
   }
   return whole;
+}
+
+std::int64_t first_row(Communicator& world, std::int64_t rows) {
+  std::vector<std::int64_t> all(static_cast<std::size_t>(world.size()));
+  world.all_gather({&rows, sizeof(rows), DType::u8},
+                   {all.data(), all.size() * sizeof(rows), DType::u8});
+  return std::accumulate(all.begin(), all.begin() + world.rank(), std::int64_t{0});
 }
 
 std::int64_t sum_over_ranks(Communicator& world, std::int64_t value) {

@@ -188,14 +188,15 @@ std::vector<Vote> gather_votes(const std::vector<Neighbors>& nearest, std::size_
   return all;
 }
 
-/// Counts classes ranked before the label's: those with a larger score, and lower classes with an
-/// equal one.
-std::int64_t classes_ahead(const std::vector<double>& scores, std::size_t label) {
-  std::int64_t ahead = 0;
-  for (std::size_t c = 0; c < scores.size(); ++c) {
-    if (scores[c] > scores[label] || (scores[c] == scores[label] && c < label)) ++ahead;
+/// The neighbors of one row of gather_votes(): (ranks, k).
+std::vector<Vote> votes_of_row(const std::vector<Vote>& votes, std::size_t row, std::size_t rows,
+                               std::size_t k) {
+  std::vector<Vote> of_row;
+  for (std::size_t first = row * k; first < votes.size(); first += rows * k) {
+    const auto begin = votes.begin() + static_cast<std::ptrdiff_t>(first);
+    of_row.insert(of_row.end(), begin, begin + static_cast<std::ptrdiff_t>(k));
   }
-  return ahead;
+  return of_row;
 }
 
 /// Computes the class scores of one test row from its k nearest neighbors over all ranks.
@@ -222,39 +223,36 @@ void validate(const KnnConfig& config, std::int64_t bank_rows) {
   }
 }
 
-Accuracy knn_accuracy(const LabeledFeatures& bank, const LabeledFeatures& test,
-                      const KnnConfig& config, Backend& backend, Communicator& world) {
+Predictions knn_predictions(const LabeledFeatures& bank, const LabeledFeatures& test,
+                            const KnnConfig& config, Backend& backend, Communicator& world) {
   validate(config, sum_over_ranks(world, bank.rows()));
   const LabeledFeatures queries = gather_rows(world, test);
   const auto nearest = nearest_in_bank(normalized_rows(bank), bank.rows(), normalized_rows(queries),
                                        queries.rows(), bank.channels, config.neighbors, backend);
-
+  Predictions predictions(config.classes, config.keep);
+  predictions.append_rows(test.rows());
+  const std::int64_t own_begin = first_row(world, test.rows());
+  const std::int64_t own_end = own_begin + test.rows();
   const auto k = static_cast<std::size_t>(config.neighbors);
-  const auto ranks = static_cast<std::size_t>(world.size());
-  std::int64_t top1 = 0;
-  std::int64_t top5 = 0;
   for (std::int64_t first = 0; first < queries.rows(); first += kQueryBlock) {
     const std::int64_t count = std::min(kQueryBlock, queries.rows() - first);
     const auto block = static_cast<std::size_t>(count);
     const auto votes =
         gather_votes(nearest, static_cast<std::size_t>(first), block, bank.labels, k, world);
-#pragma omp parallel for schedule(static) reduction(+ : top1, top5)
-    for (std::int64_t i = 0; i < count; ++i) {
-      std::vector<Vote> candidates;
-      for (std::size_t rank = 0; rank < ranks; ++rank) {
-        const auto begin = votes.begin() + static_cast<std::ptrdiff_t>(
-                                               (rank * block + static_cast<std::size_t>(i)) * k);
-        candidates.insert(candidates.end(), begin, begin + static_cast<std::ptrdiff_t>(k));
-      }
-      const auto label =
-          static_cast<std::size_t>(queries.labels[static_cast<std::size_t>(first + i)]);
-      const auto ahead = classes_ahead(class_scores(std::move(candidates), config), label);
-      top1 += ahead < 1 ? 1 : 0;
-      top5 += ahead < 5 ? 1 : 0;
+#pragma omp parallel for schedule(static)
+    for (std::int64_t row = std::max(first, own_begin); row < std::min(first + count, own_end);
+         ++row) {
+      const auto candidates = votes_of_row(votes, static_cast<std::size_t>(row - first), block, k);
+      predictions.set<double>(row - own_begin, queries.labels[static_cast<std::size_t>(row)],
+                              class_scores(candidates, config));
     }
   }
-  const auto samples = static_cast<double>(queries.rows());
-  return {static_cast<double>(top1) / samples, static_cast<double>(top5) / samples, queries.rows()};
+  return predictions;
+}
+
+Accuracy knn_accuracy(const LabeledFeatures& bank, const LabeledFeatures& test,
+                      const KnnConfig& config, Backend& backend, Communicator& world) {
+  return class_accuracy(knn_predictions(bank, test, config, backend, world), world).all;
 }
 
 }  // namespace simclr

@@ -1,6 +1,7 @@
 #include "simclr/eval/linear.hpp"
 
-#include "classifier_accuracy.hpp"
+#include <algorithm>
+
 #include "simclr/backend/host_memory.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
@@ -125,7 +126,7 @@ LinearAugmentedResult linear_augmented(const FrozenEncoder& encoder, SampleStore
   EvaluationLoader loader(
       test, evaluation_images(encoder.model(), config.activations, local_batch(config, world),
                               config.threads, world));
-  result.test = measure_classifier(trainer.executor(), loader);
+  result.test = classify_images(trainer.executor(), loader, config.keep);
   result.encoder_hash_after = encoder_hash(trainer.executor());
   if (result.encoder_hash_after != result.encoder_hash_before) {
     fail("the frozen encoder changed during linear evaluation: hash {} before, {} after",

@@ -76,7 +76,7 @@ class BlockClassifier {
  public:
   BlockClassifier(std::int64_t rows, std::int64_t channels, std::int64_t classes, Backend& backend)
       : rows_(rows),
-        executor_(record_linear_classifier(rows, channels, classes), backend, {}),
+        executor_(make_executor(record_linear_classifier(rows, channels, classes), backend)),
         values_(static_cast<std::size_t>(rows * channels)),
         labels_(static_cast<std::size_t>(rows)) {}
 
@@ -87,24 +87,44 @@ class BlockClassifier {
                        std::vector<float>(parameters.begin(), parameters.end()));
   }
 
-  /// Sums (loss, top-1, top-5, samples) over `part`, and the gradient unless `gradient` is empty.
-  std::array<double, 4> add_up(const LabeledFeatures& part, std::span<double> gradient) {
-    std::array<double, 4> sums{};
+  /// Returns the loss summed over `part`, and adds its gradient to `gradient`.
+  double add_up(const LabeledFeatures& part, std::span<double> gradient) {
+    double loss = 0;
     for (std::int64_t first = 0; first < part.rows(); first += rows_) {
       upload(part, first);
       executor_.run_forward();
       std::array<double, 4> block{};
       executor_.download(program().at("sums"), buffer_span(std::span<double>(block)));
-      for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += block[i];
-      if (gradient.empty()) continue;
+      loss += block[0];
       executor_.run_backward();
       const auto block_gradient = executor_.flat(Storage::gradients);
       for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] += block_gradient[i];
     }
-    return sums;
+    return loss;
+  }
+
+  /// Classifies the rows of `part`.
+  Predictions predict(const LabeledFeatures& part, Predictions::Keep keep) {
+    const TensorId logits = program().at("logits");
+    Predictions predictions(program().info(logits).shape[1], keep);
+    for (std::int64_t first = 0; first < part.rows(); first += rows_) {
+      upload(part, first);
+      executor_.run_forward();
+      const auto count = static_cast<std::size_t>(std::min(rows_, part.rows() - first));
+      const std::vector<float> scores = executor_.values(logits);
+      predictions.append(
+          std::span(part.labels).subspan(static_cast<std::size_t>(first), count),
+          std::span(scores).first(count * static_cast<std::size_t>(predictions.classes())));
+    }
+    return predictions;
   }
 
  private:
+  static Executor make_executor(Program program, Backend& backend) {
+    const ExecutorOptions options{.keep = {program.at("logits")}};
+    return {std::move(program), backend, {}, options};
+  }
+
   void upload(const LabeledFeatures& part, std::int64_t first) {
     const std::int64_t count = std::min(rows_, part.rows() - first);
     const auto values = std::span(part.values)
@@ -148,7 +168,7 @@ Function logistic_objective(BlockClassifier& classifier, const LabeledFeatures& 
     classifier.set_parameters(point);
     // One reduction for both: the gradient, then the loss.
     std::vector<double> summed(point.size() + 1);
-    summed.back() = classifier.add_up(train, std::span(summed).first(point.size()))[0];
+    summed.back() = classifier.add_up(train, std::span(summed).first(point.size()));
     world.all_reduce(buffer_span(std::span(summed)), Reduction::sum);
     double penalty = 0;
     for (std::size_t i = 0; i < point.size(); ++i) {
@@ -160,12 +180,6 @@ Function logistic_objective(BlockClassifier& classifier, const LabeledFeatures& 
   };
 }
 
-Accuracy measure(BlockClassifier& classifier, const LabeledFeatures& test, Communicator& world) {
-  auto sums = classifier.add_up(test, {});
-  world.all_reduce(buffer_span(std::span<double>(sums)), Reduction::sum);
-  return {sums[1] / sums[3], sums[2] / sums[3], static_cast<std::int64_t>(sums[3])};
-}
-
 }  // namespace
 
 double cached_classifier_bytes(std::int64_t rows, std::int64_t channels, std::int64_t classes) {
@@ -173,7 +187,7 @@ double cached_classifier_bytes(std::int64_t rows, std::int64_t channels, std::in
   // over ranks, the direction, and two vectors for each pair of the history.
   const double per_parameter =
       4 * sizeof(float) + static_cast<double>(8 + 2 * LbfgsConfig().history) * sizeof(double);
-  const double logits = 2 * sizeof(float);  // and their gradient
+  const double logits = 3 * sizeof(float);  // with their gradient and a copy
   return static_cast<double>(classes) * (static_cast<double>(channels + 1) * per_parameter +
                                          static_cast<double>(std::min(rows, kBlock)) * logits);
 }
@@ -194,8 +208,8 @@ LinearCachedResult linear_cached(LabeledFeatures train, LabeledFeatures test,
       logistic_objective(classifier, train, config.l2 / classes, world), std::vector<double>(size),
       {.max_iterations = config.max_iterations, .gradient_tolerance = config.tolerance / classes});
   classifier.set_parameters(fit.point);
-  return {measure(classifier, test, world), fit.objective, fit.gradient_maximum, fit.iterations,
-          fit.converged};
+  return {classifier.predict(test, config.keep), fit.objective, fit.gradient_maximum,
+          fit.iterations, fit.converged};
 }
 
 }  // namespace simclr

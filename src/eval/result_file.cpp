@@ -7,6 +7,7 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
+#include "simclr/core/json_text.hpp"
 #include "simclr/io/file.hpp"
 
 namespace simclr {
@@ -108,6 +109,21 @@ fs::path free_result_file(const fs::path& directory, const std::string& name,
     fs::path file = file_of(fmt::format("{}-{}", longer, number));
     if (is_free(file)) return file;
   }
+}
+
+std::string result_text(const Json& values, const Json& lists) {
+  std::string text = json_text(values, 2);
+  text.resize(text.size() - std::string("\n}").size());
+  for (const auto& [name, list] : lists.items()) {
+    const bool of_lists = !list.empty() && list.front().is_array();
+    std::string lines;
+    for (const Json& row : list) {
+      lines += fmt::format("{}\n    {}", lines.empty() ? "" : ",", json_text(row));
+    }
+    text +=
+        fmt::format(",\n  \"{}\": {}", name, of_lists ? "[" + lines + "\n  ]" : json_text(list));
+  }
+  return text + "\n}\n";
 }
 
 void require_own_result(const fs::path& file, const std::string& option,

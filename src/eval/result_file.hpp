@@ -25,4 +25,8 @@ std::filesystem::path free_result_file(const std::filesystem::path& directory,
 void require_own_result(const std::filesystem::path& file, const std::string& option,
                         const EvaluationIdentity& identity);
 
+/// The text of a result file: the members of the object `values`, then those of `lists`, which are
+/// lists of numbers, or of such lists, each in one line.
+std::string result_text(const nlohmann::ordered_json& values, const nlohmann::ordered_json& lists);
+
 }  // namespace simclr

@@ -16,6 +16,8 @@ hid_t hdf5_type(ArrayFile::Type type) {
   switch (type) {
     case ArrayFile::Type::f32:
       return H5T_NATIVE_FLOAT;
+    case ArrayFile::Type::i32:
+      return H5T_NATIVE_INT32;
     case ArrayFile::Type::i64:
       return H5T_NATIVE_INT64;
     case ArrayFile::Type::u8:
@@ -65,6 +67,8 @@ void ArrayFile::write(const std::string& name, const std::vector<std::int64_t>& 
 }
 template void ArrayFile::write(const std::string&, const std::vector<std::int64_t>&,
                                std::span<const float>);
+template void ArrayFile::write(const std::string&, const std::vector<std::int64_t>&,
+                               std::span<const std::int32_t>);
 template void ArrayFile::write(const std::string&, const std::vector<std::int64_t>&,
                                std::span<const std::int64_t>);
 template void ArrayFile::write(const std::string&, const std::vector<std::int64_t>&,

@@ -35,12 +35,22 @@ bool begins_alike(const Output& output) {
          beginning == output.begins;
 }
 
+/// Whether the file is HDF5 with the `format` attribute of what this command writes.
+bool has_format(const Output& output) {
+  try {
+    return hdf5_file_format(output.file) == output.format;
+  } catch (const RefusedError&) {  // no HDF5 file
+    return false;
+  }
+}
+
 /// Refuses an existing file that this command has not written.
 void require_same_kind(const Output& output) {
   std::error_code unknown;
   if (!fs::exists(output.file, unknown) || fs::file_size(output.file, unknown) == 0) return;
-  const bool same = output.dataset.empty() ? output.begins.empty() || begins_alike(output)
-                                           : hdf5_file_holds(output.file, output.dataset);
+  const bool same = (output.begins.empty() || begins_alike(output)) &&
+                    (output.dataset.empty() || hdf5_file_holds(output.file, output.dataset)) &&
+                    (output.format.empty() || has_format(output));
   if (!same) refuse_output(output, "it exists and is something else than this command writes");
 }
 

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "simclr/core/check.hpp"
+#include "simclr/io/array_file.hpp"
 #include "simclr/io/atomic_file.hpp"
+#include "simclr/io/writable.hpp"
 
 namespace simclr {
 
@@ -20,7 +22,12 @@ void ClassifierConfig::declare_all(Options& options, const std::function<void()>
   options.group("labels");
   declare_label_options(options, *this);
   options.add("classes", classes, "number of classes; 0: as many as the training data have")
-      .range(at_least(0).at_most(static_cast<double>(kMostClasses)));
+      .range(at_least(0).at_most(static_cast<double>(kMostClasses)))
+      .add("predictions", predictions,
+           "HDF5 file to write, after the last epoch, with the label, five best classes and logits "
+           "of every test image")
+      .argument("FILE")
+      .may_change_on_resume();
   declare_model();
   options.group("batch")
       .add("batch-size", batch_size, "images of a step, summed over all ranks")
@@ -37,6 +44,11 @@ void ClassifierConfig::declare_all(Options& options, const std::function<void()>
 void ClassifierConfig::validate() const {
   EncoderTraining::validate();
   validate_labels();
+  if (!predictions) return;
+  require_likely_writable({.file = *predictions,
+                           .option = "predictions",
+                           .creates_directories = true,
+                           .format = kPredictionsFormat});
 }
 
 void ClassifierConfig::validate_data(const ShardSetInfo& data) const {

@@ -9,6 +9,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
 #include "simclr/io/safetensors.hpp"
+#include "simclr/train/encoder_training.hpp"
 #include "simclr/train/training_state.hpp"
 
 namespace simclr {
@@ -75,7 +76,13 @@ EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file)
   // Frees the optimizer's state: it is as large as the weights, and nobody reads it.
   found.checkpoint.momentum = {};
   found.checkpoint.second_moment = {};
-  return {found.file.path, model, std::move(found.checkpoint)};
+  EncoderWeights weights{found.file.path, model, std::move(found.checkpoint)};
+  const std::string& configuration = weights.checkpoint.configuration;
+  if (configuration.empty()) return weights;
+  const AnyTraining run = read_training(configuration, weights.file.string());
+  weights.interpolation = run->interpolation;
+  weights.weight_decay = run->weight_decay;
+  return weights;
 }
 
 EncoderWeights read_exported_weights(const std::filesystem::path& file) {
@@ -90,6 +97,15 @@ EncoderWeights read_exported_weights(const std::filesystem::path& file) {
   EncoderWeights weights{.file = file,
                          .model = parse_model_description(model->second, file.string())};
   weights.checkpoint.model = model->second;
+  const auto metadata = [&](const char* name) {
+    const auto found = content.metadata.find(name);
+    return found == content.metadata.end() ? std::string() : found->second;
+  };
+  const std::string interpolation = metadata("interpolation");
+  if (interpolation == "bicubic") weights.interpolation = Interpolation::bicubic;
+  if (interpolation == "bilinear") weights.interpolation = Interpolation::bilinear;
+  double decay = 0;
+  if (read_value(metadata("weight_decay"), decay, at_least(0))) weights.weight_decay = decay;
   weights.checkpoint.checksum = content_hash(content);
   for (NamedTensor& tensor : content.tensors) {
     auto& tensors = is_running_statistic(tensor.name) ? weights.checkpoint.running

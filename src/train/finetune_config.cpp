@@ -28,12 +28,6 @@ std::vector<double> channel_values(const std::optional<std::array<float, 3>>& ch
   return {channels->begin(), channels->end()};
 }
 
-/// The options of the run that the weights are of; pretrain's defaults if they do not say.
-AnyTraining run_of(const EncoderWeights& weights) {
-  const std::string& text = weights.checkpoint.configuration;
-  return text.empty() ? AnyTraining() : read_training(text, weights.file.string());
-}
-
 }  // namespace
 
 FinetuneConfig::FinetuneConfig() {
@@ -140,7 +134,7 @@ void FinetuneConfig::take_over_model(const EncoderWeights& from) {
   values.emplace_back("image-size", value_text(model.image_size));
   set_defaults(values);
   // Not part of a model, but of how its images were made.
-  if (!is_given("interpolation")) interpolation = run_of(from)->interpolation;
+  if (!is_given("interpolation")) interpolation = from.interpolation.value_or(interpolation);
   stem = described.stem;
 }
 
@@ -172,8 +166,8 @@ void FinetuneConfig::complete(OpenWeights open, const LabeledSamples& labeled) {
   require_layers(from, head_layers());
   weights_hash = from.checkpoint.checksum;
   if (recipe == Recipe::automatic) {
-    const bool large_weights = run_of(from)->weight_decay < kSmallWeightDecay;
-    recipe = large_weights ? Recipe::v1 : Recipe::v2;
+    // v1 if the file does not say.
+    recipe = from.weight_decay.value_or(0) < kSmallWeightDecay ? Recipe::v1 : Recipe::v2;
   }
   apply_recipe(labeled);
 }

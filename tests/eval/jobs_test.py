@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -33,6 +34,16 @@ def knn_by_hand(train, train_labels, test, test_labels, k, temperature):
     return np.mean(votes.argmax(1) == test_labels)
 
 
+def check_class_accuracy(result):
+    """Accuracy, per class and in all, follows from the confusion matrix."""
+    confusion = np.array(result["confusion"])
+    check(confusion.shape == (result["classes"],) * 2 and confusion.sum() == result["samples"], f"confusion {confusion}")
+    check(np.trace(confusion) / confusion.sum() == result["top1"], "top-1 of the confusion")
+    per_class = [row[c] / row.sum() if row.sum() else None for c, row in enumerate(confusion)]
+    check(result["per_class_accuracy"] == per_class, f"{result['per_class_accuracy']}, not {per_class}")
+    close(result["mean_per_class"], np.mean([value for value in per_class if value is not None]), 1e-12, "mean per class")
+
+
 def check_knn(program):
     by_hand = knn_by_hand(*features(program, "train"), *features(program, "test"), 20, 0.07)
     for ranks in (0, 2):
@@ -42,6 +53,7 @@ def check_knn(program):
         check(result["protocol"] == "knn" and result["samples"] == TEST, f"{result}")
         close(result["top1"], by_hand, 1.5 / TEST, f"knn on {ranks} ranks")
         check(result["top5"] >= result["top1"], "top5 below top1")
+        check_class_accuracy(result)
         check(result["checkpoint"] == "step-0000000000.h5", "checkpoint's name")
         check(len(result["checkpoint_hash"]) == 16, "checkpoint's hash")
     for data, most in (("train", 200), ("test", TEST)):
@@ -90,9 +102,71 @@ def check_linear_cached(program):
         check("linear-cached: top-1" in out.splitlines()[-1], f"last line: {out}")
         results.append(program.result("run/eval/linear-cached-step-0000000000.json"))
         check(results[-1]["protocol"] == "linear-cached" and results[-1]["converged"], "converged")
+        check_class_accuracy(results[-1])
     close(results[0]["top1"], results[1]["top1"], 1.5 / TEST, "top-1 on 1 and 2 ranks")
     close(results[0]["train_loss"], results[1]["train_loss"], 1e-4, "loss on 1 and 2 ranks")
     check(results[0]["top1"] > 0.8, f"top-1 {results[0]['top1']} is no better than chance")
+
+
+def predictions(program, path):
+    with h5py.File(os.path.join(program.directory, path), "r") as file:
+        return dict(file.attrs), {name: file[name][:] for name in file}
+
+
+def check_predictions(program):
+    """--predictions holds the test set in its order, on any number of ranks, and what the result counts."""
+    images, labels = striped_images(TEST, 16, CLASSES, 2)
+    stored = np.insert(labels, [0, 50], -1)
+    program.write_shards("partly", np.insert(images, [0, 50], 0, axis=0), stored)
+    sets = ["--train-data", "train", "--test-data", "partly"]
+    for command in (["knn", "--neighbors", 20], ["linear-eval"],
+                    ["linear-eval", "--protocol", "augmented", "--epochs", 3, "--batch-size", 30]):
+        results = []
+        for ranks in (0, 2, 3):
+            program.run(*command, "--checkpoint", "run", *sets, "--output", "result.json", "--predictions", "new/p.h5", ranks=ranks)
+            result = program.result("result.json")
+            attributes, found = predictions(program, "new/p.h5")
+            check({name: (found[name].dtype, found[name].shape) for name in found} ==
+                  {"label": (np.int64, (TEST,)), "sample": (np.int64, (TEST,)), "top5": (np.int32, (TEST, 5)),
+                   "scores": (np.float32, (TEST, CLASSES))}, f"{found}")
+            check((found["sample"] == np.flatnonzero(stored >= 0)).all() and (found["label"] == labels).all(), "samples")
+            check((found["top5"] == np.argsort(-found["scores"], axis=1, kind="stable")[:, :5]).all(), "top5")
+            check(result["top1"] == np.mean(found["top5"][:, 0] == labels), "top-1 of the predictions")
+            check(result["top5"] == np.mean((found["top5"] == labels[:, None]).any(1)), "top-5 of the predictions")
+            for name in ("protocol", "checkpoint_hash", "test_data_hash", "classes"):
+                check(attributes[name] == result[name], f"{name}: {attributes[name]}")
+            results.append(found["scores"])
+        for scores in results[1:]:
+            check(np.allclose(scores, results[0], rtol=1e-3, atol=1e-3 * np.abs(results[0]).max()), f"{command}: scores depend on the ranks")
+    script = os.path.join(os.path.dirname(__file__), "..", "..", "scripts", "compare_predictions.py")
+    program.run("knn", "--checkpoint", "run", *sets, "--neighbors", 1, "--output", "one.json", "--predictions", "one.h5")
+    compared = subprocess.run([sys.executable, script, "new/p.h5", "one.h5"], cwd=program.directory, capture_output=True, text=True, check=True)
+    check(f"B: top-1 {100 * program.result('one.json')['top1']:.2f} %" in compared.stdout, compared.stdout)
+    # A second evaluation of the same kind may replace the file; the option does not make it another evaluation.
+    program.run("knn", "--checkpoint", "run", *sets, "--neighbors", 1, "--output", "one.json", "--predictions", "new/p.h5")
+    program.run("knn", "--checkpoint", "run", *sets, "--neighbors", 1, "--output", "one.json")
+    before = all_files(program.directory)
+    for file in ("test/test-00000-of-00001.h5", "run/checkpoints/step-0000000000.h5", "one.json", "test", "one.h5/p.h5"):
+        for dry in ([], ["--dry-run"], ["--dry-run=elsewhere"]):
+            out, err = program.run("knn", "--checkpoint", "run", *sets, "--output", "one.json", "--neighbors", 1, "--predictions", file, *dry, code=2)
+            check("features of" not in out and len(err.splitlines()) == 1 and "--predictions" in err, f"{file}: {out}{err}")
+    check(all_files(program.directory) == before, "a refused evaluation wrote something")
+
+
+def check_many_classes(program):
+    """With more than 100 classes the confusion matrix is in the predictions file."""
+    images, labels = striped_images(TEST, 16, CLASSES, 2)
+    for name, values in (("many-train", striped_images(TRAIN, 16, CLASSES, 1)), ("many-test", (images, labels))):
+        program.write_shards(name, values[0], 20 * values[1])
+    program.run("knn", "--checkpoint", "run", "--train-data", "many-train", "--test-data", "many-test", "--output", "many.json",
+                "--predictions", "many.h5", ranks=2)
+    result = program.result("many.json")
+    _, found = predictions(program, "many.h5")
+    check(result["classes"] == 101 and "confusion" not in result and len(result["per_class_accuracy"]) == 101, f"{result}")
+    confusion = np.zeros((101, 101), int)
+    np.add.at(confusion, (found["label"], found["top5"][:, 0]), 1)
+    check((found["confusion"] == confusion).all() and confusion.sum() == TEST, "confusion")
+    check(np.trace(confusion) / TEST == result["top1"], "top-1 of the confusion")
 
 
 def check_linear_augmented(program):
@@ -105,6 +179,7 @@ def check_linear_augmented(program):
                     f"augmented{ranks}.json", ranks=ranks)
         results.append(program.result(f"augmented{ranks}.json"))
         check(results[-1]["protocol"] == "linear-augmented", "protocol")
+        check_class_accuracy(results[-1])
         check(results[-1]["steps"] == 30 * (TRAIN // 30), "steps")
         check(results[-1]["encoder_hash_before"] == results[-1]["encoder_hash_after"], "hash")
     check(results[0]["encoder_hash_before"] == results[1]["encoder_hash_before"], "hash by rank")
@@ -227,6 +302,8 @@ def check_classes(program):
         for key in ("top1", "top5", "samples", "classes"):
             check(by_name[key] == by_number[key], f"{command}: {key} {by_name[key]}, not {by_number[key]}")
         check(by_name["classes"] == CLASSES and by_name["samples"] == few.sum(), f"{by_name}")
+        check_class_accuracy(by_name)
+        check(sum(value is None for value in by_name["per_class_accuracy"]) == CLASSES - 2, f"{by_name}")
         check(by_name["top1"] > 0.4 or "augmented" in command, f"{command}: top-1 {by_name['top1']} is no better than chance")
 
 

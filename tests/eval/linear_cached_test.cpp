@@ -104,14 +104,21 @@ Reference by_gradient_descent(const LabeledFeatures& train, const LabeledFeature
   return result;
 }
 
+struct Measured {
+  LinearCachedResult fit;
+  Accuracy test;
+};
+
 class LinearCached : public testing::Test {
  protected:
-  LinearCachedResult measure(const LabeledFeatures& train, const LabeledFeatures& test,
-                             const LinearCachedConfig& config) {
+  Measured measure(const LabeledFeatures& train, const LabeledFeatures& test,
+                   const LinearCachedConfig& config) {
     const int rank = world->rank();
     const int ranks = world->size();
-    return linear_cached(part_of(train, rank, ranks), part_of(test, rank, ranks), config, *backend,
-                         *world);
+    auto fit = linear_cached(part_of(train, rank, ranks), part_of(test, rank, ranks), config,
+                             *backend, *world);
+    const Accuracy accuracy = class_accuracy(fit.test, *world).all;
+    return {std::move(fit), accuracy};
   }
   std::unique_ptr<Communicator> world = make_world_communicator();
   std::unique_ptr<Backend> backend = make_cpu_backend(1);
@@ -123,8 +130,8 @@ TEST_F(LinearCached, FindsTheOptimum) {
   constexpr double kL2 = 0.01;
   const Reference expected = by_gradient_descent(train, test, 6, kL2);
   const auto found = measure(train, test, {.classes = 6, .l2 = 6 * kL2, .tolerance = 6e-5});
-  EXPECT_TRUE(found.converged);
-  EXPECT_LE(std::abs(found.train_loss - expected.loss), 1e-6 * expected.loss);
+  EXPECT_TRUE(found.fit.converged);
+  EXPECT_LE(std::abs(found.fit.train_loss - expected.loss), 1e-6 * expected.loss);
   EXPECT_LE(std::abs(found.test.top1 - expected.top1), 1.5 / 500);
   EXPECT_EQ(found.test.samples, 500);
   EXPECT_GE(found.test.top5, found.test.top1);
@@ -142,7 +149,8 @@ TEST_F(LinearCached, DoesNotDependOnTheScaleOfTheFeatures) {
   const LinearCachedConfig config{.classes = 4};
   const auto found = measure(train, test, config);
   const auto found_scaled = measure(scaled(train), scaled(test), config);
-  EXPECT_LE(std::abs(found.train_loss - found_scaled.train_loss), 1e-5 * found.train_loss);
+  EXPECT_LE(std::abs(found.fit.train_loss - found_scaled.fit.train_loss),
+            1e-5 * found.fit.train_loss);
   EXPECT_EQ(found.test.top1, found_scaled.test.top1);
 }
 
@@ -153,7 +161,7 @@ TEST_F(LinearCached, SurvivesDeadChannels) {
   };
   const auto found = measure(dead(clustered_features(300, 12, 4, 1)),
                              dead(clustered_features(200, 12, 4, 2)), {.classes = 4});
-  EXPECT_TRUE(found.converged);
+  EXPECT_TRUE(found.fit.converged);
   EXPECT_GT(found.test.top1, 0.5);
 }
 
@@ -161,7 +169,7 @@ TEST_F(LinearCached, CoversMoreRowsThanOneBlock) {
   const auto train = clustered_features(5000, 4, 3, 1);
   const auto found = measure(train, train, {.classes = 3});
   EXPECT_EQ(found.test.samples, 5000);
-  EXPECT_TRUE(found.converged);
+  EXPECT_TRUE(found.fit.converged);
 }
 
 }  // namespace

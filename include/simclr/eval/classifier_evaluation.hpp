@@ -2,14 +2,14 @@
 // Accuracy of a model that was trained with labels.
 
 #include "simclr/comm/communicator.hpp"
-#include "simclr/eval/features.hpp"
 #include "simclr/train/classifier_config.hpp"
 
 namespace simclr {
 
 /// Measures the newest checkpoint of a run of `finetune` or `supervised` on the labeled images of
 /// its --eval-data, as they are, with running statistics, in fp32. Logs the result and writes
-/// RUN/eval/COMMAND-step-STEP.json. `config` must have been prepared. Collective.
-Accuracy evaluate_run(const ClassifierConfig& config, Communicator& world);
+/// RUN/eval/COMMAND-step-STEP.json, and the predictions with --predictions. `config` must have been
+/// prepared. Collective.
+void evaluate_run(const ClassifierConfig& config, Communicator& world);
 
 }  // namespace simclr

@@ -7,9 +7,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "simclr/core/options.hpp"
 #include "simclr/eval/frozen_encoder.hpp"
+#include "simclr/eval/predictions.hpp"
+#include "simclr/io/writable.hpp"
 #include "simclr/train/training_job.hpp"
 
 namespace simclr {
@@ -19,7 +22,8 @@ struct EvaluationConfig {
   std::filesystem::path train_data, test_data;  ///< labeled shard sets; default: the run's
   std::optional<std::filesystem::path> output;  ///< default: RUN/eval/NAME.json
   std::optional<std::string> name;              ///< default: PROTOCOL-step-0000000100
-  std::int64_t feature_batch = 64;              ///< images a rank encodes at a time
+  std::optional<std::filesystem::path> predictions;
+  std::int64_t feature_batch = 64;  ///< images a rank encodes at a time
   CacheMode cache = CacheMode::automatic;
   std::optional<DryRun> dry_run;  ///< only for an EvaluationJob
   /// fp32 by default on every device, so that a result does not depend on the device.
@@ -83,6 +87,8 @@ class EvaluationJob : public EncoderJob {
   [[nodiscard]] std::int64_t classes() const;
   [[nodiscard]] std::int64_t train_samples() const;  ///< those with a label
   [[nodiscard]] std::int64_t test_samples() const;
+  /// What of the predictions report() needs.
+  [[nodiscard]] Predictions::Keep kept_predictions() const;
   /// Refuses the training data, naming the largest label, if the classifier needs more memory than
   /// a node has. `rank_bytes`: what each rank takes for it. Collective.
   void require_classifier_fits(double rank_bytes) const;
@@ -97,14 +103,17 @@ class EvaluationJob : public EncoderJob {
   /// says what the command would do, and returns true. Collective.
   [[nodiscard]] bool finish_checks() const;
 
-  /// Logs the result in one line and then writes it, on rank 0. `details`: JSON object with what
-  /// this protocol adds to the result; "" for nothing.
-  void report(const Accuracy& accuracy, const std::string& details) const;
+  /// Measures the predictions of all ranks, logs the result in one line and then writes it, on rank
+  /// 0, and the predictions with --predictions. `details`: JSON object with what this protocol adds
+  /// to the result; "" for nothing. Collective.
+  void report(const Predictions& part, const std::string& details) const;
 
  private:
   void take_data_of_run();
   void require_data_of_run(const LabeledData& data) const;
   void choose_output();
+  void write_result(const ClassAccuracy& measured, const std::string& details) const;
+  [[nodiscard]] std::vector<Output> outputs() const;
 
   std::string protocol_;
   std::filesystem::path output_;

@@ -12,20 +12,23 @@
 
 namespace simclr {
 
-/// Converts a checkpoint's encoder and head for other programs: torchvision's names, filters
-/// reordered from (K,R,S,C) to OIHW, running statistics beside the weights. Metadata: format
-/// version, step, encoder, preprocessing, and loading_hint() if there is one. `origin` names the
-/// checkpoint in errors.
-SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin);
+enum class ExportParts : std::uint8_t { all, encoder };
+
+/// Converts a checkpoint's encoder, head and classifier for other programs: torchvision's names,
+/// filters reordered from (K,R,S,C) to OIHW, running statistics beside the weights; a classifier
+/// that reads h is `fc`. Metadata: format version, step, encoder, preprocessing, and loading_hint()
+/// if there is one. `origin` names the checkpoint in errors.
+SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin,
+                              ExportParts parts = ExportParts::all);
 
 /// How torchvision's model of this encoder must be changed before it loads the weights; empty if it
 /// need not be. Without the change, load_state_dict(strict=False) may succeed and the features be
 /// wrong.
 std::string loading_hint(const EncoderSpec& encoder);
 
-/// The lines of Python that load an exported file into torchvision's encoder, or a line that says
+/// The lines of Python that load an exported file into torchvision's model, or a line that says
 /// why none can.
-std::string loading_code(const EncoderSpec& encoder, const std::filesystem::path& file);
+std::string loading_code(const ModelDescription& model, const std::filesystem::path& file);
 
 /// Writes all ranks' features to one HDF5 file, in sample order. Data sets: `h` f32 (N,C);
 /// `sample_index` i64 (N); `z` f32 (N,D) if the head was run; `labels` i64 (N) if the data are

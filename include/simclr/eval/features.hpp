@@ -32,6 +32,9 @@ struct Accuracy {
 /// Returns the whole matrix on every rank. Collective.
 LabeledFeatures gather_rows(Communicator& world, const LabeledFeatures& part);
 
+/// Returns the number of rows that the ranks before this one hold. Collective.
+std::int64_t first_row(Communicator& world, std::int64_t rows);
+
 /// Returns the sum of `value` over all ranks. Collective.
 std::int64_t sum_over_ranks(Communicator& world, std::int64_t value);
 

@@ -9,6 +9,7 @@
 #include "simclr/backend/backend.hpp"
 #include "simclr/eval/features.hpp"
 #include "simclr/eval/frozen_encoder.hpp"
+#include "simclr/eval/predictions.hpp"
 
 namespace simclr {
 
@@ -20,17 +21,18 @@ struct LinearCachedConfig {
   double l2 = 1e-3;
   int max_iterations = 1000;
   double tolerance = 1e-3;  ///< converged when no component of the gradient exceeds tolerance/K
+  Predictions::Keep keep = Predictions::Keep::best;
 };
 
 struct LinearCachedResult {
-  Accuracy test;
+  Predictions test;       ///< of this rank's part
   double train_loss = 0;  ///< objective: mean cross-entropy and penalty
   double gradient_maximum = 0;
   int iterations = 0;
   bool converged = false;
 };
 
-/// Fits W, b on `train` and measures them on `test`:
+/// Fits W, b on `train` and classifies `test` with them; the scores are the logits:
 ///   minimize  mean_i CE(softmax(W x_i + b), y_i) + l2/(2K) |W|^2,   x = (h - mean) / deviation,
 /// with mean and deviation of each channel over the training features, so that the scale of h and
 /// of its channels does not matter and one l2 suits every encoder. The problem is strictly convex
@@ -52,10 +54,11 @@ struct LinearAugmentedConfig {
   std::uint64_t seed = 1;
   DType activations = DType::f32;
   int threads = 1;  ///< threads that prepare images
+  Predictions::Keep keep = Predictions::Keep::best;
 };
 
 struct LinearAugmentedResult {
-  Accuracy test;
+  Predictions test;       ///< of this rank's part
   double train_loss = 0;  ///< mean cross-entropy over the last epoch
   std::int64_t steps = 0;
   std::string encoder_hash_before, encoder_hash_after;
@@ -69,8 +72,8 @@ double augmented_classifier_bytes(std::int64_t local_batch, std::int64_t channel
 void validate(const LinearAugmentedConfig& config, std::int64_t train_samples, int ranks);
 
 /// Trains the classifier from zero by SGD with Nesterov momentum 0.9 without weight decay, then
-/// measures accuracy on the evaluation images of `test`. Collective. Throws Error if the loss is
-/// not finite or the encoder has changed.
+/// classifies the evaluation images of `test`; the scores are the logits. Collective. Throws Error
+/// if the loss is not finite or the encoder has changed.
 LinearAugmentedResult linear_augmented(const FrozenEncoder& encoder, SampleStore& train,
                                        SampleStore& test, const LinearAugmentedConfig& config,
                                        Backend& backend, Communicator& world);

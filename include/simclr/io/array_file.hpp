@@ -10,6 +10,9 @@
 
 namespace simclr {
 
+/// The `format` attribute of a file with the predictions of a classifier.
+inline constexpr const char* kPredictionsFormat = "simclr-predictions";
+
 /// Writes under a temporary name in the same directory; `finish` syncs and renames the file. The
 /// destructor deletes an unfinished file. Failed writes (disk full) throw Error naming the file.
 class ArrayFile {
@@ -19,12 +22,12 @@ class ArrayFile {
   ArrayFile& operator=(const ArrayFile&) = delete;
   ~ArrayFile();
 
-  enum class Type : std::uint8_t { f32, i64, u8, u64 };
+  enum class Type : std::uint8_t { f32, i32, i64, u8, u64 };
   /// Creates a contiguous dataset of these extents; `write` fills it.
   void create(const std::string& name, Type type, const std::vector<std::int64_t>& extents);
   /// Writes rows of the sub-array selected by all but the last coordinate, as many as `values`
   /// holds, starting at row leading.back(): leading = {s, v, i} writes (s, v, i, ...),
-  /// (s, v, i + 1, ...) and so on. T is float, std::int64_t, std::uint8_t or std::uint64_t.
+  /// (s, v, i + 1, ...) and so on. T is the C++ type of the dataset.
   template <class T>
   void write(const std::string& name, const std::vector<std::int64_t>& leading,
              std::span<const T> values);

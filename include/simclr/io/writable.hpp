@@ -19,6 +19,8 @@ struct Output {
   std::string_view begins{};
   /// The dataset that an existing HDF5 file that may be replaced has; empty: anything.
   std::string dataset{};
+  /// The `format` attribute that an existing HDF5 file that may be replaced has; empty: anything.
+  std::string format{};
 };
 
 /// Refuses a file that cannot be written, or exists and is of another kind. Finds out by writing

@@ -22,6 +22,7 @@ namespace simclr {
 /// What both commands have.
 struct ClassifierConfig : EncoderTraining, LabelOptions {
   std::int64_t classes = 0;  ///< K; 0: as many as the data have, set by prepare()
+  std::optional<std::filesystem::path> predictions;  ///< file of the test images' predictions
 
   /// Options that are not given may be completed by prepare().
   void note_given(const Options& options) override;

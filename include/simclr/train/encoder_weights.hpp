@@ -2,8 +2,10 @@
 // Weights that come from outside of a run: those of a checkpoint, or of a file that `export` wrote.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
+#include "simclr/augment/augmentation.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/train/model_description.hpp"
 
@@ -15,6 +17,9 @@ struct EncoderWeights {
   /// Parameters and running statistics in the program's layouts, the configuration of the run (""
   /// in an exported file), and a checksum.
   Checkpoint checkpoint;
+  // How they were trained; unset if the file does not say.
+  std::optional<Interpolation> interpolation{};
+  std::optional<double> weight_decay{};
 };
 
 /// Reads a checkpoint file, or the newest valid checkpoint of a run directory. Throws RefusedError.

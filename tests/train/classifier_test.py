@@ -1,0 +1,278 @@
+"""`simclr finetune` and `supervised` on real images: labels, weights, restarts, ranks, results, refusals.
+
+usage: classifier_test.py SIMCLR MPIEXEC [unittest arguments]
+"""
+import json
+import math
+import signal
+import subprocess
+
+import h5py
+import numpy as np
+
+from training_runs import MPIEXEC, SIMCLR, TrainingTest, main
+
+PRETRAINING = {"image-size": 16, "encoder": "resnet18", "width": 0.125, "stem": "cifar", "batch-size": 16,
+               "head-layers": 3, "embedding-dim": 16, "epochs": 4, "warmup-epochs": 0, "learning-rate": 0.1,
+               "lr-scaling": "none", "mean": "0.5,0.5,0.5", "std": "0.25,0.25,0.25", "threads": 1, "loader-threads": 1,
+               "augment": "crop,flip", "interpolation": "bilinear"}
+OPTIONS = {"batch-size": 16, "epochs": 3, "log-every": 1, "checkpoint-every-epochs": 0, "threads": 1, "loader-threads": 1}
+
+
+def run(*words, expect=0):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def write_shard(path, like, **changed):
+    """A shard with the images of another one."""
+    path.mkdir()
+    with h5py.File(sorted(like.glob("*.h5"))[0]) as old, h5py.File(path / f"{path.name}-00000-of-00001.h5", "w") as new:
+        new["images"] = old["images"][:]
+        for name, values in changed.items():
+            new[name] = values
+
+
+class ClassifierTest(TrainingTest):
+    COMMAND, OPTIONS = "finetune", OPTIONS
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.pretrained = cls.top / "pretrained"
+        run(SIMCLR, "pretrain", "--data", cls.data, "--run-dir", cls.pretrained, "--max-steps", 4,
+            *(f"--{name}={value}" for name, value in PRETRAINING.items()))
+        shards = sorted(cls.data.glob("*.h5"))
+        labels = []
+        for shard in shards:
+            with h5py.File(shard) as file:
+                labels.append(file["labels"][:])
+        cls.labels = np.concatenate(labels)
+
+    def command(self, ranks, run_dir=None, **changed):
+        options = {"checkpoint": self.pretrained, "eval_data": self.data}
+        if changed.pop("command", self.COMMAND) == "supervised":
+            options = {"eval_data": self.data}
+        options.update(changed)
+        return super().command(ranks, run_dir, **{k: v for k, v in options.items() if v is not None})
+
+    def result(self, run_dir=None, protocol="finetune"):
+        files = sorted(((run_dir or self.run_dir) / "eval").glob(f"{protocol}-step-*.json"))
+        return json.loads(files[-1].read_text())
+
+    def drawn(self, run_dir=None):
+        return [int(line) for line in ((run_dir or self.run_dir) / "labels.txt").read_text().split()]
+
+    def stored(self, run_dir=None):
+        lines = ((run_dir or self.run_dir) / "config.cfg").read_text().splitlines()
+        return dict(line.split(" = ", 1) for line in lines if " = " in line)
+
+    def assert_refused(self, *parts, **changed):
+        """By the start and by a dry run, in the same words, and nothing is written."""
+        for dry in ({}, {"dry_run": True}):
+            done = self.pretrain(expect=2, **changed, **dry)
+            lines = [line for line in done.stderr.splitlines() if line.startswith("simclr: error: ")]
+            self.assertEqual(len(lines), 1, done.stderr)
+            for part in parts:
+                self.assertIn(part, lines[0])
+            self.assertFalse(self.run_dir.exists(), list(self.run_dir.rglob("*")) if self.run_dir.exists() else "")
+
+    def test_a_run_begins_with_the_weights_and_takes_model_and_preprocessing_from_them(self):
+        done = self.pretrain(checkpoint_steps="0", max_steps=2)
+        with h5py.File(self.checkpoint(0)) as own, h5py.File(self.pretrained / "checkpoints/step-0000000004.h5") as source:
+            for group in ("parameters", "running"):
+                shared = [name for name in own[group] if not name.startswith("classifier")]
+                self.assertTrue(all(not name.startswith("projection_head") for name in shared), shared)
+                self.assertGreater(len(shared), 39)
+                for name in shared:
+                    np.testing.assert_array_equal(own[group][name][:], source[group][name][:], name)
+            self.assertFalse(own["parameters/classifier.weight"][:].any())
+            self.assertEqual(own["parameters/classifier.weight"].shape, (10, 64))
+        first = self.rows()[0]
+        self.assertEqual(list(first)[3:7], ["loss", "top1", "top5", "learning_rate"])
+        self.assertAlmostEqual(first["loss"], math.log(10), places=5)
+        stored = self.stored()
+        for name in ("width", "mean", "std", "interpolation", "image-size", "head-layers"):
+            self.assertEqual(stored[name], str(PRETRAINING[name]), name)
+        self.assertEqual(stored["recipe"], "v1")
+        result = self.result()
+        self.assertEqual(result["labels"], 96)
+        self.assertIn("finetune: top-1", done.stdout + done.stderr)
+
+    def test_the_recipes(self):
+        self.pretrain(max_steps=0, recipe="v1")
+        v1 = self.stored()
+        self.pretrain(max_steps=0, recipe="v2", run_dir=self.run_dir.parent / "v2")
+        v2 = self.stored(self.run_dir.parent / "v2")
+        names = ("optimizer", "nesterov", "learning-rate", "lr-scaling", "weight-decay", "momentum", "warmup-epochs")
+        self.assertEqual([v1[n] for n in names], ["sgd", "true", "0.05", "linear", "0", "0.9", "0"])
+        self.assertEqual([v2[n] for n in names], ["lars", "false", "0.005", "sqrt", "0", "0.9", "0"])
+        run(SIMCLR, "supervised", "--data", self.data, "--eval-data", self.data, "--run-dir", self.run_dir.parent / "s", "--batch-size=32",
+            "--encoder=resnet18", "--width=0.125", "--image-size=16", "--max-steps=0", "--threads=1", "--loader-threads=1")
+        supervised = self.stored(self.run_dir.parent / "s")
+        self.assertEqual([supervised[n] for n in names], ["sgd", "true", "0.1", "linear", "0.0001", "0.9", "0"])
+        self.assertEqual((supervised["epochs"], supervised["augment"]), ("90", "crop,flip"))
+
+    def test_a_smaller_batch_and_more_epochs_are_the_default_of_few_labels_on_small_images(self):
+        run(SIMCLR, "finetune", "--checkpoint", self.pretrained, "--data", self.data, "--eval-data", self.data,
+            "--run-dir", self.run_dir, "--max-steps=0", "--threads=1", "--loader-threads=1")
+        self.assertEqual((self.stored()["batch-size"], self.stored()["epochs"]), ("64", "30"))
+
+    def test_restarts_change_no_bit(self):
+        for ranks, options in ((1, {}), (2, {"from_head_layer": 1, "label_fraction": 0.5, "freeze": 1})):
+            with self.subTest(ranks=ranks):
+                directories = [self.run_dir.parent / f"{name}{ranks}" for name in ("straight", "restarted")]
+                for directory, stops in zip(directories, ((6,), (2, 6))):
+                    for stop in stops:
+                        # A run that has begun needs neither its weights nor options that are not given.
+                        self.pretrain(ranks, run_dir=directory, max_steps=stop, **(options if stop == stops[0] else {}),
+                                      **({} if stop == stops[0] else {"checkpoint": None, "batch_size": 16}))
+                self.assertEqual(*(self.checkpoint(6, directory).read_bytes() for directory in directories))
+                self.assertEqual(*(self.result(directory)["top1"] for directory in directories))
+
+    def test_one_two_and_four_ranks_compute_the_same(self):
+        losses, results = {}, {}
+        for ranks in (1, 2, 4):
+            directory = self.run_dir.parent / f"ranks{ranks}"
+            self.pretrain(ranks, run_dir=directory, label_fraction=0.5, max_steps=3, recipe="v2", from_head_layer=2)
+            losses[ranks], results[ranks] = self.losses(directory), self.result(directory)
+            self.assertEqual(self.drawn(directory), self.drawn(self.run_dir.parent / "ranks1"))
+        for ranks in (2, 4):
+            self.assert_close(losses[ranks], losses[1], 1e-4)
+            self.assertLessEqual(abs(results[ranks]["top1"] - results[1]["top1"]), 2 / 96)
+
+    def test_drawn_labels_are_balanced_nested_and_independent_of_the_cache(self):
+        drawn = {}
+        for name, options in {"4": {"labels_per_class": 4, "cache": "none"}, "2": {"labels_per_class": 2},
+                              "other": {"labels_per_class": 2, "label_seed": 5},
+                              "half": {"label_fraction": 0.5, "cache": "distributed"}}.items():
+            directory = self.run_dir.parent / name
+            self.pretrain(run_dir=directory, max_steps=1, **options)
+            drawn[name] = self.drawn(directory)
+            result = self.result(directory)
+            counts = np.bincount(self.labels[drawn[name]], minlength=10)
+            self.assertEqual([result["labels"], result["labels_per_class"]],
+                             [len(drawn[name]), [int(counts.min()), int(counts.max())]])
+        np.testing.assert_array_equal(np.bincount(self.labels[drawn["4"]]), 4)
+        self.assertEqual(len(drawn["half"]), 48)
+        self.assertLess(set(drawn["2"]), set(drawn["4"]))
+        self.assertNotEqual(drawn["2"], drawn["other"])
+
+    def test_the_run_trains_on_the_chosen_samples_only(self):
+        views = self.top / f"{self.run_dir.parent.name}.h5"
+        run(SIMCLR, "preview", "finetune", "--output", views, "--steps=0:4", *self.command(1, labels_per_class=2)[2:])
+        with h5py.File(views) as file:
+            samples, labels = file["sample_index"][:], file["labels"][:]
+            self.assertEqual(file["views"].shape, (4, 1, 16, 16, 16, 3))
+        self.pretrain(labels_per_class=2, max_steps=0)
+        chosen = np.array(self.drawn())
+        np.testing.assert_array_equal(self.labels[chosen[samples]], labels)
+
+    def test_frozen_layers_stay_and_the_others_move(self):
+        expected = {0: ("conv1", "bn1"), 2: ("conv1", "bn1", "layer1", "layer2"),
+                    4: ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "projection_head")}
+        for freeze, frozen in expected.items():
+            directory = self.run_dir.parent / f"freeze{freeze}"
+            self.pretrain(run_dir=directory, freeze=freeze, from_head_layer=1, checkpoint_steps="0", max_steps=3)
+            with h5py.File(self.checkpoint(0, directory)) as before, h5py.File(self.checkpoint(3, directory)) as after:
+                for group in ("parameters", "running"):
+                    for name in before[group]:
+                        same = np.array_equal(before[group][name][:], after[group][name][:])
+                        self.assertEqual(same, name.split(".")[0] in frozen, f"{group} {name} with --freeze {freeze}")
+
+    def test_the_head_layer_decides_what_is_in_the_model(self):
+        for layer, width, layers in ((0, 64, 0), (1, 64, 1), (2, 64, 2), (3, 16, 3), (-1, 16, 3)):
+            directory = self.run_dir.parent / f"layer{layer}"
+            self.pretrain(run_dir=directory, from_head_layer=layer, max_steps=1)
+            with h5py.File(self.checkpoint(1, directory)) as file:
+                self.assertEqual(file["parameters/classifier.weight"].shape, (10, width))
+                head = {name.split(".")[1] for name in file["parameters"] if name.startswith("projection_head")}
+            self.assertEqual(head, {str(i) for i in range(layers)})
+            self.assertEqual(self.result(directory)["from_head_layer"], layer)
+            # Other commands read such a checkpoint, too.
+            run(SIMCLR, "knn", "--checkpoint", directory, "--neighbors=5", "--threads=1")
+            run(SIMCLR, "inspect", self.checkpoint(1, directory), "--verify")
+
+    def test_exported_weights_begin_the_same_run(self):
+        exported = self.top / f"{self.run_dir.parent.name}.safetensors"
+        run(SIMCLR, "export", "--checkpoint", self.pretrained, "--output", exported)
+        self.pretrain(max_steps=2)
+        other = self.run_dir.parent / "exported"
+        self.pretrain(run_dir=other, checkpoint=None, weights=exported, recipe="v1", max_steps=2)
+        self.assertEqual(self.losses(), self.losses(other))
+        run(SIMCLR, "export", "--checkpoint", self.pretrained, "--encoder-only", "--output", exported)
+        third = self.run_dir.parent / "third"
+        done = self.pretrain(run_dir=third, checkpoint=None, weights=exported, from_head_layer=1, expect=2)
+        self.assertIn("projection_head.0", done.stderr)
+
+    def test_a_signal_stops_all_ranks_with_a_checkpoint_and_the_run_goes_on(self):
+        process = self.start(2, epochs=1000)
+        self.wait_for_step(process, 1)
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 75)
+        self.assert_state(status="stopped-early", cause="signal", resubmit=True)
+        step = self.state()["step"]
+        done = run(SIMCLR, "finetune", "--run-dir", self.run_dir, "--max-steps", step + 1)
+        self.assertEqual(self.result()["step"], step + 1, done.stdout)
+
+    def test_predictions_agree_with_the_result(self):
+        file = self.run_dir.parent / "predictions.h5"
+        self.pretrain(2, max_steps=1, predictions=file)
+        with h5py.File(file) as predictions:
+            top5, label = predictions["top5"][:], predictions["label"][:]
+            np.testing.assert_array_equal(label, self.labels)
+            np.testing.assert_array_equal(predictions["scores"][:].argmax(1), top5[:, 0])
+        result = self.result()
+        self.assertAlmostEqual(result["top1"], (top5[:, 0] == label).mean())
+        self.assertAlmostEqual(result["top5"], (top5 == label[:, None]).any(1).mean())
+
+    def test_plan_and_dry_run_know_the_commands(self):
+        done = self.pretrain(dry_run=True, label_fraction=0.5)
+        self.assertIn("steps 0 to 9, 3 an epoch", done.stdout)
+        plan = self.top / f"{self.run_dir.parent.name}.json"
+        run(SIMCLR, "plan", "finetune", "--json", plan, "--machine=h100", *self.command(1, label_fraction=0.5)[2:])
+        planned = json.loads(plan.read_text())
+        self.assertEqual(planned["schedule"]["steps"], 9)
+
+    def test_refusals(self):
+        few = self.top / "few.txt"
+        few.write_text("0\n1\n")
+        unlabeled, strangers = self.top / "unlabeled", self.top / "strangers"
+        if not unlabeled.exists():
+            write_shard(unlabeled, self.data)
+            write_shard(strangers, self.data, labels=np.full(48, 10, np.int64))
+        self.assert_refused("--eval-data", "no labels", eval_data=unlabeled)
+        self.assert_refused("--data", "no labels", data=unlabeled)
+        self.assert_refused("--eval-data", "11 classes", eval_data=strangers)
+        self.assert_refused("--eval-data: missing", eval_data=None)
+        self.assert_refused("--labels-file, --label-fraction and --labels-per-class", label_fraction=0.5, labels_per_class=1)
+        self.assert_refused("--label-fraction", "without any", label_fraction=0.05)
+        self.assert_refused("--labels-per-class", labels_per_class=90)
+        self.assert_refused("--batch-size: 64", "at most 48", label_fraction=0.5, batch_size=64)
+        self.assert_refused("--from-head-layer: 4", "3 layers", from_head_layer=4)
+        self.assert_refused("--checkpoint: missing", checkpoint=None)
+        self.assert_refused("--checkpoint and --weights", weights=few)
+        self.assert_refused(few.name, checkpoint=None, weights=few)
+        self.assert_refused("--mean: '0.1,0.2,0.3'", "trained with", mean="0.1,0.2,0.3", std="1,1,1")
+        self.assert_refused("--width", "leave the option out", width=0.25)
+        self.assert_refused("--classes: 9", classes=9)
+        self.assert_refused("--nesterov", optimizer="lars", nesterov=True)
+        self.assert_refused("--labels-file", "hash", labels_file=few, labels_hash="00", batch_size=2)
+
+    def test_a_run_keeps_its_labels_and_weights(self):
+        chosen = self.top / f"{self.run_dir.parent.name}.txt"
+        chosen.write_text("\n".join(map(str, range(32))))
+        self.pretrain(max_steps=1, labels_file=chosen)
+        chosen.write_text("\n".join(map(str, range(1, 33))))
+        done = self.pretrain(expect=2, max_steps=2, labels_file=chosen)
+        self.assertRegex(done.stderr, "option --labels-file: chooses other samples")
+        chosen.write_text("\n".join(map(str, range(32))))
+        done = self.pretrain(expect=2, max_steps=2, labels_file=chosen, from_head_layer=1)
+        self.assertRegex(done.stderr, "option --from-head-layer: this run was started with '0'")
+        self.pretrain(2, max_steps=2, labels_file=chosen)
+
+
+if __name__ == "__main__":
+    main()
