@@ -192,9 +192,15 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
   }
   const std::string hint = loading_hint(model.encoder);
   if (!hint.empty()) content.metadata["loading_hint"] = hint;
-  for (const auto& tensor : checkpoint.parameters)
-    content.tensors.push_back(exported(tensor, model));
-  for (const auto& tensor : checkpoint.running) content.tensors.push_back(exported(tensor, model));
+  for (const auto* tensors : {&checkpoint.parameters, &checkpoint.running}) {
+    for (const NamedTensor& tensor : *tensors) {
+      const bool of_encoder =
+          !tensor.name.starts_with("projection_head.") && !tensor.name.starts_with(kClassifier);
+      if (parts == ExportParts::all || of_encoder) {
+        content.tensors.push_back(exported(tensor, model));
+      }
+    }
+  }
   return content;
 }
 

@@ -118,7 +118,7 @@ plan::Cores cores_of(const PlanRequest& request, int threads, int ranks_per_node
 void count_parameters(RunPlan& run, const Program& program) {
   for (const Parameter& p : program.parameters) {
     const std::int64_t elements = program.info(p.value).shape.elements();
-    (p.part == Part::projection_head ? run.head_parameters : run.encoder_parameters) += elements;
+    (p.part == Part::encoder ? run.encoder_parameters : run.head_parameters) += elements;
   }
 }
 
@@ -231,7 +231,9 @@ RunPlan make_plan(const PlanRequest& asked) {
   const double program_bytes = resident_memory_bytes();  // ten times more with CUDA's libraries
   PlanRequest request = asked;
   plan::validate_request(request);
-  if (!request.config->data.empty()) {
+  if (request.config->data.empty()) {
+    request.config->validate_without_data();
+  } else {
     const auto alone = make_self_communicator();
     request.config->prepare(ShardSet(request.config->data), OpenWeights::yes, *alone);
     request.config->validate_ranks(request.ranks);

@@ -9,6 +9,11 @@
 #include "simclr/io/writable.hpp"
 
 namespace simclr {
+namespace {
+
+constexpr std::int64_t kFewOfAll = 10;
+
+}  // namespace
 
 void ClassifierConfig::note_given(const Options& options) {
   for (const auto& [name, value] : options.values()) {
@@ -59,6 +64,14 @@ void ClassifierConfig::validate_data(const ShardSetInfo& data) const {
          batch_size, samples, samples);
 }
 
+void ClassifierConfig::validate_without_data() const {
+  if (classes == 0) refuse("option --classes: missing; give the number of classes beside --samples");
+  if (labels_file.empty() && !label_fraction && !labels_per_class) return;
+  refuse(
+      "options --labels-file, --label-fraction and --labels-per-class: go with --data; beside "
+      "--samples, give the number of labeled images as --samples");
+}
+
 void ClassifierConfig::prepare(const ShardSet& data, OpenWeights open, Communicator& world) {
   on_root(world, [&] { take_over_stored_run(); });
   share_options(world);
@@ -74,6 +87,10 @@ void ClassifierConfig::prepare(const ShardSet& data, OpenWeights open, Communica
   if (classes < in_data) {
     refuse("option --classes: {} is less than the {} classes of {}", classes, in_data,
            this->data.string());
+  }
+  // Reads the few images that are trained on instead of all of them.
+  if (!is_given("cache") && labeled_.size() <= data.info().samples / kFewOfAll) {
+    cache = CacheMode::none;
   }
   if (!eval_data.empty()) {
     test_.emplace(open_labeled(eval_data, "eval-data", world));

@@ -92,6 +92,15 @@ void FinetuneConfig::validate() const {
   }
 }
 
+void FinetuneConfig::validate_without_data() const {
+  ClassifierConfig::validate_without_data();
+  if (checkpoint.empty() && weights.empty()) return;
+  refuse(
+      "option --{}: goes with --data; beside --samples, describe the weights by --encoder, --width "
+      "and the other options of the encoder",
+      checkpoint.empty() ? "weights" : "checkpoint");
+}
+
 EncoderWeights FinetuneConfig::read_weights() const {
   if (checkpoint.empty() && weights.empty()) {
     refuse(

@@ -40,6 +40,7 @@ class PlanRunTest(unittest.TestCase):
         cls.data.mkdir()
         with h5py.File(cls.data / "noise-00000-of-00001.h5", "w") as f:
             f["images"] = np.random.default_rng(1).integers(0, 256, (SAMPLES, 72, 72, 3), dtype=np.uint8)
+            f["labels"] = np.arange(SAMPLES) % 4
 
     def setUp(self):
         self.run_dir = Path(tempfile.mkdtemp(dir=self.top)) / "run"
@@ -50,16 +51,16 @@ class PlanRunTest(unittest.TestCase):
         self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
         return done
 
-    def plan(self, *options, machine=MACHINE):
+    def plan(self, *options, machine=MACHINE, command="pretrain"):
         """The plan as JSON and as text."""
         file = self.top / "plan.json"
-        done = self.run_program(SIMCLR, "plan", *arguments({"data": self.data, "machine": machine, "json": file},
+        done = self.run_program(SIMCLR, "plan", command, *arguments({"data": self.data, "machine": machine, "json": file},
                                                            COMMON, *options))
         return json.loads(file.read_text()), done.stdout
 
-    def pretrain(self, options, ranks=1, steps=2):
+    def pretrain(self, options, ranks=1, steps=2, command="pretrain"):
         launcher = [MPIEXEC, "-n", ranks] if ranks > 1 else []
-        done = self.run_program(*launcher, SIMCLR, "pretrain",
+        done = self.run_program(*launcher, SIMCLR, command,
                                 *arguments({"data": self.data, "run-dir": self.run_dir, "max-steps": steps},
                                            COMMON, options))
         return done.stdout + done.stderr
@@ -74,9 +75,9 @@ class PlanRunTest(unittest.TestCase):
             self.assertIn(part, done.stderr)
         self.assertEqual(done.stdout, "")
 
-    def check_memory(self, options, ranks):
-        planned, _ = self.plan(options, {"ranks": ranks, "ranks-per-node": ranks})
-        output = self.pretrain(options, ranks)
+    def check_memory(self, options, ranks, command="pretrain"):
+        planned, _ = self.plan(options, {"ranks": ranks, "ranks-per-node": ranks}, command=command)
+        output = self.pretrain(options, ranks, command=command)
         peak = float(re.search(r"peak memory a rank: ([\d.]+) MB", output)[1]) * 1e6
         memory = planned["memory"]
         predicted = memory["host_bytes"] + memory["cache_bytes_per_node"]
@@ -92,6 +93,24 @@ class PlanRunTest(unittest.TestCase):
 
     def test_memory_on_two_ranks(self):
         self.check_memory({**MEDIUM, "recompute": "blocks"}, 2)
+
+    def test_memory_of_supervised_training(self):
+        self.check_memory({**MEDIUM, "eval-data": self.data}, 1, "supervised")
+
+    def test_memory_of_fine_tuning_on_two_ranks(self):
+        self.pretrain({**MEDIUM, "batch-size": 8}, steps=1)
+        checkpoint, self.run_dir = self.run_dir, self.run_dir.with_name("finetune")
+        self.check_memory({"checkpoint": checkpoint, "eval-data": self.data, "batch-size": 24, "from-head-layer": 1}, 2,
+                          "finetune")
+
+    def test_plans_of_other_commands_without_data(self):
+        options = {"encoder": "resnet50", "batch-size": 1024, "ranks": 8, "machine": "h100", "classes": 1000, "samples": 12811}
+        for command, epochs in (("finetune", 60), ("supervised", 90)):
+            file = self.top / "other.json"
+            self.run_program(SIMCLR, "plan", command, *arguments(options, {"epochs": epochs, "json": file}))
+            self.assertEqual(json.loads(file.read_text())["schedule"]["steps"], 12 * epochs)
+        done = self.run_program(SIMCLR, "plan", "supervised", "--samples=100", "--machine=h100", expect=2)
+        self.assertIn("option --classes: missing", done.stderr)
 
     def test_steps_rates_and_checkpoints(self):
         options = {**SMALL, "log-every": 1, "keep": 2, "divergence-steps": 0}

@@ -28,6 +28,7 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
   void note_given(const Options& options) override;
   void validate() const override;
   void validate_data(const ShardSetInfo& data) const override;
+  void validate_without_data() const override;
   void prepare(const ShardSet& data, OpenWeights open, Communicator& world) override;
   [[nodiscard]] const SampleChoice* sample_choice() const override;
   [[nodiscard]] bool is_complete() const override { return complete_; }
@@ -105,6 +106,7 @@ struct FinetuneConfig : ClassifierConfig {
   [[nodiscard]] std::unique_ptr<EncoderTraining> copy() const override;
   void declare(Options& options) override;
   void validate() const override;
+  void validate_without_data() const override;
 
   [[nodiscard]] std::string result_details() const override;
   [[nodiscard]] int head_layers() const override;

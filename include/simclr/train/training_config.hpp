@@ -123,6 +123,9 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   /// command needs, completes options that were not given, and refuses what does not fit. Without
   /// OpenWeights::yes, weights that may not exist yet are not opened. Collective.
   virtual void prepare(const ShardSet& data, OpenWeights open, Communicator& world);
+  /// Refuses options that need data, and the lack of those that data would complete: for a plan
+  /// without data.
+  virtual void validate_without_data() const {}
   /// False after prepare() if options remain that only the weights decide.
   [[nodiscard]] virtual bool is_complete() const { return true; }
   /// The samples to train on; null: all of the data set.
