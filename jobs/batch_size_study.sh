@@ -89,7 +89,7 @@ for epochs in "${epoch_counts[@]}"; do
       cell="batch-${batch}_epochs-${epochs}_scaling-$scaling"
       line="$batch $epochs $scaling $rate $study/$cell"
       if [ "$(state_field status "$study/$cell/state.json")" != finished ]; then
-        check_run "${PROGRAM_OPTIONS[@]}" --run-dir="$study/$cell" --batch-size="$batch" \
+        check_run pretrain "${PROGRAM_OPTIONS[@]}" --run-dir="$study/$cell" --batch-size="$batch" \
           --epochs="$epochs" --lr-scaling="$scaling" --learning-rate="$rate" >/dev/null ||
           die 2 "$cell: nothing was submitted"
         echo "$line" >>"$unfinished"

@@ -165,12 +165,12 @@ option_value() {
   fi
 }
 
-# configured NAME FILE: prints the value of NAME in a configuration file, in [pretrain] or above all
-# sections.
+# configured NAME FILE: prints the value of NAME in a configuration file, above all sections or in the section
+# of $TRAINING_COMMAND, or if that is not set, of any training command.
 configured() {
   [ -r "$2" ] || return 0
-  awk -F ' *= *' -v name="$1" '
-    /^ *\[/ { other = !/^ *\[pretrain\]/ }
+  awk -F ' *= *' -v name="$1" -v section="^ *\\[(${TRAINING_COMMAND:-pretrain|finetune|supervised})\\]" '
+    /^ *\[/ { other = $0 !~ section }
     $1 ~ "^ *" name " *$" && !other { sub(/^[^=]*= */, ""); sub(/ *(#.*)?$/, ""); value = $0 }
     END { print value }' <"$2"
 }
@@ -274,11 +274,13 @@ require_program_option() {
   [ -n "$(option_value "$1" "${PROGRAM_OPTIONS[@]}")" ] || die 2 "name $2 with --$1"
 }
 
-# check_run PRETRAIN_OPTION...: fails with the program's message if it would refuse the run on any number
-# of ranks and nodes.
+# check_run COMMAND OPTION...: fails with the program's message if the training command would refuse the run on any
+# number of ranks and nodes.
 check_run() {
+  local command="$1"
+  shift
   set_device_of_submission "$@"
-  "$SIMCLR" pretrain "$@" "${DEVICE[@]}" --dry-run=elsewhere
+  "$SIMCLR" "$command" "$@" "${DEVICE[@]}" --dry-run=elsewhere
 }
 
 # check_evaluation COMMAND RUN_DIR ARGUMENT...: fails with the program's message if it would refuse to evaluate a

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Runs one start of a pretraining job and then decides whether to requeue it. Source this after lib.sh.
+# Runs one start of a training job and then decides whether to requeue it. Source this after lib.sh.
 #
 # Launchers lose exit codes, and Slurm counts a job that ends with 0 in its grace time as completed, so
 # the decision follows the run's state.json, which the program writes:
@@ -19,16 +19,18 @@
 THIS_JOB="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
 THIS_JOB="${THIS_JOB:-$SLURM_JOB_ID}"
 
-# pretrain_job ARGUMENT...: runs the job and exits. The caller must have trapped USR1 and TERM, to set
-#   STOP_WANTED=true and ENDED_BY_SLURM=true.
-pretrain_job() {
+# training_job COMMAND ARGUMENT...: runs a training command and exits. The caller must have trapped USR1 and
+#   TERM, to set STOP_WANTED=true and ENDED_BY_SLURM=true.
+training_job() {
   local code=0
+  TRAINING_COMMAND="$1"
+  shift
   RUN_DIR="$(option_value run-dir "$@")"
   [ -n "$RUN_DIR" ] || die 2 "name the run's directory with --run-dir"
   require_path --run-dir "$RUN_DIR"
   STATE="$RUN_DIR/state.json"
   RESUBMIT="$(resubmission "$@")"
-  announce "pretraining in $RUN_DIR from step $(newest_checkpoint)"
+  announce "$TRAINING_COMMAND in $RUN_DIR from step $(newest_checkpoint)"
   require_progress
   free_lock
   record_start
@@ -37,7 +39,7 @@ pretrain_job() {
   set_device "$@"
   prepare_comments
   STATE_BEFORE="$(state_mark)"
-  run_until_end "${LAUNCH[@]}" pretrain "$@" "${DEVICE[@]}" "${DEADLINE[@]}" || code=$?
+  run_until_end "${LAUNCH[@]}" "$TRAINING_COMMAND" "$@" "${DEVICE[@]}" "${DEADLINE[@]}" || code=$?
   settle "$code"
 }
 
@@ -260,6 +262,9 @@ resubmission() {
   [ -z "${SLURM_NTASKS_PER_NODE:-}" ] || command+=(--ntasks-per-node="$SLURM_NTASKS_PER_NODE")
   [ -z "${SLURM_CPUS_PER_TASK:-}" ] || command+=(--cpus-per-task="$SLURM_CPUS_PER_TASK")
   [ -z "${SLURM_GPUS_PER_NODE:-}" ] || command+=(--gpus-per-node="$SLURM_GPUS_PER_NODE")
-  command+=("$SIMCLR_JOBS/pretrain.sbatch" "$@")
+  case "$TRAINING_COMMAND" in
+    supervised) command+=("$SIMCLR_JOBS/finetune.sbatch" supervised "$@") ;;
+    *) command+=("$SIMCLR_JOBS/$TRAINING_COMMAND.sbatch" "$@") ;;
+  esac
   printf '%q ' "${command[@]}"
 }

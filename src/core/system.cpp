@@ -3,7 +3,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <malloc.h>
 #include <array>
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -25,6 +27,8 @@ std::string host_name() {
   std::array<char, 256> name{};
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown-host";
 }
+
+void return_free_memory() { ::malloc_trim(0); }
 
 std::optional<CoreTime> core_time(const std::string& schedstat) {
   CoreTime time;

@@ -65,7 +65,8 @@ void ClassifierConfig::validate_data(const ShardSetInfo& data) const {
 }
 
 void ClassifierConfig::validate_without_data() const {
-  if (classes == 0) refuse("option --classes: missing; give the number of classes beside --samples");
+  if (classes == 0)
+    refuse("option --classes: missing; give the number of classes beside --samples");
   if (labels_file.empty() && !label_fraction && !labels_per_class) return;
   refuse(
       "options --labels-file, --label-fraction and --labels-per-class: go with --data; beside "

@@ -4,6 +4,7 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/core/system.hpp"
 #include "simclr/train/classifier_config.hpp"
 #include "simclr/train/trainer.hpp"
 #include "simclr/train/training_state.hpp"
@@ -198,8 +199,10 @@ void FinetuneConfig::load_initial_weights(Trainer& trainer, Communicator& world)
   EncoderWeights from;
   on_root(world, [&] { from = read_weights(); });
   const bool root = world.rank() == 0;
+  if (root) log::info("training begins with the weights of {}", from.file.string());
   trainer.load(initial_parts(), root ? &from.checkpoint : nullptr, from.file.string());
-  log::info("the weights of {} are loaded", from.file.string());
+  from = {};
+  return_free_memory();
 }
 
 ClassifierInit FinetuneConfig::classifier_init() const {

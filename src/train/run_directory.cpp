@@ -1,6 +1,5 @@
 #include "run_directory.hpp"
 
-#include <malloc.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +12,7 @@
 #include "run_state.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
+#include "simclr/core/system.hpp"
 #include "simclr/io/atomic_file.hpp"
 #include "simclr/io/directory.hpp"
 #include "simclr/io/file.hpp"
@@ -221,7 +221,7 @@ void RunDirectory::forget_tensors() {
                         &checkpoint.second_moment}) {
     tensors->clear();
   }
-  ::malloc_trim(0);  // otherwise the heap keeps what lies below newer allocations
+  return_free_memory();
 }
 
 void RunDirectory::begin(TrainingConfig& config) {

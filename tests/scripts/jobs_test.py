@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
 SCRIPTS = ["submit_pipeline.sh", "batch_size_study.sh", "pretrain.sbatch", "knn.sbatch", "linear_eval.sbatch",
-           "study.sbatch"]
+           "study.sbatch", "finetune.sbatch"]
 
 # Each stand-in appends its name, its arguments and some of its environment to calls.jsonl.
 STAND_IN = """#!/usr/bin/python3
@@ -29,8 +29,8 @@ if name == "simclr" and os.environ.get("REFUSES", "none") in command: sys.exit("
 if name == "sbatch": print(7)
 if name == "squeue" and "--format=%e" in sys.argv: print("2031-01-02T03:04:05")
 if name == "scontrol" and "show" in command: print(os.environ.get("JOB", ""))
-if name == "simclr" and "pretrain" in command and "--dry-run=elsewhere" not in sys.argv:
-    run = [a.split("=", 1)[1] for a in sys.argv if a.startswith("--run-dir=")][0]
+if name == "simclr" and command and command[0] in ("pretrain", "finetune", "supervised") and "--dry-run=elsewhere" not in sys.argv:
+    run = [a.split("=", 1)[1] for a in sys.argv if a.startswith("--run-dir=")][-1]
     os.makedirs(run, exist_ok=True)
     with open(run + "/metrics.jsonl", "w") as f: f.write('{"step":12,"epoch":1.5,"loss":5.51239,"x":1}\\n')
     if "LOCK" in os.environ:
@@ -312,6 +312,38 @@ class JobsTest(unittest.TestCase):
         self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", JOB=f"JobId=5\n{command}")
         program, _ = self.calls("simclr")[0]
         self.assertEqual(program[:2], ["pretrain", f"--run-dir={self.run_dir}"])
+
+    def test_the_script_of_fine_tuning_runs_either_command(self):
+        for words, command in (([], "finetune"), (["supervised"], "supervised")):
+            self.job("finetune.sbatch", *words, f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs))
+            self.assertEqual(self.calls("simclr")[-1][0][:2], [command, f"--run-dir={self.run_dir}"])
+
+    def test_a_task_of_an_array_runs_its_cell_of_the_transfer_grid(self):
+        for cell, rate, decay in ((0, "0.0001", "0"), (1, "0.0001", "0.01"), (55, "0.1", "0.01"), (42, "0.0316228", "0.000316228")):
+            self.job("finetune.sbatch", f"--run-dir={self.run_dir}", "--schedule-steps=5", SIMCLR_JOBS=str(self.jobs), TRANSFER_GRID="yes",
+                     SLURM_ARRAY_TASK_ID=str(cell), SLURM_ARRAY_JOB_ID="5")
+            program, _ = self.calls("simclr")[-1]
+            self.assertEqual(program[:6], ["finetune", f"--run-dir={self.run_dir}/cell-{cell}", f"--learning-rate={rate}",
+                                           f"--weight-decay={decay}", "--lr-scaling=none", "--batch-size=256"])
+            self.assertEqual([word for word in program if word.startswith(("--run-dir", "--schedule-steps"))],
+                             [program[1], "--schedule-steps=5"])
+        for task in ("56", "", "a"):
+            done = self.job("finetune.sbatch", f"--run-dir={self.run_dir}", expect=2, SIMCLR_JOBS=str(self.jobs), TRANSFER_GRID="yes",
+                            SLURM_ARRAY_TASK_ID=task)
+            self.assertIn("TRANSFER_GRID: submit an array of tasks 0 to 55", done.stderr)
+
+    def test_the_pipeline_can_end_with_fine_tuning(self):
+        self.submit(FINETUNE_OPTIONS="--label-fraction 0.01")
+        job = self.calls("sbatch")[-1][0]
+        given = ["--label-fraction", "0.01", "--data=train set", "--eval-data=test set", f"--run-dir={self.run_dir}-finetune",
+                 f"--checkpoint={self.run_dir}"]
+        self.assertEqual(job[-7:], [str(self.jobs / "finetune.sbatch"), *given])
+        self.assertIn("--dependency=afterok:7", job)
+        check = [arguments for arguments, _ in self.calls("simclr") if arguments[0] == "finetune"]
+        self.assertEqual(check, [["finetune", *given, "--dry-run=elsewhere"]])
+        Path(self.environment["CALLS"]).unlink()
+        self.submit(FINETUNE_OPTIONS="--label-fraction 0.01", REFUSES="finetune", expect=2)
+        self.assertEqual(self.calls("sbatch"), [])
 
     def test_a_job_on_gpus_computes_there(self):
         for environment, expected in (

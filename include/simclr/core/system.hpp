@@ -44,6 +44,10 @@ inline std::uint64_t random_number() {
   return number;
 }
 
+/// Returns memory that large objects have left free to the system; the heap may otherwise keep what
+/// lies below newer allocations.
+void return_free_memory();
+
 /// This machine's name, or "unknown-host".
 std::string host_name();
 
