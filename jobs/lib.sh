@@ -237,13 +237,14 @@ run_name() { basename -- "$(realpath -m -- "$1")"; }
 evaluate() {
   local command="$1" checkpoint run_dir option source
   shift
-  local -a data=()
+  local -a data=() sources=(train-data:data test-data:eval-data)
+  [ "$command" != quality ] || sources=(data:eval-data)
   checkpoint="$(option_value checkpoint "$@")"
   [ -n "$checkpoint" ] || die 2 "name a run's directory or a checkpoint with --checkpoint"
   require_path --checkpoint "$checkpoint"
   run_dir="$checkpoint"
   [ -d "$run_dir" ] || run_dir="$(dirname "$(dirname "$checkpoint")")" # RUN for RUN/checkpoints/STEP.h5
-  for option in train-data:data test-data:eval-data; do
+  for option in "${sources[@]}"; do
     [ -z "$(option_value "${option%:*}" "$@")" ] || continue
     source="$(configured "${option#*:}" "$run_dir/config.cfg")"
     [ -n "$source" ] || die 2 "name --${option%:*}: the run was started without --${option#*:}"

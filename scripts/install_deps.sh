@@ -26,6 +26,7 @@ build=(
   "libopenmpi-dev: MPI"
   "libhdf5-openmpi-dev: parallel HDF5, for shards and checkpoints"
   "libdnnl-dev: oneDNN, convolutions and matrix products on the CPU"
+  "libeigen3-dev: eigenvalues of symmetric matrices, for the command quality (headers only)"
   "libboost-program-options-dev: command line and configuration files"
   "libspdlog-dev: log lines (brings fmt)"
   "nlohmann-json3-dev: metrics, state and results"

@@ -51,6 +51,7 @@ int run_inspect(Invocation& invocation);
 int run_pack(Invocation& invocation);
 int run_plan(Invocation& invocation);
 int run_pretrain(Invocation& invocation);
+int run_quality(Invocation& invocation);
 int run_report(Invocation& invocation);
 int run_supervised(Invocation& invocation);
 int run_knn(Invocation& invocation);

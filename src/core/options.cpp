@@ -19,8 +19,8 @@ namespace {
 
 const std::vector<std::string>& known_sections() {
   static const std::vector<std::string> names{
-      "pack",       "inspect", "preview", "pretrain", "linear-eval", "knn",   "finetune",
-      "supervised", "embed",   "export",  "plan",     "bench",       "report"};
+      "pack",       "inspect", "preview", "pretrain", "linear-eval", "knn",    "finetune",
+      "supervised", "embed",   "export",  "plan",     "bench",       "report", "quality"};
   return names;
 }
 

@@ -25,22 +25,6 @@ namespace {
 
 constexpr double kMostFeatureBatch = 1 << 20;
 
-/// Returns RUN/eval for RUN/checkpoints/step-0000000100.h5.
-fs::path result_directory(const FrozenEncoder& encoder) {
-  const fs::path directory = fs::absolute(encoder.file()).parent_path();
-  if (directory.filename() != "checkpoints") {
-    refuse("{}: is not in a run directory; name the result's file with --output",
-           encoder.file().string());
-  }
-  return directory.parent_path() / "eval";
-}
-
-nlohmann::ordered_json options_json(const Options& options) {
-  nlohmann::ordered_json object = nlohmann::ordered_json::object();
-  for (const auto& [name, value] : options.values()) object[name] = value;
-  return object;
-}
-
 /// The options on which a result depends: not places of files, nor how the work is done.
 nlohmann::ordered_json deciding_options(const Options& options) {
   EvaluationConfig any;
@@ -108,6 +92,10 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
            "HDF5 file to write each test sample's label, five best classes and scores to, for "
            "scripts/compare_predictions.py; unset: none")
       .argument("FILE");
+  declare_dry_run(options, config);
+}
+
+void declare_dry_run(Options& options, EvaluationConfig& config) {
   options.group("instead of evaluating")
       .action<DryRun>(
           "dry-run", config.dry_run, {{"here", DryRun::here}, {"elsewhere", DryRun::elsewhere}},
@@ -224,11 +212,11 @@ void EvaluationJob::choose_output() {
     output_ = *config_.output;
     require_own_result(output_, "output", identity);
   } else if (config_.name) {
-    output_ = result_directory(encoder()) / (*config_.name + ".json");
+    output_ = result_directory(encoder().file()) / (*config_.name + ".json");
     require_own_result(output_, "name", identity);
   } else {
     output_ =
-        free_result_file(result_directory(encoder()),
+        free_result_file(result_directory(encoder().file()),
                          fmt::format("{}-step-{:010}", protocol_, encoder().step()), identity);
   }
   for (const Output& output : outputs()) require_likely_writable(output);

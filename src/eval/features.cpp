@@ -1,5 +1,8 @@
 #include "simclr/eval/features.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <numeric>
 
 #include "simclr/core/check.hpp"
@@ -29,6 +32,24 @@ std::int64_t first_row(Communicator& world, std::int64_t rows) {
   world.all_gather({&rows, sizeof(rows), DType::u8},
                    {all.data(), all.size() * sizeof(rows), DType::u8});
   return std::accumulate(all.begin(), all.begin() + world.rank(), std::int64_t{0});
+}
+
+double inverse_norm(double sum_of_squares) {
+  return 1 / std::max(std::sqrt(sum_of_squares), 1e-12);
+}
+
+std::vector<float> normalized_rows(const LabeledFeatures& features) {
+  std::vector<float> unit(features.values);
+  const auto channels = static_cast<std::size_t>(features.channels);
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < features.rows(); ++i) {
+    const auto row = std::span(unit).subspan(static_cast<std::size_t>(i) * channels, channels);
+    double sum = 0;
+    for (const float value : row) sum += double{value} * value;
+    const double scale = inverse_norm(sum);
+    for (float& value : row) value = static_cast<float>(value * scale);
+  }
+  return unit;
 }
 
 std::int64_t sum_over_ranks(Communicator& world, std::int64_t value) {

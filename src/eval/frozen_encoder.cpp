@@ -25,20 +25,6 @@ void require_same_checkpoint(const Checkpoint& checkpoint, Communicator& world) 
   }
 }
 
-Executor make_feature_executor(const FrozenEncoder& encoder, const ExtractionConfig& config,
-                               Backend& backend) {
-  const ModelDescription& model = encoder.model();
-  Program program = record_features({.encoder = model.encoder,
-                                     .head = model.head,
-                                     .with_head = config.with_head,
-                                     .batch = config.batch_size,
-                                     .image_size = model.image_size,
-                                     .activations = config.activations});
-  ExecutorOptions options;
-  if (config.with_head) options.keep.push_back(program.at("z"));
-  return {std::move(program), backend, {}, options};
-}
-
 /// Appends the first `rows` rows of a (B,C) tensor to `to`.
 void append_rows(const Executor& executor, const std::string& name, std::int64_t rows,
                  std::vector<float>& to) {
@@ -99,11 +85,26 @@ EvaluationLoaderConfig evaluation_images(const ModelDescription& model, DType ac
           .threads = threads};
 }
 
+Executor make_feature_executor(const FrozenEncoder& encoder, const ExtractionConfig& config,
+                               Backend& backend) {
+  const ModelDescription& model = encoder.model();
+  Program program = record_features({.encoder = model.encoder,
+                                     .head = model.head,
+                                     .with_head = config.with_head,
+                                     .batch = config.batch_size,
+                                     .image_size = model.image_size,
+                                     .activations = config.activations});
+  ExecutorOptions options;
+  if (config.with_head) options.keep.push_back(program.at("z"));
+  Executor executor(std::move(program), backend, {}, options);
+  encoder.load_into(executor);
+  return executor;
+}
+
 ExtractedFeatures extract_features(const FrozenEncoder& encoder, SampleStore& store,
                                    const ExtractionConfig& config, Backend& backend,
                                    Communicator& world) {
   Executor executor = make_feature_executor(encoder, config, backend);
-  encoder.load_into(executor);
   const Program& program = executor.program();
 
   EvaluationLoader loader(store, evaluation_images(encoder.model(), config.activations,

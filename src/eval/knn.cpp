@@ -116,21 +116,6 @@ void join(Neighbors& nearest, std::span<const float> similarities,
   if (nearest.size() > k) nearest.resize(k);
 }
 
-/// Scales every row to unit length; a row of zeros stays zero.
-std::vector<float> normalized_rows(const LabeledFeatures& features) {
-  std::vector<float> unit(features.values);
-  const auto channels = static_cast<std::size_t>(features.channels);
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < features.rows(); ++i) {
-    const auto row = std::span(unit).subspan(static_cast<std::size_t>(i) * channels, channels);
-    double sum = 0;
-    for (const float value : row) sum += double{value} * value;
-    const double inverse_norm = 1 / std::max(std::sqrt(sum), 1e-12);
-    for (float& value : row) value = static_cast<float>(value * inverse_norm);
-  }
-  return unit;
-}
-
 std::span<const float> rows_of(const std::vector<float>& values, std::int64_t first,
                                std::int64_t count, std::int64_t channels) {
   return std::span(values).subspan(static_cast<std::size_t>(first * channels),

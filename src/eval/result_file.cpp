@@ -1,6 +1,7 @@
 #include "result_file.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <span>
 #include <system_error>
@@ -44,18 +45,22 @@ bool same(const Json& result, const EvaluationIdentity& identity, const std::str
   return result.value(key, Json()) == identity.at(key);
 }
 
-/// Whether both are of the same data, `data` being "train_data" or "test_data". Results of earlier
+/// Whether both are of the same data, `data` being one of kDataSets. Results of earlier
 /// versions have no hash of the data; the data set's name stands for it.
 bool same_data(const Json& result, const EvaluationIdentity& identity, const std::string& data) {
   const std::string hash = data + "_hash";
   return same(result, identity, result.contains(hash) ? hash : data);
 }
 
+constexpr std::array kDataSets{"train_data", "test_data", "data"};
+
 bool is_own(const Json& result, const EvaluationIdentity& identity) {
   if (!result.is_object()) return false;
   const Json options = options_of(result);
-  bool own = same(result, identity, "protocol") && same(result, identity, "checkpoint_hash") &&
-             same_data(result, identity, "train_data") && same_data(result, identity, "test_data");
+  bool own = same(result, identity, "protocol") && same(result, identity, "checkpoint_hash");
+  for (const char* data : kDataSets) {
+    own = own && (!identity.contains(data) || same_data(result, identity, data));
+  }
   for (const auto& [name, value] : identity.at("options").items()) {
     own = own && options.value(name, Json()) == value;
   }
@@ -74,7 +79,8 @@ std::string name_part(const std::string& text) {
 /// "-cars-neighbors-20": what tells this evaluation from that of `result`.
 std::string what_differs(const Json& result, const EvaluationIdentity& identity) {
   std::string text;
-  for (const char* key : {"train_data", "test_data"}) {
+  for (const char* key : kDataSets) {
+    if (!identity.contains(key)) continue;
     if (same_data(result, identity, key) || same(result, identity, key)) continue;
     const std::string part = fmt::format("-{}", name_part(identity.at(key).get<std::string>()));
     if (!text.ends_with(part)) text += part;
@@ -89,9 +95,24 @@ std::string what_differs(const Json& result, const EvaluationIdentity& identity)
 
 }  // namespace
 
+nlohmann::ordered_json options_json(const Options& options) {
+  Json object = Json::object();
+  for (const auto& [name, value] : options.values()) object[name] = value;
+  return object;
+}
+
 std::string hash_text(const Fingerprint& fingerprint) {
   const std::string text = to_text(fingerprint);
   return to_hex(hash64(std::as_bytes(std::span(text))));
+}
+
+fs::path result_directory(const fs::path& checkpoint) {
+  const fs::path directory = fs::absolute(checkpoint).parent_path();
+  if (directory.filename() != "checkpoints") {
+    refuse("{}: is not in a run directory; name the result's file with --output",
+           checkpoint.string());
+  }
+  return directory.parent_path() / "eval";
 }
 
 fs::path free_result_file(const fs::path& directory, const std::string& name,

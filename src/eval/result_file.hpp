@@ -5,16 +5,24 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "simclr/core/options.hpp"
 #include "simclr/io/fingerprint.hpp"
 
 namespace simclr {
 
-/// What was evaluated, as the result says it: `protocol`, `checkpoint_hash`, `train_data_hash`,
-/// `test_data_hash` and `options`. A result with the same values may be replaced.
+/// What was evaluated, as the result says it: `protocol`, `checkpoint_hash`, the data sets
+/// (`train_data` and `test_data`, or `data`) each with its hash (`data_hash`), and `options`. A
+/// result with the same values may be replaced.
 using EvaluationIdentity = nlohmann::ordered_json;
 
-/// A hash of a data set's fingerprint, as results hold it.
+/// All options with their values, as results have them.
+nlohmann::ordered_json options_json(const Options& options);
+
+/// A hash of what a data set holds.
 std::string hash_text(const Fingerprint& fingerprint);
+
+/// Returns RUN/eval for RUN/checkpoints/step-0000000100.h5. Refuses a file elsewhere.
+std::filesystem::path result_directory(const std::filesystem::path& checkpoint);
 
 /// Returns DIRECTORY/NAME.json, or a longer name if this file holds the result of another
 /// evaluation: with the data set or the options that differ, or else with a number.

@@ -60,7 +60,7 @@ class ListOptionsTest(unittest.TestCase):
 
     def test_every_command_has_a_list(self):
         self.assertGreaterEqual(len(self.lists), 15)
-        for name in ("pretrain", "linear-eval", "knn", "embed", "pack", "inspect", "plan", "preview", "bench step"):
+        for name in ("pretrain", "linear-eval", "knn", "quality", "embed", "pack", "inspect", "plan", "preview", "bench step"):
             self.assertIn(name, self.lists)
         self.assertEqual(json.loads(printed("bench", "--list-options")), [])
 
@@ -153,7 +153,8 @@ class ListOptionsTest(unittest.TestCase):
 
     def test_help_marks_required_options(self):
         for command, required in (("pack", {"output"}), ("pretrain", {"data", "run-dir"}), ("export", {"checkpoint"}),
-                                  ("embed", {"data", "output", "checkpoint"}), ("knn", {"checkpoint"})):
+                                  ("embed", {"data", "output", "checkpoint"}), ("knn", {"checkpoint"}),
+                                  ("quality", {"data", "checkpoint"})):
             text = printed(command, "--help")
             options = re.split(r"^  --", text.split("\nexample:")[0], flags=re.MULTILINE)[1:]
             marked = {option.split()[0] for option in options if "[required]" in " ".join(option.split())}

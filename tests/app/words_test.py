@@ -82,6 +82,8 @@ class WordsTest(unittest.TestCase):
         yield ["export", path, f"--output={out}.safetensors"]
         yield ["report", path, f"--output={out}.html"]
         yield ["knn", "--checkpoint", path, *evaluation]
+        yield ["quality", "--checkpoint", path, "--data", self.data]
+        yield ["quality", "--checkpoint", self.checkpoint, "--data", path]
         yield ["linear-eval", "--checkpoint", path, *evaluation]
         yield ["embed", "--checkpoint", path, "--data", self.data, f"--output={out}.h5"]
         yield ["embed", "--checkpoint", self.checkpoint, "--data", path, f"--output={out}.h5"]

@@ -15,6 +15,7 @@ PACKAGES = {
     "git": None,  # Spack itself needs git
     "cmake": "cmake", "ninja-build": "ninja", "pkg-config": "pkgconf", "openmpi-bin": "openmpi",
     "libopenmpi-dev": "openmpi", "libhdf5-openmpi-dev": "hdf5", "libdnnl-dev": "onednn",
+    "libeigen3-dev": "eigen",
     "libboost-program-options-dev": "boost", "libspdlog-dev": "spdlog", "nlohmann-json3-dev": "nlohmann-json",
     "libxxhash-dev": "xxhash", "libjpeg-dev": "libjpeg-turbo", "libpng-dev": "libpng", "zlib1g-dev": "zlib",
 }

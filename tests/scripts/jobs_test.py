@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
 SCRIPTS = ["submit_pipeline.sh", "batch_size_study.sh", "pretrain.sbatch", "knn.sbatch", "linear_eval.sbatch",
-           "study.sbatch", "finetune.sbatch"]
+           "quality.sbatch", "study.sbatch", "finetune.sbatch"]
 
 # Each stand-in appends its name, its arguments and some of its environment to calls.jsonl.
 STAND_IN = """#!/usr/bin/python3
@@ -220,7 +220,8 @@ class JobsTest(unittest.TestCase):
     def test_paths_that_look_like_options_are_refused(self):
         refusal = "'-x' begins with -; write ./-x if this is the path"
         job = {"expect": 2, "SIMCLR_JOBS": str(self.jobs)}
-        for script, option in (("pretrain", "--run-dir"), ("knn", "--checkpoint"), ("linear_eval", "--checkpoint")):
+        for script, option in (("pretrain", "--run-dir"), ("knn", "--checkpoint"), ("linear_eval", "--checkpoint"),
+                               ("quality", "--checkpoint")):
             for words in ([f"{option}=-x"], [option, "-x"]):
                 self.assert_refused(self.job(f"{script}.sbatch", *words, **job), f"{option}: {refusal}")
         done = self.run_script("submit_pipeline.sh", "--", "--run-dir", "-x", "--data=t", "--eval-data=e", expect=2)
@@ -319,7 +320,7 @@ class JobsTest(unittest.TestCase):
             self.assertEqual(self.calls("simclr")[-1][0][:2], [command, f"--run-dir={self.run_dir}"])
 
     def test_a_task_of_an_array_runs_its_cell_of_the_transfer_grid(self):
-        for cell, rate, decay in ((0, "0.0001", "0"), (1, "0.0001", "0.01"), (55, "0.1", "0.01"), (42, "0.0316228", "0.000316228")):
+        for cell, rate, decay in ((0, "0.0001", "0"), (1, "0.0001", "0.01"), (55, "0.1", "0.01"), (42, "0.0316228", "0.0001")):
             self.job("finetune.sbatch", f"--run-dir={self.run_dir}", "--schedule-steps=5", SIMCLR_JOBS=str(self.jobs), TRANSFER_GRID="yes",
                      SLURM_ARRAY_TASK_ID=str(cell), SLURM_ARRAY_JOB_ID="5")
             program, _ = self.calls("simclr")[-1]

@@ -161,7 +161,7 @@ class EmulatedTest(TrainingTest):
             self.labeled = {name: pack_labeled(self.run_dir.parent, name) for name in LABELED}
             self.train("run", 6, device="cpu")
         output = self.run_dir.parent / f"{command}-{device}.{'h5' if command == 'embed' else 'json'}"
-        data = (["--data", self.labeled["test"]] if command == "embed" else
+        data = (["--data", self.labeled["test"]] if command in ("embed", "quality") else
                 ["--train-data", self.labeled["train"], "--test-data", self.labeled["test"]])
         done = subprocess.run(
             [SIMCLR, command, "--checkpoint", self.run_dir.parent / "run", *data, "--output", output,
@@ -197,6 +197,11 @@ class EmulatedTest(TrainingTest):
     def test_embed(self):
         np.testing.assert_allclose(self.evaluate("embed"), self.evaluate("embed", device="cpu"),
                                    rtol=1e-3, atol=1e-4)
+
+    def test_quality(self):
+        gpu, cpu = (self.evaluate("quality", device=device) for device in ("cuda", "cpu"))
+        for key in ("feature_std", "uniformity", "alignment", "rankme_h", "rankme_z"):
+            self.assertLess(abs(gpu[key] - cpu[key]), 2e-3 * abs(cpu[key]), key)
 
     # ---- benchmarks -----------------------------------------------------------------------------------
 

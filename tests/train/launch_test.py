@@ -7,7 +7,7 @@ import subprocess
 
 from training_runs import MPIEXEC, SIMCLR, TrainingTest, main
 
-COMMANDS = ("pack", "preview", "pretrain", "linear-eval", "knn", "embed", "bench")
+COMMANDS = ("pack", "preview", "pretrain", "linear-eval", "knn", "quality", "embed", "bench")
 STEP = {"SLURM_JOB_ID": "3", "SLURM_STEP_ID": "0"}
 
 

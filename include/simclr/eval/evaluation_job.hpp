@@ -35,6 +35,9 @@ void declare_encoder_options(Options& options, EvaluationConfig& config);
 /// Declares the above and --train-data, --test-data, --output, --name, --dry-run.
 void declare_evaluation_options(Options& options, EvaluationConfig& config);
 
+/// Declares --dry-run.
+void declare_dry_run(Options& options, EvaluationConfig& config);
+
 /// With --dry-run=elsewhere: makes the checks that need neither the checkpoint nor the job's
 /// machine, prints a line that says what `command` would do, and returns true. `check_options`
 /// refuses options of the command that do not go with this number of training samples.

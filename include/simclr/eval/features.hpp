@@ -34,6 +34,10 @@ LabeledFeatures gather_rows(Communicator& world, const LabeledFeatures& part);
 
 /// Returns the number of rows that the ranks before this one hold. Collective.
 std::int64_t first_row(Communicator& world, std::int64_t rows);
+/// 1 / sqrt(sum of squares), finite for a sum of 0.
+double inverse_norm(double sum_of_squares);
+/// Scales every row to unit length; a row of zeros stays zero.
+std::vector<float> normalized_rows(const LabeledFeatures& features);
 
 /// Returns the sum of `value` over all ranks. Collective.
 std::int64_t sum_over_ranks(Communicator& world, std::int64_t value);

@@ -50,6 +50,10 @@ struct ExtractionConfig {
   int threads = 1;         ///< threads that prepare images
 };
 
+/// The encoder's program of record_features(), with the checkpoint's weights; z can be read.
+Executor make_feature_executor(const FrozenEncoder& encoder, const ExtractionConfig& config,
+                               Backend& backend);
+
 /// Features of the evaluation images of this rank's part of a data set.
 struct ExtractedFeatures {
   LabeledFeatures h;              ///< labels are empty when the set is unlabeled

@@ -1,0 +1,28 @@
+#include <filesystem>
+
+#include "command.hpp"
+#include "simclr/eval/quality.hpp"
+
+namespace simclr {
+
+int run_quality(Invocation& invocation) {
+  EvaluationConfig config;
+  std::filesystem::path data;
+  Options options("quality", "how good a checkpoint's features are, without labels", {"quality"});
+  options.group("data and result")
+      .add("data", data, "images to measure on: a directory of shards; labels are not read")
+      .argument("DIR")
+      .may_differ_between_ranks()
+      .add("output", config.output,
+           "JSON file to write the result to; unset: eval/quality-step-STEP.json in the run "
+           "directory, longer where a result of other data or options has this name");
+  declare_dry_run(options, config);
+  declare_encoder_options(options, config);
+  options.require_given({"data"}).example(
+      "simclr quality --checkpoint runs/r50 --data shards/test");
+  if (!invocation.parse(options)) return 0;
+  evaluate_quality(config, data, options, invocation.world);
+  return 0;
+}
+
+}  // namespace simclr
