@@ -3,7 +3,7 @@
 set(SIMCLR_SHARE ${CMAKE_INSTALL_DATADIR}/simclr)
 
 install(DIRECTORY configs jobs DESTINATION ${SIMCLR_SHARE} USE_SOURCE_PERMISSIONS)
-install(PROGRAMS scripts/study_table.py DESTINATION ${SIMCLR_SHARE}/scripts)
+install(PROGRAMS scripts/compare_predictions.py scripts/study_table.py DESTINATION ${SIMCLR_SHARE}/scripts)
 install(FILES README.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -11,8 +11,11 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-import h5py
-import numpy as np
+try:
+    import h5py
+    import numpy as np
+except ImportError as missing:
+    sys.exit(f"compare_predictions.py: {missing}; it needs the packages python3-numpy and python3-h5py")
 
 
 class Refused(Exception):

@@ -21,15 +21,19 @@ int run_embed(Invocation& invocation) {
            "images to encode: a directory of shards; their labels and names, if any, are copied")
       .argument("DIR")
       .may_differ_between_ranks()
-      .add(
-          "output", output,
-          "HDF5 file to write: h, sample_index, labels and names if there are any, z with --with-z")
+      .add("output", output,
+           "HDF5 file to write: h or the layer of --layer by its name, sample_index, labels and "
+           "names if there are any, z with --with-z")
       .flag("with-z", with_z, "write the projection head's output z, too");
+  declare_layer(options, config);
   declare_encoder_options(options, config);
   options.require_given({"data", "output"})
       .example("simclr embed --checkpoint runs/r50 --data shards/test --output features.h5");
   if (!invocation.parse(options)) return 0;
-  on_root(invocation.world, [&] { require_writable({.file = output, .dataset = "h"}); });
+  if (with_z && config.layer != "h") {
+    refuse("option --with-z: goes with --layer h only; --layer z gives z alone");
+  }
+  on_root(invocation.world, [&] { require_writable({.file = output, .format = kFeaturesFormat}); });
   const CommonData opened = open_common(data, "data", invocation.world);
 
   SampleNames names;

@@ -1,15 +1,14 @@
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "command.hpp"
+#include "evaluation.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/core/log.hpp"
-#include "simclr/eval/evaluation_job.hpp"
 #include "simclr/eval/linear.hpp"
-#include "simclr/report/report.hpp"
 
 namespace simclr {
 namespace {
@@ -68,39 +67,36 @@ void refuse_options_of_other_protocol(const Options& options, Protocol protocol)
     }
   };
   if (cached) refuse_given({"epochs", "batch-size", "learning-rate", "seed"});
-  if (!cached) refuse_given({"l2", "max-iterations", "tolerance"});
+  if (!cached) refuse_given({"l2", "max-iterations", "tolerance", "layer"});
 }
 
-void run_cached(const EvaluationConfig& config, LinearCachedConfig linear, const Options& options,
-                Communicator& world) {
-  EvaluationJob job(config, "linear-cached", options, world);
+PreparedEvaluation prepare_cached(EvaluationJob& job, LinearCachedConfig linear,
+                                  std::unique_ptr<EvaluationResult> result) {
   linear.classes = job.classes();
-  linear.keep = job.kept_predictions();
-  const std::int64_t ranks = world.size();
+  linear.keep = result->kept_predictions();
+  const std::int64_t ranks = job.world().size();
   const std::int64_t rows = (std::max(job.train_samples(), job.test_samples()) + ranks - 1) / ranks;
-  job.require_classifier_fits(cached_classifier_bytes(
-      rows, job.encoder().model().encoder.feature_channels(), linear.classes));
-  if (job.finish_checks()) return;
-  LabeledFeatures train = job.train_features();
-  LabeledFeatures test = job.test_features();
-  const auto result =
-      linear_cached(std::move(train), std::move(test), linear, job.backend(), world);
-  if (!result.converged && world.rank() == 0) {
-    log::warning("the fit stopped after {} iterations with a gradient of {:.1e}, above {:.1e}",
-                 result.iterations, result.gradient_maximum,
-                 linear.tolerance / static_cast<double>(linear.classes));
-  }
-  const Json details{{"train_loss", result.train_loss},
-                     {"iterations", result.iterations},
-                     {"gradient_maximum", result.gradient_maximum},
-                     {"converged", result.converged}};
-  job.report(result.test, json_text(details));
-  if (world.rank() == 0 && !config.output) refresh_report_of_checkpoint(job.encoder().file());
+  job.require_classifier_fits(cached_classifier_bytes(rows, job.feature_channels(), linear.classes),
+                              linear.keep);
+  const auto work = [&job, linear, &to = *result] {
+    const auto fit = linear_cached(job.train_features(), job.test_features(), linear, job.backend(),
+                                   job.world());
+    if (!fit.converged && job.world().rank() == 0) {
+      log::warning("the fit stopped after {} iterations with a gradient of {:.1e}, above {:.1e}",
+                   fit.iterations, fit.gradient_maximum,
+                   linear.tolerance / static_cast<double>(linear.classes));
+    }
+    const Json details{{"train_loss", fit.train_loss},
+                       {"iterations", fit.iterations},
+                       {"gradient_maximum", fit.gradient_maximum},
+                       {"converged", fit.converged}};
+    to.report(fit.test, json_text(details));
+  };
+  return {std::move(result), work};
 }
 
-void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
-                   const Options& options, Communicator& world) {
-  EvaluationJob job(config, "linear-augmented", options, world);
+PreparedEvaluation prepare_augmented(EvaluationJob& job, const LinearOptions& linear,
+                                     std::unique_ptr<EvaluationResult> result) {
   const bool small_images = job.encoder().model().encoder.stem == Stem::cifar;
   const LinearAugmentedConfig augmented{
       .classes = job.classes(),
@@ -110,51 +106,58 @@ void run_augmented(const EvaluationConfig& config, const LinearOptions& linear,
       .seed = linear.seed,
       .activations = job.activations(),
       .threads = job.threads(),
-      .keep = job.kept_predictions()};
-  validate(augmented, job.train_samples(), world.size());
-  const std::int64_t local_batch = augmented.batch_size / world.size();
-  job.require_classifier_fits(augmented_classifier_bytes(
-      local_batch, job.encoder().model().encoder.feature_channels(), augmented.classes));
-  if (job.finish_checks()) return;
-  const auto train = job.open_train(local_batch);
-  const auto test = job.open_test(local_batch);
-  const auto result =
-      linear_augmented(job.encoder(), *train, *test, augmented, job.backend(), world);
-  const Json details{{"train_loss", result.train_loss},
-                     {"steps", result.steps},
-                     {"epochs", augmented.epochs},
-                     {"batch_size", augmented.batch_size},
-                     {"encoder_hash_before", result.encoder_hash_before},
-                     {"encoder_hash_after", result.encoder_hash_after}};
-  job.report(result.test, json_text(details));
-  if (world.rank() == 0 && !config.output) refresh_report_of_checkpoint(job.encoder().file());
+      .keep = result->kept_predictions()};
+  validate(augmented, job.train_samples(), job.world().size());
+  const std::int64_t local_batch = augmented.batch_size / job.world().size();
+  job.require_classifier_fits(
+      augmented_classifier_bytes(local_batch, job.feature_channels(), augmented.classes),
+      augmented.keep);
+  const auto work = [&job, augmented, local_batch, &to = *result] {
+    const auto train = job.open_train(local_batch);
+    const auto test = job.open_test(local_batch);
+    const auto trained =
+        linear_augmented(job.encoder(), *train, *test, augmented, job.backend(), job.world());
+    const Json details{{"train_loss", trained.train_loss},
+                       {"steps", trained.steps},
+                       {"epochs", augmented.epochs},
+                       {"batch_size", augmented.batch_size},
+                       {"encoder_hash_before", trained.encoder_hash_before},
+                       {"encoder_hash_after", trained.encoder_hash_after}};
+    to.report(trained.test, json_text(details));
+  };
+  return {std::move(result), work};
 }
+
+class LinearEvaluation final : public Evaluation {
+ public:
+  void declare(Options& options) override { simclr::declare(options, linear_); }
+
+  void validate(const Options& options) override {
+    refuse_options_of_other_protocol(options, linear_.protocol);
+  }
+
+  void check_samples(std::int64_t samples) override {
+    // The default batch size depends on the checkpoint.
+    if (linear_.batch_size) simclr::validate({.batch_size = *linear_.batch_size}, samples, 1);
+  }
+
+  PreparedEvaluation prepare(EvaluationJob& job, const EvaluationConfig& config,
+                             const Options& options) override {
+    const bool cached = linear_.protocol == Protocol::cached;
+    auto result = std::make_unique<EvaluationResult>(
+        job, config, cached ? "linear-cached" : "linear-augmented", options);
+    return cached ? prepare_cached(job, linear_.cached, std::move(result))
+                  : prepare_augmented(job, linear_, std::move(result));
+  }
+
+ private:
+  LinearOptions linear_;
+};
 
 }  // namespace
 
-int run_linear_eval(Invocation& invocation) {
-  EvaluationConfig config;
-  LinearOptions linear;
-  Options options("linear-eval", "accuracy of a linear classifier on a checkpoint's features",
-                  {"linear-eval"});
-  declare(options, linear);
-  declare_evaluation_options(options, config);
-  options.example(
-      "simclr linear-eval --checkpoint runs/r50 --train-data shards/train \\\n"
-      "      --test-data shards/test");
-  if (!invocation.parse(options)) return 0;
-  refuse_options_of_other_protocol(options, linear.protocol);
-  // The default batch size depends on the checkpoint.
-  const auto check = [&linear](std::int64_t samples) {
-    if (linear.batch_size) validate({.batch_size = *linear.batch_size}, samples, 1);
-  };
-  if (finish_dry_run_elsewhere(config, "linear-eval", invocation.world, check)) return 0;
-  if (linear.protocol == Protocol::cached) {
-    run_cached(config, linear.cached, options, invocation.world);
-  } else {
-    run_augmented(config, linear, options, invocation.world);
-  }
-  return 0;
+std::unique_ptr<Evaluation> make_linear_evaluation() {
+  return std::make_unique<LinearEvaluation>();
 }
 
 }  // namespace simclr

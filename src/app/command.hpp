@@ -41,10 +41,11 @@ struct Command {
 /// All commands, in the order of `simclr --help`.
 std::span<const Command> commands();
 
-// One declaration a command; each is defined in its own cmd_*.cpp.
+// One declaration a command; each is defined in its own cmd_*.cpp, evaluations in evaluation.cpp.
 int run_bench(Invocation& invocation);
 int run_preview(Invocation& invocation);
 int run_embed(Invocation& invocation);
+int run_evaluate(Invocation& invocation);
 int run_export(Invocation& invocation);
 int run_finetune(Invocation& invocation);
 int run_inspect(Invocation& invocation);

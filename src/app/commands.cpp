@@ -24,6 +24,8 @@ const std::array kCommands{
     Command{"linear-eval", "accuracy of a linear classifier on a checkpoint's features", true,
             run_linear_eval},
     Command{"knn", "nearest-neighbor accuracy of a checkpoint's features", true, run_knn},
+    Command{"evaluate", "several evaluations of a checkpoint on features computed once", true,
+            run_evaluate},
     Command{"quality", "how good a checkpoint's features are, without labels", true, run_quality},
     Command{"embed", "features of a data set -> HDF5", true, run_embed},
     Command{"report", "one page of a run: curves, evaluations, augmented pairs, settings", false,

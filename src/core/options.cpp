@@ -19,7 +19,7 @@ namespace {
 
 const std::vector<std::string>& known_sections() {
   static const std::vector<std::string> names{
-      "pack",       "inspect", "preview", "pretrain", "linear-eval", "knn",    "finetune",
+      "pack",       "inspect", "preview", "pretrain", "linear-eval", "knn",    "evaluate", "finetune",
       "supervised", "embed",   "export",  "plan",     "bench",       "report", "quality"};
   return names;
 }
@@ -87,6 +87,7 @@ Options& Options::positional_list(const std::string& name,
 Options& Options::declare(Option option) {
   require(find(option.name) == nullptr, "an option must be declared once: " + option.name);
   option.group = group_;
+  option.initial = option.get();
   options_.push_back(std::move(option));
   return *this;
 }
@@ -251,7 +252,9 @@ std::vector<Options::Setting> Options::parse_command_line(
 /// Sets what the file of --config gives, then what the command line gives.
 void Options::apply(const std::vector<Setting>& settings) {
   for (const Setting& s : settings) {
-    if (s.name == "config") parse_text(read_config(s.value), s.value);
+    if (s.name != "config") continue;
+    config_file_ = s.value;
+    parse_text(read_config(s.value), s.value);
   }
   for (const Setting& s : settings) {
     if (is_list(s.name)) find(s.name)->clear();
@@ -345,6 +348,19 @@ bool Options::given(const std::string& name) const {
   return option != nullptr && option->given;
 }
 
+std::vector<std::string> Options::given_arguments(const std::vector<std::string>& omitted) const {
+  std::vector<std::string> arguments;
+  if (!config_file_.empty()) arguments.push_back("--config=" + config_file_);
+  for (const Option& o : options_) {
+    const bool skipped = std::ranges::find(omitted, o.name) != omitted.end();
+    const std::string value = o.get();
+    if (!o.given || skipped || value.empty() || (o.kind == Kind::flag && value == "false"))
+      continue;
+    arguments.push_back("--" + o.name + (o.kind == Kind::flag ? "" : "=" + value));
+  }
+  return arguments;
+}
+
 bool Options::may_change_on_resume(const std::string& name) const {
   const Option* option = find(name);
   return option != nullptr && option->may_change;
@@ -356,6 +372,12 @@ std::vector<std::pair<std::string, std::string>> Options::values() const {
   for (const Option& o : options_) {
     if (o.kind != Kind::action) all.emplace_back(o.name, o.get());
   }
+  return all;
+}
+
+std::vector<std::pair<std::string, std::string>> Options::defaults() const {
+  auto all = values();
+  for (auto& [name, value] : all) value = find(name)->initial;
   return all;
 }
 

@@ -2,21 +2,16 @@
 
 #include <algorithm>
 #include <iostream>
-#include <nlohmann/json.hpp>
+#include <regex>
 #include <utility>
 
-#include "result_file.hpp"
 #include "simclr/comm/session.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/core/json_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/system.hpp"
 #include "simclr/data/labeled_data.hpp"
 #include "simclr/data/memory_budget.hpp"
-#include "simclr/io/array_file.hpp"
-#include "simclr/io/atomic_file.hpp"
-#include "simclr/io/writable.hpp"
 #include "simclr/train/encoder_training.hpp"
 
 namespace simclr {
@@ -24,26 +19,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr double kMostFeatureBatch = 1 << 20;
-
-/// The options on which a result depends: not places of files, nor how the work is done.
-nlohmann::ordered_json deciding_options(const Options& options) {
-  EvaluationConfig any;
-  Options shared("", "", {});
-  declare_evaluation_options(shared, any);
-  nlohmann::ordered_json object = options_json(options);
-  for (const auto& [name, value] : shared.values()) {
-    if (name != "precision") object.erase(name);
-  }
-  return object;
-}
-
-/// Of --predictions. Its directory is created like that of the result.
-Output predictions_output(const fs::path& file) {
-  return {.file = file,
-          .option = "predictions",
-          .creates_directories = true,
-          .format = kPredictionsFormat};
-}
 
 }  // namespace
 
@@ -65,9 +40,23 @@ void declare_encoder_options(Options& options, EvaluationConfig& config) {
   options.require_given({"checkpoint"});
 }
 
-void declare_evaluation_options(Options& options, EvaluationConfig& config) {
+void declare_layer(Options& options, EvaluationConfig& config) {
+  static const std::regex kLayer("h|layer[1-4]|head[1-9][0-9]{0,3}|z");
+  options
+      .add("layer", config.layer,
+           "features to take: h, which is layer4; layer1 to layer3, the mean over pixels of an "
+           "earlier group of blocks; head1 and so on, a layer of the projection head; z, the last "
+           "of these")
+      .rule("h, layer1, layer2, layer3, layer4, head1, head2 and so on, or z",
+            [](const std::string& name) { return std::regex_match(name, kLayer); })
+      .argument("NAME");
+}
+
+void declare_shared_options(Options& options, EvaluationConfig& config) {
   declare_encoder_options(options, config);
-  options.group("data and result")
+  options.group("features");
+  declare_layer(options, config);
+  options.group("data")
       .add("train-data", config.train_data,
            "labeled images to learn from: a directory of shards; unset: the run's --data")
       .argument("DIR")
@@ -76,7 +65,13 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
            "labeled images on which accuracy is measured: a directory of shards; unset: the run's "
            "--eval-data")
       .argument("DIR")
-      .may_differ_between_ranks()
+      .may_differ_between_ranks();
+  declare_dry_run(options, config);
+}
+
+void declare_evaluation_options(Options& options, EvaluationConfig& config) {
+  declare_shared_options(options, config);
+  options.group("result")
       .add("output", config.output,
            "JSON file to write the result to, as for a run that is read-only; unset: "
            "eval/NAME.json in the run directory")
@@ -92,7 +87,6 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config) {
            "HDF5 file to write each test sample's label, five best classes and scores to, for "
            "scripts/compare_predictions.py; unset: none")
       .argument("FILE");
-  declare_dry_run(options, config);
 }
 
 void declare_dry_run(Options& options, EvaluationConfig& config) {
@@ -109,9 +103,20 @@ EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
       world_(&world),
       watchdog_(watch_ranks(config.device, world)),
       encoder_(config.checkpoint, world),
+      layer_(parse_feature_layer(config.layer, encoder_.model().head)),
       threads_(compute_threads(config.device, world)),
       backend_(make_backend(config.device, threads_, world)),
       activations_(activation_type(resolve_precision(config.device, *backend_))) {}
+
+std::int64_t EncoderJob::feature_channels() const {
+  const ModelDescription& model = encoder_.model();
+  const Program program = record_features({.encoder = model.encoder,
+                                           .head = model.head,
+                                           .layer = layer_,
+                                           .batch = 1,
+                                           .image_size = model.image_size});
+  return program.info(program.at("features")).shape[-1];
+}
 
 std::unique_ptr<SampleStore> EncoderJob::open(const ShardSet& data, std::int64_t batch_samples) {
   if (!std::exchange(begun_, true)) report_device(config_.device, *backend_);
@@ -122,34 +127,27 @@ std::unique_ptr<SampleStore> EncoderJob::open(const ShardSet& data, std::int64_t
 }
 
 ExtractedFeatures EncoderJob::features(SampleStore& store, bool with_head) {
-  log::info("features of {} samples of '{}'", store.info().samples, store.info().name);
+  log::info("features ({}) of {} samples of '{}'", config_.layer, store.info().samples,
+            store.info().name);
   activity().begin("computing features");
-  return extract_features(encoder_, store,
-                          {.batch_size = config_.feature_batch,
-                           .activations = activations(),
-                           .with_head = with_head,
-                           .threads = threads_},
-                          *backend_, *world_);
+  ExtractedFeatures features = extract_features(encoder_, store,
+                                                {.batch_size = config_.feature_batch,
+                                                 .activations = activations(),
+                                                 .layer = layer_,
+                                                 .with_head = with_head,
+                                                 .threads = threads_},
+                                                *backend_, *world_);
+  features.layer = config_.layer;
+  return features;
 }
 
-EvaluationJob::EvaluationJob(const EvaluationConfig& config, std::string protocol,
-                             const Options& options, Communicator& world)
-    : EncoderJob(config, world), protocol_(std::move(protocol)) {
+EvaluationJob::EvaluationJob(const EvaluationConfig& config, Communicator& world)
+    : EncoderJob(config, world) {
   take_data_of_run();
   train_ = std::make_unique<LabeledData>(open_labeled(config_.train_data, "train-data", world));
   test_ = std::make_unique<LabeledData>(open_labeled(config_.test_data, "test-data", world));
   if (config.train_data.empty() && !encoder().data().empty()) require_data_of_run(*train_);
   match_classes(train_->info, *test_);
-  options_ = json_text(options_json(options));
-  // Through text, so that it compares with what was read from a file.
-  identity_ = json_text(EvaluationIdentity{{"protocol", protocol_},
-                                           {"checkpoint_hash", encoder().checksum()},
-                                           {"train_data", train_->info.name},
-                                           {"test_data", test_->info.name},
-                                           {"train_data_hash", hash_text(train_->fingerprint)},
-                                           {"test_data_hash", hash_text(test_->fingerprint)},
-                                           {"options", deciding_options(options)}});
-  on_root(world, [&] { choose_output(); });
 }
 
 bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
@@ -164,8 +162,6 @@ bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string&
   LabeledData test = open_labeled(config.test_data, "test-data", world);
   match_classes(train.info, test);
   check_options(train.labeled());
-  if (config.output) require_likely_writable({.file = *config.output, .creates_directories = true});
-  if (config.predictions) require_likely_writable(predictions_output(*config.predictions));
   std::cout << fmt::format(
       "dry run: would evaluate {} by {}: {} training and {} test images of {} classes; checkpoint, "
       "device and memory are for the job to check\n",
@@ -206,45 +202,15 @@ void EvaluationJob::require_data_of_run(const LabeledData& data) const {
       data.path.string(), origin, found);
 }
 
-void EvaluationJob::choose_output() {
-  const auto identity = EvaluationIdentity::parse(identity_);
-  if (config_.output) {
-    output_ = *config_.output;
-    require_own_result(output_, "output", identity);
-  } else if (config_.name) {
-    output_ = result_directory(encoder().file()) / (*config_.name + ".json");
-    require_own_result(output_, "name", identity);
-  } else {
-    output_ =
-        free_result_file(result_directory(encoder().file()),
-                         fmt::format("{}-step-{:010}", protocol_, encoder().step()), identity);
-  }
-  for (const Output& output : outputs()) require_likely_writable(output);
-  if (config_.predictions &&
-      fs::weakly_canonical(*config_.predictions) == fs::weakly_canonical(output_)) {
-    refuse("option --predictions: {} is the file of the result; name another file",
-           config_.predictions->string());
-  }
-}
-
-/// The files that report() writes.
-std::vector<Output> EvaluationJob::outputs() const {
-  std::vector<Output> all{{.file = output_, .creates_directories = true}};
-  if (config_.predictions) all.push_back(predictions_output(*config_.predictions));
-  return all;
-}
-
 std::int64_t EvaluationJob::classes() const { return train_->info.classes; }
 std::int64_t EvaluationJob::train_samples() const { return train_->labeled(); }
 std::int64_t EvaluationJob::test_samples() const { return test_->labeled(); }
-Predictions::Keep EvaluationJob::kept_predictions() const {
-  return config_.predictions ? Predictions::Keep::scores : Predictions::Keep::best;
-}
-
-void EvaluationJob::require_classifier_fits(double rank_bytes) const {
-  const double scores = config_.predictions ? static_cast<double>(test_samples()) *
-                                                  static_cast<double>(classes()) * sizeof(float)
-                                            : 0;
+const std::vector<std::int64_t>& EvaluationJob::test_labels() const { return test_->labels; }
+void EvaluationJob::require_classifier_fits(double rank_bytes, Predictions::Keep keep) const {
+  const double scores =
+      keep == Predictions::Keep::scores
+          ? static_cast<double>(test_samples()) * static_cast<double>(classes()) * sizeof(float)
+          : 0;
   const double needed = (rank_bytes + scores / world_->size()) * node_place(*world_).ranks;
   const MemoryBudget budget = measure_memory_budget(false);
   std::string shortage;
@@ -267,76 +233,22 @@ std::unique_ptr<SampleStore> EvaluationJob::open_train(std::int64_t batch_sample
 std::unique_ptr<SampleStore> EvaluationJob::open_test(std::int64_t batch_samples) {
   return only_labeled(open(test_->set, batch_samples), *test_);
 }
-LabeledFeatures EvaluationJob::train_features() {
-  return features(*open_train(config_.feature_batch), false).h;
-}
-LabeledFeatures EvaluationJob::test_features() {
-  return features(*open_test(config_.feature_batch), false).h;
+LabeledFeatures EvaluationJob::features_of(std::optional<LabeledFeatures>& kept,
+                                           const LabeledData& data) {
+  if (!kept) {
+    const std::int64_t batch = config_.feature_batch;
+    kept = features(*only_labeled(open(data.set, batch), data), false).h;
+  }
+  if (keep_features_) return *kept;
+  LabeledFeatures found = std::move(*kept);
+  kept.reset();
+  return found;
 }
 
-bool EvaluationJob::finish_checks() const {
-  if (!config_.dry_run) {
-    on_root(*world_, [&] {
-      for (const Output& output : outputs()) require_writable(output);
-    });
-    return false;
-  }
+void EvaluationJob::require_caches_fit() const {
   for (const LabeledData* data : {train_.get(), test_.get()}) {
     require_cache_fits(data->set, config_.cache, *world_, config_.feature_batch);
   }
-  if (world_->rank() == 0) {
-    std::cout << fmt::format(
-        "dry run: would evaluate {} by {}: {} training and {} test images of {} classes, on {} "
-        "rank{}; result in {}\n",
-        encoder().file().string(), protocol_, train_->labeled(), test_->labeled(), classes(),
-        world_->size(), world_->size() == 1 ? "" : "s", output_.string());
-  }
-  return true;
-}
-
-void EvaluationJob::report(const Predictions& part, const std::string& details) const {
-  const ClassAccuracy measured = class_accuracy(part, *world_);
-  on_root(*world_, [&] { write_result(measured, details); });
-  if (!config_.predictions) return;
-  write_predictions(*config_.predictions, part,
-                    {.protocol = protocol_,
-                     .checkpoint_hash = encoder().checksum(),
-                     .test_data_hash = hash_text(test_->fingerprint),
-                     .samples = test_->samples},
-                    *world_);
-  log::info("{}: predictions in {}", protocol_, config_.predictions->string());
-}
-
-void EvaluationJob::write_result(const ClassAccuracy& measured, const std::string& details) const {
-  const Accuracy& accuracy = measured.all;
-  // First, so that the number is not lost if the file cannot be written.
-  log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples; {} ({})", protocol_,
-            100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples,
-            encoder().file().filename().string(), output_.string());
-  const auto identity = EvaluationIdentity::parse(identity_);
-  nlohmann::ordered_json result{{"protocol", protocol_}};
-  nlohmann::ordered_json lists;  // last, because they are long
-  const auto measured_json = nlohmann::ordered_json::parse(to_json(measured));
-  for (const auto& [name, value] : measured_json.items()) {
-    (value.is_array() ? lists : result)[name] = value;
-  }
-  result.update({
-      {"classes", classes()},
-      {"train_samples", train_->labeled()},
-      {"train_data", train_->info.name},
-      {"test_data", test_->info.name},
-      {"train_data_hash", identity.at("train_data_hash")},
-      {"test_data_hash", identity.at("test_data_hash")},
-      {"train_unlabeled", train_->unlabeled()},
-      {"test_unlabeled", test_->unlabeled()},
-      {"checkpoint", encoder().file().filename().string()},
-      {"checkpoint_hash", encoder().checksum()},
-      {"step", encoder().step()},
-      {"ranks", world_->size()},
-  });
-  if (!details.empty()) result.update(nlohmann::ordered_json::parse(details));
-  result["options"] = nlohmann::ordered_json::parse(options_);
-  write_file(output_, result_text(result, lists));
 }
 
 }  // namespace simclr

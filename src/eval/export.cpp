@@ -64,6 +64,7 @@ bool has_more_shortcuts(const EncoderSpec& encoder) {
 const char* yes_or_no(bool yes) { return yes ? "yes" : "no"; }
 
 struct Layout {
+  std::string layer;
   std::int64_t samples = 0;
   std::int64_t channels = 0;
   std::int64_t embedding = 0;
@@ -71,13 +72,14 @@ struct Layout {
 };
 
 void create(ArrayFile& file, const Layout& layout, const FrozenEncoder& encoder) {
-  file.attribute("format", std::string("simclr-features"));
+  file.attribute("format", std::string(kFeaturesFormat));
   file.attribute("version", std::int64_t{1});
   file.attribute("encoder", encoder.model().encoder.name());
   file.attribute("checkpoint", encoder.file().filename().string());
   file.attribute("checkpoint_hash", encoder.checksum());
   file.attribute("step", encoder.step());
-  file.create("h", ArrayFile::Type::f32, {layout.samples, layout.channels});
+  file.attribute("layer", layout.layer);
+  file.create(layout.layer, ArrayFile::Type::f32, {layout.samples, layout.channels});
   file.create("sample_index", ArrayFile::Type::i64, {layout.samples});
   if (layout.embedding > 0) {
     file.create("z", ArrayFile::Type::f32, {layout.samples, layout.embedding});
@@ -102,7 +104,7 @@ void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
   if (rows == 0) return;
   std::vector<std::int64_t> sample_index(static_cast<std::size_t>(rows));
   std::iota(sample_index.begin(), sample_index.end(), first);
-  file.write("h", {first}, std::span<const float>(h));
+  file.write(layout.layer, {first}, std::span<const float>(h));
   file.write("sample_index", {first}, std::span<const std::int64_t>(sample_index));
   if (layout.embedding > 0) file.write("z", {first}, std::span<const float>(z));
   if (layout.labeled) file.write("labels", {first}, std::span<const std::int64_t>(labels));
@@ -206,7 +208,8 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
 
 void write_features(const std::filesystem::path& file, const ExtractedFeatures& part,
                     const SampleNames& names, const FrozenEncoder& encoder, Communicator& world) {
-  const Layout layout{.samples = sum_over_ranks(world, part.h.rows()),
+  const Layout layout{.layer = part.layer,
+                      .samples = sum_over_ranks(world, part.h.rows()),
                       .channels = part.h.channels,
                       .embedding = part.embedding,
                       .labeled = any_rank(world, !part.h.labels.empty())};

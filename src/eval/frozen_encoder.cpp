@@ -6,8 +6,11 @@
 #include <string>
 #include <utility>
 
+#include <fmt/ranges.h>
+
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
+#include "simclr/core/options.hpp"
 #include "simclr/train/training_state.hpp"
 
 namespace simclr {
@@ -41,6 +44,31 @@ void require_finite(const std::vector<float>& values, const FrozenEncoder& encod
 }
 
 }  // namespace
+
+std::vector<std::string> feature_layers(const HeadSpec& head) {
+  std::vector<std::string> names{"h"};
+  for (int group = 1; group <= kEncoderGroups; ++group) {
+    names.push_back(fmt::format("layer{}", group));
+  }
+  for (int layer = 1; layer <= head.layer_count(); ++layer) {
+    names.push_back(fmt::format("head{}", layer));
+  }
+  names.emplace_back("z");
+  return names;
+}
+
+FeatureLayer parse_feature_layer(const std::string& name, const HeadSpec& head) {
+  const std::vector<std::string> names = feature_layers(head);
+  const auto place = static_cast<int>(std::ranges::find(names, name) - names.begin());
+  if (place == std::ssize(names)) {
+    refuse_value("layer", name,
+                 fmt::format("{} (the checkpoint's head has {} layer{})", fmt::join(names, ", "),
+                             head.layer_count(), head.layer_count() == 1 ? "" : "s"));
+  }
+  if (name == "z") return {.head_layers = head.layer_count()};
+  return {.groups = place == 0 ? kEncoderGroups : std::min(place, kEncoderGroups),
+          .head_layers = std::max(place - kEncoderGroups, 0)};
+}
 
 FrozenEncoder::FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world)
     : weights_(read_checkpoint_weights(run_or_file)) {
@@ -90,11 +118,12 @@ Executor make_feature_executor(const FrozenEncoder& encoder, const ExtractionCon
   const ModelDescription& model = encoder.model();
   Program program = record_features({.encoder = model.encoder,
                                      .head = model.head,
+                                     .layer = config.layer,
                                      .with_head = config.with_head,
                                      .batch = config.batch_size,
                                      .image_size = model.image_size,
                                      .activations = config.activations});
-  ExecutorOptions options;
+  ExecutorOptions options{.keep = {program.at("features")}};
   if (config.with_head) options.keep.push_back(program.at("z"));
   Executor executor(std::move(program), backend, {}, options);
   encoder.load_into(executor);
@@ -111,13 +140,13 @@ ExtractedFeatures extract_features(const FrozenEncoder& encoder, SampleStore& st
                                                    config.batch_size, config.threads, world));
   ExtractedFeatures features;
   features.first_sample = loader.begin_sample();
-  features.h.channels = program.info(program.at("h")).shape[-1];
+  features.h.channels = program.info(program.at("features")).shape[-1];
   if (config.with_head) features.embedding = program.info(program.at("z")).shape[-1];
   while (const EvaluationBatch* batch = loader.next()) {
     if (batch->count == 0) continue;
     executor.upload(program.at("views"), batch->images.span());
     executor.run_forward();
-    append_rows(executor, "h", batch->count, features.h.values);
+    append_rows(executor, "features", batch->count, features.h.values);
     if (config.with_head) append_rows(executor, "z", batch->count, features.z);
     features.h.labels.insert(features.h.labels.end(), batch->labels.begin(), batch->labels.end());
   }

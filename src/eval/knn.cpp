@@ -7,8 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "simclr/backend/executor.hpp"
-#include "simclr/core/check.hpp"
+#include "block_product.hpp"
 #include "simclr/core/options.hpp"
 #include "simclr/program/recorder.hpp"
 
@@ -24,10 +23,7 @@ Program record_search(std::int64_t queries, std::int64_t bank, std::int64_t chan
                       std::int64_t k) {
   Recorder r;
   const Recorder::Frozen frozen(r);
-  const TensorId x = r.named("queries", {queries, channels}, DType::f32, Storage::input);
-  const TensorId w = r.parameter("bank", {bank, channels}, {}, false);
-  const TensorId y = r.tensor("similarities", {queries, bank}, DType::f32);
-  r.emit(MatMul{x, w, std::nullopt, y});
+  const TensorId y = record_block_product(r, queries, bank, channels);
   r.emit(TopK{.values = y,
               .valid = r.named("bank rows", {1}, DType::i32, Storage::control),
               .best = r.named("nearest", {queries, k}, DType::f32, Storage::output),
@@ -35,43 +31,15 @@ Program record_search(std::int64_t queries, std::int64_t bank, std::int64_t chan
   return r.finish();
 }
 
-std::size_t elements(std::int64_t rows, std::int64_t columns) {
-  return static_cast<std::size_t>(rows * columns);
-}
-
-void copy_and_clear_rest(std::span<const float> from, std::vector<float>& to) {
-  require(from.size() <= to.size(), "a block must not get more rows than it has");
-  const auto rest = std::copy(from.begin(), from.end(), to.begin());
-  std::fill(rest, to.end(), 0.0F);
-}
-
-/// Finds on a device, for each row of a block of queries (Q,C), the k rows of a block of a bank
-/// (B,C) with the largest inner products.
-class NearestInBlock {
+/// Finds, for each row of a block of queries, the k rows of a block of a bank with the largest
+/// inner products.
+class NearestInBlock : public BlockProduct {
  public:
   NearestInBlock(std::int64_t queries, std::int64_t bank, std::int64_t channels, std::int64_t k,
                  Backend& backend)
-      : queries_(queries),
-        bank_(bank),
-        channels_(channels),
-        executor_(record_search(queries, bank, channels, k), backend, {}),
-        // The bank is the only parameter; its flat buffer may end in padding.
-        bank_rows_(static_cast<std::size_t>(executor_.program().parameter_elements)),
-        query_rows_(elements(queries, channels)),
-        similarities_(elements(queries, k)),
-        rows_(elements(queries, k)) {}
-
-  [[nodiscard]] std::int64_t queries() const { return queries_; }
-  [[nodiscard]] std::int64_t bank() const { return bank_; }
-
-  /// Sets the bank to `rows`, at most B.
-  void set_bank(std::span<const float> rows) {
-    copy_and_clear_rest(rows, bank_rows_);
-    executor_.set_flat(Storage::parameters, bank_rows_);
-    const auto count = static_cast<std::int32_t>(std::ssize(rows) / channels_);
-    executor_.upload(executor_.program().at("bank rows"),
-                     const_buffer_span(std::span<const std::int32_t>(&count, 1)));
-  }
+      : BlockProduct(record_search(queries, bank, channels, k), backend),
+        similarities_(static_cast<std::size_t>(queries * k)),
+        rows_(similarities_.size()) {}
 
   /// Two (Q,k) arrays, valid until the next call. Nearest rows come first; if equally near, the
   /// earlier row first. If the bank has fewer than k rows, the rest is -infinity and row -1.
@@ -79,20 +47,19 @@ class NearestInBlock {
     std::span<const float> similarities;
     std::span<const std::int32_t> rows;
   };
-  Result find(std::span<const float> rows) {
-    copy_and_clear_rest(rows, query_rows_);
-    const Program& program = executor_.program();
-    executor_.upload(program.at("queries"), const_buffer_span(std::span<const float>(query_rows_)));
-    executor_.run_forward();
-    executor_.download(program.at("nearest"), buffer_span(std::span(similarities_)));
-    executor_.download(program.at("rows"), buffer_span(std::span(rows_)));
+  Result find(std::span<const float> queries) {
+    const auto count = static_cast<std::int32_t>(bank_rows());
+    executor().upload(executor().program().at("bank rows"),
+                      const_buffer_span(std::span<const std::int32_t>(&count, 1)));
+    multiply(queries);
+    const Program& program = executor().program();
+    executor().download(program.at("nearest"), buffer_span(std::span(similarities_)));
+    executor().download(program.at("rows"), buffer_span(std::span(rows_)));
     return {.similarities = similarities_, .rows = rows_};
   }
 
  private:
-  std::int64_t queries_, bank_, channels_;
-  Executor executor_;
-  std::vector<float> bank_rows_, query_rows_, similarities_;
+  std::vector<float> similarities_;
   std::vector<std::int32_t> rows_;
 };
 
@@ -114,12 +81,6 @@ void join(Neighbors& nearest, std::span<const float> similarities,
       nearest.begin(), nearest.begin() + earlier, nearest.end(),
       [](const Neighbor& a, const Neighbor& b) { return a.similarity > b.similarity; });
   if (nearest.size() > k) nearest.resize(k);
-}
-
-std::span<const float> rows_of(const std::vector<float>& values, std::int64_t first,
-                               std::int64_t count, std::int64_t channels) {
-  return std::span(values).subspan(static_cast<std::size_t>(first * channels),
-                                   static_cast<std::size_t>(count * channels));
 }
 
 /// Finds the k nearest of this rank's bank rows for every test row (fewer if the bank is smaller).
@@ -212,7 +173,7 @@ Predictions knn_predictions(const LabeledFeatures& bank, const LabeledFeatures& 
                             const KnnConfig& config, Backend& backend, Communicator& world) {
   validate(config, sum_over_ranks(world, bank.rows()));
   const LabeledFeatures queries = gather_rows(world, test);
-  const auto nearest = nearest_in_bank(normalized_rows(bank), bank.rows(), normalized_rows(queries),
+  const auto nearest = nearest_in_bank(unit_rows(bank), bank.rows(), unit_rows(queries),
                                        queries.rows(), bank.channels, config.neighbors, backend);
   Predictions predictions(config.classes, config.keep);
   predictions.append_rows(test.rows());

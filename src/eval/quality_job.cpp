@@ -40,7 +40,8 @@ EvaluationIdentity identity_of(const FrozenEncoder& encoder, const CommonData& d
           {"checkpoint_hash", encoder.checksum()},
           {"data", data.set.info().name},
           {"data_hash", hash_text(data.fingerprint)},
-          {"options", {{"precision", options_json(options).at("precision")}}}};
+          {"options", {{"precision", options_json(options.values()).at("precision")}}},
+          {"defaults", {{"precision", options_json(options.defaults()).at("precision")}}}};
 }
 
 fs::path choose_output(const EvaluationConfig& config, const FrozenEncoder& encoder,
@@ -146,7 +147,7 @@ void evaluate_quality(const EvaluationConfig& config, const fs::path& data, cons
       {"checkpoint_hash", encoder.checksum()},
       {"step", encoder.step()},
       {"ranks", world.size()},
-      {"options", options_json(options)}};
+      {"options", options_json(options.values())}};
   write_file(output, json_text(result, 2) + "\n");
 }
 

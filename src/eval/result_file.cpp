@@ -54,16 +54,22 @@ bool same_data(const Json& result, const EvaluationIdentity& identity, const std
 
 constexpr std::array kDataSets{"train_data", "test_data", "data"};
 
+/// Calls use(name, value) for each option that had another value in `result`.
+template <class Use>
+void for_other_options(const Json& result, const EvaluationIdentity& identity, const Use& use) {
+  const Json options = options_of(result);
+  for (const auto& [name, value] : identity.at("options").items()) {
+    if (options.value(name, identity.at("defaults").at(name)) != value) use(name, value);
+  }
+}
+
 bool is_own(const Json& result, const EvaluationIdentity& identity) {
   if (!result.is_object()) return false;
-  const Json options = options_of(result);
   bool own = same(result, identity, "protocol") && same(result, identity, "checkpoint_hash");
   for (const char* data : kDataSets) {
     own = own && (!identity.contains(data) || same_data(result, identity, data));
   }
-  for (const auto& [name, value] : identity.at("options").items()) {
-    own = own && options.value(name, Json()) == value;
-  }
+  for_other_options(result, identity, [&](const auto&, const auto&) { own = false; });
   return own;
 }
 
@@ -85,19 +91,17 @@ std::string what_differs(const Json& result, const EvaluationIdentity& identity)
     const std::string part = fmt::format("-{}", name_part(identity.at(key).get<std::string>()));
     if (!text.ends_with(part)) text += part;
   }
-  const Json options = options_of(result);
-  for (const auto& [name, value] : identity.at("options").items()) {
-    if (options.value(name, Json()) == value) continue;
+  for_other_options(result, identity, [&](const std::string& name, const Json& value) {
     text += fmt::format("-{}-{}", name_part(name), name_part(value.get<std::string>()));
-  }
+  });
   return text;
 }
 
 }  // namespace
 
-nlohmann::ordered_json options_json(const Options& options) {
+nlohmann::ordered_json options_json(const NamedValues& values) {
   Json object = Json::object();
-  for (const auto& [name, value] : options.values()) object[name] = value;
+  for (const auto& [name, value] : values) object[name] = value;
   return object;
 }
 

@@ -5,18 +5,19 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "simclr/core/options.hpp"
+#include "simclr/comm/communicator.hpp"
 #include "simclr/io/fingerprint.hpp"
 
 namespace simclr {
 
 /// What was evaluated, as the result says it: `protocol`, `checkpoint_hash`, the data sets
-/// (`train_data` and `test_data`, or `data`) each with its hash (`data_hash`), and `options`. A
-/// result with the same values may be replaced.
+/// (`train_data` and `test_data`, or `data`) each with its hash (`data_hash`), and `options`, and
+/// the `defaults` of these: a result of an earlier version, which had no such option, counts as
+/// made with its default. A result with the same values may be replaced.
 using EvaluationIdentity = nlohmann::ordered_json;
 
 /// All options with their values, as results have them.
-nlohmann::ordered_json options_json(const Options& options);
+nlohmann::ordered_json options_json(const NamedValues& values);
 
 /// A hash of what a data set holds.
 std::string hash_text(const Fingerprint& fingerprint);
@@ -34,7 +35,7 @@ void require_own_result(const std::filesystem::path& file, const std::string& op
                         const EvaluationIdentity& identity);
 
 /// The text of a result file: the members of the object `values`, then those of `lists`, which are
-/// lists of numbers, or of such lists, each in one line.
+/// lists of values, or of such lists, each in one line.
 std::string result_text(const nlohmann::ordered_json& values, const nlohmann::ordered_json& lists);
 
 }  // namespace simclr

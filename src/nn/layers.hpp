@@ -111,11 +111,13 @@ void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options
 struct EncoderOptions {
   bool recompute_blocks = false;
   int frozen_groups = kNothingFrozen;
+  int groups = kEncoderGroups;  ///< those behind are not recorded
   Storage feature_storage = Storage::arena;
 };
 
-/// Records torchvision's ResNet v1.5 without its classifier; returns h f32 (V,C) of the packed
-/// images x (V,H,W,3). Parameters have torchvision's names.
+/// Records torchvision's ResNet v1.5 without its classifier; returns h f32 (V,C), or the mean over
+/// pixels of the last of fewer groups, of the packed images x (V,H,W,3). Parameters have
+/// torchvision's names.
 TensorId resnet(Recorder& recorder, const EncoderSpec& spec, const BatchNormContext& context,
                 TensorId x, const EncoderOptions& options = {});
 

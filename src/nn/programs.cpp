@@ -1,6 +1,7 @@
 #include <optional>
 
 #include "layers.hpp"
+#include "simclr/core/check.hpp"
 #include "simclr/nn/model.hpp"
 #include "simclr/program/planner.hpp"
 
@@ -59,11 +60,17 @@ Program record_features(const FeatureSpec& spec) {
   const Recorder::Frozen frozen(recorder);
   const nn::BatchNormContext context{.spec = {}, .local_samples = spec.batch, .training = false};
   const TensorId x = record_views(recorder, spec.batch, spec.image_size, spec.activations);
-  const TensorId h =
-      nn::resnet(recorder, spec.encoder, context, x, {.feature_storage = Storage::output});
-  recorder.publish("h", h);
+  const FeatureLayer& layer = spec.layer;
+  const bool reaches_h = layer.groups == kEncoderGroups;
+  require(reaches_h || layer.head_layers == 0, "the head follows the last group");
+  require(!spec.with_head || (reaches_h && layer.head_layers == 0), "z goes with the layer h");
+  const TensorId pooled = nn::resnet(recorder, spec.encoder, context, x,
+                                     {.groups = layer.groups, .feature_storage = Storage::output});
+  if (reaches_h) recorder.publish("h", pooled);
+  recorder.publish("features", nn::projection_head_layers(recorder, spec.head, context, pooled,
+                                                          layer.head_layers));
   if (spec.with_head) {
-    recorder.publish("z", nn::projection_head(recorder, spec.head, context, h));
+    recorder.publish("z", nn::projection_head(recorder, spec.head, context, pooled));
   }
   return recorder.finish();
 }

@@ -124,7 +124,7 @@ TensorId resnet(Recorder& recorder, const EncoderSpec& spec, const BatchNormCont
   TensorId z = x;
   std::optional<Recorder::Frozen> frozen;
   // Group 0 is the stem.
-  for (int group = 0; group <= kEncoderGroups; ++group) {
+  for (int group = 0; group <= options.groups; ++group) {
     frozen.reset();
     if (group <= options.frozen_groups) frozen.emplace(recorder);
     const ResnetRecorder net{recorder, spec, frozen ? inference : context, options};

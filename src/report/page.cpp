@@ -138,6 +138,10 @@ Json evaluations_json(const RunData& run) {
                            {"samples", e.samples},
                            {"test_data", e.test_data},
                            {"checkpoint", e.checkpoint}});
+    if (e.per_class.empty()) continue;
+    Json& per_class = evaluations.back()["per_class"] = Json::array();
+    for (const auto& value : e.per_class) per_class.push_back(value ? Json(*value) : Json());
+    evaluations.back()["class_names"] = e.class_names;
   }
   return evaluations;
 }

@@ -42,6 +42,15 @@ RunStateText parse_state(const Json& json) {
           .restarts = json.value("restarts", std::int64_t{0})};
 }
 
+std::vector<std::optional<double>> parse_class_accuracies(const Json& json) {
+  std::vector<std::optional<double>> accuracies;
+  for (const Json& value : json.value("per_class_accuracy", Json::array())) {
+    accuracies.emplace_back();
+    if (!value.is_null()) accuracies.back() = value.get<double>();
+  }
+  return accuracies;
+}
+
 Evaluation parse_evaluation(const std::string& name, const Json& json) {
   return {.name = name,
           .protocol = json.at("protocol"),
@@ -50,7 +59,9 @@ Evaluation parse_evaluation(const std::string& name, const Json& json) {
           .step = json.value("step", std::int64_t{0}),
           .samples = json.at("samples"),
           .top1 = json.at("top1"),
-          .top5 = json.at("top5")};
+          .top5 = json.at("top5"),
+          .per_class = parse_class_accuracies(json),
+          .class_names = json.value("class_names", std::vector<std::string>())};
 }
 
 /// "8 x NVIDIA H100, 8 x AMD EPYC", in the order of the ranks.

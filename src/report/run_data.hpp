@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,6 +51,9 @@ struct Evaluation {
   std::string name, protocol, test_data, checkpoint;
   std::int64_t step = 0, samples = 0;
   double top1 = 0, top5 = 0;  ///< fractions
+  /// Accuracy of each class, nothing for a class without samples; empty in earlier results.
+  std::vector<std::optional<double>> per_class;
+  std::vector<std::string> class_names;  ///< empty if the classes have no names
 };
 
 struct RunData {

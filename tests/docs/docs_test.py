@@ -62,7 +62,9 @@ def parse(words):
         size = 2 if rest[:1] == ["bench"] else 1
         return tuple(rest[:size]), rest[size:]
     for word, command in (("submit_pipeline.sh", "pretrain"), ("batch_size_study.sh", "pretrain"),
-                          ("linear_eval.sbatch", "linear-eval"), ("knn.sbatch", "knn"), ("quality.sbatch", "quality"), ("pretrain.sbatch", "pretrain")):
+                          ("linear_eval.sbatch", "linear-eval"), ("knn.sbatch", "knn"), ("evaluate.sbatch", "evaluate"),
+                          ("quality.sbatch", "quality"), ("finetune.sbatch", "finetune"),
+                          ("pretrain.sbatch", "pretrain")):
         at = next((i for i, w in enumerate(words) if w.endswith(word)), None)
         if at is not None:
             behind = words[at + 1:]

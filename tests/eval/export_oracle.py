@@ -42,9 +42,10 @@ def torch_encoder(description, tensors):
     return encoder.eval()
 
 
-def torch_head(tensors, layers, h):
+def torch_head(tensors, layers, h, count):
+    """Returns the output of the first `count` of the head's layers."""
     z = h
-    for i in range(layers):
+    for i in range(count):
         prefix = f"projection_head.{i}."
         z = torch.nn.functional.linear(z, tensors[prefix + "linear.weight"])
         z = torch.nn.functional.batch_norm(
@@ -53,6 +54,18 @@ def torch_head(tensors, layers, h):
         z = z if i + 1 == layers else torch.relu(z)
     check("projection_head.%d.bn.bias" % (layers - 1) not in tensors, "the last BN has a beta")
     return z
+
+
+def torch_layers(description, encoder, tensors, x):
+    """Returns the output of every layer of --layer by its name: hooks on torchvision's groups, then the head."""
+    outputs = {}
+    for name in ("layer1", "layer2", "layer3", "layer4"):
+        getattr(encoder, name).register_forward_hook(lambda _m, _i, out, name=name: outputs.update({name: out.mean((2, 3))}))
+    outputs["h"] = encoder(x)
+    for count in range(1, description["head_layers"] + 1):
+        outputs[f"head{count}"] = torch_head(tensors, description["head_layers"], outputs["h"], count)
+    outputs["z"] = outputs[f"head{description['head_layers']}"]
+    return outputs
 
 
 def compare(name, found, expected):
@@ -85,13 +98,17 @@ def run_case(program, description, images):
         x = torchvision.transforms.functional.center_crop(x, size)
     with torch.no_grad():
         tensors = {name: tensor.double() for name, tensor in tensors.items()}
-        h = torch_encoder(description, tensors).double()(x.double())
-        z = torch_head(tensors, description["head_layers"], h)
+        expected = torch_layers(description, torch_encoder(description, tensors).double(), tensors, x.double())
     with h5py.File(os.path.join(program.directory, "features.h5"), "r") as file:
-        compare("h of " + description["encoder"], file["h"][:], h.numpy())
-        compare("z of " + description["encoder"], file["z"][:], z.numpy())
+        for name in ("h", "z"):
+            compare(f"{name} of {description['encoder']}", file[name][:], expected[name].numpy())
         check("labels" not in file, "unlabeled images got labels")
         check((file["sample_index"][:] == np.arange(len(images))).all(), "sample_index")
+    for name, features in expected.items():
+        program.run("embed", "--checkpoint", "checkpoint.h5", "--data", "images", "--output", "layer.h5", "--layer", name)
+        with h5py.File(os.path.join(program.directory, "layer.h5"), "r") as file:
+            check(set(file) == {name, "sample_index"} and file.attrs["layer"] == name, f"{set(file)}")
+            compare(f"--layer {name} of {description['encoder']}", file[name][:], features.numpy())
 
 
 def main():

@@ -47,6 +47,10 @@ class Program:
         with open(os.path.join(self.directory, path), encoding="utf-8") as file:
             return json.load(file)
 
+    def write_result(self, path, result):
+        with open(os.path.join(self.directory, path), "w", encoding="utf-8") as file:
+            json.dump(result, file)
+
     def write_shards(self, name, images, labels=None, class_names=None, title=None, names=None):
         """Writes a shard set with only the fields that h5py users would write; `title`: the name stored in it, `names`:
         those of the samples, as bytes."""

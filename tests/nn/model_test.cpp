@@ -37,6 +37,37 @@ TEST(Resnet, HasAsManyParametersAsTorchvision) {
   }
 }
 
+/// Every layer has its channels, and what lies behind it is not part of the program.
+TEST(Features, EndWithTheLayer) {
+  struct Case {
+    FeatureLayer layer;
+    std::int64_t channels;
+    std::string last, first_left_out;
+  };
+  const std::vector<Case> cases{
+      {{.groups = 1}, 256, "layer1.2.bn3.bias", "layer2.0.conv1.weight"},
+      {{.groups = 2}, 512, "layer2.3.bn3.bias", "layer3.0.conv1.weight"},
+      {{.groups = 3}, 1024, "layer3.5.bn3.bias", "layer4.0.conv1.weight"},
+      {{}, 2048, "layer4.2.bn3.bias", "projection_head.0.linear.weight"},
+      {{.head_layers = 1}, 96, "projection_head.0.bn.bias", "projection_head.1.linear.weight"},
+      {{.head_layers = 2}, 96, "projection_head.1.bn.bias", "projection_head.2.linear.weight"},
+      {{.head_layers = 3}, 128, "projection_head.2.bn.weight", "classifier.weight"}};
+  for (const Case& c : cases) {
+    const Program program = record_features({.encoder = {.depth = 50},
+                                             .head = {.layers = 3, .hidden = 96},
+                                             .layer = c.layer,
+                                             .batch = 1,
+                                             .image_size = 32});
+    const auto holds = [&](const std::string& name) {
+      return std::ranges::any_of(program.parameters,
+                                 [&](const Parameter& p) { return p.name == name; });
+    };
+    EXPECT_EQ(program.info(program.at("features")).shape, (Shape{1, c.channels})) << c.last;
+    EXPECT_TRUE(holds(c.last)) << c.last;
+    EXPECT_FALSE(holds(c.first_left_out)) << c.first_left_out;
+  }
+}
+
 TEST(Resnet, HasTorchvisionsNamesAndShapes) {
   const auto shapes = parameter_shapes({.depth = 50});
   EXPECT_EQ(shapes.at("conv1.weight"), (Shape{64, 7, 7, 3}));

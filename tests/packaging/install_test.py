@@ -60,9 +60,10 @@ class InstallTest(unittest.TestCase):
         self.assertGreater((self.top / "pairs.png").stat().st_size, 1000)
 
     def test_scripts_and_documents_are_installed(self):
-        script = self.share / "scripts" / "study_table.py"
-        self.assertTrue(os.access(script, os.X_OK))
-        self.assertIn("usage: ", output_of(sys.executable, script, "--help"))
+        for name in ("study_table.py", "compare_predictions.py"):
+            script = self.share / "scripts" / name
+            self.assertTrue(os.access(script, os.X_OK))
+            self.assertIn("usage: ", output_of(sys.executable, script, "--help"))
         for job in (SOURCE / "jobs").rglob("*"):
             copy = self.share / "jobs" / job.relative_to(SOURCE / "jobs")
             self.assertTrue(copy.exists(), copy)

@@ -286,6 +286,16 @@ class BrowserTest(unittest.TestCase):
         self.set_control("second", False)
         self.assertEqual(self.charts(400), {})
 
+    def test_shows_the_accuracy_of_each_class(self):
+        run = self.make_run([usual_row(1)])
+        self.open(run)
+        self.assertEqual(self.text("#evaluation details"), [])
+        for path, per_class, names in ((run / "eval" / "knn-1.json", [0.5, None], ["cat", HOSTILE]), (run / "eval" / "knn-0.json", [0.25, 1, 0], [])):
+            path.write_text(json.dumps({**json.loads(path.read_text()), "per_class_accuracy": per_class, "class_names": names}))
+        self.open(run)
+        self.assertEqual(self.text("#evaluation details th"), ["Class", "knn-1", "knn-0"])
+        self.assertEqual(self.text("#evaluation details td"), ["cat", "50.00 %", "25.00 %", HOSTILE, "\u2013", "100.00 %", "2", "\u2013", "0.00 %"])
+
     def test_print_is_light_and_complete(self):
         self.open(self.make_run([usual_row(1), usual_row(2)]), scheme="dark", media="print")
         self.assertEqual(self.browser.evaluate("getComputedStyle(document.querySelector('form')).display"), "none")

@@ -147,6 +147,17 @@ TEST(RunJson, EvaluationsHaveTheResultOfTheUntrainedEncoder) {
   }
 }
 
+TEST(RunJson, HasTheAccuracyOfEachClassWhereTheResultHasIt) {
+  RunData run = run_of("");
+  run.evaluations = {
+      {.name = "a", .protocol = "knn", .per_class = {0.5, std::nullopt}, .class_names = {"x", "y"}},
+      {.name = "b", .protocol = "knn"}};
+  const Json json = run_json(run).at("evaluations");
+  EXPECT_EQ(json.at(0).at("per_class").dump(), "[0.5,null]");
+  EXPECT_EQ(json.at(0).at("class_names").dump(), "[\"x\",\"y\"]");
+  EXPECT_FALSE(json.at(1).contains("per_class"));
+}
+
 TEST(RunJson, LeavesOutFactsWithoutAValue) {
   RunData run = run_of("");
   run.environment = {{"Job", ""}, {"Version", "1"}};

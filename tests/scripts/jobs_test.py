@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "jobs"
 SCRIPTS = ["submit_pipeline.sh", "batch_size_study.sh", "pretrain.sbatch", "knn.sbatch", "linear_eval.sbatch",
-           "quality.sbatch", "study.sbatch", "finetune.sbatch"]
+           "evaluate.sbatch", "quality.sbatch", "study.sbatch", "finetune.sbatch"]
 
 # Each stand-in appends its name, its arguments and some of its environment to calls.jsonl.
 STAND_IN = """#!/usr/bin/python3
@@ -221,7 +221,7 @@ class JobsTest(unittest.TestCase):
         refusal = "'-x' begins with -; write ./-x if this is the path"
         job = {"expect": 2, "SIMCLR_JOBS": str(self.jobs)}
         for script, option in (("pretrain", "--run-dir"), ("knn", "--checkpoint"), ("linear_eval", "--checkpoint"),
-                               ("quality", "--checkpoint")):
+                               ("evaluate", "--checkpoint"), ("quality", "--checkpoint")):
             for words in ([f"{option}=-x"], [option, "-x"]):
                 self.assert_refused(self.job(f"{script}.sbatch", *words, **job), f"{option}: {refusal}")
         done = self.run_script("submit_pipeline.sh", "--", "--run-dir", "-x", "--data=t", "--eval-data=e", expect=2)

@@ -147,6 +147,10 @@ class Options {
 
   /// True when the command line or a file sets the option.
   [[nodiscard]] bool given(const std::string& name) const;
+  /// Arguments that give the same values to another command with these options, but for `omitted`:
+  /// --config, then every given setting that has a value.
+  [[nodiscard]] std::vector<std::string> given_arguments(
+      const std::vector<std::string>& omitted) const;
   /// True when a resumed run may have another value of the option.
   [[nodiscard]] bool may_change_on_resume(const std::string& name) const;
   /// All settings but the `omitted` ones, as "name = value" lines under "[section]". Paths are
@@ -155,6 +159,8 @@ class Options {
                                  const std::vector<std::string>& omitted = {}) const;
   /// Name and value of all settings, in declaration order.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> values() const;
+  /// The same with the values that they had when they were declared.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> defaults() const;
   /// What must be the same on all ranks: "option --NAME" and its value, for settings that may not
   /// differ and for actions.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> values_of_all_ranks() const;
@@ -189,6 +195,7 @@ class Options {
     std::optional<Rule> rule = {};
     std::string group = {};
     std::string argument = {};
+    std::string initial = {};  ///< the value when it was declared
     bool may_change = false;
     bool required = false;
     bool may_differ = false;
@@ -251,6 +258,7 @@ class Options {
 
   std::string command_, summary_, example_;
   std::vector<std::string> sections_, positional_;
+  std::string config_file_;
   std::vector<Option> options_;
   std::function<std::optional<StoredText>()> find_stored_;
   std::string group_ = "options";

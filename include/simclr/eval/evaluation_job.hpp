@@ -23,6 +23,7 @@ struct EvaluationConfig {
   std::optional<std::filesystem::path> output;  ///< default: RUN/eval/NAME.json
   std::optional<std::string> name;              ///< default: PROTOCOL-step-0000000100
   std::optional<std::filesystem::path> predictions;
+  std::string layer = "h";          ///< see feature_layers()
   std::int64_t feature_batch = 64;  ///< images a rank encodes at a time
   CacheMode cache = CacheMode::automatic;
   std::optional<DryRun> dry_run;  ///< only for an EvaluationJob
@@ -32,7 +33,11 @@ struct EvaluationConfig {
 
 /// Declares --checkpoint, --device, --precision, ...: the options of every job on a checkpoint.
 void declare_encoder_options(Options& options, EvaluationConfig& config);
-/// Declares the above and --train-data, --test-data, --output, --name, --dry-run.
+/// Declares --layer.
+void declare_layer(Options& options, EvaluationConfig& config);
+/// Declares the above and --train-data, --test-data, --dry-run: what evaluations of one call share.
+void declare_shared_options(Options& options, EvaluationConfig& config);
+/// Declares the above and what names the files of one result: --output, --name, --predictions.
 void declare_evaluation_options(Options& options, EvaluationConfig& config);
 
 /// Declares --dry-run.
@@ -40,7 +45,7 @@ void declare_dry_run(Options& options, EvaluationConfig& config);
 
 /// With --dry-run=elsewhere: makes the checks that need neither the checkpoint nor the job's
 /// machine, prints a line that says what `command` would do, and returns true. `check_options`
-/// refuses options of the command that do not go with this number of training samples.
+/// refuses options of the command that do not go with this number of training samples, and files.
 bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
                               Communicator& world,
                               const std::function<void(std::int64_t samples)>& check_options);
@@ -54,8 +59,10 @@ class EncoderJob {
   [[nodiscard]] Backend& backend() { return *backend_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] DType activations() const { return activations_; }
+  [[nodiscard]] std::int64_t feature_channels() const;  ///< of the layer
   /// Caches a data set. `batch_samples`: number of samples in a batch on this rank.
   std::unique_ptr<SampleStore> open(const ShardSet& data, std::int64_t batch_samples);
+  /// Of the layer of --layer.
   ExtractedFeatures features(SampleStore& store, bool with_head);
 
  protected:
@@ -65,6 +72,7 @@ class EncoderJob {
  private:
   Watchdog watchdog_;
   FrozenEncoder encoder_;
+  FeatureLayer layer_;
   int threads_;
   std::unique_ptr<Backend> backend_;
   DType activations_;
@@ -73,16 +81,12 @@ class EncoderJob {
 
 struct LabeledData;
 
-/// An evaluation of an encoder on the labeled samples of a training and a test set. Without
+/// The checkpoint and the labeled training and test data of one or several evaluations. Without
 /// --train-data and --test-data these are the --data and --eval-data of the checkpoint's run.
 class EvaluationJob : public EncoderJob {
  public:
-  /// `protocol`: "knn", "linear-cached" or "linear-augmented", written into the result with the
-  /// `options`. Refuses unlabeled data, test labels that the training set lacks, without --output
-  /// a checkpoint outside a run directory, and a result that could not be written or would replace
-  /// that of another evaluation.
-  EvaluationJob(const EvaluationConfig& config, std::string protocol, const Options& options,
-                Communicator& world);
+  /// Refuses unlabeled data and test labels that the training set lacks. Collective.
+  EvaluationJob(const EvaluationConfig& config, Communicator& world);
   EvaluationJob(const EvaluationJob&) = delete;
   EvaluationJob& operator=(const EvaluationJob&) = delete;
   ~EvaluationJob();
@@ -90,16 +94,54 @@ class EvaluationJob : public EncoderJob {
   [[nodiscard]] std::int64_t classes() const;
   [[nodiscard]] std::int64_t train_samples() const;  ///< those with a label
   [[nodiscard]] std::int64_t test_samples() const;
-  /// What of the predictions report() needs.
-  [[nodiscard]] Predictions::Keep kept_predictions() const;
-  /// Refuses the training data, naming the largest label, if the classifier needs more memory than
-  /// a node has. `rank_bytes`: what each rank takes for it. Collective.
-  void require_classifier_fits(double rank_bytes) const;
+  [[nodiscard]] const std::vector<std::int64_t>& test_labels() const;
+  [[nodiscard]] const LabeledData& train_data() const { return *train_; }
+  [[nodiscard]] const LabeledData& test_data() const { return *test_; }
+  [[nodiscard]] Communicator& world() const { return *world_; }
+  [[nodiscard]] const EvaluationConfig& config() const { return config_; }
+  /// Refuses the training data, naming the largest label, if the classifier and the predictions
+  /// need more memory than a node has. `rank_bytes`: what each rank takes for the classifier.
+  /// Collective.
+  void require_classifier_fits(double rank_bytes, Predictions::Keep keep) const;
+  /// Refuses data that do not fit in the memory of the job's machine. Collective.
+  void require_caches_fit() const;
 
   std::unique_ptr<SampleStore> open_train(std::int64_t batch_samples);
   std::unique_ptr<SampleStore> open_test(std::int64_t batch_samples);
-  LabeledFeatures train_features();
-  LabeledFeatures test_features();
+  /// Features of the layer, which the caller may change. Computed at the first call, and again
+  /// unless they are kept.
+  LabeledFeatures train_features() { return features_of(train_features_, *train_); }
+  LabeledFeatures test_features() { return features_of(test_features_, *test_); }
+  /// Whether the following calls leave a copy of the features for further calls.
+  void keep_features(bool keep) { keep_features_ = keep; }
+
+ private:
+  void take_data_of_run();
+  void require_data_of_run(const LabeledData& data) const;
+  LabeledFeatures features_of(std::optional<LabeledFeatures>& kept, const LabeledData& data);
+
+  std::unique_ptr<LabeledData> train_, test_;
+  std::optional<LabeledFeatures> train_features_, test_features_;
+  bool keep_features_ = false;
+};
+
+/// Refuses files of --output and --predictions that are certainly not writable.
+void require_likely_writable_results(const EvaluationConfig& config);
+
+/// Where the result of one evaluation goes.
+class EvaluationResult {
+ public:
+  /// `config`: names the files. `protocol`: "knn", "linear-cached" or "linear-augmented", written
+  /// into the result with the `options`. Refuses, without --output, a checkpoint outside a run
+  /// directory, and a result that could not be written or would replace that of another evaluation.
+  /// The job must live longer. Collective.
+  EvaluationResult(const EvaluationJob& job, const EvaluationConfig& config, std::string protocol,
+                   const Options& options);
+
+  /// What of the predictions report() needs.
+  [[nodiscard]] Predictions::Keep kept_predictions() const;
+  /// The files that report() writes.
+  [[nodiscard]] std::vector<Output> outputs() const;
 
   /// Makes the last check before the work, after the command has made its own: that the result can
   /// be written. With --dry-run: checks that the cache fits in memory, prints on rank 0 a line that
@@ -112,15 +154,13 @@ class EvaluationJob : public EncoderJob {
   void report(const Predictions& part, const std::string& details) const;
 
  private:
-  void take_data_of_run();
-  void require_data_of_run(const LabeledData& data) const;
   void choose_output();
   void write_result(const ClassAccuracy& measured, const std::string& details) const;
-  [[nodiscard]] std::vector<Output> outputs() const;
 
+  const EvaluationJob* job_;
+  EvaluationConfig config_;
   std::string protocol_;
   std::filesystem::path output_;
-  std::unique_ptr<LabeledData> train_, test_;
   std::string options_, identity_;  // JSON: all options, and what tells evaluations apart
 };
 

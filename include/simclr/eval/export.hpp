@@ -30,11 +30,15 @@ std::string loading_hint(const EncoderSpec& encoder);
 /// why none can.
 std::string loading_code(const ModelDescription& model, const std::filesystem::path& file);
 
-/// Writes all ranks' features to one HDF5 file, in sample order. Data sets: `h` f32 (N,C);
-/// `sample_index` i64 (N); `z` f32 (N,D) if the head was run; `labels` i64 (N) if the data are
-/// labeled; `names` u8 and `name_offsets` u64 (N+1), as in shards, unless `names` is empty, which
-/// rank 0 passes. Attributes: `format` ("simclr-features"), `version`, `encoder`, `checkpoint`,
-/// `checkpoint_hash`, `step`. Rank 0 writes one rank's part at a time. Collective.
+/// The `format` attribute of a file of features.
+inline constexpr const char* kFeaturesFormat = "simclr-features";
+
+/// Writes all ranks' features to one HDF5 file, in sample order. Data sets: `h` f32 (N,C),
+/// or with the name of another layer; `sample_index` i64 (N); `z` f32 (N,D) if the head was run;
+/// `labels` i64 (N) if the data are labeled; `names` u8 and `name_offsets` u64 (N+1), as in shards,
+/// unless `names` is empty, which rank 0 passes. Attributes: `format` (kFeaturesFormat), `version`,
+/// `encoder`, `checkpoint`, `checkpoint_hash`, `step`, `layer`. Rank 0 writes one rank's part at a
+/// time. Collective.
 void write_features(const std::filesystem::path& file, const ExtractedFeatures& part,
                     const SampleNames& names, const FrozenEncoder& encoder, Communicator& world);
 

@@ -40,13 +40,20 @@ class FrozenEncoder {
   EncoderWeights weights_;
 };
 
+/// The layers of a model with this head whose output features may be, in order: h, layer1 to layer4
+/// (the same as h), head1 and so on, z (the same as the last of these, or h without a head).
+std::vector<std::string> feature_layers(const HeadSpec& head);
+/// Refuses a name that is none of these as the value of --layer.
+FeatureLayer parse_feature_layer(const std::string& name, const HeadSpec& head);
+
 /// XXH3 hash of the encoder's weights and running statistics in an executor.
 std::string encoder_hash(const Executor& executor);
 
 struct ExtractionConfig {
   std::int64_t batch_size = 64;  ///< images that a rank encodes at a time
   DType activations = DType::f32;
-  bool with_head = false;  ///< compute z, too
+  FeatureLayer layer;      ///< h by default
+  bool with_head = false;  ///< compute z, too; only with the layer h
   int threads = 1;         ///< threads that prepare images
 };
 
@@ -56,7 +63,8 @@ Executor make_feature_executor(const FrozenEncoder& encoder, const ExtractionCon
 
 /// Features of the evaluation images of this rank's part of a data set.
 struct ExtractedFeatures {
-  LabeledFeatures h;              ///< labels are empty when the set is unlabeled
+  LabeledFeatures h;              ///< of the layer; labels are empty when the set is unlabeled
+  std::string layer = "h";        ///< name of the layer
   std::int64_t first_sample = 0;  ///< global index of row 0
   std::int64_t embedding = 0;     ///< D; 0 without head
   std::vector<float> z;           ///< f32 (rows, D)

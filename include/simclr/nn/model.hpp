@@ -97,16 +97,25 @@ struct PretrainingSpec {
 /// local sample i is row v*n + i.
 Program record_pretraining(const PretrainingSpec& spec);
 
+/// A layer whose output stands for an image. What lies behind it is not recorded.
+struct FeatureLayer {
+  /// 1 to 4: the stem and groups up to this one, and the mean over the pixels of their output.
+  int groups = kEncoderGroups;
+  int head_layers = 0;  ///< the head's first layers, which follow group 4
+};
+
 struct FeatureSpec {
   EncoderSpec encoder;
   HeadSpec head;
-  bool with_head = false;  ///< compute z, too
+  FeatureLayer layer;      ///< h by default
+  bool with_head = false;  ///< compute z, too; only with the layer h
   std::int64_t batch = 0;
   std::int64_t image_size = 224;
   DType activations = DType::f32;
 };
 /// Inference with running statistics. Named tensors: "views" (B,H,W,3) input in the type of the
-/// activations, "h" (B,C) output, ["z" (B,D)].
+/// activations, "features" f32 (B,C), the output of the layer, ["h" f32 (B,C), unless the layer
+/// lies before it], ["z" f32 (B,D)].
 Program record_features(const FeatureSpec& spec);
 
 /// How the weights of a classifier begin, and which of its parameters weight decay and LARS's trust
