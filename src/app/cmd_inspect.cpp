@@ -29,9 +29,11 @@ void line(std::string_view what, fmt::format_string<Args...> format, Args&&... a
 }
 
 std::string describe_labels(const ShardSetInfo& info) {
-  if (!info.labeled) return "none";
-  std::string text = fmt::format("{} classes", info.classes);
-  if (info.labeled_samples < info.samples) {
+  const bool multi_label = info.mark_columns > 0;
+  if (!info.labeled && !multi_label) return "none";
+  std::string text =
+      fmt::format("{} classes{}", info.classes, multi_label ? ", any number for a sample" : "");
+  if (info.labeled && info.labeled_samples < info.samples) {
     text = fmt::format("of {} samples, {}", info.labeled_samples, text);
   }
   constexpr std::size_t kShownNames = 20;

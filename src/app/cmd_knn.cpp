@@ -29,7 +29,7 @@ class KnnEvaluation final : public Evaluation {
 
   void validate(const Options& options) override { neighbors_given_ = options.given("neighbors"); }
 
-  void check_samples(std::int64_t samples) override {
+  void check_data(std::int64_t samples, const std::vector<std::int64_t>& /*labels*/) override {
     if (!neighbors_given_) knn_.neighbors = std::min(knn_.neighbors, samples);
     simclr::validate(knn_, samples);
   }
@@ -39,7 +39,7 @@ class KnnEvaluation final : public Evaluation {
     auto result = std::make_unique<EvaluationResult>(job, config, "knn", options);
     knn_.classes = job.classes();
     knn_.keep = result->kept_predictions();
-    check_samples(job.train_samples());
+    check_data(job.train_samples(), {});
     if (retrieval_ && !any_to_retrieve(job.test_labels())) {
       refuse(
           "option --retrieval: no two samples of the test data have the same label, so that there "

@@ -71,14 +71,20 @@ void require_own_files(const std::vector<PreparedEvaluation>& prepared) {
 void evaluate(Evaluations& evaluations, const EvaluationConfig& shared, const std::string& names,
               Communicator& world) {
   for (const auto& one : evaluations) one->evaluation->validate(one->options);
-  const auto check = [&](std::int64_t samples) {
+  TransferData transfer{.multi_label = true, .validation = {}};
+  for (const auto& one : evaluations) {
+    const TransferData data = one->evaluation->transfer_data();
+    transfer.multi_label = transfer.multi_label && data.multi_label;
+    if (!data.validation.empty()) transfer.validation = data.validation;
+  }
+  const auto check = [&](std::int64_t samples, const std::vector<std::int64_t>& labels) {
     for (const auto& one : evaluations) {
-      one->evaluation->check_samples(samples);
+      one->evaluation->check_data(samples, labels);
       require_likely_writable_results(one->config);
     }
   };
-  if (finish_dry_run_elsewhere(shared, names, world, check)) return;
-  EvaluationJob job(shared, world);
+  if (finish_dry_run_elsewhere(shared, names, world, check, transfer)) return;
+  EvaluationJob job(shared, world, transfer);
   std::vector<PreparedEvaluation> prepared;
   for (const auto& one : evaluations) {
     prepared.push_back(one->evaluation->prepare(job, one->config, one->options));

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "command.hpp"
 #include "simclr/eval/evaluation_job.hpp"
@@ -29,8 +30,10 @@ class Evaluation {
   virtual void declare(Options& options) = 0;
   /// Sees which options are given; refuses those that contradict each other.
   virtual void validate(const Options& options) = 0;
-  /// Refuses options that do not go with this number of training samples.
-  virtual void check_samples(std::int64_t samples) = 0;
+  /// What it does with data that others do not; after validate().
+  [[nodiscard]] virtual TransferData transfer_data() const { return {}; }
+  /// Refuses options that do not go with the training samples; see DataCheck.
+  virtual void check_data(std::int64_t samples, const std::vector<std::int64_t>& labels) = 0;
   /// Makes the checks that need checkpoint and data. `config` names the files of the result. All
   /// arguments must live until the work is done. Collective.
   virtual PreparedEvaluation prepare(EvaluationJob& job, const EvaluationConfig& config,

@@ -94,14 +94,9 @@ std::int64_t total_of(const LabelQuota& quota, const std::vector<Class>& classes
   return total;
 }
 
-}  // namespace
-
-std::vector<std::int64_t> draw_labeled(std::span<const std::int64_t> labels,
-                                       const LabelQuota& quota, std::uint64_t seed) {
-  require(quota.fraction.has_value() != quota.per_class.has_value(),
-          "a quota is a fraction or a number of each class");
-  std::vector<Class> classes = classes_of(labels, seed);
-  const std::vector<std::int64_t> share = shares(classes, total_of(quota, classes));
+/// The ascending indices of the first `share` samples of each class in random order.
+std::vector<std::int64_t> draw_shares(std::vector<Class>& classes,
+                                      const std::vector<std::int64_t>& share, std::uint64_t seed) {
   std::vector<std::int64_t> drawn;
   for (std::size_t i = 0; i < classes.size(); ++i) {
     std::vector<std::int64_t>& samples = classes[i].samples;
@@ -112,6 +107,35 @@ std::vector<std::int64_t> draw_labeled(std::span<const std::int64_t> labels,
   }
   std::ranges::sort(drawn);
   return drawn;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> draw_labeled(std::span<const std::int64_t> labels,
+                                       const LabelQuota& quota, std::uint64_t seed) {
+  require(quota.fraction.has_value() != quota.per_class.has_value(),
+          "a quota is a fraction or a number of each class");
+  std::vector<Class> classes = classes_of(labels, seed);
+  const std::vector<std::int64_t> share = shares(classes, total_of(quota, classes));
+  return draw_shares(classes, share, seed);
+}
+
+std::vector<std::int64_t> draw_validation(std::span<const std::int64_t> labels, double fraction,
+                                          std::uint64_t seed, const char* option) {
+  std::vector<Class> classes = classes_of(labels, seed);
+  std::vector<std::int64_t> share;
+  for (const Class& c : classes) {
+    const auto part = std::llround(fraction * static_cast<double>(c.size()));
+    share.push_back(
+        std::clamp<std::int64_t>(part, std::min<std::int64_t>(1, c.size() - 1), c.size() - 1));
+  }
+  if (std::ranges::count(share, 0) == std::ssize(share)) {
+    refuse(
+        "option --{}: no class has two samples, of which one could be held out; name a "
+        "directory of shards with validation data",
+        option);
+  }
+  return draw_shares(classes, share, seed);
 }
 
 }  // namespace simclr

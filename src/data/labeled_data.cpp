@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "simclr/core/check.hpp"
@@ -18,7 +19,8 @@ bool agree_in_order(const std::vector<std::string>& a, const std::vector<std::st
 }
 
 /// For each class of the test data its number in the training data.
-std::vector<std::int64_t> numbers_by_name(const ShardSetInfo& train, const LabeledData& test) {
+std::vector<std::int64_t> numbers_by_name(const ShardSetInfo& train, const LabeledData& test,
+                                          const char* option) {
   std::map<std::string, std::vector<std::int64_t>> of_name;
   for (const std::string& name : train.class_names) {
     of_name[name].push_back(&name - train.class_names.data());
@@ -28,30 +30,67 @@ std::vector<std::int64_t> numbers_by_name(const ShardSetInfo& train, const Label
   for (const std::string& name : test.info.class_names) {
     const auto [earlier, is_new] = label_of.emplace(name, numbers.size());
     if (!is_new) {
-      refuse("option --{}: labels {} and {} of {} have the same name '{}'", test.option,
-             earlier->second, numbers.size(), test.path.string(), name);
+      refuse("option --{}: labels {} and {} of {} have the same name '{}'", option, earlier->second,
+             numbers.size(), test.path.string(), name);
     }
     const auto found = of_name.find(name);
     if (found == of_name.end()) {
-      refuse("option --{}: {} has a class '{}', which the training data lack", test.option,
+      refuse("option --{}: {} has a class '{}', which the training data lack", option,
              test.path.string(), name);
     }
     if (found->second.size() > 1) {
       refuse(
-          "option --{}: class '{}' of {} is not unique: labels {} and {} of the training data have "
-          "this name",
-          test.option, name, test.path.string(), found->second[0], found->second[1]);
+          "option --{4}: class '{1}' of {0} is not unique: labels {2} and {3} of the training data "
+          "have this name",
+          test.path.string(), name, found->second[0], found->second[1], option);
     }
     numbers.push_back(found->second.front());
   }
   return numbers;
 }
 
+void take_marked(LabeledData& data, const char* option, bool accepts_marks) {
+  if (!accepts_marks) {
+    refuse(
+        "option --{}: {} is multi-label: its 'labels' mark {} classes for each sample; only "
+        "linear-eval --protocol transfer --metric ap11 learns from them",
+        option, data.path.string(), data.info.mark_columns);
+  }
+  if (std::ranges::count(data.set.marks(), kPresent) == 0) {
+    refuse("option --{}: {} has no sample of any class", option, data.path.string());
+  }
+  data.samples.resize(static_cast<std::size_t>(data.info.samples));
+  std::iota(data.samples.begin(), data.samples.end(), 0);
+}
+
+void match_marks(const ShardSetInfo& train, const LabeledData& test, const char* option) {
+  const ShardSetInfo& info = test.info;
+  if ((train.mark_columns > 0) != (info.mark_columns > 0)) {
+    refuse("option --{}: {} {} multi-label, unlike the training data", option, test.path.string(),
+           info.mark_columns > 0 ? "is" : "is not");
+  }
+  if (train.mark_columns != info.mark_columns) {
+    refuse("option --{}: the labels of {} mark {} classes, those of the training data {}", option,
+           test.path.string(), info.mark_columns, train.mark_columns);
+  }
+  if (!train.class_names.empty() && !info.class_names.empty() &&
+      train.class_names != info.class_names) {
+    refuse(
+        "option --{}: {} names its classes otherwise than the training data, or in another order",
+        option, test.path.string());
+  }
+}
+
 }  // namespace
 
-LabeledData open_labeled(const fs::path& directory, const char* option, Communicator& world) {
+LabeledData open_labeled(const fs::path& directory, const char* option, Communicator& world,
+                         bool accepts_marks) {
   auto [set, fingerprint] = open_common(directory, option, world);
-  LabeledData data{.set = std::move(set), .fingerprint = std::move(fingerprint), .option = option};
+  LabeledData data{.set = std::move(set), .fingerprint = std::move(fingerprint)};
+  if (data.info.mark_columns > 0) {
+    take_marked(data, option, accepts_marks);
+    return data;
+  }
   if (data.info.labeled_samples == 0) {
     refuse("option --{}: {} has no labels; evaluation needs labeled data", option,
            directory.string());
@@ -74,21 +113,25 @@ LabeledData open_labeled(const fs::path& directory, const char* option, Communic
   return data;
 }
 
-void match_classes(const ShardSetInfo& train, LabeledData& test) {
+void match_classes(const ShardSetInfo& train, LabeledData& test, const char* option) {
+  if (train.mark_columns > 0 || test.info.mark_columns > 0) {
+    match_marks(train, test, option);
+    return;
+  }
   const bool by_name = !train.class_names.empty() && !test.info.class_names.empty() &&
                        !agree_in_order(train.class_names, test.info.class_names);
   if (!by_name) {
     if (test.info.classes <= train.classes) return;
-    refuse("option --{}: {} has {} classes, the training data has {}", test.option,
-           test.path.string(), test.info.classes, train.classes);
+    refuse("option --{}: {} has {} classes, the training data has {}", option, test.path.string(),
+           test.info.classes, train.classes);
   }
-  const std::vector<std::int64_t> numbers = numbers_by_name(train, test);
+  const std::vector<std::int64_t> numbers = numbers_by_name(train, test, option);
   for (std::int64_t& label : test.labels) {
     if (label >= std::ssize(numbers)) {
       refuse(
-          "option --{}: label {} of {} has no name among its {} class names, by which its classes "
-          "are matched with those of the training data",
-          test.option, label, test.path.string(), numbers.size());
+          "option --{3}: label {1} of {0} has no name among its {2} class names, by which its "
+          "classes are matched with those of the training data",
+          test.path.string(), label, numbers.size(), option);
     }
     label = numbers[static_cast<std::size_t>(label)];
   }

@@ -141,27 +141,40 @@ ExtractedFeatures EncoderJob::features(SampleStore& store, bool with_head) {
   return features;
 }
 
-EvaluationJob::EvaluationJob(const EvaluationConfig& config, Communicator& world)
+EvaluationJob::EvaluationJob(const EvaluationConfig& config, Communicator& world,
+                             const TransferData& transfer)
     : EncoderJob(config, world) {
   take_data_of_run();
-  train_ = std::make_unique<LabeledData>(open_labeled(config_.train_data, "train-data", world));
-  test_ = std::make_unique<LabeledData>(open_labeled(config_.test_data, "test-data", world));
+  const auto open = [&](const fs::path& directory, const char* option) {
+    return std::make_unique<LabeledData>(
+        open_labeled(directory, option, world, transfer.multi_label));
+  };
+  train_ = open(config_.train_data, "train-data");
+  test_ = open(config_.test_data, "test-data");
   if (config.train_data.empty() && !encoder().data().empty()) require_data_of_run(*train_);
   match_classes(train_->info, *test_);
+  if (transfer.validation.empty()) return;
+  validation_ = open(transfer.validation, "validation");
+  match_classes(train_->info, *validation_, "validation");
 }
 
 bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
-                              Communicator& world,
-                              const std::function<void(std::int64_t samples)>& check_options) {
+                              Communicator& world, const DataCheck& check_options,
+                              const TransferData& transfer) {
   if (config.dry_run != DryRun::elsewhere) return false;
   if (config.train_data.empty() || config.test_data.empty()) {
     refuse("option --{}-data: missing; --dry-run=elsewhere opens no run that could name the data",
            config.train_data.empty() ? "train" : "test");
   }
-  const LabeledData train = open_labeled(config.train_data, "train-data", world);
-  LabeledData test = open_labeled(config.test_data, "test-data", world);
+  const bool marks = transfer.multi_label;
+  const LabeledData train = open_labeled(config.train_data, "train-data", world, marks);
+  LabeledData test = open_labeled(config.test_data, "test-data", world, marks);
   match_classes(train.info, test);
-  check_options(train.labeled());
+  if (!transfer.validation.empty()) {
+    LabeledData validation = open_labeled(transfer.validation, "validation", world, marks);
+    match_classes(train.info, validation, "validation");
+  }
+  check_options(train.labeled(), train.labels);
   std::cout << fmt::format(
       "dry run: would evaluate {} by {}: {} training and {} test images of {} classes; checkpoint, "
       "device and memory are for the job to check\n",
@@ -218,7 +231,8 @@ void EvaluationJob::require_classifier_fits(double rank_bytes, Predictions::Keep
     shortage = fmt::format(
         "option --train-data: the classifier of the {} classes of {}, whose largest label is {}, "
         "needs {} of memory, and {} has {} ({}); number the classes from 0 without gaps",
-        classes(), train_->path.string(), *std::ranges::max_element(train_->labels),
+        classes(), train_->path.string(),
+        multi_label() ? classes() - 1 : *std::ranges::max_element(train_->labels),
         size_text(static_cast<std::uint64_t>(needed)), host_name(), size_text(budget.bytes),
         budget.limited_by);
   }
@@ -246,7 +260,8 @@ LabeledFeatures EvaluationJob::features_of(std::optional<LabeledFeatures>& kept,
 }
 
 void EvaluationJob::require_caches_fit() const {
-  for (const LabeledData* data : {train_.get(), test_.get()}) {
+  for (const LabeledData* data : {train_.get(), test_.get(), validation_.get()}) {
+    if (data == nullptr) continue;
     require_cache_fits(data->set, config_.cache, *world_, config_.feature_batch);
   }
 }

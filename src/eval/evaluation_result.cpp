@@ -114,7 +114,12 @@ bool EvaluationResult::finish_checks() const {
 
 void EvaluationResult::report(const Predictions& part, const std::string& details) const {
   const ClassAccuracy measured = class_accuracy(part, job_->world());
-  on_root(job_->world(), [&] { write_result(measured, details); });
+  const Accuracy& accuracy = measured.all;
+  on_root(job_->world(), [&] {
+    write_result(fmt::format("top-1 {:.2f} %, top-5 {:.2f} % of {} test samples",
+                             100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples),
+                 to_json(measured), details);
+  });
   if (!config_.predictions) return;
   write_predictions(*config_.predictions, part,
                     {.protocol = protocol_,
@@ -125,17 +130,20 @@ void EvaluationResult::report(const Predictions& part, const std::string& detail
   log::info("{}: predictions in {}", protocol_, config_.predictions->string());
 }
 
-void EvaluationResult::write_result(const ClassAccuracy& measured,
+void EvaluationResult::report(const std::string& headline, const std::string& details) const {
+  const auto samples = fmt::format(R"({{"samples": {}}})", job_->test_samples());
+  on_root(job_->world(), [&] { write_result(headline, samples, details); });
+}
+
+void EvaluationResult::write_result(const std::string& headline, const std::string& measured,
                                     const std::string& details) const {
-  const Accuracy& accuracy = measured.all;
   // First, so that the number is not lost if the file cannot be written.
-  log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples; {} ({})", protocol_,
-            100 * accuracy.top1, 100 * accuracy.top5, accuracy.samples,
-            job_->encoder().file().filename().string(), output_.string());
+  log::info("{}: {}; {} ({})", protocol_, headline, job_->encoder().file().filename().string(),
+            output_.string());
   const auto identity = EvaluationIdentity::parse(identity_);
   nlohmann::ordered_json result{{"protocol", protocol_}};
   nlohmann::ordered_json lists;  // last, because they are long
-  const auto measured_json = nlohmann::ordered_json::parse(to_json(measured));
+  const auto measured_json = nlohmann::ordered_json::parse(measured);
   for (const auto& [name, value] : measured_json.items()) {
     (value.is_array() ? lists : result)[name] = value;
   }

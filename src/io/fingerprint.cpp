@@ -145,7 +145,9 @@ Fingerprint fingerprint_of(const ShardSet& set) {
   Fingerprint result{.samples = info.samples,
                      .images = image_text(info),
                      .sizes = sizes_hash(set),
-                     .labels = info.labeled ? hash_of(set.labels()) : "none",
+                     .labels = info.labeled            ? hash_of(set.labels())
+                               : info.mark_columns > 0 ? hash_of(set.marks())
+                                                       : "none",
                      .pixels = pixels_hash(set)};
   const auto [division, checksums] = set.stored_checksums();
   if (!division.empty()) {

@@ -242,6 +242,10 @@ class Describer {
     const h5::Handle labels = h5::open_plain_dataset(file_, shard_.path, "labels");
     require_integers(labels, "labels");
     const h5::Extents extents = h5::extents_of(labels);
+    if (extents.size() == 2 && extents[1] > 1) {
+      read_marks(labels, extents);
+      return;
+    }
     const bool one_column = extents.size() == 1 || (extents.size() == 2 && extents[1] == 1);
     if (!one_column || extents[0] != static_cast<hsize_t>(shard_.samples)) {
       reject("'labels' has shape ({}), not one label for each of the {} samples",
@@ -275,6 +279,27 @@ class Describer {
              shard_.samples);
     }
     shard_.named = true;
+  }
+
+  void read_marks(const h5::Handle& labels, const h5::Extents& extents) {
+    if (extents[0] != static_cast<hsize_t>(shard_.samples)) {
+      reject("'labels' has shape ({}), not one row for each of the {} samples",
+             fmt::join(extents, ","), shard_.samples);
+    }
+    shard_.mark_columns = static_cast<std::int64_t>(extents[1]);
+    if (!shard_.class_names.empty() && std::ssize(shard_.class_names) != shard_.mark_columns) {
+      reject("'labels' has {} columns, one for each class, but there are {} class names",
+             shard_.mark_columns, shard_.class_names.size());
+    }
+    for (const std::int64_t mark : h5::read_dataset<std::int64_t>(labels)) {
+      if (mark != kAbsent && mark != kPresent && mark != kIgnored) {
+        reject(
+            "'labels' has {} columns and holds {}; several labels for each sample are 0, 1 or "
+            "255 (ignored)",
+            shard_.mark_columns, mark);
+      }
+      shard_.marks.push_back(static_cast<std::uint8_t>(mark));
+    }
   }
 
   ShardDescription shard_;

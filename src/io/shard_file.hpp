@@ -45,6 +45,8 @@ struct ShardDescription {
   std::vector<std::int32_t> sizes;     ///< (N, 2): height, width; only when not fixed_size
   std::optional<std::vector<std::int64_t>> labels;  ///< negative: unlabeled
   bool named = false;                               ///< has names; see read_shard_names()
+  std::vector<std::uint8_t> marks;                  ///< (N, mark_columns), see ShardSet::marks()
+  std::int64_t mark_columns = 0;
   /// The checksums stored for blocks of the pixels, if there are any.
   struct Checksums {
     std::int64_t block_samples = 0;

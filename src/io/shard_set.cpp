@@ -26,6 +26,10 @@ void require_same_kind(const ShardDescription& first, const ShardDescription& ot
     reject(fmt::format("its images are {}x{}, not {}x{}", other.height, other.width, first.height,
                        first.width));
   }
+  if (first.mark_columns != other.mark_columns) {
+    reject(
+        fmt::format("its labels mark {} classes, not {}", other.mark_columns, first.mark_columns));
+  }
   if (first.labels.has_value() != other.labels.has_value()) {
     reject(other.labels ? "has labels" : "has no labels");
   }
@@ -66,6 +70,7 @@ struct ShardSet::Impl {
   std::vector<std::int64_t> labels;
   std::once_flag names_once;
   SampleNames names;
+  std::vector<std::uint8_t> marks;
 
   [[nodiscard]] std::size_t shard_of(std::int64_t sample) const {
     require(sample >= 0 && sample < info.samples, "the sample must be in the data set");
@@ -102,6 +107,8 @@ struct ShardSet::Impl {
       labels.insert(labels.end(), shard.labels->begin(), shard.labels->end());
       shard.labels->clear();
     }
+    marks.insert(marks.end(), shard.marks.begin(), shard.marks.end());
+    shard.marks = {};
     shards.push_back(std::move(shard));
   }
 
@@ -125,7 +132,8 @@ struct ShardSet::Impl {
     info.labeled = first.labels.has_value();
     info.named = first.named;
     info.labeled_samples = std::ranges::count_if(labels, [](auto label) { return label >= 0; });
-    info.classes = static_cast<std::int64_t>(info.class_names.size());
+    info.mark_columns = first.mark_columns;
+    info.classes = std::max(std::ssize(info.class_names), info.mark_columns);
     if (!labels.empty()) {
       info.classes = std::max(info.classes, *std::max_element(labels.begin(), labels.end()) + 1);
     }
@@ -161,6 +169,8 @@ const SampleNames& ShardSet::names() const {
   if (impl_->info.named) std::call_once(impl_->names_once, [this] { impl_->read_names(); });
   return impl_->names;
 }
+
+const std::vector<std::uint8_t>& ShardSet::marks() const { return impl_->marks; }
 
 ShardSet::StoredChecksums ShardSet::stored_checksums() const {
   StoredChecksums stored;

@@ -110,7 +110,7 @@ std::vector<Evaluation> read_evaluations(const fs::path& directory,
   for (const auto& entry : fs::directory_iterator(directory, absent)) {
     if (entry.path().extension() != ".json") continue;
     read_json(entry.path(), unreadable, [&](const Json& json) {
-      if (json.value("protocol", "") == "quality") return;  // has no accuracy
+      if (json.contains("protocol") && !json.contains("top1")) return;  // has no accuracy
       evaluations.push_back(parse_evaluation(entry.path().stem().string(), json));
     });
   }

@@ -95,7 +95,7 @@ void ClassifierConfig::prepare(const ShardSet& data, OpenWeights open, Communica
   }
   if (!eval_data.empty()) {
     test_.emplace(open_labeled(eval_data, "eval-data", world));
-    match_classes(data.info(), *test_);
+    match_classes(data.info(), *test_, "eval-data");
   }
   on_root(world, [&] { complete(open, labeled_); });
   share_options(world);

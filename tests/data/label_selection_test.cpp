@@ -97,5 +97,18 @@ TEST(LabelSelection, RefusesWhatLeavesAClassWithoutLabels) {
   EXPECT_EQ(refusal(labels, {.fraction = 0.03}), "");
 }
 
+TEST(LabelSelection, HoldsOutAPartOfEveryClass) {
+  const auto labels = labels_of({50, 13, 2, 1});
+  const auto drawn = draw_validation(labels, 0.2, 3, "validation");
+  EXPECT_EQ(counts(labels, drawn), (std::map<std::int64_t, std::int64_t>{{0, 10}, {1, 3}, {2, 1}}));
+  EXPECT_TRUE(std::ranges::is_sorted(drawn));
+  EXPECT_EQ(drawn, draw_validation(labels, 0.2, 3, "validation"));
+  EXPECT_NE(drawn, draw_validation(labels, 0.2, 4, "validation"));
+  const auto most = draw_validation(labels, 0.999, 3, "validation");
+  EXPECT_EQ(counts(labels, most), (std::map<std::int64_t, std::int64_t>{{0, 49}, {1, 12}, {2, 1}}));
+  EXPECT_TRUE(std::ranges::includes(most, drawn));
+  EXPECT_THROW(draw_validation(labels_of({1, 1}), 0.5, 3, "validation"), RefusedError);
+}
+
 }  // namespace
 }  // namespace simclr

@@ -135,6 +135,19 @@ TEST(ForeignShards, LabelsAsBoolAndAsAColumnOfEitherByteOrder) {
             (std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 0, 1, 2}));
 }
 
+TEST(ForeignShards, SeveralColumnsOfLabelsMarkClasses) {
+  const ShardSet set(root() / "marks");
+  EXPECT_EQ(set.info().mark_columns, 3);
+  EXPECT_EQ(set.info().classes, 3);
+  EXPECT_FALSE(set.info().labeled);
+  EXPECT_TRUE(set.labels().empty());
+  const std::vector<std::uint8_t> expected{0, 1, 255, 0, 1, 255, 0, 1, 255, 0, 1, 255, 1, 0,
+                                           0, 0, 1,   0, 0, 0,   1, 0, 0,   0, 0, 0,   0};
+  EXPECT_EQ(set.marks(), expected);
+  EXPECT_NE(fingerprint_of(set).labels, "none");
+  EXPECT_TRUE(ShardSet(root() / "column_of_labels").marks().empty());
+}
+
 TEST(ForeignShards, NegativeLabelsMeanUnlabeledSamples) {
   const ShardSet set(root() / "partly_labeled");
   EXPECT_EQ(set.labels(), (std::vector<std::int64_t>{-1, 1, 2, -100, 4, 5, 6, 7, 8}));
@@ -311,6 +324,10 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"bad_float", "not uint8"}, Bad{"bad_gray", "(9,5,4)"}, Bad{"bad_planes", "(9,3,5,4)"},
         Bad{"bad_nothing", "neither 'images' nor 'bytes'"}, Bad{"bad_no_offsets", "no 'offsets'"},
         Bad{"bad_offsets", "must ascend"}, Bad{"bad_sizes", "sample 3"},
+        Bad{"bad_marks", "holds 7"}, Bad{"bad_negative_marks", "holds -1"},
+        Bad{"bad_rows_of_marks", "'labels' has shape (8,2)"},
+        Bad{"bad_cube_of_labels", "'labels' has shape (9,2,2)"},
+        Bad{"bad_columns_of_shards", "mark 3 classes, not 2"},
         Bad{"bad_labels", "'labels' has shape (8)"}, Bad{"bad_real_labels", "integers"},
         Bad{"bad_empty", "no samples"}, Bad{"bad_encoding", "'webp'"}, Bad{"bad_version", "newer"},
         Bad{"bad_format", "simclr-checkpoint"},

@@ -88,6 +88,10 @@ def main(root):
     with create("bool_labels") as f:
         f["images"] = images(0, 9)
         f["labels"] = np.arange(9) % 2 == 1
+    for part, first, marks in (("a.h5", 0, np.array([[0, 1, 255]] * 4, np.uint8)), ("b.h5", 4, np.eye(5, 3) == 1)):
+        with create("marks", part) as f:
+            f["images"] = images(first, len(marks))
+            f["labels"] = marks
     with create("column_of_labels") as f:
         f["images"] = images(0, 9)
         f["labels"] = (np.arange(9) % 3).reshape(9, 1).astype(">i2")
@@ -288,6 +292,15 @@ def main(root):
         variable(f, lambda a: a.tobytes())
         f.attrs["encoding"] = "raw"
         f["sizes"][3] = (1, 1)
+    for name, marks in (("bad_marks", np.full((9, 2), 7)), ("bad_negative_marks", np.full((9, 2), -1)),
+                        ("bad_rows_of_marks", np.zeros((8, 2), np.uint8)), ("bad_cube_of_labels", np.zeros((9, 2, 2), int))):
+        with create(name) as f:
+            f["images"] = images(0, 9)
+            f["labels"] = marks
+    for columns, part in ((2, "a.h5"), (3, "b.h5")):
+        with create("bad_columns_of_shards", part) as f:
+            f["images"] = images(0, 9)
+            f["labels"] = np.zeros((9, columns), np.uint8)
     with create("bad_labels") as f:
         f["images"] = images(0, 9)
         f["labels"] = np.arange(8)

@@ -24,4 +24,11 @@ struct LabelQuota {
 std::vector<std::int64_t> draw_labeled(std::span<const std::int64_t> labels,
                                        const LabelQuota& quota, std::uint64_t seed);
 
+/// Draws samples to hold out for validation: of each class the `fraction` (above 0, below 1),
+/// rounded, but at least one, and never its last. As in draw_labeled(), the draw depends on the
+/// seed and the samples' indices alone. Returns ascending indices into `labels`. Refuses, naming
+/// `option`, data in which no class has two samples.
+std::vector<std::int64_t> draw_validation(std::span<const std::int64_t> labels, double fraction,
+                                          std::uint64_t seed, const char* option);
+
 }  // namespace simclr

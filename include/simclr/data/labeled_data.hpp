@@ -18,25 +18,26 @@ inline constexpr std::int64_t kMostClasses = 1 << 24;
 struct LabeledData {
   ShardSet set;
   Fingerprint fingerprint;
-  std::string option;  ///< that names it, such as "test-data"
   std::filesystem::path path = set.info().path;
   ShardSetInfo info = set.info();
   std::vector<std::int64_t> samples;  ///< those that have a label, in stored order
   std::vector<std::int64_t> labels;   ///< of these, numbered as in the training data
   bool as_stored = true;              ///< every sample has a label, and it is the stored one
+  // Of multi-label data all samples are taken; `labels` is empty, see set.marks().
 
   [[nodiscard]] std::int64_t labeled() const { return std::ssize(samples); }
   [[nodiscard]] std::int64_t unlabeled() const { return info.samples - labeled(); }
 };
 
 /// Opens a data set, the same on all ranks. Refuses one without labels, or with labels of 2^24 or
-/// more, naming `option`. Collective.
+/// more, naming `option`. Unless `accepts_marks`, also refuses multi-label data. Collective.
 LabeledData open_labeled(const std::filesystem::path& directory, const char* option,
-                         Communicator& world);
+                         Communicator& world, bool accepts_marks = false);
 
 /// Numbers the classes of the test data as the training data do: by name if both name their
-/// classes, else by number. Refuses classes that the training data lack.
-void match_classes(const ShardSetInfo& train, LabeledData& test);
+/// classes, else by number. Refuses classes that the training data lack, and multi-label data
+/// unless both are multi-label with the same classes. `option` names the test data.
+void match_classes(const ShardSetInfo& train, LabeledData& test, const char* option = "test-data");
 
 /// Shows only the labeled samples of `store`, which holds the same data set.
 std::unique_ptr<SampleStore> only_labeled(std::unique_ptr<SampleStore> store,

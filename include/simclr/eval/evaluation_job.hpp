@@ -12,6 +12,7 @@
 #include "simclr/core/options.hpp"
 #include "simclr/eval/frozen_encoder.hpp"
 #include "simclr/eval/predictions.hpp"
+#include "simclr/eval/transfer.hpp"
 #include "simclr/io/writable.hpp"
 #include "simclr/train/training_job.hpp"
 
@@ -43,12 +44,23 @@ void declare_evaluation_options(Options& options, EvaluationConfig& config);
 /// Declares --dry-run.
 void declare_dry_run(Options& options, EvaluationConfig& config);
 
+/// What the transfer protocol does with data that other protocols do not.
+struct TransferData {
+  bool multi_label = false;          ///< takes multi-label data, too
+  std::filesystem::path validation;  ///< the data set of --validation, or empty
+};
+
+/// Refuses options of a command that do not go with the labeled training samples: their number and
+/// their labels, which multi-label data do not have.
+using DataCheck =
+    std::function<void(std::int64_t samples, const std::vector<std::int64_t>& labels)>;
+
 /// With --dry-run=elsewhere: makes the checks that need neither the checkpoint nor the job's
-/// machine, prints a line that says what `command` would do, and returns true. `check_options`
-/// refuses options of the command that do not go with this number of training samples, and files.
+/// machine, prints a line that says what `command` would do, and returns true. `check_options` also
+/// refuses files.
 bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
-                              Communicator& world,
-                              const std::function<void(std::int64_t samples)>& check_options);
+                              Communicator& world, const DataCheck& check_options,
+                              const TransferData& transfer = {});
 
 /// An opened checkpoint and the device it runs on. Collective. The constructor makes all checks.
 class EncoderJob {
@@ -86,7 +98,8 @@ struct LabeledData;
 class EvaluationJob : public EncoderJob {
  public:
   /// Refuses unlabeled data and test labels that the training set lacks. Collective.
-  EvaluationJob(const EvaluationConfig& config, Communicator& world);
+  EvaluationJob(const EvaluationConfig& config, Communicator& world,
+                const TransferData& transfer = {});
   EvaluationJob(const EvaluationJob&) = delete;
   EvaluationJob& operator=(const EvaluationJob&) = delete;
   ~EvaluationJob();
@@ -112,15 +125,27 @@ class EvaluationJob : public EncoderJob {
   /// unless they are kept.
   LabeledFeatures train_features() { return features_of(train_features_, *train_); }
   LabeledFeatures test_features() { return features_of(test_features_, *test_); }
+  /// The stored labels of the training set, negative for samples without one; empty if multi-label.
+  [[nodiscard]] const std::vector<std::int64_t>& train_labels() const;
+  [[nodiscard]] bool multi_label() const;
+  /// Which of this rank's `rows` training features are of these samples of the training set, which
+  /// ascend. Ascending. Collective.
+  [[nodiscard]] std::vector<std::int64_t> rows_of_samples(const std::vector<std::int64_t>& samples,
+                                                          std::int64_t rows) const;
+  /// The features with what is to be learned of them. Collective.
+  TransferRows train_rows();
+  TransferRows test_rows();
+  TransferRows validation_rows();  ///< of TransferData::validation
   /// Whether the following calls leave a copy of the features for further calls.
   void keep_features(bool keep) { keep_features_ = keep; }
 
  private:
   void take_data_of_run();
   void require_data_of_run(const LabeledData& data) const;
+  [[nodiscard]] TransferRows with_marks(LabeledFeatures features, const LabeledData& data) const;
   LabeledFeatures features_of(std::optional<LabeledFeatures>& kept, const LabeledData& data);
 
-  std::unique_ptr<LabeledData> train_, test_;
+  std::unique_ptr<LabeledData> train_, test_, validation_;
   std::optional<LabeledFeatures> train_features_, test_features_;
   bool keep_features_ = false;
 };
@@ -152,10 +177,15 @@ class EvaluationResult {
   /// 0, and the predictions with --predictions. `details`: JSON object with what this protocol adds
   /// to the result; "" for nothing. Collective.
   void report(const Predictions& part, const std::string& details) const;
+  /// The same for a result that is no prediction of each sample: logs `headline` and writes
+  /// `details`. Collective.
+  void report(const std::string& headline, const std::string& details) const;
 
  private:
   void choose_output();
-  void write_result(const ClassAccuracy& measured, const std::string& details) const;
+  /// `measured`: a JSON object, whose lists come last in the file.
+  void write_result(const std::string& headline, const std::string& measured,
+                    const std::string& details) const;
 
   const EvaluationJob* job_;
   EvaluationConfig config_;

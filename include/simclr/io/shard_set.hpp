@@ -15,6 +15,11 @@
 
 namespace simclr {
 
+/// Marks of a multi-label sample for a class.
+inline constexpr std::uint8_t kAbsent = 0;
+inline constexpr std::uint8_t kPresent = 1;
+inline constexpr std::uint8_t kIgnored = 255;  ///< such as "difficult" in PASCAL VOC
+
 enum class ImageEncoding : std::uint8_t { raw, jpeg };
 
 /// True for files that readers of a directory take: *.h5 and *.hdf5 in small or capital letters.
@@ -32,6 +37,9 @@ struct ShardSetInfo {
   std::int64_t labeled_samples = 0;  ///< those whose label is not negative
   bool named = false;                ///< has names of its samples; see ShardSet::names()
   std::int64_t classes = 0;          ///< largest label + 1, or the number of class names
+  /// K of a multi-label set, whose `labels` are a matrix (N, K); else 0. Such a set counts as
+  /// unlabeled: it has a mark for each class instead of one label.
+  std::int64_t mark_columns = 0;
   std::vector<std::string> class_names;
   std::vector<std::filesystem::path> shards;  ///< in name order
   std::vector<std::int64_t> first_sample;     ///< global index of each shard's first row
@@ -86,6 +94,9 @@ class ShardSet {
   /// Names of all samples; empty when the set has none. The first call reads them, which takes 20
   /// to 60 bytes of memory a sample. Throws RefusedError naming the shard whose names are damaged.
   [[nodiscard]] const SampleNames& names() const;
+  /// kAbsent, kPresent or kIgnored of each sample for each class, (samples, mark_columns) of the
+  /// whole set; empty unless it is multi-label.
+  [[nodiscard]] const std::vector<std::uint8_t>& marks() const;
 
  private:
   struct Impl;
