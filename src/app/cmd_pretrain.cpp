@@ -1,7 +1,7 @@
 #include "command.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/names.hpp"
-#include "simclr/train/pretrain_config.hpp"
+#include "simclr/eval/monitored_pretraining.hpp"
 #include "simclr/train/training_job.hpp"
 #include "training_command.hpp"
 
@@ -25,7 +25,7 @@ void log_next_step(const PretrainConfig& config, int code) {
 }  // namespace
 
 int run_pretrain(Invocation& invocation) {
-  PretrainConfig config;
+  MonitoredPretraining config;
   Options options(
       "pretrain",
       "Pretrains an encoder with SimCLR: the main job. With --run-dir, and at most options "

@@ -196,6 +196,7 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
   if (!hint.empty()) content.metadata["loading_hint"] = hint;
   for (const auto* tensors : {&checkpoint.parameters, &checkpoint.running}) {
     for (const NamedTensor& tensor : *tensors) {
+      if (tensor.name.starts_with("probe.")) continue;  // no part of the model
       const bool of_encoder =
           !tensor.name.starts_with("projection_head.") && !tensor.name.starts_with(kClassifier);
       if (parts == ExportParts::all || of_encoder) {

@@ -37,10 +37,10 @@ void append_rows(const Executor& executor, const std::string& name, std::int64_t
   to.insert(to.end(), values.begin(), values.begin() + count);
 }
 
-void require_finite(const std::vector<float>& values, const FrozenEncoder& encoder) {
+void require_finite(const std::vector<float>& values, const EncoderSource& encoder) {
   if (std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) return;
   fail("{}: the encoder gives non-finite features; evaluate an earlier checkpoint",
-       encoder.file().string());
+       encoder.origin());
 }
 
 }  // namespace
@@ -83,6 +83,10 @@ void FrozenEncoder::load_all_into(Executor& executor) const {
   load_parts(executor, kAllParts, weights_.checkpoint, file().string());
 }
 
+void EncoderInTraining::load_into(Executor& executor) const {
+  copy_parts(*training_, executor, kLoadedParts);
+}
+
 std::string encoder_hash(const Executor& executor) {
   const Program& program = executor.program();
   std::vector<float> encoder;
@@ -113,7 +117,7 @@ EvaluationLoaderConfig evaluation_images(const ModelDescription& model, DType ac
           .threads = threads};
 }
 
-Executor make_feature_executor(const FrozenEncoder& encoder, const ExtractionConfig& config,
+Executor make_feature_executor(const EncoderSource& encoder, const ExtractionConfig& config,
                                Backend& backend) {
   const ModelDescription& model = encoder.model();
   Program program = record_features({.encoder = model.encoder,
@@ -130,7 +134,7 @@ Executor make_feature_executor(const FrozenEncoder& encoder, const ExtractionCon
   return executor;
 }
 
-ExtractedFeatures extract_features(const FrozenEncoder& encoder, SampleStore& store,
+ExtractedFeatures extract_features(const EncoderSource& encoder, SampleStore& store,
                                    const ExtractionConfig& config, Backend& backend,
                                    Communicator& world) {
   Executor executor = make_feature_executor(encoder, config, backend);

@@ -277,6 +277,12 @@ double alignment(const FrozenEncoder& encoder, std::unique_ptr<SampleStore> stor
     }
   }
   sum_over_ranks(world, std::span(&sum, 1));
+  if (!std::isfinite(sum)) {
+    fail(
+        "{}: the encoder gives non-finite embeddings of training views; evaluate an earlier "
+        "checkpoint",
+        encoder.file().string());
+  }
   return sum / static_cast<double>(samples);
 }
 

@@ -51,6 +51,7 @@ void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options) {
   recorder.emit(
       NtXentForward{u, u_all, lse, sums, options.temperature, options.rank, options.similarity});
   if (many) recorder.emit(AllReduce{sums, RankGroup::world, Reduction::sum});
+  recorder.emit(ColumnDeviation{u_all, recorder.named("z_std", {1}, DType::f64, Storage::output)});
   const TensorId lse_all = gathered(lse, {views * options.world_size});
 
   recorder.on_backward([=](Recorder& r) {
@@ -59,6 +60,23 @@ void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options) {
                           options.rank, options.similarity});
     r.emit(L2NormalizeBackward{u, inverse_norm, du, r.contribute(z)});
   });
+}
+
+void probe(Recorder& recorder, TensorId h, std::int64_t classes, std::int64_t samples,
+           int world_size) {
+  const Recorder::Scope scope(recorder, "probe");
+  const Recorder::PartScope part(recorder, Part::probe);
+  const TensorId labels = recorder.named("labels", {samples}, DType::i32, Storage::input);
+  const TensorId logits = linear(recorder, "probe", h,
+                                 {.channels = classes,
+                                  .with_bias = true,
+                                  .initial_stddev = 0,
+                                  .regularized = false,
+                                  .stops_gradient = true});
+  const TensorId sums = recorder.named("probe_sums", {4}, DType::f64, Storage::output);
+  recorder.emit(SoftmaxCrossEntropy{
+      .logits = logits, .labels = labels, .sums = sums, .dlogits = recorder.contribute(logits)});
+  if (world_size > 1) recorder.emit(AllReduce{sums, RankGroup::world, Reduction::sum});
 }
 
 void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options) {

@@ -48,7 +48,8 @@ TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
   }
   const TensorId y = recorder.tensor(name + ".y", {input[0], options.channels}, DType::f32);
   recorder.emit(MatMul{x, w, bias, y});
-  recorder.on_backward([=, input_gradient = recorder.needs_gradient(x)](Recorder& r) {
+  const bool input_gradient = recorder.needs_gradient(x) && !options.stops_gradient;
+  recorder.on_backward([=](Recorder& r) {
     const TensorId dy = r.gradient(y);
     r.emit(MatMulBackwardWeights{x, dy, r.parameter_gradient(w),
                                  bias ? std::optional(r.parameter_gradient(*bias)) : std::nullopt});

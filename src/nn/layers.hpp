@@ -23,6 +23,7 @@ struct LinearOptions {
   float initial_stddev = 0.01F;  ///< 0: zeros
   bool regularized = true;       ///< see Parameter
   bool bias_regularized = false;
+  bool stops_gradient = false;  ///< x gets no gradient from here
 };
 /// Returns y (V,K) of x (V,C), f32. Parameters: `name`.weight (K,C) [and `name`.bias (K)].
 TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
@@ -105,6 +106,12 @@ struct ClassifierOptions {
 /// Records a linear classifier on h and its cross-entropy. Names "labels",
 /// "logits" and "sums" f64 (4), summed over ranks: cross-entropy, top-1 hits, top-5 hits, samples.
 void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options);
+
+/// Records a linear classifier on h (V,C) of V/n views of n samples, through which h gets no
+/// gradient. Names "labels" i32 (n) and "probe_sums" f64 (4), as classifier()'s "sums". Its
+/// gradients are sums over the labeled views.
+void probe(Recorder& recorder, TensorId h, std::int64_t classes, std::int64_t samples,
+           int world_size);
 
 // ---- encoder ------------------------------------------------------------------------------------
 

@@ -14,13 +14,31 @@ TensorId record_views(Recorder& recorder, std::int64_t rows, std::int64_t side, 
                         recorder.named("views", {rows, side, side, 3}, type, Storage::input));
 }
 
+/// Names and returns what encoder and projection head make of two views of each sample.
+TensorId record_embeddings(Recorder& recorder, const PretrainingSpec& spec,
+                           const nn::BatchNormContext& context) {
+  recorder.set_views_per_sample(2);
+  const TensorId x =
+      record_views(recorder, 2 * spec.local_samples, spec.image_size, spec.activations);
+  const TensorId h =
+      nn::resnet(recorder, spec.encoder, context, x, {.recompute_blocks = spec.recompute_blocks});
+  recorder.publish("h", h);
+  const TensorId z = nn::projection_head(recorder, spec.head, context, h);
+  recorder.publish("z", z);
+  return z;
+}
+
 }  // namespace
 
 Program finish_training(Recorder& recorder, const TrainingUpdate& update) {
   Program program = recorder.finish([&](Recorder& r) {
     const TensorId verdict = r.named("verdict", {2}, DType::i32, Storage::output);
     r.emit(CheckFinite{r.named_tensor("sums"), r.flat(Storage::gradients), verdict});
-    record_update(r, update.optimizer, r.named_tensor("control"), verdict);
+    const TensorId control = r.named_tensor("control");
+    record_update(r, update.optimizer, control, verdict);
+    if (update.with_probe) {
+      record_probe_update(r, control, verdict, r.named_tensor("probe_sums"));
+    }
     if (update.merge_running) {
       r.emit(AllReduce{r.flat(Storage::running), RankGroup::world, Reduction::mean});
     }
@@ -31,28 +49,40 @@ Program finish_training(Recorder& recorder, const TrainingUpdate& update) {
 
 Program record_pretraining(const PretrainingSpec& spec) {
   Recorder recorder;
-  recorder.set_views_per_sample(2);
-  const nn::BatchNormContext context{.spec = spec.batch_norm, .local_samples = spec.local_samples};
-  const TensorId x =
-      record_views(recorder, 2 * spec.local_samples, spec.image_size, spec.activations);
-  const TensorId h =
-      nn::resnet(recorder, spec.encoder, context, x, {.recompute_blocks = spec.recompute_blocks});
-  recorder.publish("h", h);
-  const TensorId z = nn::projection_head(recorder, spec.head, context, h);
-  recorder.publish("z", z);
-  const TensorId control = record_control(recorder);
+  const TensorId z = record_embeddings(
+      recorder, spec, {.spec = spec.batch_norm, .local_samples = spec.local_samples});
+  const bool with_probe = spec.probe_classes > 0;
+  const TensorId control = record_control(recorder, with_probe ? 2 : 1);
   nn::nt_xent(recorder, z,
               {.temperature = spec.temperature,
                .rank = spec.rank,
                .world_size = spec.world_size,
                .similarity = spec.activations,
                .control = control});
-
+  if (with_probe) {
+    nn::probe(recorder, recorder.named_tensor("h"), spec.probe_classes, spec.local_samples,
+              spec.world_size);
+  }
   return finish_training(recorder,
-                         {.optimizer = spec.optimizer,
+                         {.with_probe = with_probe,
+                          .optimizer = spec.optimizer,
                           .world_size = spec.world_size,
                           .merge_running = spec.batch_norm.ranks_per_group < spec.world_size,
                           .bucket_bytes = spec.bucket_bytes});
+}
+
+Program record_held_out_loss(const PretrainingSpec& spec) {
+  Recorder recorder;
+  const Recorder::Frozen frozen(recorder);
+  const TensorId z = record_embeddings(
+      recorder, spec,
+      {.spec = spec.batch_norm, .local_samples = spec.local_samples, .training = false});
+  nn::nt_xent(recorder, z,
+              {.temperature = spec.temperature,
+               .rank = spec.rank,
+               .world_size = spec.world_size,
+               .similarity = spec.activations});
+  return recorder.finish();
 }
 
 Program record_features(const FeatureSpec& spec) {

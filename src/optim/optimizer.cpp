@@ -8,8 +8,8 @@
 
 namespace simclr {
 
-TensorId record_control(Recorder& recorder) {
-  return recorder.named("control", {4}, DType::f32, Storage::control);
+TensorId record_control(Recorder& recorder, int optimizers) {
+  return recorder.named("control", {kControls * optimizers}, DType::f32, Storage::control);
 }
 
 namespace {
@@ -43,6 +43,19 @@ void record_update(Recorder& recorder, const OptimizerSpec& spec, TensorId contr
     update.second_moment = recorder.flat(Storage::second_moment);
   }
   recorder.emit(std::move(update));
+}
+
+void record_probe_update(Recorder& recorder, TensorId control, std::optional<TensorId> verdict,
+                         TensorId samples) {
+  recorder.emit(Update{.parameters = recorder.flat(Storage::parameters),
+                       .gradients = recorder.flat(Storage::gradients),
+                       .momentum = recorder.flat(Storage::momentum),
+                       .control = control,
+                       .verdict = verdict,
+                       .segments = recorder.segments(Recorder::Segments::probe),
+                       .rule = rule_of(kProbeOptimizer),
+                       .optimizer = 1,
+                       .samples = samples});
 }
 
 double Schedule::learning_rate(std::int64_t step) const {

@@ -223,8 +223,11 @@ void fill_inputs(Executor& executor) {
   const TensorId views = program.at("views");
   const std::vector<float> pixels = pseudo_random(program.info(views).shape.elements());
   executor.upload(views, const_buffer_span(std::span(pixels)));
-  const std::vector<float> control{1e-4F, 1, 1, 1};
-  executor.upload(program.at("control"), const_buffer_span(std::span(control)));
+  std::vector<float> control;
+  while (std::ssize(control) < program.info(program.at("control")).shape.elements()) {
+    control.insert(control.end(), {1e-4F, 1, 1, 1});
+  }
+  executor.upload(program.at("control"), const_buffer_span(std::span<const float>(control)));
 }
 
 }  // namespace simclr

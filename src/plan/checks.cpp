@@ -31,7 +31,8 @@ MemoryPlan memory_of(const RunPlan& run, std::int64_t local_samples, Recompute r
 /// Memory of all ranks of a node, one of which may write a checkpoint.
 double node_bytes(const Machine& machine, const Placement& placement, const MemoryPlan& memory) {
   const bool on_cpu = machine.kind == DeviceKind::cpu;
-  const double rank = (on_cpu ? memory.on_device() : 0) + memory.loader + memory.process;
+  const double rank =
+      (on_cpu ? memory.on_device() : 0) + memory.loader + memory.process + memory.measuring;
   return placement.ranks_per_node * rank + memory.checkpoint + memory.cache_per_node;
 }
 

@@ -102,6 +102,14 @@ MemoryPlan plan_memory(const Program& program, const MemoryContext& context, Wor
     memory.loader += std::min(kStreamedBytes, 2 * context.data.bytes);
   }
   memory.checkpoint = static_cast<double>(checkpoint_writing_bytes(program));
+  const auto backend = make_cpu_backend(context.threads);
+  const bool on_cpu = context.kind == DeviceKind::cpu;
+  const MeasuringMemory measuring = context.config.measuring_memory(
+      context.data.samples, context.placement.ranks, [&](const TensorInfo& info) {
+        return on_cpu ? backend->storage_bytes(info) : cuda_storage_bytes(info);
+      });
+  memory.measuring = measuring.host;
+  memory.measuring_programs = measuring.device;
   memory.cache_per_node = cache_bytes_per_node(context);
   return memory;
 }

@@ -132,6 +132,10 @@ std::string memory_section(const RunPlan& run) {
   text += line("loader", "{}", bytes_text(m.loader));
   text += line("process", "{}, and {} while rank 0 writes a checkpoint", bytes_text(m.process),
                bytes_text(m.checkpoint));
+  if (m.measuring > 0) {
+    text += line("monitors", "{}, and {} on the device, while they measure",
+                 bytes_text(m.measuring), bytes_text(m.measuring_programs));
+  }
   text += line("total", "{}", bytes_text(m.on_host() + (gpu ? 0 : m.on_device())));
   const bool spread = m.cache_per_node > 0 && m.cache_per_node < run.data.bytes;
   text += line("data cache", "{} per node{}", bytes_text(m.cache_per_node),
@@ -231,6 +235,8 @@ Json memory_json(const RunPlan& run) {
           {"loader_bytes", m.loader},
           {"process_bytes", m.process},
           {"checkpoint_writing_bytes", m.checkpoint},
+          {"measuring_bytes", m.measuring},
+          {"measuring_device_bytes", m.measuring_programs},
           {"host_bytes", m.on_host() + (on_cpu ? m.on_device() : 0)},
           {"cache_bytes_per_node", m.cache_per_node}};
 }

@@ -117,6 +117,7 @@ plan::Cores cores_of(const PlanRequest& request, int threads, int ranks_per_node
 
 void count_parameters(RunPlan& run, const Program& program) {
   for (const Parameter& p : program.parameters) {
+    if (p.part == Part::probe) continue;
     const std::int64_t elements = program.info(p.value).shape.elements();
     (p.part == Part::encoder ? run.encoder_parameters : run.head_parameters) += elements;
   }

@@ -11,6 +11,7 @@ struct Ready {
   std::int64_t begin = 0;
   std::int64_t end = 0;
   std::size_t op = 0;  ///< the op that completes the gradient
+  bool probe = false;
 };
 
 /// The trained parameters' gradient slices in flat order, each with the op that completes it.
@@ -25,7 +26,8 @@ std::vector<Ready> ready_slices(const Program& program) {
     const auto written = last_write.find(parameter.gradient);
     if (written == last_write.end()) fail("nothing writes the gradient of '{}'", parameter.name);
     const TensorInfo& info = program.info(parameter.gradient);
-    result.push_back({info.offset, info.offset + info.shape.elements(), written->second});
+    result.push_back({info.offset, info.offset + info.shape.elements(), written->second,
+                      parameter.part == Part::probe});
   }
   std::ranges::sort(result, {}, &Ready::begin);
   return result;
@@ -35,7 +37,8 @@ std::vector<Ready> merge_into_buckets(const std::vector<Ready>& slices, std::siz
   std::vector<Ready> buckets;
   bool full = true;
   for (const Ready& slice : slices) {
-    if (full) {
+    // The model's sums are those of a model without a probe.
+    if (full || slice.probe != buckets.back().probe) {
       buckets.push_back(slice);
     } else {
       buckets.back().end = slice.end;

@@ -74,10 +74,11 @@ TensorId Recorder::flat(Storage storage) {
 
 const TensorInfo& Recorder::info(TensorId id) const { return program_.info(id); }
 
-std::vector<ParameterSegment> Recorder::segments() const {
+std::vector<ParameterSegment> Recorder::segments(Segments of) const {
   std::vector<ParameterSegment> result;
   for (const Parameter& parameter : program_.parameters) {
-    if (!parameter.trained()) continue;
+    const bool is_probe = parameter.part == Part::probe;
+    if (!parameter.trained() || is_probe != (of == Segments::probe)) continue;
     const TensorInfo& value = info(parameter.value);
     result.push_back({value.offset, value.shape.elements(), parameter.regularized});
   }
@@ -175,13 +176,18 @@ void Recorder::record_again(const RecomputedBlock& block) {
 
 void Recorder::lay_out_flat_buffers() {
   std::int64_t offset = 0;
-  for (const Parameter& p : std::views::reverse(program_.parameters)) {
+  const auto lay_out = [&](const Parameter& p) {
     auto& value = program_.tensors[static_cast<std::size_t>(p.value.value)];
     value.offset = offset;
     if (p.trained()) {
       program_.tensors[static_cast<std::size_t>(p.gradient.value)].offset = offset;
     }
     offset += aligned(value.shape.elements());
+  };
+  for (const bool probe : {false, true}) {
+    for (const Parameter& p : std::views::reverse(program_.parameters)) {
+      if ((p.part == Part::probe) == probe) lay_out(p);
+    }
   }
   program_.parameter_elements = offset;
 

@@ -94,7 +94,8 @@ double training_seconds(const MetricsTable& metrics) {
   double seconds = 0, before = 0;
   const std::vector<double> step_seconds = metrics.column("seconds_step");
   for (std::size_t i = 0; i < metrics.rows(); ++i) {
-    if (std::isfinite(step_seconds[i])) seconds += step_seconds[i] * (metrics.steps()[i] - before);
+    if (!std::isfinite(step_seconds[i])) continue;  // a row of measurements
+    seconds += step_seconds[i] * (metrics.steps()[i] - before);
     before = metrics.steps()[i];
   }
   return seconds;
@@ -102,11 +103,13 @@ double training_seconds(const MetricsTable& metrics) {
 
 Json metrics_json(const Objective& objective) {
   Json metrics = Json::array();
-  for (const Metric& metric : objective.metrics) {
-    metrics.push_back({{"column", metric.name},
-                       {"title", metric.title},
-                       {"unit", metric.unit},
-                       {"tile", !metric.brief.empty()}});
+  for (const auto* columns : {&objective.metrics, &objective.measured}) {
+    for (const Metric& metric : *columns) {
+      metrics.push_back({{"column", metric.name},
+                         {"title", metric.title},
+                         {"unit", metric.unit},
+                         {"tile", !metric.brief.empty()}});
+    }
   }
   return metrics;
 }

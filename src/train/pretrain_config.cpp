@@ -1,6 +1,49 @@
 #include "simclr/train/pretrain_config.hpp"
 
+#include "simclr/core/check.hpp"
+#include "simclr/data/labeled_data.hpp"
+
 namespace simclr {
+namespace {
+
+constexpr double kMostEpochsBetween = 1e9;
+constexpr double kProbeLearningRate = 0.1;  // times N/256
+constexpr int kLossResults = 4;             // elements of "sums" and "z_std"
+constexpr double kMostBank = 1e9;
+
+void declare_probe(Options& options, ProbeOptions& probe) {
+  options.group("monitors")
+      .choice<Probe>("probe", probe.probe, {{"off", Probe::off}, {"on", Probe::on}},
+                     "train a linear classifier on the encoder's output beside the encoder, which "
+                     "stays as it is without: probe_loss and probe_top1 in metrics.jsonl. Needs "
+                     "labels, of some images at least")
+      .add("probe-every-epochs", probe.probe_every_epochs,
+           "epochs between measurements of its accuracy on --eval-data, which write rows with "
+           "probe_eval_top1 to metrics.jsonl; 0: none")
+      .range(at_least(0).at_most(kMostEpochsBetween))
+      .may_change_on_resume();
+}
+
+void declare_monitors(Options& options, MonitorOptions& monitors) {
+  options.group("monitors")
+      .add("knn-every-epochs", monitors.knn_every_epochs,
+           "epochs between measurements of the nearest-neighbor accuracy on --eval-data, which "
+           "write rows with knn_top1 to metrics.jsonl; 0: none")
+      .range(at_least(0).at_most(kMostEpochsBetween))
+      .may_change_on_resume()
+      .add("knn-bank", monitors.knn_bank,
+           "number of training images among which nearest neighbors are looked for, drawn once for "
+           "all measurements; unset: the labeled ones, at most 50,000")
+      .range(at_least(1).at_most(kMostBank))
+      .may_change_on_resume()
+      .add("eval-loss-every-epochs", monitors.eval_loss_every_epochs,
+           "epochs between measurements of the contrastive loss on --eval-data, which needs no "
+           "labels; rows with eval_loss in metrics.jsonl; 0: none")
+      .range(at_least(0).at_most(kMostEpochsBetween))
+      .may_change_on_resume();
+}
+
+}  // namespace
 
 void PretrainConfig::declare(Options& options) {
   declare_data_options(options, *this);
@@ -22,9 +65,45 @@ void PretrainConfig::declare(Options& options) {
   options.group("augmentation");
   declare_augmentation(options, *this);
   declare_optimizer_options(options, *this);
+  declare_probe(options, *this);
+  declare_monitors(options, *this);
   declare_training_device_options(options, *this);
   declare_recompute(options, *this);
   declare_run_options(options, *this);
+}
+
+void PretrainConfig::validate() const {
+  EncoderTraining::validate();
+  if (knn_bank && knn_every_epochs == 0) {
+    refuse("option --knn-bank: needs --knn-every-epochs above 0");
+  }
+  if (probe_every_epochs > 0 && probe == Probe::off) {
+    refuse("option --probe-every-epochs: needs --probe on");
+  }
+  if (!eval_data.empty()) return;
+  if (probe_every_epochs > 0) {
+    refuse("option --probe-every-epochs: needs --eval-data, the labeled images to classify");
+  }
+  if (knn_every_epochs > 0) {
+    refuse("option --knn-every-epochs: needs --eval-data, the labeled images to classify");
+  }
+  if (eval_loss_every_epochs > 0) {
+    refuse("option --eval-loss-every-epochs: needs --eval-data, images that are not trained on");
+  }
+}
+
+void PretrainConfig::prepare(const ShardSet& data_set, OpenWeights /*open*/,
+                             Communicator& /*world*/) {
+  if (probe == Probe::off) return;
+  const ShardSetInfo& info = data_set.info();
+  if (info.labeled_samples == 0) {
+    refuse("option --probe: {} has no labels, from which a probe learns", data.string());
+  }
+  if (info.classes > kMostClasses) {
+    refuse("option --probe: {} holds label {}; allowed: below {}", data.string(), info.classes - 1,
+           kMostClasses);
+  }
+  probe_classes = info.classes;
 }
 
 std::unique_ptr<TrainingConfig> PretrainConfig::with_defaults() const {
@@ -45,22 +124,43 @@ PretrainingSpec PretrainConfig::program_spec(int rank, int world_size) const {
   spec.image_size = image_size;
   spec.temperature = static_cast<float>(temperature);
   spec.activations = activation_type(device.precision);
+  if (probe == Probe::on) {
+    if (probe_classes == 0) refuse("option --probe: needs --data, whose labels say the classes");
+    spec.probe_classes = probe_classes;
+  }
   spec.recompute_blocks = recompute == Recompute::blocks;
   spec.rank = rank;
   spec.world_size = world_size;
   return spec;
 }
 
-Objective PretrainConfig::objective() const { return nt_xent_objective(batch_size, temperature); }
+Objective PretrainConfig::objective() const {
+  const std::int64_t dimensions =
+      head.layer_count() > 0 ? head.embedding : encoder_spec().feature_channels();
+  Objective objective = nt_xent_objective(batch_size, temperature, dimensions);
+  if (probe == Probe::on) add_probe(objective, kLossResults);
+  objective.measured = {{"probe_eval_top1", "Top-1 of the probe on held-out images", "", "%"},
+                        {"knn_top1", "Nearest-neighbor top-1", "kNN top-1", "%"},
+                        {"eval_loss", "Loss on held-out images", "", ""}};
+  return objective;
+}
 
 Task PretrainConfig::task(int rank, int world_size) const {
   const PretrainingSpec spec = program_spec(rank, world_size);
-  return {.program = record_pretraining(spec),
-          .objective = objective(),
-          .inputs = {views_input()},
-          .optimizer = spec.optimizer,
-          .ranks_per_bn_group = spec.batch_norm.ranks_per_group,
-          .advice = "lower --learning-rate, lengthen --warmup-epochs or check the data"};
+  Task task{.program = record_pretraining(spec),
+            .objective = objective(),
+            .inputs = {views_input()},
+            .results = {"sums", "z_std"},
+            .optimizer = spec.optimizer,
+            .ranks_per_bn_group = spec.batch_norm.ranks_per_group,
+            .advice = "lower --learning-rate, lengthen --warmup-epochs or check the data"};
+  if (spec.probe_classes > 0) {
+    task.inputs.push_back(labels_input());
+    task.results.emplace_back("probe_sums");
+    task.probe_rate =
+        scaled_learning_rate(kProbeLearningRate, LearningRateScaling::linear, batch_size);
+  }
+  return task;
 }
 
 }  // namespace simclr

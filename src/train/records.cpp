@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
@@ -77,7 +78,7 @@ Progress::Progress(const std::vector<Metric>& metrics, const Span& span)
 std::string Progress::metrics_text(const std::vector<double>& values) const {
   std::string text;
   for (std::size_t i = 0; i < metrics_.size(); ++i) {
-    if (metrics_[i].brief.empty()) continue;
+    if (metrics_[i].brief.empty() || std::isnan(values[i])) continue;
     text += metrics_[i].unit == "%"
                 ? fmt::format("{} {:.1f} % ", metrics_[i].brief, 100 * values[i])
                 : fmt::format("{} {:.4f} ", metrics_[i].brief, values[i]);
@@ -145,6 +146,26 @@ void Records::add(const StepResult& result) {
   if (logged) since_row_ = {};
 }
 
+void Records::add_measurements(std::int64_t step, const std::vector<Measurement>& measured,
+                               double seconds) {
+  using Clock = std::chrono::steady_clock;
+  since_row_.start +=
+      std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  if (!file_) return;
+  const double epoch = static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch);
+  Json json{{"step", step}, {"epoch", epoch}, {"restarts", state_.restarts()}};
+  std::string text;
+  for (const Measurement& measurement : measured) {
+    json[measurement.name] = measurement.value;
+    text +=
+        fmt::format("{}{} {:.4f}", text.empty() ? "" : ", ", measurement.name, measurement.value);
+  }
+  json["seconds_measuring"] = seconds;
+  state_.fence().require_held();
+  file_->append(json.dump() + "\n");
+  log::info("epoch {:.0f}: {} (measured in {})", epoch, text, duration_text(seconds));
+}
+
 /// The row of a step, counted from 1: its metrics, and times that are means over the steps since
 /// the row before. Bytes are sums over these steps and all ranks; `seconds_read` is the busy time
 /// of rank 0's reading thread.
@@ -154,7 +175,9 @@ std::string Records::row(const StepResult& result, double seconds_step) const {
   Json json{{"step", step},
             {"epoch", static_cast<double>(step) / static_cast<double>(span_.steps_per_epoch)},
             {"restarts", state_.restarts()}};
-  for (std::size_t i = 0; i < metrics_.size(); ++i) json[metrics_[i].name] = result.metrics[i];
+  for (std::size_t i = 0; i < metrics_.size(); ++i) {
+    if (!std::isnan(result.metrics[i])) json[metrics_[i].name] = result.metrics[i];
+  }
   json["learning_rate"] = result.learning_rate;
   json["images_per_second"] = static_cast<double>(config_.batch_size) / seconds_step;
   json["seconds_step"] = seconds_step;

@@ -61,6 +61,10 @@ class Records {
   void add_data_cost(double stall_seconds, const ReadStatistics& reading);
   /// Call it once after every step. Throws IoError when its row cannot be written (full disk).
   void add(const StepResult& result);
+  /// Writes a row of what was measured after a step, counted from 1, and logs it. The time since
+  /// the last add() counts for no step.
+  void add_measurements(std::int64_t step, const std::vector<Measurement>& measured,
+                        double seconds);
   void add_checkpoint_seconds(double seconds) { since_row_.checkpoint_seconds += seconds; }
   void finish();
 

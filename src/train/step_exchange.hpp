@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "simclr/backend/executor.hpp"
 
@@ -21,16 +23,18 @@ class StepExchange {
  public:
   static constexpr int kSteps = 2;
 
-  StepExchange(Executor& executor, Backend& backend);
+  /// `results`: named f64 tensors, see Task.
+  StepExchange(Executor& executor, const std::vector<std::string>& results, Backend& backend);
 
   /// Sends the step's "control". Clears "verdict" only if no result is outstanding: until then a
   /// non-finite step prevents the updates of the steps after it.
-  void send_control(const std::array<float, 4>& control);
+  void send_control(std::span<const float> control);
   /// Starts copying the results of the last step run to the host.
   void request_results();
 
   struct Results {
-    std::span<const double> sums;  ///< valid until send_control() has been called kSteps times
+    /// The elements of all results; valid until send_control() has been called kSteps times.
+    std::span<const double> results;
     std::array<std::int32_t, 2> verdict{};
   };
   /// Waits for the results of the oldest step whose results were requested.
@@ -38,21 +42,24 @@ class StepExchange {
 
  private:
   struct Words {
-    std::array<float, 4> control{};
+    std::array<float, std::size_t{2} * kControls> control{};  ///< of at most two optimizers
     std::array<std::int32_t, 2> verdict{};
   };
   struct Slot {
-    Buffer memory;  ///< holds `words` and `sums`
+    Buffer memory;  ///< holds `words` and `results`
     Words* words = nullptr;
-    std::span<double> sums;
+    std::span<double> results;
     std::unique_ptr<Milestone> arrived;
   };
   [[nodiscard]] Slot& slot(std::int64_t step) {
     return slots_[static_cast<std::size_t>(step % kSteps)];
   }
 
+  [[nodiscard]] std::size_t elements_of(TensorId tensor) const;
+
   Executor& executor_;
-  TensorId control_, sums_, verdict_;
+  TensorId control_, verdict_;
+  std::vector<TensorId> results_;
   std::array<Slot, kSteps> slots_;
   std::int64_t requested_ = 0, received_ = 0;  ///< steps
 };

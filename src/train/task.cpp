@@ -1,6 +1,5 @@
 #include "simclr/train/task.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <span>
 
@@ -8,14 +7,10 @@ namespace simclr {
 
 namespace {
 
-/// How far the entropy lies below ln(2N - 1), that of equal similarities, when similarities deviate
-/// by 0.001, a hundredth of what random embeddings show: a deviation d lowers it by (d/T)^2 / 2.
-double collapsed_entropy_gap(double temperature) {
-  constexpr double kDeviation = 1e-3;
-  constexpr double kRounding = 1e-6;
-  const double deviation = kDeviation / temperature;
-  return std::clamp(deviation * deviation / 2, kRounding, 1e-3);
-}
+/// Embeddings count as equal where z_std is at most this part of 1/sqrt(D), its value for unit
+/// vectors that point everywhere: similarities of different images are then 0.999 or more on
+/// average. Encoders that were just made stay far above it, also without a projection head.
+constexpr double kCollapsed = 0.03;
 
 }  // namespace
 
@@ -29,7 +24,7 @@ Input labels_input() {
           }};
 }
 
-Objective nt_xent_objective(std::int64_t batch_size, double temperature) {
+Objective nt_xent_objective(std::int64_t batch_size, double temperature, std::int64_t dimensions) {
   const double views = 2 * static_cast<double>(batch_size);
   const LossLevels levels{
       .guessing = std::log(views - 1),
@@ -39,11 +34,12 @@ Objective nt_xent_objective(std::int64_t batch_size, double temperature) {
   return {
       .metrics = {{"loss", "Loss", "loss", "", 0, views},
                   {"contrastive_top1", "Contrastive top-1", "top-1", "%", 1, views},
-                  {"entropy", "Entropy", "", "nats", 2, views}},
+                  {"entropy", "Entropy", "", "nats", 2, views},
+                  {"z_std", "Standard deviation of z/|z|", "", "", 3, 1}},
       .levels = levels,
       .collapse = Collapse{
-          .metric = 2,
-          .at_least = levels.guessing - collapsed_entropy_gap(temperature),
+          .metric = 3,
+          .at_most = kCollapsed / std::sqrt(static_cast<double>(dimensions)),
           .warning = "all embeddings are equal, or nearly so: the representation has collapsed, "
                      "or all images are the same; look at the images (simclr preview), lower "
                      "--learning-rate or lengthen --warmup-epochs"}};
@@ -57,6 +53,13 @@ Objective cross_entropy_objective(std::int64_t batch_size, std::int64_t classes)
                       {"top1", "Top-1", "top-1", "%", 1, images},
                       {"top5", "Top-5", "", "%", 2, images}},
           .levels = levels};
+}
+
+void add_probe(Objective& objective, int elements) {
+  const int count = elements + 3;
+  objective.metrics.push_back({"probe_loss", "Loss of the probe", "", "", elements, 1, count});
+  objective.metrics.push_back(
+      {"probe_top1", "Top-1 of the probe on training views", "probe", "%", elements + 1, 1, count});
 }
 
 }  // namespace simclr

@@ -78,7 +78,7 @@ Trainer::Trainer(Task task, const TrainerOptions& options, Backend& backend, Com
                           initial_values(program, parameter, options.seed, options.threads));
   }
   executor_->set_flat(Storage::running, initial_running_statistics(program));
-  exchange_ = std::make_unique<StepExchange>(*executor_, backend);
+  exchange_ = std::make_unique<StepExchange>(*executor_, task_.results, backend);
 }
 Trainer::~Trainer() = default;
 
@@ -129,9 +129,15 @@ void Trainer::start_step(std::int64_t step, TraceOps trace) {
   in_flight_.push_back(started);
 }
 
-std::array<float, 4> Trainer::control(std::int64_t step) const {
-  std::array<float, 4> control = schedule_.control(step, task_.optimizer);
+std::vector<float> Trainer::control(std::int64_t step) const {
+  const auto main = schedule_.control(step, task_.optimizer);
+  std::vector<float> control(main.begin(), main.end());
   if (loss_scaling_) control[3] = static_cast<float>(loss_scaling_->scale);
+  if (task_.probe_rate) {
+    const Schedule schedule{.peak = *task_.probe_rate, .total_steps = schedule_.total_steps};
+    const auto probe = schedule.control(step, kProbeOptimizer);
+    control.insert(control.end(), probe.begin(), probe.end());
+  }
   return control;
 }
 
@@ -139,12 +145,14 @@ StepResult Trainer::finish_step() {
   require(!in_flight_.empty(), "finish_step() must be called with a step in flight");
   const InFlight finished = in_flight_.front();
   in_flight_.pop_front();
-  const auto [sums, verdict] = exchange_->wait_for_results();
+  const auto [results, verdict] = exchange_->wait_for_results();
   StepResult result{.step = finished.step,
                     .learning_rate = schedule_.learning_rate(finished.step),
                     .phases = finished.phases};
   for (const Metric& metric : task_.objective.metrics) {
-    result.metrics.push_back(sums[static_cast<std::size_t>(metric.sum)] / metric.divisor);
+    const double divisor =
+        metric.count ? results[static_cast<std::size_t>(*metric.count)] : metric.divisor;
+    result.metrics.push_back(results[static_cast<std::size_t>(metric.result)] / divisor);
   }
   // Loss and gradients are sums over all ranks, so every rank reaches the same verdict.
   const bool loss_is_finite = verdict[0] == 0;

@@ -236,6 +236,16 @@ void TrainingConfig::note_given(const Options& /*options*/) {}
 void TrainingConfig::prepare(const ShardSet& /*data*/, OpenWeights /*open*/,
                              Communicator& /*world*/) {}
 
+std::vector<Measurement> TrainingConfig::measure(std::int64_t /*epoch*/, Trainer& /*trainer*/,
+                                                 Communicator& /*world*/) {
+  return {};
+}
+
+MeasuringMemory TrainingConfig::measuring_memory(std::int64_t /*samples*/, int /*world_size*/,
+                                                 const StorageBytes& /*bytes*/) const {
+  return {};
+}
+
 void TrainingConfig::load_initial_weights(Trainer& /*trainer*/, Communicator& /*world*/) const {}
 
 TrainerOptions TrainingConfig::trainer_options(std::int64_t steps_per_epoch) const {

@@ -98,6 +98,14 @@ double tensor_bytes(const RunStart& start) {
   return bytes;
 }
 
+/// Host memory that this rank takes while the command measures its model.
+double measuring_bytes(const TrainingConfig& config, std::int64_t samples, const Backend& backend,
+                       const Communicator& world) {
+  const MeasuringMemory memory = config.measuring_memory(
+      samples, world.size(), [&](const TensorInfo& info) { return backend.storage_bytes(info); });
+  return memory.host + (backend.info().name == "cpu" ? memory.device : 0);
+}
+
 void restore(Trainer& trainer, const RunStart& start, std::int64_t step, Communicator& world) {
   activity().begin("restoring the checkpoint");
   if (start.restarts > 0) log::info("restart {} of this run", start.restarts);
@@ -224,7 +232,9 @@ int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
   span.end = std::min(total, config.max_steps.value_or(total));
   activity().begin("preparing the model");
   Task task = config.task(world.rank(), world.size());
-  require_memory(memory_need(task.program, backend, world.rank() == 0), tensor_bytes(start), world);
+  require_memory(
+      memory_need(task.program, backend, world.rank() == 0),
+      tensor_bytes(start) - measuring_bytes(config, store->info().samples, backend, world), world);
   TrainerOptions options = config.trainer_options(span.steps_per_epoch);
   options.threads = threads;
   const bool resumes = any_rank(world, start.checkpoint.has_value());
@@ -305,7 +315,9 @@ std::string dry_run(TrainingConfig& config, DryRun where, Communicator& world) {
         require_cache_fits(data, config.cache, world, config.batch_size / world.size());
     const Task task = config.task(world.rank(), world.size());
     require_memory(memory_need(task.program, *backend, world.rank() == 0),
-                   tensor_bytes(start) - static_cast<double>(cache), world);
+                   tensor_bytes(start) - static_cast<double>(cache) -
+                       measuring_bytes(config, data.info().samples, *backend, world),
+                   world);
   } else {
     on_root(world, check_directory);
   }

@@ -104,12 +104,14 @@ class TrainingLoop {
       decision = decide();
       const bool hash = config_.hash_every > 0 && step % config_.hash_every == 0;
       const bool checkpoint = decision.checkpoint || checkpointer_.due_at(step);
-      const bool settle = decision.stop || hash || checkpoint || step == span_.end;
+      const bool measures = !decision.stop && measures_after(step);
+      const bool settle = decision.stop || hash || checkpoint || measures || step == span_.end;
       finish_steps(settle ? 0 : trainer_.max_in_flight() - 1);
       if (hash) {
         activity().begin("comparing weights");
         require_equal_weights(trainer_.executor(), step, world_);
       }
+      if (measures) measure(step);
       if (checkpoint) save(step);
     }
     records_.finish();
@@ -164,9 +166,23 @@ class TrainingLoop {
   void warn_of_collapse(const StepResult& result) {
     const auto& collapse = objective_.collapse;
     if (warned_of_collapse_ || world_.rank() != 0 || !collapse) return;
-    if (!(result.metrics[collapse->metric] >= collapse->at_least)) return;
+    if (!(result.metrics[collapse->metric] <= collapse->at_most)) return;
     log::warning("step {}: {}", result.step + 1, collapse->warning);
     warned_of_collapse_ = true;
+  }
+
+  [[nodiscard]] bool measures_after(std::int64_t step) const {
+    return step % span_.steps_per_epoch == 0 &&
+           config_.measures_after(step / span_.steps_per_epoch);
+  }
+
+  /// Comes before the checkpoint of the same step: a run that resumes from it has the row.
+  void measure(std::int64_t step) {
+    const auto start = Clock::now();
+    activity().begin("measuring the model");
+    const auto measured = config_.measure(step / span_.steps_per_epoch, trainer_, world_);
+    records_.add_measurements(step, measured,
+                              std::chrono::duration<double>(Clock::now() - start).count());
   }
 
   void save(std::int64_t step) {
@@ -177,7 +193,7 @@ class TrainingLoop {
     records_.add_checkpoint_seconds(std::chrono::duration<double>(Clock::now() - start).count());
   }
 
-  const TrainingConfig& config_;
+  TrainingConfig& config_;
   const Span& span_;
   const std::optional<SystemClock::time_point>& deadline_;
   TrainingLoader& loader_;

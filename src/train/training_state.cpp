@@ -189,4 +189,20 @@ void load_parts(Executor& executor, const std::vector<Part>& parts, const Checkp
   }
 }
 
+void copy_parts(const Executor& from, Executor& to, const std::vector<Part>& parts) {
+  std::vector<float> values;
+  for (const Section& section : {kParameters, kRunning}) {
+    if (!to.holds(section.storage)) continue;
+    std::map<std::string, std::int64_t> offset_of;
+    for (const Slice& slice : slices_of(parts, from.program(), section.storage)) {
+      offset_of.emplace(slice.name, slice.info.offset);
+    }
+    for (const Slice& slice : slices_of(parts, to.program(), section.storage)) {
+      values.resize(static_cast<std::size_t>(slice.info.shape.elements()));
+      from.read_flat(section.storage, offset_of.at(slice.name), values);
+      to.write_flat(section.storage, slice.info.offset, values);
+    }
+  }
+}
+
 }  // namespace simclr

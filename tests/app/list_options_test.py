@@ -102,7 +102,8 @@ class ListOptionsTest(unittest.TestCase):
             "data", "eval-data", "cache", "max-steps", "device", "plan-cache", "threads", "allow-slow-bf16", "collectives",
             "share-device", "timeout-seconds", "loader-threads", "recompute", "run-dir", "log-every",
             "checkpoint-every-epochs", "checkpoint-every-minutes", "checkpoint-steps", "keep", "resume",
-            "stop-before-minutes", "hash-every", "divergence-steps", "trace-ops"})
+            "stop-before-minutes", "hash-every", "divergence-steps", "trace-ops",
+            "knn-every-epochs", "knn-bank", "eval-loss-every-epochs", "probe-every-epochs"})
 
     def test_sections(self):
         for command, sections in (("pretrain", ["pretrain"]), ("knn", ["knn"]), ("plan", ["pretrain", "plan"])):

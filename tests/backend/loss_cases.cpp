@@ -134,15 +134,28 @@ OpCase normalize_zero() {
   return zero;
 }
 
+/// Rows of `dimensions` values about 1/sqrt(D), which differ by at most `spread` of that.
+OpCase deviation(std::int64_t rows, std::int64_t dimensions, double spread) {
+  CaseBuilder b(DType::f32);
+  const TensorId u = b.tensor("u", {rows, dimensions}, DType::f32);
+  const TensorId deviation = b.tensor("deviation", {1}, DType::f64, Storage::output);
+  const double size = 1 / std::sqrt(static_cast<double>(dimensions));
+  b.fill(u, [=](std::int64_t, double random) { return size * (1 + spread * (2 * random - 1)); });
+  b.tolerance(deviation, {.relative = 1e-7 + 1e-12 / (spread * spread)});
+  b.emit(ColumnDeviation{.u = u, .deviation = deviation});
+  return b.build();
+}
+
 struct ClassifierCase {
   std::string name;
   std::int64_t rows, classes;
   bool training;
+  std::int64_t views = 1;  ///< of a label
 };
 OpCase classify(const ClassifierCase& c) {
   CaseBuilder b(DType::f32);
   const TensorId logits = b.tensor("logits", {c.rows, c.classes}, DType::f32);
-  const TensorId labels = b.tensor("labels", {c.rows}, DType::i32, Storage::input);
+  const TensorId labels = b.tensor("labels", {c.rows / c.views}, DType::i32, Storage::input);
   const TensorId sums = b.tensor("sums", {4}, DType::f64, Storage::output);
   b.fill(logits, c.name == "ties" ? whole_numbers(0, 1) : uniform(-30, 30));
   b.fill(labels, whole_numbers(-1, static_cast<int>(c.classes) - 1));
@@ -216,9 +229,18 @@ std::vector<CaseEntry> loss_cases() {
   entries.push_back({.name = "l2_normalize_zero", .make = [](DType) { return normalize_zero(); }});
   entries.push_back(
       {.name = "l2_normalize_backward", .make = [](DType) { return normalize(true); }});
+  entries.push_back(
+      {.name = "column_deviation_pair", .make = [](DType) { return deviation(2, 1, 1); }});
+  entries.push_back(
+      {.name = "column_deviation_wide", .make = [](DType) { return deviation(67, 130, 2); }});
+  entries.push_back(
+      {.name = "column_deviation_long", .make = [](DType) { return deviation(1037, 24, 1); }});
+  entries.push_back(
+      {.name = "column_deviation_close", .make = [](DType) { return deviation(90, 33, 1e-3); }});
   for (const ClassifierCase& c : std::vector<ClassifierCase>{{"training", 23, 10, true},
                                                              {"many_classes", 5, 1003, true},
                                                              {"two_classes", 12, 2, true},
+                                                             {"two_views", 22, 10, true, 2},
                                                              {"evaluation", 17, 37, false},
                                                              {"ties", 40, 9, false}}) {
     entries.push_back(

@@ -60,6 +60,24 @@ OpCase update(const UpdateRule& rule, Verdict verdict = Verdict::none) {
                 .rule = rule});
   return b.build();
 }
+/// The second optimizer of a program, whose gradients are sums over a number of samples.
+OpCase second_update(double samples) {
+  CaseBuilder b(DType::f32);
+  const Buffers t = buffers(b);
+  const TensorId control = b.tensor("controls", {2 * kControls}, DType::f32, Storage::control);
+  const TensorId sums = b.tensor("sums", {4}, DType::f64, Storage::output);
+  b.fill(control, [](std::int64_t i, double) { return 0.25 + 0.5 * static_cast<double>(i); });
+  b.fill(sums, [=](std::int64_t i, double random) { return i == 3 ? samples : 100 * random; });
+  b.emit(Update{.parameters = t.w,
+                .gradients = t.g,
+                .momentum = t.m,
+                .control = control,
+                .segments = segments(),
+                .rule = SgdRule{.nesterov = true},
+                .optimizer = 1,
+                .samples = sums});
+  return b.build();
+}
 OpCase lars(Verdict verdict = Verdict::none) {
   return update(LarsRule{.weight_decay = 0.25F, .trust_coefficient = 0.5F}, verdict);
 }
@@ -96,6 +114,8 @@ std::vector<CaseEntry> optimizer_cases() {
       {.name = "sgd_update", .make = [](DType) { return sgd(false); }},
       {.name = "sgd_update_nesterov", .make = [](DType) { return sgd(true); }},
       {.name = "sgd_update_skipped", .make = [](DType) { return sgd(false, Verdict::not_finite); }},
+      {.name = "sgd_update_second", .make = [](DType) { return second_update(24); }},
+      {.name = "sgd_update_no_samples", .make = [](DType) { return second_update(0); }},
       {.name = "adamw_update", .make = [](DType) { return adamw(); }},
       {.name = "adamw_update_skipped", .make = [](DType) { return adamw(Verdict::not_finite); }},
       {.name = "check_finite", .make = [](DType) { return check_finite(1, 1); }},

@@ -83,9 +83,9 @@ def check_quality(program):
         close(result[key], value, 1e-6, key)
     # The views that are compared with were rounded to 8 bits.
     close(result["alignment"], view_distance(program, "run"), 5e-3, "alignment")
-    for ranks in (1, 2, 4):
+    for ranks, cache in ((1, "none"), (2, "distributed"), (4, "node")):
         # Batches that the ranks do not share equally, and a last one that is not full.
-        of_ranks = measure(program, "run", "--feature-batch", 7, ranks=ranks)
+        of_ranks = measure(program, "run", "--feature-batch", 7, "--cache", cache, ranks=ranks)
         for key in KEYS:
             close(of_ranks[key], result[key], 1e-6, f"{key} on {ranks} ranks")
     program.run("report", "run")

@@ -29,7 +29,7 @@ std::vector<float> local_views(const std::vector<float>& global, std::int64_t lo
 }
 
 struct Outcome {
-  double loss = 0;
+  double loss = 0, z_std = 0;
   std::vector<float> gradients, parameters, running;
 };
 
@@ -64,6 +64,7 @@ Outcome run(PretrainingSpec spec, const testing::RanksUnderTest& under_test, Com
   std::vector<double> sums(3);
   executor.download(executor.program().at("sums"), buffer_span(std::span(sums)));
   outcome.loss = sums[0] / (2 * kGlobalSamples);
+  executor.download(executor.program().at("z_std"), buffer_span(std::span(&outcome.z_std, 1)));
   outcome.parameters = executor.flat(Storage::parameters);
   outcome.running = executor.flat(Storage::running);
   return outcome;
@@ -104,6 +105,7 @@ class Ranks : public ::testing::TestWithParam<std::size_t> {
     const auto alone = make_self_communicator();
     const Outcome expected = run(spec, under_test, *alone, bn_group_samples);
     EXPECT_LE(std::abs(outcome.loss - expected.loss), bounds.loss * std::abs(expected.loss));
+    EXPECT_LE(std::abs(outcome.z_std - expected.z_std), bounds.loss * expected.z_std);
     EXPECT_LE(relative_difference(outcome.gradients, expected.gradients), bounds.gradients);
     EXPECT_LE(relative_difference(outcome.parameters, expected.parameters), bounds.parameters);
     EXPECT_LE(relative_difference(outcome.running, expected.running), bounds.running);
@@ -115,6 +117,7 @@ class Ranks : public ::testing::TestWithParam<std::size_t> {
     std::vector<float> first = outcome.parameters;
     first.insert(first.end(), outcome.running.begin(), outcome.running.end());
     first.push_back(static_cast<float>(outcome.loss));
+    first.push_back(static_cast<float>(outcome.z_std));
     const std::vector<float> mine = first;
     world.broadcast(buffer_span(std::span(first)), 0);
     EXPECT_EQ(mine, first);

@@ -105,6 +105,23 @@ void reference(const NtXentBackward& op, Memory<T>& memory) {
   }
 }
 
+template <class T>
+void reference(const ColumnDeviation& op, Memory<T>& memory) {
+  using std::sqrt;
+  const auto u = memory[op.u];
+  const T rows(static_cast<double>(u.extent(0)));
+  T sum(0);
+  for (std::int64_t d = 0; d < u.extent(1); ++d) {
+    T mean(0), variance(0);
+    for (std::int64_t v = 0; v < u.extent(0); ++v) mean += u(v, d) / rows;
+    for (std::int64_t v = 0; v < u.extent(0); ++v) {
+      variance += (u(v, d) - mean) * (u(v, d) - mean) / rows;
+    }
+    sum += sqrt(variance);
+  }
+  memory[op.deviation](0) = sum / T(static_cast<double>(u.extent(1)));
+}
+
 /// Number of classes ranked before the label; of equal logits, the smaller index comes first.
 template <class T>
 std::int64_t place_of_label(const Values<T>& logits, std::int64_t row, std::int64_t label) {
@@ -123,7 +140,8 @@ void reference(const SoftmaxCrossEntropy& op, Memory<T>& memory) {
   const auto sums = memory[op.sums];
   std::ranges::fill(sums.flat(), T(0));
   for (std::int64_t v = 0; v < logits.extent(0); ++v) {
-    const auto label = static_cast<std::int64_t>(real_part(memory[op.labels](v)));
+    const auto label =
+        static_cast<std::int64_t>(real_part(memory[op.labels](v % memory[op.labels].extent(0))));
     T sum(0);
     for (std::int64_t k = 0; k < logits.extent(1); ++k)
       sum += exp(logits(v, k) - logits(v, std::max<std::int64_t>(label, 0)));

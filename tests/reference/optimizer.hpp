@@ -25,14 +25,23 @@ void reference(const CheckFinite& op, Memory<T>& memory) {
   if (!all_finite(op.gradients)) memory[op.verdict](1) = T(1.0);
 }
 
+/// What the gradient buffer is divided by.
+template <class T>
+T gradient_divisor(const Update& op, Memory<T>& memory) {
+  const T scale = memory[op.control](kControls * op.optimizer + 3);
+  if (!op.samples) return scale;
+  const T samples = memory[*op.samples](3);
+  return scale * (real_part(samples) < 1 ? T(1) : samples);
+}
+
 template <class T>
 void update(const LarsRule& rule, const Update& op, Memory<T>& memory) {
   using std::sqrt;
   const auto w = memory[op.parameters];
   const auto g = memory[op.gradients];
   const auto v = memory[op.momentum];
-  const T learning_rate = memory[op.control](0);
-  const T loss_scale = memory[op.control](3);
+  const T learning_rate = memory[op.control](kControls * op.optimizer);
+  const T loss_scale = gradient_divisor(op, memory);
   for (const ParameterSegment& segment : op.segments) {
     T of_w(0);
     T of_g(0);
@@ -58,9 +67,10 @@ void update(const SgdRule& rule, const Update& op, Memory<T>& memory) {
   const T momentum(rule.momentum);
   for (const ParameterSegment& segment : op.segments)
     for_each_element(segment, rule.weight_decay, [&](auto i, double decay) {
-      const T gradient = memory[op.gradients](i) / memory[op.control](3) + T(decay) * w(i);
+      const T gradient = memory[op.gradients](i) / gradient_divisor(op, memory) + T(decay) * w(i);
       v(i) = momentum * v(i) + gradient;
-      w(i) -= memory[op.control](0) * (rule.nesterov ? gradient + momentum * v(i) : v(i));
+      w(i) -= memory[op.control](kControls * op.optimizer) *
+              (rule.nesterov ? gradient + momentum * v(i) : v(i));
     });
 }
 

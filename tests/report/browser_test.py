@@ -125,15 +125,15 @@ class BrowserTest(unittest.TestCase):
         return slope, offset
 
     def test_shows_the_run_on_any_screen(self):
-        rows = [usual_row(step, restarts=int(step > 30), z_std=0.08) for step in range(2, 61, 2)]
+        rows = [usual_row(step, restarts=int(step > 30), z_std=0.08, other_number=2.0) for step in range(2, 61, 2)]
         rows[4]["loss"] = None
         rows[-1]["knn_top1"] = 0.7
         run = self.make_run(rows)
         for width, scheme in SCREENS:
             charts = self.open(run, width=width, scheme=scheme)
             self.assertEqual(list(charts), [
-                "Loss", "Contrastive top-1, %", "Entropy, nats", "Learning rate", "Throughput, images/s", "Time of a step, s",
-                "Fetching a step's data, s", "Data moved between rows, MB", "knn top1", "z std"])
+                "Loss", "Contrastive top-1, %", "Entropy, nats", "Standard deviation of z/|z|", "Nearest-neighbor top-1, %", "Learning rate", "Throughput, images/s", "Time of a step, s",
+                "Fetching a step's data, s", "Data moved between rows, MB", "other number"])
             background = self.browser.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
             self.assertEqual(max(background) < 60, scheme == "dark", background)
         loss = charts["Loss"]
@@ -145,8 +145,8 @@ class BrowserTest(unittest.TestCase):
         self.assertAlmostEqual(loss["marks"][0], slope * 31 + offset, delta=0.1)
         self.assertIn("Restarted (dotted) at step 31.", loss["summary"])
         self.assertIn("Steps 2 to 60, at the end: 3.05. Least 3.05, greatest 4.5.", loss["summary"])
-        self.assertEqual((charts["knn top1"]["dots"], charts["Loss"]["dots"]), (1, 0))
-        self.assertEqual(self.text(".tiles b"), ["3.05", "19.83 %", "1.5 of 4", "12.0 s", "80.00 %"])
+        self.assertEqual((charts["Nearest-neighbor top-1, %"]["dots"], charts["Loss"]["dots"]), (1, 0))
+        self.assertEqual(self.text(".tiles b"), ["3.05", "19.83 %", "70.00 %", "1.5 of 4", "12.0 s", "80.00 %"])
         self.assertEqual(self.text("h1"), ["run"])
         self.assertEqual(self.text("header p"), ["Step 60: run; restarts: 1"])
         self.assertEqual(self.text("#evaluation td")[:5], ["knn", "80.00 %", "60.00 %", "100.00 %", "10"])

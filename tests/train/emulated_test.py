@@ -53,6 +53,25 @@ class EmulatedTest(TrainingTest):
 
     # ---- pretraining ------------------------------------------------------------------------------
 
+    def test_monitors(self):
+        """They change no bit, and agree with the CPU's."""
+        (self.top / "monitors").mkdir()
+        options = {"eval_data": pack_labeled(self.top / "monitors", "test"), "knn_every_epochs": 1, "knn_bank": 16,
+                   "eval_loss_every_epochs": 1, "probe": "on", "probe_every_epochs": 1}
+        steps = 12  # an epoch
+        self.train("plain", steps, precision="fp32")
+        self.train("watched", steps, precision="fp32", **options)
+        self.train("cpu", steps, device="cpu", **options)
+        plain, watched = (self.parameters(name, steps) for name in ("plain", "watched"))
+        self.assertEqual({name: watched[name] for name in plain}, plain)
+        self.assertEqual({name for name in watched if name not in plain}, {"probe.weight", "probe.bias"})
+        gpu, cpu = (self.rows(self.run_dir.parent / name)[-1] for name in ("watched", "cpu"))
+        self.assert_close([gpu["eval_loss"]], [cpu["eval_loss"]], 1e-2)
+        self.assertTrue(0 <= gpu["knn_top1"] <= 1)
+        probes = [[row["probe_loss"] for row in self.rows(self.run_dir.parent / name) if "loss" in row]
+                  for name in ("watched", "cpu")]
+        self.assert_close(probes[0][:3], probes[1][:3], 1e-3)
+
     def test_run(self):
         """Losses in fp32 agree with the CPU."""
         self.train("gpu", 4, precision="fp32")

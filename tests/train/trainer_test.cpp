@@ -10,6 +10,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "network/on_backend.hpp"
@@ -87,6 +88,43 @@ class TrainerTest : public test::OnBackend {
   std::unique_ptr<Trainer> trainer_;
   std::int64_t bad_step_ = -1;
 };
+
+/// What z_std says of unit vectors around one direction, which move by about `spread` in all.
+double deviation_of(double spread, Backend& backend) {
+  constexpr std::int64_t kViews = 256, kDimensions = 64;
+  Recorder recorder;
+  const TensorId u = recorder.tensor("u", {kViews, kDimensions}, DType::f32, Storage::input);
+  recorder.emit(ColumnDeviation{u, recorder.named("z_std", {1}, DType::f64, Storage::output)});
+  Executor executor(recorder.finish(), backend, {});
+  PhiloxStream stream(5, RandomPurpose::kCrop, 0, 0);
+  std::vector<float> rows;
+  for (std::int64_t view = 0; view < kViews; ++view) {
+    std::array<double, kDimensions> row{};
+    double square = 0;
+    for (double& value : row) {
+      value = spread * std::sqrt(3.0 / kDimensions) * (2 * double{stream.uniform()} - 1);
+    }
+    row[0] += 1;
+    for (const double value : row) square += value * value;
+    for (const double value : row) rows.push_back(static_cast<float>(value / std::sqrt(square)));
+  }
+  executor.upload(u, const_buffer_span(std::span<const float>(rows)));
+  executor.run_forward();
+  double deviation = std::numeric_limits<double>::quiet_NaN();
+  executor.download(executor.program().at("z_std"), buffer_span(std::span(&deviation, 1)));
+  return deviation;
+}
+
+TEST_F(TrainerTest, CollapsedEmbeddingsAreKnownByTheirDeviation) {
+  const Objective objective = nt_xent_objective(128, 0.1, 64);
+  ASSERT_TRUE(objective.collapse.has_value());
+  EXPECT_EQ(objective.metrics.at(objective.collapse->metric).name, "z_std");
+  const double limit = objective.collapse->at_most;
+  EXPECT_NEAR(deviation_of(100, backend()), 1.0 / 8, 1e-3);  // everywhere: 1/sqrt(D)
+  EXPECT_GT(deviation_of(0.1, backend()), 2 * limit);        // similarities of 0.99
+  EXPECT_LT(deviation_of(0.01, backend()), limit / 2);       // similarities of 0.9999
+  EXPECT_NEAR(deviation_of(0, backend()), 0, 1e-12);
+}
 
 TEST_F(TrainerTest, AllowsTwoStepsInFlightUnlessLossIsScaled) {
   make_trainer();

@@ -36,6 +36,7 @@ enum class RandomPurpose : std::uint32_t {
   kShuffle = 1,
   kInitialization = 2,
   kLabels = 3,
+  kMonitor = 4,
   kCrop = 16,
   kFlip = 17,
   kColorJitter = 18,

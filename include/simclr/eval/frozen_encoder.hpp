@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "simclr/backend/executor.hpp"
@@ -14,13 +15,47 @@
 
 namespace simclr {
 
+/// Where the weights of an encoder come from.
+class EncoderSource {
+ public:
+  EncoderSource() = default;
+  EncoderSource(const EncoderSource&) = default;
+  EncoderSource& operator=(const EncoderSource&) = default;
+  EncoderSource(EncoderSource&&) = default;
+  EncoderSource& operator=(EncoderSource&&) = default;
+  virtual ~EncoderSource() = default;
+
+  [[nodiscard]] virtual const ModelDescription& model() const = 0;
+  /// What the weights are, for messages.
+  [[nodiscard]] virtual std::string origin() const = 0;
+  /// Loads weights and running statistics into a program of this encoder. A classifier keeps its
+  /// values.
+  virtual void load_into(Executor& executor) const = 0;
+};
+
+/// The weights that a run trains, as they are now.
+class EncoderInTraining final : public EncoderSource {
+ public:
+  EncoderInTraining(const Executor& training, ModelDescription model)
+      : training_(&training), model_(std::move(model)) {}
+
+  [[nodiscard]] const ModelDescription& model() const override { return model_; }
+  [[nodiscard]] std::string origin() const override { return "the model in training"; }
+  void load_into(Executor& executor) const override;
+
+ private:
+  const Executor* training_;
+  ModelDescription model_;
+};
+
 /// Opens the same checkpoint on all ranks. Collective. Throws Error if the ranks found different
 /// checkpoints, RefusedError if there is no valid one.
-class FrozenEncoder {
+class FrozenEncoder final : public EncoderSource {
  public:
   FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world);
 
-  [[nodiscard]] const ModelDescription& model() const { return weights_.model; }
+  [[nodiscard]] const ModelDescription& model() const override { return weights_.model; }
+  [[nodiscard]] std::string origin() const override { return file().string(); }
   [[nodiscard]] const std::filesystem::path& file() const { return weights_.file; }
   [[nodiscard]] std::int64_t step() const { return weights_.checkpoint.step; }
   [[nodiscard]] const std::string& checksum() const { return weights_.checkpoint.checksum; }
@@ -32,7 +67,7 @@ class FrozenEncoder {
 
   /// Loads the checkpoint's weights and running statistics into a program of this encoder. A
   /// classifier keeps its values. Throws RefusedError naming a tensor that does not fit.
-  void load_into(Executor& executor) const;
+  void load_into(Executor& executor) const override;
   /// The same, with the classifier that the model has.
   void load_all_into(Executor& executor) const;
 
@@ -58,7 +93,7 @@ struct ExtractionConfig {
 };
 
 /// The encoder's program of record_features(), with the checkpoint's weights; z can be read.
-Executor make_feature_executor(const FrozenEncoder& encoder, const ExtractionConfig& config,
+Executor make_feature_executor(const EncoderSource& encoder, const ExtractionConfig& config,
                                Backend& backend);
 
 /// Features of the evaluation images of this rank's part of a data set.
@@ -72,7 +107,7 @@ struct ExtractedFeatures {
 
 /// Runs the encoder in inference mode over the whole set, each rank on a contiguous part.
 /// Collective. Throws Error if a feature is not finite.
-ExtractedFeatures extract_features(const FrozenEncoder& encoder, SampleStore& store,
+ExtractedFeatures extract_features(const EncoderSource& encoder, SampleStore& store,
                                    const ExtractionConfig& config, Backend& backend,
                                    Communicator& world);
 

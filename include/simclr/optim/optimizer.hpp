@@ -20,14 +20,22 @@ struct OptimizerSpec {
   float beta2 = 0.999F;   ///< adamw only; beta1 is `momentum`
 };
 
-/// Records the named tensor "control" f32 (4). The host writes Schedule::control to it before every
-/// step.
-TensorId record_control(Recorder& recorder);
+/// Records the named tensor "control" f32 (4 for each optimizer). The host writes Schedule::control
+/// to it before every step.
+TensorId record_control(Recorder& recorder, int optimizers = 1);
 
 /// Emits the update of all trained parameters. The update is skipped when `verdict` (CheckFinite)
 /// reports non-finite gradients.
 void record_update(Recorder& recorder, const OptimizerSpec& spec, TensorId control,
                    std::optional<TensorId> verdict = {});
+
+/// The optimizer of a probe: SGD with Nesterov's momentum, without weight decay.
+inline constexpr OptimizerSpec kProbeOptimizer{
+    .kind = OptimizerKind::sgd, .momentum = 0.9F, .weight_decay = 0, .nesterov = true};
+/// Emits the update of the probe, the second optimizer of "control". Its gradients are sums over
+/// the samples that `samples` counts; see Update.
+void record_probe_update(Recorder& recorder, TensorId control, std::optional<TensorId> verdict,
+                         TensorId samples);
 
 enum class LearningRateScaling : std::uint8_t { linear, sqrt, none };
 

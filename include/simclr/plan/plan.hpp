@@ -81,19 +81,22 @@ struct MemoryPlan {
   double saved_per_view = 0;  ///< activations kept for the backward pass, per view
   double workspace = 0;       ///< scratch memory of the ops
   bool workspace_is_allowance = false;
-  double parameters = 0;        ///< with gradients, optimizer state and running statistics
-  double weight_copies = 0;     ///< 16-bit copies on a GPU
-  double inputs = 0;            ///< inputs of a step; of two steps on a GPU
-  double device_libraries = 0;  ///< an allowance for a GPU's context and libraries
-  double loader = 0;            ///< buffers of the loader
-  double process = 0;           ///< program and libraries, without data
-  double checkpoint = 0;        ///< while rank 0 writes a checkpoint
+  double parameters = 0;          ///< with gradients, optimizer state and running statistics
+  double weight_copies = 0;       ///< 16-bit copies on a GPU
+  double inputs = 0;              ///< inputs of a step; of two steps on a GPU
+  double device_libraries = 0;    ///< an allowance for a GPU's context and libraries
+  double loader = 0;              ///< buffers of the loader
+  double process = 0;             ///< program and libraries, without data
+  double checkpoint = 0;          ///< while rank 0 writes a checkpoint
+  double measuring = 0;           ///< on the host, while the run measures its model
+  double measuring_programs = 0;  ///< on the device, at the same time
   double cache_per_node = 0;
 
   [[nodiscard]] double on_device() const {
-    return arena + workspace + parameters + weight_copies + inputs + device_libraries;
+    return arena + workspace + parameters + weight_copies + inputs + device_libraries +
+           measuring_programs;
   }
-  [[nodiscard]] double on_host() const { return loader + process + checkpoint; }
+  [[nodiscard]] double on_host() const { return loader + process + checkpoint + measuring; }
 };
 
 /// Prediction for the same run on another number of devices.

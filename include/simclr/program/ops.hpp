@@ -296,10 +296,18 @@ struct NtXentBackward {
     return detail::similarity_flops(shape(u), shape(u_all), 2);
   }
 };
+/// deviation f64 (1) = mean over the columns of u f32 (V,D) of the standard deviation of a column's
+/// V values about their mean: the root of (sum of squares)/V - mean^2.
+struct ColumnDeviation {
+  static constexpr std::string_view kVerb = "column_deviation";
+  TensorId u, deviation;
+  static void fields(auto& o, auto& v) { v.reads(o.u), v.writes(o.deviation); }
+};
 /// Label of a row that only fills a batch up.
 inline constexpr std::int32_t kPaddingLabel = -1;
 
-/// logits f32 (V,K), labels i32 (V); a row labeled kPaddingLabel counts nowhere.
+/// logits f32 (V,K), labels i32 (n), V a multiple of n: row v has label v mod n. A row labeled
+/// kPaddingLabel counts nowhere.
 /// dlogits = (softmax - onehot) * gradient_scale. sums f64 (4) = loss, top-1, top-5, samples.
 struct SoftmaxCrossEntropy {
   static constexpr std::string_view kVerb = "softmax_cross_entropy";

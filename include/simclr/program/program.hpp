@@ -21,9 +21,11 @@ struct InitialValue {
 };
 
 /// The parts of a model, which are loaded, frozen and counted as wholes.
-enum class Part : std::uint8_t { encoder, projection_head, classifier };
+/// The probe has an optimizer of its own.
+enum class Part : std::uint8_t { encoder, projection_head, classifier, probe };
 
-inline const std::vector<Part> kAllParts{Part::encoder, Part::projection_head, Part::classifier};
+inline const std::vector<Part> kAllParts{Part::encoder, Part::projection_head, Part::classifier,
+                                         Part::probe};
 
 /// `name` is the checkpoint's and the export's name.
 struct Parameter {

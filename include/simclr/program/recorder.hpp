@@ -30,8 +30,10 @@ class Recorder {
   TensorId flat(Storage storage);
   [[nodiscard]] const TensorInfo& info(TensorId id) const;
   [[nodiscard]] const std::vector<Parameter>& parameters() const { return program_.parameters; }
-  /// One segment per trained parameter, in flat order; for the update of finish().
-  [[nodiscard]] std::vector<ParameterSegment> segments() const;
+  enum class Segments : std::uint8_t { model, probe };
+  /// One segment per trained parameter of the model or of its probe, in flat order; for the update
+  /// of finish().
+  [[nodiscard]] std::vector<ParameterSegment> segments(Segments of = Segments::model) const;
 
   // ---- ops ----
   /// Ops emitted while a Scope lives are labeled with its name; scopes nest with dots.
@@ -104,7 +106,8 @@ class Recorder {
   void set_views_per_sample(int views) { program_.views_per_sample = views; }
 
   /// Replays the backward blocks, lays the flat buffers out in the order in which gradients become
-  /// ready (last layer first) and returns the program. `update` emits the optimizer's ops.
+  /// ready (last layer first; the probe behind all layers, which lie as they do without it) and
+  /// returns the program. `update` emits the optimizer's ops.
   Program finish(const std::function<void(Recorder&)>& update = {});
 
  private:

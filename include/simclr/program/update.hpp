@@ -45,6 +45,9 @@ struct AdamwRule {
 };
 using UpdateRule = std::variant<LarsRule, SgdRule, AdamwRule>;
 
+/// Values of "control" for each optimizer.
+inline constexpr int kControls = 4;
+
 /// One parameter's slice of the flat buffers.
 struct ParameterSegment {
   std::int64_t offset = 0;
@@ -53,9 +56,11 @@ struct ParameterSegment {
 };
 
 /// Updates the segments of whole flat buffers by a rule: w and its momentum v, which AdamW takes
-/// for the first moment. `control` f32 (4) = (learning rate lr, AdamW's bias corrections 1/(1-b1^t)
-/// and 1/(1-b2^t), loss scale S); grad is the gradient buffer divided by S. With a `verdict` that
-/// is not all 0 the update changes nothing.
+/// for the first moment. `control` f32 holds 4 values for each optimizer of the program: (learning
+/// rate lr, AdamW's bias corrections 1/(1-b1^t) and 1/(1-b2^t), loss scale S), of which this one
+/// takes those of number `optimizer`. grad is the gradient buffer divided by S and, where it is
+/// given, by the last element of `samples` f64 (4), SoftmaxCrossEntropy's sums, or by 1 if that is
+/// less. With a `verdict` that is not all 0 the update changes nothing.
 struct Update {
   TensorId parameters, gradients, momentum;
   std::optional<TensorId> second_moment;  ///< AdamW only
@@ -63,9 +68,11 @@ struct Update {
   std::optional<TensorId> verdict;
   std::vector<ParameterSegment> segments;
   UpdateRule rule;
+  int optimizer = 0;
+  std::optional<TensorId> samples{};
   static void fields(auto& o, auto& v) {
     v.updates(o.parameters, o.momentum, o.second_moment);
-    v.reads(o.gradients, o.control, o.verdict);
+    v.reads(o.gradients, o.control, o.verdict, o.samples);
   }
   [[nodiscard]] std::string_view verb() const {
     return std::visit([](const auto& r) { return r.kVerb; }, rule);

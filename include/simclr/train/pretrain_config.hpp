@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "simclr/nn/model.hpp"
 #include "simclr/train/encoder_training.hpp"
@@ -17,13 +18,40 @@ struct LossOptions {
   double temperature = 0.1;
 };
 
+enum class Probe : std::uint8_t { off, on };
+
+/// A linear classifier on h that learns beside the encoder and changes nothing of it.
+struct ProbeOptions {
+  Probe probe = Probe::off;
+  std::int64_t probe_classes = 0;  ///< K; no option: prepare() sets it
+  std::int64_t probe_every_epochs = 0;
+};
+
+/// How often a run is measured beside its training. These options do not change the run.
+struct MonitorOptions {
+  std::int64_t knn_every_epochs = 0;        ///< 0: never
+  std::optional<std::int64_t> knn_bank;     ///< training images whose neighbors are looked for
+  std::int64_t eval_images = 0;             ///< of --eval-data; no option: prepare() sets it
+  std::int64_t eval_loss_every_epochs = 0;  ///< 0: never
+};
+
+/// Images in the bank of the nearest-neighbor monitor unless --knn-bank is given; fewer if the data
+/// have fewer labeled ones.
+inline constexpr std::int64_t kDefaultKnnBank = 50'000;
+/// Images that a rank encodes at a time for it, as `knn` does by default.
+inline constexpr std::int64_t kMonitorBatch = 64;
+
 /// The options of `pretrain`. Defaults are the paper's ImageNet settings.
-struct PretrainConfig : EncoderTraining, LossOptions {
+struct PretrainConfig : EncoderTraining, LossOptions, ProbeOptions, MonitorOptions {
   [[nodiscard]] const char* command() const override { return "pretrain"; }
   [[nodiscard]] std::unique_ptr<TrainingConfig> with_defaults() const override;
   [[nodiscard]] std::unique_ptr<EncoderTraining> copy() const override;
   void declare(Options& options) override;
+  void validate() const override;
+  void prepare(const ShardSet& data, OpenWeights open, Communicator& world) override;
 
+  [[nodiscard]] MeasuringMemory measuring_memory(std::int64_t samples, int world_size,
+                                                 const StorageBytes& bytes) const override;
   [[nodiscard]] int views_per_sample() const override { return 2; }
   [[nodiscard]] Objective objective() const override;
   [[nodiscard]] Task task(int rank, int world_size) const override;

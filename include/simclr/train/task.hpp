@@ -14,14 +14,17 @@
 
 namespace simclr {
 
-/// A number that every step yields: an element of the program's "sums", divided by a constant.
+/// A number that every step yields: an element of the task's results, divided by a constant.
 struct Metric {
   std::string name;   ///< its column in metrics.jsonl, such as "contrastive_top1"
   std::string title;  ///< heading of its chart in the report
   std::string brief;  ///< its name in the progress line; empty: not shown there
   std::string unit;   ///< such as "nats"; "%": logged as a fraction, shown times 100
-  int sum = 0;        ///< element of "sums"
+  int result = 0;     ///< its element of the task's results
   double divisor = 1;
+  /// The element that it is divided by instead of by `divisor`: how much the step has counted.
+  /// Where that is 0, the step has no such number (NaN), and its row has no such column.
+  std::optional<int> count{};
 };
 
 /// The loss before anything is learned and the least possible loss.
@@ -34,7 +37,7 @@ struct LossLevels {
 /// A value of a metric that shows that the model gives every sample the same output.
 struct Collapse {
   std::size_t metric = 0;  ///< its index
-  double at_least = 0;
+  double at_most = 0;
   std::string warning;  ///< logged once, at the first step with such a value
 };
 
@@ -43,6 +46,8 @@ struct Objective {
   /// Unset if the loss of guessing is unknown; then divergence is not detected.
   std::optional<LossLevels> levels;
   std::optional<Collapse> collapse{};
+  /// Columns that only TrainingConfig::measure() fills, in rows of their own; no results of a step.
+  std::vector<Metric> measured{};
 };
 
 /// An input tensor of the program and where a batch holds its values.
@@ -59,7 +64,13 @@ struct Task {
   Program program;
   Objective objective;
   std::vector<Input> inputs;  ///< one for each tensor in Storage::input
+  /// The named f64 tensors that hold the results of a step, the same on all ranks. Their elements,
+  /// one tensor after the other, are what the metrics are made of.
+  std::vector<std::string> results{"sums"};
   OptimizerSpec optimizer;
+  /// Learning rate with which the second optimizer of "control" begins: a cosine takes it to 0 over
+  /// the whole schedule. Unset: there is none.
+  std::optional<double> probe_rate{};
   int ranks_per_bn_group = 1;
   std::string advice;  ///< what to try if the loss or a gradient is not finite
 };
@@ -75,9 +86,13 @@ struct TrainerOptions {
 };
 
 /// The columns of metrics.jsonl and the loss levels of pretraining with NT-Xent on global batches
-/// of N images: loss, contrastive top-1 and entropy, means over 2N views.
-Objective nt_xent_objective(std::int64_t batch_size, double temperature);
+/// of N images with embeddings of D dimensions: loss, contrastive top-1 and entropy, means over 2N
+/// views; and the standard deviation of z/|z|. Takes the results "sums" and "z_std".
+Objective nt_xent_objective(std::int64_t batch_size, double temperature, std::int64_t dimensions);
 /// The same of cross-entropy on K classes: loss, top-1 and top-5, means over N images.
 Objective cross_entropy_objective(std::int64_t batch_size, std::int64_t classes);
+/// Adds the columns of a probe: mean loss and accuracy of the labeled views. Takes the result
+/// "probe_sums", which stands behind `elements` elements of others.
+void add_probe(Objective& objective, int elements);
 
 }  // namespace simclr

@@ -80,6 +80,7 @@ class Trainer {
   void load(const std::vector<Part>& parts, const Checkpoint* checkpoint,
             const std::string& origin);
 
+  [[nodiscard]] Backend& backend() { return backend_; }
   [[nodiscard]] Executor& executor() { return *executor_; }
   [[nodiscard]] const Executor& executor() const { return *executor_; }
   [[nodiscard]] const Objective& objective() const { return task_.objective; }
@@ -88,7 +89,7 @@ class Trainer {
 
  private:
   [[nodiscard]] std::unique_ptr<Executor> make_executor();
-  [[nodiscard]] std::array<float, 4> control(std::int64_t step) const;
+  [[nodiscard]] std::vector<float> control(std::int64_t step) const;
 
   Task task_;  // its program has been moved into the executor
   Schedule schedule_;

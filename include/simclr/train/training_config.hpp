@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,6 +84,19 @@ struct SampleChoice {
 
 enum class OpenWeights : bool { no, yes };
 
+/// A number that a command has measured, and its column in metrics.jsonl.
+struct Measurement {
+  std::string name;
+  double value = 0;
+};
+
+/// Memory that a rank takes while it measures, in bytes.
+struct MeasuringMemory {
+  double host = 0;    ///< images and features
+  double device = 0;  ///< programs; on a CPU beside what `host` says
+};
+using StorageBytes = std::function<std::size_t(const TensorInfo&)>;
+
 class Trainer;
 
 /// A training command: its options and its task. The engine (training_job.hpp) does the rest for
@@ -136,6 +150,16 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   [[nodiscard]] virtual std::vector<Part> initial_parts() const { return {}; }
   /// Loads the weights with which a new run begins. Collective.
   virtual void load_initial_weights(Trainer& trainer, Communicator& world) const;
+  /// Whether measure() is called after the last step of this epoch, counted from 1.
+  [[nodiscard]] virtual bool measures_after(std::int64_t /*epoch*/) const { return false; }
+  /// Measures the model for a row of metrics.jsonl. No step is in flight. It changes nothing that
+  /// the run goes on with. Collective.
+  virtual std::vector<Measurement> measure(std::int64_t epoch, Trainer& trainer,
+                                           Communicator& world);
+  /// The memory that measure() takes. `samples`: of the training data; `bytes`: what a tensor takes
+  /// on the device. prepare() may have been left out.
+  [[nodiscard]] virtual MeasuringMemory measuring_memory(std::int64_t samples, int world_size,
+                                                         const StorageBytes& bytes) const;
 
   [[nodiscard]] TrainerOptions trainer_options(std::int64_t steps_per_epoch) const;
 

@@ -39,4 +39,8 @@ void require_parts(const Program& program, const std::vector<Part>& parts,
 void load_parts(Executor& executor, const std::vector<Part>& parts, const Checkpoint& checkpoint,
                 const std::string& origin);
 
+/// Copies parameters and running statistics of the `parts` of a model from another executor, whose
+/// program must have them.
+void copy_parts(const Executor& from, Executor& to, const std::vector<Part>& parts);
+
 }  // namespace simclr

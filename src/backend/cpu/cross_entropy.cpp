@@ -17,6 +17,7 @@ struct RowTerms {
 struct Operands {
   const float* logits = nullptr;
   const std::int32_t* labels = nullptr;
+  std::int64_t labels_count = 0;
   float* dlogits = nullptr;  // or null
   std::int64_t classes = 0, stride = 0;
   float gradient_scale = 1;
@@ -41,7 +42,7 @@ std::int64_t place_of(const float* logits, std::int64_t classes, std::int64_t la
 
 // `exponential` (stride) is scratch, or the row of dlogits itself.
 RowTerms run_row(const Operands& o, std::int64_t row, float* exponential) {
-  const std::int64_t label = o.labels[row];
+  const std::int64_t label = o.labels[row % o.labels_count];
   if (label < 0) {
     std::fill_n(exponential, o.stride, 0.0F);
     return {};
@@ -68,10 +69,12 @@ Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
   const std::int64_t rows = logits.layout.images;
   const Operands operands{.logits = logits.as<float>(),
                           .labels = context.tensor(op.labels).as<std::int32_t>(),
+                          .labels_count = context.info(op.labels).shape.elements(),
                           .dlogits = context.values<float>(op.dlogits),
                           .classes = logits.layout.channels,
                           .stride = logits.layout.padded_channels(),
                           .gradient_scale = op.gradient_scale};
+  require(rows % operands.labels_count == 0, "every view of a sample has its label");
   auto* sums = context.tensor(op.sums).as<double>();
   // One row of terms and, for evaluation, one row of exponentials for each sample.
   const std::size_t workspace_bytes = static_cast<std::size_t>(rows) * sizeof(RowTerms) +

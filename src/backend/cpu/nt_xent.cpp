@@ -259,6 +259,46 @@ Prepared prepare(const L2Normalize& op, const Context& context) {
   });
 }
 
+namespace {
+
+constexpr std::int64_t kColumns = 16;  // that a thread adds up at a time
+
+}  // namespace
+
+Prepared prepare(const ColumnDeviation& op, const Context& context) {
+  const TensorView u = context.tensor(op.u);
+  require_blocked(u);
+  const auto bytes = static_cast<std::size_t>(u.layout.channels) * sizeof(double);
+  return make_step(
+      bytes, [u_data = u.as<float>(), deviation = context.tensor(op.deviation).as<double>(),
+              rows = u.layout.images, columns = u.layout.channels,
+              stride = u.layout.padded_channels(), threads = context.threads](Workspace workspace) {
+        auto* deviations = reinterpret_cast<double*>(workspace.data());
+        for_each_index((columns + kColumns - 1) / kColumns, threads, [&](std::int64_t block) {
+          const std::int64_t first = block * kColumns;
+          const std::int64_t count = std::min(kColumns, columns - first);
+          std::array<double, kColumns> sums{}, squares{};
+          for (std::int64_t row = 0; row < rows; ++row) {
+            const float* values = u_data + row * stride + first;
+            for (std::int64_t c = 0; c < count; ++c) {
+              const auto at = static_cast<std::size_t>(c);
+              sums[at] += double{values[c]};
+              squares[at] += double{values[c]} * double{values[c]};
+            }
+          }
+          for (std::int64_t c = 0; c < count; ++c) {
+            const auto at = static_cast<std::size_t>(c);
+            const double mean = sums[at] / static_cast<double>(rows);
+            const double variance = squares[at] / static_cast<double>(rows) - mean * mean;
+            deviations[first + c] = std::sqrt(variance < 0 ? 0 : variance);  // NaN stays NaN
+          }
+        });
+        double sum = 0;
+        for (std::int64_t c = 0; c < columns; ++c) sum += deviations[c];
+        *deviation = sum / static_cast<double>(columns);
+      });
+}
+
 Prepared prepare(const L2NormalizeBackward& op, const Context& context) {
   const TensorView u = context.tensor(op.u);
   require_blocked(u);

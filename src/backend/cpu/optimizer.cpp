@@ -40,6 +40,7 @@ struct Buffers {
   float* v = nullptr;  // second moment, or null
   const float* control = nullptr;
   const std::int32_t* verdict = nullptr;  // or null
+  const double* samples = nullptr;        // or null
   std::vector<ParameterSegment> segments;
   std::vector<Chunk> chunks;
   int threads = 1;
@@ -48,7 +49,10 @@ struct Buffers {
     return verdict != nullptr && (verdict[0] != 0 || verdict[1] != 0);
   }
   [[nodiscard]] float learning_rate() const { return control[0]; }
-  [[nodiscard]] float gradient_factor() const { return 1.0F / control[3]; }
+  [[nodiscard]] float gradient_factor() const {
+    if (samples == nullptr) return 1.0F / control[3];
+    return static_cast<float>(1.0 / (control[3] * std::max(samples[3], 1.0)));
+  }
 
   /// visit(chunk, its index, its decay) for every chunk.
   template <class Visit>
@@ -153,15 +157,17 @@ Prepared prepare(const CheckFinite& op, const Context& context) {
 }
 
 Prepared prepare(const Update& op, const Context& context) {
-  const Buffers buffers{.w = context.tensor(op.parameters).as<float>(),
-                        .g = context.tensor(op.gradients).as<float>(),
-                        .m = context.tensor(op.momentum).as<float>(),
-                        .v = context.values<float>(op.second_moment),
-                        .control = context.tensor(op.control).as<float>(),
-                        .verdict = context.values<std::int32_t>(op.verdict),
-                        .segments = op.segments,
-                        .chunks = split(op.segments),
-                        .threads = context.threads};
+  const Buffers buffers{
+      .w = context.tensor(op.parameters).as<float>(),
+      .g = context.tensor(op.gradients).as<float>(),
+      .m = context.tensor(op.momentum).as<float>(),
+      .v = context.values<float>(op.second_moment),
+      .control = context.tensor(op.control).as<float>() + kControls * op.optimizer,
+      .verdict = context.values<std::int32_t>(op.verdict),
+      .samples = context.values<double>(op.samples),
+      .segments = op.segments,
+      .chunks = split(op.segments),
+      .threads = context.threads};
   return std::visit(
       [&](const auto& rule) {
         return make_step([buffers, update = make_update(rule, buffers)]() mutable {

@@ -15,7 +15,7 @@ void column_sums(const float* matrix, float* sums, std::int64_t rows, std::int64
                  std::int64_t stride, cudaStream_t stream);
 
 /// sums (width) = the column sums of terms (rows, width), f64, in an order fixed by `rows`. `width`
-/// is 3 or 4.
+/// is 1, 3 or 4.
 void sum_terms(const double* terms, std::int64_t rows, int width, double* sums,
                cudaStream_t stream);
 

@@ -53,6 +53,7 @@ struct UpdateBuffers {
   float* second_moment = nullptr;  ///< AdamW only
   const float* control = nullptr;
   const std::int32_t* verdict = nullptr;  ///< or null
+  const double* samples = nullptr;        ///< or null
 };
 
 constexpr int kThreads = 256;
@@ -64,7 +65,9 @@ __device__ __forceinline__ bool is_closed(const UpdateBuffers& buffers) {
   return buffers.verdict != nullptr && (buffers.verdict[0] != 0 || buffers.verdict[1] != 0);
 }
 __device__ __forceinline__ float gradient_factor(const UpdateBuffers& buffers) {
-  return 1.0F / buffers.control[3];
+  if (buffers.samples == nullptr) return 1.0F / buffers.control[3];
+  const double samples = buffers.samples[3];
+  return static_cast<float>(1.0 / (buffers.control[3] * (samples < 1 ? 1.0 : samples)));
 }
 
 /// 4 consecutive elements of a chunk, or the `count` that are left of it, the others 0. `whole`
@@ -310,8 +313,9 @@ Prepared prepare(const Update& op, const Context& context) {
                         .gradients = context.values<float>(op.gradients),
                         .momentum = context.values<float>(op.momentum),
                         .second_moment = context.values<float>(op.second_moment),
-                        .control = context.values<float>(op.control),
-                        .verdict = context.values<std::int32_t>(op.verdict)};
+                        .control = context.values<float>(op.control) + kControls * op.optimizer,
+                        .verdict = context.values<std::int32_t>(op.verdict),
+                        .samples = context.values<double>(op.samples)};
   return std::visit(
       [&](const auto& rule) {
         return make_step(norm_bytes, [=, tables = std::pair(std::move(chunks), std::move(segments)),

@@ -91,7 +91,8 @@ constexpr int kClassTerms = 4;
 
 struct CrossEntropy {
   const float* logits = nullptr;         ///< (rows, stride)
-  const std::int32_t* labels = nullptr;  ///< (rows); negative: padding
+  const std::int32_t* labels = nullptr;  ///< (label_rows); negative: padding
+  std::int64_t label_rows = 1;           ///< a row has the label of its number modulo this
   float* dlogits = nullptr;              ///< (rows, stride), or null
   double* terms = nullptr;  ///< (rows, kClassTerms): loss, top-1, top-5, samples of each row
   std::int64_t rows = 0;
@@ -141,7 +142,7 @@ template <int kThreads>
 __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(CrossEntropy o) {
   const std::int64_t row = blockIdx.x;
   const float* logits = o.logits + row * o.stride;
-  const int label = o.labels[row];
+  const int label = o.labels[row % o.label_rows];
   float largest = __uint_as_float(0xFF800000U);
   float factor = 0;
   double loss = 0;
@@ -197,6 +198,7 @@ Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
   const TensorView logits = context.tensor(op.logits);
   CrossEntropy operands{.logits = logits.as<float>(),
                         .labels = context.values<std::int32_t>(op.labels),
+                        .label_rows = context.info(op.labels).shape.elements(),
                         .dlogits = context.values<float>(op.dlogits),
                         .rows = logits.layout.rows(),
                         .classes = static_cast<int>(logits.layout.channels),

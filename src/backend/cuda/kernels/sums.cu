@@ -35,6 +35,40 @@ __global__ void __launch_bounds__(kWarp* kRowThreads)
   sums[column] = static_cast<float>(sum);
 }
 
+constexpr int kDeviationRowThreads = 32;
+
+/// deviations[c] = the standard deviation of column c, divided by the number of columns.
+__global__ void __launch_bounds__(kWarp* kDeviationRowThreads)
+    column_deviations_kernel(const float* __restrict__ matrix, double* __restrict__ deviations,
+                             std::int64_t rows, std::int64_t columns, std::int64_t stride) {
+  __shared__ double sums[kDeviationRowThreads][kWarp];
+  __shared__ double squares[kDeviationRowThreads][kWarp];
+  const std::int64_t column = std::int64_t{blockIdx.x} * kWarp + threadIdx.x;
+  double sum = 0;
+  double square = 0;
+  if (column < columns) {
+    const float* at = matrix + column;
+#pragma unroll 4
+    for (std::int64_t row = threadIdx.y; row < rows; row += kDeviationRowThreads) {
+      const double value = at[row * stride];
+      sum += value;
+      square += value * value;
+    }
+  }
+  sums[threadIdx.y][threadIdx.x] = sum;
+  squares[threadIdx.y][threadIdx.x] = square;
+  __syncthreads();
+  if (threadIdx.y != 0 || column >= columns) return;
+#pragma unroll
+  for (int y = 1; y < kDeviationRowThreads; ++y) {
+    sum += sums[y][threadIdx.x];
+    square += squares[y][threadIdx.x];
+  }
+  const double mean = sum / static_cast<double>(rows);
+  const double variance = square / static_cast<double>(rows) - mean * mean;
+  deviations[column] = sqrt(variance < 0 ? 0 : variance) / static_cast<double>(columns);
+}
+
 constexpr int kTermThreads = 512;
 
 /// One block.
@@ -105,9 +139,28 @@ void column_sums(const float* matrix, float* sums, std::int64_t rows, std::int64
 
 void sum_terms(const double* terms, std::int64_t rows, int width, double* sums,
                cudaStream_t stream) {
-  require(width == 3 || width == 4, "terms are three or four wide");
-  launch(width == 3 ? sum_terms_kernel<3> : sum_terms_kernel<4>, {.block = dim3(kTermThreads)},
-         stream, terms, rows, sums);
+  require(width == 1 || width == 3 || width == 4, "terms are one, three or four wide");
+  const auto kernel = width == 1   ? sum_terms_kernel<1>
+                      : width == 3 ? sum_terms_kernel<3>
+                                   : sum_terms_kernel<4>;
+  launch(kernel, {.block = dim3(kTermThreads)}, stream, terms, rows, sums);
+}
+
+Prepared prepare(const ColumnDeviation& op, const Context& context) {
+  const Layout u = context.layout(op.u);
+  const std::int64_t columns = u.channels;
+  const auto blocks = static_cast<unsigned>(ceil_div<std::int64_t>(columns, kWarp));
+  return make_step(
+      static_cast<std::size_t>(columns) * sizeof(double),
+      [=, matrix = context.values<float>(op.u), rows = u.rows(), stride = std::int64_t{u.stride},
+       deviation = context.values<double>(op.deviation),
+       stream = context.stream()](Workspace workspace) {
+        auto* deviations = reinterpret_cast<double*>(workspace.data());
+        launch(column_deviations_kernel,
+               {.grid = dim3(blocks), .block = dim3(kWarp, kDeviationRowThreads)}, stream, matrix,
+               deviations, rows, columns, stride);
+        sum_terms(deviations, columns, 1, deviation, stream);
+      });
 }
 
 Prepared prepare(const CheckFinite& op, const Context& context) {
