@@ -30,7 +30,8 @@ training_job() {
   require_path --run-dir "$RUN_DIR"
   STATE="$RUN_DIR/state.json"
   RESUBMIT="$(resubmission "$@")"
-  announce "$TRAINING_COMMAND in $RUN_DIR from step $(newest_checkpoint)"
+  local -A doing=([pretrain]=pretraining [finetune]="fine-tuning" [supervised]="supervised training")
+  announce "${doing[$TRAINING_COMMAND]} in $RUN_DIR from step $(newest_checkpoint)"
   require_progress
   free_lock
   record_start

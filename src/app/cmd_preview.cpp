@@ -90,7 +90,6 @@ void validate(const PreviewConfig& config) {
   if (kind == ".png") output.begins = "\x89PNG";
   if (kind == ".h5") output.dataset = "views";
   require_likely_writable(output);
-  if (config.steps) require_room(config);
 }
 
 int count_threads(const EncoderTraining& config) {
@@ -209,14 +208,11 @@ void write_view_audit(const std::filesystem::path& path, SampleStore& store, Loa
   on_root(world, [&] { file->finish(); });
 }
 
-void write_audit(PreviewConfig& config, Communicator& makers) {
+void write_audit(const PreviewConfig& config, ShardSet data, Communicator& makers) {
   const StepRange range = parse_steps(*config.steps).value();
   // Few samples are needed, so --cache auto means to read them one by one.
   const CacheMode asked = config.training->cache;
   const CacheMode cache = asked == CacheMode::automatic ? CacheMode::none : asked;
-  ShardSet data(config.training->data);
-  config.training->prepare(data, OpenWeights::yes, makers);
-  config.training->validate_data(data.info());
   auto store = open_sample_store(std::move(data), cache, makers, count_threads(*config.training),
                                  config.training->batch_size / makers.size());
   if (const SampleChoice* const choice = config.training->sample_choice()) {
@@ -266,14 +262,18 @@ int run_preview(Invocation& invocation) {
   // Views do not depend on the number of ranks: rank 0 works alone on a picture, and on batches
   // that the ranks cannot share equally.
   Communicator& world = invocation.world;
-  const bool shared = config.steps && config.training->batch_size % world.size() == 0;
-  if (!shared && world.rank() != 0) return 0;
-  if (config.steps) {
-    const auto alone = make_self_communicator();
-    write_audit(config, shared ? world : *alone);
-  } else {
-    write_picture(config);
+  ShardSet data(config.training->data);
+  config.training->prepare(data, OpenWeights::yes, world);
+  if (!config.steps) {
+    if (world.rank() == 0) write_picture(config);
+    return 0;
   }
+  on_root(world, [&] { require_room(config); });
+  config.training->validate_data(data.info());
+  const bool shared = config.training->batch_size % world.size() == 0;
+  if (!shared && world.rank() != 0) return 0;
+  const auto alone = make_self_communicator();
+  write_audit(config, std::move(data), shared ? world : *alone);
   return 0;
 }
 

@@ -29,6 +29,7 @@ constexpr std::array kEvaluations{
 
 std::vector<std::string> evaluation_names() {
   std::vector<std::string> names;
+  names.reserve(kEvaluations.size());
   for (const EvaluationCommand& command : kEvaluations) names.emplace_back(command.name);
   return names;
 }
@@ -55,13 +56,14 @@ struct Declared {
 
 using Evaluations = std::vector<std::unique_ptr<Declared>>;
 
-/// Refuses results of several evaluations in one file.
+/// Refuses a file that is to hold two results.
 void require_own_files(const std::vector<PreparedEvaluation>& prepared) {
   std::set<std::filesystem::path> files;
   for (const PreparedEvaluation& one : prepared) {
     for (const Output& output : one.result->outputs()) {
-      if (files.insert(std::filesystem::weakly_canonical(output.file)).second) continue;
-      refuse("option --{}: two evaluations have the file {}; name another file", output.option,
+      const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(output.file));
+      if (files.insert(place).second) continue;
+      refuse("option --{}: {} is to hold two results; name another file", output.option,
              output.file.string());
     }
   }

@@ -14,7 +14,7 @@ AnyTraining take_training_command(Invocation& invocation) {
   auto& arguments = invocation.arguments;
   const auto& known = training_commands();
   if (arguments.empty() || std::ranges::find(known, arguments.front()) == known.end()) {
-    return AnyTraining();
+    return {};
   }
   AnyTraining training(arguments.front());
   arguments.erase(arguments.begin());

@@ -18,17 +18,15 @@ namespace po = boost::program_options;
 namespace {
 
 const std::vector<std::string>& known_sections() {
-  static const std::vector<std::string> names{
-      "pack",       "inspect", "preview", "pretrain", "linear-eval", "knn",    "evaluate", "finetune",
-      "supervised", "embed",   "export",  "plan",     "bench",       "report", "quality"};
+  static const std::vector<std::string> names{"pack",        "inspect", "preview",  "pretrain",
+                                              "linear-eval", "knn",     "evaluate", "finetune",
+                                              "supervised",  "embed",   "export",   "plan",
+                                              "bench",       "report",  "quality"};
   return names;
 }
 
 /// The most bytes of a value that a message repeats.
 constexpr std::size_t kShownBytes = 200;
-
-/// The value of an option for a file, such as --plan-cache, that turns the file off.
-constexpr const char* kNoFile = "none";
 
 /// Options that are allowed above the first section even if this command does not use them.
 const std::vector<std::string>& common_options() {
@@ -364,57 +362,6 @@ std::vector<std::string> Options::given_arguments(const std::vector<std::string>
 bool Options::may_change_on_resume(const std::string& name) const {
   const Option* option = find(name);
   return option != nullptr && option->may_change;
-}
-
-std::vector<std::pair<std::string, std::string>> Options::values() const {
-  std::vector<std::pair<std::string, std::string>> all;
-  all.reserve(options_.size());
-  for (const Option& o : options_) {
-    if (o.kind != Kind::action) all.emplace_back(o.name, o.get());
-  }
-  return all;
-}
-
-std::vector<std::pair<std::string, std::string>> Options::defaults() const {
-  auto all = values();
-  for (auto& [name, value] : all) value = find(name)->initial;
-  return all;
-}
-
-std::vector<std::pair<std::string, std::string>> Options::values_of_all_ranks() const {
-  std::vector<std::pair<std::string, std::string>> all;
-  for (const Option& o : options_) {
-    const std::string given = o.given ? "given" : "";
-    if (!o.may_differ)
-      all.emplace_back("option --" + o.name, o.kind == Kind::action ? given : o.get());
-  }
-  return all;
-}
-
-std::vector<std::pair<std::string, std::string>> Options::stored_values() const {
-  auto all = values();
-  for (auto& [name, value] : all) {
-    const bool is_path = find(name)->type == ValueType::path;
-    if (!is_path || value.empty() || value == kNoFile) continue;
-    value = std::filesystem::absolute(value).lexically_normal().string();
-  }
-  return all;
-}
-
-std::string Options::text(const std::string& section,
-                          const std::vector<std::string>& omitted) const {
-  std::string text = "[" + section + "]\n";
-  for (const auto& [name, value] : stored_values()) {
-    if (std::ranges::find(omitted, name) != omitted.end()) continue;
-    if (value.find_first_of("#\n") != std::string::npos) {
-      refuse(
-          "option --{}: '{}' has a '#' or a line break, which configuration files do not support",
-          name, value);
-    }
-    // Leaves out unset options, because an empty text does not read back as a number.
-    if (!value.empty()) text += fmt::format("{} = {}\n", name, value);
-  }
-  return text;
 }
 
 }  // namespace simclr

@@ -42,10 +42,10 @@ void require_likely_writable_results(const EvaluationConfig& config) {
   if (config.predictions) require_likely_writable(predictions_output(*config.predictions));
 }
 
-EvaluationResult::EvaluationResult(const EvaluationJob& job, const EvaluationConfig& config,
+EvaluationResult::EvaluationResult(const EvaluationJob& job, EvaluationConfig config,
                                    std::string protocol, const Options& options)
     : job_(&job),
-      config_(config),
+      config_(std::move(config)),
       protocol_(std::move(protocol)),
       options_(json_text(options_json(options.values()))) {
   const LabeledData& train = job.train_data();
@@ -76,11 +76,6 @@ void EvaluationResult::choose_output() {
                                identity);
   }
   for (const Output& output : outputs()) require_likely_writable(output);
-  if (config_.predictions &&
-      fs::weakly_canonical(*config_.predictions) == fs::weakly_canonical(output_)) {
-    refuse("option --predictions: {} is the file of the result; name another file",
-           config_.predictions->string());
-  }
 }
 
 std::vector<Output> EvaluationResult::outputs() const {

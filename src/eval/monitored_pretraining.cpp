@@ -98,7 +98,7 @@ void MonitoredPretraining::prepare(const ShardSet& training, OpenWeights open,
 
 void MonitoredPretraining::prepare_queries(const ShardSetInfo& training, Communicator& world) {
   queries_ = open_labeled(eval_data, "eval-data", world);
-  match_classes(training, *queries_);
+  match_classes(training, *queries_, "eval-data");
   eval_images = queries_->labeled();
 }
 

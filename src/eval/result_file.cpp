@@ -13,8 +13,9 @@
 
 namespace simclr {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 /// The longest part of a file's name that a data set's name or an option's value becomes.
 constexpr std::size_t kLongestPart = 40;

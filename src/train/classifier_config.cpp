@@ -56,9 +56,9 @@ void ClassifierConfig::validate() const {
                            .format = kPredictionsFormat});
 }
 
-void ClassifierConfig::validate_data(const ShardSetInfo& data) const {
+void ClassifierConfig::validate_data(const ShardSetInfo& info) const {
   if (!is_complete() && !is_given("batch-size")) return;
-  const std::int64_t samples = training_samples(data);
+  const std::int64_t samples = training_samples(info);
   if (batch_size <= samples) return;
   refuse("option --batch-size: {} is more than the {} labeled images to train on; give at most {}",
          batch_size, samples, samples);
@@ -67,35 +67,35 @@ void ClassifierConfig::validate_data(const ShardSetInfo& data) const {
 void ClassifierConfig::validate_without_data() const {
   if (classes == 0)
     refuse("option --classes: missing; give the number of classes beside --samples");
-  if (labels_file.empty() && !label_fraction && !labels_per_class) return;
-  refuse(
-      "options --labels-file, --label-fraction and --labels-per-class: go with --data; beside "
-      "--samples, give the number of labeled images as --samples");
+  const std::vector<std::string> given = choices();
+  if (given.empty()) return;
+  refuse("option --{}: goes with --data; with --samples, give the number of labeled images as that",
+         given.front());
 }
 
-void ClassifierConfig::prepare(const ShardSet& data, OpenWeights open, Communicator& world) {
+void ClassifierConfig::prepare(const ShardSet& set, OpenWeights open, Communicator& world) {
   on_root(world, [&] { take_over_stored_run(); });
   share_options(world);
-  labeled_ = choose_labeled(*this, data, world);
+  labeled_ = choose_labeled(*this, set, world);
   labels_hash = labeled_.hash;
   choice_ = {labeled_.samples, labeled_.labels};
-  const std::int64_t in_data = data.info().classes;
+  const std::int64_t in_data = set.info().classes;
   if (in_data > kMostClasses) {
-    refuse("option --data: {} holds label {}; allowed: below {}", this->data.string(), in_data - 1,
+    refuse("option --data: {} holds label {}; allowed: below {}", data.string(), in_data - 1,
            kMostClasses);
   }
   if (classes == 0) classes = in_data;
   if (classes < in_data) {
     refuse("option --classes: {} is less than the {} classes of {}", classes, in_data,
-           this->data.string());
+           data.string());
   }
   // Reads the few images that are trained on instead of all of them.
-  if (!is_given("cache") && labeled_.size() <= data.info().samples / kFewOfAll) {
+  if (!is_given("cache") && labeled_.size() <= set.info().samples / kFewOfAll) {
     cache = CacheMode::none;
   }
   if (!eval_data.empty()) {
     test_.emplace(open_labeled(eval_data, "eval-data", world));
-    match_classes(data.info(), *test_, "eval-data");
+    match_classes(set.info(), *test_, "eval-data");
   }
   on_root(world, [&] { complete(open, labeled_); });
   share_options(world);

@@ -30,21 +30,21 @@ std::vector<std::int64_t> choose(const LabelOptions& options, const ShardSet& da
   return all;
 }
 
-const char* chosen_by(const LabelOptions& options) {
-  if (!options.labels_file.empty()) return "labels-file";
-  if (options.label_fraction) return "label-fraction";
-  return options.labels_per_class ? "labels-per-class" : "data";
-}
-
 }  // namespace
 
+std::vector<std::string> LabelOptions::choices() const {
+  std::vector<std::string> given;
+  if (!labels_file.empty()) given.emplace_back("labels-file");
+  if (label_fraction) given.emplace_back("label-fraction");
+  if (labels_per_class) given.emplace_back("labels-per-class");
+  return given;
+}
+
 void LabelOptions::validate_labels() const {
-  const int choices =
-      (labels_file.empty() ? 0 : 1) + (label_fraction ? 1 : 0) + (labels_per_class ? 1 : 0);
-  if (choices > 1) {
-    refuse(
-        "options --labels-file, --label-fraction and --labels-per-class: give at most one of them");
-  }
+  const std::vector<std::string> given = choices();
+  if (given.size() < 2) return;
+  refuse("option --{}: chooses the samples to train on, as --{} does; give one of them", given[0],
+         given[1]);
 }
 
 void declare_label_options(Options& options, LabelOptions& labels) {
@@ -70,6 +70,10 @@ void declare_label_options(Options& options, LabelOptions& labels) {
 
 LabeledSamples choose_labeled(const LabelOptions& options, const ShardSet& data,
                               Communicator& world) {
+  if (data.info().mark_columns > 0) {
+    refuse("option --data: {} has several labels for each sample; a classifier learns from one",
+           data.info().path.string());
+  }
   if (data.info().labeled_samples == 0) {
     refuse("option --data: {} has no labels; training a classifier needs labeled images",
            data.info().path.string());
@@ -87,11 +91,12 @@ LabeledSamples choose_labeled(const LabelOptions& options, const ShardSet& data,
   chosen.fewest_of_class = fewest;
   chosen.most_of_class = most;
   chosen.hash = selection_hash(chosen.samples);
+  const std::vector<std::string> given = options.choices();
   if (!options.labels_hash.empty() && options.labels_hash != chosen.hash) {
     refuse(
         "option --{}: chooses other samples (hash {}) than those that the run trains on (hash {}); "
         "a run cannot change them: give the old choice or another --run-dir",
-        chosen_by(options), chosen.hash, options.labels_hash);
+        given.empty() ? "data" : given.front(), chosen.hash, options.labels_hash);
   }
   return chosen;
 }

@@ -14,8 +14,9 @@
 
 namespace simclr {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 /// Whether a crash may have left this last line: the beginning of a row, or zeros that the file
 /// system has not replaced.

@@ -44,7 +44,6 @@ void look_at_evaluation_data(const TrainingConfig& config) {
 /// Makes every check that needs no writing, and reads few images. Returns the training data.
 ShardSet validate_all(TrainingConfig& config, OpenWeights open, Communicator& world) {
   config.validate();
-  config.validate_ranks(world.size());
   // Refuses values that a configuration file cannot hold.
   (void)configuration_text(config, RunDirectoryOption::written);
   CommonData data = open_common(config.data, "data", world);

@@ -89,7 +89,8 @@ TEST(Export, SaysHowTorchvisionsModelMustChange) {
   as_tensorflow.pool_padding = PoolPadding::same;
   EXPECT_NE(hint_of(as_tensorflow).find("ceil_mode=True"), std::string::npos);
   as_tensorflow.width = 1;
-  EXPECT_NE(loading_code({.encoder = as_tensorflow}, "w").find("ceil_mode=True"), std::string::npos);
+  EXPECT_NE(loading_code({.encoder = as_tensorflow}, "w").find("ceil_mode=True"),
+            std::string::npos);
   as_tensorflow.stem = Stem::cifar;  // has no pooling
   EXPECT_EQ(loading_code({.encoder = as_tensorflow}, "w").find("ceil_mode"), std::string::npos);
   // torchvision's has this shortcut, too.

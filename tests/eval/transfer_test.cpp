@@ -286,6 +286,7 @@ TEST_F(Transfer, ChoosesTheStrongestOfEqualPenaltiesAndTheBestOfOthers) {
   const auto train = difficult_features(150, 4, 1);
   const auto validation = difficult_features(100, 4, 2);
   std::vector<double> penalties;
+  penalties.reserve(12);
   for (int i = 0; i < 12; ++i) penalties.push_back(std::pow(10, 5 - i));
   for (const auto metric :
        {TransferMetric::top1, TransferMetric::mean_per_class, TransferMetric::ap11}) {

@@ -297,7 +297,7 @@ def main(root):
         with create(name) as f:
             f["images"] = images(0, 9)
             f["labels"] = marks
-    for columns, part in ((2, "a.h5"), (3, "b.h5")):
+    for columns, part in ((2, "a.h5"), (3, "data.h5")):
         with create("bad_columns_of_shards", part) as f:
             f["images"] = images(0, 9)
             f["labels"] = np.zeros((9, columns), np.uint8)

@@ -146,7 +146,7 @@ class BrowserTest(unittest.TestCase):
         self.assertIn("Restarted (dotted) at step 31.", loss["summary"])
         self.assertIn("Steps 2 to 60, at the end: 3.05. Least 3.05, greatest 4.5.", loss["summary"])
         self.assertEqual((charts["Nearest-neighbor top-1, %"]["dots"], charts["Loss"]["dots"]), (1, 0))
-        self.assertEqual(self.text(".tiles b"), ["3.05", "19.83 %", "70.00 %", "1.5 of 4", "12.0 s", "80.00 %"])
+        self.assertEqual(self.text(".tiles b"), ["3.05", "19.83 %", "70 %", "1.5 of 4", "12.0 s", "80.00 %"])
         self.assertEqual(self.text("h1"), ["run"])
         self.assertEqual(self.text("header p"), ["Step 60: run; restarts: 1"])
         self.assertEqual(self.text("#evaluation td")[:5], ["knn", "80.00 %", "60.00 %", "100.00 %", "10"])

@@ -160,7 +160,7 @@ class EvaluationResult {
   /// into the result with the `options`. Refuses, without --output, a checkpoint outside a run
   /// directory, and a result that could not be written or would replace that of another evaluation.
   /// The job must live longer. Collective.
-  EvaluationResult(const EvaluationJob& job, const EvaluationConfig& config, std::string protocol,
+  EvaluationResult(const EvaluationJob& job, EvaluationConfig config, std::string protocol,
                    const Options& options);
 
   /// What of the predictions report() needs.

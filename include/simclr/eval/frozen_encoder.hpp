@@ -36,8 +36,8 @@ class EncoderSource {
 /// The weights that a run trains, as they are now.
 class EncoderInTraining final : public EncoderSource {
  public:
-  EncoderInTraining(const Executor& training, ModelDescription model)
-      : training_(&training), model_(std::move(model)) {}
+  EncoderInTraining(const Executor& training, const ModelDescription& model)
+      : training_(&training), model_(model) {}
 
   [[nodiscard]] const ModelDescription& model() const override { return model_; }
   [[nodiscard]] std::string origin() const override { return "the model in training"; }

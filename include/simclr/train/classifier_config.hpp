@@ -27,9 +27,9 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
   /// Options that are not given may be completed by prepare().
   void note_given(const Options& options) override;
   void validate() const override;
-  void validate_data(const ShardSetInfo& data) const override;
+  void validate_data(const ShardSetInfo& info) const override;
   void validate_without_data() const override;
-  void prepare(const ShardSet& data, OpenWeights open, Communicator& world) override;
+  void prepare(const ShardSet& set, OpenWeights open, Communicator& world) override;
   [[nodiscard]] const SampleChoice* sample_choice() const override;
   [[nodiscard]] bool is_complete() const override { return complete_; }
   void write_run_files() const override;

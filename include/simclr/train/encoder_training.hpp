@@ -66,7 +66,8 @@ void declare_recompute(Options& options, EncoderTraining& training);
 class AnyTraining {
  public:
   /// `command`: one of training_commands(), with its options at their defaults.
-  explicit AnyTraining(std::string_view command = "pretrain");
+  explicit AnyTraining(std::string_view command);
+  AnyTraining() : AnyTraining("pretrain") {}
   /// Implicit, so that any command's options can be assigned.
   AnyTraining(const EncoderTraining& training) : training_(training.copy()) {}  // NOLINT
   AnyTraining(const AnyTraining& other) : training_(other.training_->copy()) {}

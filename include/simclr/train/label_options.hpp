@@ -22,6 +22,8 @@ struct LabelOptions {
   std::uint64_t label_seed = 1;
   std::string labels_hash;  ///< of the samples chosen; set by the program
 
+  /// Names of the options that choose samples and are given.
+  [[nodiscard]] std::vector<std::string> choices() const;
   /// Refuses two choices at once.
   void validate_labels() const;
 };
