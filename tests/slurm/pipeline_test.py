@@ -19,13 +19,14 @@ class PipelineTest(SlurmTest):
             environment={"SIMCLR_RANKS_PER_NODE": "2", **FOR_EVALUATIONS, **(environment or {})}, cwd=self.directory)
 
     def pipeline(self, jobs=JOBS, environment=None, **changed):
-        """Submits a pipeline and returns the numbers of the pretraining, linear-eval and knn jobs."""
+        """Submits a pipeline and returns the numbers of the pretraining, linear-eval and knn jobs, and that of
+        fine-tuning if there is one."""
         self.log = self.directory / "none"
         done = self.submit_pipeline(jobs, environment, **changed)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.saw(done.stdout.strip().replace("\n", "; "))
-        numbers = re.findall(r"^(?:pretrain|linear-eval|knn) +job (\d+)$", done.stdout, re.MULTILINE)
-        self.assertEqual(len(numbers), 3, done.stdout)
+        numbers = re.findall(r"^(?:pretrain|linear-eval|knn|finetune) +job (\d+)$", done.stdout, re.MULTILINE)
+        self.assertEqual(len(numbers), 4 if "FINETUNE_OPTIONS" in (environment or {}) else 3, done.stdout)
         self.log = self.run_dir / "logs" / f"simclr-pretrain-{numbers[0]}.out"
         return numbers
 
@@ -40,11 +41,17 @@ class PipelineTest(SlurmTest):
 
     def test_evaluations_follow_pretraining_and_write_their_results(self):
         # On a site with GPUs, each has one rank.
-        numbers = self.pipeline(max_steps=4, environment={"SIMCLR_RANKS_PER_NODE": "", "SIMCLR_GPUS_PER_NODE": "2"})
+        numbers = self.pipeline(max_steps=4, environment={
+            "SIMCLR_RANKS_PER_NODE": "", "SIMCLR_GPUS_PER_NODE": "2",
+            "FINETUNE_OPTIONS": "--device cpu --batch-size 16 --labels-per-class 4 --max-steps 2 --threads 1 --loader-threads 1"})
+        finetune = numbers.pop()
         jobs = [self.finish(number) for number in numbers]
         for before, after in zip(jobs, jobs[1:]):
             self.assertLessEqual(before.fields["EndTime"], after.fields["StartTime"])
         self.assert_results()
+        self.assertLessEqual(jobs[0].fields["EndTime"], self.finish(finetune).fields["StartTime"])
+        result = json.loads((self.directory / "run-finetune" / "eval" / "finetune-step-0000000002.json").read_text())
+        self.assertEqual((result["labels"], result["samples"], result["ranks"]), (40, SAMPLES, 8))
         self.assertIn("8 ranks on CPU", self.log.read_text())
         self.assertEqual(jobs[0].fields["TresPerNode"], "gres:gpu:2")
         self.assertEqual([job.fields["JobName"] for job in jobs], ["run", "run-linear-eval", "run-knn"])
