@@ -16,8 +16,9 @@
 
 namespace simclr {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 constexpr const char* kEnvironmentFile = "environment.json";
 

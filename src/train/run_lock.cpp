@@ -25,8 +25,9 @@
 
 namespace simclr {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 constexpr const char* kName = "lock";
 constexpr double kStaleSeconds = 300;

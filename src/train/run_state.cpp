@@ -14,8 +14,9 @@
 
 namespace simclr {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 constexpr const char* kStateFile = "state.json";
 constexpr std::array kStatusNames{"running", "finished", "stopped-early", "failed"};
