@@ -46,7 +46,12 @@ int run_training_command(Invocation& invocation, EncoderTraining& config, Option
   const bool writes_report = invocation.world.rank() == 0;
   try {
     const int code = run_training(config, this_build(), invocation.world);
-    then(code);
+    try {
+      then(code);
+    } catch (const std::exception& error) {
+      if (is_refusal(error)) fail("{}", error.what());  // training has been work
+      throw;
+    }
     if (writes_report) refresh_report(config.run_dir, Pairs::render);
     return code;
   } catch (const std::exception& error) {

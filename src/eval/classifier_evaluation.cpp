@@ -61,6 +61,7 @@ Json result_json(const ClassifierConfig& config, const EncoderJob& job,
   AnyTraining training(config);
   for (const auto& [name, value] : declared_options(*training).values()) options[name] = value;
   result["options"] = std::move(options);
+  if (!config.class_names().empty()) lists["class_names"] = config.class_names();
   result.update(lists);
   return result;
 }
@@ -86,8 +87,13 @@ void evaluate_run(const ClassifierConfig& config, Communicator& world) {
   const Predictions predictions = classify_images(executor, loader, keep);
   const ClassAccuracy accuracy = class_accuracy(predictions, world);
   on_root(world, [&] {
-    const auto file = config.run_dir / "eval" /
-                      fmt::format("{}-step-{:010}.json", config.command(), job.encoder().step());
+    const EvaluationIdentity identity{
+        {"protocol", config.command()}, {"checkpoint_hash", job.encoder().checksum()},
+        {"test_data", test.info.name},  {"test_data_hash", hash_text(test.fingerprint)},
+        {"options", Json::object()},    {"defaults", Json::object()}};
+    const auto file = free_result_file(
+        config.run_dir / "eval",
+        fmt::format("{}-step-{:010}", config.command(), job.encoder().step()), identity);
     log::info("{}: top-1 {:.2f} %, top-5 {:.2f} % of {} test samples, after {} labeled images ({})",
               config.command(), 100 * accuracy.all.top1, 100 * accuracy.all.top5,
               accuracy.all.samples, config.labeled_samples().size(), file.string());

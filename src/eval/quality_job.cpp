@@ -31,7 +31,9 @@ CommonData open_data(const fs::path& data, Communicator& world) {
 /// The options of the run that trained the encoder, if they are known.
 std::optional<AnyTraining> training_of(const FrozenEncoder& encoder) {
   if (encoder.configuration().empty()) return {};
-  return read_training(encoder.configuration(), encoder.file().string());
+  AnyTraining run = read_training(encoder.configuration(), encoder.file().string());
+  if (run->views_per_sample() != 2) return {};  // alignment compares two views of an image
+  return run;
 }
 
 EvaluationIdentity identity_of(const FrozenEncoder& encoder, const CommonData& data,

@@ -55,6 +55,7 @@ struct Network {
   std::int64_t image_size = 0;
   std::int64_t samples = 0;
   OptimizerKind optimizer = OptimizerKind::lars;
+  std::int64_t classes = 0;  ///< of a linear probe beside the encoder; 0: none
 };
 std::vector<Network> networks() {
   const auto cifar = [](int depth, double width) {
@@ -64,8 +65,8 @@ std::vector<Network> networks() {
     return EncoderSpec{.depth = depth, .width = width, .stem = Stem::imagenet};
   };
   // The first two have all kinds of ops and take milliseconds, so that they are timed in any case.
-  return {{cifar(18, 0.125), 24, 6},
-          {imagenet(50, 0.125), 64, 2},
+  return {{cifar(18, 0.125), 24, 6, OptimizerKind::lars, 100},
+          {imagenet(50, 0.125), 64, 2, OptimizerKind::lars, 100},
           {cifar(18, 0.25), 32, 20, OptimizerKind::adamw},
           {cifar(50, 0.25), 24, 12, OptimizerKind::sgd},
           {cifar(18, 1), 32, 12},
@@ -81,6 +82,7 @@ Program record(const Network& network, DType activations) {
   spec.local_samples = network.samples;
   spec.optimizer.kind = network.optimizer;
   spec.activations = activations;
+  spec.probe_classes = network.classes;
   return record_pretraining(spec);
 }
 
@@ -223,6 +225,11 @@ void fill_inputs(Executor& executor) {
   const TensorId views = program.at("views");
   const std::vector<float> pixels = pseudo_random(program.info(views).shape.elements());
   executor.upload(views, const_buffer_span(std::span(pixels)));
+  for (const TensorInfo& info : program.tensors) {
+    if (info.storage != Storage::input || info.dtype != DType::i32) continue;
+    const std::vector<std::int32_t> labels(static_cast<std::size_t>(info.shape.elements()));
+    executor.upload(program.at(info.name), const_buffer_span(std::span(labels)));
+  }
   std::vector<float> control;
   while (std::ssize(control) < program.info(program.at("control")).shape.elements()) {
     control.insert(control.end(), {1e-4F, 1, 1, 1});

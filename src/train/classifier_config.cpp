@@ -50,6 +50,12 @@ void ClassifierConfig::validate() const {
   EncoderTraining::validate();
   validate_labels();
   if (!predictions) return;
+  const auto directory = std::filesystem::weakly_canonical(*predictions).parent_path();
+  for (const char* own : {"checkpoints", "eval"}) {
+    if (directory != std::filesystem::weakly_canonical(run_dir / own)) continue;
+    refuse("option --predictions: {} is in the folder of the run's {}; name another place",
+           predictions->string(), own);
+  }
   require_likely_writable({.file = *predictions,
                            .option = "predictions",
                            .creates_directories = true,
@@ -78,6 +84,7 @@ void ClassifierConfig::prepare(const ShardSet& set, OpenWeights open, Communicat
   share_options(world);
   labeled_ = choose_labeled(*this, set, world);
   labels_hash = labeled_.hash;
+  class_names_ = set.info().class_names;
   choice_ = {labeled_.samples, labeled_.labels};
   const std::int64_t in_data = set.info().classes;
   if (in_data > kMostClasses) {
@@ -117,10 +124,14 @@ void ClassifierConfig::share_options(Communicator& world) {
 /// Values that the command line leaves to a run that has begun are those of the run.
 void ClassifierConfig::take_over_stored_run() {
   if (resume == "none") return;
-  const auto stored = stored_run_options(run_dir);
+  auto stored = stored_run_options(run_dir, command());
+  if (!stored && resume != "auto") {
+    FoundCheckpoint found = open_checkpoint(resume);
+    stored = StoredText{std::move(found.checkpoint.configuration), found.file.path.string(), {}};
+    require_run_of(command(), *stored);
+  }
   if (!stored) return;
   const AnyTraining run = read_training(stored->text, stored->origin);
-  if (std::string(run->command()) != command()) return;  // refused later, by its options
   AnyTraining copy = run;
   std::vector<std::pair<std::string, std::string>> values;
   for (auto& value : declared_options(*copy).stored_values()) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -108,6 +110,13 @@ EncoderWeights read_exported_weights(const std::filesystem::path& file) {
   if (read_value(metadata("weight_decay"), decay, at_least(0))) weights.weight_decay = decay;
   weights.checkpoint.checksum = content_hash(content);
   for (NamedTensor& tensor : content.tensors) {
+    const bool variance = tensor.name.ends_with(".running_var");
+    if (!std::ranges::all_of(tensor.values, [&](float value) {
+          return std::isfinite(value) && !(variance && value < 0);
+        })) {
+      refuse("option --weights: {}: '{}' holds values that are not finite{}", file.string(),
+             tensor.name, variance ? ", or negative variances" : "");
+    }
     auto& tensors = is_running_statistic(tensor.name) ? weights.checkpoint.running
                                                       : weights.checkpoint.parameters;
     tensors.push_back(channels_last(std::move(tensor)));

@@ -103,10 +103,6 @@ void FinetuneConfig::validate_without_data() const {
 }
 
 EncoderWeights FinetuneConfig::read_weights() const {
-  if (checkpoint.empty() && weights.empty()) {
-    refuse(
-        "option --checkpoint: missing; give RUN_OR_FILE, the weights to begin with, or --weights");
-  }
   EncoderWeights found =
       weights.empty() ? read_checkpoint_weights(checkpoint) : read_exported_weights(weights);
   if (!weights_hash.empty() && weights_hash != found.checkpoint.checksum) {
@@ -163,7 +159,13 @@ void FinetuneConfig::apply_recipe(const LabeledSamples& labeled) {
 }
 
 void FinetuneConfig::complete(OpenWeights open, const LabeledSamples& labeled) {
-  const bool has_begun = resume != "none" && !list_checkpoints(run_dir / "checkpoints").empty();
+  const bool from_file = resume != "none" && resume != "auto";
+  const bool has_begun =
+      from_file || (resume != "none" && !list_checkpoints(run_dir / "checkpoints").empty());
+  if (!has_begun && checkpoint.empty() && weights.empty()) {
+    refuse(
+        "option --checkpoint: missing; give RUN_OR_FILE, the weights to begin with, or --weights");
+  }
   complete_ = has_begun || open == OpenWeights::yes;
   if (has_begun || !complete_) return;
   const EncoderWeights from = read_weights();

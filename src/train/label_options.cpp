@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <map>
 #include <ranges>
+#include <set>
 #include <span>
 
 #include "simclr/core/check.hpp"
@@ -88,7 +89,9 @@ LabeledSamples choose_labeled(const LabelOptions& options, const ShardSet& data,
     ++of_class[chosen.labels.back()];
   }
   const auto [fewest, most] = std::ranges::minmax(of_class | std::views::values);
-  chosen.fewest_of_class = fewest;
+  const std::set<std::int64_t> classes(data.labels().begin(), data.labels().end());
+  const auto with_samples = std::ranges::count_if(classes, [](auto label) { return label >= 0; });
+  chosen.fewest_of_class = std::ssize(of_class) < with_samples ? 0 : fewest;
   chosen.most_of_class = most;
   chosen.hash = selection_hash(chosen.samples);
   const std::vector<std::string> given = options.choices();

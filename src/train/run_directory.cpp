@@ -36,6 +36,7 @@ using Values = std::vector<std::pair<std::string, std::string>>;
 std::unique_ptr<TrainingConfig> require_same_run(const std::string& earlier_text,
                                                  const std::string& origin,
                                                  TrainingConfig& config) {
+  require_run_of(config.command(), {earlier_text, origin, {}});
   auto earlier = config.with_defaults();
   Options earlier_options = declared_options(*earlier);
   read_stored_options(earlier_options, earlier_text, origin);

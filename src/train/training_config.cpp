@@ -270,10 +270,24 @@ std::optional<std::string> stored_configuration(const fs::path& run_directory) {
   return text;
 }
 
-std::optional<StoredText> stored_run_options(const fs::path& run_directory) {
+void require_run_of(const std::string& command, const StoredText& stored) {
+  std::istringstream lines(stored.text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("[")) continue;
+    const std::string section = line.substr(1, line.find(']') - 1);
+    if (section == command) return;
+    refuse("option --run-dir: {} is of a run of '{}', not of '{}'; choose another directory",
+           stored.origin, section, command);
+  }
+}
+
+std::optional<StoredText> stored_run_options(const fs::path& run_directory,
+                                             const std::string& command) {
   if (run_directory.empty()) return {};
-  const auto from = [](const std::string& text, const fs::path& origin) {
-    return StoredText{without_options_of_a_start(text), origin.string(), renamed_values()};
+  const auto from = [&](const std::string& text, const fs::path& origin) {
+    StoredText stored{without_options_of_a_start(text), origin.string(), renamed_values()};
+    require_run_of(command, stored);
+    return stored;
   };
   if (const auto text = stored_configuration(run_directory)) {
     return from(*text, run_directory / "config.cfg");
@@ -286,7 +300,8 @@ std::optional<StoredText> stored_run_options(const fs::path& run_directory) {
 
 void continue_stored_run(Options& options, const TrainingConfig& config) {
   options.require_given({"data", "run-dir"});
-  options.otherwise_from([&config] { return stored_run_options(config.run_dir); });
+  options.otherwise_from(
+      [&config] { return stored_run_options(config.run_dir, config.command()); });
 }
 
 void read_stored_options(Options& options, const std::string& text, const std::string& origin) {

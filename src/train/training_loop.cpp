@@ -115,7 +115,8 @@ class TrainingLoop {
       if (checkpoint) save(step);
     }
     records_.finish();
-    if (step > span_.first || step == 0) save(step);  // a run of 0 steps saves its initial state
+    // A run of 0 steps saves the state that it has: the initial one, or that of --resume FILE.
+    if (step > span_.first || step == 0 || lacks_checkpoint(step)) save(step);
     if (step == span_.end) return {.step = step};
     return {
         .step = step, .stopped_early = true, .reason = decision.reason, .cause = decision.cause};
@@ -169,6 +170,11 @@ class TrainingLoop {
     if (!(result.metrics[collapse->metric] <= collapse->at_most)) return;
     log::warning("step {}: {}", result.step + 1, collapse->warning);
     warned_of_collapse_ = true;
+  }
+
+  [[nodiscard]] bool lacks_checkpoint(std::int64_t step) {
+    const auto file = checkpoint_path(config_.run_dir / "checkpoints", step);
+    return broadcast_value(world_, !std::filesystem::exists(file));
   }
 
   [[nodiscard]] bool measures_after(std::int64_t step) const {

@@ -253,6 +253,8 @@ class ClassifierTest(TrainingTest):
         self.assert_refused("--batch-size: 64", "at most 48", label_fraction=0.5, batch_size=64)
         self.assert_refused("--from-head-layer: 4", "3 layers", from_head_layer=4)
         self.assert_refused("--checkpoint: missing", checkpoint=None)
+        done = self.pretrain(expect=2, checkpoint=None, dry_run="elsewhere")
+        self.assertIn("--checkpoint: missing", done.stderr)
         self.assert_refused("--checkpoint and --weights", weights=few)
         self.assert_refused(few.name, checkpoint=None, weights=few)
         self.assert_refused("--mean: '0.1,0.2,0.3'", "trained with", mean="0.1,0.2,0.3", std="1,1,1")
@@ -260,6 +262,39 @@ class ClassifierTest(TrainingTest):
         self.assert_refused("--classes: 9", classes=9)
         self.assert_refused("--nesterov", optimizer="lars", nesterov=True)
         self.assert_refused("--labels-file", "hash", labels_file=few, labels_hash="00", batch_size=2)
+
+    def test_a_run_of_another_command_is_refused(self):
+        for command, run_dir in (("finetune", self.pretrained), ("supervised", self.pretrained)):
+            done = run(SIMCLR, command, "--run-dir", run_dir, expect=2)
+            self.assertIn(f"config.cfg is of a run of 'pretrain', not of '{command}'", done.stderr)
+        self.pretrain(max_steps=1)
+        for dry in ((), ("--dry-run",), ("--dry-run=elsewhere",)):
+            done = run(SIMCLR, "pretrain", "--data", self.data, "--run-dir", self.run_dir, *dry, expect=2)
+            self.assertIn("is of a run of 'finetune', not of 'pretrain'", done.stderr)
+
+    def test_no_result_or_checkpoint_is_replaced_by_another(self):
+        other = self.top / "other-data"
+        if not other.exists():
+            write_shard(other, self.data, labels=self.labels[:48])
+        self.pretrain(max_steps=1)
+        self.pretrain(max_steps=1, eval_data=other)
+        names = sorted(file.name for file in (self.run_dir / "eval").iterdir())
+        self.assertEqual(names, ["finetune-step-0000000001-other-data.json", "finetune-step-0000000001.json"])
+        for folder in ("checkpoints", "eval"):
+            done = self.pretrain(expect=2, max_steps=1, predictions=self.run_dir / folder / "finetune-step-0000000001.json")
+            self.assertIn(f"option --predictions: {self.run_dir / folder}", done.stderr)
+
+    def test_a_new_run_resumes_from_a_file_without_the_weights(self):
+        self.pretrain(max_steps=2)
+        new = self.run_dir.parent / "new"
+        for steps in (2, 3):
+            self.pretrain(run_dir=new, checkpoint=None, resume=self.checkpoint(2), max_steps=steps)
+            self.assertEqual(self.result(new)["step"], steps)
+
+    def test_what_fails_after_training_is_no_refusal(self):
+        self.run_dir.mkdir()
+        (self.run_dir / "eval").write_text("in the way")
+        self.assertIn("eval", self.pretrain(expect=1, max_steps=1).stderr)
 
     def test_a_run_keeps_its_labels_and_weights(self):
         chosen = self.top / f"{self.run_dir.parent.name}.txt"

@@ -41,6 +41,7 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
 
   /// The samples chosen by prepare().
   [[nodiscard]] const LabeledSamples& labeled_samples() const { return labeled_; }
+  [[nodiscard]] const std::vector<std::string>& class_names() const { return class_names_; }
   /// The labeled samples of --eval-data, found by prepare().
   [[nodiscard]] const LabeledData& test_data() const { return *test_; }
   /// JSON object: what the result of this command says beside that of others.
@@ -71,6 +72,7 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
   LabeledSamples labeled_;
   SampleChoice choice_;
   std::optional<LabeledData> test_;
+  std::vector<std::string> class_names_;  // of the training data
 };
 
 /// The paper's supervised training: SGD with Nesterov momentum 0.9, learning rate 0.1 N/256 with a

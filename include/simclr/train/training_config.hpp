@@ -181,7 +181,12 @@ std::optional<std::string> stored_configuration(const std::filesystem::path& run
 /// The stored configuration of the run in a directory: config.cfg, or that of its newest checkpoint
 /// if the file is lost; without --resume and --stop-before-minutes, which belong to a start. Empty
 /// without a run.
-std::optional<StoredText> stored_run_options(const std::filesystem::path& run_directory);
+/// Refuses a run of another command.
+std::optional<StoredText> stored_run_options(const std::filesystem::path& run_directory,
+                                             const std::string& command);
+
+/// Refuses a stored configuration of a run of another command.
+void require_run_of(const std::string& command, const StoredText& stored);
 
 /// Makes --data and --run-dir required, unless the run directory holds a run: its stored
 /// configuration (that of its newest checkpoint, if config.cfg is lost) then gives all options that
