@@ -199,13 +199,6 @@ std::vector<std::int64_t> read_label_list(const fs::path& file, const ShardSet& 
   return ListReader(file, set).read();
 }
 
-std::vector<std::int64_t> read_label_list(const fs::path& file, const ShardSet& set,
-                                          Communicator& world) {
-  std::vector<std::int64_t> samples;
-  on_root(world, [&] { samples = read_label_list(file, set); });
-  return broadcast_list(world, std::move(samples));
-}
-
 std::string selection_hash(std::span<const std::int64_t> samples) {
   return to_hex(hash64(std::as_bytes(samples)));
 }

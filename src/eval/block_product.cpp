@@ -1,7 +1,6 @@
 #include "block_product.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <utility>
@@ -24,24 +23,10 @@ Executor make_executor(Program program, Backend& backend) {
 
 }  // namespace
 
-std::vector<float> unit_rows(const LabeledFeatures& features) {
-  std::vector<float> unit(features.values);
-  const auto channels = static_cast<std::size_t>(features.channels);
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < features.rows(); ++i) {
-    const auto row = std::span(unit).subspan(static_cast<std::size_t>(i) * channels, channels);
-    double sum = 0;
-    for (const float value : row) sum += double{value} * value;
-    const double inverse_norm = 1 / std::max(std::sqrt(sum), 1e-12);
-    for (float& value : row) value = static_cast<float>(value * inverse_norm);
-  }
-  return unit;
-}
-
-std::span<const float> rows_of(const std::vector<float>& values, std::int64_t first,
+std::span<const float> rows_of(std::span<const float> values, std::int64_t first,
                                std::int64_t count, std::int64_t channels) {
-  return std::span(values).subspan(static_cast<std::size_t>(first * channels),
-                                   static_cast<std::size_t>(count * channels));
+  return values.subspan(static_cast<std::size_t>(first * channels),
+                        static_cast<std::size_t>(count * channels));
 }
 
 TensorId record_block_product(Recorder& recorder, std::int64_t queries, std::int64_t bank,

@@ -6,16 +6,12 @@
 #include <vector>
 
 #include "simclr/backend/executor.hpp"
-#include "simclr/eval/features.hpp"
 #include "simclr/program/recorder.hpp"
 
 namespace simclr {
 
-/// Scales every row to unit length; a row of zeros stays zero.
-std::vector<float> unit_rows(const LabeledFeatures& features);
-
 /// The values of `count` rows, from row `first` on.
-std::span<const float> rows_of(const std::vector<float>& values, std::int64_t first,
+std::span<const float> rows_of(std::span<const float> values, std::int64_t first,
                                std::int64_t count, std::int64_t channels);
 
 /// Records the inner products f32 (Q,B) of the input "queries" (Q,C) and the parameter "bank"

@@ -27,7 +27,7 @@ nlohmann::ordered_json deciding_options(const NamedValues& values) {
   return object;
 }
 
-/// Of --predictions. Its directory is created like that of the result.
+/// The file that --predictions names. Its directory is created, as the result's is.
 Output predictions_output(const fs::path& file) {
   return {.file = file,
           .option = "predictions",

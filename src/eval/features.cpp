@@ -27,10 +27,15 @@ LabeledFeatures gather_rows(Communicator& world, const LabeledFeatures& part) {
   return whole;
 }
 
-std::int64_t first_row(Communicator& world, std::int64_t rows) {
+std::vector<std::int64_t> rows_of_ranks(Communicator& world, std::int64_t rows) {
   std::vector<std::int64_t> all(static_cast<std::size_t>(world.size()));
   world.all_gather({&rows, sizeof(rows), DType::u8},
                    {all.data(), all.size() * sizeof(rows), DType::u8});
+  return all;
+}
+
+std::int64_t first_row(Communicator& world, std::int64_t rows) {
+  const std::vector<std::int64_t> all = rows_of_ranks(world, rows);
   return std::accumulate(all.begin(), all.begin() + world.rank(), std::int64_t{0});
 }
 
@@ -50,6 +55,10 @@ std::vector<float> normalized_rows(const LabeledFeatures& features) {
     for (float& value : row) value = static_cast<float>(value * scale);
   }
   return unit;
+}
+
+void sum_over_ranks(Communicator& world, std::span<double> values) {
+  world.all_reduce(buffer_span(values), Reduction::sum);
 }
 
 std::int64_t sum_over_ranks(Communicator& world, std::int64_t value) {

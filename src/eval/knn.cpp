@@ -173,7 +173,7 @@ Predictions knn_predictions(const LabeledFeatures& bank, const LabeledFeatures& 
                             const KnnConfig& config, Backend& backend, Communicator& world) {
   validate(config, sum_over_ranks(world, bank.rows()));
   const LabeledFeatures queries = gather_rows(world, test);
-  const auto nearest = nearest_in_bank(unit_rows(bank), bank.rows(), unit_rows(queries),
+  const auto nearest = nearest_in_bank(normalized_rows(bank), bank.rows(), normalized_rows(queries),
                                        queries.rows(), bank.channels, config.neighbors, backend);
   Predictions predictions(config.classes, config.keep);
   predictions.append_rows(test.rows());

@@ -71,10 +71,6 @@ Losses sigmoid_loss(std::span<double> logits, std::span<const std::uint8_t> mark
   return result;
 }
 
-void add_over_ranks(std::span<double> values, Communicator& world) {
-  world.all_reduce(buffer_span(values), Reduction::sum);
-}
-
 /// Adds up what each thread has collected, in the order of the threads.
 void add_threads(const std::vector<std::vector<double>>& of_threads, std::span<double> sum) {
   for (const auto& part : of_threads) {
@@ -110,7 +106,7 @@ LogisticRegression::LogisticRegression(const Shape& shape, Parts parts, Communic
     }
     sums.back() += static_cast<double>(part->h.rows());
   }
-  add_over_ranks(sums, world);
+  sum_over_ranks(world, sums);
   for (std::size_t c = 0; c < center_.size(); ++c) center_[c] = sums[c] / sums.back();
   set_parts(std::move(parts));
 }
@@ -138,7 +134,7 @@ void LogisticRegression::set_parts(Parts parts) {
       }
     }
   }
-  add_over_ranks(moments_, *world_);
+  sum_over_ranks(*world_, moments_);
   rows_ = moments_[static_cast<std::size_t>(shape_.channels * (inputs_ + 1))];
 }
 
@@ -227,7 +223,7 @@ double LogisticRegression::squared_weights(const Model& model) const {
   return sum;
 }
 
-/// The L of the header, with curvature q. Of padding, L is the identity.
+/// Computes the header's L, with curvature q. In padded rows and columns L is the identity.
 std::vector<double> LogisticRegression::factor(double penalty, double curvature) const {
   std::vector<double> l(moments_.size());
   for (std::size_t i = 0; i < l.size(); ++i) l[i] = curvature * moments_[i];
@@ -247,9 +243,9 @@ LogisticRegression::Fit LogisticRegression::fit(double penalty, const Model& sta
   do {
     const Sums own = add_up(result.model, {});
     std::array<double, 2> sums{own.loss, own.uncertainty};
-    add_over_ranks(sums, *world_);
+    sum_over_ranks(*world_, sums);
     before = sums[0] + penalty / 2 * squared_weights(result.model);
-    // Of samples that are all classified with certainty, a little curvature is left.
+    // Keeps a little curvature where all samples are classified with certainty.
     const double curvature =
         std::max(sums[1] / (rows_ * static_cast<double>(shape_.classes)), 1e-9);
     const std::vector<double> l = factor(penalty, curvature);
@@ -262,7 +258,7 @@ LogisticRegression::Fit LogisticRegression::fit(double penalty, const Model& sta
       const Model model = model_of(point);
       std::vector<double> summed(point.size() + 1);  // and the loss
       summed.back() = add_up(model, std::span(summed).first(point.size())).loss;
-      add_over_ranks(summed, *world_);
+      sum_over_ranks(*world_, summed);
       for (std::size_t i = 0; i < gradient.size(); ++i) {
         const bool is_weight = static_cast<std::int64_t>(i) < shape_.channels * outputs_;
         gradient[i] = summed[i] + (is_weight ? penalty * model[i] : 0);

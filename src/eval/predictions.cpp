@@ -21,10 +21,6 @@ using Json = nlohmann::ordered_json;
 /// Numbers of samples as f64, which adds them over ranks exactly.
 using Counts = std::vector<double>;
 
-void add_over_ranks(Counts& counts, Communicator& world) {
-  world.all_reduce(buffer_span(std::span(counts)), Reduction::sum);
-}
-
 /// The most classes whose confusion matrix (134 MB) a predictions file has.
 constexpr std::int64_t kMostStoredConfusionClasses = 4096;
 
@@ -177,10 +173,10 @@ ClassAccuracy class_accuracy(const Predictions& part, Communicator& world) {
     sums[0] += std::ranges::find(best, label) != best.end() ? 1 : 0;
     if (with_confusion) confusion[c * classes + static_cast<std::size_t>(best[0])] += 1;
   }
-  add_over_ranks(samples, world);
-  add_over_ranks(right, world);
-  if (with_confusion) add_over_ranks(confusion, world);
-  world.all_reduce(buffer_span(std::span<double>(sums)), Reduction::sum);
+  sum_over_ranks(world, samples);
+  sum_over_ranks(world, right);
+  if (with_confusion) sum_over_ranks(world, confusion);
+  sum_over_ranks(world, sums);
   if (sums[1] > 0) {
     fail("the classifier's scores of {} test samples are not numbers; check the features", sums[1]);
   }

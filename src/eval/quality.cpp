@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "block_product.hpp"
 #include "simclr/backend/executor.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
@@ -17,58 +18,29 @@
 namespace simclr {
 namespace {
 
-void sum_over_ranks(Communicator& world, std::span<double> values) {
-  world.all_reduce(buffer_span(values), Reduction::sum);
-}
-
-std::span<const float> rows_of(std::span<const float> values, std::int64_t first,
-                               std::int64_t count, std::int64_t channels) {
-  return values.subspan(static_cast<std::size_t>(first * channels),
-                        static_cast<std::size_t>(count * channels));
-}
-
 // ---- uniformity ----
 
 /// Rows of a block: 16 MiB of features of ResNet-50, and as much of cosines.
 constexpr std::int64_t kBlockRows = 2048;
 
 Program record_cosines(std::int64_t rows, std::int64_t channels) {
-  Recorder r;
-  const Recorder::Frozen frozen(r);
-  const TensorId x = r.named("rows", {rows, channels}, DType::f32, Storage::input);
-  const TensorId w = r.parameter("columns", {rows, channels}, {}, false);
-  const TensorId y = r.named("cosines", {rows, rows}, DType::f32, Storage::output);
-  r.emit(MatMul{x, w, std::nullopt, y});
-  return r.finish();
+  Recorder recorder;
+  const Recorder::Frozen frozen(recorder);
+  record_block_product(recorder, rows, rows, channels);
+  return recorder.finish();
 }
 
 /// Multiplies blocks of at most B unit vectors with each other on a device.
-class Cosines {
+class Cosines : public BlockProduct {
  public:
   Cosines(std::int64_t rows, std::int64_t channels, Backend& backend)
-      : executor_(record_cosines(rows, channels), backend, {}),
-        columns_(static_cast<std::size_t>(executor_.program().parameter_elements)),
-        rows_(static_cast<std::size_t>(rows * channels)),
-        cosines_(static_cast<std::size_t>(rows * rows)) {}
+      : BlockProduct(record_cosines(rows, channels), backend) {}
 
-  void set_columns(std::span<const float> rows) {
-    std::ranges::copy(rows, columns_.begin());
-    executor_.set_flat(Storage::parameters, columns_);
+  /// The products (B,B) of these rows with those of the bank.
+  std::vector<float> with(std::span<const float> rows) {
+    multiply(rows);
+    return executor().values(executor().program().at("similarities"));
   }
-  /// The products (B,B), valid until the next call. Rows and columns beyond those given hold
-  /// products of earlier blocks.
-  std::span<const float> with(std::span<const float> rows) {
-    std::ranges::copy(rows, rows_.begin());
-    const Program& program = executor_.program();
-    executor_.upload(program.at("rows"), const_buffer_span(std::span<const float>(rows_)));
-    executor_.run_forward();
-    executor_.download(program.at("cosines"), buffer_span(std::span(cosines_)));
-    return cosines_;
-  }
-
- private:
-  Executor executor_;
-  std::vector<float> columns_, rows_, cosines_;
 };
 
 /// How many rows and columns of a (B,B) block of cosines count.
@@ -89,13 +61,6 @@ double sum_of_potentials(std::span<const float> cosines, const Extent& extent, b
     sum += row_sum;
   }
   return sum;
-}
-
-std::vector<std::int64_t> rows_of_ranks(std::int64_t rows, Communicator& world) {
-  std::vector<std::int64_t> all(static_cast<std::size_t>(world.size()));
-  world.all_gather({&rows, sizeof(rows), DType::u8},
-                   {all.data(), all.size() * sizeof(std::int64_t), DType::u8});
-  return all;
 }
 
 std::int64_t blocks_of(std::int64_t rows, std::int64_t block) { return (rows + block - 1) / block; }
@@ -191,7 +156,7 @@ double feature_std(const LabeledFeatures& features, Communicator& world) {
 double uniformity(const LabeledFeatures& features, Backend& backend, Communicator& world) {
   const std::int64_t channels = features.channels;
   const std::vector<float> unit = normalized_rows(features);
-  const std::vector<std::int64_t> rows = rows_of_ranks(features.rows(), world);
+  const std::vector<std::int64_t> rows = rows_of_ranks(world, features.rows());
   const std::int64_t block = std::min(kBlockRows, std::ranges::max(rows));
   std::int64_t samples = 0, first_own = 0;
   for (int rank = 0; rank < world.size(); ++rank) {
@@ -214,7 +179,7 @@ double uniformity(const LabeledFeatures& features, Backend& backend, Communicato
         shared.assign(own.begin(), own.end());
       }
       shared = broadcast_list(world, std::move(shared), owner);
-      cosines.set_columns(shared);
+      cosines.set_bank(shared);
       for (std::int64_t own = 0, number = first_own; own < features.rows();
            own += block, ++number) {
         const bool even = (number + turn) % 2 == 0;

@@ -106,7 +106,7 @@ Retrieval measure_retrieval(const LabeledFeatures& part, Backend& backend, Commu
   const std::int64_t own_begin = first_row(world, part.rows());
   std::map<std::int64_t, std::int64_t> class_sizes;
   for (const std::int64_t label : whole.labels) ++class_sizes[label];
-  const std::vector<float> unit = unit_rows(whole);
+  const std::vector<float> unit = normalized_rows(whole);
   Similarities similarities(unit, whole.rows(), whole.channels, backend);
   std::vector<std::array<double, 4>> scores(static_cast<std::size_t>(part.rows()));
   std::array<double, 6> sums{};  // of the scores, then queries and samples that are none

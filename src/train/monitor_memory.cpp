@@ -8,7 +8,7 @@ namespace simclr {
 namespace {
 
 constexpr double kPreparedBatches = 2;
-// Of the search for nearest neighbors: rows of a block of the bank, and of queries.
+// Rows of a block of the bank, and of a block of queries, in eval/knn.cpp.
 constexpr double kBankBlock = 16384;
 constexpr double kQueryBlock = 512;
 

@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kClasses = 5;
 constexpr int kSteps = 4;
 constexpr float kProbeRate = 0.7F;
-/// Of the samples of a step; -1: none.
+/// The labels of a step's samples; -1: no label.
 using Labels = std::vector<std::int32_t>;
 
 PretrainingSpec spec_of(std::int64_t classes) {
@@ -27,7 +27,7 @@ PretrainingSpec spec_of(std::int64_t classes) {
 }
 
 struct Trained {
-  /// Of parameters, momentum and running statistics, by name.
+  /// The values of parameters, momentum and running statistics, by name.
   std::map<std::string, std::vector<float>> tensors;
   std::vector<std::vector<float>> h;      ///< of every step
   std::vector<std::vector<double>> sums;  ///< of the probe in every step

@@ -41,7 +41,7 @@ class ComparePredictionsTest(unittest.TestCase):
         # Sums of binomial coefficients by hand: 2 (1 + 10) / 2^10, 2 (1 + 20 + 190 + 1140 + 4845 + 15504) / 2^20.
         for a, b, p in ((0, 0, 1), (1, 0, 1), (3, 3, 1), (0, 6, 2 / 64), (1, 9, 22 / 1024), (15, 5, 43400 / 2 ** 20)):
             self.assertAlmostEqual(compare.mcnemar(a, b), p, delta=1e-12 * p)
-        # Of many samples: the normal approximation with continuity correction, z = (200 - 1) / sqrt(10200).
+        # With many samples: the normal approximation with continuity correction, z = (200 - 1) / sqrt(10200).
         self.assertAlmostEqual(compare.mcnemar(5200, 5000), 0.0488, delta=5e-4)
 
     def test_the_permutation_test_agrees_with_all_permutations(self):

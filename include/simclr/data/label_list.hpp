@@ -23,10 +23,6 @@ namespace simclr {
 /// Warns when classes of the set have no sample in the list.
 std::vector<std::int64_t> read_label_list(const std::filesystem::path& file, const ShardSet& set);
 
-/// The same on all ranks; rank 0 alone reads the file and the set's names. Collective.
-std::vector<std::int64_t> read_label_list(const std::filesystem::path& file, const ShardSet& set,
-                                          Communicator& world);
-
 /// A hash of chosen samples in sixteen hexadecimal digits: XXH3 of the indices as 64-bit
 /// little-endian integers, in the order given.
 std::string selection_hash(std::span<const std::int64_t> samples);

@@ -23,7 +23,7 @@ struct LabeledData {
   std::vector<std::int64_t> samples;  ///< those that have a label, in stored order
   std::vector<std::int64_t> labels;   ///< of these, numbered as in the training data
   bool as_stored = true;              ///< every sample has a label, and it is the stored one
-  // Of multi-label data all samples are taken; `labels` is empty, see set.marks().
+  // Multi-label data: all samples are taken, and `labels` is empty; see set.marks().
 
   [[nodiscard]] std::int64_t labeled() const { return std::ssize(samples); }
   [[nodiscard]] std::int64_t unlabeled() const { return info.samples - labeled(); }

@@ -74,7 +74,7 @@ class EncoderJob {
   [[nodiscard]] std::int64_t feature_channels() const;  ///< of the layer
   /// Caches a data set. `batch_samples`: number of samples in a batch on this rank.
   std::unique_ptr<SampleStore> open(const ShardSet& data, std::int64_t batch_samples);
-  /// Of the layer of --layer.
+  /// Computes the features of the layer that --layer names.
   ExtractedFeatures features(SampleStore& store, bool with_head);
 
  protected:

@@ -32,6 +32,8 @@ struct Accuracy {
 /// Returns the whole matrix on every rank. Collective.
 LabeledFeatures gather_rows(Communicator& world, const LabeledFeatures& part);
 
+/// Returns the number of rows that each rank holds, given this rank's. Collective.
+std::vector<std::int64_t> rows_of_ranks(Communicator& world, std::int64_t rows);
 /// Returns the number of rows that the ranks before this one hold. Collective.
 std::int64_t first_row(Communicator& world, std::int64_t rows);
 /// 1 / sqrt(sum of squares), finite for a sum of 0.
@@ -41,5 +43,7 @@ std::vector<float> normalized_rows(const LabeledFeatures& features);
 
 /// Returns the sum of `value` over all ranks. Collective.
 std::int64_t sum_over_ranks(Communicator& world, std::int64_t value);
+/// Replaces every value by its sum over all ranks. Collective.
+void sum_over_ranks(Communicator& world, std::span<double> values);
 
 }  // namespace simclr
