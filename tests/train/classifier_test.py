@@ -4,7 +4,6 @@ usage: classifier_test.py SIMCLR MPIEXEC [unittest arguments]
 """
 import json
 import math
-import signal
 import subprocess
 
 import h5py
@@ -207,13 +206,7 @@ class ClassifierTest(TrainingTest):
         self.assertIn("projection_head.0", done.stderr)
 
     def test_a_signal_stops_all_ranks_with_a_checkpoint_and_the_run_goes_on(self):
-        process = self.start(2, epochs=1000)
-        self.wait_for_step(process, 1)
-        process.send_signal(signal.SIGUSR1)
-        process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 75)
-        self.assert_state(status="stopped-early", cause="signal", resubmit=True)
-        step = self.state()["step"]
+        step = self.stop_by_signal(ranks=2, epochs=1000)
         done = run(SIMCLR, "finetune", "--run-dir", self.run_dir, "--max-steps", step + 1)
         self.assertEqual(self.result()["step"], step + 1, done.stdout)
 

@@ -116,14 +116,8 @@ class PretrainTest(TrainingTest):
     # ---- signals and failures ---------------------------------------------------------------------
 
     def test_usr1_stops_all_ranks_with_a_checkpoint_and_75(self):
-        process = self.start(2, epochs=1000)
-        self.wait_for_step(process, 2)
-        process.send_signal(signal.SIGUSR1)
-        process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 75)
-        self.assert_state(status="stopped-early", cause="signal", resubmit=True)
+        step = self.stop_by_signal(ranks=2, after_step=2, epochs=1000)
         self.assertIn("SIGUSR1", self.state()["reason"])
-        step = self.state()["step"]
         self.assertTrue(self.checkpoint(step).exists())
         self.pretrain(2, epochs=1000, max_steps=step + 1)
         self.assertEqual(self.rows()[-1]["step"], step + 1)

@@ -4,7 +4,6 @@ usage: supervised_test.py SUPERVISED MPIEXEC [unittest arguments]; the environme
 """
 import math
 import os
-import signal
 import subprocess
 
 import h5py
@@ -68,13 +67,7 @@ class SupervisedTest(TrainingTest):
         self.assert_state(status="failed", cause="not-finite", step=0)
 
     def test_a_signal_stops_all_ranks_with_a_checkpoint(self):
-        process = self.start(2, epochs=1000)
-        self.wait_for_step(process, 1)
-        process.send_signal(signal.SIGUSR1)
-        process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 75)
-        self.assert_state(status="stopped-early", cause="signal", resubmit=True)
-        step = self.state()["step"]
+        step = self.stop_by_signal(ranks=2, epochs=1000)
         self.pretrain(2, epochs=1000, max_steps=step + 1)
         self.assertEqual(self.rows()[-1]["step"], step + 1)
 

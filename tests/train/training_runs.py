@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -143,6 +144,16 @@ class TrainingTest(unittest.TestCase):
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.kill)
         return process
+
+    def stop_by_signal(self, ranks, after_step=1, **changed):
+        """Starts a run and sends USR1 after a step; all ranks must stop with a checkpoint. Returns its step."""
+        process = self.start(ranks, **changed)
+        self.wait_for_step(process, after_step)
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 75)
+        self.assert_state(status="stopped-early", cause="signal", resubmit=True)
+        return self.state()["step"]
 
     def assert_a_restart_changes_no_bit(self, ranks, at, steps, columns, torn_rows=""):
         """Trains `steps` steps at once, and again with a restart after step `at`, for which a crash has left `torn_rows`
