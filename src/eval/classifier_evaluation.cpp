@@ -34,8 +34,8 @@ Executor make_executor(const FrozenEncoder& encoder, DType activations, Backend&
           backend, communicators, ExecutorOptions{.stage_inputs = true}};
 }
 
-Json result_json(const ClassifierConfig& config, const EncoderJob& job,
-                 const ClassAccuracy& accuracy, int ranks) {
+Json result_json(ClassifierConfig& config, const EncoderJob& job, const ClassAccuracy& accuracy,
+                 int ranks) {
   const LabeledSamples& labeled = config.labeled_samples();
   const LabeledData& test = config.test_data();
   Json result{{"protocol", config.command()}};
@@ -58,8 +58,7 @@ Json result_json(const ClassifierConfig& config, const EncoderJob& job,
                      {"step", job.encoder().step()},
                      {"ranks", ranks}});
   Json options = Json::object();
-  AnyTraining training(config);
-  for (const auto& [name, value] : declared_options(*training).values()) options[name] = value;
+  for (const auto& [name, value] : declared_options(config).values()) options[name] = value;
   result["options"] = std::move(options);
   if (!config.class_names().empty()) lists["class_names"] = config.class_names();
   result.update(lists);
@@ -68,7 +67,7 @@ Json result_json(const ClassifierConfig& config, const EncoderJob& job,
 
 }  // namespace
 
-void evaluate_run(const ClassifierConfig& config, Communicator& world) {
+void evaluate_run(ClassifierConfig& config, Communicator& world) {
   EvaluationConfig evaluation;
   evaluation.checkpoint = config.run_dir;
   evaluation.cache = config.cache;

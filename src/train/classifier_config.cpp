@@ -131,10 +131,9 @@ void ClassifierConfig::take_over_stored_run() {
     require_run_of(command(), *stored);
   }
   if (!stored) return;
-  const AnyTraining run = read_training(stored->text, stored->origin);
-  AnyTraining copy = run;
+  AnyTraining run = read_training(stored->text, stored->origin);
   std::vector<std::pair<std::string, std::string>> values;
-  for (auto& value : declared_options(*copy).stored_values()) {
+  for (auto& value : declared_options(*run).stored_values()) {
     if (value.first != "run-dir") values.push_back(std::move(value));
   }
   set_defaults(values);

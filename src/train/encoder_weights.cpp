@@ -78,13 +78,15 @@ EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file)
   // Frees the optimizer's state: it is as large as the weights, and nobody reads it.
   found.checkpoint.momentum = {};
   found.checkpoint.second_moment = {};
-  EncoderWeights weights{found.file.path, model, std::move(found.checkpoint)};
+  return {found.file.path, model, std::move(found.checkpoint)};
+}
+
+void read_how_trained(EncoderWeights& weights) {
   const std::string& configuration = weights.checkpoint.configuration;
-  if (configuration.empty()) return weights;
+  if (configuration.empty()) return;
   const AnyTraining run = read_training(configuration, weights.file.string());
   weights.interpolation = run->interpolation;
   weights.weight_decay = run->weight_decay;
-  return weights;
 }
 
 EncoderWeights read_exported_weights(const std::filesystem::path& file) {

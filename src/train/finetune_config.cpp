@@ -168,7 +168,8 @@ void FinetuneConfig::complete(OpenWeights open, const LabeledSamples& labeled) {
   }
   complete_ = has_begun || open == OpenWeights::yes;
   if (has_begun || !complete_) return;
-  const EncoderWeights from = read_weights();
+  EncoderWeights from = read_weights();
+  read_how_trained(from);
   take_over_model(from);
   const int layers = head.layer_count();
   if (from_head_layer > layers) {

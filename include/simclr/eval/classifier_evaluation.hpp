@@ -10,6 +10,6 @@ namespace simclr {
 /// its --eval-data, as they are, with running statistics, in fp32. Logs the result and writes
 /// RUN/eval/COMMAND-step-STEP.json, and the predictions with --predictions. `config` must have been
 /// prepared. Collective.
-void evaluate_run(const ClassifierConfig& config, Communicator& world);
+void evaluate_run(ClassifierConfig& config, Communicator& world);
 
 }  // namespace simclr

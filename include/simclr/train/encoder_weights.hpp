@@ -25,6 +25,9 @@ struct EncoderWeights {
 /// Reads a checkpoint file, or the newest valid checkpoint of a run directory. Throws RefusedError.
 EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file);
 
+/// Sets how a checkpoint's weights were trained, from the options of its run.
+void read_how_trained(EncoderWeights& weights);
+
 /// Reads a file that `export` wrote, with or without a projection head. Throws RefusedError, naming
 /// the file, if it is none, or lacks the metadata that describe model and preprocessing.
 EncoderWeights read_exported_weights(const std::filesystem::path& file);
