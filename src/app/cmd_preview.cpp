@@ -216,7 +216,7 @@ void write_audit(const PreviewConfig& config, ShardSet data, Communicator& maker
   auto store = open_sample_store(std::move(data), cache, makers, count_threads(*config.training),
                                  config.training->batch_size / makers.size());
   if (const SampleChoice* const choice = config.training->sample_choice()) {
-    store = make_subset_store(std::move(store), choice->samples, choice->labels);
+    store = make_subset_store(std::move(store), *choice);
   }
   LoaderConfig loader = loader_config(*config.training, makers);
   loader.first_step = range.begin;

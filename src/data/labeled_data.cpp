@@ -83,6 +83,12 @@ void match_marks(const ShardSetInfo& train, const LabeledData& test, const char*
 
 }  // namespace
 
+void require_class_count(const ShardSetInfo& data, const char* option) {
+  if (data.classes <= kMostClasses) return;
+  refuse("option --{}: {} holds label {}; allowed: below {}", option, data.path.string(),
+         data.classes - 1, kMostClasses);
+}
+
 LabeledData open_labeled(const fs::path& directory, const char* option, Communicator& world,
                          bool accepts_marks) {
   auto [set, fingerprint] = open_common(directory, option, world);
@@ -95,10 +101,7 @@ LabeledData open_labeled(const fs::path& directory, const char* option, Communic
     refuse("option --{}: {} has no labels; evaluation needs labeled data", option,
            directory.string());
   }
-  if (data.info.classes > kMostClasses) {
-    refuse("option --{}: {} holds label {}; allowed: below {}", option, directory.string(),
-           data.info.classes - 1, kMostClasses);
-  }
+  require_class_count(data.info, option);
   const std::vector<std::int64_t>& labels = data.set.labels();
   for (std::size_t sample = 0; sample < labels.size(); ++sample) {
     if (labels[sample] < 0) continue;
@@ -143,7 +146,7 @@ void match_classes(const ShardSetInfo& train, LabeledData& test, const char* opt
 std::unique_ptr<SampleStore> only_labeled(std::unique_ptr<SampleStore> store,
                                           const LabeledData& data) {
   if (data.as_stored) return store;
-  return make_subset_store(std::move(store), data.samples, data.labels);
+  return make_subset_store(std::move(store), {data.samples, data.labels});
 }
 
 }  // namespace simclr

@@ -51,9 +51,9 @@ class SubsetStore final : public SampleStore {
 }  // namespace
 
 std::unique_ptr<SampleStore> make_subset_store(std::unique_ptr<SampleStore> store,
-                                               std::vector<std::int64_t> samples,
-                                               std::vector<std::int64_t> labels) {
-  return std::make_unique<SubsetStore>(std::move(store), std::move(samples), std::move(labels));
+                                               SampleChoice choice) {
+  return std::make_unique<SubsetStore>(std::move(store), std::move(choice.samples),
+                                       std::move(choice.labels));
 }
 
 }  // namespace simclr

@@ -1,10 +1,8 @@
 #include "simclr/eval/classifier_evaluation.hpp"
 
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "result_file.hpp"
-#include "simclr/core/json_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/eval/evaluation_job.hpp"
 #include "simclr/eval/predictions.hpp"
@@ -34,16 +32,13 @@ Executor make_executor(const FrozenEncoder& encoder, DType activations, Backend&
           backend, communicators, ExecutorOptions{.stage_inputs = true}};
 }
 
-Json result_json(ClassifierConfig& config, const EncoderJob& job, const ClassAccuracy& accuracy,
-                 int ranks) {
+std::string result_of(ClassifierConfig& config, const EncoderJob& job,
+                      const ClassAccuracy& accuracy, int ranks) {
   const LabeledSamples& labeled = config.labeled_samples();
   const LabeledData& test = config.test_data();
   Json result{{"protocol", config.command()}};
-  Json lists;  // last, because they are long
-  const Json measured = Json::parse(to_json(accuracy));
-  for (const auto& [name, value] : measured.items()) {
-    (value.is_array() ? lists : result)[name] = value;
-  }
+  Json lists;
+  add_measured(to_json(accuracy), result, lists);
   result.update(Json{{"classes", config.classes},
                      {"labels", labeled.size()},
                      {"labels_per_class", {labeled.fewest_of_class, labeled.most_of_class}},
@@ -57,12 +52,9 @@ Json result_json(ClassifierConfig& config, const EncoderJob& job, const ClassAcc
                      {"checkpoint_hash", job.encoder().checksum()},
                      {"step", job.encoder().step()},
                      {"ranks", ranks}});
-  Json options = Json::object();
-  for (const auto& [name, value] : declared_options(config).values()) options[name] = value;
-  result["options"] = std::move(options);
+  result["options"] = options_json(declared_options(config).values());
   if (!config.class_names().empty()) lists["class_names"] = config.class_names();
-  result.update(lists);
-  return result;
+  return result_text(result, lists);
 }
 
 }  // namespace
@@ -97,7 +89,7 @@ void evaluate_run(ClassifierConfig& config, Communicator& world) {
               config.command(), 100 * accuracy.all.top1, 100 * accuracy.all.top5,
               accuracy.all.samples, config.labeled_samples().size(), file.string());
     std::filesystem::create_directories(file.parent_path());
-    write_file(file, json_text(result_json(config, job, accuracy, world.size()), 2) + "\n");
+    write_file(file, result_of(config, job, accuracy, world.size()));
   });
   if (!config.predictions) return;
   write_predictions(*config.predictions, predictions,

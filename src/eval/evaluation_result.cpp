@@ -137,11 +137,8 @@ void EvaluationResult::write_result(const std::string& headline, const std::stri
             output_.string());
   const auto identity = EvaluationIdentity::parse(identity_);
   nlohmann::ordered_json result{{"protocol", protocol_}};
-  nlohmann::ordered_json lists;  // last, because they are long
-  const auto measured_json = nlohmann::ordered_json::parse(measured);
-  for (const auto& [name, value] : measured_json.items()) {
-    (value.is_array() ? lists : result)[name] = value;
-  }
+  nlohmann::ordered_json lists;
+  add_measured(measured, result, lists);
   result.update({
       {"classes", job_->classes()},
       {"train_samples", job_->train_data().labeled()},

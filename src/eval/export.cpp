@@ -20,23 +20,6 @@ namespace {
 constexpr const char* kFormatVersion = "1";
 constexpr std::string_view kClassifier = "classifier.";
 
-/// Reorders (K,R,S,C) to (K,C,R,S).
-std::vector<float> channels_first(const NamedTensor& filters) {
-  const Shape& shape = filters.shape;
-  const std::int64_t channels = shape[3];
-  const std::int64_t pixels = shape[1] * shape[2];
-  std::vector<float> result(filters.values.size());
-  std::size_t to = 0;
-  for (std::int64_t k = 0; k < shape[0]; ++k) {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      for (std::int64_t p = 0; p < pixels; ++p) {
-        result[to++] = filters.values[static_cast<std::size_t>((k * pixels + p) * channels + c)];
-      }
-    }
-  }
-  return result;
-}
-
 /// The name in an exported file: a classifier that reads h is torchvision's `fc`.
 std::string exported_name(const std::string& name, const ModelDescription& model) {
   if (!name.starts_with(kClassifier) || model.classifier->head_layers > 0) return name;
@@ -45,9 +28,7 @@ std::string exported_name(const std::string& name, const ModelDescription& model
 
 NamedTensor exported(NamedTensor tensor, const ModelDescription& model) {
   tensor.name = exported_name(tensor.name, model);
-  const Shape& shape = tensor.shape;
-  if (shape.rank() != 4) return tensor;
-  return {tensor.name, {shape[0], shape[3], shape[1], shape[2]}, channels_first(tensor)};
+  return channels_first(std::move(tensor));
 }
 
 std::string channels_text(const std::optional<std::array<float, 3>>& values, float otherwise) {

@@ -12,19 +12,9 @@ namespace simclr {
 LabeledFeatures gather_rows(Communicator& world, const LabeledFeatures& part) {
   require(std::ssize(part.values) == part.rows() * part.channels,
           "features must have rows x channels values");
-  const std::int64_t rows = sum_over_ranks(world, part.rows());
-  LabeledFeatures whole{.channels = part.channels};
-  whole.values.reserve(static_cast<std::size_t>(rows * part.channels));
-  whole.labels.reserve(static_cast<std::size_t>(rows));
-  for (int owner = 0; owner < world.size(); ++owner) {
-    const bool own = owner == world.rank();
-    const auto values = broadcast_list(world, own ? part.values : std::vector<float>(), owner);
-    const auto labels =
-        broadcast_list(world, own ? part.labels : std::vector<std::int64_t>(), owner);
-    whole.values.insert(whole.values.end(), values.begin(), values.end());
-    whole.labels.insert(whole.labels.end(), labels.begin(), labels.end());
-  }
-  return whole;
+  return {.channels = part.channels,
+          .values = gather_parts(world, part.values),
+          .labels = gather_parts(world, part.labels)};
 }
 
 std::vector<std::int64_t> rows_of_ranks(Communicator& world, std::int64_t rows) {

@@ -111,7 +111,7 @@ std::unique_ptr<SampleStore> padded(std::unique_ptr<SampleStore> store, std::int
   std::vector<std::int64_t> order(static_cast<std::size_t>(blocks_of(samples, batch) * batch));
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i) % samples;
   std::vector<std::int64_t> labels(order.size(), -1);
-  return make_subset_store(std::move(store), std::move(order), std::move(labels));
+  return make_subset_store(std::move(store), {std::move(order), std::move(labels)});
 }
 
 /// |u - u'|^2 of two rows after normalization.

@@ -137,6 +137,13 @@ fs::path free_result_file(const fs::path& directory, const std::string& name,
   }
 }
 
+void add_measured(const std::string& measured, Json& values, Json& lists) {
+  const Json object = Json::parse(measured);
+  for (const auto& [name, value] : object.items()) {
+    (value.is_array() ? lists : values)[name] = value;
+  }
+}
+
 std::string result_text(const Json& values, const Json& lists) {
   std::string text = json_text(values, 2);
   text.resize(text.size() - std::string("\n}").size());

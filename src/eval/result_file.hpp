@@ -34,6 +34,11 @@ std::filesystem::path free_result_file(const std::filesystem::path& directory,
 void require_own_result(const std::filesystem::path& file, const std::string& option,
                         const EvaluationIdentity& identity);
 
+/// Adds the members of the JSON object `measured` to a result: lists to `lists`, which end the file
+/// because they are long, all others to `values`.
+void add_measured(const std::string& measured, nlohmann::ordered_json& values,
+                  nlohmann::ordered_json& lists);
+
 /// The text of a result file: the members of the object `values`, then those of `lists`, which are
 /// lists of values, or of such lists, each in one line.
 std::string result_text(const nlohmann::ordered_json& values, const nlohmann::ordered_json& lists);

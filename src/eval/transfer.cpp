@@ -14,18 +14,6 @@
 namespace simclr {
 namespace {
 
-/// The rows of all ranks, in their order. Collective.
-template <class T>
-std::vector<T> gather_parts(const std::vector<T>& part, Communicator& world) {
-  std::vector<T> whole;
-  for (int owner = 0; owner < world.size(); ++owner) {
-    const auto of_owner =
-        broadcast_list(world, owner == world.rank() ? part : std::vector<T>(), owner);
-    whole.insert(whole.end(), of_owner.begin(), of_owner.end());
-  }
-  return whole;
-}
-
 Predictions predict(const std::vector<double>& scores, const TransferRows& rows,
                     const TransferConfig& config) {
   Predictions predictions(config.classes, config.keep);
@@ -60,8 +48,8 @@ Measured measure(const std::vector<double>& scores, const TransferRows& rows,
   if (!config.multi_label) result.predictions = predict(scores, rows, config);
   if (config.metric == TransferMetric::ap11) {
     const auto marks = config.multi_label ? rows.marks : marks_of(rows, config.classes);
-    const auto precision = mean_average_precision_11(gather_parts(scores, world),
-                                                     gather_parts(marks, world), config.classes);
+    const auto precision = mean_average_precision_11(gather_parts(world, scores),
+                                                     gather_parts(world, marks), config.classes);
     require(precision.has_value(), "the data must have a sample of some class");
     result.metric = *precision;
   } else {

@@ -49,6 +49,10 @@ void ClassifierConfig::declare_all(Options& options, const std::function<void()>
 void ClassifierConfig::validate() const {
   EncoderTraining::validate();
   validate_labels();
+}
+
+/// Refuses a file of predictions that could not be written, or would replace a file of the run.
+void ClassifierConfig::require_predictions_file() const {
   if (!predictions) return;
   const auto directory = std::filesystem::weakly_canonical(*predictions).parent_path();
   for (const char* own : {"checkpoints", "eval"}) {
@@ -80,17 +84,16 @@ void ClassifierConfig::validate_without_data() const {
 }
 
 void ClassifierConfig::prepare(const ShardSet& set, OpenWeights open, Communicator& world) {
-  on_root(world, [&] { take_over_stored_run(); });
+  on_root(world, [&] {
+    take_over_stored_run();
+    require_predictions_file();
+  });
   share_options(world);
   labeled_ = choose_labeled(*this, set, world);
   labels_hash = labeled_.hash;
   class_names_ = set.info().class_names;
-  choice_ = {labeled_.samples, labeled_.labels};
   const std::int64_t in_data = set.info().classes;
-  if (in_data > kMostClasses) {
-    refuse("option --data: {} holds label {}; allowed: below {}", data.string(), in_data - 1,
-           kMostClasses);
-  }
+  require_class_count(set.info(), "data");
   if (classes == 0) classes = in_data;
   if (classes < in_data) {
     refuse("option --classes: {} is less than the {} classes of {}", classes, in_data,
@@ -153,7 +156,7 @@ void ClassifierConfig::set_defaults(
 void ClassifierConfig::complete(OpenWeights /*open*/, const LabeledSamples& /*labeled*/) {}
 
 const SampleChoice* ClassifierConfig::sample_choice() const {
-  return choice_.samples.empty() ? nullptr : &choice_;
+  return labeled_.samples.empty() ? nullptr : &labeled_;
 }
 
 void ClassifierConfig::write_run_files() const {

@@ -17,22 +17,28 @@
 namespace simclr {
 namespace {
 
-/// Reorders filters from OIHW to (K,R,S,C).
-NamedTensor channels_last(NamedTensor tensor) {
-  const Shape shape = tensor.shape;
-  if (shape.rank() != 4) return tensor;
-  const std::int64_t channels = shape[1];
-  const std::int64_t pixels = shape[2] * shape[3];
-  std::vector<float> values(tensor.values.size());
+/// Transposes each of `count` matrices (rows, columns), which lie one behind the other.
+std::vector<float> transpose_each(const std::vector<float>& values, std::int64_t count,
+                                  std::int64_t rows, std::int64_t columns) {
+  std::vector<float> result(values.size());
   std::size_t to = 0;
-  for (std::int64_t k = 0; k < shape[0]; ++k) {
-    for (std::int64_t p = 0; p < pixels; ++p) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        values[to++] = tensor.values[static_cast<std::size_t>((k * channels + c) * pixels + p)];
+  for (std::int64_t matrix = 0; matrix < count; ++matrix) {
+    for (std::int64_t column = 0; column < columns; ++column) {
+      for (std::int64_t row = 0; row < rows; ++row) {
+        result[to++] = values[static_cast<std::size_t>((matrix * rows + row) * columns + column)];
       }
     }
   }
-  return {std::move(tensor.name), {shape[0], shape[2], shape[3], channels}, std::move(values)};
+  return result;
+}
+
+/// Reorders filters from OIHW to (K,R,S,C).
+NamedTensor channels_last(NamedTensor tensor) {
+  const Shape s = tensor.shape;
+  if (s.rank() != 4) return tensor;
+  return {std::move(tensor.name),
+          {s[0], s[2], s[3], s[1]},
+          transpose_each(tensor.values, s[0], s[1], s[2] * s[3])};
 }
 
 bool is_running_statistic(const std::string& name) {
@@ -62,6 +68,14 @@ Program described_program(const ModelDescription& model, int head_layers) {
 }
 
 }  // namespace
+
+NamedTensor channels_first(NamedTensor tensor) {
+  const Shape s = tensor.shape;
+  if (s.rank() != 4) return tensor;
+  return {std::move(tensor.name),
+          {s[0], s[3], s[1], s[2]},
+          transpose_each(tensor.values, s[0], s[1] * s[2], s[3])};
+}
 
 ModelDescription require_model(const Checkpoint& checkpoint, const std::string& origin) {
   ModelDescription model = parse_model_description(checkpoint.model, origin);

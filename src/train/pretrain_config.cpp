@@ -99,10 +99,7 @@ void PretrainConfig::prepare(const ShardSet& data_set, OpenWeights /*open*/,
   if (info.labeled_samples == 0) {
     refuse("option --probe: {} has no labels, from which a probe learns", data.string());
   }
-  if (info.classes > kMostClasses) {
-    refuse("option --probe: {} holds label {}; allowed: below {}", data.string(), info.classes - 1,
-           kMostClasses);
-  }
+  require_class_count(info, "probe");
   probe_classes = info.classes;
 }
 

@@ -14,17 +14,6 @@ std::unique_ptr<EncoderTraining> make_training(std::string_view command) {
   return std::make_unique<PretrainConfig>();
 }
 
-/// The command whose section the text has; pretrain if it has none.
-std::string command_of(const std::string& text) {
-  const auto has_section = [&](const std::string& command) {
-    const std::string section = fmt::format("[{}]", command);
-    return text.starts_with(section) || text.find("\n" + section) != std::string::npos;
-  };
-  const auto& commands = training_commands();
-  const auto found = std::ranges::find_if(commands, has_section);
-  return found == commands.end() ? commands.front() : *found;
-}
-
 }  // namespace
 
 AnyTraining::AnyTraining(std::string_view command) : training_(make_training(command)) {}
@@ -35,7 +24,10 @@ const std::vector<std::string>& training_commands() {
 }
 
 AnyTraining read_training(const std::string& text, const std::string& origin) {
-  AnyTraining training(command_of(text));
+  const std::string section = stored_section(text);
+  const auto& commands = training_commands();
+  const bool is_command = std::ranges::find(commands, section) != commands.end();
+  AnyTraining training(is_command ? section : commands.front());
   Options options = declared_options(*training);
   read_stored_options(options, text, origin);
   return training;

@@ -270,15 +270,19 @@ std::optional<std::string> stored_configuration(const fs::path& run_directory) {
   return text;
 }
 
-void require_run_of(const std::string& command, const StoredText& stored) {
-  std::istringstream lines(stored.text);
+std::string stored_section(const std::string& text) {
+  std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    if (!line.starts_with("[")) continue;
-    const std::string section = line.substr(1, line.find(']') - 1);
-    if (section == command) return;
-    refuse("option --run-dir: {} is of a run of '{}', not of '{}'; choose another directory",
-           stored.origin, section, command);
+    if (line.starts_with("[")) return line.substr(1, line.find(']') - 1);
   }
+  return "";
+}
+
+void require_run_of(const std::string& command, const StoredText& stored) {
+  const std::string section = stored_section(stored.text);
+  if (section.empty() || section == command) return;
+  refuse("option --run-dir: {} is of a run of '{}', not of '{}'; choose another directory",
+         stored.origin, section, command);
 }
 
 std::optional<StoredText> stored_run_options(const fs::path& run_directory,

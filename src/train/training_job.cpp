@@ -225,7 +225,7 @@ int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
                                  config.batch_size / world.size());
   span.steps_per_epoch = steps_per_epoch(config, store->info());
   if (const SampleChoice* const choice = config.sample_choice()) {
-    store = make_subset_store(std::move(store), choice->samples, choice->labels);
+    store = make_subset_store(std::move(store), *choice);
   }
   const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
   span.end = std::min(total, config.max_steps.value_or(total));

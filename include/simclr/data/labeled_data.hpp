@@ -14,6 +14,9 @@ namespace simclr {
 
 inline constexpr std::int64_t kMostClasses = 1 << 24;
 
+/// Refuses labels of kMostClasses or more, naming `option` and the data set.
+void require_class_count(const ShardSetInfo& data, const char* option);
+
 /// A data set of an evaluation. Samples without a label are left out.
 struct LabeledData {
   ShardSet set;

@@ -111,10 +111,13 @@ inline std::unique_ptr<SampleStore> open_sample_store(const std::filesystem::pat
   return open_sample_store(ShardSet(directory), mode, world, threads, batch_samples);
 }
 
+/// Samples of a data set, as indices into it, and their labels.
+struct SampleChoice {
+  std::vector<std::int64_t> samples, labels;
+};
 /// Presents samples of a store, in the order given, as a data set of their own with these labels.
 std::unique_ptr<SampleStore> make_subset_store(std::unique_ptr<SampleStore> store,
-                                               std::vector<std::int64_t> samples,
-                                               std::vector<std::int64_t> labels);
+                                               SampleChoice choice);
 
 /// Refuses a data set that open_sample_store() would refuse, without reading images. Returns this
 /// rank's part of the cache, in bytes. Collective.

@@ -46,4 +46,17 @@ std::int64_t sum_over_ranks(Communicator& world, std::int64_t value);
 /// Replaces every value by its sum over all ranks. Collective.
 void sum_over_ranks(Communicator& world, std::span<double> values);
 
+/// Returns the elements of all ranks' parts, in rank order, on every rank. Collective.
+template <class T>
+std::vector<T> gather_parts(Communicator& world, const std::vector<T>& part) {
+  std::vector<T> whole;
+  whole.reserve(static_cast<std::size_t>(sum_over_ranks(world, std::ssize(part))));
+  for (int owner = 0; owner < world.size(); ++owner) {
+    const auto of_owner =
+        broadcast_list(world, owner == world.rank() ? part : std::vector<T>(), owner);
+    whole.insert(whole.end(), of_owner.begin(), of_owner.end());
+  }
+  return whole;
+}
+
 }  // namespace simclr

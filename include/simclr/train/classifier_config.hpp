@@ -66,11 +66,11 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
 
  private:
   void take_over_stored_run();
+  void require_predictions_file() const;
   void share_options(Communicator& world);
 
   std::set<std::string> given_;
   LabeledSamples labeled_;
-  SampleChoice choice_;
   std::optional<LabeledData> test_;
   std::vector<std::string> class_names_;  // of the training data
 };

@@ -32,6 +32,9 @@ void read_how_trained(EncoderWeights& weights);
 /// the file, if it is none, or lacks the metadata that describe model and preprocessing.
 EncoderWeights read_exported_weights(const std::filesystem::path& file);
 
+/// Reorders filters from (K,R,S,C) to OIHW, as exported files have them; other tensors stay.
+NamedTensor channels_first(NamedTensor tensor);
+
 /// Reads the description of a checkpoint's model. Throws RefusedError, naming `origin`, if the
 /// checkpoint lacks a tensor of the model, or one has another shape.
 ModelDescription require_model(const Checkpoint& checkpoint, const std::string& origin);

@@ -9,6 +9,7 @@
 
 #include "simclr/comm/communicator.hpp"
 #include "simclr/core/options.hpp"
+#include "simclr/data/loader.hpp"
 #include "simclr/io/shard_set.hpp"
 
 namespace simclr {
@@ -29,12 +30,10 @@ struct LabelOptions {
 };
 void declare_label_options(Options& options, LabelOptions& labels);
 
-/// The samples chosen.
-struct LabeledSamples {
-  std::vector<std::int64_t> samples;  ///< indices into the data set, ascending
-  std::vector<std::int64_t> labels;   ///< of these
-  std::int64_t labeled = 0;           ///< samples with a label in the whole data set
-  std::string hash;                   ///< of `samples`
+/// The samples chosen, in ascending order.
+struct LabeledSamples : SampleChoice {
+  std::int64_t labeled = 0;  ///< samples with a label in the whole data set
+  std::string hash;          ///< of `samples`
   /// The fewest and the most samples of a class, of those that the data have.
   std::int64_t fewest_of_class = 0, most_of_class = 0;
 

@@ -77,11 +77,6 @@ struct RunOptions {
 };
 void declare_run_options(Options& options, RunOptions& run);
 
-/// Samples that a run trains on, as indices into the data set, and their labels.
-struct SampleChoice {
-  std::vector<std::int64_t> samples, labels;
-};
-
 enum class OpenWeights : bool { no, yes };
 
 /// A number that a command has measured, and its column in metrics.jsonl.
@@ -184,6 +179,9 @@ std::optional<std::string> stored_configuration(const std::filesystem::path& run
 /// Refuses a run of another command.
 std::optional<StoredText> stored_run_options(const std::filesystem::path& run_directory,
                                              const std::string& command);
+
+/// The first section of a stored configuration, which names the run's command; "" if it has none.
+std::string stored_section(const std::string& text);
 
 /// Refuses a stored configuration of a run of another command.
 void require_run_of(const std::string& command, const StoredText& stored);
