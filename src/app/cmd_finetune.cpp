@@ -11,13 +11,13 @@ namespace simclr {
 namespace {
 
 int run(Invocation& invocation, ClassifierConfig& config, Options& options) {
+  config.measure_at_end = [&](const auto& goes_on) {
+    return evaluate_run(config, goes_on, invocation.world);
+  };
   return run_training_command(invocation, config, options, {"eval-data"}, [&](int code) {
-    if (code == kExitStoppedEarly) {
-      log::info("to go on: simclr {} --run-dir {}", config.command(),
-                shell_word(config.run_dir.string()));
-    } else {
-      evaluate_run(config, invocation.world);
-    }
+    if (code != kExitStoppedEarly) return;
+    log::info("to go on: simclr {} --run-dir {}", config.command(),
+              shell_word(config.run_dir.string()));
   });
 }
 

@@ -23,7 +23,7 @@ AnyTraining take_training_command(Invocation& invocation) {
 
 int run_training_command(Invocation& invocation, EncoderTraining& config, Options& options,
                          std::initializer_list<std::string_view> required,
-                         const std::function<void(int code)>& then) {
+                         const std::function<void(int code)>& log_next_step) {
   config.declare(options);
   std::optional<DryRun> dry;
   options.group("instead of training")
@@ -46,12 +46,7 @@ int run_training_command(Invocation& invocation, EncoderTraining& config, Option
   const bool writes_report = invocation.world.rank() == 0;
   try {
     const int code = run_training(config, this_build(), invocation.world);
-    try {
-      then(code);
-    } catch (const std::exception& error) {
-      if (is_refusal(error)) fail("{}", error.what());  // training has been work
-      throw;
-    }
+    log_next_step(code);
     if (writes_report) refresh_report(config.run_dir, Pairs::render);
     return code;
   } catch (const std::exception& error) {

@@ -21,10 +21,10 @@ inline constexpr const char* kTrainingCommandHelp =
 
 /// Trains as `config` says, with --dry-run, resumption and report. `options` must have a summary;
 /// config's options are declared by this function. `required`: options that must be given beside
-/// --data and --run-dir. `then` is called on all ranks with the exit code
-/// of the training.
+/// --data and --run-dir. `log_next_step` says what can be done next with the run, after
+/// the training has ended with this exit code.
 int run_training_command(Invocation& invocation, EncoderTraining& config, Options& options,
                          std::initializer_list<std::string_view> required,
-                         const std::function<void(int code)>& then);
+                         const std::function<void(int code)>& log_next_step);
 
 }  // namespace simclr

@@ -59,7 +59,8 @@ std::string result_of(ClassifierConfig& config, const EncoderJob& job,
 
 }  // namespace
 
-void evaluate_run(ClassifierConfig& config, Communicator& world) {
+bool evaluate_run(ClassifierConfig& config, const std::function<bool()>& goes_on,
+                  Communicator& world) {
   EvaluationConfig evaluation;
   evaluation.checkpoint = config.run_dir;
   evaluation.cache = config.cache;
@@ -75,8 +76,9 @@ void evaluate_run(ClassifierConfig& config, Communicator& world) {
   EvaluationLoader loader(*store, evaluation_images(job.encoder().model(), job.activations(),
                                                     kBatch, job.threads(), world));
   const auto keep = config.predictions ? Predictions::Keep::scores : Predictions::Keep::best;
-  const Predictions predictions = classify_images(executor, loader, keep);
-  const ClassAccuracy accuracy = class_accuracy(predictions, world);
+  const std::optional<Predictions> predictions = classify_images(executor, loader, keep, goes_on);
+  if (!predictions) return false;
+  const ClassAccuracy accuracy = class_accuracy(*predictions, world);
   on_root(world, [&] {
     const EvaluationIdentity identity{
         {"protocol", config.command()}, {"checkpoint_hash", job.encoder().checksum()},
@@ -91,14 +93,15 @@ void evaluate_run(ClassifierConfig& config, Communicator& world) {
     std::filesystem::create_directories(file.parent_path());
     write_file(file, result_of(config, job, accuracy, world.size()));
   });
-  if (!config.predictions) return;
-  write_predictions(*config.predictions, predictions,
+  if (!config.predictions) return true;
+  write_predictions(*config.predictions, *predictions,
                     {.protocol = config.command(),
                      .checkpoint_hash = job.encoder().checksum(),
                      .test_data_hash = hash_text(test.fingerprint),
                      .samples = test.samples},
                     world);
   log::info("{}: predictions in {}", config.command(), config.predictions->string());
+  return true;
 }
 
 }  // namespace simclr

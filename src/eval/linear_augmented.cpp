@@ -126,7 +126,8 @@ LinearAugmentedResult linear_augmented(const FrozenEncoder& encoder, SampleStore
   EvaluationLoader loader(
       test, evaluation_images(encoder.model(), config.activations, local_batch(config, world),
                               config.threads, world));
-  result.test = classify_images(trainer.executor(), loader, config.keep);
+  result.test =
+      classify_images(trainer.executor(), loader, config.keep, [] { return true; }).value();
   result.encoder_hash_after = encoder_hash(trainer.executor());
   if (result.encoder_hash_after != result.encoder_hash_before) {
     fail("the frozen encoder changed during linear evaluation: hash {} before, {} after",

@@ -131,7 +131,9 @@ void Predictions::append(std::span<const std::int64_t> labels, std::span<const f
   }
 }
 
-Predictions classify_images(Executor& executor, EvaluationLoader& loader, Predictions::Keep keep) {
+std::optional<Predictions> classify_images(Executor& executor, EvaluationLoader& loader,
+                                           Predictions::Keep keep,
+                                           const std::function<bool()>& goes_on) {
   const Program& program = executor.program();
   const TensorId logits = program.at("logits");
   Predictions predictions(program.info(logits).shape[1], keep);
@@ -139,6 +141,7 @@ Predictions classify_images(Executor& executor, EvaluationLoader& loader, Predic
   const std::vector<std::int32_t> labels(static_cast<std::size_t>(program.info(logits).shape[0]),
                                          kPaddingLabel);
   while (const EvaluationBatch* batch = loader.next()) {
+    if (!goes_on()) return {};
     executor.stage(program.at("views"), batch->images.span());
     executor.stage(program.at("labels"), const_buffer_span(std::span<const std::int32_t>(labels)));
     executor.commit();

@@ -62,11 +62,29 @@ void install_stop_signals() {
     install(SIGINT, SA_RESTART | static_cast<int>(SA_RESETHAND));
 }
 
-std::string received_stop_signal() {
-  const int number = g_signal.load();
-  if (number == 0) return "";
-  if (number == SIGINT) return "signal SIGINT";
-  return number == SIGTERM ? "signal SIGTERM" : "signal SIGUSR1";
+std::string reason_to_stop(const Deadline& deadline) {
+  switch (g_signal.load()) {
+    case SIGINT:
+      return "signal SIGINT";
+    case SIGTERM:
+      return "signal SIGTERM";
+    case SIGUSR1:
+      return "signal SIGUSR1";
+    default:
+      break;
+  }
+  const bool late = deadline && std::chrono::system_clock::now() >= *deadline;
+  return late ? "the job's time limit" : "";
+}
+
+Stop agree_on_stop(const std::string& reason, Communicator& world) {
+  Stop stop;
+  if (!any_rank(world, !reason.empty())) return stop;
+  for (const std::string& text : gather_texts(world, reason)) {
+    if (!text.empty() && stop.reason.empty()) stop.reason = text;
+  }
+  stop.cause = stop.reason.starts_with("signal") ? Cause::signal : Cause::time_limit;
+  return stop;
 }
 
 std::chrono::system_clock::time_point job_deadline(double minutes) {

@@ -1,7 +1,6 @@
 #include "simclr/train/training_job.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -22,8 +21,6 @@
 
 namespace simclr {
 namespace {
-
-using SystemClock = std::chrono::system_clock;
 
 std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& data) {
   return config.training_samples(data) / config.batch_size;
@@ -162,7 +159,9 @@ std::string describe_start(const TrainingConfig& config, const RunStart& start,
   const std::int64_t first = start.step();
   const std::string run = config.run_dir.string();
   if (start.checkpoint && first >= end) {
-    return fmt::format("dry run: {} is at step {} of {}: nothing is left to do", run, first, end);
+    return fmt::format("dry run: {} is at step {} of {}: {}", run, first, end,
+                       config.measure_at_end ? "nothing is left to do but to measure its accuracy"
+                                             : "nothing is left to do");
   }
   const std::string action =
       start.checkpoint
@@ -207,11 +206,24 @@ void require_same_kernels(const Backend& backend, Communicator& world) {
       world, {{"the instruction set, which SIMCLR_CPU_ISA may lower", name_of(instruction_set())}});
 }
 
-/// Takes over the run directory and trains; see run_training().
-int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
-            const std::optional<SystemClock::time_point>& deadline,
-            std::optional<RunDirectory>& run, Backend& backend, int threads, Communicator& world,
-            StateFile& state) {
+/// How a start has ended.
+struct JobEnd {
+  RunStatus status = RunStatus::finished;
+  Cause cause = Cause::finished;
+  std::string reason;
+  std::int64_t step = 0;
+
+  void stop_early(const Stop& stop) {
+    status = RunStatus::stopped_early;
+    cause = stop.cause;
+    reason = stop.reason;
+  }
+};
+
+/// Takes over the run directory and trains.
+JobEnd train_model(TrainingConfig& config, ShardSet data, const BuildInfo& build,
+                   const Deadline& deadline, std::optional<RunDirectory>& run, Backend& backend,
+                   int threads, Communicator& world, StateFile& state) {
   activity().begin("taking the run directory");
   on_root(world, [&] { run.emplace(config); });
   const RunStart unknown;  // on other ranks than 0
@@ -264,17 +276,38 @@ int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build,
 
   HostMemory memory(backend);
   TrainingLoader loader(*store, loader_config(config, span, threads, memory, world));
-  TrainingEnd end = train(config, span, deadline, loader, trainer, world, state);
-  if (!end.stopped_early) {
-    end.cause = span.end < total ? Cause::max_steps : Cause::finished;
-    end.reason = span.end < total ? "--max-steps reached" : "all epochs done";
+  const TrainingEnd end = train(config, span, deadline, loader, trainer, world, state);
+  JobEnd result{.step = end.step};
+  if (end.stop) {
+    result.stop_early(*end.stop);
+  } else {
+    result.cause = span.end < total ? Cause::max_steps : Cause::finished;
+    result.reason = span.end < total ? "--max-steps reached" : "all epochs done";
   }
-  const RunStatus status = end.stopped_early ? RunStatus::stopped_early : RunStatus::finished;
-  on_root(world, [&] { state.end(status, end.cause, end.reason); });
+  return result;
+}
+
+/// Trains, and measures the model if that is not left for another start; see run_training().
+int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build, const Deadline& deadline,
+            std::optional<RunDirectory>& run, Backend& backend, int threads, Communicator& world,
+            StateFile& state) {
+  JobEnd end =
+      train_model(config, std::move(data), build, deadline, run, backend, threads, world, state);
+  if (end.status == RunStatus::finished && config.measure_at_end) {
+    activity().begin("measuring the trained model");
+    Stop stop;
+    const auto goes_on = [&] {
+      stop = agree_on_stop(reason_to_stop(deadline), world);
+      return stop.reason.empty();
+    };
+    if (!config.measure_at_end(goes_on)) end.stop_early(stop);
+  }
+  on_root(world, [&] { state.end(end.status, end.cause, end.reason); });
   report_peak_memory(world);
-  log::info("{} at step {}: {}", end.stopped_early ? "stopped early" : "finished", end.step,
+  const bool stopped_early = end.status == RunStatus::stopped_early;
+  log::info("{} at step {}: {}", stopped_early ? "stopped early" : "finished", end.step,
             end.reason);
-  return end.stopped_early ? kExitStoppedEarly : 0;
+  return stopped_early ? kExitStoppedEarly : 0;
 }
 
 /// Rethrows a failure after writing it to state.json. A start that no longer owns the run directory
@@ -332,7 +365,7 @@ std::string dry_run(TrainingConfig& config, DryRun where, Communicator& world) {
 int run_training(TrainingConfig& config, const BuildInfo& build, Communicator& world) {
   install_stop_signals();
   ShardSet data = validate_all(config, OpenWeights::yes, world);
-  std::optional<SystemClock::time_point> deadline;
+  Deadline deadline;
   if (config.stop_before_minutes) deadline = job_deadline(*config.stop_before_minutes);
   const int threads = compute_threads(config.device, world);
   const auto backend = make_backend(config.device, threads, world);

@@ -7,41 +7,31 @@
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
-#include "stop_signal.hpp"
 
 namespace simclr {
 namespace {
 
-using SystemClock = std::chrono::system_clock;
 using Clock = std::chrono::steady_clock;
 
 /// What all ranks do after a step.
 struct Decision {
-  bool stop = false;
+  std::optional<Stop> stop;
   bool checkpoint = false;
-  std::string reason;  ///< why to stop
-  Cause cause = Cause::none;
 };
 
 /// Agrees on a Decision among all ranks: a signal may reach only one of them, and their clocks
 /// differ. Sums the bytes in `reading` over all ranks.
-Decision agree(Communicator& control, const Checkpointer& checkpointer,
-               const std::optional<SystemClock::time_point>& deadline, ReadStatistics& reading) {
-  std::string stop_reason = received_stop_signal();
-  if (stop_reason.empty() && deadline && SystemClock::now() >= *deadline)
-    stop_reason = "the job's time limit";
-  std::array<double, 4> sums{
-      stop_reason.empty() ? 0.0 : 1.0, checkpointer.due_by_time() ? 1.0 : 0.0,
-      static_cast<double>(reading.bytes_read), static_cast<double>(reading.bytes_fetched)};
+Decision agree(Communicator& control, const Checkpointer& checkpointer, const Deadline& deadline,
+               ReadStatistics& reading) {
+  const std::string reason = reason_to_stop(deadline);
+  std::array<double, 4> sums{reason.empty() ? 0.0 : 1.0, checkpointer.due_by_time() ? 1.0 : 0.0,
+                             static_cast<double>(reading.bytes_read),
+                             static_cast<double>(reading.bytes_fetched)};
   control.all_reduce({sums.data(), sums.size(), DType::f64}, Reduction::sum);
   reading.bytes_read = static_cast<std::uint64_t>(sums[2]);
   reading.bytes_fetched = static_cast<std::uint64_t>(sums[3]);
-  Decision decision{.stop = sums[0] > 0, .checkpoint = sums[1] > 0};
-  if (!decision.stop) return decision;
-  for (const std::string& text : gather_texts(control, stop_reason)) {
-    if (!text.empty() && decision.reason.empty()) decision.reason = text;
-  }
-  decision.cause = decision.reason.starts_with("signal") ? Cause::signal : Cause::time_limit;
+  Decision decision{.checkpoint = sums[1] > 0};
+  if (sums[0] > 0) decision.stop = agree_on_stop(reason, control);
   return decision;
 }
 
@@ -78,9 +68,8 @@ DivergenceWatch make_divergence_watch(const TrainingConfig& config, const Object
 
 class TrainingLoop {
  public:
-  TrainingLoop(TrainingConfig& config, const Span& span,
-               const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
-               Trainer& trainer, Communicator& world, StateFile& state)
+  TrainingLoop(TrainingConfig& config, const Span& span, const Deadline& deadline,
+               TrainingLoader& loader, Trainer& trainer, Communicator& world, StateFile& state)
       : config_(config),
         span_(span),
         deadline_(deadline),
@@ -117,9 +106,7 @@ class TrainingLoop {
     records_.finish();
     // A run of 0 steps saves the state that it has: the initial one, or that of --resume FILE.
     if (step > span_.first || step == 0 || lacks_checkpoint(step)) save(step);
-    if (step == span_.end) return {.step = step};
-    return {
-        .step = step, .stopped_early = true, .reason = decision.reason, .cause = decision.cause};
+    return {.step = step, .stop = step < span_.end ? decision.stop : std::nullopt};
   }
 
  private:
@@ -201,7 +188,7 @@ class TrainingLoop {
 
   TrainingConfig& config_;
   const Span& span_;
-  const std::optional<SystemClock::time_point>& deadline_;
+  const Deadline& deadline_;
   TrainingLoader& loader_;
   Trainer& trainer_;
   Communicator& world_;
@@ -215,9 +202,8 @@ class TrainingLoop {
 
 }  // namespace
 
-TrainingEnd train(TrainingConfig& config, const Span& span,
-                  const std::optional<SystemClock::time_point>& deadline, TrainingLoader& loader,
-                  Trainer& trainer, Communicator& world, StateFile& state) {
+TrainingEnd train(TrainingConfig& config, const Span& span, const Deadline& deadline,
+                  TrainingLoader& loader, Trainer& trainer, Communicator& world, StateFile& state) {
   return TrainingLoop(config, span, deadline, loader, trainer, world, state).run();
 }
 

@@ -24,11 +24,11 @@ def run(*words, expect=0):
     return done
 
 
-def write_shard(path, like, **changed):
+def write_shard(path, like, copies=1, **changed):
     """A shard with the images of another one."""
     path.mkdir()
     with h5py.File(sorted(like.glob("*.h5"))[0]) as old, h5py.File(path / f"{path.name}-00000-of-00001.h5", "w") as new:
-        new["images"] = old["images"][:]
+        new["images"] = np.tile(old["images"][:], (copies, 1, 1, 1))
         for name, values in changed.items():
             new[name] = values
 
@@ -210,6 +210,17 @@ class ClassifierTest(TrainingTest):
         done = run(SIMCLR, "finetune", "--run-dir", self.run_dir, "--max-steps", step + 1)
         self.assertEqual(self.result()["step"], step + 1, done.stdout)
 
+    def test_a_signal_during_the_last_measurement_leaves_it_for_the_next_start(self):
+        many = self.top / "many"
+        write_shard(many, self.data, labels=np.tile(self.labels[:48], 400), copies=400)
+        self.stop_by_signal(ranks=2, max_steps=1, eval_data=many)
+        self.assertFalse((self.run_dir / "eval").exists())
+        done = run(SIMCLR, "finetune", "--run-dir", self.run_dir, "--dry-run")
+        self.assertIn("is at step 1 of 1: nothing is left to do but to measure its accuracy", done.stdout)
+        run(SIMCLR, "finetune", "--run-dir", self.run_dir)
+        self.assert_state(status="finished", cause="max-steps")
+        self.assertEqual(self.result()["samples"], 400 * 48)
+
     def test_predictions_agree_with_the_result(self):
         file = self.run_dir.parent / "predictions.h5"
         self.pretrain(2, max_steps=1, predictions=file)
@@ -288,6 +299,7 @@ class ClassifierTest(TrainingTest):
         self.run_dir.mkdir()
         (self.run_dir / "eval").write_text("in the way")
         self.assertIn("eval", self.pretrain(expect=1, max_steps=1).stderr)
+        self.assert_state(status="failed", cause="io")
 
     def test_a_run_keeps_its_labels_and_weights(self):
         chosen = self.top / f"{self.run_dir.parent.name}.txt"

@@ -1,6 +1,8 @@
 #pragma once
 // Accuracy of a model that was trained with labels.
 
+#include <functional>
+
 #include "simclr/comm/communicator.hpp"
 #include "simclr/train/classifier_config.hpp"
 
@@ -9,7 +11,9 @@ namespace simclr {
 /// Measures the newest checkpoint of a run of `finetune` or `supervised` on the labeled images of
 /// its --eval-data, as they are, with running statistics, in fp32. Logs the result and writes
 /// RUN/eval/COMMAND-step-STEP.json, and the predictions with --predictions. `config` must have been
-/// prepared. Collective.
-void evaluate_run(ClassifierConfig& config, Communicator& world);
+/// prepared. Asks `goes_on` before every batch, on all ranks together; returns false, with nothing
+/// written, if that said no. Collective.
+bool evaluate_run(ClassifierConfig& config, const std::function<bool()>& goes_on,
+                  Communicator& world);
 
 }  // namespace simclr

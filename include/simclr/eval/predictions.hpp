@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -60,8 +61,11 @@ class Predictions {
 };
 
 /// Classifies this rank's test images with the forward pass of a program of record_classifier(),
-/// whose executor stages its inputs. Collective.
-Predictions classify_images(Executor& executor, EvaluationLoader& loader, Predictions::Keep keep);
+/// whose executor stages its inputs. Asks `goes_on` before every batch, on all ranks together;
+/// returns nothing if that said no. Collective.
+std::optional<Predictions> classify_images(Executor& executor, EvaluationLoader& loader,
+                                           Predictions::Keep keep,
+                                           const std::function<bool()>& goes_on);
 
 /// Accuracies of the samples of all ranks, as fractions in [0, 1].
 struct ClassAccuracy {

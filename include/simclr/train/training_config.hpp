@@ -100,6 +100,10 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   DeviceOptions device;
   int loader_threads = 0;   ///< 0: as many as compute threads
   Fingerprint fingerprint;  ///< of the data; no option: the engine sets it
+  /// Measures the trained model, after the last checkpoint and before the run counts as finished;
+  /// empty for a command that does not. Asks `goes_on` between parts of its work, on all ranks
+  /// together, and returns false as soon as that says no. Collective.
+  std::function<bool(const std::function<bool()>& goes_on)> measure_at_end;
 
   TrainingConfig() = default;
   TrainingConfig(const TrainingConfig&) = default;
