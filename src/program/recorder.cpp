@@ -25,6 +25,22 @@ bool contains(const std::vector<TensorId>& ids, TensorId id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
+/// Puts the recomputed twin of a tensor in its place, where it has one, in all fields of an op.
+struct TwinReplacer {
+  const std::map<TensorId, TensorId>& twins;
+
+  void replace(TensorId& tensor) const {
+    const auto twin = twins.find(tensor);
+    if (twin != twins.end()) tensor = twin->second;
+  }
+  void replace(std::optional<TensorId>& tensor) const {
+    if (tensor) replace(*tensor);
+  }
+  void reads(auto&... tensors) const { (replace(tensors), ...); }
+  void writes(auto&... tensors) const { (replace(tensors), ...); }
+  void updates(auto&... tensors) const { (replace(tensors), ...); }
+};
+
 }  // namespace
 
 // ---- tensors ------------------------------------------------------------------------------------
@@ -95,12 +111,8 @@ Recorder::Scope::Scope(Recorder& recorder, const std::string& name)
 Recorder::Scope::~Scope() { recorder_.scope_ = outer_; }
 
 void Recorder::emit(Op op) {
-  if (!recomputed_.empty()) {
-    op = with_tensors(std::move(op), [this](TensorId id) {
-      const auto twin = recomputed_.find(id);
-      return twin == recomputed_.end() ? id : twin->second;
-    });
-  }
+  const TwinReplacer replacer{recomputed_};
+  std::visit([&](auto& o) { o.fields(o, replacer); }, op);
   const Access accessed = access(op);
   if (std::ranges::any_of(accessed.reads, [this](TensorId id) { return needs_gradient(id); })) {
     needs_gradient_.insert(accessed.writes.begin(), accessed.writes.end());

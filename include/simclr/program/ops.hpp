@@ -367,18 +367,6 @@ namespace detail {
 template <class None, class... Verbs>
 using VariantOf = std::variant<Verbs...>;
 
-template <class Map>
-struct Renamer {
-  Map& map;
-  void rename(TensorId& tensor) { tensor = map(tensor); }
-  void rename(std::optional<TensorId>& tensor) {
-    if (tensor) rename(*tensor);
-  }
-  void reads(auto&... tensors) { (rename(tensors), ...); }
-  void writes(auto&... tensors) { (rename(tensors), ...); }
-  void updates(auto&... tensors) { (rename(tensors), ...); }
-};
-
 }  // namespace detail
 
 // clang-format off
@@ -393,14 +381,6 @@ struct Access {
   std::vector<TensorId> reads, writes;
 };
 Access access(const Op& op);
-
-/// The op with map(tensor) in the place of every tensor.
-template <class Map>
-Op with_tensors(Op op, Map&& map) {
-  detail::Renamer<Map> renamer{map};
-  std::visit([&](auto& o) { o.fields(o, renamer); }, op);
-  return op;
-}
 
 /// "conv_forward", "bn_apply", ...
 std::string_view verb(const Op& op);
