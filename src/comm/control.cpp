@@ -123,4 +123,15 @@ std::vector<std::string> gather_texts(Communicator& comm, const std::string& tex
   return texts;
 }
 
+std::string first_text(Communicator& comm, const std::string& text) {
+  const std::vector<std::string> texts = gather_texts(comm, text);
+  const auto first = std::ranges::find_if(texts, [](const auto& t) { return !t.empty(); });
+  return first == texts.end() ? "" : *first;
+}
+
+void refuse_together(Communicator& comm, const std::string& refusal) {
+  const std::string first = first_text(comm, refusal);
+  if (!first.empty()) refuse("{}", first);
+}
+
 }  // namespace simclr

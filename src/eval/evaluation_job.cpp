@@ -236,9 +236,7 @@ void EvaluationJob::require_classifier_fits(double rank_bytes, Predictions::Keep
         size_text(static_cast<std::uint64_t>(needed)), host_name(), size_text(budget.bytes),
         budget.limited_by);
   }
-  for (const std::string& found : gather_texts(*world_, shortage)) {
-    if (!found.empty()) refuse("{}", found);
-  }
+  refuse_together(*world_, shortage);
 }
 
 std::unique_ptr<SampleStore> EvaluationJob::open_train(std::int64_t batch_samples) {

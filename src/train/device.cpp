@@ -30,16 +30,9 @@ fs::path plan_cache_file(const DeviceOptions& device) {
   return cache.empty() ? fs::path() : cache / "simclr" / "convolution-plans.json";
 }
 
-/// The reason given by the first rank that cannot use CUDA; empty if every rank can.
-std::string why_no_cuda_anywhere(Communicator& world) {
-  const std::vector<std::string> reasons = gather_texts(world, why_no_cuda());
-  const auto first = std::ranges::find_if(reasons, [](const auto& text) { return !text.empty(); });
-  return first == reasons.end() ? "" : *first;
-}
-
 bool use_cuda(const DeviceOptions& device, Communicator& world) {
   if (device.choice == DeviceChoice::cpu) return false;
-  const std::string why_not = why_no_cuda_anywhere(world);
+  const std::string why_not = first_text(world, why_no_cuda());
   if (why_not.empty()) return true;
   if (device.choice == DeviceChoice::cuda) refuse("option --device: cuda: {}", why_not);
   return false;

@@ -57,11 +57,7 @@ void require_memory(const MemoryNeed& own, double more, Communicator& world) {
   const std::string shortage = describe_memory_shortage(
       {.activations = sums[0], .parameters = sums[1], .batches = sums[2], .checkpoint = sums[3]},
       sums[4], budget, node->size());
-  // Also lets no rank take memory before the others have measured.
-  if (!any_rank(world, !shortage.empty())) return;
-  for (const std::string& found : gather_texts(world, shortage)) {
-    if (!found.empty()) refuse("{}", found);
-  }
+  refuse_together(world, shortage);  // lets no rank take memory before the others have measured
 }
 
 }  // namespace simclr

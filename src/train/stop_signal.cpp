@@ -78,13 +78,8 @@ std::string reason_to_stop(const Deadline& deadline) {
 }
 
 Stop agree_on_stop(const std::string& reason, Communicator& world) {
-  Stop stop;
-  if (!any_rank(world, !reason.empty())) return stop;
-  for (const std::string& text : gather_texts(world, reason)) {
-    if (!text.empty() && stop.reason.empty()) stop.reason = text;
-  }
-  stop.cause = stop.reason.starts_with("signal") ? Cause::signal : Cause::time_limit;
-  return stop;
+  const std::string first = first_text(world, reason);
+  return {first, first.starts_with("signal") ? Cause::signal : Cause::time_limit};
 }
 
 std::chrono::system_clock::time_point job_deadline(double minutes) {

@@ -271,6 +271,21 @@ TEST_F(CommunicatorTest, ComparesValuesOfAllRanks) {
   }
 }
 
+TEST_F(CommunicatorTest, TheFirstRankThatRefusesSpeaksForAll) {
+  EXPECT_EQ(first_text(*world, ""), "");
+  EXPECT_NO_THROW(refuse_together(*world, ""));
+  const int first = size / 2;
+  const std::string own = rank < first ? "" : fmt::format("rank {} refuses", rank);
+  const std::string expected = fmt::format("rank {} refuses", first);
+  EXPECT_EQ(first_text(*world, own), expected);
+  try {
+    refuse_together(*world, own);
+    ADD_FAILURE() << "nothing was refused";
+  } catch (const RefusedError& error) {
+    EXPECT_EQ(std::string(error.what()), expected);
+  }
+}
+
 std::vector<std::byte> filled(std::size_t bytes, int value) {
   std::vector<std::byte> block(bytes);
   std::fill(block.begin(), block.end(), static_cast<std::byte>(value));

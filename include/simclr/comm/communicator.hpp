@@ -82,6 +82,10 @@ requires std::is_trivially_copyable_v<T> std::vector<T> broadcast_list(Communica
 std::string broadcast_text(Communicator& comm, const std::string& text, int root = 0);
 /// Returns every rank's string, in rank order, on every rank.
 std::vector<std::string> gather_texts(Communicator& comm, const std::string& text);
+/// Returns the text of the first rank whose text is not empty, on every rank; else an empty one.
+std::string first_text(Communicator& comm, const std::string& text);
+/// Throws RefusedError on every rank if any has a refusal: that of the first such rank.
+void refuse_together(Communicator& comm, const std::string& refusal);
 
 /// Pairs of a name and a value.
 using NamedValues = std::vector<std::pair<std::string, std::string>>;

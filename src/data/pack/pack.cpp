@@ -35,11 +35,10 @@ void run_or_fail_together(Communicator& world, const Work& work) {
   } catch (const std::exception& error) {
     problem = (is_refusal(error) ? kRefused : 'f') + message_of(error);
   }
-  for (const std::string& text : gather_texts(world, problem)) {
-    if (text.empty()) continue;
-    if (text.front() == kRefused) refuse("{}", text.substr(1));
-    fail("{}", text.substr(1));
-  }
+  const std::string first = first_text(world, problem);
+  if (first.empty()) return;
+  if (first.front() == kRefused) refuse("{}", first.substr(1));
+  fail("{}", first.substr(1));
 }
 
 std::unique_ptr<ImageSource> open_source(const PackConfig& config, Communicator& world) {
