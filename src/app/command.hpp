@@ -19,7 +19,7 @@ struct BuildInfo;
 /// What a command gets when it is started.
 struct Invocation {
   std::vector<std::string> arguments;  ///< arguments after the command's name
-  Communicator& world;                 ///< all ranks; a single rank if MPI is not used
+  Communicator& world;                 ///< all ranks, or this rank alone
 
   [[nodiscard]] bool parse(Options& options) const {
     return parse_on_all_ranks(options, arguments, world);
@@ -27,14 +27,14 @@ struct Invocation {
 };
 
 /// Runs a command and returns the process's exit code. Throws RefusedError (exit 2) before any
-/// work, Error (exit 1) after. If the arguments contain --help or --list-options it is called
-/// without MPI, prints the answer and returns 0 (`if (!invocation.parse(options)) return 0;`).
+/// work, Error (exit 1) after. If the arguments contain --help or --list-options it is called with
+/// this rank alone, prints the answer and returns 0 (`if (!invocation.parse(options)) return 0;`).
 using RunCommand = int (*)(Invocation& invocation);
 
 struct Command {
   std::string_view name;
   std::string_view summary;  ///< one line for `simclr --help`
-  bool uses_mpi = true;      ///< false: never initializes MPI, runs on login nodes
+  bool uses_mpi = true;      ///< false: runs on each rank alone, and without MPI on login nodes
   RunCommand run = nullptr;
 };
 

@@ -63,15 +63,32 @@ void print_version(bool verbose) {
   line("instruction set", name_of(instruction_set()));
 }
 
-/// Whether the command can answer these arguments without MPI, as on a login node.
-bool needs_no_ranks(const std::vector<std::string>& arguments) {
-  static const std::set<std::string> answered_alone{"--help", "-h", "--list-options",
-                                                    "--dry-run=elsewhere"};
-  return std::ranges::any_of(arguments,
-                             [](const std::string& a) { return answered_alone.contains(a); });
+int run_help(Invocation& /*invocation*/) {
+  print_help();
+  return 0;
+}
+
+int run_version(Invocation& invocation) {
+  const auto& arguments = invocation.arguments;
+  const bool verbose = arguments == std::vector<std::string>{"--verbose"};
+  if (!arguments.empty() && !verbose) refuse("option --version: takes no argument but --verbose");
+  print_version(verbose);
+  return 0;
+}
+
+/// The argument that a command answers without ranks, as on a login node; empty if there is none.
+std::string answered_alone(const std::vector<std::string>& arguments) {
+  static const std::set<std::string> known{"--help", "-h", "--list-options", "--dry-run=elsewhere"};
+  const auto found =
+      std::ranges::find_if(arguments, [](const std::string& a) { return known.contains(a); });
+  return found == arguments.end() ? "" : *found;
 }
 
 const Command& find_command(const std::string& name) {
+  static constexpr Command kHelp{"--help", "", false, run_help};
+  static constexpr Command kVersion{"--version", "", false, run_version};
+  if (name == "--help" || name == "-h" || name == "help") return kHelp;
+  if (name == "--version") return kVersion;
   std::vector<std::string> names;
   for (const Command& c : commands()) {
     if (c.name == name) return c;
@@ -99,29 +116,31 @@ int end_with_failure(const std::exception& error, int rank, int ranks) {
   abort_all_ranks(exit_code);
 }
 
-int run_guarded(const Command& command, Invocation& invocation) {
-  const int rank = invocation.world.rank();
-  const int ranks = invocation.world.size();
+/// Runs the command on `ranks`, which are all that the launcher has started, or on this one alone.
+int run_guarded(const Command& command, std::vector<std::string> arguments, bool alone,
+                Communicator& ranks) {
   const SpinLimit spin_limit;
   try {
     const BuildInfo build = this_build();
-    require_same_values(invocation.world,
-                        {{"the command", std::string(command.name)},
-                         {"the program's version", build.version + " " + build.git_commit}});
+    const std::string answered = answered_alone(arguments);
+    require_same_values(ranks, {{"the command", fmt::format("{}{}{}", command.name,
+                                                            answered.empty() ? "" : " ", answered)},
+                                {"the program's version", build.version + " " + build.git_commit}});
+    const auto self = make_self_communicator();
+    Invocation invocation{std::move(arguments), alone ? *self : ranks};
     return command.run(invocation);
   } catch (const std::exception& error) {
-    return end_with_failure(error, rank, ranks);
+    return end_with_failure(error, ranks.rank(), ranks.size());
   }
 }
 
-int run_with_mpi(const Command& command, std::vector<std::string> arguments, int argc,
+int run_with_mpi(const Command& command, std::vector<std::string> arguments, bool alone, int argc,
                  char** argv) {
   start_first_looks();
   const MpiSession session(argc, argv);
   const auto world = make_world_communicator();
   log::set_rank(world->rank(), world->size());
-  Invocation invocation{std::move(arguments), *world};
-  return run_guarded(command, invocation);
+  return run_guarded(command, std::move(arguments), alone, *world);
 }
 
 int run_program(int argc, char** argv) {
@@ -129,27 +148,18 @@ int run_program(int argc, char** argv) {
   if (arguments.empty()) refuse("name a command; see simclr --help");
   (void)instruction_set();  // refuses an invalid SIMCLR_CPU_ISA before any work
   const std::string& first = arguments.front();
-  if (first == "--help" || first == "-h" || first == "help") {
-    print_help();
-    return 0;
-  }
-  if (first == "--version") {
-    const bool verbose = arguments.size() == 2 && arguments.back() == "--verbose";
-    if (arguments.size() > 1 && !verbose)
-      refuse("option --version: takes no argument but --verbose");
-    print_version(verbose);
-    return 0;
-  }
   const Command& command = find_command(first);
   static const std::string phase = "running simclr " + first;
   activity().begin(phase.c_str());
   std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
-  if (command.uses_mpi && !needs_no_ranks(rest)) {
-    return run_with_mpi(command, std::move(rest), argc, argv);
+  // A rank that answers alone meets the others only where they may do something else: these would
+  // wait for it for ever. A process can start MPI once, and scripts may start several commands.
+  const bool alone = !command.uses_mpi || !answered_alone(rest).empty();
+  if (!alone || launched_with_other_commands()) {
+    return run_with_mpi(command, std::move(rest), alone, argc, argv);
   }
-  const auto alone = make_self_communicator();
-  Invocation invocation{std::move(rest), *alone};
-  return run_guarded(command, invocation);
+  const auto self = make_self_communicator();
+  return run_guarded(command, std::move(rest), alone, *self);
 }
 
 /// Returns `exit_code`, or 1 with an error if what the program has printed did not arrive.

@@ -95,6 +95,8 @@ void require_launcher_support() {
 
 }  // namespace
 
+bool launched_with_other_commands() { return number_in("OMPI_NUM_APP_CTX") > 1; }
+
 MpiSession::MpiSession(int& argc, char**& argv) : uncaught_(std::uncaught_exceptions()) {
   warn_without_protocol();
   int provided = MPI_THREAD_SINGLE;

@@ -97,6 +97,37 @@ class LaunchTest(TrainingTest):
         self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
         self.assertIn("the command ('pretrain' on rank 0, 'knn' on rank 1)", done.stderr)
 
+    def test_a_rank_that_only_answers_does_not_keep_the_others_waiting(self):
+        if "Open MPI" not in self.run_program([SIMCLR, "--version", "--verbose"]).stdout:
+            self.skipTest("only Open MPI tells ranks that others have another command line")
+        for answer in ("--help", "-h", "--list-options", "--dry-run=elsewhere"):
+            done = self.start_both(self.command(1), [*self.command(1), answer])
+            self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+            self.assertEqual(len(self.errors(done)), 1, done.stderr)
+            self.assertIn(f"the command ('pretrain' on rank 0, 'pretrain {answer}' on rank 1)", done.stderr)
+        for alone in (["--help"], ["--version"], ["inspect", self.data], ["report", "nothing"]):
+            done = self.start_both([SIMCLR, *alone], self.command(1))
+            self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+            self.assertIn(f"the command ('{alone[0]}' on rank 0, 'pretrain' on rank 1)", done.stderr)
+        self.assertFalse(self.run_dir.exists())
+
+    def test_ranks_that_all_only_answer(self):
+        for answer in (["--version"], ["pretrain", "--help"], ["inspect", self.data],
+                       [*self.command(1)[1:], "--dry-run=elsewhere"]):
+            done = self.run_program([MPIEXEC, "-n", 2, SIMCLR, *answer])
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            # Pieces of the two ranks' output may alternate.
+            expected = sorted(2 * self.run_program([SIMCLR, *answer]).stdout)
+            self.assertEqual(sorted(done.stdout), expected)
+            done = self.start_both([SIMCLR, *answer], [SIMCLR, *answer])
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertEqual(sorted(done.stdout), expected)
+
+    def test_ranks_may_answer_before_they_run(self):
+        done = self.run_program([MPIEXEC, "-n", 2, "sh", "-c", '"$1" --version && "$@"', "sh", *self.command(1, max_steps=1)])
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assert_state(status="finished", step=1)
+
     def test_options_of_evaluations_and_pack(self):
         for command, option, required in (("knn", "neighbors", "checkpoint"), ("linear-eval", "epochs", "checkpoint"),
                                           ("pack", "shards", "output")):

@@ -12,6 +12,10 @@
 
 namespace simclr {
 
+/// Whether the launcher has started ranks with other command lines beside this one (mpirun A : B).
+/// Only Open MPI's tells. Needs no MpiSession.
+bool launched_with_other_commands();
+
 /// Initializes MPI. Throws RefusedError when it lacks MPI_THREAD_MULTIPLE, and when a launcher that
 /// this MPI library does not support has started several ranks, each of them alone. The destructor
 /// finalizes it, except while an exception unwinds: the driver then reports the error and calls
