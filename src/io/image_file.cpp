@@ -24,7 +24,6 @@ ImageFormat require_format(std::span<const std::byte> file) {
 }
 
 // EXIF 2.3, which records the orientation of cameras: a TIFF 6.0 directory in the APP1 marker.
-constexpr std::size_t kExifPrefixBytes = 6;  // "Exif\0\0"
 constexpr std::size_t kEntryBytes = 12;
 constexpr unsigned kOrientationTag = 0x0112;
 constexpr unsigned kLongType = 4;  // 32 bits; others are read as 16 bits
@@ -84,16 +83,13 @@ void decode_stored_image(std::span<const std::byte> file, int height, int width,
   }
 }
 
-int exif_orientation(std::span<const std::uint8_t> exif) {
-  constexpr std::array<std::uint8_t, kExifPrefixBytes> kExifPrefix = {'E', 'x', 'i', 'f', 0, 0};
-  if (exif.size() < kExifPrefixBytes ||
-      !std::equal(kExifPrefix.begin(), kExifPrefix.end(), exif.begin())) {
-    return kUpright;
-  }
-  return tiff_orientation(exif.subspan(kExifPrefixBytes));
+std::optional<int> exif_orientation(std::span<const std::uint8_t> exif) {
+  constexpr std::string_view kBeginning{"Exif\0\0", 6};
+  if (!begins_with(exif, kBeginning)) return std::nullopt;
+  return tiff_orientation(exif.subspan(kBeginning.size()));
 }
 
-int tiff_orientation(std::span<const std::uint8_t> bytes) {
+std::optional<int> tiff_orientation(std::span<const std::uint8_t> bytes) {
   const Tiff tiff(bytes);
   const std::size_t directory = tiff.u32(4);
   const unsigned entries = tiff.u16(directory);
@@ -103,9 +99,23 @@ int tiff_orientation(std::span<const std::uint8_t> bytes) {
     const unsigned type = tiff.u16(entry + 2);
     const bool is_long = type == kLongType || type == kSignedLongType;
     const unsigned value = is_long ? tiff.u32(entry + 8) : tiff.u16(entry + 8);
-    return value >= 1 && value <= 8 ? static_cast<int>(value) : kUpright;
+    if (value >= 1 && value <= 8) return static_cast<int>(value);
+    break;
   }
-  return kUpright;
+  return std::nullopt;
+}
+
+std::optional<int> xmp_orientation(std::span<const std::uint8_t> packet) {
+  constexpr std::string_view kName = "tiff:Orientation";
+  const std::string_view text(reinterpret_cast<const char*>(packet.data()), packet.size());
+  for (std::size_t at = text.find(kName); at != std::string_view::npos; at = text.find(kName, at)) {
+    at += kName.size();
+    // name="6" or <name>6</name>
+    const std::size_t digit = text.find_first_not_of(" \t\r\n=>\"'", at);
+    if (digit == at || digit >= text.size() || text[digit] < '1' || text[digit] > '8') continue;
+    if (text.find_first_of(" \t\r\n<\"'", digit) == digit + 1) return text[digit] - '0';
+  }
+  return std::nullopt;
 }
 
 void make_upright(Image& image, int orientation) {

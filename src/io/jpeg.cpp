@@ -140,11 +140,14 @@ class Decompressor {
  private:
   /// Must run before the pixels are read, after which libjpeg has freed the markers.
   [[nodiscard]] int find_orientation() const {
+    constexpr std::string_view kXmp{"http://ns.adobe.com/xap/1.0/\0", 29};
+    Orientations found;
     for (const auto* marker = info_.marker_list; marker != nullptr; marker = marker->next) {
-      const int found = exif_orientation({marker->data, marker->data_length});
-      if (found != 1) return found;
+      const std::span<const std::uint8_t> data(marker->data, marker->data_length);
+      if (!found.exif) found.exif = exif_orientation(data);
+      if (!found.xmp && begins_with(data, kXmp)) found.xmp = xmp_orientation(data);
     }
-    return 1;
+    return found.chosen();
   }
 
   using Work = void (*)(Decompressor&, std::span<const std::byte>, std::uint8_t*);

@@ -112,23 +112,26 @@ class PngReader {
   std::array<char, 128> message_{};
 };
 
-/// Returns the orientation that an eXIf chunk records, before or after the pixels; 1 without one.
+/// Returns the orientation that an eXIf chunk records, or else a chunk of XMP, before or after the
+/// pixels; 1 without one.
 int orientation_of(std::span<const std::byte> file) {
   constexpr std::size_t kSignatureBytes = 8, kLengthBytes = 4, kTypeBytes = 4, kChecksumBytes = 4;
   constexpr std::size_t kFrameBytes = kLengthBytes + kTypeBytes + kChecksumBytes;
   constexpr std::string_view kExif = "eXIf";
+  constexpr std::string_view kXmp{"iTXtXML:com.adobe.xmp\0\0", 23};  // uncompressed
+  Orientations found;
   const std::span bytes(reinterpret_cast<const std::uint8_t*>(file.data()), file.size());
   for (std::size_t at = kSignatureBytes; at + kFrameBytes <= bytes.size();) {
     const std::size_t length = png_get_uint_32(&bytes[at]);
     if (length > bytes.size() - at - kFrameBytes) break;
-    const std::size_t content = at + kLengthBytes + kTypeBytes;
-    if (std::equal(kExif.begin(), kExif.end(),
-                   bytes.begin() + static_cast<std::ptrdiff_t>(at + kLengthBytes))) {
-      return tiff_orientation(bytes.subspan(content, length));
+    const std::span chunk = bytes.subspan(at + kLengthBytes, kTypeBytes + length);
+    if (!found.exif && begins_with(chunk, kExif)) {
+      found.exif = tiff_orientation(chunk.subspan(kTypeBytes));
     }
-    at = content + length + kChecksumBytes;
+    if (!found.xmp && begins_with(chunk, kXmp)) found.xmp = xmp_orientation(chunk);
+    at += kFrameBytes + length;
   }
-  return 1;
+  return found.chosen();
 }
 
 /// Keeps the upper 8 bits of 16-bit samples and returns the range of their values.

@@ -5,6 +5,7 @@ usage: pack_test.py SIMCLR MPIEXEC
 import glob
 import gzip
 import io
+import itertools
 import os
 import struct
 import sys
@@ -131,6 +132,36 @@ class PackTest(PackCase):
             self.assertEqual(jpeg[1], upright.shape[:2])
             if file.endswith("jpg"):
                 self.assertEqual(jpeg[0].tobytes(), contents(file))
+
+    def test_xmp_orientation(self):
+        def with_packet(image, packet):
+            """The bytes of an image with XMP, at the beginning of a JPEG or the end of a PNG."""
+            if image.startswith(b"\xff\xd8"):
+                content = b"http://ns.adobe.com/xap/1.0/\0" + packet
+                return image[:2] + struct.pack(">HH", 0xFFE1, 2 + len(content)) + content + image[2:]
+            chunk = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + packet
+            return image[:-12] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + image[-12:]
+
+        turns = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOTTOM, 5: Image.TRANSPOSE,
+                 6: Image.ROTATE_270, 7: Image.TRANSVERSE, 8: Image.ROTATE_90}
+        forms = (b'<d tiff:Orientation="%d"/>', b"<d tiff:Orientation = '%d' />", b"<tiff:Orientation>\n%d </tiff:Orientation>")
+        expected = {}
+        for form, in_xmp, kind, tags in itertools.product(forms, (*range(10), 16), ("jpg", "png"),
+                                                          ({}, {0x010F: "maker"}, {0x0112: 1}, {0x0112: 3})):
+            exif = Image.Exif()
+            exif.update(tags)
+            file = self.path("in", f"{len(expected):03}.{kind}")
+            self.save(smooth(10, 16), "in", os.path.basename(file), **({"exif": exif} if tags else {}))
+            stored = Image.open(file)
+            turn = turns.get(tags.get(0x0112, in_xmp))
+            expected[file] = np.asarray(stored if turn is None else stored.transpose(turn))
+            rewrite(file, with_packet(contents(file), form % in_xmp))
+        self.pack("--input", self.path("in"), "--output", self.path("out"), "--shards", 1)
+        samples = read_variable(self.path("out"))
+        self.assertEqual(len(samples), len(expected))
+        for file, (pixels, size) in zip(sorted(expected), samples):
+            self.assertEqual(size, expected[file].shape[:2], file)
+            np.testing.assert_array_equal(pixels.reshape(expected[file].shape), expected[file], file)
 
     def test_resize_short(self):
         for i, size in enumerate([(90, 61), (50, 200), (20, 31), (64, 64)]):

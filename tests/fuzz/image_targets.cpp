@@ -93,12 +93,15 @@ void repair_png(std::string& bytes) {
 }
 
 Corpus exif_corpus(const fs::path& /*scratch*/) {
-  return {.seeds = {exif(true, 6), exif(false, 8)}, .words = {"II*", "MM", "\x12\x01", "\x01\x12"}};
+  return {.seeds = {exif(true, 6), exif(false, 8), "<x tiff:Orientation=\"6\"/>",
+                    "<tiff:Orientation> 8 </tiff:Orientation>"},
+          .words = {"II*", "MM", "\x12\x01", "\x01\x12", "tiff:Orientation"}};
 }
 
 void read_exif(const std::string& bytes, const fs::path& /*scratch*/) {
   const std::vector<std::uint8_t> exact(bytes.begin(), bytes.end());
   (void)exif_orientation(exact);
+  (void)xmp_orientation(exact);
 }
 
 std::string gzipped(const std::string& bytes, const fs::path& file) {

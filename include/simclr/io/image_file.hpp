@@ -25,7 +25,7 @@ std::optional<ImageFormat> image_format(std::span<const std::byte> file);
 
 struct ImageHeader {
   ImageFormat format = ImageFormat::jpeg;
-  int height = 0;  ///< upright: after the EXIF orientation is applied
+  int height = 0;  ///< upright: after the recorded orientation is applied
   int width = 0;
 };
 /// The longest side in pixels, as in shards.
@@ -53,7 +53,8 @@ struct DecodingNotes {
   std::optional<Range> deep_range;
 };
 
-/// Decodes to RGB: converts gray, palette and CMYK, drops transparency, applies EXIF orientation.
+/// Decodes to RGB: converts gray, palette and CMYK, drops transparency, applies the orientation
+/// of EXIF or, without it, of XMP.
 /// Reuses the memory of `out`. Throws Error when the file is damaged or truncated, and when its
 /// size exceeds the limits or what the file can hold.
 DecodingNotes decode_image(std::span<const std::byte> file, Image& out);
