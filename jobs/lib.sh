@@ -300,11 +300,15 @@ check_evaluation() {
   "$SIMCLR" "$command" "$@" --checkpoint="$run_dir" "${data[@]}" "${DEVICE[@]}" --dry-run=elsewhere
 }
 
-# set_device_of_submission ARGUMENT...: as set_device, before the job is submitted, when SBATCH_OPTIONS may ask for GPUs.
+# set_device_of_submission ARGUMENT...: as set_device, before the job is submitted, when SBATCH_OPTIONS may ask for GPUs,
+# and so may variables that sbatch reads. Options take precedence over variables.
 set_device_of_submission() {
   local SLURM_GPUS SLURM_GPUS_PER_NODE SLURM_GPUS_PER_TASK SLURM_GPUS_PER_SOCKET SLURM_GPUS_ON_NODE="" SLURM_JOB_GPUS
   local -a options=("${SBATCH_OPTIONS[@]/#-G/--gpus=}") # -G2, and -G 2, which the next line makes --gpus 2
   options=("${options[@]/%--gpus=/--gpus}")
+  [ "$SIMCLR_GPUS_PER_NODE" = 0 ] || options=(--gpus-per-node="$SIMCLR_GPUS_PER_NODE" "${options[@]}")
+  options=(--gpus="${SBATCH_GPUS:-}" --gpus-per-node="${SBATCH_GPUS_PER_NODE:-}" --gres="${SBATCH_GRES:-}"
+    --gpus-per-task="${SBATCH_GPUS_PER_TASK:-}" --tres-per-task="${SBATCH_TRES_PER_TASK:-}" "${options[@]}")
   SLURM_GPUS="$(option_value gpus "${options[@]}")"
   SLURM_GPUS_PER_NODE="$(option_value gpus-per-node "${options[@]}")"
   SLURM_GPUS_PER_TASK="$(option_value gpus-per-task "${options[@]}")"
