@@ -86,12 +86,11 @@ struct NodeSharedMemory::Impl {
     } else {
       failure = map_shared(count);
     }
-    const std::uint64_t free = failure.empty() ? UINT64_MAX : free_shared_bytes();
-    if (!any_rank(world, !failure.empty())) return;
-    const std::vector<std::string> failures = gather_texts(world, failure);
-    const auto first = std::ranges::find_if(failures, [](const auto& f) { return !f.empty(); });
-    const auto rank = static_cast<int>(first - failures.begin());
-    throw NoSharedMemoryError(*first, broadcast_value(world, free, rank));
+    auto least = static_cast<double>(failure.empty() ? UINT64_MAX : free_shared_bytes());
+    failure = first_text(world, failure);
+    if (failure.empty()) return;
+    world.all_reduce({&least, 1, DType::f64}, Reduction::min);
+    throw NoSharedMemoryError(failure, static_cast<std::uint64_t>(least));
   }
 
   /// Returns why it is impossible, the same on all ranks of the node; empty on success.
@@ -101,7 +100,7 @@ struct NodeSharedMemory::Impl {
     const Descriptor memory = open_together(size, error);
     if (const int worst = worst_of_node(error); worst != 0) {
       return fmt::format("{}: cannot create shared memory in {}: {}", host_name(), kDirectory,
-                         std::strerror(worst));
+                         reason_of(worst, kDirectory));
     }
     error = reserve_together(memory, size);
     if (const int worst = worst_of_node(error); worst != 0) {

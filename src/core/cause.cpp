@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <new>
 #include <stdexcept>
 #include <system_error>
@@ -14,6 +13,7 @@
 #include "allocation.hpp"
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 namespace {
@@ -35,25 +35,18 @@ std::string doing() {
                      at.step > 0 ? fmt::format(" (step {})", at.step) : "");
 }
 
-/// The kB of a line such as "MemAvailable:  123 kB"; 0 when the file has no such line.
-double kilobytes(const char* file, std::string_view key) {
-  std::ifstream in(file);
-  double value = 0;
-  for (std::string name; in >> name;) {
-    if (name == key && in >> value) return value;
-  }
-  return 0;
+/// "1.23 GB", or "? GB" where the file of /proc does not tell.
+std::string gigabytes(const char* file, std::string_view key) {
+  const auto bytes = proc_bytes(file, key);
+  return bytes ? fmt::format("{:.2f} GB", static_cast<double>(*bytes) / 1e9) : "? GB";
 }
 
 std::string out_of_memory() {
-  constexpr double kKilobytesPerGigabyte = 1e9 / 1024;
   const auto asked = static_cast<double>(last_refused_bytes());
   std::string text = fmt::format(
-      "out of memory {}: {}this process holds {:.2f} GB, and {:.2f} GB of the machine's memory are "
-      "available",
+      "out of memory {}: {}this process holds {}, and {} of the machine's memory are available",
       doing(), asked > 0 ? fmt::format("needed {:.1f} MB more, ", asked / 1e6) : "",
-      kilobytes("/proc/self/status", "VmRSS:") / kKilobytesPerGigabyte,
-      kilobytes("/proc/meminfo", "MemAvailable:") / kKilobytesPerGigabyte);
+      gigabytes("/proc/self/status", "VmRSS:"), gigabytes("/proc/meminfo", "MemAvailable:"));
   rlimit limit{};
   if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
     text += fmt::format("; its address space is limited to {:.2f} GB (ulimit -v)",
@@ -106,7 +99,7 @@ std::string message_of(const std::exception& exception) {
   if (dynamic_cast<const Error*>(&exception) != nullptr) return exception.what();
   if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&exception)) {
     return fmt::format("cannot {} {}: {}", action_of(file->what()), file->path1().string(),
-                       file->code().message());
+                       reason_of(file->code().value(), file->path1()));
   }
   if (const auto* system = dynamic_cast<const std::system_error*>(&exception)) {
     if (system->code() == std::errc::resource_unavailable_try_again) {

@@ -1,14 +1,15 @@
 #include "simclr/core/system.hpp"
 
+#include <malloc.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <malloc.h>
 #include <array>
-
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <system_error>
 
 #include "simclr/core/check.hpp"
 
@@ -21,6 +22,29 @@ void fill_with_random_bytes(std::span<std::byte> bytes) {
     if (got < 0) fail("the system gives no random bytes: {}", std::strerror(errno));
     bytes = bytes.subspan(static_cast<std::size_t>(got));
   }
+}
+
+std::optional<std::uint64_t> proc_bytes(const char* file, std::string_view key) {
+  constexpr std::uint64_t kKilobyte = 1024;
+  std::ifstream in(file);
+  std::uint64_t value = 0;
+  for (std::string name; in >> name;) {
+    if (name == key && in >> value) return kKilobyte * value;
+  }
+  return std::nullopt;
+}
+
+std::string reason_of(int error_number, const std::filesystem::path& file) {
+  std::string text = std::generic_category().message(error_number);
+  if (error_number != ENOSPC) return text;
+  std::error_code unknown;
+  std::filesystem::path at = std::filesystem::absolute(file, unknown);
+  while (!std::filesystem::exists(at, unknown) && at != at.parent_path()) at = at.parent_path();
+  struct statvfs status {};
+  const bool has_blocks = ::statvfs(at.c_str(), &status) == 0 && status.f_bavail > 0;
+  const bool counts_inodes = status.f_files > 0;
+  if (has_blocks && counts_inodes && status.f_favail == 0) text += " (no free inodes)";
+  return text;
 }
 
 std::string host_name() {

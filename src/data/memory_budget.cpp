@@ -8,6 +8,7 @@
 #include <string>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 namespace {
@@ -17,15 +18,11 @@ namespace fs = std::filesystem;
 constexpr const char* kSharedMemory = "/dev/shm";
 
 std::uint64_t available_memory_bytes() {
-  std::ifstream in("/proc/meminfo");
-  std::string key;
-  std::uint64_t kibibytes = 0;
-  std::string unit;
-  while (in >> key >> kibibytes) {
-    std::getline(in, unit);
-    if (key == "MemAvailable:") return kibibytes * 1024;
-  }
-  fail("/proc/meminfo has no line 'MemAvailable'");
+  if (const auto bytes = proc_bytes("/proc/meminfo", "MemAvailable:")) return *bytes;
+  refuse(
+      "{}: nothing tells how much memory is available: /proc/meminfo has no line 'MemAvailable' or "
+      "cannot be read; mount /proc",
+      host_name());
 }
 
 /// File names of one version of the kernel's interface.

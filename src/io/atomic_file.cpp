@@ -19,10 +19,6 @@ namespace {
 /// A call writes no more, so that the watchdog sees progress on a slow disk.
 constexpr std::size_t kMostBytesAtOnce = std::size_t{64} << 20;
 
-[[noreturn]] void fail_to(std::string_view action, const std::filesystem::path& target) {
-  fail_io(fmt::format("cannot {} {}", action, target.string()), errno);
-}
-
 }  // namespace
 
 TemporaryFile::TemporaryFile(std::filesystem::path target)
@@ -31,7 +27,7 @@ TemporaryFile::TemporaryFile(std::filesystem::path target)
   constexpr mode_t kMode = 0666;  // less the user's umask
   descriptor_ = Descriptor(
       ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
-  if (!descriptor_) fail_to("create", target_);
+  if (!descriptor_) fail_io("create", target_, errno);
 }
 
 TemporaryFile::~TemporaryFile() {
@@ -39,12 +35,12 @@ TemporaryFile::~TemporaryFile() {
 }
 
 void TemporaryFile::sync() {
-  if (::fsync(descriptor_.get()) != 0) fail_to("sync", target_);
+  if (::fsync(descriptor_.get()) != 0) fail_io("sync", target_, errno);
   descriptor_ = Descriptor();  // many may wait to be published
 }
 
 void TemporaryFile::publish() {
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_to("rename", target_);
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_io("rename", target_, errno);
   published_ = true;
   // Makes the rename durable where the file system can sync a directory; some cannot.
   const auto parent = target_.has_parent_path() ? target_.parent_path() : ".";
@@ -57,7 +53,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     const ssize_t written =
         ::write(file_.descriptor().get(), bytes.data(), std::min(bytes.size(), kMostBytesAtOnce));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail_to("write", file_.target());
+    if (written < 0) fail_io("write", file_.target(), errno);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
     activity().move();
   }
@@ -71,7 +67,7 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
         ::pwrite(file_.descriptor().get(), bytes.data(), std::min(bytes.size(), kMostBytesAtOnce),
                  static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail_to("write", file_.target());
+    if (written < 0) fail_io("write", file_.target(), errno);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
     offset += static_cast<std::uint64_t>(written);
     activity().move();
@@ -83,7 +79,7 @@ void AtomicFile::read_at(std::uint64_t offset, std::span<std::byte> bytes) const
     const ssize_t got =
         ::pread(file_.descriptor().get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail_to("read", file_.target());
+    if (got < 0) fail_io("read", file_.target(), errno);
     if (got == 0) {
       std::ranges::fill(bytes, std::byte{0});
       return;
@@ -95,7 +91,7 @@ void AtomicFile::read_at(std::uint64_t offset, std::span<std::byte> bytes) const
 
 void AtomicFile::resize(std::uint64_t bytes) {
   if (::ftruncate(file_.descriptor().get(), static_cast<off_t>(bytes)) != 0) {
-    fail_to("write", file_.target());
+    fail_io("write", file_.target(), errno);
   }
 }
 

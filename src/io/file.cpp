@@ -14,10 +14,6 @@
 namespace simclr {
 namespace {
 
-[[noreturn]] void fail_with_errno(std::string_view action, const std::filesystem::path& path) {
-  fail_io(fmt::format("cannot {} {}", action, path.string()), errno);
-}
-
 /// More than any file that this program writes or reads as a whole: refuses sparse files.
 constexpr off_t kMostFileBytes = off_t{1} << 36;
 
@@ -30,9 +26,9 @@ struct OpenFile {
 OpenFile open_to_read(const std::filesystem::path& path) {
   Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (!descriptor && (errno == EACCES || errno == EPERM)) refuse_unreadable(path, errno);
-  if (!descriptor) fail_with_errno("read", path);
+  if (!descriptor) fail_io("read", path, errno);
   struct stat status {};
-  if (::fstat(descriptor.get(), &status) != 0) fail_with_errno("read", path);
+  if (::fstat(descriptor.get(), &status) != 0) fail_io("read", path, errno);
   if (!S_ISREG(status.st_mode)) refuse("{}: is not a plain file", path.string());
   if (status.st_size > kMostFileBytes) {
     refuse("{}: has {} bytes, more than any such file; check where it came from", path.string(),
@@ -44,7 +40,7 @@ OpenFile open_to_read(const std::filesystem::path& path) {
 Descriptor open_to_append(const std::filesystem::path& path) {
   constexpr mode_t kMode = 0666;  // less the user's umask
   Descriptor descriptor(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, kMode));
-  if (!descriptor) fail_with_errno("write", path);
+  if (!descriptor) fail_io("write", path, errno);
   return descriptor;
 }
 
@@ -55,7 +51,7 @@ std::string read_once(const std::filesystem::path& path) {
   while (true) {
     const ssize_t got = ::read(descriptor.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail_with_errno("read", path);
+    if (got < 0) fail_io("read", path, errno);
     if (got == 0) return text;
     text.append(buffer.data(), static_cast<std::size_t>(got));
   }
@@ -65,7 +61,7 @@ std::span<const std::byte> map_once(const std::filesystem::path& path) {
   const OpenFile file = open_to_read(path);
   if (file.bytes == 0) return {};
   void* memory = ::mmap(nullptr, file.bytes, PROT_READ, MAP_PRIVATE, file.descriptor.get(), 0);
-  if (memory == MAP_FAILED) fail_with_errno("read", path);
+  if (memory == MAP_FAILED) fail_io("read", path, errno);
   return {static_cast<const std::byte*>(memory), file.bytes};
 }
 
@@ -84,7 +80,7 @@ void AppendedFile::append(std::string_view text) {
     while (!text.empty()) {  // a retry continues after the bytes already written
       const ssize_t written = ::write(descriptor_.get(), text.data(), text.size());
       if (written < 0 && errno == EINTR) continue;
-      if (written < 0) fail_with_errno("write", path_);
+      if (written < 0) fail_io("write", path_, errno);
       text.remove_prefix(static_cast<std::size_t>(written));
     }
   });

@@ -17,7 +17,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
 #include <mutex>
 #include <new>
 #include <set>
@@ -86,14 +85,6 @@ Answer answer_with(Outcome outcome, std::string_view text, int number = 0) {
 
 // ---- the child ----------------------------------------------------------------------------------
 
-/// Address space that this process has now.
-rlim_t present_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  rlim_t pages = 0;
-  statm >> pages;
-  return pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE));
-}
-
 void limit(decltype(RLIMIT_AS) resource, rlim_t soft) {
   rlimit limits{};
   ::getrlimit(resource, &limits);
@@ -105,7 +96,16 @@ Answer look_at(const Request& request) {
   const fs::path file = request.file.data();
   std::error_code absent;
   const std::uintmax_t size = fs::file_size(file, absent);
-  limit(RLIMIT_AS, present_bytes() + kMemoryBytes + (absent ? 0 : 2 * rlim_t{size}));
+  const auto present = proc_bytes("/proc/self/status", "VmSize:");
+  if (!present) {
+    return answer_with(
+        Outcome::refused,
+        fmt::format("{}: is not read, because nothing tells how much memory this process has and "
+                    "may take for it: /proc/self/status has no line 'VmSize' or cannot be read; "
+                    "mount /proc",
+                    file.string()));
+  }
+  limit(RLIMIT_AS, *present + kMemoryBytes + (absent ? 0 : 2 * rlim_t{size}));
   limit(RLIMIT_CPU, kProcessorSeconds);
   limit(RLIMIT_CORE, 0);
   ::alarm(kMostSeconds);

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "simclr/core/log.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 namespace {
@@ -28,6 +29,12 @@ bool is_transient(int error_number) {
 void fail_io(std::string_view what, int error_number) {
   const std::error_code code(error_number, std::generic_category());
   throw IoError(fmt::format("{}: {}", what, code.message()), error_number);
+}
+
+void fail_io(std::string_view action, const std::filesystem::path& file, int error_number) {
+  throw IoError(
+      fmt::format("cannot {} {}: {}", action, file.string(), reason_of(error_number, file)),
+      error_number);
 }
 
 void wait_to_retry(const IoError& error, int attempt, const std::filesystem::path& path,

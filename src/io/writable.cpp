@@ -82,7 +82,7 @@ void require_writable(const Output& output) {
   require_likely_writable(output);
   std::error_code error;
   fs::create_directories(fs::absolute(output.file).parent_path(), error);
-  if (error) refuse_output(output, error.message());
+  if (error) refuse_output(output, reason_of(error.value(), output.file));
   // More than a result has, so that a full disk or an exceeded quota shows.
   static constexpr std::array<std::byte, 65536> kProbe{};
   try {
@@ -91,7 +91,7 @@ void require_writable(const Output& output) {
     probe.commit([] { return false; });
   } catch (const IoError& failure) {
     if (failure.error_number() == 0) throw;
-    refuse_output(output, std::strerror(failure.error_number()));
+    refuse_output(output, reason_of(failure.error_number(), output.file));
   }
 }
 

@@ -203,7 +203,7 @@ NewDirectory::NewDirectory(const fs::path& directory) {
   std::error_code error;
   fs::create_directories(directory, error);
   if (!fs::is_directory(directory)) {
-    refuse_directory(directory, error ? error.message() : kFileInTheWay);
+    refuse_directory(directory, error ? reason_of(error.value(), directory) : kFileInTheWay);
   }
 }
 

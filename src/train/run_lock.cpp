@@ -66,14 +66,15 @@ std::string process_start(const std::string& process) {
 }
 
 /// Whether a process of this boot and namespace has ended. /proc may hide the processes of other
-/// users (hidepid) or show another namespace; then a process that can be signaled counts as alive.
+/// users (hidepid) or show another namespace, or may have been missing where the lock was made,
+/// which then has no `start`; then a process that can be signaled counts as alive.
 bool has_ended(pid_t process, const std::string& start) {
   if (::kill(process, 0) != 0 && errno == ESRCH) return true;
   const std::string number = std::to_string(process);
   const bool shows_this_namespace = link_target("/proc/self") == std::to_string(::getpid());
   std::error_code hidden;
   if (!shows_this_namespace || !fs::exists("/proc/" + number + "/stat", hidden)) return false;
-  return process_start(number) != start;
+  return !start.empty() && process_start(number) != start;
 }
 
 /// Who holds a lock. Locks of earlier versions lack cluster, boot and namespace, and have no
@@ -169,13 +170,13 @@ std::optional<Found> find_lock(const fs::path& file) {
     if (!lock && errno == ELOOP) refuse_kind(file, "a symbolic link");
     if (!lock && errno == ENXIO) refuse_kind(file, "a socket or device");
     if (!lock && (errno == EACCES || errno == EPERM)) refuse_kind(file, "not readable for you");
-    if (!lock) fail_io("cannot open " + file.string(), errno);
+    if (!lock) fail_io("open", file, errno);
     struct stat status {};
-    if (::fstat(lock.get(), &status) != 0) fail_io("cannot read " + file.string(), errno);
+    if (::fstat(lock.get(), &status) != 0) fail_io("read", file, errno);
     if (!S_ISREG(status.st_mode)) refuse_kind(file, "no plain file");
     std::array<char, 4096> text{};
     const ssize_t got = ::read(lock.get(), text.data(), text.size());
-    if (got < 0) fail_io("cannot read " + file.string(), errno);
+    if (got < 0) fail_io("read", file, errno);
     return Found{{text.data(), static_cast<std::size_t>(got)}, seconds_of(status.st_mtim)};
   });
 }
@@ -322,9 +323,8 @@ bool RunLock::create() {
     if (error != 0) ::unlink(file_.c_str());
   }
   if (error == 0) return true;
-  const std::string what = "cannot create " + file_.string();
-  if (is_transient(error)) fail_io(what, error);
-  refuse("{}: {}", what, std::generic_category().message(error));
+  if (is_transient(error)) fail_io("create", file_, error);
+  refuse("cannot create {}: {}", file_.string(), reason_of(error, file_));
 }
 
 /// Replaces a stale lock in one step. If another process does the same, the later one holds it.

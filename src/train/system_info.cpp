@@ -2,18 +2,17 @@
 
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <fstream>
 #include <map>
 #include <sstream>
 #include <string_view>
 
 #include "core_usage.hpp"
-#include "simclr/core/check.hpp"
 #include "simclr/core/log.hpp"
 
 namespace simclr {
@@ -42,12 +41,12 @@ int cores_of_job() {
   return share == nullptr ? cores : std::min(cores, std::atoi(share));
 }
 
+/// Without /proc, the peak since the program began, which is no less than what it holds.
 double memory_bytes(std::string_view key) {
-  std::ifstream in("/proc/self/status");
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with(key)) return std::stod(line.substr(key.size())) * 1024;
-  }
-  fail("cannot read the memory use of this process from /proc/self/status");
+  if (const auto bytes = proc_bytes("/proc/self/status", key)) return static_cast<double>(*bytes);
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return 1024 * static_cast<double>(usage.ru_maxrss);
 }
 
 }  // namespace
@@ -75,13 +74,10 @@ std::string job_id() {
 int available_cores() { return std::max(1, static_cast<int>(cores_of_process(0).count())); }
 
 double total_memory_gb() {
-  std::ifstream in("/proc/meminfo");
-  std::string key;
-  double kibibytes = 0;
-  if (!(in >> key >> kibibytes) || key != "MemTotal:") {
-    fail("/proc/meminfo does not begin with 'MemTotal:'");
-  }
-  return kibibytes * 1024 * 1e-9;
+  const auto bytes = proc_bytes("/proc/meminfo", "MemTotal:");
+  const double pages = static_cast<double>(::sysconf(_SC_PHYS_PAGES));
+  return 1e-9 * (bytes ? static_cast<double>(*bytes)
+                       : pages * static_cast<double>(::sysconf(_SC_PAGESIZE)));
 }
 
 std::string to_text(const RankCores& rank) {

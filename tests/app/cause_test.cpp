@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <filesystem>
 #include <new>
 #include <system_error>
@@ -11,6 +12,7 @@
 #include "simclr/core/activity.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/core/names.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 namespace {
@@ -95,6 +97,14 @@ TEST(IsRefusal, IsTrueForWhatTheUserCanMend) {
   EXPECT_FALSE(is_refusal(file_error("write", std::errc::io_error)));
   EXPECT_FALSE(is_refusal(Error("no")));
   EXPECT_FALSE(is_refusal(std::bad_alloc()));
+}
+
+TEST(ProcBytes, AreThoseOfALineOrNothing) {
+  const auto total = proc_bytes("/proc/meminfo", "MemTotal:");
+  ASSERT_TRUE(total);
+  EXPECT_GT(*total, std::uint64_t{1} << 26);
+  EXPECT_FALSE(proc_bytes("/proc/meminfo", "Mem"));
+  EXPECT_FALSE(proc_bytes("/nowhere/meminfo", "MemTotal:"));
 }
 
 TEST(ShellWord, QuotesOnlyWhatAShellWouldChange) {

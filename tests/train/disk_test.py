@@ -80,6 +80,36 @@ class DiskTest(TrainingTest):
                 (self.disk / "filler").unlink()
                 self.pretrain(max_steps=1 + kept)
 
+    def test_no_free_inodes(self):
+        def use_all_inodes():
+            self.remount(self.disk, "nr_inodes=24")
+            try:
+                for number in range(24):
+                    (self.disk / f"empty{number}").touch()
+            except OSError:
+                return
+            self.fail("the file system has more inodes than it was given")
+
+        def free_inodes():
+            for file in self.disk.glob("empty*"):
+                file.unlink()
+
+        reason = "No space left on device (no free inodes)"
+        use_all_inodes()
+        for ranks in (1, 2):
+            self.assertIn(f"{self.run_dir}: {reason}", self.pretrain(ranks, expect=2, max_steps=1).stderr)
+        free_inodes()
+        self.pretrain(max_steps=1)
+        use_all_inodes()
+        self.assertIn(f"cannot create {self.run_dir}/lock: {reason}", self.pretrain(expect=2, max_steps=2).stderr)
+        free_inodes()
+        shutil.rmtree(self.run_dir)
+        errors = self.run_until_the_disk_fails(2, use_all_inodes)
+        self.assertIn(f"cannot create {self.run_dir}/", errors)
+        self.assertIn(reason, errors)
+        free_inodes()
+        self.assert_run_resumes(2)
+
     def remount(self, directory, options):
         subprocess.run(["mount", "-o", f"remount,{options}", directory], check=True)
 

@@ -71,14 +71,36 @@ class LimitsTest(TrainingTest):
         text = re.sub(r"MemAvailable: .*", f"MemAvailable: {megabytes * 1000} kB", Path("/proc/meminfo").read_text())
         meminfo = self.run_dir.parent / "meminfo"
         meminfo.write_text(text)
-        private = ["unshare", "--mount", "sh", "-c", f'mount --bind {meminfo} /proc/meminfo && "$@"', "sh"]
+        return self.with_mount(f"--bind {meminfo} /proc/meminfo", expect, self.command(ranks, **changed))
+
+    def with_mount(self, mount, expect, command):
+        private = ["unshare", "--mount", "sh", "-c", f'mount {mount} && "$@"', "sh"]
         trial = subprocess.run([*private, "true"], capture_output=True, text=True, check=False)
         if trial.returncode != 0:
             self.skipTest(f"nothing can be mounted here: {trial.stderr.strip()}")
-        done = subprocess.run([*private, *map(str, self.command(ranks, **changed))], capture_output=True, text=True,
-                              check=False, timeout=120)
+        done = subprocess.run([*private, *map(str, command)], capture_output=True, text=True, check=False, timeout=120)
         self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
         return done
+
+    def test_a_system_without_proc(self):
+        """What needs /proc says so in one line; what does not need it works."""
+        def without_proc(expect, *command):
+            return self.with_mount("-t tmpfs none /proc", expect, [SIMCLR, *command])
+
+        shard = next(self.data.glob("*.h5"))
+        for command in (self.command(1)[1:], ["inspect", self.data], ["knn", "--checkpoint", shard]):
+            done = without_proc(2, *command)
+            self.assertRegex(done.stderr, r"\Asimclr: error: [^\n]*mount /proc\n\Z")
+            self.assertFalse(self.run_dir.exists())
+        without_proc(0, "--version", "--verbose")
+        plan = ["plan", "pretrain", "--samples", "100", "--batch-size", "16", "--epochs", "1", "--encoder", "resnet18"]
+        self.assertIn("memory", without_proc(0, *plan).stdout)
+        idx = self.top / "idx"
+        packed = self.run_dir.parent / "packed"
+        without_proc(0, "pack", "--from", "idx", "--input", idx, "--images", idx / "few-t10k-images-idx3-ubyte",
+                     "--labels", idx / "few-t10k-labels-idx1-ubyte", "--output", packed)
+        with h5py.File(next(packed.glob("*.h5"))) as f:
+            self.assertEqual(f.attrs["format"], "simclr-shards")
 
     def test_a_run_that_does_not_fit_into_memory_is_refused_before_it_trains(self):
         large = {"width": 1, "image_size": 32, "max_steps": 1}

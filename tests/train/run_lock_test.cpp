@@ -138,6 +138,16 @@ TEST_F(RunLockTest, TakesOverALockWhoseProcessIsGone) {
   expect_taken_over();
 }
 
+TEST_F(RunLockTest, CountsAProcessThatCouldNotSeeItsOwnStartAsAlive) {
+  Json holder = own();
+  holder["process_start"] = "";  // of a container without /proc
+  write(holder);
+  (void)refused();
+  holder["pid"] = process_that_has_ended();
+  write(holder);
+  expect_taken_over();
+}
+
 TEST_F(RunLockTest, DoesNotJudgeProcessesThatItCannotSee) {
   for (const char* field : {"boot", "pid_namespace"}) {
     Json holder = own();

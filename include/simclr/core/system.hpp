@@ -1,14 +1,17 @@
 #pragma once
-// What the operating system gives: descriptors, random bytes, this machine's name, processor time.
+// What the operating system gives: descriptors, random bytes, this machine's name, processor time,
+// amounts of memory, reasons of errors.
 
 #include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace simclr {
@@ -47,6 +50,14 @@ inline std::uint64_t random_number() {
 /// Returns memory that large objects have left free to the system; the heap may otherwise keep what
 /// lies below newer allocations.
 void return_free_memory();
+
+/// The bytes that a line such as "MemAvailable:  123 kB" gives. Returns nothing if the file has no
+/// such line or cannot be read, as where /proc is not mounted.
+std::optional<std::uint64_t> proc_bytes(const char* file, std::string_view key);
+
+/// The system's text for an error of creating or writing the file. Tells a file system that can
+/// hold no more files from a full one.
+std::string reason_of(int error_number, const std::filesystem::path& file);
 
 /// This machine's name, or "unknown-host".
 std::string host_name();

@@ -24,6 +24,9 @@ bool is_transient(int error_number);
 
 /// Throws IoError "WHAT: <the system's text for error_number>".
 [[noreturn]] void fail_io(std::string_view what, int error_number);
+/// Throws IoError "cannot ACTION FILE: <the reason>".
+[[noreturn]] void fail_io(std::string_view action, const std::filesystem::path& file,
+                          int error_number);
 
 /// Called after try number `attempt` (from 1) failed. Logs a warning and sleeps; or throws an error
 /// that names `path`, when the error is permanent or this was the last try. An enclosing

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "simclr/core/check.hpp"
+#include "simclr/core/system.hpp"
 #include "simclr/io/shard_set.hpp"
 #include "simclr/io/shard_writer.hpp"
 
@@ -75,7 +76,8 @@ void OutputDirectory::prepare() {
   std::error_code error;
   is_new_ = fs::create_directories(path_, error);
   if (error) {
-    refuse("option --output: cannot create {}: {}", config_.output.string(), error.message());
+    refuse("option --output: cannot create {}: {}", config_.output.string(),
+           reason_of(error.value(), path_));
   }
   std::vector<fs::path> leftovers, shards;
   for (const auto& entry : fs::directory_iterator(path_)) {
