@@ -44,8 +44,10 @@ std::vector<std::string> LabelOptions::choices() const {
 void LabelOptions::validate_labels() const {
   const std::vector<std::string> given = choices();
   if (given.size() < 2) return;
-  refuse("option --{}: chooses the samples to train on, as --{} does; give one of them", given[0],
-         given[1]);
+  refuse(
+      "options --{} and --{}: both choose the samples to train on; give one of them, and none to "
+      "go on with a run, which keeps its samples",
+      given[0], given[1]);
 }
 
 void declare_label_options(Options& options, LabelOptions& labels) {

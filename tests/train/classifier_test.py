@@ -251,7 +251,7 @@ class ClassifierTest(TrainingTest):
         self.assert_refused("--data", "no labels", data=unlabeled)
         self.assert_refused("--eval-data", "11 classes", eval_data=strangers)
         self.assert_refused("--eval-data: missing", eval_data=None)
-        self.assert_refused("--label-fraction", "as --labels-per-class does", label_fraction=0.5, labels_per_class=1)
+        self.assert_refused("options --label-fraction and --labels-per-class: both choose", label_fraction=0.5, labels_per_class=1)
         self.assert_refused("--label-fraction", "without any", label_fraction=0.05)
         self.assert_refused("--labels-per-class", labels_per_class=90)
         self.assert_refused("--batch-size: 64", "at most 48", label_fraction=0.5, batch_size=64)
