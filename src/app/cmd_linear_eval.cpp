@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -91,6 +92,11 @@ void refuse_contradictions(const Options& options, const LinearOptions& linear) 
   goes_with({"l2-grid", "validation", "metric"}, "--protocol transfer", transfer);
   if (linear.label_fraction && !linear.labels_per_class.empty()) {
     refuse("options --label-fraction and --labels-per-class: give at most one of them");
+  }
+  std::set<std::int64_t> numbers;
+  for (const std::int64_t number : linear.labels_per_class) {
+    if (numbers.insert(number).second) continue;
+    refuse("option --labels-per-class: {} is in the list twice; give each number once", number);
   }
   if (linear.predictions && (linear.draws > 1 || linear.labels_per_class.size() > 1)) {
     refuse("option --predictions: goes with one draw of one number of labels only");

@@ -227,6 +227,7 @@ def check_refusals(program):
     cached = [
         ("--validation: goes with --protocol transfer only", ["--validation", 0.5]),
         ("option --labels-per-class: 1000 is more than", ["--labels-per-class", "1,1000"]),
+        ("option --labels-per-class: 2 is in the list twice", ["--labels-per-class", "4,2,1,2"]),
         ("option --label-fraction", ["--label-fraction", 0.001]),
         ("--label-fraction and --labels-per-class", ["--label-fraction", 0.5, "--labels-per-class", 2]),
         ("--draws", ["--draws", 3]),
