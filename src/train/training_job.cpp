@@ -146,6 +146,13 @@ void report_changes(const std::optional<Environment>& earlier, const Environment
             changes.same_bits ? "" : "but not ");
 }
 
+/// What is said of a run that has no step to make.
+std::string nothing_left(const TrainingConfig& config, std::int64_t step, std::int64_t total) {
+  return fmt::format("{} is at step {} of {}: nothing is left to do{}{}", config.run_dir.string(),
+                     step, total, config.measure_at_end ? " but to measure its accuracy" : "",
+                     step < total ? fmt::format("; a --max-steps above {} goes on", step) : "");
+}
+
 /// The line that dry_run() returns.
 std::string describe_start(const TrainingConfig& config, const RunStart& start,
                            std::int64_t steps_per_epoch, int ranks) {
@@ -159,9 +166,7 @@ std::string describe_start(const TrainingConfig& config, const RunStart& start,
   const std::int64_t first = start.step();
   const std::string run = config.run_dir.string();
   if (start.checkpoint && first >= end) {
-    return fmt::format("dry run: {} is at step {} of {}: {}", run, first, end,
-                       config.measure_at_end ? "nothing is left to do but to measure its accuracy"
-                                             : "nothing is left to do");
+    return "dry run: " + nothing_left(config, first, total);
   }
   const std::string action =
       start.checkpoint
@@ -240,7 +245,7 @@ JobEnd train_model(TrainingConfig& config, ShardSet data, const BuildInfo& build
     store = make_subset_store(std::move(store), *choice);
   }
   const std::int64_t total = config.schedule(span.steps_per_epoch).total_steps;
-  span.end = std::min(total, config.max_steps.value_or(total));
+  span.end = std::max(span.first, std::min(total, config.max_steps.value_or(total)));
   activity().begin("preparing the model");
   Task task = config.task(world.rank(), world.size());
   require_memory(
@@ -268,11 +273,7 @@ JobEnd train_model(TrainingConfig& config, ShardSet data, const BuildInfo& build
   report_changes(earlier, environment);
   describe_run(trainer, *store, span, backend, world);
   store->take_read_statistics();  // discards those of startup, already described above
-  if (span.first >= span.end) {
-    log::info("{} is finished: it is at step {} of {}; a higher --max-steps goes on",
-              config.run_dir.string(), span.first, span.end);
-    span.end = span.first;
-  }
+  if (span.first == span.end) log::info("{}", nothing_left(config, span.first, total));
 
   HostMemory memory(backend);
   TrainingLoader loader(*store, loader_config(config, span, threads, memory, world));

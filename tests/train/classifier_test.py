@@ -216,7 +216,7 @@ class ClassifierTest(TrainingTest):
         self.stop_by_signal(ranks=2, max_steps=1, eval_data=many)
         self.assertFalse((self.run_dir / "eval").exists())
         done = run(SIMCLR, "finetune", "--run-dir", self.run_dir, "--dry-run")
-        self.assertIn("is at step 1 of 1: nothing is left to do but to measure its accuracy", done.stdout)
+        self.assertIn("nothing is left to do but to measure its accuracy; a --max-steps above 1 goes on", done.stdout)
         run(SIMCLR, "finetune", "--run-dir", self.run_dir)
         self.assert_state(status="finished", cause="max-steps")
         self.assertEqual(self.result()["samples"], 400 * 48)

@@ -46,9 +46,12 @@ class RunDirectoryAloneTest(TrainingTest):
         self.pretrain(max_steps=2)
         before = self.checkpoint(2).stat().st_mtime_ns
         done = self.go_on()
-        self.assertRegex(done.stdout, f"{TIME}{self.run_dir} is finished: it is at step 2 of 2")
+        self.assertRegex(done.stdout, f"{TIME}{self.run_dir} is at step 2 of 24: nothing is left to do; a --max-steps above 2 goes on")
         self.assertEqual(self.checkpoint(2).stat().st_mtime_ns, before)
         self.assertIn("nothing is left to do", self.go_on("--dry-run").stdout)
+        done = self.go_on("--max-steps", "0")
+        self.assertIn("steps 2 to 2,", done.stdout)
+        self.assertIn("is at step 2 of 24: nothing is left to do", done.stdout)
 
     def test_a_moved_run_goes_on_at_its_new_place(self):
         self.pretrain(max_steps=2)

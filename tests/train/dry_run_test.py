@@ -43,8 +43,10 @@ class DryRunTest(TrainingTest):
         for ranks, words in ((1, "1 rank"), (2, "2 ranks")):
             self.assertEqual(self.dry_run(ranks), f"dry run: would resume {self.run_dir} from step-0000000004.h5: steps "
                                                   f"4 to {STEPS}, {SAMPLES // BATCH} an epoch, on {words}")
-        self.assertEqual(self.dry_run(max_steps=4),
-                         f"dry run: {self.run_dir} is at step 4 of 4: nothing is left to do")
+        for steps in (4, 0):
+            self.assertEqual(self.dry_run(max_steps=steps), f"dry run: {self.run_dir} is at step 4 of {STEPS}: nothing is left "
+                                                            "to do; a --max-steps above 4 goes on")
+        self.assertEqual(self.dry_run(2, max_steps=0), self.dry_run(max_steps=0))
         self.assertIn("--temperature: this run was started with '0.5'",
                       self.dry_run(expect=2, temperature=0.2))
         self.assertIn("--seed: this run was started with '1'", self.dry_run(2, expect=2, seed=7))
