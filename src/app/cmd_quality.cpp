@@ -2,6 +2,7 @@
 
 #include "command.hpp"
 #include "simclr/eval/quality.hpp"
+#include "simclr/report/report.hpp"
 
 namespace simclr {
 
@@ -21,7 +22,10 @@ int run_quality(Invocation& invocation) {
   options.require_given({"data"}).example(
       "simclr quality --checkpoint runs/r50 --data shards/test");
   if (!invocation.parse(options)) return 0;
-  evaluate_quality(config, data, options, invocation.world);
+  const auto written = evaluate_quality(config, data, options, invocation.world);
+  if (!written.empty() && !config.output) {
+    refresh_report(written.parent_path().parent_path(), Pairs::render);
+  }
   return 0;
 }
 

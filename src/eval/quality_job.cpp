@@ -91,10 +91,18 @@ Quality measure(EncoderJob& job, const EvaluationConfig& config, const ShardSet&
   return quality;
 }
 
+std::string text_of(const std::optional<double>& value, int digits) {
+  return value ? fmt::format("{:.{}f}", *value, digits) : "unknown";
+}
+
+nlohmann::ordered_json json_of(const std::optional<double>& value) {
+  return value ? nlohmann::ordered_json(*value) : nullptr;
+}
+
 }  // namespace
 
-void evaluate_quality(const EvaluationConfig& config, const fs::path& data, const Options& options,
-                      Communicator& world) {
+fs::path evaluate_quality(const EvaluationConfig& config, const fs::path& data,
+                          const Options& options, Communicator& world) {
   if (config.dry_run == DryRun::elsewhere) {
     const std::int64_t samples = open_data(data, world).set.info().samples;
     if (config.output)
@@ -103,7 +111,7 @@ void evaluate_quality(const EvaluationConfig& config, const fs::path& data, cons
         "dry run: would measure the quality of {} on {} images; checkpoint, device and memory are "
         "for the job to check\n",
         config.checkpoint.string(), samples);
-    return;
+    return {};
   }
   EncoderJob job(config, world);
   const FrozenEncoder& encoder = job.encoder();
@@ -117,40 +125,40 @@ void evaluate_quality(const EvaluationConfig& config, const fs::path& data, cons
   });
   if (config.dry_run) {
     require_cache_fits(opened.set, config.cache, world, config.feature_batch);
-    if (world.rank() != 0) return;
+    if (world.rank() != 0) return {};
     std::cout << fmt::format(
         "dry run: would measure the quality of {} on {} images, on {} rank{}; result in {}\n",
         encoder.file().string(), info.samples, world.size(), world.size() == 1 ? "" : "s",
         output.string());
-    return;
+    return {};
   }
 
   const Quality quality = measure(job, config, opened.set, world);
-  if (world.rank() != 0) return;
+  if (world.rank() != 0) return {};
   const std::int64_t channels = encoder.model().encoder.feature_channels();
   log::info(
       "quality: feature std {:.5f} ({:.5f} if spread over all {} channels), uniformity {:.4f}, "
-      "alignment {}, RankMe {:.1f} of h, {:.1f} of z; {} samples, {} ({})",
+      "alignment {}, RankMe {:.1f} of h, {} of z; {} samples, {} ({})",
       quality.feature_std, 1 / std::sqrt(static_cast<double>(channels)), channels,
-      quality.uniformity, quality.alignment ? fmt::format("{:.4f}", *quality.alignment) : "unknown",
-      quality.rank_me_h, quality.rank_me_z, info.samples, encoder.file().filename().string(),
+      quality.uniformity, text_of(quality.alignment, 4), quality.rank_me_h,
+      text_of(quality.rank_me_z, 1), info.samples, encoder.file().filename().string(),
       output.string());
-  nlohmann::ordered_json result{
-      {"protocol", "quality"},
-      {"feature_std", quality.feature_std},
-      {"uniformity", quality.uniformity},
-      {"alignment", quality.alignment ? nlohmann::ordered_json(*quality.alignment) : nullptr},
-      {"rankme_h", quality.rank_me_h},
-      {"rankme_z", quality.rank_me_z},
-      {"samples", info.samples},
-      {"data", info.name},
-      {"data_hash", hash_text(opened.fingerprint)},
-      {"checkpoint", encoder.file().filename().string()},
-      {"checkpoint_hash", encoder.checksum()},
-      {"step", encoder.step()},
-      {"ranks", world.size()},
-      {"options", options_json(options.values())}};
+  nlohmann::ordered_json result{{"protocol", "quality"},
+                                {"feature_std", quality.feature_std},
+                                {"uniformity", quality.uniformity},
+                                {"alignment", json_of(quality.alignment)},
+                                {"rankme_h", quality.rank_me_h},
+                                {"rankme_z", json_of(quality.rank_me_z)},
+                                {"samples", info.samples},
+                                {"data", info.name},
+                                {"data_hash", hash_text(opened.fingerprint)},
+                                {"checkpoint", encoder.file().filename().string()},
+                                {"checkpoint_hash", encoder.checksum()},
+                                {"step", encoder.step()},
+                                {"ranks", world.size()},
+                                {"options", options_json(options.values())}};
   write_file(output, json_text(result, 2) + "\n");
+  return output;
 }
 
 }  // namespace simclr

@@ -149,6 +149,17 @@ Json evaluations_json(const RunData& run) {
   return evaluations;
 }
 
+Json qualities_json(const RunData& run) {
+  Json qualities = Json::array();
+  for (const QualityResult& q : run.qualities) {
+    Json json{{"name", q.name}};
+    for (const auto& [name, value] : q.measures) json[name] = value;  // NaN is written as null
+    json.update({{"samples", q.samples}, {"data", q.data}, {"checkpoint", q.checkpoint}});
+    qualities.push_back(std::move(json));
+  }
+  return qualities;
+}
+
 /// The number of epochs to do; "" if the length of the run is given in steps.
 std::string planned_epochs(const RunData& run) {
   return option(run, "schedule-steps").empty() ? option(run, "epochs") : "";
@@ -201,6 +212,7 @@ Json run_json(const RunData& run) {
   json["metrics"] = metrics_json(objective);
   json["levels"] = levels_json(objective);
   json["evaluations"] = evaluations_json(run);
+  json["qualities"] = qualities_json(run);
   json["configuration"] = facts_json(configuration(run));
   json["options"] = facts_json(run.options);
   json["environment"] = facts_json(run.environment);

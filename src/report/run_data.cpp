@@ -64,6 +64,20 @@ Evaluation parse_evaluation(const std::string& name, const Json& json) {
           .class_names = json.value("class_names", std::vector<std::string>())};
 }
 
+QualityResult parse_quality(const std::string& name, const Json& json) {
+  QualityResult quality{.name = name,
+                        .data = json.value("data", ""),
+                        .checkpoint = json.value("checkpoint", ""),
+                        .step = json.value("step", std::int64_t{0}),
+                        .samples = json.at("samples"),
+                        .measures = {}};
+  for (const char* key : {"feature_std", "uniformity", "alignment", "rankme_h", "rankme_z"}) {
+    const Json& value = json.at(key);
+    quality.measures.emplace_back(key, value.is_null() ? kNone : value.get<double>());
+  }
+  return quality;
+}
+
 /// "8 x NVIDIA H100, 8 x AMD EPYC", in the order of the ranks.
 std::string count_names(const Json& ranks, const char* key) {
   std::vector<std::pair<std::string, int>> counts;
@@ -103,21 +117,24 @@ Facts parse_environment(const Json& json) {
           {"Compute libraries", libraries.at("compute")}};
 }
 
-std::vector<Evaluation> read_evaluations(const fs::path& directory,
-                                         std::vector<std::string>& unreadable) {
-  std::vector<Evaluation> evaluations;
+void read_evaluations(const fs::path& directory, RunData& run) {
   std::error_code absent;
   for (const auto& entry : fs::directory_iterator(directory, absent)) {
     if (entry.path().extension() != ".json") continue;
-    read_json(entry.path(), unreadable, [&](const Json& json) {
-      if (json.contains("protocol") && !json.contains("top1")) return;  // has no accuracy
-      evaluations.push_back(parse_evaluation(entry.path().stem().string(), json));
+    const std::string name = entry.path().stem().string();
+    read_json(entry.path(), run.unreadable, [&](const Json& json) {
+      if (json.value("protocol", "") == "quality") {
+        run.qualities.push_back(parse_quality(name, json));
+      } else if (!json.contains("protocol") || json.contains("top1")) {  // others have no accuracy
+        run.evaluations.push_back(parse_evaluation(name, json));
+      }
     });
   }
-  std::ranges::sort(evaluations, [](const Evaluation& a, const Evaluation& b) {
+  const auto is_before = [](const auto& a, const auto& b) {
     return a.step != b.step ? a.step > b.step : a.name < b.name;
-  });
-  return evaluations;
+  };
+  std::ranges::sort(run.evaluations, is_before);
+  std::ranges::sort(run.qualities, is_before);
 }
 
 }  // namespace
@@ -172,7 +189,7 @@ RunData read_run(const fs::path& directory) {
             [&](const Json& json) { run.state = parse_state(json); });
   read_json(directory / "environment.json", run.unreadable,
             [&](const Json& json) { run.environment = parse_environment(json); });
-  run.evaluations = read_evaluations(directory / "eval", run.unreadable);
+  read_evaluations(directory / "eval", run);
   return run;
 }
 

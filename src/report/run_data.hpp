@@ -56,15 +56,24 @@ struct Evaluation {
   std::vector<std::string> class_names;  ///< empty if the classes have no names
 };
 
+/// The contents of one eval/quality-*.json: feature_std, uniformity, alignment, rankme_h, rankme_z.
+struct QualityResult {
+  std::string name, data, checkpoint;
+  std::int64_t step = 0, samples = 0;
+  /// By the result's keys; NaN if it was not measured.
+  std::vector<std::pair<std::string, double>> measures;
+};
+
 struct RunData {
   std::string name;  ///< name of the directory
   AnyTraining config;
   Facts options;  ///< all of config.cfg
   RunStateText state;
   MetricsTable metrics;
-  std::vector<Evaluation> evaluations;  ///< newest checkpoint first
-  Facts environment;                    ///< environment.json as titles and values
-  std::vector<std::string> unreadable;  ///< files that exist but cannot be read
+  std::vector<Evaluation> evaluations;   ///< newest checkpoint first
+  std::vector<QualityResult> qualities;  ///< newest checkpoint first
+  Facts environment;                     ///< environment.json as titles and values
+  std::vector<std::string> unreadable;   ///< files that exist but cannot be read
 };
 
 /// True when the directory holds a run's configuration.

@@ -1,6 +1,8 @@
 """Compares what `quality` measures with NumPy on the features that `embed` writes and the views of `preview`."""
 
+import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -88,9 +90,12 @@ def check_quality(program):
         of_ranks = measure(program, "run", "--feature-batch", 7, "--cache", cache, ranks=ranks)
         for key in KEYS:
             close(of_ranks[key], result[key], 1e-6, f"{key} on {ranks} ranks")
-    program.run("report", "run")
+    # The page is written again by the command, and has the result.
     page = Path(program.directory, "run/report.html").read_text(encoding="utf-8")
-    check("could not be read" not in page or "quality-step" not in page, "the report calls the result unreadable")
+    shown = json.loads(re.search(r'<script[^>]* id="data"[^>]*>(.*?)</script>', page, re.DOTALL)[1])["runs"][0]
+    check(shown["unreadable"] == [] and shown["evaluations"] == [] and len(shown["qualities"]) == 1, f"{shown['unreadable']}")
+    for key in (*KEYS, "samples", "data", "checkpoint"):
+        check(shown["qualities"][0][key] == result[key], f"{key} of the page")
 
 
 def check_quality_refusals(program):

@@ -296,6 +296,14 @@ class BrowserTest(unittest.TestCase):
         self.assertEqual(self.text("#evaluation details th"), ["Class", "knn-1", "knn-0"])
         self.assertEqual(self.text("#evaluation details td"), ["cat", "50.00 %", "25.00 %", HOSTILE, "\u2013", "100.00 %", "2", "\u2013", "0.00 %"])
 
+    def test_shows_the_quality_of_features(self):
+        run = self.make_run([usual_row(1)], top1=())
+        (run / "eval" / "quality-1.json").write_text(json.dumps({
+            "protocol": "quality", "feature_std": 0.0625, "uniformity": -2.5, "alignment": None, "rankme_h": 12.25, "rankme_z": 8, "samples": 10,
+            "data": HOSTILE, "checkpoint": "step-1.h5", "step": 1}))
+        self.open(run)
+        self.assertEqual(self.text("#evaluation td"), ["0.0625", "-2.5", "\u2013", "12.25", "8", "10", HOSTILE, "step-1.h5", "quality-1"])
+
     def test_print_is_light_and_complete(self):
         self.open(self.make_run([usual_row(1), usual_row(2)]), scheme="dark", media="print")
         self.assertEqual(self.browser.evaluate("getComputedStyle(document.querySelector('form')).display"), "none")

@@ -158,6 +158,19 @@ TEST(RunJson, HasTheAccuracyOfEachClassWhereTheResultHasIt) {
   EXPECT_FALSE(json.at(1).contains("per_class"));
 }
 
+TEST(RunJson, HasTheQualityOfFeatures) {
+  RunData run = run_of("");
+  run.qualities = {{.name = "n",
+                    .data = "d",
+                    .checkpoint = "c",
+                    .step = 3,
+                    .samples = 7,
+                    .measures = {{"rankme_h", 2.5}, {"rankme_z", std::nan("")}}}};
+  EXPECT_EQ(
+      run_json(run).at("qualities").dump(),
+      R"([{"name":"n","rankme_h":2.5,"rankme_z":null,"samples":7,"data":"d","checkpoint":"c"}])");
+}
+
 TEST(RunJson, LeavesOutFactsWithoutAValue) {
   RunData run = run_of("");
   run.environment = {{"Job", ""}, {"Version", "1"}};

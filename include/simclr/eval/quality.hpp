@@ -45,8 +45,10 @@ double alignment(const FrozenEncoder& encoder, std::unique_ptr<SampleStore> stor
                  const AlignmentConfig& config, Backend& backend, Communicator& world);
 
 /// The command `quality`: measures a checkpoint on a data set and writes the result. `options`
-/// stands in the result. Refuses like an EvaluationJob, and data of fewer than two samples.
-void evaluate_quality(const EvaluationConfig& config, const std::filesystem::path& data,
-                      const Options& options, Communicator& world);
+/// stands in the result. Refuses like an EvaluationJob, and data of fewer than two samples. Returns
+/// the file written; "" on other ranks than 0 and in a dry run.
+std::filesystem::path evaluate_quality(const EvaluationConfig& config,
+                                       const std::filesystem::path& data, const Options& options,
+                                       Communicator& world);
 
 }  // namespace simclr
