@@ -40,6 +40,10 @@ int run_embed(Invocation& invocation) {
   on_root(invocation.world, [&] { names = opened.set.names(); });
 
   EncoderJob job(config, invocation.world);
+  if (with_z && !job.encoder().model().has_embedding()) {
+    refuse("option --with-z: {} has no z, but a classifier instead of its head's last layers",
+           job.encoder().file().string());
+  }
   const auto features = job.features(*job.open(opened.set, config.feature_batch), with_z);
   write_features(output, features, names, job.encoder(), invocation.world);
   log::info("features of step {} written to {}", job.encoder().step(), output.string());

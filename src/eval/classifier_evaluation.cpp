@@ -21,7 +21,7 @@ Executor make_executor(const FrozenEncoder& encoder, DType activations, Backend&
   const ModelDescription& model = encoder.model();
   return {record_classifier({.encoder = model.encoder,
                              .head = model.head,
-                             .head_layers = model.classifier->head_layers,
+                             .head_layers = model.head_layers(),
                              .frozen_groups = kEncoderGroups,
                              .batch = kBatch,
                              .image_size = model.image_size,

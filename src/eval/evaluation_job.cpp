@@ -103,7 +103,7 @@ EncoderJob::EncoderJob(const EvaluationConfig& config, Communicator& world)
       world_(&world),
       watchdog_(watch_ranks(config.device, world)),
       encoder_(config.checkpoint, world),
-      layer_(parse_feature_layer(config.layer, encoder_.model().head)),
+      layer_(parse_feature_layer(config.layer, encoder_.model())),
       threads_(compute_threads(config.device, world)),
       backend_(make_backend(config.device, threads_, world)),
       activations_(activation_type(resolve_precision(config.device, *backend_))) {}

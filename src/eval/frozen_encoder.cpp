@@ -45,27 +45,30 @@ void require_finite(const std::vector<float>& values, const EncoderSource& encod
 
 }  // namespace
 
-std::vector<std::string> feature_layers(const HeadSpec& head) {
+std::vector<std::string> feature_layers(const ModelDescription& model) {
   std::vector<std::string> names{"h"};
   for (int group = 1; group <= kEncoderGroups; ++group) {
     names.push_back(fmt::format("layer{}", group));
   }
-  for (int layer = 1; layer <= head.layer_count(); ++layer) {
+  for (int layer = 1; layer <= model.head_layers(); ++layer) {
     names.push_back(fmt::format("head{}", layer));
   }
-  names.emplace_back("z");
+  if (model.has_embedding()) names.emplace_back("z");
   return names;
 }
 
-FeatureLayer parse_feature_layer(const std::string& name, const HeadSpec& head) {
-  const std::vector<std::string> names = feature_layers(head);
+FeatureLayer parse_feature_layer(const std::string& name, const ModelDescription& model) {
+  const std::vector<std::string> names = feature_layers(model);
+  const int layers = model.head_layers();
   const auto place = static_cast<int>(std::ranges::find(names, name) - names.begin());
   if (place == std::ssize(names)) {
-    refuse_value("layer", name,
-                 fmt::format("{} (the checkpoint's head has {} layer{})", fmt::join(names, ", "),
-                             head.layer_count(), head.layer_count() == 1 ? "" : "s"));
+    refuse_value(
+        "layer", name,
+        fmt::format("{} (the checkpoint's head has {} layer{}{})", fmt::join(names, ", "), layers,
+                    layers == 1 ? "" : "s",
+                    model.has_embedding() ? "" : "; a classifier stands instead of the others"));
   }
-  if (name == "z") return {.head_layers = head.layer_count()};
+  if (name == "z") return {.head_layers = layers};
   return {.groups = place == 0 ? kEncoderGroups : std::min(place, kEncoderGroups),
           .head_layers = std::max(place - kEncoderGroups, 0)};
 }

@@ -57,20 +57,22 @@ fs::path choose_output(const EvaluationConfig& config, const FrozenEncoder& enco
 }
 
 struct Quality {
-  double feature_std = 0, uniformity = 0, rank_me_h = 0, rank_me_z = 0;
+  double feature_std = 0, uniformity = 0, rank_me_h = 0;
+  std::optional<double> rank_me_z;  ///< empty if the model has no z
   std::optional<double> alignment;  ///< empty if the training's views are not known
 };
 
 Quality measure(EncoderJob& job, const EvaluationConfig& config, const ShardSet& data,
                 Communicator& world) {
   auto store = job.open(data, config.feature_batch);
-  ExtractedFeatures features = job.features(*store, true);
+  const bool with_z = job.encoder().model().has_embedding();
+  ExtractedFeatures features = job.features(*store, with_z);
   const LabeledFeatures z{.channels = features.embedding, .values = std::move(features.z)};
   activity().begin("measuring features");
   Quality quality{.feature_std = feature_std(features.h, world),
                   .uniformity = uniformity(features.h, job.backend(), world),
-                  .rank_me_h = rank_me(features.h, world),
-                  .rank_me_z = rank_me(z, world)};
+                  .rank_me_h = rank_me(features.h, world)};
+  if (with_z) quality.rank_me_z = rank_me(z, world);
   const auto run = training_of(job.encoder());
   if (!run) {
     if (world.rank() == 0) {

@@ -79,10 +79,9 @@ NamedTensor channels_first(NamedTensor tensor) {
 
 ModelDescription require_model(const Checkpoint& checkpoint, const std::string& origin) {
   ModelDescription model = parse_model_description(checkpoint.model, origin);
-  const int layers = model.classifier ? model.classifier->head_layers : model.head.layer_count();
   std::vector<Part> parts{Part::encoder, Part::projection_head};
   if (model.classifier) parts.push_back(Part::classifier);
-  require_parts(described_program(model, layers), parts, checkpoint, origin);
+  require_parts(described_program(model, model.head_layers()), parts, checkpoint, origin);
   return model;
 }
 

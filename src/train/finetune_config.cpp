@@ -171,10 +171,11 @@ void FinetuneConfig::complete(OpenWeights open, const LabeledSamples& labeled) {
   EncoderWeights from = read_weights();
   read_how_trained(from);
   take_over_model(from);
-  const int layers = head.layer_count();
-  if (from_head_layer > layers) {
-    refuse("option --from-head-layer: {} is beyond the head of {}, which has {} layer{}",
-           from_head_layer, from.file.string(), layers, layers == 1 ? "" : "s");
+  const int layers = from.model.head_layers();
+  if (head_layers() > layers) {
+    refuse("option --from-head-layer: {} is beyond the head of {}, which has {} layer{}{}",
+           from_head_layer, from.file.string(), layers, layers == 1 ? "" : "s",
+           from.model.has_embedding() ? "" : "; a classifier stands instead of the others");
   }
   require_layers(from, head_layers());
   weights_hash = from.checkpoint.checksum;

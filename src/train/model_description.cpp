@@ -89,6 +89,10 @@ std::optional<std::array<float, 3>> parse_channels(const Json& object, const cha
 
 }  // namespace
 
+int ModelDescription::head_layers() const {
+  return classifier ? classifier->head_layers : head.layer_count();
+}
+
 std::string to_json(const ModelDescription& model) {
   Json object{
       {"encoder", model.encoder.name()},

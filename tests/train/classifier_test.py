@@ -193,6 +193,53 @@ class ClassifierTest(TrainingTest):
             run(SIMCLR, "knn", "--checkpoint", directory, "--neighbors=5", "--threads=1")
             run(SIMCLR, "inspect", self.checkpoint(1, directory), "--verify")
 
+    def test_a_model_has_the_layers_below_its_classifier(self):
+        self.pretrain(from_head_layer=1, max_steps=1)
+        sets = ["--train-data", self.data, "--test-data", self.data]
+        commands = [["knn", *sets], ["linear-eval", *sets], ["evaluate", *sets, "--dry-run"],
+                    ["embed", "--data", self.data, "--output", self.run_dir / "features.h5"]]
+        of_run = ["--checkpoint", self.run_dir, "--threads=1"]
+        for command in commands:
+            for layer in ("head2", "z"):
+                done = run(SIMCLR, *command, *of_run, "--layer", layer, expect=2)
+                self.assertIn(f"option --layer: '{layer}' is not accepted; allowed: h, layer1, layer2, layer3, layer4, head1 "
+                              "(the checkpoint's head has 1 layer; a classifier", done.stderr)
+                self.assertNotIn("features", done.stdout)
+        done = run(SIMCLR, *commands[-1], *of_run, "--with-z", expect=2)
+        self.assertIn(f"option --with-z: {self.checkpoint(1)} has no z", done.stderr)
+        self.assertNotIn("features", done.stdout)
+        for layer, width in (("layer1", 8), ("head1", 64)):
+            run(SIMCLR, *commands[-1], *of_run, "--layer", layer)
+            with h5py.File(self.run_dir / "features.h5") as file:
+                self.assertEqual(file[layer].shape, (96, width))
+        run(SIMCLR, *commands[0], *of_run, "--layer=head1", "--neighbors=5")
+        run(SIMCLR, "quality", *of_run, "--data", self.data)
+        quality = self.result(protocol="quality")
+        self.assertIsNone(quality["rankme_z"])
+        self.assertGreater(quality["rankme_h"], 1)
+        # Weights without the layers are no better to begin with.
+        start, self.run_dir = self.run_dir, self.run_dir.parent / "next"
+        for layer in (2, -1):
+            self.assert_refused(f"option --from-head-layer: {layer} is beyond", "has 1 layer; a classifier",
+                                checkpoint=start, recipe="v1", from_head_layer=layer)
+        self.pretrain(checkpoint=start, recipe="v1", from_head_layer=1, max_steps=0)
+        # Behind the last layer, a classifier takes no layer away.
+        self.run_dir = self.run_dir.parent / "whole"
+        self.pretrain(from_head_layer=-1, max_steps=1)
+        run(SIMCLR, "embed", "--data", self.data, "--output", self.run_dir / "z.h5", "--checkpoint", self.run_dir, "--with-z")
+        with h5py.File(self.run_dir / "z.h5") as file:
+            self.assertEqual(file["z"].shape, (96, 16))
+
+    def test_the_recipe_of_weights_that_were_fine_tuned_is_not_guessed(self):
+        self.pretrain(max_steps=1)
+        exported = self.top / f"{self.run_dir.parent.name}.safetensors"
+        run(SIMCLR, "export", self.run_dir, "--output", exported)
+        for name, weights in (("run", {"checkpoint": self.run_dir}), ("file", {"checkpoint": None, "weights": exported})):
+            self.run_dir = self.run_dir.parent / name / "second"
+            self.assert_refused("option --recipe: auto goes by the weight decay of pretraining", "give v1 or v2", **weights)
+            self.pretrain(recipe="v2", max_steps=0, **weights)
+            self.assertEqual((self.stored()["recipe"], self.stored()["optimizer"]), ("v2", "lars"))
+
     def test_exported_weights_begin_the_same_run(self):
         exported = self.top / f"{self.run_dir.parent.name}.safetensors"
         run(SIMCLR, "export", "--checkpoint", self.pretrained, "--output", exported)

@@ -75,11 +75,11 @@ class FrozenEncoder final : public EncoderSource {
   EncoderWeights weights_;
 };
 
-/// The layers of a model with this head whose output features may be, in order: h, layer1 to layer4
-/// (the same as h), head1 and so on, z (the same as the last of these, or h without a head).
-std::vector<std::string> feature_layers(const HeadSpec& head);
+/// The layers of a model whose output features may be, in order: h, layer1 to layer4 (the same as
+/// h), head1 and so on, z (the same as the last of these, or h without a head) if the model has it.
+std::vector<std::string> feature_layers(const ModelDescription& model);
 /// Refuses a name that is none of these as the value of --layer.
-FeatureLayer parse_feature_layer(const std::string& name, const HeadSpec& head);
+FeatureLayer parse_feature_layer(const std::string& name, const ModelDescription& model);
 
 /// XXH3 hash of the encoder's weights and running statistics in an executor.
 std::string encoder_hash(const Executor& executor);

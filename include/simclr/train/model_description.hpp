@@ -22,6 +22,11 @@ struct ModelDescription {
   std::int64_t image_size = 224;
   std::optional<std::array<float, 3>> mean, std;      ///< applied to pixels in [0,1], if given
   std::optional<ClassifierDescription> classifier{};  ///< of a model trained with labels
+
+  /// Layers of the head that the model has: all, unless a classifier stands instead of the last.
+  [[nodiscard]] int head_layers() const;
+  /// Whether it has z.
+  [[nodiscard]] bool has_embedding() const { return head_layers() == head.layer_count(); }
 };
 
 /// Writes one JSON object: {"encoder": "resnet50", "width": 1.0, "stem": "imagenet",
