@@ -5,7 +5,6 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/io/array_file.hpp"
-#include "simclr/io/atomic_file.hpp"
 #include "simclr/io/writable.hpp"
 
 namespace simclr {
@@ -159,10 +158,10 @@ const SampleChoice* ClassifierConfig::sample_choice() const {
   return labeled_.samples.empty() ? nullptr : &labeled_;
 }
 
-void ClassifierConfig::write_run_files() const {
-  std::string text;
-  for (const std::int64_t sample : labeled_.samples) text += fmt::format("{}\n", sample);
-  write_file(run_dir / "labels.txt", text);
+std::vector<std::pair<std::string, std::string>> ClassifierConfig::run_files() const {
+  std::string labels;
+  for (const std::int64_t sample : labeled_.samples) labels += fmt::format("{}\n", sample);
+  return {{"labels.txt", std::move(labels)}};
 }
 
 ModelDescription ClassifierConfig::model() const {

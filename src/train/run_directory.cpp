@@ -116,9 +116,21 @@ void require_directory_or_nothing(const fs::path& checkpoints) {
          checkpoints.string());
 }
 
+/// Refuses anything but a file in place of one that a start writes and does not read before.
+void require_file_or_nothing(const fs::path& file) {
+  std::error_code unknown;
+  if (!fs::exists(file, unknown) || fs::is_regular_file(file, unknown)) return;
+  refuse("option --run-dir: {} is not a plain file; delete it or choose another directory",
+         file.string());
+}
+
 RunStart find_start(TrainingConfig& config) {
   RunStart start;
   require_directory_or_nothing(config.run_dir / "checkpoints");
+  require_file_or_nothing(config.run_dir / "environment.json");
+  for (const auto& [name, content] : config.run_files()) {
+    require_file_or_nothing(config.run_dir / name);
+  }
   if (const auto stored = stored_run(config)) {
     start.precision = stored->device.precision;
     start.pinned_steps = stored->checkpoint_steps;

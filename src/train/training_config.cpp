@@ -236,6 +236,8 @@ void TrainingConfig::note_given(const Options& /*options*/) {}
 void TrainingConfig::prepare(const ShardSet& /*data*/, OpenWeights /*open*/,
                              Communicator& /*world*/) {}
 
+std::vector<std::pair<std::string, std::string>> TrainingConfig::run_files() const { return {}; }
+
 std::vector<Measurement> TrainingConfig::measure(std::int64_t /*epoch*/, Trainer& /*trainer*/,
                                                  Communicator& /*world*/) {
   return {};

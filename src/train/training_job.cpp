@@ -14,6 +14,7 @@
 #include "simclr/core/instruction_set.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/data/loader.hpp"
+#include "simclr/io/atomic_file.hpp"
 #include "simclr/train/system_info.hpp"
 #include "simclr/train/trainer.hpp"
 #include "stop_signal.hpp"
@@ -262,7 +263,9 @@ JobEnd train_model(TrainingConfig& config, ShardSet data, const BuildInfo& build
 
   on_root(world, [&] {
     run->begin(config);
-    config.write_run_files();
+    for (const auto& [name, content] : config.run_files()) {
+      write_file(config.run_dir / name, content);
+    }
   });
   state.running(span.first);
   const Environment environment =

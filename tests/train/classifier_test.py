@@ -348,6 +348,21 @@ class ClassifierTest(TrainingTest):
         self.assertIn("eval", self.pretrain(expect=1, max_steps=1).stderr)
         self.assert_state(status="failed", cause="io")
 
+    def test_what_is_in_place_of_a_file_is_refused_before_any_is_written(self):
+        for name in ("labels.txt", "environment.json"):
+            directory = self.run_dir.parent / name / "run"
+            (directory / name).mkdir(parents=True)
+            for dry in ({}, {"dry_run": True}):
+                done = self.pretrain(expect=2, run_dir=directory, **dry)
+                self.assertIn(f"option --run-dir: {directory / name} is not a plain file", done.stderr)
+                self.assertEqual([path.name for path in directory.iterdir()], [name])
+
+    def test_a_run_that_goes_on_takes_no_second_choice_of_samples(self):
+        self.pretrain(label_fraction=0.5, max_steps=1)
+        done = run(SIMCLR, "finetune", "--run-dir", self.run_dir, "--labels-file", self.run_dir / "labels.txt", expect=2)
+        self.assertIn("options --labels-file and --label-fraction: both choose the samples to train on; give one of them, "
+                      "and none to go on with a run", done.stderr)
+
     def test_a_run_keeps_its_labels_and_weights(self):
         chosen = self.top / f"{self.run_dir.parent.name}.txt"
         chosen.write_text("\n".join(map(str, range(32))))

@@ -32,7 +32,7 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
   void prepare(const ShardSet& set, OpenWeights open, Communicator& world) override;
   [[nodiscard]] const SampleChoice* sample_choice() const override;
   [[nodiscard]] bool is_complete() const override { return complete_; }
-  void write_run_files() const override;
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> run_files() const override;
 
   [[nodiscard]] int views_per_sample() const override { return 1; }
   [[nodiscard]] ModelDescription model() const override;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "simclr/augment/augmentation.hpp"
@@ -143,8 +144,9 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   [[nodiscard]] virtual bool is_complete() const { return true; }
   /// The samples to train on; null: all of the data set.
   [[nodiscard]] virtual const SampleChoice* sample_choice() const { return nullptr; }
-  /// Writes the command's own files into the run directory; called on rank 0 when a start begins.
-  virtual void write_run_files() const {}
+  /// The command's own files in the run directory, which the engine writes when a start begins:
+  /// pairs of name and content.
+  [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> run_files() const;
   /// Parts of the model that load_initial_weights() loads.
   [[nodiscard]] virtual std::vector<Part> initial_parts() const { return {}; }
   /// Loads the weights with which a new run begins. Collective.
