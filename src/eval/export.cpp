@@ -171,7 +171,9 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
     const AnyTraining run = read_training(checkpoint.configuration, origin);
     content.metadata["interpolation"] =
         run->interpolation == Interpolation::bicubic ? "bicubic" : "bilinear";
-    content.metadata["weight_decay"] = value_text(run->weight_decay);
+    if (const auto decay = pretraining_decay(*run)) {
+      content.metadata["weight_decay"] = value_text(*decay);
+    }
   }
   const std::string hint = loading_hint(model.encoder);
   if (!hint.empty()) content.metadata["loading_hint"] = hint;

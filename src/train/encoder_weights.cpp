@@ -94,12 +94,17 @@ EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file)
   return {found.file.path, model, std::move(found.checkpoint)};
 }
 
+std::optional<double> pretraining_decay(const EncoderTraining& run) {
+  if (!run.initial_parts().empty()) return {};
+  return run.weight_decay;
+}
+
 void read_how_trained(EncoderWeights& weights) {
   const std::string& configuration = weights.checkpoint.configuration;
   if (configuration.empty()) return;
   const AnyTraining run = read_training(configuration, weights.file.string());
   weights.interpolation = run->interpolation;
-  weights.weight_decay = run->weight_decay;
+  weights.pretraining_decay = pretraining_decay(*run);
 }
 
 EncoderWeights read_exported_weights(const std::filesystem::path& file) {
@@ -122,7 +127,7 @@ EncoderWeights read_exported_weights(const std::filesystem::path& file) {
   if (interpolation == "bicubic") weights.interpolation = Interpolation::bicubic;
   if (interpolation == "bilinear") weights.interpolation = Interpolation::bilinear;
   double decay = 0;
-  if (read_value(metadata("weight_decay"), decay, at_least(0))) weights.weight_decay = decay;
+  if (read_value(metadata("weight_decay"), decay, at_least(0))) weights.pretraining_decay = decay;
   weights.checkpoint.checksum = content_hash(content);
   for (NamedTensor& tensor : content.tensors) {
     const bool variance = tensor.name.ends_with(".running_var");

@@ -71,7 +71,7 @@ void FinetuneConfig::declare(Options& options) {
                         "values of the options below that are not given. v1: SGD, learning rate "
                         "0.05 N/256; v2: LARS, learning rate 0.005 sqrt(N), the classifier left "
                         "out; both for 60 epochs with at most 2 % of the labels, else 30; auto: v1 "
-                        "for weights trained with a weight decay below 1e-5, else v2")
+                        "for weights pretrained with a weight decay below 1e-5, else v2")
         .add("from-head-layer", from_head_layer,
              "layer whose output the classifier reads. 0: h; K: the projection head's layer K; -1: "
              "z")
@@ -180,8 +180,13 @@ void FinetuneConfig::complete(OpenWeights open, const LabeledSamples& labeled) {
   require_layers(from, head_layers());
   weights_hash = from.checkpoint.checksum;
   if (recipe == Recipe::automatic) {
-    // v1 if the file does not say.
-    recipe = from.weight_decay.value_or(0) < kSmallWeightDecay ? Recipe::v1 : Recipe::v2;
+    if (!from.pretraining_decay) {
+      refuse(
+          "option --recipe: auto goes by the weight decay of pretraining, which {} does not tell; "
+          "give v1 or v2",
+          from.file.string());
+    }
+    recipe = *from.pretraining_decay < kSmallWeightDecay ? Recipe::v1 : Recipe::v2;
   }
   apply_recipe(labeled);
 }

@@ -245,8 +245,9 @@ class ClassifierTest(TrainingTest):
         run(SIMCLR, "export", "--checkpoint", self.pretrained, "--output", exported)
         self.pretrain(max_steps=2)
         other = self.run_dir.parent / "exported"
-        self.pretrain(run_dir=other, checkpoint=None, weights=exported, recipe="v1", max_steps=2)
+        self.pretrain(run_dir=other, checkpoint=None, weights=exported, max_steps=2)
         self.assertEqual(self.losses(), self.losses(other))
+        self.assertEqual(self.stored(other)["recipe"], "v1")
         run(SIMCLR, "export", "--checkpoint", self.pretrained, "--encoder-only", "--output", exported)
         third = self.run_dir.parent / "third"
         done = self.pretrain(run_dir=third, checkpoint=None, weights=exported, from_head_layer=1, expect=2)

@@ -91,8 +91,8 @@ struct SupervisedConfig : ClassifierConfig {
 /// v1: SGD with Nesterov momentum 0.9, learning rate 0.05 N/256 (SimCLR paper, B.5). v2: LARS,
 /// learning rate 0.005 sqrt(N), the classifier without trust ratio (SimCLRv2's code). Both: cosine
 /// to 0 without warm-up, no weight decay, 60 epochs with at most 2 % of the labels, else 30.
-/// automatic: v1 for weights trained with a weight decay below 1e-5, else v2: smaller weights need
-/// LARS.
+/// automatic: v1 for weights pretrained with a weight decay below 1e-5, else v2: smaller weights
+/// need LARS.
 enum class Recipe : std::uint8_t { automatic, v1, v2 };
 
 struct FinetuneConfig : ClassifierConfig {

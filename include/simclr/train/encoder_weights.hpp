@@ -11,6 +11,8 @@
 
 namespace simclr {
 
+struct EncoderTraining;
+
 struct EncoderWeights {
   std::filesystem::path file;
   ModelDescription model;
@@ -19,11 +21,15 @@ struct EncoderWeights {
   Checkpoint checkpoint;
   // How they were trained; unset if the file does not say.
   std::optional<Interpolation> interpolation{};
-  std::optional<double> weight_decay{};
+  std::optional<double> pretraining_decay{};  ///< see below
 };
 
 /// Reads a checkpoint file, or the newest valid checkpoint of a run directory. Throws RefusedError.
 EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file);
+
+/// The weight decay that a run's weights have had since they were random; unset if the run began
+/// with other weights.
+std::optional<double> pretraining_decay(const EncoderTraining& run);
 
 /// Sets how a checkpoint's weights were trained, from the options of its run.
 void read_how_trained(EncoderWeights& weights);
