@@ -54,6 +54,7 @@ int run_plan(Invocation& invocation) {
           kTrainingCommandHelp,
       {request.config->command(), "plan"});
   declare_plan_options(options, request, json);
+  request.config->declare_without_data(options);
   request.config->declare(options);
   options.example(
       "simclr plan --config configs/imagenet-v1.cfg --samples 1281167 \\\n"

@@ -97,7 +97,6 @@ std::string shortage(const Machine& machine, const Placement& placement, const M
 
 void validate_request(const PlanRequest& request) {
   request.config->validate();
-  request.config->validate_ranks(request.ranks);
   if (request.config->data.empty() == !request.samples) {
     refuse(
         "options --data and --samples: give one of them, a directory of shards or the number of "

@@ -233,12 +233,12 @@ RunPlan make_plan(const PlanRequest& asked) {
   PlanRequest request = asked;
   plan::validate_request(request);
   if (request.config->data.empty()) {
-    request.config->validate_without_data();
+    request.config->prepare_without_data(*request.samples);
   } else {
     const auto alone = make_self_communicator();
     request.config->prepare(ShardSet(request.config->data), OpenWeights::yes, *alone);
-    request.config->validate_ranks(request.ranks);
   }
+  request.config->validate_ranks(request.ranks);
   AnyTraining config = request.config;
   const std::optional<Precision> begun =
       config->run_dir.empty() ? std::nullopt : validate_run_directory(*config);

@@ -73,7 +73,7 @@ void ClassifierConfig::validate_data(const ShardSetInfo& info) const {
          batch_size, samples, samples);
 }
 
-void ClassifierConfig::validate_without_data() const {
+void ClassifierConfig::prepare_without_data(std::int64_t /*samples*/) {
   if (classes == 0)
     refuse("option --classes: missing; give the number of classes beside --samples");
   const std::vector<std::string> given = choices();

@@ -93,13 +93,19 @@ void FinetuneConfig::validate() const {
   }
 }
 
-void FinetuneConfig::validate_without_data() const {
-  ClassifierConfig::validate_without_data();
-  if (checkpoint.empty() && weights.empty()) return;
-  refuse(
-      "option --{}: goes with --data; beside --samples, describe the weights by --encoder, --width "
-      "and the other options of the encoder",
-      checkpoint.empty() ? "weights" : "checkpoint");
+void FinetuneConfig::prepare_without_data(std::int64_t samples) {
+  ClassifierConfig::prepare_without_data(samples);
+  if (!checkpoint.empty() || !weights.empty()) {
+    refuse(
+        "option --{}: goes with --data; beside --samples, describe the weights by --encoder, "
+        "--width and the other options of the encoder",
+        checkpoint.empty() ? "weights" : "checkpoint");
+  }
+  if (recipe == Recipe::automatic) {
+    refuse("option --recipe: auto needs weights; give v1 or v2 beside --samples");
+  }
+  apply_recipe(samples, samples);
+  validate();
 }
 
 EncoderWeights FinetuneConfig::read_weights() const {
@@ -144,12 +150,11 @@ void FinetuneConfig::take_over_model(const EncoderWeights& from) {
   stem = described.stem;
 }
 
-void FinetuneConfig::apply_recipe(const LabeledSamples& labeled) {
+void FinetuneConfig::apply_recipe(std::int64_t samples, std::int64_t labeled) {
   const bool v2 = recipe == Recipe::v2;
-  const bool few =
-      static_cast<double>(labeled.size()) <= kFewLabels * static_cast<double>(labeled.labeled);
-  const bool small_images = stem == StemChoice::cifar;
-  const char* const small_batch = labeled.size() < kFewSamples ? "64" : "256";
+  const bool few = static_cast<double>(samples) <= kFewLabels * static_cast<double>(labeled);
+  const bool small_images = encoder_spec().stem == Stem::cifar;
+  const char* const small_batch = samples < kFewSamples ? "64" : "256";
   set_defaults({{"optimizer", v2 ? "lars" : "sgd"},
                 {"learning-rate", v2 ? "0.005" : "0.05"},
                 {"lr-scaling", v2 ? "sqrt" : "linear"},
@@ -188,7 +193,7 @@ void FinetuneConfig::complete(OpenWeights open, const LabeledSamples& labeled) {
     }
     recipe = *from.pretraining_decay < kSmallWeightDecay ? Recipe::v1 : Recipe::v2;
   }
-  apply_recipe(labeled);
+  apply_recipe(labeled.size(), labeled.labeled);
 }
 
 std::string FinetuneConfig::result_details() const {

@@ -100,7 +100,23 @@ void PretrainConfig::prepare(const ShardSet& data_set, OpenWeights /*open*/,
     refuse("option --probe: {} has no labels, from which a probe learns", data.string());
   }
   require_class_count(info, "probe");
+  if (probe_classes > 0 && probe_classes != info.classes) {
+    refuse("option --classes: {} has {} classes, not {}; leave the option out", data.string(),
+           info.classes, probe_classes);
+  }
   probe_classes = info.classes;
+}
+
+void PretrainConfig::declare_without_data(Options& options) {
+  options
+      .add("classes", probe_classes,
+           "number of classes that --probe on learns, with --samples; 0: not known")
+      .range(at_least(0).at_most(static_cast<double>(kMostClasses)));
+}
+
+void PretrainConfig::prepare_without_data(std::int64_t /*samples*/) {
+  if (probe == Probe::off || probe_classes > 0) return;
+  refuse("option --classes: missing; give the number of classes beside --samples and --probe on");
 }
 
 std::unique_ptr<TrainingConfig> PretrainConfig::with_defaults() const {

@@ -236,6 +236,10 @@ void TrainingConfig::note_given(const Options& /*options*/) {}
 void TrainingConfig::prepare(const ShardSet& /*data*/, OpenWeights /*open*/,
                              Communicator& /*world*/) {}
 
+void TrainingConfig::declare_without_data(Options& /*options*/) {}
+
+void TrainingConfig::prepare_without_data(std::int64_t /*samples*/) {}
+
 std::vector<std::pair<std::string, std::string>> TrainingConfig::run_files() const { return {}; }
 
 std::vector<Measurement> TrainingConfig::measure(std::int64_t /*epoch*/, Trainer& /*trainer*/,

@@ -105,12 +105,47 @@ class PlanRunTest(unittest.TestCase):
 
     def test_plans_of_other_commands_without_data(self):
         options = {"encoder": "resnet50", "batch-size": 1024, "ranks": 8, "machine": "h100", "classes": 1000, "samples": 12811}
-        for command, epochs in (("finetune", 60), ("supervised", 90)):
+        for command, more, epochs in (("finetune", {"recipe": "v1"}, 60), ("supervised", {}, 90)):
             file = self.top / "other.json"
-            self.run_program(SIMCLR, "plan", command, *arguments(options, {"epochs": epochs, "json": file}))
+            self.run_program(SIMCLR, "plan", command, *arguments(options, more, {"epochs": epochs, "json": file}))
             self.assertEqual(json.loads(file.read_text())["schedule"]["steps"], 12 * epochs)
         done = self.run_program(SIMCLR, "plan", "supervised", "--samples=100", "--machine=h100", expect=2)
         self.assertIn("option --classes: missing", done.stderr)
+
+    def test_fine_tuning_without_data_has_the_batch_of_its_recipe(self):
+        file = self.top / "recipe.json"
+        common = {"machine": "h100", "classes": 4, "encoder": "resnet18", "width": 0.125, "json": file}
+
+        def refusal(**changed):
+            return self.run_program(SIMCLR, "plan", "finetune", *arguments(common, {"image-size": 16, "samples": 500}, changed),
+                                    expect=2).stderr
+
+        for size, samples, recipe, batch in ((16, 999, "v1", 64), (16, 1000, "v2", 256), (64, 5000, "v1", 4096), (64, 5000, "v2", 1024)):
+            self.run_program(SIMCLR, "plan", "finetune", *arguments(common, {"image-size": size, "samples": samples, "recipe": recipe}))
+            planned = json.loads(file.read_text())
+            self.assertEqual((planned["batch_size"], planned["schedule"]["steps"]), (batch, 30 * (samples // batch)))
+        self.assertIn("option --recipe: auto needs weights; give v1 or v2", refusal())
+        self.assertIn("--batch-size: 64 cannot be divided among 3 ranks", refusal(recipe="v1", ranks=3))
+        # The run of a data set takes the same batch.
+        self.pretrain(SMALL, steps=1)
+        checkpoint, self.run_dir = self.run_dir, self.run_dir.with_name("finetune")
+        done = self.run_program(SIMCLR, "finetune", *arguments({"checkpoint": checkpoint, "data": self.data, "eval-data": self.data,
+                                                                "run-dir": self.run_dir}), expect=2)
+        self.assertIn("option --batch-size: 64 is more than the 48 labeled images", done.stderr)
+        self.assertIn("option --batch-size: 64 is more than the 48 labeled images", refusal(recipe="v1", samples=SAMPLES))
+
+    def test_a_probe_without_data_takes_the_number_of_classes(self):
+        probe = {**SMALL, "probe": "on"}
+        with_data, _ = self.plan(probe)
+        file = self.top / "probe.json"
+        common = {"machine": MACHINE, "json": file, "samples": SAMPLES}
+        self.run_program(SIMCLR, "plan", *arguments(COMMON, common, probe, {"classes": 4}))
+        without = json.loads(file.read_text())
+        for key in ("arena_bytes", "parameter_bytes", "input_bytes"):
+            self.assertEqual(without["memory"][key], with_data["memory"][key], key)
+        self.assertGreater(without["memory"]["parameter_bytes"], self.plan(SMALL)[0]["memory"]["parameter_bytes"])
+        self.refused("option --classes: missing; give the number of classes", data=None, samples=SAMPLES, probe="on")
+        self.refused("option --classes", "has 4 classes, not 5", probe="on", classes=5)
 
     def test_steps_rates_and_checkpoints(self):
         options = {**SMALL, "log-every": 1, "keep": 2, "divergence-steps": 0}

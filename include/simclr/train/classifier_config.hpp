@@ -28,7 +28,7 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
   void note_given(const Options& options) override;
   void validate() const override;
   void validate_data(const ShardSetInfo& info) const override;
-  void validate_without_data() const override;
+  void prepare_without_data(std::int64_t samples) override;
   void prepare(const ShardSet& set, OpenWeights open, Communicator& world) override;
   [[nodiscard]] const SampleChoice* sample_choice() const override;
   [[nodiscard]] bool is_complete() const override { return complete_; }
@@ -108,7 +108,7 @@ struct FinetuneConfig : ClassifierConfig {
   [[nodiscard]] std::unique_ptr<EncoderTraining> copy() const override;
   void declare(Options& options) override;
   void validate() const override;
-  void validate_without_data() const override;
+  void prepare_without_data(std::int64_t samples) override;
 
   [[nodiscard]] std::string result_details() const override;
   [[nodiscard]] int head_layers() const override;
@@ -123,7 +123,8 @@ struct FinetuneConfig : ClassifierConfig {
  private:
   [[nodiscard]] EncoderWeights read_weights() const;
   void take_over_model(const EncoderWeights& weights);
-  void apply_recipe(const LabeledSamples& labeled);
+  /// Sets what the recipe decides for training on `samples` of the `labeled` samples there are.
+  void apply_recipe(std::int64_t samples, std::int64_t labeled);
 };
 
 }  // namespace simclr

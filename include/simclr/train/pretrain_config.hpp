@@ -23,7 +23,7 @@ enum class Probe : std::uint8_t { off, on };
 /// A linear classifier on h that learns beside the encoder and changes nothing of it.
 struct ProbeOptions {
   Probe probe = Probe::off;
-  std::int64_t probe_classes = 0;  ///< K; no option: prepare() sets it
+  std::int64_t probe_classes = 0;  ///< K; prepare() sets it, or --classes of a plan without data
   std::int64_t probe_every_epochs = 0;
 };
 
@@ -49,6 +49,8 @@ struct PretrainConfig : EncoderTraining, LossOptions, ProbeOptions, MonitorOptio
   void declare(Options& options) override;
   void validate() const override;
   void prepare(const ShardSet& data, OpenWeights open, Communicator& world) override;
+  void declare_without_data(Options& options) override;
+  void prepare_without_data(std::int64_t samples) override;
 
   [[nodiscard]] MeasuringMemory measuring_memory(std::int64_t samples, int world_size,
                                                  const StorageBytes& bytes) const override;

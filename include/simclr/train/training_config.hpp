@@ -137,9 +137,11 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   /// command needs, completes options that were not given, and refuses what does not fit. Without
   /// OpenWeights::yes, weights that may not exist yet are not opened. Collective.
   virtual void prepare(const ShardSet& data, OpenWeights open, Communicator& world);
-  /// Refuses options that need data, and the lack of those that data would complete: for a plan
-  /// without data.
-  virtual void validate_without_data() const {}
+  /// Declares options that say what data would, for a plan without data.
+  virtual void declare_without_data(Options& options);
+  /// In place of prepare(), for a plan without data: completes options for this number of samples;
+  /// refuses options that need data, and the lack of those that data would complete.
+  virtual void prepare_without_data(std::int64_t samples);
   /// False after prepare() if options remain that only the weights decide.
   [[nodiscard]] virtual bool is_complete() const { return true; }
   /// The samples to train on; null: all of the data set.
