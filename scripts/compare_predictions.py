@@ -28,8 +28,9 @@ def read(path):
         with h5py.File(path) as file:
             if file.attrs.get("format") not in ("simclr-predictions", b"simclr-predictions"):
                 raise Refused(f"{path}: is no file of --predictions")
-            return dict(file.attrs), file["label"][:], file["sample"][:], file["top5"][:, 0]
-    except OSError as error:
+            origin = {name: file.attrs[name] for name in ("test_data_hash", "classes")}
+            return origin, file["label"][:], file["sample"][:], file["top5"][:, 0]
+    except (OSError, KeyError, ValueError) as error:
         raise Refused(f"{path}: cannot be read: {error}") from error
 
 

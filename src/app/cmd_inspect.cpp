@@ -146,7 +146,7 @@ int verify_checkpoints(const fs::path& run) {
 
 bool is_checkpoint(const fs::path& path) {
   if (fs::is_directory(path)) return fs::is_directory(path / "checkpoints");
-  return hdf5_file_format(path) == "simclr-checkpoint";
+  return hdf5_file_attribute(path, "format") == "simclr-checkpoint";
 }
 
 }  // namespace

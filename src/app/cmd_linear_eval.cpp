@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -100,6 +101,11 @@ void refuse_contradictions(const Options& options, const LinearOptions& linear) 
   }
   if (linear.predictions && (linear.draws > 1 || linear.labels_per_class.size() > 1)) {
     refuse("option --predictions: goes with one draw of one number of labels only");
+  }
+  const auto more_draws = static_cast<std::uint64_t>(linear.draws - 1);
+  if (linear.label_seed + more_draws < linear.label_seed) {
+    refuse("options --label-seed and --draws: the seeds of {} draws end above {}, the largest",
+           linear.draws, std::numeric_limits<std::uint64_t>::max());
   }
   goes_with({"draws"}, "--labels-per-class or --label-fraction", linear.few_labels());
   goes_with({"label-seed"}, "--labels-per-class, --label-fraction or a fraction for --validation",

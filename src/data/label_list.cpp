@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <set>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -11,8 +10,6 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/foreign_text.hpp"
 #include "simclr/core/hash.hpp"
-#include "simclr/core/log.hpp"
-#include "simclr/io/directory.hpp"
 #include "simclr/io/file.hpp"
 
 namespace simclr {
@@ -72,7 +69,6 @@ class ListReader {
         is_index(entries_.front().text) ? listed_indices() : named_samples();
     require_labels(samples);
     std::ranges::sort(samples);
-    warn_of_missing_classes(samples);
     return samples;
   }
 
@@ -165,26 +161,6 @@ class ListReader {
       reject(entries_[i], "is sample {} of {}, which has no label; remove it from the list",
              samples[i], data());
     }
-  }
-
-  void warn_of_missing_classes(const std::vector<std::int64_t>& samples) const {
-    constexpr std::size_t kShown = 10;
-    std::set<std::int64_t> missing(set_.labels().begin(), set_.labels().end());
-    std::erase_if(missing, [](std::int64_t label) { return label < 0; });
-    for (const std::int64_t sample : samples) {
-      missing.erase(set_.labels()[static_cast<std::size_t>(sample)]);
-    }
-    if (missing.empty()) return;
-    const std::vector<std::string>& class_names = set_.info().class_names;
-    std::vector<std::string> names;
-    for (const std::int64_t label : missing) {
-      const bool has_name = label < std::ssize(class_names);
-      names.push_back(has_name ? class_names[static_cast<std::size_t>(label)]
-                               : std::to_string(label));
-    }
-    log::warning("{}: lists no sample of {} class{} ({}), so that no classifier learns {}",
-                 file_.string(), names.size(), names.size() == 1 ? "" : "es",
-                 first_names(names, kShown), names.size() == 1 ? "it" : "them");
   }
 
   const fs::path& file_;

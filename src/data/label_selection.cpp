@@ -82,8 +82,10 @@ std::int64_t total_of(const LabelQuota& quota, const std::vector<Class>& classes
     }
     return *quota.per_class * count;
   }
-  const auto total =
-      static_cast<std::int64_t>(std::floor(*quota.fraction * static_cast<double>(labeled)));
+  // A product that is whole, such as 0.29 * 200, may have been rounded to less.
+  constexpr double kRounding = 1e-12;
+  const double exact = *quota.fraction * static_cast<double>(labeled);
+  const auto total = static_cast<std::int64_t>(std::floor(exact * (1 + kRounding)));
   if (total < count) {
     refuse(
         "option --label-fraction: {} of {} labeled samples are {}, which leaves some of the {} "

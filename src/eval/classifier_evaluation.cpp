@@ -98,6 +98,7 @@ bool evaluate_run(ClassifierConfig& config, const std::function<bool()>& goes_on
                     {.protocol = config.command(),
                      .checkpoint_hash = job.encoder().checksum(),
                      .test_data_hash = hash_text(test.fingerprint),
+                     .evaluation = config.predictions_origin(),
                      .samples = test.samples},
                     world);
   log::info("{}: predictions in {}", config.command(), config.predictions->string());

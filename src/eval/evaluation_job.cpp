@@ -20,6 +20,18 @@ namespace {
 
 constexpr double kMostFeatureBatch = 1 << 20;
 
+/// Refuses validation data on which the choice of a penalty would tell nothing.
+void require_validation(const LabeledData& train, LabeledData& validation,
+                        const LabeledData& test) {
+  match_classes(train.info, validation, "validation");
+  for (const auto& [data, what] : {std::pair(&train, "training"), std::pair(&test, "test")}) {
+    if (!difference(data->fingerprint, validation.fingerprint).empty()) continue;
+    refuse(
+        "option --validation: {} holds the {} data; name other images, or a fraction to hold out",
+        validation.info.path.string(), what);
+  }
+}
+
 }  // namespace
 
 void declare_encoder_options(Options& options, EvaluationConfig& config) {
@@ -155,7 +167,7 @@ EvaluationJob::EvaluationJob(const EvaluationConfig& config, Communicator& world
   match_classes(train_->info, *test_);
   if (transfer.validation.empty()) return;
   validation_ = open(transfer.validation, "validation");
-  match_classes(train_->info, *validation_, "validation");
+  require_validation(*train_, *validation_, *test_);
 }
 
 bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string& command,
@@ -172,7 +184,7 @@ bool finish_dry_run_elsewhere(const EvaluationConfig& config, const std::string&
   match_classes(train.info, test);
   if (!transfer.validation.empty()) {
     LabeledData validation = open_labeled(transfer.validation, "validation", world, marks);
-    match_classes(train.info, validation, "validation");
+    require_validation(train, validation, test);
   }
   check_options(train.labeled(), train.labels);
   std::cout << fmt::format(

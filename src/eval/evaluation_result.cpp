@@ -27,19 +27,21 @@ nlohmann::ordered_json deciding_options(const NamedValues& values) {
   return object;
 }
 
-/// The file that --predictions names. Its directory is created, as the result's is.
-Output predictions_output(const fs::path& file) {
+/// The file that --predictions names; `origin`: of an existing one that may be replaced. Its
+/// directory is created, as the result's is.
+Output predictions_output(const fs::path& file, const std::string& origin) {
   return {.file = file,
           .option = "predictions",
           .creates_directories = true,
-          .format = kPredictionsFormat};
+          .format = kPredictionsFormat,
+          .origin = origin};
 }
 
 }  // namespace
 
 void require_likely_writable_results(const EvaluationConfig& config) {
   if (config.output) require_likely_writable({.file = *config.output, .creates_directories = true});
-  if (config.predictions) require_likely_writable(predictions_output(*config.predictions));
+  if (config.predictions) require_likely_writable(predictions_output(*config.predictions, ""));
 }
 
 EvaluationResult::EvaluationResult(const EvaluationJob& job, EvaluationConfig config,
@@ -80,7 +82,7 @@ void EvaluationResult::choose_output() {
 
 std::vector<Output> EvaluationResult::outputs() const {
   std::vector<Output> all{{.file = output_, .creates_directories = true}};
-  if (config_.predictions) all.push_back(predictions_output(*config_.predictions));
+  if (config_.predictions) all.push_back(predictions_output(*config_.predictions, identity_));
   return all;
 }
 
@@ -120,6 +122,7 @@ void EvaluationResult::report(const Predictions& part, const std::string& detail
                     {.protocol = protocol_,
                      .checkpoint_hash = job_->encoder().checksum(),
                      .test_data_hash = hash_text(job_->test_data().fingerprint),
+                     .evaluation = identity_,
                      .samples = job_->test_data().samples},
                     job_->world());
   log::info("{}: predictions in {}", protocol_, config_.predictions->string());

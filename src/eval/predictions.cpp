@@ -36,6 +36,7 @@ class PredictionsFile {
     file_.attribute("protocol", origin.protocol);
     file_.attribute("checkpoint_hash", origin.checkpoint_hash);
     file_.attribute("test_data_hash", origin.test_data_hash);
+    file_.attribute("origin", origin.evaluation);
     file_.attribute("classes", classes);
     file_.create("label", ArrayFile::Type::i64, {rows});
     file_.create("sample", ArrayFile::Type::i64, {rows});

@@ -7,7 +7,6 @@
 #include <system_error>
 
 #include "simclr/core/check.hpp"
-#include "simclr/core/hash.hpp"
 #include "simclr/core/json_text.hpp"
 #include "simclr/io/file.hpp"
 
@@ -104,11 +103,6 @@ nlohmann::ordered_json options_json(const NamedValues& values) {
   Json object = Json::object();
   for (const auto& [name, value] : values) object[name] = value;
   return object;
-}
-
-std::string hash_text(const Fingerprint& fingerprint) {
-  const std::string text = to_text(fingerprint);
-  return to_hex(hash64(std::as_bytes(std::span(text))));
 }
 
 fs::path result_directory(const fs::path& checkpoint) {

@@ -19,9 +19,6 @@ using EvaluationIdentity = nlohmann::ordered_json;
 /// All options with their values, as results have them.
 nlohmann::ordered_json options_json(const NamedValues& values);
 
-/// A hash of what a data set holds.
-std::string hash_text(const Fingerprint& fingerprint);
-
 /// Returns RUN/eval for RUN/checkpoints/step-0000000100.h5. Refuses a file elsewhere.
 std::filesystem::path result_directory(const std::filesystem::path& checkpoint);
 

@@ -237,17 +237,19 @@ Checkpoint read_contents(const Source& source) {
   return c;
 }
 
-std::string read_format(const std::filesystem::path& path) {
-  return h5::refusing_damage(
-      path, [&] { return h5::read_text(h5::open_file(path), "format").value_or(""); });
+std::string read_attribute(const std::filesystem::path& path, const char* name) {
+  return h5::refusing_damage(path,
+                             [&] { return h5::read_text(h5::open_file(path), name).value_or(""); });
 }
 
 }  // namespace
 
-std::string hdf5_file_format(const std::filesystem::path& path) {
-  look_first(path, [](const std::filesystem::path& file) { (void)read_format(file); });
+std::string hdf5_file_attribute(const std::filesystem::path& path, const char* name) {
+  look_first(path, [](const std::filesystem::path& file) {
+    for (const char* each : {"format", "origin"}) (void)read_attribute(file, each);
+  });
   const auto lock = h5::lock_library();
-  return read_format(path);
+  return read_attribute(path, name);
 }
 
 bool hdf5_file_holds(const std::filesystem::path& path, const std::string& dataset) {

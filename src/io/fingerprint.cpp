@@ -189,6 +189,11 @@ std::string to_text(const Fingerprint& fingerprint) {
   return text;
 }
 
+std::string hash_text(const Fingerprint& fingerprint) {
+  const std::string text = to_text(fingerprint);
+  return to_hex(hash64(std::as_bytes(std::span(text))));
+}
+
 Fingerprint parse_fingerprint(const std::string& text, const std::string& origin) {
   Fingerprint fingerprint;
   std::istringstream in(text);

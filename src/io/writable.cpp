@@ -35,10 +35,10 @@ bool begins_alike(const Output& output) {
          beginning == output.begins;
 }
 
-/// Whether the file is HDF5 with the `format` attribute of what this command writes.
-bool has_format(const Output& output) {
+/// Whether the file is HDF5 with this text attribute.
+bool has_attribute(const Output& output, const char* name, const std::string& value) {
   try {
-    return hdf5_file_format(output.file) == output.format;
+    return hdf5_file_attribute(output.file, name) == value;
   } catch (const RefusedError&) {  // no HDF5 file
     return false;
   }
@@ -50,8 +50,11 @@ void require_same_kind(const Output& output) {
   if (!fs::exists(output.file, unknown) || fs::file_size(output.file, unknown) == 0) return;
   const bool same = (output.begins.empty() || begins_alike(output)) &&
                     (output.dataset.empty() || hdf5_file_holds(output.file, output.dataset)) &&
-                    (output.format.empty() || has_format(output));
+                    (output.format.empty() || has_attribute(output, "format", output.format));
   if (!same) refuse_output(output, "it exists and is something else than this command writes");
+  if (!output.origin.empty() && !has_attribute(output, "origin", output.origin)) {
+    refuse_output(output, "it exists and is of another evaluation");
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ namespace simclr {
 namespace {
 
 constexpr std::int64_t kFewOfAll = 10;
+constexpr const char* kLabelsFile = "labels.txt";  ///< in the run directory
 
 }  // namespace
 
@@ -62,7 +63,24 @@ void ClassifierConfig::require_predictions_file() const {
   require_likely_writable({.file = *predictions,
                            .option = "predictions",
                            .creates_directories = true,
-                           .format = kPredictionsFormat});
+                           .format = kPredictionsFormat,
+                           .origin = predictions_origin()});
+}
+
+/// Refuses a list of the run's samples that has gone, where the run's own copy can stand for it.
+void ClassifierConfig::require_labels_file() const {
+  const auto own = run_dir / kLabelsFile;
+  if (labels_file.empty() || std::filesystem::exists(labels_file)) return;
+  if (labels_hash.empty() || !std::filesystem::exists(own)) return;
+  refuse("option --labels-file: there is no {} any more; {} lists the same samples, give that",
+         labels_file.string(), own.string());
+}
+
+std::string ClassifierConfig::predictions_origin() const {
+  if (!test_) return "";
+  return fmt::format("{} of {} on {}", command(),
+                     std::filesystem::weakly_canonical(run_dir).string(),
+                     hash_text(test_->fingerprint));
 }
 
 void ClassifierConfig::validate_data(const ShardSetInfo& info) const {
@@ -85,7 +103,7 @@ void ClassifierConfig::prepare_without_data(std::int64_t /*samples*/) {
 void ClassifierConfig::prepare(const ShardSet& set, OpenWeights open, Communicator& world) {
   on_root(world, [&] {
     take_over_stored_run();
-    require_predictions_file();
+    require_labels_file();
   });
   share_options(world);
   labeled_ = choose_labeled(*this, set, world);
@@ -106,7 +124,10 @@ void ClassifierConfig::prepare(const ShardSet& set, OpenWeights open, Communicat
     test_.emplace(open_labeled(eval_data, "eval-data", world));
     match_classes(set.info(), *test_, "eval-data");
   }
-  on_root(world, [&] { complete(open, labeled_); });
+  on_root(world, [&] {
+    require_predictions_file();
+    complete(open, labeled_);
+  });
   share_options(world);
   validate();
 }
@@ -161,7 +182,7 @@ const SampleChoice* ClassifierConfig::sample_choice() const {
 std::vector<std::pair<std::string, std::string>> ClassifierConfig::run_files() const {
   std::string labels;
   for (const std::int64_t sample : labeled_.samples) labels += fmt::format("{}\n", sample);
-  return {{"labels.txt", std::move(labels)}};
+  return {{kLabelsFile, std::move(labels)}};
 }
 
 ModelDescription ClassifierConfig::model() const {

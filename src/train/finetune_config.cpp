@@ -56,12 +56,10 @@ void FinetuneConfig::declare(Options& options) {
              "weights to begin with: a checkpoint, or a run directory, which stands for its newest "
              "valid checkpoint; a run that has begun does not need it")
         .argument("RUN_OR_FILE")
-        .may_change_on_resume()
         .add("weights", weights,
              "weights to begin with, instead of --checkpoint: a .safetensors file that simclr "
              "export wrote")
         .argument("FILE")
-        .may_change_on_resume()
         .add("weights-hash", weights_hash,
              "checksum of the weights to begin with, which the program stores with the run; when "
              "given, other weights are refused")
@@ -89,7 +87,9 @@ void FinetuneConfig::declare(Options& options) {
 void FinetuneConfig::validate() const {
   ClassifierConfig::validate();
   if (!checkpoint.empty() && !weights.empty()) {
-    refuse("options --checkpoint and --weights: give one of them, where the weights are");
+    refuse(
+        "options --checkpoint and --weights: give one of them, where the weights are; a run that "
+        "has begun has its weights and needs neither");
   }
 }
 

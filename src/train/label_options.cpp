@@ -9,8 +9,10 @@
 
 #include "simclr/core/check.hpp"
 #include "simclr/core/hash.hpp"
+#include "simclr/core/log.hpp"
 #include "simclr/data/label_list.hpp"
 #include "simclr/data/label_selection.hpp"
+#include "simclr/io/directory.hpp"
 
 namespace simclr {
 namespace {
@@ -29,6 +31,28 @@ std::vector<std::int64_t> choose(const LabelOptions& options, const ShardSet& da
     if (labels[sample] >= 0) all.push_back(static_cast<std::int64_t>(sample));
   }
   return all;
+}
+
+/// Warns of classes that the data know by name or by their labels, but of which no sample is
+/// chosen. Returns their number.
+std::size_t warn_of_missing_classes(const std::string& source, const ShardSet& data,
+                                    const std::map<std::int64_t, std::int64_t>& of_class) {
+  constexpr std::size_t kShown = 10;
+  const std::vector<std::string>& class_names = data.info().class_names;
+  std::set<std::int64_t> missing(data.labels().begin(), data.labels().end());
+  for (std::int64_t label = 0; label < std::ssize(class_names); ++label) missing.insert(label);
+  std::erase_if(missing, [&](std::int64_t label) { return label < 0 || of_class.contains(label); });
+  if (missing.empty()) return 0;
+  std::vector<std::string> names;
+  for (const std::int64_t label : missing) {
+    const bool has_name = label < std::ssize(class_names);
+    names.push_back(has_name ? class_names[static_cast<std::size_t>(label)]
+                             : std::to_string(label));
+  }
+  log::warning("{}: has no labeled sample of {} class{} ({}), so that no classifier learns {}",
+               source, names.size(), names.size() == 1 ? "" : "es", first_names(names, kShown),
+               names.size() == 1 ? "it" : "them");
+  return missing.size();
 }
 
 }  // namespace
@@ -91,9 +115,9 @@ LabeledSamples choose_labeled(const LabelOptions& options, const ShardSet& data,
     ++of_class[chosen.labels.back()];
   }
   const auto [fewest, most] = std::ranges::minmax(of_class | std::views::values);
-  const std::set<std::int64_t> classes(data.labels().begin(), data.labels().end());
-  const auto with_samples = std::ranges::count_if(classes, [](auto label) { return label >= 0; });
-  chosen.fewest_of_class = std::ssize(of_class) < with_samples ? 0 : fewest;
+  const auto& source = options.labels_file.empty() ? data.info().path : options.labels_file;
+  const auto missing = warn_of_missing_classes(source.string(), data, of_class);
+  chosen.fewest_of_class = missing > 0 ? 0 : fewest;
   chosen.most_of_class = most;
   chosen.hash = selection_hash(chosen.samples);
   const std::vector<std::string> given = options.choices();

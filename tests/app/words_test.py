@@ -199,7 +199,7 @@ class WordsTest(unittest.TestCase):
 
     def test_refusals_begin_with_the_option_or_the_file(self):
         refusals = re.compile(r'\brefuse\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
-        begins = re.compile(r"(\{\})?(option --[\w{}-]+|options --[\w-]+ and --[\w-]+): ")
+        begins = re.compile(r"(\{\})?(option --[\w{}-]+|options --[\w{}-]+ and --[\w{}-]+): ")
         found = 0
         for file in sorted(ROOT.glob("src/**/*.cpp")):
             for literals in refusals.findall(file.read_text(encoding="utf-8")):

@@ -128,17 +128,6 @@ TEST_F(LabelListTest, AListThatIsNoFileIsRefused) {
   EXPECT_THROW((void)read_label_list(file().parent_path(), set), RefusedError);
 }
 
-TEST_F(LabelListTest, ClassesWithoutASampleAreNamed) {
-  const ShardSet set = make_set();
-  testing::internal::CaptureStderr();
-  (void)read("0\n", set);
-  EXPECT_NE(testing::internal::GetCapturedStderr().find("no sample of 2 classes (bee, cow)"),
-            std::string::npos);
-  testing::internal::CaptureStderr();
-  (void)read("0\n2\n4\n", set);
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
-}
-
 TEST_F(LabelListTest, TheHashIsOfTheIndicesInOrder) {
   const Indices samples{1, 2, 300};
   EXPECT_EQ(selection_hash(samples), selection_hash(Indices{1, 2, 300}));

@@ -97,6 +97,13 @@ TEST(LabelSelection, RefusesWhatLeavesAClassWithoutLabels) {
   EXPECT_EQ(refusal(labels, {.fraction = 0.03}), "");
 }
 
+TEST(LabelSelection, AFractionOfAWholeNumberOfSamplesTakesThem) {
+  const auto labels = labels_of({100, 100});
+  for (int total = 2; total <= 200; ++total) {
+    EXPECT_EQ(std::ssize(draw_labeled(labels, {.fraction = total / 200.0}, 1)), total);
+  }
+}
+
 TEST(LabelSelection, HoldsOutAPartOfEveryClass) {
   const auto labels = labels_of({50, 13, 2, 1});
   const auto drawn = draw_validation(labels, 0.2, 3, "validation");

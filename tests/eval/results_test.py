@@ -140,11 +140,12 @@ def check_predictions(program):
     for command in (["knn", "--neighbors", 20], ["linear-eval"],
                     ["linear-eval", "--protocol", "augmented", "--epochs", 3, "--batch-size", 30]):
         results = []
-        result_file = f"result-{'-'.join(map(str, command))}.json"
+        name = f"result-{'-'.join(map(str, command))}"
+        result_file, file = f"{name}.json", f"new/{name}.h5"
         for ranks in (0, 2, 3):
-            program.run(*command, "--checkpoint", "run", *sets, "--output", result_file, "--predictions", "new/p.h5", ranks=ranks)
+            program.run(*command, "--checkpoint", "run", *sets, "--output", result_file, "--predictions", file, ranks=ranks)
             result = program.result(result_file)
-            attributes, found = predictions(program, "new/p.h5")
+            attributes, found = predictions(program, file)
             check({name: (found[name].dtype, found[name].shape) for name in found} ==
                   {"label": (np.int64, (TEST,)), "sample": (np.int64, (TEST,)), "top5": (np.int32, (TEST, 5)),
                    "scores": (np.float32, (TEST, CLASSES))}, f"{found}")
@@ -152,19 +153,22 @@ def check_predictions(program):
             check((found["top5"] == np.argsort(-found["scores"], axis=1, kind="stable")[:, :5]).all(), "top5")
             check(result["top1"] == np.mean(found["top5"][:, 0] == labels), "top-1 of the predictions")
             check(result["top5"] == np.mean((found["top5"] == labels[:, None]).any(1)), "top-5 of the predictions")
-            for name in ("protocol", "checkpoint_hash", "test_data_hash", "classes"):
-                check(attributes[name] == result[name], f"{name}: {attributes[name]}")
+            for key in ("protocol", "checkpoint_hash", "test_data_hash", "classes"):
+                check(attributes[key] == result[key], f"{key}: {attributes[key]}")
             results.append(found["scores"])
         for scores in results[1:]:
             check(np.allclose(scores, results[0], rtol=1e-3, atol=1e-3 * np.abs(results[0]).max()), f"{command}: scores depend on the ranks")
     script = os.path.join(os.path.dirname(__file__), "..", "..", "scripts", "compare_predictions.py")
     program.run("knn", "--checkpoint", "run", *sets, "--neighbors", 1, "--output", "one.json", "--predictions", "one.h5")
-    compared = subprocess.run([sys.executable, script, "new/p.h5", "one.h5"], cwd=program.directory, capture_output=True, text=True, check=True)
+    compared = subprocess.run([sys.executable, script, file, "one.h5"], cwd=program.directory, capture_output=True, text=True, check=True)
     check(f"B: top-1 {100 * program.result('one.json')['top1']:.2f} %" in compared.stdout, compared.stdout)
-    # A second evaluation of the same kind may replace the file; the option does not make it another evaluation.
-    program.run("knn", "--checkpoint", "run", *sets, "--neighbors", 1, "--output", "one.json", "--predictions", "new/p.h5")
+    # The same evaluation may replace its file; the option does not make it another evaluation.
+    program.run("knn", "--checkpoint", "run", *sets, "--neighbors", 1, "--output", "one.json", "--predictions", "one.h5")
     program.run("knn", "--checkpoint", "run", *sets, "--neighbors", 1, "--output", "one.json")
     before = all_files(program.directory)
+    for dry in ([], ["--dry-run"]):
+        _, err = program.run("knn", "--checkpoint", "run", *sets, "--output", "one.json", "--neighbors", 1, "--predictions", file, *dry, code=2)
+        check("it exists and is of another evaluation" in err, err)
     for file in ("test/test-00000-of-00001.h5", "run/checkpoints/step-0000000000.h5", "one.json", "test", "one.h5/p.h5"):
         for dry in ([], ["--dry-run"], ["--dry-run=elsewhere"]):
             out, err = program.run("knn", "--checkpoint", "run", *sets, "--output", "one.json", "--neighbors", 1, "--predictions", file, *dry, code=2)

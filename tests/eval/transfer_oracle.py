@@ -102,7 +102,7 @@ def check_single(program):
     for metric, of in (("top1", lambda z, y: np.mean(z.argmax(1) == y)), ("mean-per-class", mean_per_class),
                        ("ap11", lambda z, y: ap11(z, np.eye(CLASSES)[y]))):
         found, log = transfer(program, *SETS, "--validation", "validation", "--l2-grid", GRID, "--metric", metric,
-                              "--predictions", "predictions.h5", name=metric)
+                              "--predictions", f"{metric}.h5", name=metric)
         values = []
         for point, penalty in zip(found["path"], np.logspace(4, -5, 10)):
             close(point["lambda"], penalty, 1e-12, "penalty")
@@ -121,7 +121,7 @@ def check_single(program):
         scores = logits(w, test)
         close(found["test"], of(scores, labels["test"]), 1e-12, f"{metric} of the test set")
         check(found["top1"] == np.mean(scores.argmax(1) == labels["test"]) > 0.5, f"top-1 {found['top1']}")
-        with h5py.File(os.path.join(program.directory, "predictions.h5"), "r") as file:
+        with h5py.File(os.path.join(program.directory, f"{metric}.h5"), "r") as file:
             check((file["top5"][:, 0] == scores.argmax(1)).all(), "predictions")
 
 
@@ -216,6 +216,8 @@ def check_refusals(program):
         ("option --validation: no class has two samples", ["--train-data", "single", "--test-data", "single"]),
         ("option --validation: test is not multi-label", [*marked, "--validation", "test"]),
         ("absent", [*SETS, "--validation", "absent"]),
+        ("option --validation: test holds the test data", [*SETS, "--validation", "test"]),
+        ("option --validation: train holds the training data", [*SETS, "--validation", "train"]),
         *(("option --validation", [*SETS, "--validation", text]) for text in ("0", "1", "1.5", "-0.1")),
         *(("option --l2-grid", [*SETS, "--l2-grid", text]) for text in
           ("0:1:3", "2:1:3", "1:2", "1:2:1", "1:1:2", "1:2:2.5", "1:2:3:4", "a:b:c", "1:1e40:3", "1:2:1001", "nan:1:2")),
@@ -231,6 +233,7 @@ def check_refusals(program):
         ("option --label-fraction", ["--label-fraction", 0.001]),
         ("--label-fraction and --labels-per-class", ["--label-fraction", 0.5, "--labels-per-class", 2]),
         ("--draws", ["--draws", 3]),
+        ("options --label-seed and --draws", ["--labels-per-class", 2, "--draws", 3, "--label-seed", 2 ** 64 - 2]),
         ("--label-seed", ["--label-seed", 3]),
         ("--predictions", ["--labels-per-class", 2, "--draws", 2, "--predictions", "p.h5"]),
     ]

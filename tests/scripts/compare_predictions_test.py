@@ -79,6 +79,10 @@ class ComparePredictionsTest(unittest.TestCase):
         self.assertIn("labels", self.run_script(a, self.write("labels.h5", [0, 1, 2, 1], labels), code=2))
         self.assertIn("samples", self.run_script(a, self.write("fewer.h5", labels[:3], labels[:3]), code=2))
         self.assertIn("missing.h5", self.run_script(a, str(self.top / "missing.h5"), code=2))
+        incomplete = self.top / "incomplete.h5"
+        with h5py.File(incomplete, "w") as file:
+            file.attrs["format"] = "simclr-predictions"
+        self.assertIn("incomplete.h5: cannot be read", self.run_script(a, str(incomplete), code=2))
 
 
 if __name__ == "__main__":

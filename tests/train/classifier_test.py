@@ -358,6 +358,32 @@ class ClassifierTest(TrainingTest):
                 self.assertIn(f"option --run-dir: {directory / name} is not a plain file", done.stderr)
                 self.assertEqual([path.name for path in directory.iterdir()], [name])
 
+    def test_predictions_of_another_evaluation_are_not_replaced(self):
+        file = self.run_dir.parent / "predictions.h5"
+        evaluation = [SIMCLR, "knn", "--checkpoint", self.pretrained, "--train-data", self.data, "--test-data", self.data,
+                      "--threads", 1, "--predictions", file]
+        run(*evaluation, "--neighbors", 5)
+        before = file.read_bytes()
+        words = f"option --predictions: cannot write {file}: it exists and is of another evaluation"
+        self.assertIn(words, self.pretrain(expect=2, max_steps=1, predictions=file).stderr)
+        self.assertIn(words, run(*evaluation, "--neighbors", 6, expect=2).stderr)
+        self.assertEqual(file.read_bytes(), before)
+        run(*evaluation, "--neighbors", 5)
+        file.unlink()
+        for steps in (1, 2):
+            self.pretrain(max_steps=steps, predictions=file)
+        self.assertIn(words, self.pretrain(expect=2, run_dir=self.run_dir.parent / "other", predictions=file).stderr)
+
+    def test_classes_without_a_labeled_sample_are_named(self):
+        named = self.top / "named"
+        if not named.exists():
+            write_shard(named, self.data, labels=self.labels[:48])
+            with h5py.File(next(named.iterdir()), "a") as shard:
+                shard.attrs["class_names"] = [f"class {label}" for label in range(12)]
+        done = self.pretrain(data=named, eval_data=named, max_steps=1)
+        self.assertIn("no labeled sample of 2 classes (class 10, class 11)", done.stdout + done.stderr)
+        self.assertEqual(self.result()["labels_per_class"][0], 0)
+
     def test_a_run_that_goes_on_takes_no_second_choice_of_samples(self):
         self.pretrain(label_fraction=0.5, max_steps=1)
         done = run(SIMCLR, "finetune", "--run-dir", self.run_dir, "--labels-file", self.run_dir / "labels.txt", expect=2)
@@ -375,6 +401,14 @@ class ClassifierTest(TrainingTest):
         done = self.pretrain(expect=2, max_steps=2, labels_file=chosen, from_head_layer=1)
         self.assertRegex(done.stderr, "option --from-head-layer: this run was started with '0'")
         self.pretrain(2, max_steps=2, labels_file=chosen)
+        chosen.unlink()
+        own = self.run_dir / "labels.txt"
+        go_on = SIMCLR, "finetune", "--run-dir", self.run_dir, "--max-steps", 3
+        self.assertIn(f"option --labels-file: there is no {chosen} any more; {own} lists", run(*go_on, expect=2).stderr)
+        run(*go_on, "--labels-file", own)
+        done = run(*go_on, "--checkpoint", self.run_dir, expect=2)
+        self.assertIn(f"option --checkpoint: this run was started with '{self.pretrained}'", done.stderr)
+        self.assertIn("needs neither", run(*go_on, "--weights", own, expect=2).stderr)
 
 
 if __name__ == "__main__":

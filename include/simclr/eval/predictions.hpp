@@ -85,18 +85,19 @@ ClassAccuracy class_accuracy(const Predictions& part, Communicator& world);
 /// list with null for a class without samples) and, if there is one, `confusion` (a list of rows).
 std::string to_json(const ClassAccuracy& accuracy);
 
-/// What a predictions file says of its origin. `samples`: the index in the data set of each sample
-/// of the test set, in the order of all ranks' predictions.
+/// What a predictions file says of its origin. `evaluation` tells an evaluation from all others.
+/// `samples`: the index in the data set of each sample of the test set, in the order of all ranks'
+/// predictions.
 struct PredictionsOrigin {
-  std::string protocol, checkpoint_hash, test_data_hash;
+  std::string protocol, checkpoint_hash, test_data_hash, evaluation;
   std::span<const std::int64_t> samples;
 };
 
 /// Writes all ranks' predictions, made with Keep::scores, to one HDF5 file, in the order of the
 /// test set. Datasets: `label` i64 (n), `sample` i64 (n), `top5` i32 (n,5), `scores` f32 (n,K); and
 /// `confusion` i64 (K,K) where the result has none, for up to 4096 classes. Attributes: `format`,
-/// `version`, `protocol`, `checkpoint_hash`, `test_data_hash`, `classes`. Rank 0 writes one rank's
-/// part at a time. Collective.
+/// `version`, `protocol`, `checkpoint_hash`, `test_data_hash`, `origin`, `classes`. Rank 0 writes
+/// one rank's part at a time. Collective.
 void write_predictions(const std::filesystem::path& file, const Predictions& part,
                        const PredictionsOrigin& origin, Communicator& world);
 

@@ -84,9 +84,9 @@ void prune_checkpoints(const std::filesystem::path& directory, int keep,
                        const std::function<bool(std::int64_t step)>& pinned,
                        const std::vector<std::int64_t>& spared = {});
 
-/// Reads the `format` attribute of an HDF5 file: "simclr-shards", "simclr-checkpoint", or "" when
-/// it has none. Throws RefusedError when the file is not HDF5.
-std::string hdf5_file_format(const std::filesystem::path& path);
+/// Reads the attribute `format` or `origin` of an HDF5 file; "" when it has none. Throws
+/// RefusedError when the file is not HDF5.
+std::string hdf5_file_attribute(const std::filesystem::path& path, const char* name);
 
 /// Whether a file is HDF5 and has this dataset.
 bool hdf5_file_holds(const std::filesystem::path& path, const std::string& dataset);

@@ -31,6 +31,8 @@ std::string difference(const Fingerprint& before, const Fingerprint& after);
 
 /// One line for each value, "NAME VALUE"; the inverse throws RefusedError naming `origin`.
 std::string to_text(const Fingerprint& fingerprint);
+/// A hash of that text, with which results and predictions name their data.
+std::string hash_text(const Fingerprint& fingerprint);
 Fingerprint parse_fingerprint(const std::string& text, const std::string& origin);
 
 /// A data set that all ranks read, open on this one.

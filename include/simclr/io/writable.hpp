@@ -21,6 +21,8 @@ struct Output {
   std::string dataset{};
   /// The `format` attribute that an existing HDF5 file that may be replaced has; empty: anything.
   std::string format{};
+  /// Its `origin` attribute, which tells results of one kind from each other; empty: anything.
+  std::string origin{};
 };
 
 /// Refuses a file that cannot be written, or exists and is of another kind. Finds out by writing

@@ -44,6 +44,8 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
   [[nodiscard]] const std::vector<std::string>& class_names() const { return class_names_; }
   /// The labeled samples of --eval-data, found by prepare().
   [[nodiscard]] const LabeledData& test_data() const { return *test_; }
+  /// Tells the predictions of this run on these test data from all others.
+  [[nodiscard]] std::string predictions_origin() const;
   /// JSON object: what the result of this command says beside that of others.
   [[nodiscard]] virtual std::string result_details() const { return "{}"; }
   /// Layers of the head below the classifier.
@@ -67,6 +69,7 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
  private:
   void take_over_stored_run();
   void require_predictions_file() const;
+  void require_labels_file() const;
   void share_options(Communicator& world);
 
   std::set<std::string> given_;
