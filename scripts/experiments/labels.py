@@ -126,7 +126,7 @@ def main():
     experiment.pack("idx", FASHION, "fashion-mnist")
     experiment.pack("folder", output / "eurosat-files", "eurosat")
     run = output / "pretrained"
-    if not (run / "report.html").exists() or '"finished"' not in (run / "state.json").read_text():
+    if not (run / "state.json").exists() or json.loads((run / "state.json").read_text())["status"] != "finished":
         experiment.run("pretrain", config=ROOT / "configs" / "cifar10-cpu.cfg", data=output / "cifar10" / "train",
                        eval_data=output / "cifar10" / "test", epochs=20, precision=precision, checkpoint_steps=0,
                        run_dir=run)

@@ -77,11 +77,11 @@ CacheChoice choose_cache(CacheMode asked, const CacheSizes& sizes) {
           size_text(sizes.rank.bytes));
     }
     return {CacheMode::distributed,
-            fmt::format("{} of {} free per rank on the fullest node", size_text(rank_bytes),
-                        size_text(sizes.rank.bytes))};
+            fmt::format("takes {} of the {} that are free per rank on the fullest node",
+                        size_text(rank_bytes), size_text(sizes.rank.bytes))};
   }
   if (node_fits) {
-    return {CacheMode::node, fmt::format("{} of {} free on the fullest node",
+    return {CacheMode::node, fmt::format("takes {} of the {} that are free on the fullest node",
                                          size_text(sizes.set_bytes), size_text(sizes.node.bytes))};
   }
   if (may_spread && ranks_fit) {

@@ -88,10 +88,9 @@ std::int64_t total_of(const LabelQuota& quota, const std::vector<Class>& classes
   const auto total = static_cast<std::int64_t>(std::floor(exact * (1 + kRounding)));
   if (total < count) {
     refuse(
-        "option --label-fraction: {} of {} labeled samples are {}, which leaves some of the {} "
-        "classes without any; give at least {}",
-        *quota.fraction, labeled, total, count,
-        static_cast<double>(count) / static_cast<double>(labeled));
+        "option --label-fraction: {} of {} labeled samples leave some of the {} classes without "
+        "any; give at least {}",
+        *quota.fraction, labeled, count, static_cast<double>(count) / static_cast<double>(labeled));
   }
   return total;
 }

@@ -1,5 +1,6 @@
 #include "simclr/eval/classifier_evaluation.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "result_file.hpp"
@@ -11,23 +12,29 @@
 namespace simclr {
 namespace {
 
-constexpr std::int64_t kBatch = 64;  // images that a rank classifies at a time
+constexpr std::int64_t kMostBatch = 64;
+
+/// Images that a rank classifies at a time: no more than it trains on, so that measuring the model
+/// needs no more memory than training it.
+std::int64_t batch_of(const ClassifierConfig& config, int ranks) {
+  return std::min(kMostBatch, config.samples_per_rank(ranks));
+}
 
 using Json = nlohmann::ordered_json;
 
 /// The model with everything before the classifier frozen: ops [0, backward_begin) evaluate.
-Executor make_executor(const FrozenEncoder& encoder, DType activations, Backend& backend,
-                       const Communicators& communicators, int ranks) {
+Executor make_executor(const FrozenEncoder& encoder, DType activations, std::int64_t batch,
+                       Backend& backend, const Communicators& communicators, int ranks) {
   const ModelDescription& model = encoder.model();
   return {record_classifier({.encoder = model.encoder,
                              .head = model.head,
                              .head_layers = model.head_layers(),
                              .frozen_groups = kEncoderGroups,
-                             .batch = kBatch,
+                             .batch = batch,
                              .image_size = model.image_size,
                              .activations = activations,
                              .classes = model.classifier->classes,
-                             .global_batch = kBatch,
+                             .global_batch = batch,
                              .world_size = ranks}),
           backend, communicators, ExecutorOptions{.stage_inputs = true}};
 }
@@ -68,13 +75,14 @@ bool evaluate_run(ClassifierConfig& config, const std::function<bool()>& goes_on
   evaluation.device.precision = Precision::fp32;
   EncoderJob job(evaluation, world);
   const LabeledData& test = config.test_data();
-  const auto store = only_labeled(job.open(test.set, kBatch), test);
+  const std::int64_t batch = batch_of(config, world.size());
+  const auto store = only_labeled(job.open(test.set, batch), test);
   const auto lane = job.backend().make_communicator(world, Lane::compute);
-  Executor executor = make_executor(job.encoder(), job.activations(), job.backend(),
+  Executor executor = make_executor(job.encoder(), job.activations(), batch, job.backend(),
                                     {lane.get(), nullptr, nullptr}, world.size());
   job.encoder().load_all_into(executor);
-  EvaluationLoader loader(*store, evaluation_images(job.encoder().model(), job.activations(),
-                                                    kBatch, job.threads(), world));
+  EvaluationLoader loader(*store, evaluation_images(job.encoder().model(), job.activations(), batch,
+                                                    job.threads(), world));
   const auto keep = config.predictions ? Predictions::Keep::scores : Predictions::Keep::best;
   const std::optional<Predictions> predictions = classify_images(executor, loader, keep, goes_on);
   if (!predictions) return false;

@@ -1,6 +1,7 @@
 #include "simclr/train/classifier_config.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "simclr/core/check.hpp"
@@ -91,13 +92,16 @@ void ClassifierConfig::validate_data(const ShardSetInfo& info) const {
          batch_size, samples, samples);
 }
 
-void ClassifierConfig::prepare_without_data(std::int64_t /*samples*/) {
+void ClassifierConfig::prepare_without_data(std::int64_t samples) {
   if (classes == 0)
     refuse("option --classes: missing; give the number of classes beside --samples");
   const std::vector<std::string> given = choices();
-  if (given.empty()) return;
-  refuse("option --{}: goes with --data; with --samples, give the number of labeled images as that",
-         given.front());
+  if (!given.empty()) {
+    refuse(
+        "option --{}: goes with --data; with --samples, give the number of labeled images as that",
+        given.front());
+  }
+  fit_batch(samples);
 }
 
 void ClassifierConfig::prepare(const ShardSet& set, OpenWeights open, Communicator& world) {
@@ -127,6 +131,7 @@ void ClassifierConfig::prepare(const ShardSet& set, OpenWeights open, Communicat
   on_root(world, [&] {
     require_predictions_file();
     complete(open, labeled_);
+    fit_batch(labeled_.size());
   });
   share_options(world);
   validate();
@@ -171,6 +176,12 @@ void ClassifierConfig::set_defaults(
   }
   Options options = declared_options(*this);
   options.parse_text(text, command());
+}
+
+void ClassifierConfig::fit_batch(std::int64_t samples) {
+  if (is_given("batch-size") || !is_complete()) return;
+  const auto most = std::bit_floor(static_cast<std::uint64_t>(samples));
+  batch_size = std::min(batch_size, static_cast<std::int64_t>(most));
 }
 
 void ClassifierConfig::complete(OpenWeights /*open*/, const LabeledSamples& /*labeled*/) {}

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "simclr/comm/session.hpp"
 #include "simclr/core/check.hpp"
@@ -124,6 +125,8 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& device, int threads,
 
 void report_device(const DeviceOptions& device, const Backend& backend) {
   if (device.choice != DeviceChoice::automatic || backend.info().name != "cpu") return;
+  static bool reported = false;  // fine-tuning also measures its model
+  if (std::exchange(reported, true)) return;
   const std::string why_not = why_no_cuda();
   log::info("--device auto: computing on the CPU: {}",
             why_not.empty() ? "another rank has no GPU" : why_not);

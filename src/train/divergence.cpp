@@ -9,6 +9,7 @@ namespace {
 
 constexpr double kSmoothing = 1.0 / 20;
 constexpr double kLearnedSkill = 0.05;
+constexpr std::int64_t kStepsToLearn = 100;
 constexpr double kHealthySkill = kLearnedSkill / 2;
 constexpr double kGuessingSkill = 0.005;
 /// Steps in which a running mean of 1 falls to kHealthySkill after the skill has dropped to 0: ln(1
@@ -40,6 +41,10 @@ void DivergenceWatch::add(std::int64_t step, double loss) {
 
 bool DivergenceWatch::diverged() const {
   return steps_ > 0 && step_ - last_skilled_step_ >= steps_;
+}
+
+bool DivergenceWatch::learned_nothing() const {
+  return steps_ > 0 && !learned_ && step_ >= kStepsToLearn;
 }
 
 std::int64_t DivergenceWatch::healthy_until() const {

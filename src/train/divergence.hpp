@@ -33,6 +33,9 @@ class DivergenceWatch {
   /// A step at which the run was healthy, whatever later losses show: about 74 steps ago or
   /// earlier.
   [[nodiscard]] std::int64_t healthy_until() const;
+  /// Whether so many steps, and none of them with a mean skill of 0.05, mean that the run does not
+  /// learn. False if divergence is not watched.
+  [[nodiscard]] bool learned_nothing() const;
   /// Explains, for an error message, why the run counts as diverged.
   [[nodiscard]] std::string reason(const std::string& guessing_text) const;
 

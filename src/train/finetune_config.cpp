@@ -105,6 +105,7 @@ void FinetuneConfig::prepare_without_data(std::int64_t samples) {
     refuse("option --recipe: auto needs weights; give v1 or v2 beside --samples");
   }
   apply_recipe(samples, samples);
+  fit_batch(samples);
   validate();
 }
 

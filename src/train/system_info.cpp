@@ -75,7 +75,7 @@ int available_cores() { return std::max(1, static_cast<int>(cores_of_process(0).
 
 double total_memory_gb() {
   const auto bytes = proc_bytes("/proc/meminfo", "MemTotal:");
-  const double pages = static_cast<double>(::sysconf(_SC_PHYS_PAGES));
+  const auto pages = static_cast<double>(::sysconf(_SC_PHYS_PAGES));
   return 1e-9 * (bytes ? static_cast<double>(*bytes)
                        : pages * static_cast<double>(::sysconf(_SC_PAGESIZE)));
 }

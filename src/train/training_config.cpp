@@ -144,7 +144,10 @@ void declare_run_options(Options& options, RunOptions& run) {
            "before the first update")
       .range(at_least(0))
       .may_change_on_resume()
-      .add("keep", run.keep, "how many of the newest checkpoints stay; older ones are deleted")
+      .add(
+          "keep", run.keep,
+          "how many of the newest checkpoints stay; older ones are deleted, but for two at most to "
+          "which a diverged run can go back")
       .range(at_least(1))
       .may_change_on_resume()
       .add("resume", run.resume,
@@ -221,8 +224,8 @@ void TrainingConfig::validate_ranks(int world_size) const { (void)samples_per_ra
 
 void TrainingConfig::validate_data(const ShardSetInfo& info) const {
   if (batch_size > training_samples(info)) {
-    refuse("option --batch-size: {} is more than the {} images of {}", batch_size,
-           training_samples(info), data.string());
+    refuse("option --batch-size: {} is more than the {} images of {}; give at most {}", batch_size,
+           training_samples(info), data.string(), training_samples(info));
   }
 }
 

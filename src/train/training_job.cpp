@@ -299,6 +299,7 @@ int run_job(TrainingConfig& config, ShardSet data, const BuildInfo& build, const
       train_model(config, std::move(data), build, deadline, run, backend, threads, world, state);
   if (end.status == RunStatus::finished && config.measure_at_end) {
     activity().begin("measuring the trained model");
+    return_free_memory();  // what training took
     Stop stop;
     const auto goes_on = [&] {
       stop = agree_on_stop(reason_to_stop(deadline), world);

@@ -106,7 +106,9 @@ class TrainingLoop {
     records_.finish();
     // A run of 0 steps saves the state that it has: the initial one, or that of --resume FILE.
     if (step > span_.first || step == 0 || lacks_checkpoint(step)) save(step);
-    return {.step = step, .stop = step < span_.end ? decision.stop : std::nullopt};
+    if (step < span_.end) return {.step = step, .stop = decision.stop};
+    warn_of_nothing_learned();
+    return {.step = step};
   }
 
  private:
@@ -157,6 +159,15 @@ class TrainingLoop {
     if (!(result.metrics[collapse->metric] <= collapse->at_most)) return;
     log::warning("step {}: {}", result.step + 1, collapse->warning);
     warned_of_collapse_ = true;
+  }
+
+  void warn_of_nothing_learned() const {
+    if (world_.rank() != 0 || !divergence_.learned_nothing()) return;
+    log::warning(
+        "the loss has never been clearly better than guessing, {}: the model has learned next to "
+        "nothing; compare the images and settings (simclr preview), and try another "
+        "--learning-rate or more epochs",
+        objective_.levels->guessing_text);
   }
 
   [[nodiscard]] bool lacks_checkpoint(std::int64_t step) {

@@ -38,7 +38,7 @@ TEST(CacheChoice, ChoosesOneCopyPerNodeIfItFits) {
   for (const CacheMode asked : {CacheMode::automatic, CacheMode::node}) {
     const CacheChoice choice = choose_cache(asked, sizes(200));
     EXPECT_EQ(choice.mode, CacheMode::node);
-    EXPECT_EQ(choice.reason, "140.0 GB of 200.0 GB free on the fullest node");
+    EXPECT_EQ(choice.reason, "takes 140.0 GB of the 200.0 GB that are free on the fullest node");
   }
 }
 
@@ -54,7 +54,8 @@ TEST(CacheChoice, ChoosesDistributedIfTheSetDoesNotFitANode) {
 TEST(CacheChoice, UsesDistributedWhenRequested) {
   const CacheChoice choice = choose_cache(CacheMode::distributed, sizes(200));
   EXPECT_EQ(choice.mode, CacheMode::distributed);
-  EXPECT_EQ(choice.reason, "18.0 GB of 50.0 GB free per rank on the fullest node");
+  EXPECT_EQ(choice.reason,
+            "takes 18.0 GB of the 50.0 GB that are free per rank on the fullest node");
   EXPECT_EQ(choose_cache(CacheMode::distributed, sizes(200, 1)).mode, CacheMode::distributed);
 }
 

@@ -120,7 +120,7 @@ class PlanRunTest(unittest.TestCase):
             return self.run_program(SIMCLR, "plan", "finetune", *arguments(common, {"image-size": 16, "samples": 500}, changed),
                                     expect=2).stderr
 
-        for size, samples, recipe, batch in ((16, 999, "v1", 64), (16, 1000, "v2", 256), (64, 5000, "v1", 4096), (64, 5000, "v2", 1024)):
+        for size, samples, recipe, batch in ((16, 999, "v1", 64), (16, 1000, "v2", 256), (64, 5000, "v1", 4096), (64, 5000, "v2", 1024), (64, 1000, "v2", 512)):
             self.run_program(SIMCLR, "plan", "finetune", *arguments(common, {"image-size": size, "samples": samples, "recipe": recipe}))
             planned = json.loads(file.read_text())
             self.assertEqual((planned["batch_size"], planned["schedule"]["steps"]), (batch, 30 * (samples // batch)))
@@ -129,10 +129,13 @@ class PlanRunTest(unittest.TestCase):
         # The run of a data set takes the same batch.
         self.pretrain(SMALL, steps=1)
         checkpoint, self.run_dir = self.run_dir, self.run_dir.with_name("finetune")
-        done = self.run_program(SIMCLR, "finetune", *arguments({"checkpoint": checkpoint, "data": self.data, "eval-data": self.data,
-                                                                "run-dir": self.run_dir}), expect=2)
-        self.assertIn("option --batch-size: 64 is more than the 48 labeled images", done.stderr)
-        self.assertIn("option --batch-size: 64 is more than the 48 labeled images", refusal(recipe="v1", samples=SAMPLES))
+        self.run_program(SIMCLR, "finetune", *arguments({"checkpoint": checkpoint, "data": self.data, "eval-data": self.data,
+                                                         "run-dir": self.run_dir, "max-steps": 0}))
+        self.assertIn("batch-size = 32\n", (self.run_dir / "config.cfg").read_text())
+        self.run_program(SIMCLR, "plan", "finetune", *arguments(common, {"image-size": 16, "samples": SAMPLES, "recipe": "v1"}))
+        self.assertEqual(json.loads(file.read_text())["batch_size"], 32)
+        self.assertIn("option --batch-size: 64 is more than the 48 labeled images",
+                      refusal(**{"recipe": "v1", "samples": SAMPLES, "batch-size": 64}))
 
     def test_a_probe_without_data_takes_the_number_of_classes(self):
         probe = {**SMALL, "probe": "on"}

@@ -106,11 +106,11 @@ class CacheTest(TrainingTest):
     def test_the_log_says_where_pixels_are_and_why(self):
         done = self.pretrain(2, max_steps=1, cache="auto")
         self.assertRegex(done.stdout, rf"data: {SAMPLES} samples in \d+ shards?: \S+-00000-of-0000\d\.h5")
-        self.assertRegex(done.stdout, r"data: node cache, .* GB/s per rank \(direct\); 0\.2 MB of .* GB free on the "
-                                      r"fullest node")
+        self.assertRegex(done.stdout, r"data: node cache, .* GB/s per rank \(direct\); takes 0\.2 MB of the .* GB that are "
+                                      r"free on the fullest node")
         done = self.pretrain(2, max_steps=2, cache="distributed")
-        self.assertRegex(done.stdout, r"data: distributed over 2 ranks, .* GB/s per rank \(direct\); .* MB of .* GB free per "
-                                      r"rank on the fullest node")
+        self.assertRegex(done.stdout, r"data: distributed over 2 ranks, .* GB/s per rank \(direct\); takes .* MB of the .* GB "
+                                      r"that are free per rank on the fullest node")
 
     # ---- shared memory --------------------------------------------------------------------------------
 

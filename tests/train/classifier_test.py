@@ -117,6 +117,11 @@ class ClassifierTest(TrainingTest):
         run(SIMCLR, "finetune", "--checkpoint", self.pretrained, "--data", self.data, "--eval-data", self.data,
             "--run-dir", self.run_dir, "--max-steps=0", "--threads=1", "--loader-threads=1")
         self.assertEqual((self.stored()["batch-size"], self.stored()["epochs"]), ("64", "30"))
+        for command, more in (("finetune", ["--checkpoint", self.pretrained]), ("supervised", ["--image-size=16"])):
+            few = self.run_dir.parent / f"few-{command}"
+            run(SIMCLR, command, *more, "--data", self.data, "--eval-data", self.data, "--run-dir", few, "--max-steps=0",
+                "--label-fraction=0.25", "--encoder=resnet18", "--width=0.125", "--stem=cifar", "--threads=1")
+            self.assertEqual(self.stored(few)["batch-size"], "16")
 
     def test_restarts_change_no_bit(self):
         for ranks, options in ((1, {}), (2, {"from_head_layer": 1, "label_fraction": 0.5, "freeze": 1})):

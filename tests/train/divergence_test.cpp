@@ -47,6 +47,13 @@ TEST(Divergence, DetectsACollapse) {
       << trace.watch.reason("ln(2N - 1)");
 }
 
+TEST(Divergence, KnowsARunThatHasLearnedNothing) {
+  EXPECT_FALSE(Trace().add(kGuessing, 99).watch.learned_nothing());
+  EXPECT_TRUE(Trace().add(kGuessing, 100).watch.learned_nothing());
+  EXPECT_FALSE(Trace().add(5, 100).watch.learned_nothing());
+  EXPECT_FALSE(Trace(kBatch, 0.1, 0).add(kGuessing, 100).watch.learned_nothing());
+}
+
 TEST(Divergence, DetectsMeaninglessEmbeddings) {
   EXPECT_TRUE(Trace().add(5, 100).add(kGuessing + 0.5, 1000, 0.6).watch.diverged());
   EXPECT_TRUE(Trace(16, 0.5).add(2.5, 200, 0.5).add(3.6, 1000, 0.5).watch.diverged());

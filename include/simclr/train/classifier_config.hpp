@@ -64,6 +64,9 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
   /// Sets options that are not given: pairs of name and value.
   void set_defaults(const std::vector<std::pair<std::string, std::string>>& values);
 
+  /// Makes a batch size that is not given at most the largest power of 2 of so many samples.
+  void fit_batch(std::int64_t samples);
+
   bool complete_ = true;
 
  private:
