@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
-FRACTIONS = {"1 %": ("0.01", 60), "10 %": ("0.1", 30), "100 %": ("1", 30)}  # and the epochs of fine-tuning
+FRACTIONS = {"1 %": ("0.01", 60), "10 %": ("0.1", 30), "100 %": ("1", 10)}  # and the epochs of fine-tuning
 LAYERS = ("h", "z", "layer1")
 ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                "OMPI_MCA_rmaps_base_oversubscribe": "1"}

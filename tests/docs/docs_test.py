@@ -24,7 +24,7 @@ FENCE = re.compile(r"```\n(.*?)```", re.DOTALL)
 FOREIGN = {"bind-to", "map-by", "nodes", "time", "ntasks-per-node", "gpus-per-node", "cpus-per-task", "signal", "mpi",
            "batch", "dependency", "cuda-graph-trace", "build", "install", "prefix", "target", "all", "python", "repeats",
            "device", "protocol", "output", "help", "version", "verbose", "config", "list-options", "format", "seconds",
-           "inputs", "first", "comment"}
+           "inputs", "first", "comment", "quick"}
 
 
 def run(*arguments):
