@@ -29,6 +29,9 @@ set(SIMCLR_SANITIZER_ENVIRONMENT
   ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1)
 
+# Libraries that read files through simclr/io/first_look.hpp.
+set(SIMCLR_READERS simclr_io simclr_data simclr_train simclr_eval simclr_report simclr_plan)
+
 function(simclr_set_test_properties name labels processors timeout)
   set(environment ${SIMCLR_MPI_ENVIRONMENT} ${SIMCLR_SANITIZER_ENVIRONMENT} MPIEXEC=${MPIEXEC_EXECUTABLE}
     # Each test has its own session directory, because concurrent programs may remove a shared one.
@@ -66,6 +69,12 @@ function(simclr_test name)
   else()
     target_link_libraries(${name} PRIVATE GTest::gtest_main)
   endif()
+  foreach(reader IN LISTS SIMCLR_READERS)
+    if(reader IN_LIST ARG_DEPENDS)
+      target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/first_looks.cpp)
+      break()
+    endif()
+  endforeach()
   target_compile_definitions(${name} PRIVATE SIMCLR_PYTHON="${SIMCLR_PYTHON}"
                              SIMCLR_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   if(SIMCLR_SANITIZE AND NOT asan IN_LIST ARG_LABELS)

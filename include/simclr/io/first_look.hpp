@@ -12,8 +12,8 @@
 namespace simclr {
 
 /// Starts the process that forks the children. It looks at files until this process ends. Call it
-/// before MPI starts: a process that forks later may lose memory that network cards write to.
-/// Programs without MPI need not call it.
+/// before MPI and any thread start: a process that forks later may lose memory that network cards
+/// write to, and its children may wait for locks that its threads were holding.
 void start_first_looks();
 
 /// Calls look(file) in a child process. Throws what `look` throws there: RefusedError, IoError or
