@@ -1,8 +1,8 @@
 """SimCLR in PyTorch, written from the paper's formulas, as an independent reference for simclr.
 
-Has the encoder (torchvision's ResNet v1.5 blocks, width multiplier, CIFAR stem), projection head, NT-Xent,
-LARS and the learning-rate schedule. Parameter names are those of `simclr export`. Neither calls nor copies
-the program.
+Has the encoder (torchvision's ResNet v1.5 blocks, width multiplier, CIFAR stem; SimCLRv2's selective kernels with
+ResNet-D's stem and shortcuts), projection head, NT-Xent, LARS and the learning-rate schedule. Parameter names are
+those of `simclr export`. Neither calls nor copies the program.
 """
 
 import json
@@ -25,6 +25,54 @@ BLOCKS = {
 }
 
 
+class SelectiveKernel(nn.Module):
+    """Weighs two streams, the halves of the channels, by the mean over pixels of their sum."""
+
+    def __init__(self, channels, ratio):
+        super().__init__()
+        reduced = max(int(channels * ratio), 32)
+        self.conv1 = nn.Conv2d(channels, reduced, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(reduced)
+        self.conv2 = nn.Conv2d(reduced, 2 * channels, 1, bias=False)
+
+    def forward(self, x):
+        streams = torch.stack(x.chunk(2, dim=1), dim=1)
+        mean = streams.sum(dim=1).mean(dim=(2, 3), keepdim=True)
+        logits = self.conv2(functional.relu(self.bn1(self.conv1(mean))))
+        weights = torch.stack(logits.chunk(2, dim=1), dim=1).softmax(dim=1)
+        return (weights * streams).sum(dim=1)
+
+
+class SelectiveBottleneck(nn.Module):
+    """A bottleneck block whose 3x3 convolution has two streams."""
+
+    expansion = 4
+
+    def __init__(self, inputs, planes, stride, shortcut, ratio):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, 2 * planes, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(2 * planes)
+        self.sk = SelectiveKernel(planes, ratio)
+        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * planes)
+        self.downsample = shortcut
+
+    def forward(self, x):
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = functional.relu(self.bn1(self.conv1(x)))
+        x = self.sk(functional.relu(self.bn2(self.conv2(x))))
+        return functional.relu(self.bn3(self.conv3(x)) + shortcut)
+
+
+def averaging_shortcut(inputs, outputs, stride):
+    """ResNet-D's shortcut with TensorFlow's padding: zeros count if the stride is 2, and not if it is 1."""
+    pad = nn.ReplicationPad2d((0, 1, 0, 1)) if stride == 1 else nn.ZeroPad2d((0, 1, 0, 1))
+    return nn.Sequential(nn.Sequential(pad, nn.AvgPool2d(2, stride)),
+                         nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+
+
 class HeadLayer(nn.Module):
     def __init__(self, inputs, outputs, last):
         super().__init__()
@@ -44,12 +92,20 @@ class SimClr(nn.Module):
     """views (V, 3, S, S) -> h (V, C), z (V, D)."""
 
     def __init__(self, encoder="resnet50", width=1.0, cifar_stem=False, head_layers=2, embedding=128,
-                 pool_padding="torchvision"):
+                 pool_padding="torchvision", sk_ratio=0.0):
         super().__init__()
         block, counts = BLOCKS[encoder]
+        self.sk_ratio = sk_ratio
         channels = [max(1, math.floor(base * width + 0.5)) for base in (64, 128, 256, 512)]
         kernel, stride = (3, 1) if cifar_stem else (7, 2)
-        self.conv1 = nn.Conv2d(3, channels[0], kernel, stride, kernel // 2, bias=False)
+        if sk_ratio > 0 and not cifar_stem:
+            half = channels[0] // 2
+            self.conv1 = nn.Sequential(
+                nn.Conv2d(3, half, 3, 2, 1, bias=False), nn.BatchNorm2d(half), nn.ReLU(),
+                nn.Conv2d(half, half, 3, 1, 1, bias=False), nn.BatchNorm2d(half), nn.ReLU(),
+                nn.Conv2d(half, channels[0], 3, 1, 1, bias=False))
+        else:
+            self.conv1 = nn.Conv2d(3, channels[0], kernel, stride, kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(channels[0])
         if cifar_stem:
             self.maxpool = nn.Identity()
@@ -66,9 +122,13 @@ class SimClr(nn.Module):
             HeadLayer(sizes[i], sizes[i + 1], i + 1 == head_layers) for i in range(head_layers))
         self._initialize()
 
-    @staticmethod
-    def _group(block, inputs, planes, count, stride):
+    def _group(self, block, inputs, planes, count, stride):
         outputs = planes * block.expansion
+        if self.sk_ratio > 0:
+            shortcut = averaging_shortcut(inputs, outputs, stride)
+            blocks = [SelectiveBottleneck(inputs, planes, stride, shortcut, self.sk_ratio)]
+            blocks += [SelectiveBottleneck(outputs, planes, 1, None, self.sk_ratio) for _ in range(count - 1)]
+            return nn.Sequential(*blocks), outputs
         shortcut = None
         if stride != 1 or inputs != outputs:
             shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False),
@@ -86,7 +146,7 @@ class SimClr(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
             if isinstance(module, BasicBlock):
                 nn.init.zeros_(module.bn2.weight)
-            if isinstance(module, Bottleneck):
+            if isinstance(module, (Bottleneck, SelectiveBottleneck)):
                 nn.init.zeros_(module.bn3.weight)
 
     def features(self, x):

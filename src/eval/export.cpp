@@ -96,6 +96,19 @@ void write_part(ArrayFile& file, const Layout& layout, std::int64_t first,
 std::string loading_code(const ModelDescription& model, const std::filesystem::path& file) {
   const EncoderSpec& encoder = model.encoder;
   const bool classifies = model.classifier && model.classifier->head_layers == 0;
+  if (encoder.sk_ratio > 0) {
+    return fmt::format(
+        "torchvision has no encoder with selective kernels; SimClr of the project's\n"
+        "scripts/pytorch/simclr_torch.py takes these tensors:\n"
+        "  from simclr_torch import SimClr, load_exported, read_safetensors\n"
+        "  model = SimClr(\"{}\", width={}, cifar_stem={}, head_layers={}, embedding={},\n"
+        "                 pool_padding=\"{}\", sk_ratio={})\n"
+        "  load_exported(model, read_safetensors(\"{}\")[0])\n",
+        encoder.name(), encoder.width, encoder.stem == Stem::cifar ? "True" : "False",
+        model.head_layers(), model.head.embedding,
+        encoder.pool_padding == PoolPadding::same ? "same" : "torchvision", encoder.sk_ratio,
+        file.string());
+  }
   if (encoder.width != 1 || has_more_shortcuts(encoder)) {
     return fmt::format(
         "torchvision has no such encoder (width {}{}); the tensors have the names and order of\n"
@@ -124,6 +137,11 @@ std::string loading_code(const ModelDescription& model, const std::filesystem::p
 }
 
 std::string loading_hint(const EncoderSpec& encoder) {
+  if (encoder.sk_ratio > 0) {
+    return "selective kernels with the stem and shortcuts of ResNet-D, which torchvision lacks: "
+           "layerL.B.conv2 gives two streams that layerL.B.sk mixes; the shortcut of layer1.0 "
+           "averages 2x2 pixels with stride 1, which timm's ResNet-D leaves out";
+  }
   std::string hint;
   if (encoder.stem == Stem::cifar) {
     hint =
@@ -174,6 +192,9 @@ SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& o
     if (const auto decay = pretraining_decay(*run)) {
       content.metadata["weight_decay"] = value_text(*decay);
     }
+  }
+  if (model.encoder.sk_ratio > 0) {
+    content.metadata["sk_ratio"] = fmt::format("{}", model.encoder.sk_ratio);
   }
   const std::string hint = loading_hint(model.encoder);
   if (!hint.empty()) content.metadata["loading_hint"] = hint;

@@ -14,15 +14,20 @@ Shape spatial_output(const Shape& x, std::int64_t channels, const ConvGeometry& 
   return {x[0], out(x[1]), out(x[2]), channels};
 }
 
+/// The initial weights of a convolution with this many inputs of each output.
+InitialValue convolution_init(std::int64_t fan_in) {
+  return {InitialValue::Kind::truncated_normal, 1.0F / std::sqrt(static_cast<float>(fan_in))};
+}
+
 }  // namespace
 
 TensorId conv(Recorder& recorder, const std::string& name, TensorId x, const ConvOptions& options) {
   const TensorInfo input = recorder.info(x);
   const ConvGeometry g = options.geometry;
   const std::int64_t fan_in = input.shape[-1] * g.kernel * g.kernel;
-  const TensorId w = recorder.parameter(
-      name + ".weight", {options.channels, g.kernel, g.kernel, input.shape[-1]},
-      {InitialValue::Kind::truncated_normal, 1.0F / std::sqrt(static_cast<float>(fan_in))}, true);
+  const TensorId w =
+      recorder.parameter(name + ".weight", {options.channels, g.kernel, g.kernel, input.shape[-1]},
+                         convolution_init(fan_in), true);
   const TensorId y =
       recorder.tensor(name + ".y", spatial_output(input.shape, options.channels, g), input.dtype);
   recorder.emit(ConvForward{x, w, y, g});
@@ -39,8 +44,11 @@ TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
   const Shape input = recorder.info(x).shape;
   const auto kind =
       options.initial_stddev > 0 ? InitialValue::Kind::normal : InitialValue::Kind::constant;
-  const TensorId w = recorder.parameter(name + ".weight", {options.channels, input[-1]},
-                                        {kind, options.initial_stddev}, options.regularized);
+  const TensorId w = options.pointwise
+                         ? recorder.parameter(name + ".weight", {options.channels, 1, 1, input[-1]},
+                                              convolution_init(input[-1]), options.regularized)
+                         : recorder.parameter(name + ".weight", {options.channels, input[-1]},
+                                              {kind, options.initial_stddev}, options.regularized);
   std::optional<TensorId> bias;
   if (options.with_bias) {
     bias = recorder.parameter(name + ".bias", {options.channels}, {InitialValue::Kind::constant, 0},
@@ -81,15 +89,44 @@ TensorId max_pool(Recorder& recorder, TensorId x, PoolPadding padding) {
   return y;
 }
 
-TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage) {
+TensorId avg_pool(Recorder& recorder, TensorId x, int stride) {
+  const TensorInfo input = recorder.info(x);
+  const ConvGeometry geometry{2, stride, 0};
+  const auto out = [&](std::int64_t extent) { return (extent + stride - 1) / stride; };
+  const Shape shape{input.shape[0], out(input.shape[1]), out(input.shape[2]), input.shape[-1]};
+  const TensorId y = recorder.tensor("avgpool.y", shape, input.dtype);
+  const bool whole_windows = stride > 1;
+  recorder.emit(AvgPool{x, y, geometry, whole_windows});
+  recorder.on_backward([=](Recorder& r) {
+    const TensorId dy = r.gradient(y);
+    r.emit(AvgPoolBackward{dy, r.contribute(x), geometry, whole_windows});
+  });
+  return y;
+}
+
+TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage, int streams) {
   const Shape shape = recorder.info(z).shape;
-  const TensorId h = recorder.tensor("h", {shape[0], shape[-1]}, DType::f32, storage);
+  const TensorId h = recorder.tensor("h", {shape[0], shape[-1] / streams}, DType::f32, storage);
   recorder.emit(GlobalAvgPool{z, h});
   recorder.on_backward([=](Recorder& r) {
     const TensorId dh = r.gradient(h);
     r.emit(GlobalAvgPoolBackward{dh, r.contribute(z)});
   });
   return h;
+}
+
+TensorId select_streams(Recorder& recorder, TensorId x, TensorId m) {
+  const TensorInfo input = recorder.info(x);
+  const Shape& shape = input.shape;
+  const TensorId y =
+      recorder.tensor("select.y", {shape[0], shape[1], shape[2], shape[-1] / 2}, input.dtype);
+  recorder.emit(SelectStreams{x, m, y});
+  recorder.on_backward([=](Recorder& r) {
+    const TensorId dy = r.gradient(y);
+    const TensorId dx = r.contribute(x);
+    r.emit(SelectStreamsBackward{dy, x, m, dx, r.contribute(m)});
+  });
+  return y;
 }
 
 }  // namespace simclr::nn

@@ -24,6 +24,8 @@ struct LinearOptions {
   bool regularized = true;       ///< see Parameter
   bool bias_regularized = false;
   bool stops_gradient = false;  ///< x gets no gradient from here
+  /// The layer stands for a 1x1 convolution: weight (K,1,1,C), with the initial values of one.
+  bool pointwise = false;
 };
 /// Returns y (V,K) of x (V,C), f32. Parameters: `name`.weight (K,C) [and `name`.bias (K)].
 TensorId linear(Recorder& recorder, const std::string& name, TensorId x,
@@ -34,8 +36,16 @@ TensorId pack_input(Recorder& recorder, TensorId views);
 /// Returns the maxima of 3x3 windows of stride 2 over x (V,H,W,C), H = W:
 /// (V,ceil(H/2),ceil(W/2),C).
 TensorId max_pool(Recorder& recorder, TensorId x, PoolPadding padding);
-/// Returns h f32 (V,C) in `storage`: the arena, or output for features.
-TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage);
+/// Returns the means of ResNet-D's shortcuts over 2x2 windows of x (V,H,W,C). Stride 2:
+/// (V,ceil(H/2),ceil(W/2),C), as if zeros followed an odd number of pixels; stride 1: (V,H,W,C),
+/// the last windows over the pixels that x has. Both are TensorFlow's.
+TensorId avg_pool(Recorder& recorder, TensorId x, int stride);
+/// Returns h f32 (V,C) in `storage`: the arena, or output for features. If z has several streams of
+/// C channels, h is the sum of their means.
+TensorId global_avg_pool(Recorder& recorder, TensorId z, Storage storage, int streams = 1);
+/// Returns the mixture y (V,H,W,C) of the two streams x (V,H,W,2C) by logits m f32 (V,2C); see
+/// SelectStreams.
+TensorId select_streams(Recorder& recorder, TensorId x, TensorId m);
 
 // ---- batch normalization ------------------------------------------------------------------------
 // These functions normalize the output of a convolution or linear layer. `batch_norm` records the
@@ -122,9 +132,9 @@ struct EncoderOptions {
   Storage feature_storage = Storage::arena;
 };
 
-/// Records torchvision's ResNet v1.5 without its classifier; returns h f32 (V,C), or the mean over
-/// pixels of the last of fewer groups, of the packed images x (V,H,W,3). Parameters have
-/// torchvision's names.
+/// Records the encoder without its classifier; returns h f32 (V,C), or the mean over pixels of the
+/// last of fewer groups, of the packed images x (V,H,W,3). Parameters have torchvision's names;
+/// where it has no such layers, those of timm's ResNet-D and "layerL.B.sk.conv1" and the like.
 TensorId resnet(Recorder& recorder, const EncoderSpec& spec, const BatchNormContext& context,
                 TensorId x, const EncoderOptions& options = {});
 

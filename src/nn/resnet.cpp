@@ -1,4 +1,5 @@
-// ResNets (He et al. 2016, torchvision's v1.5): block and channel counts, and the recorded encoder.
+// ResNets (He et al. 2016, torchvision's v1.5; with selective kernels, SimCLRv2's): block and
+// channel counts, and the recorded encoder.
 
 #include "layers.hpp"
 
@@ -13,6 +14,7 @@
 #include "simclr/core/check.hpp"
 #include "simclr/core/names.hpp"
 #include "simclr/nn/model.hpp"
+#include "simclr/program/pooling.hpp"
 
 namespace simclr::nn {
 
@@ -46,6 +48,8 @@ std::int64_t channels_of(const EncoderSpec& spec, std::int64_t base) {
   return std::max<std::int64_t>(1, std::llround(static_cast<double>(base) * spec.width));
 }
 
+bool has_selective_kernels(const EncoderSpec& spec) { return spec.sk_ratio > 0; }
+
 namespace {
 
 struct ResnetRecorder {
@@ -64,12 +68,46 @@ struct ResnetRecorder {
   TensorId stem(TensorId x) const {
     const Recorder::Scope scope(recorder, "stem");
     const bool imagenet = spec.stem == Stem::imagenet;
+    if (imagenet && has_selective_kernels(spec)) {
+      return max_pool(recorder, deep_stem(x), spec.pool_padding);
+    }
     const ConvGeometry geometry = imagenet ? ConvGeometry{7, 2, 3} : ConvGeometry{3, 1, 1};
     const TensorId z = apply_relu(recorder, conv_bn("", "1", x, {channels_of(spec, 64), geometry}));
     return imagenet ? max_pool(recorder, z, spec.pool_padding) : z;
   }
 
-  /// Two 3x3 convolutions (depths 18, 34), or 1x1, 3x3 with the stride, 1x1 (50 and deeper).
+  /// ResNet-D's three convolutions, under timm's names.
+  TensorId deep_stem(TensorId x) const {
+    const std::int64_t channels = channels_of(spec, 64);
+    const auto layer = [&](const char* convolution, const char* norm, TensorId from,
+                           const ConvOptions& convolved) {
+      const TensorId y = conv(recorder, convolution, from, convolved);
+      return apply_relu(recorder, batch_norm(recorder, context, norm, y));
+    };
+    TensorId z = layer("conv1.0", "conv1.1", x, {channels / 2, {3, 2, 1}});
+    z = layer("conv1.3", "conv1.4", z, {channels / 2, {3, 1, 1}});
+    return layer("conv1.6", "bn1", z, {channels, {3, 1, 1}});
+  }
+
+  /// A selective kernel in place of a bottleneck's 3x3 convolution.
+  TensorId selective_kernel(const std::string& prefix, TensorId x, std::int64_t planes,
+                            int stride) const {
+    const TensorId streams =
+        apply_relu(recorder, conv_bn(prefix, "2", x, {2 * planes, {3, stride, 1}}));
+    const Recorder::Scope scope(recorder, "sk");
+    const TensorId mean = global_avg_pool(recorder, streams, Storage::arena, 2);
+    const auto reduced = static_cast<std::int64_t>(static_cast<double>(planes) * spec.sk_ratio);
+    const TensorId y = linear(
+        recorder, prefix + "sk.conv1", mean,
+        {.channels = std::max<std::int64_t>(reduced, kFewestSelectChannels), .pointwise = true});
+    const TensorId a = apply_relu(recorder, batch_norm(recorder, context, prefix + "sk.bn1", y));
+    const TensorId logits =
+        linear(recorder, prefix + "sk.conv2", a, {.channels = 2 * planes, .pointwise = true});
+    return select_streams(recorder, streams, logits);
+  }
+
+  /// Two 3x3 convolutions (depths 18, 34), or 1x1, 3x3 or selective kernel with the stride, 1x1 (50
+  /// and deeper).
   Normalized residual_branch(const std::string& prefix, TensorId x, std::int64_t planes,
                              int stride) const {
     const ConvGeometry pointwise{1, 1, 0};
@@ -78,8 +116,21 @@ struct ResnetRecorder {
       return conv_bn(prefix, "2", a, {planes, {3, 1, 1}}, /*initial_gamma=*/0);
     }
     const TensorId a = apply_relu(recorder, conv_bn(prefix, "1", x, {planes, pointwise}));
-    const TensorId b = apply_relu(recorder, conv_bn(prefix, "2", a, {planes, {3, stride, 1}}));
+    const TensorId b =
+        has_selective_kernels(spec)
+            ? selective_kernel(prefix, a, planes, stride)
+            : apply_relu(recorder, conv_bn(prefix, "2", a, {planes, {3, stride, 1}}));
     return conv_bn(prefix, "3", b, {planes * expansion(spec), pointwise}, /*initial_gamma=*/0);
+  }
+
+  /// The shortcut of a block that changes the shape.
+  Normalized projection(const std::string& prefix, TensorId x, std::int64_t channels,
+                        int stride) const {
+    const bool averaged = has_selective_kernels(spec);
+    const TensorId from = averaged ? avg_pool(recorder, x, stride) : x;
+    const TensorId y = conv(recorder, prefix + (averaged ? "1" : "0"), from,
+                            {channels, {1, averaged ? 1 : stride, 0}});
+    return batch_norm(recorder, context, prefix + (averaged ? "2" : "1"), y);
   }
 
   TensorId block(const std::string& name, TensorId x, std::int64_t planes, int stride,
@@ -92,8 +143,7 @@ struct ResnetRecorder {
     if (options.recompute_blocks) recorder.begin_recomputed_block();
     TensorId z;
     if (project) {
-      const TensorId y = conv(recorder, prefix + "downsample.0", x, {channels, {1, stride, 0}});
-      const Normalized shortcut = batch_norm(recorder, context, prefix + "downsample.1", y);
+      const Normalized shortcut = projection(prefix + "downsample.", x, channels, stride);
       z = join(recorder, residual_branch(prefix, x, planes, stride), shortcut);
     } else {
       z = join(recorder, residual_branch(prefix, x, planes, stride), x);
@@ -150,6 +200,19 @@ std::vector<std::string> known_encoders() {
   for (const auto& known : nn::kArchitectures)
     names.push_back(fmt::format("resnet{}", known.depth));
   return names;
+}
+
+std::string selective_kernels_problem(const EncoderSpec& spec) {
+  if (!nn::is_bottleneck(spec)) {
+    return fmt::format("{} has no bottleneck blocks; use resnet50 or a deeper one", spec.name());
+  }
+  if (nn::channels_of(spec, 64) % kStreamChannels != 0) {
+    return fmt::format(
+        "at width {} a stream has {} channels, which are no multiple of {}; use a width that is a "
+        "multiple of {}",
+        spec.width, nn::channels_of(spec, 64), kStreamChannels, kStreamChannels / 64.0);
+  }
+  return "";
 }
 
 int parse_encoder_depth(const std::string& name) {

@@ -55,7 +55,13 @@ void declare_encoder(Options& options, EncoderOptions& encoder) {
                            {{"torchvision", PoolPadding::torchvision}, {"same", PoolPadding::same}},
                            "where the windows of the imagenet stem's max pooling begin. "
                            "torchvision: one pixel before the image; same: as in TensorFlow, at "
-                           "its first pixel if the number of pixels is even");
+                           "its first pixel if the number of pixels is even")
+      .add(
+          "sk-ratio", encoder.sk_ratio,
+          "SimCLRv2's selective kernels, with the stem and shortcuts of ResNet-D: channels of the "
+          "bottleneck that weighs two streams, as part of those of a stream (0.0625 in the paper); "
+          "0: none")
+      .range(at_least(0).at_most(1));
 }
 
 void declare_head(Options& options, EncoderOptions& encoder) {
@@ -131,6 +137,9 @@ void declare_recompute(Options& options, EncoderTraining& training) {
 
 void EncoderTraining::validate() const {
   validate_optimizer();
+  const EncoderSpec spec = encoder_spec();
+  const std::string problem = spec.sk_ratio > 0 ? selective_kernels_problem(spec) : "";
+  if (!problem.empty()) refuse("option --sk-ratio: {}", problem);
   const Augmenter checks_its_configuration(augmentation());
 }
 
@@ -148,6 +157,7 @@ EncoderSpec EncoderTraining::encoder_spec() const {
   spec.stem = cifar ? Stem::cifar : Stem::imagenet;
   spec.projection_shortcut_everywhere = projection_shortcut_everywhere;
   spec.pool_padding = pool_padding;
+  spec.sk_ratio = sk_ratio;
   return spec;
 }
 

@@ -13,9 +13,9 @@ namespace simclr {
 namespace {
 
 /// Options that describe the model and the preprocessing of the weights.
-constexpr std::array kOfWeights{"encoder",       "width", "stem",        "projection-shortcut",
-                                "pool-padding",  "head",  "head-layers", "head-width",
-                                "embedding-dim", "mean",  "std"};
+constexpr std::array kOfWeights{"encoder",      "width",         "stem", "projection-shortcut",
+                                "pool-padding", "sk-ratio",      "head", "head-layers",
+                                "head-width",   "embedding-dim", "mean", "std"};
 
 /// At most this part of the labels counts as few.
 constexpr double kFewLabels = 0.02;
@@ -129,6 +129,7 @@ void FinetuneConfig::take_over_model(const EncoderWeights& from) {
   described.stem = model.encoder.stem == Stem::cifar ? StemChoice::cifar : StemChoice::imagenet;
   described.projection_shortcut_everywhere = model.encoder.projection_shortcut_everywhere;
   described.pool_padding = model.encoder.pool_padding;
+  described.sk_ratio = model.encoder.sk_ratio;
   described.head = model.head;
   described.mean = channel_values(model.mean);
   described.std = channel_values(model.std);

@@ -72,6 +72,20 @@ double parse_width(const Json& object, const std::string& origin) {
   return width;
 }
 
+double parse_sk_ratio(const Json& object, const EncoderSpec& encoder, const std::string& origin) {
+  const Json& value = object.at("sk_ratio");
+  const double ratio = value.get<double>();
+  if (!(ratio > 0 && ratio <= 1)) {
+    refuse("{}: sk_ratio in its model description is {}; allowed: above 0, at most 1", origin,
+           shown(value));
+  }
+  const std::string problem = selective_kernels_problem(encoder);
+  if (!problem.empty()) {
+    refuse("{}: sk_ratio in its model description is {}, but {}", origin, shown(value), problem);
+  }
+  return ratio;
+}
+
 std::optional<std::array<float, 3>> parse_channels(const Json& object, const char* field,
                                                    float above, const std::string& origin) {
   const Json& value = object.at(field);
@@ -110,6 +124,7 @@ std::string to_json(const ModelDescription& model) {
   if (model.encoder.pool_padding != PoolPadding::torchvision) {
     object["pool_padding"] = model.encoder.pool_padding;
   }
+  if (model.encoder.sk_ratio > 0) object["sk_ratio"] = model.encoder.sk_ratio;
   if (model.classifier) {
     object["classes"] = model.classifier->classes;
     object["classifier_head_layers"] = model.classifier->head_layers;
@@ -128,6 +143,9 @@ ModelDescription parse_model_description(const std::string& json, const std::str
         object.at("projection_shortcut_everywhere").get<bool>();
     if (object.contains("pool_padding")) {
       model.encoder.pool_padding = parse_name<PoolPadding>(object, "pool_padding", origin);
+    }
+    if (object.contains("sk_ratio")) {
+      model.encoder.sk_ratio = parse_sk_ratio(object, model.encoder, origin);
     }
     model.head.kind = parse_name<HeadKind>(object, "head", origin);
     const auto count = [&](const char* field, std::int64_t low, std::int64_t high) {

@@ -82,7 +82,7 @@ TEST(Bf16, WidensExactly) {
     std::array<bf16, 16> values{};
     for (std::uint32_t i = 0; i < 16; ++i) values[i].bits = static_cast<std::uint16_t>(upper + i);
     std::array<float, 16> got{};
-    kernels::element<bf16>().average(values.data(), 1, got.data());
+    kernels::element<bf16>().average(values.data(), 1, 1, 0, got.data());
     for (std::size_t i = 0; i < 16; ++i) {
       const float wanted = to_float(values[i]);
       if (std::isnan(wanted)) {

@@ -97,6 +97,17 @@ CaseBuilder& CaseBuilder::emit(const Op& op) {
   return *this;
 }
 
+CaseEntry activation_case(const std::string& name, std::function<void(CaseBuilder&)> record) {
+  return {.name = name,
+          .make =
+              [record = std::move(record)](DType activation) {
+                CaseBuilder builder(activation);
+                record(builder);
+                return builder.build();
+              },
+          .mixed_precision = true};
+}
+
 double rounded_to(DType dtype, double value) {
   switch (dtype) {
     case DType::bf16:
@@ -145,6 +156,7 @@ const std::vector<CaseEntry>& op_cases() {
     append(all, matmul_cases());
     append(all, batch_norm_cases());
     append(all, elementwise_cases());
+    append(all, pooling_cases());
     append(all, loss_cases());
     append(all, optimizer_cases());
     append(all, top_k_cases());
@@ -160,6 +172,7 @@ const std::vector<GradientCase>& gradient_cases() {
     append(all, matmul_gradient_cases());
     append(all, batch_norm_gradient_cases());
     append(all, elementwise_gradient_cases());
+    append(all, pooling_gradient_cases());
     append(all, loss_gradient_cases());
     return all;
   }();

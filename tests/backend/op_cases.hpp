@@ -72,6 +72,9 @@ struct CaseEntry {
   std::function<OpCase(DType activation)> make;
   bool mixed_precision = false;  ///< also with bf16 activations
 };
+/// A case that `record` emits, with f32 and bf16 activations.
+CaseEntry activation_case(const std::string& name, std::function<void(CaseBuilder&)> record);
+
 /// The table.
 const std::vector<CaseEntry>& op_cases();
 
@@ -105,6 +108,7 @@ std::vector<CaseEntry> convolution_cases();
 std::vector<CaseEntry> matmul_cases();
 std::vector<CaseEntry> batch_norm_cases();
 std::vector<CaseEntry> elementwise_cases();
+std::vector<CaseEntry> pooling_cases();
 std::vector<CaseEntry> loss_cases();
 std::vector<CaseEntry> optimizer_cases();
 std::vector<CaseEntry> top_k_cases();
@@ -112,6 +116,7 @@ std::vector<GradientCase> convolution_gradient_cases();
 std::vector<GradientCase> matmul_gradient_cases();
 std::vector<GradientCase> batch_norm_gradient_cases();
 std::vector<GradientCase> elementwise_gradient_cases();
+std::vector<GradientCase> pooling_gradient_cases();
 std::vector<GradientCase> loss_gradient_cases();
 
 }  // namespace simclr::testing

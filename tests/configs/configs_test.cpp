@@ -61,6 +61,9 @@ TEST(Options, SetTheScheduleTheOptimizerAndTheEncoder) {
   config.pool_padding = PoolPadding::same;
   EXPECT_EQ(config.model().encoder.pool_padding, PoolPadding::same);
   EXPECT_EQ(config.program_spec(0, 1).encoder.pool_padding, PoolPadding::same);
+  config.encoder = "resnet50";
+  config.sk_ratio = 0.0625;
+  EXPECT_EQ(config.model().encoder.sk_ratio, 0.0625);
   config.nesterov = true;
   EXPECT_THROW(config.validate(), RefusedError);
   config.optimizer = OptimizerKind::sgd;

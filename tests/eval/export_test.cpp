@@ -93,6 +93,10 @@ TEST(Export, SaysHowTorchvisionsModelMustChange) {
             std::string::npos);
   as_tensorflow.stem = Stem::cifar;  // has no pooling
   EXPECT_EQ(loading_code({.encoder = as_tensorflow}, "w").find("ceil_mode"), std::string::npos);
+  EncoderSpec selective{50, 0.25, Stem::imagenet};
+  selective.sk_ratio = 0.0625;
+  EXPECT_NE(hint_of(selective).find("selective kernels"), std::string::npos);
+  EXPECT_NE(loading_code({.encoder = selective}, "w").find("sk_ratio=0.0625"), std::string::npos);
   // torchvision's has this shortcut, too.
   EXPECT_EQ(hint_of({50, 0.125, Stem::imagenet, true}), "");
 }

@@ -56,6 +56,19 @@ TEST(ModelDescription, NamesThePaddingOfPoolingOnlyIfItIsNotTorchvisions) {
   EXPECT_THROW(parse_model_description(with(json, "\"same\"", "\"valid\""), "here"), RefusedError);
 }
 
+TEST(ModelDescription, NamesSelectiveKernelsOnlyIfThereAreAny) {
+  ModelDescription model = unusual_model();
+  model.encoder = {.depth = 50, .width = 0.5};
+  EXPECT_EQ(to_json(model).find("sk_ratio"), std::string::npos);
+  model.encoder.sk_ratio = 0.0625;
+  const std::string json = to_json(model);
+  EXPECT_EQ(parse_model_description(json, "here").encoder.sk_ratio, 0.0625);
+  for (const char* wrong : {"0", "-1", "2", "\"some\""}) {
+    EXPECT_THROW(parse_model_description(with(json, "0.0625", wrong), "here"), RefusedError);
+  }
+  EXPECT_THROW(parse_model_description(with(json, "resnet50", "resnet18"), "here"), RefusedError);
+}
+
 TEST(ModelDescription, RefusesUnknownValues) {
   const std::string json = to_json(unusual_model());
   for (const std::string& broken :

@@ -51,6 +51,15 @@ TEST(Gradient, BottlenecksWithImagenetStemAndGroupedStatistics) {
   expect_gradients_of(spec);
 }
 
+// From 19 pixels the groups have 5, 3, 2 and 1, so that windows reach over the edges.
+TEST(Gradient, RecomputedSelectiveKernels) {
+  PretrainingSpec spec = tiny(50, Stem::imagenet, 19);
+  spec.encoder.sk_ratio = 0.0625;
+  spec.recompute_blocks = true;
+  spec.batch_norm.groups_per_rank = 2;
+  expect_gradients_of(spec);
+}
+
 TEST(Gradient, RecomputedBlocks) {
   PretrainingSpec spec = tiny(18, Stem::cifar, 8);
   spec.recompute_blocks = true;

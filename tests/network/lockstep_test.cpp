@@ -35,6 +35,16 @@ PretrainingSpec bottleneck() {
   return spec;
 }
 
+PretrainingSpec selective_kernels() {
+  PretrainingSpec spec = bottleneck();
+  spec.encoder.width = 0.25;
+  spec.encoder.sk_ratio = 0.0625;
+  spec.image_size = 17;
+  // Similarities in 16 bits, divided by it, must stay within the tolerance.
+  spec.temperature = 0.5F;
+  return spec;
+}
+
 TEST_F(LockstepTest, BasicBlocksInFloat) { run(test::small_spec(), kFloatTolerance); }
 
 TEST_F(LockstepTest, BottlenecksInFloat) { run(bottleneck(), kFloatTolerance); }
@@ -45,6 +55,10 @@ TEST_F(LockstepTest, RecomputedBlocksAndGroupsInFloat) {
   spec.batch_norm.groups_per_rank = 2;
   run(spec, kFloatTolerance);
 }
+
+TEST_F(LockstepTest, SelectiveKernelsInFloat) { run(selective_kernels(), kFloatTolerance); }
+
+TEST_F(LockstepTest, SelectiveKernelsInBf16) { run_narrow(selective_kernels(), DType::bf16); }
 
 TEST_F(LockstepTest, BottlenecksInBf16) { run_narrow(bottleneck(), DType::bf16); }
 

@@ -37,6 +37,29 @@ TEST(Resnet, HasAsManyParametersAsTorchvision) {
   }
 }
 
+/// Numbers of parameters of SimCLRv2's encoders without the classifier, by Google's code.
+TEST(Resnet, HasAsManyParametersAsSimclrV2) {
+  constexpr double kRatio = 0.0625;
+  struct Case {
+    int depth;
+    double width, sk_ratio;
+    std::int64_t parameters;
+  };
+  const std::vector<Case> cases{
+      {50, 1, kRatio, 35215584},   {50, 2, 0, 93907072},        {50, 2, kRatio, 140306048},
+      {50, 4, 0, 375378176},       {101, 1, kRatio, 64662304},  {101, 2, 0, 169771136},
+      {101, 2, kRatio, 257132224}, {152, 1, kRatio, 88940896},  {152, 2, 0, 232253568},
+      {152, 2, kRatio, 353398528}, {152, 3, kRatio, 794704160}, {200, 1, 0, 62624832}};
+  for (const Case& c : cases) {
+    std::int64_t total = 0;
+    for (const auto& [name, shape] :
+         parameter_shapes({.depth = c.depth, .width = c.width, .sk_ratio = c.sk_ratio})) {
+      total += shape.elements();
+    }
+    EXPECT_EQ(total, c.parameters) << c.depth << " x " << c.width << ", " << c.sk_ratio;
+  }
+}
+
 /// Every layer has its channels, and what lies behind it is not part of the program.
 TEST(Features, EndWithTheLayer) {
   struct Case {
@@ -78,6 +101,25 @@ TEST(Resnet, HasTorchvisionsNamesAndShapes) {
   const auto cifar = parameter_shapes({.depth = 18, .stem = Stem::cifar});
   EXPECT_EQ(cifar.at("conv1.weight"), (Shape{64, 3, 3, 3}));
   EXPECT_FALSE(cifar.contains("layer1.0.downsample.0.weight"));
+}
+
+TEST(Resnet, NamesTheLayersThatTorchvisionLacks) {
+  const auto shapes = parameter_shapes({.depth = 50, .width = 0.5, .sk_ratio = 0.0625});
+  EXPECT_EQ(shapes.at("conv1.0.weight"), (Shape{16, 3, 3, 3}));
+  EXPECT_EQ(shapes.at("conv1.6.weight"), (Shape{32, 3, 3, 16}));
+  EXPECT_EQ(shapes.at("bn1.weight"), (Shape{32}));
+  EXPECT_EQ(shapes.at("layer1.0.downsample.1.weight"), (Shape{128, 1, 1, 32}));
+  EXPECT_EQ(shapes.at("layer1.0.downsample.2.weight"), (Shape{128}));
+  EXPECT_EQ(shapes.at("layer4.2.conv2.weight"), (Shape{512, 3, 3, 256}));
+  EXPECT_EQ(shapes.at("layer4.2.sk.conv1.weight"), (Shape{32, 1, 1, 256}));
+  EXPECT_EQ(shapes.at("layer4.2.sk.conv2.weight"), (Shape{512, 1, 1, 32}));
+  EXPECT_FALSE(shapes.contains("layer1.0.downsample.0.weight"));
+}
+
+TEST(Resnet, HasSelectiveKernelsOnlyInBottlenecksOfWholeBlocks) {
+  EXPECT_EQ(selective_kernels_problem({.depth = 50, .width = 0.25}), "");
+  EXPECT_NE(selective_kernels_problem({.depth = 34}), "");
+  EXPECT_NE(selective_kernels_problem({.depth = 50, .width = 0.3}), "");
 }
 
 TEST(Resnet, WidthScalesEveryLayer) {

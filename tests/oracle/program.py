@@ -41,6 +41,7 @@ class Case:
     warmup_epochs: float = 1
     momentum: float = 0.9
     pool_padding: str = "torchvision"
+    sk_ratio: float = 0.0
     bn_decay: float = 0.9
     seed: int = 7
 
@@ -55,6 +56,7 @@ CASES = {case.name: case for case in (
     _BOTTLENECK,
     dataclasses.replace(_BOTTLENECK, name="bottleneck-2-layer-head", head_layers=2),
     dataclasses.replace(_BOTTLENECK, name="bottleneck-tensorflow", pool_padding="same", bn_decay=0.75),
+    dataclasses.replace(_BOTTLENECK, name="selective-kernels", image_size=36, sk_ratio=0.0625),
 )}
 
 
@@ -136,6 +138,7 @@ class Program:
     def options(self, case):
         return ["--data", self.data, "--image-size", case.image_size, "--encoder", case.encoder,
                 "--width", case.width, "--stem", case.stem, "--pool-padding", case.pool_padding,
+                "--sk-ratio", case.sk_ratio,
                 "--head-layers", case.head_layers, "--bn-decay", case.bn_decay,
                 "--batch-size", case.batch_size, "--temperature", case.temperature,
                 "--color-strength", case.color_strength, "--learning-rate", case.learning_rate,

@@ -54,7 +54,8 @@ class Replay:
 
     def model_at(self, step):
         model = SimClr(self.case.encoder, self.case.width, self.case.stem == "cifar",
-                       self.case.head_layers, pool_padding=self.case.pool_padding).double()
+                       self.case.head_layers, pool_padding=self.case.pool_padding,
+                       sk_ratio=self.case.sk_ratio).double()
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):  # pylint: disable=protected-access
                 module.momentum = 1 - self.case.bn_decay

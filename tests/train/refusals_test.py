@@ -184,6 +184,14 @@ class RefusalsTest(TrainingTest):
         self.refused("resnt18", "did you mean 'resnet18'?", encoder="resnt18")
         self.refused("resnet51", "did you mean 'resnet50'?", encoder="resnet51")
 
+    def test_selective_kernels_that_an_encoder_cannot_have(self):
+        self.each_refused(
+            ("option --sk-ratio", "resnet34", {"encoder": "resnet34", "sk_ratio": 0.0625}),
+            ("option --sk-ratio", "width 0.3", "0.25", {"encoder": "resnet50", "width": 0.3, "sk_ratio": 0.0625}),
+            ("--sk-ratio", {"encoder": "resnet50", "sk_ratio": 1.5}),
+            ("--sk-ratio", {"encoder": "resnet50", "sk_ratio": -1}),
+            ("option --sk-ratio", {"encoder": "resnet18", "sk_ratio": 0.5, "dry_run": True}))
+
     def test_unknown_augmentation(self):
         self.refused("colour", "did you mean 'color'?", augment="crop,colour")
 

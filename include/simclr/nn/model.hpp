@@ -25,17 +25,28 @@ enum class Stem : std::uint8_t { imagenet, cifar };
 /// extent is even, else as torchvision.
 enum class PoolPadding : std::uint8_t { torchvision, same };
 
-/// torchvision's ResNet v1.5: resnet18, 34, 50, 101, 152, 200.
+/// torchvision's ResNet v1.5: resnet18, 34, 50, 101, 152, 200. With selective kernels it is
+/// SimCLRv2's (Chen et al. 2020, "Big self-supervised models", in the form of Google's code): the
+/// 3x3 convolution of a bottleneck becomes two streams, which the mean of their sum weighs (Li et
+/// al. 2019); and as in ResNet-D (He et al. 2019) three 3x3 convolutions stand in place of the
+/// ImageNet stem's, and shortcuts average 2x2 pixels before their 1x1 convolution.
 struct EncoderSpec {
   int depth = 50;
   double width = 1;  ///< multiplies every channel count (64, 128, ...); may be below 1
   Stem stem = Stem::imagenet;
   bool projection_shortcut_everywhere = false;  ///< 1x1 shortcut in the first block of every group
   PoolPadding pool_padding = PoolPadding::torchvision;
+  /// Channels of the bottleneck that weighs the streams, as part of those of a stream, but at least
+  /// kFewestSelectChannels; 0: no selective kernels. Needs bottleneck blocks and whole blocks of
+  /// kStreamChannels, see selective_kernels_problem().
+  double sk_ratio = 0;
 
   [[nodiscard]] std::string name() const;               ///< "resnet50"
   [[nodiscard]] std::int64_t feature_channels() const;  ///< C of h: 2048, or 512 for 18/34, x width
 };
+inline constexpr int kFewestSelectChannels = 32;
+/// Why an encoder cannot have selective kernels, as the end of a sentence; empty if it can.
+std::string selective_kernels_problem(const EncoderSpec& spec);
 /// Names of all encoders: "resnet18", "resnet34", ...
 std::vector<std::string> known_encoders();
 /// Returns 50 for "resnet50". Refuses an unknown name and suggests the nearest known one.

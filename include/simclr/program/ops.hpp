@@ -4,7 +4,8 @@
 //   fields(op, v)    which tensors it reads, writes, or updates in place: lifetimes, tracing and
 //                    recomputation follow from this
 //   flops(shape)     multiply-adds count twice; without it an op only moves data
-// A new verb is a struct here, a line in verbs.def, and a prepare() in each backend.
+// A new verb is a struct here (pooling.hpp and update.hpp hold some), a line in verbs.def, and a
+// prepare() in each backend.
 //
 // Shapes: V views (rows of a batch on this rank), spatial H x W, C input and K output channels,
 // G batch-normalization groups on this rank, D embedding dimension, R ranks.
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/program/pooling.hpp"
 #include "simclr/program/update.hpp"
 #include "simclr/tensor/tensor.hpp"
 
@@ -47,10 +49,6 @@ struct PackInput {
   static constexpr std::string_view kVerb = "pack_input";
   TensorId views, x;
   static void fields(auto& o, auto& v) { v.reads(o.views), v.writes(o.x); }
-};
-
-struct ConvGeometry {
-  int kernel = 1, stride = 1, padding = 0;
 };
 
 /// y (V,H',W',K) = x (V,H,W,C) * w (K,R,S,C).
@@ -172,32 +170,9 @@ struct BnBackwardApply {
   }
 };
 
-// ---- pooling, joins ---------------------------------------------------------------------------
+// ---- joins
+// -----------------------------------------------------------------------------------------
 
-/// y (V,H',W',C) = maxima of windows, cut at x's edges; argmax u8 = r*kernel + s of the first.
-struct MaxPool {
-  static constexpr std::string_view kVerb = "max_pool";
-  TensorId x, y, argmax;
-  ConvGeometry geometry;
-  static void fields(auto& o, auto& v) { v.reads(o.x), v.writes(o.y, o.argmax); }
-};
-struct MaxPoolBackward {
-  static constexpr std::string_view kVerb = "max_pool_backward";
-  TensorId dy, argmax, dx;
-  ConvGeometry geometry;
-  static void fields(auto& o, auto& v) { v.reads(o.dy, o.argmax), v.writes(o.dx); }
-};
-/// h f32 (V,C) = mean over pixels of z (V,H,W,C).
-struct GlobalAvgPool {
-  static constexpr std::string_view kVerb = "global_avg_pool";
-  TensorId z, h;
-  static void fields(auto& o, auto& v) { v.reads(o.z), v.writes(o.h); }
-};
-struct GlobalAvgPoolBackward {
-  static constexpr std::string_view kVerb = "global_avg_pool_backward";
-  TensorId dh, dz;
-  static void fields(auto& o, auto& v) { v.reads(o.dh), v.writes(o.dz); }
-};
 /// into += from.
 struct AddInto {
   static constexpr std::string_view kVerb = "add_into";
@@ -207,7 +182,7 @@ struct AddInto {
 
 // ---- linear layers, f32 -------------------------------------------------------------------------
 
-/// y (V,K) = x (V,C) w(K,C)^T [+ bias (K)].
+/// y (V,K) = x (V,C) w(K,C)^T [+ bias (K)]. Weights may be those of a 1x1 convolution, (K,1,1,C).
 struct MatMul {
   static constexpr std::string_view kVerb = "matmul";
   TensorId x, w;

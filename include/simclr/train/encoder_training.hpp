@@ -21,6 +21,7 @@ struct EncoderOptions {
   StemChoice stem = StemChoice::automatic;
   bool projection_shortcut_everywhere = false;
   PoolPadding pool_padding = PoolPadding::torchvision;
+  double sk_ratio = 0;
   HeadSpec head;
 };
 

@@ -32,8 +32,8 @@ struct ModelDescription {
 /// Writes one JSON object: {"encoder": "resnet50", "width": 1.0, "stem": "imagenet",
 /// "projection_shortcut_everywhere": false, "head": "nonlinear", "head_layers": 2, "head_hidden":
 /// 0, "embedding_dim": 128, "image_size": 224, "mean": null, "std": null}; and "pool_padding":
-/// "same" if it is not torchvision's; "classes": 10, "classifier_head_layers": 0 if there is a
-/// classifier.
+/// "same" if it is not torchvision's; "sk_ratio": 0.0625 if there are selective kernels; "classes":
+/// 10, "classifier_head_layers": 0 if there is a classifier.
 std::string to_json(const ModelDescription& model);
 
 /// Reads it. Throws RefusedError naming `origin` (a file) and the field that is missing or wrong.

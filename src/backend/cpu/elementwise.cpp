@@ -1,4 +1,4 @@
-// Joins and rectifiers over whole tensors, the packing of images, and pooling.
+// Joins and rectifiers over whole tensors, and the packing of images.
 
 #include <algorithm>
 
@@ -24,19 +24,6 @@ Prepared step_by_piece(const TensorView& result, int threads, const Make& make) 
     });
   });
 }
-
-/// A step over the images and channel blocks of `input`: make(T{}) gives visit(index).
-template <class Make>
-Prepared step_by_block(const TensorView& input, int threads, const Make& make) {
-  require_blocked(input);
-  return for_activation_type(input.layout.dtype, [&](auto type) {
-    return make_step([visit = make(type), count = input.layout.images * input.layout.blocks(),
-                      threads] { for_each_index(count, threads, visit); });
-  });
-}
-
-/// Elements of one channel block of an image.
-std::int64_t block_elements(const TensorView& tensor) { return tensor.layout.pixels() * kBlock; }
 
 }  // namespace
 
@@ -82,53 +69,6 @@ Prepared prepare(const PackInput& op, const Context& context) {
             kernels::element<T>().unzip_rgb(from + begin, layout.pixels(), to + begin);
           });
         });
-  });
-}
-
-Prepared prepare(const MaxPool& op, const Context& context) {
-  const TensorView x = context.tensor(op.x);
-  const TensorView y = context.tensor(op.y);
-  auto* argmax = context.tensor(op.argmax).as<std::uint8_t>();
-  return step_by_block(x, context.threads, [&]<class T>(T) {
-    return [=, geometry = pool_shape<kernels::PoolGeometry>(op.geometry, x.layout, y.layout),
-            from = x.as<T>(), to = y.as<T>(), in = block_elements(x),
-            out = block_elements(y)](std::int64_t i) {
-      kernels::element<T>().max_pool(geometry, from + i * in, to + i * out, argmax + i * out);
-    };
-  });
-}
-
-Prepared prepare(const MaxPoolBackward& op, const Context& context) {
-  const TensorView dx = context.tensor(op.dx);
-  const TensorView dy = context.tensor(op.dy);
-  const auto* argmax = context.tensor(op.argmax).as<std::uint8_t>();
-  return step_by_block(dx, context.threads, [&]<class T>(T) {
-    return [=, geometry = pool_shape<kernels::PoolGeometry>(op.geometry, dx.layout, dy.layout),
-            from = dy.as<T>(), to = dx.as<T>(), in = block_elements(dx),
-            out = block_elements(dy)](std::int64_t i) {
-      kernels::element<T>().max_pool_backward(geometry, from + i * out, argmax + i * out,
-                                              to + i * in);
-    };
-  });
-}
-
-Prepared prepare(const GlobalAvgPool& op, const Context& context) {
-  const TensorView z = context.tensor(op.z);
-  auto* h = context.tensor(op.h).as<float>();
-  return step_by_block(z, context.threads, [&]<class T>(T) {
-    return [=, from = z.as<T>(), pixels = z.layout.pixels()](std::int64_t i) {
-      kernels::element<T>().average(from + i * pixels * kBlock, pixels, h + i * kBlock);
-    };
-  });
-}
-
-Prepared prepare(const GlobalAvgPoolBackward& op, const Context& context) {
-  const TensorView dz = context.tensor(op.dz);
-  const auto* dh = context.tensor(op.dh).as<float>();
-  return step_by_block(dz, context.threads, [&]<class T>(T) {
-    return [=, to = dz.as<T>(), pixels = dz.layout.pixels()](std::int64_t i) {
-      kernels::element<T>().spread(dh + i * kBlock, pixels, to + i * pixels * kBlock);
-    };
   });
 }
 

@@ -3,6 +3,7 @@
 # of tensors, layout.cpp, needs no CUDA and belongs to every build (../CMakeLists.txt).
 set(kernels_dir ${CMAKE_CURRENT_LIST_DIR}/kernels)
 set(SIMCLR_CUDA_KERNELS
+  ${kernels_dir}/average.cu
   ${kernels_dir}/batch_norm.cu
   ${kernels_dir}/batch_norm_backward.cu
   ${kernels_dir}/elementwise.cu
@@ -12,6 +13,7 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/optimizer.cu
   ${kernels_dir}/pool.cu
   ${kernels_dir}/row_losses.cu
+  ${kernels_dir}/streams.cu
   ${kernels_dir}/sums.cu
   ${kernels_dir}/top_k.cu)
 set(SIMCLR_CUDA_HOST_SOURCES

@@ -80,14 +80,33 @@ struct PoolGeometry {
   int kernel = 1, stride = 1, padding = 0;
 };
 
+/// One image of one channel block of SelectStreamsBackward, all (pixels, 16).
+template <class T>
+struct SelectBackwardArgs {
+  const float* a = nullptr;  ///< (2,16): a and 1-a
+  const T *dy = nullptr, *x0 = nullptr, *x1 = nullptr;
+  std::int64_t pixels = 0;
+  T *dx0 = nullptr, *dx1 = nullptr;
+  float* sum = nullptr;  ///< (16) = sum over pixels of dy (x0 - x1)
+};
+
 template <class T>
 struct ElementKernels {
   void (*max_pool)(const PoolGeometry&, const T* x, T* y, std::uint8_t* argmax) = nullptr;
   void (*max_pool_backward)(const PoolGeometry&, const T* dy, const std::uint8_t* argmax,
                             T* dx) = nullptr;
-  /// h (16) = mean over pixels of z (pixels, 16), and back.
-  void (*average)(const T* z, std::int64_t pixels, float* h) = nullptr;
+  /// Divides by kernel^2 if `whole_windows`, else by the pixels in a window.
+  void (*avg_pool)(const PoolGeometry&, bool whole_windows, const T* x, T* y) = nullptr;
+  void (*avg_pool_backward)(const PoolGeometry&, bool whole_windows, const T* dy, T* dx) = nullptr;
+  /// h (16) = sum over streams of the means over pixels of z (pixels, 16), `stride` elements from
+  /// one stream to the next.
+  void (*average)(const T* z, std::int64_t pixels, int streams, std::int64_t stride,
+                  float* h) = nullptr;
+  /// The way back to one stream.
   void (*spread)(const float* dh, std::int64_t pixels, T* dz) = nullptr;
+  /// y = a[0] x0 + a[1] x1, all (pixels, 16); a (2,16).
+  void (*select)(const float* a, const T* x0, const T* x1, std::int64_t pixels, T* y) = nullptr;
+  void (*select_backward)(const SelectBackwardArgs<T>&) = nullptr;
   // Flat ranges; counts are multiples of 16.
   void (*add_into)(const T* from, T* into, std::int64_t count) = nullptr;
   void (*relu)(const T* y, T* z, std::int64_t count) = nullptr;

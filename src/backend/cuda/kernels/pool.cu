@@ -1,47 +1,16 @@
-// Maximum and global average pooling; channels are padded to whole packs.
+// Maximum pooling.
 
-#include <limits>
-
-#include "../launch.hpp"
-#include "../steps.hpp"
-#include "element.cuh"
+#include "pool.cuh"
 
 namespace simclr::cuda {
 
 namespace {
-
-/// Windows over x (images, height, width, channels) that give y (images, out_height, out_width,
-/// channels); every window covers a pixel.
-struct PoolShape {
-  std::int64_t images = 1;
-  int height = 1, width = 1;
-  int out_height = 1, out_width = 1;
-  int channels = 8;  ///< stored; a multiple of 8
-  int kernel = 1, stride = 1, padding = 0;
-};
 
 /// Where in its window each element of a pack found its maximum.
 template <class T>
 struct alignas(kPackSize<T>) Positions {
   std::uint8_t values[kPackSize<T>];
 };
-
-/// The pixel and the first channel of thread `item`, of `channels` / kPackSize a pixel.
-struct Place {
-  int row, column;
-  std::int64_t image;
-  int channel;
-};
-template <class T>
-__device__ __forceinline__ Place place_of(unsigned item, int height, int width, int channels) {
-  const unsigned packs = static_cast<unsigned>(channels / kPackSize<T>);
-  const unsigned pixel = item / packs;
-  const unsigned line = pixel / static_cast<unsigned>(width);
-  return {.row = static_cast<int>(line % static_cast<unsigned>(height)),
-          .column = static_cast<int>(pixel % static_cast<unsigned>(width)),
-          .image = line / static_cast<unsigned>(height),
-          .channel = static_cast<int>(item % packs) * kPackSize<T>};
-}
 
 /// y = maxima; argmax = r * kernel + s of the first. kKernel: the window's extent where it is known
 /// to the compiler, else 0.
@@ -94,12 +63,6 @@ __global__ void __launch_bounds__(256)
   *reinterpret_cast<Positions<T>*>(argmax + to) = found;
 }
 
-/// The first window, of those that start every `stride` pixels, that reaches `position`.
-__device__ __forceinline__ int first_window(int position, const PoolShape& shape) {
-  const int start = position + shape.padding - shape.kernel + 1;
-  return start > 0 ? (start + shape.stride - 1) / shape.stride : 0;
-}
-
 /// dx = the sum of dy over the windows whose maximum the pixel is.
 template <class T>
 __global__ void __launch_bounds__(256)
@@ -135,71 +98,6 @@ __global__ void __launch_bounds__(256)
   store_pack(dx + std::int64_t{item} * kPackSize<T>, result);
 }
 
-/// h (images, channels) = means over the pixels of z (images, pixels, channels).
-template <class T>
-__global__ void __launch_bounds__(256)
-    global_average_kernel(const T* __restrict__ z, float* __restrict__ h, unsigned items,
-                          int pixels, int channels) {
-  const unsigned item = blockIdx.x * blockDim.x + threadIdx.x;
-  if (item >= items) return;
-  const Place at = place_of<T>(item, 1, 1, channels);
-  const T* from = z + at.image * pixels * channels + at.channel;
-  float sums[kPackSize<T>] = {};
-#pragma unroll 4
-  for (int p = 0; p < pixels; ++p) {
-    const Pack<T> pack = load_pack(from + std::int64_t{p} * channels);
-#pragma unroll
-    for (int i = 0; i < kPackSize<T>; ++i) sums[i] += widen(pack.values[i]);
-  }
-  float* to = h + std::int64_t{item} * kPackSize<T>;
-#pragma unroll
-  for (int part = 0; part < kPackSize<T>; part += kPackSize<float>) {
-    Pack<float> means;
-#pragma unroll
-    for (int i = 0; i < kPackSize<float>; ++i) {
-      means.values[i] = sums[part + i] / static_cast<float>(pixels);
-    }
-    store_pack(to + part, means);
-  }
-}
-
-/// dz (images, pixels, channels) = dh (images, channels) / pixels.
-template <class T>
-__global__ void __launch_bounds__(256)
-    global_average_backward_kernel(const float* __restrict__ dh, T* __restrict__ dz, unsigned items,
-                                   int pixels, int channels) {
-  const unsigned item = blockIdx.x * blockDim.x + threadIdx.x;
-  if (item >= items) return;
-  const Place at = place_of<T>(item, 1, pixels, channels);
-  const float* from = dh + at.image * channels + at.channel;
-  const float factor = 1.0F / static_cast<float>(pixels);
-  float sums[kPackSize<T>];
-  load_floats<T>(from, sums);
-  Pack<T> result;
-#pragma unroll
-  for (int e = 0; e < kPackSize<T>; ++e) result.values[e] = narrow<T>(sums[e] * factor);
-  store_pack(dz + std::int64_t{item} * kPackSize<T>, result);
-}
-
-/// One thread for kPackSize channels of each pixel; they are counted in 32 bits.
-template <class T>
-unsigned items_of(const Layout& layout) {
-  require(layout.stride % kPackSize<T> == 0, "pooled channels come in whole packs");
-  const std::int64_t items = layout.rows() * (layout.stride / kPackSize<T>);
-  require(items <= std::numeric_limits<std::int32_t>::max(), "a pool's packs fit 31 bits");
-  return static_cast<unsigned>(items);
-}
-
-int pixels_of(const Layout& layout) { return static_cast<int>(layout.height * layout.width); }
-
-PoolShape shape_of(const ConvGeometry& window, const Layout& input, const Layout& output) {
-  require(input.stride == output.stride, "pooled tensors are stored with the same channels");
-  auto shape = pool_shape<PoolShape>(window, input, output);
-  shape.images = input.images;
-  shape.channels = static_cast<int>(input.stride);
-  return shape;
-}
-
 }  // namespace
 
 Prepared prepare(const MaxPool& op, const Context& context) {
@@ -228,34 +126,6 @@ Prepared prepare(const MaxPoolBackward& op, const Context& context) {
                       argmax = context.values<std::uint8_t>(op.argmax), stream = context.stream()] {
       launch(max_pool_backward_kernel<T>, one_thread_each(items), stream, shape, items, from,
              argmax, to);
-    });
-  });
-}
-
-Prepared prepare(const GlobalAvgPool& op, const Context& context) {
-  const TensorView z = context.tensor(op.z);
-  const TensorView h = context.tensor(op.h);
-  require(z.layout.stride == h.layout.stride, "means are stored with their tensor's channels");
-  return with_activation_type(z.layout.dtype, [&]<class T>(T) {
-    return make_step([items = items_of<T>(h.layout), from = z.as<T>(), to = h.as<float>(),
-                      pixels = pixels_of(z.layout), channels = static_cast<int>(z.layout.stride),
-                      stream = context.stream()] {
-      launch(global_average_kernel<T>, one_thread_each(items), stream, from, to, items, pixels,
-             channels);
-    });
-  });
-}
-
-Prepared prepare(const GlobalAvgPoolBackward& op, const Context& context) {
-  const TensorView dz = context.tensor(op.dz);
-  const TensorView dh = context.tensor(op.dh);
-  require(dz.layout.stride == dh.layout.stride, "means are stored with their tensor's channels");
-  return with_activation_type(dz.layout.dtype, [&]<class T>(T) {
-    return make_step([items = items_of<T>(dz.layout), from = dh.as<float>(), to = dz.as<T>(),
-                      pixels = pixels_of(dz.layout), channels = static_cast<int>(dz.layout.stride),
-                      stream = context.stream()] {
-      launch(global_average_backward_kernel<T>, one_thread_each(items), stream, from, to, items,
-             pixels, channels);
     });
   });
 }
