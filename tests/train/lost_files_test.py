@@ -125,7 +125,8 @@ class LostFilesTest(TrainingTest):
 class SurroundingsTest(TrainingTest):
     def test_ranks_of_different_instruction_sets(self):
         command = self.command(1)
-        done = subprocess.run([MPIEXEC, "-n", "1", *command, ":", "-n", "1", "env", "SIMCLR_CPU_ISA=baseline", *command],
+        done = subprocess.run([MPIEXEC, "-n", "1", "env", "-u", "SIMCLR_CPU_ISA", *command,
+                               ":", "-n", "1", "env", "SIMCLR_CPU_ISA=baseline", *command],
                               capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("SIMCLR_CPU_ISA", done.stderr)
