@@ -15,6 +15,7 @@
 
 #include "mpi_check.hpp"
 #include "simclr/core/log.hpp"
+#include "start_limit.hpp"
 
 namespace simclr {
 namespace {
@@ -78,6 +79,24 @@ void warn_without_protocol() {
       "not start now, use srun --mpi=pmix");
 }
 
+/// MPI starts when all ranks start it. If one never does, the others would wait for ever, with no
+/// rank 0 yet to watch them.
+StartLimit limit_of_start() {
+  using std::chrono::seconds;
+  constexpr seconds kWarning{30};
+  constexpr seconds kEnd{600};
+  constexpr const char* kText =
+      "MPI has not started for {} s: a rank of this job has not started it; it may run another "
+      "command (simclr --help needs no MPI) or another program, have ended, or wait for its node{}";
+  const auto warn = [=] { log::warning(kText, kWarning.count(), ""); };
+  const auto end = [=] {
+    log::error(kText, kEnd.count(), "; the job ends");
+    std::fflush(nullptr);
+    std::_Exit(1);
+  };
+  return StartLimit({{kWarning, warn}, {kEnd, end}});
+}
+
 /// Refuses a process that the MPI library takes for the only one, although its launcher has started
 /// several: each would do all the work, and all would write the same files.
 void require_launcher_support() {
@@ -100,7 +119,10 @@ bool launched_with_other_commands() { return number_in("OMPI_NUM_APP_CTX") > 1; 
 MpiSession::MpiSession(int& argc, char**& argv) : uncaught_(std::uncaught_exceptions()) {
   warn_without_protocol();
   int provided = MPI_THREAD_SINGLE;
-  mpi_check(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
+  {
+    const StartLimit limit = limit_of_start();
+    mpi_check(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
+  }
   mpi_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   if (provided < MPI_THREAD_MULTIPLE) {
     refuse(

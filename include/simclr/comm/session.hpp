@@ -17,9 +17,10 @@ namespace simclr {
 bool launched_with_other_commands();
 
 /// Initializes MPI. Throws RefusedError when it lacks MPI_THREAD_MULTIPLE, and when a launcher that
-/// this MPI library does not support has started several ranks, each of them alone. The destructor
-/// finalizes it, except while an exception unwinds: the driver then reports the error and calls
-/// abort_all_ranks.
+/// this MPI library does not support has started several ranks, each of them alone. Warns after 30
+/// s in which not all ranks have started MPI, and ends the process with exit code 1 after 600 s.
+/// The destructor finalizes it, except while an exception unwinds: the driver then reports the
+/// error and calls abort_all_ranks.
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
