@@ -85,6 +85,19 @@ class PlanRunTest(unittest.TestCase):
         arena = float(re.search(r"activations ([\d.]+) MB", output)[1]) * 1e6
         self.assertLess(abs(memory["arena_bytes"] - arena), 1e5)
 
+    def test_a_plan_of_a_huge_model_takes_little_memory(self):
+        """Neither a model of a trillion parameters nor its parts are there: time and memory do not grow with them."""
+        command = [SIMCLR, "plan", *arguments({"samples": 1281167, "machine": MACHINE, "width": 256, "batch-size": 2**20,
+                                               "head-layers": 8, "head-width": 100000}, COMMON)]
+        with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as started:
+            said = started.stdout.read().decode()
+            _, status, usage = os.wait4(started.pid, 0)
+            started.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(started.returncode, 0, said)
+        self.assertIn("all steps", said)
+        self.assertLess(usage.ru_maxrss * 1024, 500e6)
+        self.assertLess(usage.ru_utime + usage.ru_stime, 20)
+
     def test_memory_of_a_small_run(self):
         self.check_memory(SMALL, 1)
 

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstdint>
 #include <type_traits>
-#include <vector>
 
 #include "kernels/table.hpp"
 #include "steps.hpp"
@@ -21,15 +20,26 @@ struct ImageRun {
 };
 
 /// A tile is one run of images of one channel block. Runs depend on shapes only, never on the
-/// number of threads, so results that are combined run by run do not either.
+/// number of threads, so results that are combined run by run do not either. A part is the images
+/// of one group in one half (view) of the batch; runs divide it.
 struct Tiles {
-  std::vector<ImageRun> runs{};
   Layout layout;
   int threads = 1;
+  std::int64_t groups = 1;
+  std::int64_t part_images = 0;
+  std::int64_t run_images = 1;  ///< of all runs of a part but the last, which may be shorter
 
-  [[nodiscard]] std::int64_t count() const {
-    return static_cast<std::int64_t>(runs.size()) * layout.blocks();
+  [[nodiscard]] std::int64_t runs_per_part() const {
+    return (part_images + run_images - 1) / run_images;
   }
+  [[nodiscard]] std::int64_t runs() const { return layout.images / part_images * runs_per_part(); }
+  [[nodiscard]] ImageRun run(std::int64_t index) const {
+    const std::int64_t part = index / runs_per_part();
+    const std::int64_t begin = index % runs_per_part() * run_images;
+    const std::int64_t end = std::min(begin + run_images, part_images);
+    return {part * part_images + begin, part * part_images + end, part % groups};
+  }
+  [[nodiscard]] std::int64_t count() const { return runs() * layout.blocks(); }
   [[nodiscard]] std::int64_t image_stride() const {
     return layout.blocks() * layout.pixels() * kBlock;
   }
@@ -52,7 +62,7 @@ void for_each_tile(const Tiles& tiles, Visit&& visit) {
   const std::int64_t blocks = tiles.layout.blocks();
 #pragma omp parallel for num_threads(tiles.threads) schedule(static)
   for (std::int64_t tile = 0; tile < tiles.count(); ++tile) {
-    visit(tiles.runs[static_cast<std::size_t>(tile / blocks)], tile % blocks, tile);
+    visit(tiles.run(tile / blocks), tile % blocks, tile);
   }
 }
 
@@ -97,7 +107,8 @@ void combine_partials(const Tiles& tiles, const double* partials, GroupRows<doub
                       std::int64_t groups, Factor&& factor) {
   const std::int64_t channels = sums.channels;
   std::fill_n(sums.data, groups * 2 * channels, 0.0);
-  for (const ImageRun& run : tiles.runs) {
+  for (std::int64_t i = 0; i < tiles.runs(); ++i) {
+    const ImageRun run = tiles.run(i);
     for (std::int64_t begin = 0; begin < channels; begin += kBlock, partials += kPartial) {
       const std::int64_t count = std::min(kBlock, channels - begin);
       double* first = sums.first(run.group) + begin;

@@ -157,6 +157,7 @@ Prepared prepare(const CheckFinite& op, const Context& context) {
 }
 
 Prepared prepare(const Update& op, const Context& context) {
+  if (!context.has_memory()) return {};  // needs no workspace; a huge model has millions of chunks
   const Buffers buffers{
       .w = context.tensor(op.parameters).as<float>(),
       .g = context.tensor(op.gradients).as<float>(),
