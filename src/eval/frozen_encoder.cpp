@@ -18,16 +18,6 @@ namespace {
 
 const std::vector<Part> kLoadedParts{Part::encoder, Part::projection_head};
 
-void require_same_checkpoint(const Checkpoint& checkpoint, Communicator& world) {
-  const auto checksums = gather_texts(world, checkpoint.checksum);
-  if (std::adjacent_find(checksums.begin(), checksums.end(), std::not_equal_to<>()) !=
-      checksums.end()) {
-    fail(
-        "the ranks found different newest checkpoints, as while the run is still training; give a "
-        "checkpoint file as --checkpoint");
-  }
-}
-
 /// Appends the first `rows` rows of a (B,C) tensor to `to`.
 void append_rows(const Executor& executor, const std::string& name, std::int64_t rows,
                  std::vector<float>& to) {
@@ -74,9 +64,7 @@ FeatureLayer parse_feature_layer(const std::string& name, const ModelDescription
 }
 
 FrozenEncoder::FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world)
-    : weights_(read_checkpoint_weights(run_or_file)) {
-  require_same_checkpoint(weights_.checkpoint, world);
-}
+    : weights_(read_checkpoint_weights(run_or_file, world)) {}
 
 void FrozenEncoder::load_into(Executor& executor) const {
   load_parts(executor, kLoadedParts, weights_.checkpoint, file().string());

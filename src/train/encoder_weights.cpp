@@ -67,6 +67,18 @@ Program described_program(const ModelDescription& model, int head_layers) {
                             .global_batch = 1});
 }
 
+/// Gives all ranks the tensors of rank 0.
+std::vector<NamedTensor> broadcast_tensors(std::vector<NamedTensor> tensors, Communicator& world) {
+  tensors.resize(broadcast_value(world, tensors.size()));
+  for (NamedTensor& tensor : tensors) {
+    tensor.name = broadcast_text(world, tensor.name);
+    tensor.shape = broadcast_value(world, tensor.shape);
+    tensor.values.resize(static_cast<std::size_t>(tensor.shape.elements()));
+    world.broadcast(buffer_span(std::span(tensor.values)), 0);
+  }
+  return tensors;
+}
+
 }  // namespace
 
 NamedTensor channels_first(NamedTensor tensor) {
@@ -92,6 +104,26 @@ EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file)
   found.checkpoint.momentum = {};
   found.checkpoint.second_moment = {};
   return {found.file.path, model, std::move(found.checkpoint)};
+}
+
+EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file,
+                                       Communicator& world) {
+  EncoderWeights weights;
+  on_root(world, [&] { weights = read_checkpoint_weights(run_or_file); });
+  weights.file = broadcast_text(world, weights.file.string());
+  Checkpoint& checkpoint = weights.checkpoint;
+  for (std::int64_t* number : {&checkpoint.step, &checkpoint.epoch}) {
+    *number = broadcast_value(world, *number);
+  }
+  for (std::string* text : {&checkpoint.configuration, &checkpoint.model, &checkpoint.data,
+                            &checkpoint.checksum}) {
+    *text = broadcast_text(world, *text);
+  }
+  for (auto* tensors : {&checkpoint.parameters, &checkpoint.running}) {
+    *tensors = broadcast_tensors(std::move(*tensors), world);
+  }
+  weights.model = parse_model_description(checkpoint.model, weights.file.string());
+  return weights;
 }
 
 std::optional<double> pretraining_decay(const EncoderTraining& run) {

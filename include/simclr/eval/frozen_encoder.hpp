@@ -48,8 +48,8 @@ class EncoderInTraining final : public EncoderSource {
   ModelDescription model_;
 };
 
-/// Opens the same checkpoint on all ranks. Collective. Throws Error if the ranks found different
-/// checkpoints, RefusedError if there is no valid one.
+/// Has a checkpoint's weights on all ranks; rank 0 reads them. Collective. Throws RefusedError if
+/// there is no valid checkpoint.
 class FrozenEncoder final : public EncoderSource {
  public:
   FrozenEncoder(const std::filesystem::path& run_or_file, Communicator& world);

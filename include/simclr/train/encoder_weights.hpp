@@ -6,6 +6,7 @@
 #include <string>
 
 #include "simclr/augment/augmentation.hpp"
+#include "simclr/comm/communicator.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/train/model_description.hpp"
 
@@ -26,6 +27,9 @@ struct EncoderWeights {
 
 /// Reads a checkpoint file, or the newest valid checkpoint of a run directory. Throws RefusedError.
 EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file);
+/// The same on all ranks, of which only rank 0 reads. Collective.
+EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file,
+                                       Communicator& world);
 
 /// The weight decay that a run's weights have had since they were random; unset if the run began
 /// with other weights.
