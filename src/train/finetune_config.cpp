@@ -196,6 +196,7 @@ void FinetuneConfig::complete(OpenWeights open, const LabeledSamples& labeled) {
     recipe = *from.pretraining_decay < kSmallWeightDecay ? Recipe::v1 : Recipe::v2;
   }
   apply_recipe(labeled.size(), labeled.labeled);
+  initial_ = std::make_shared<const EncoderWeights>(std::move(from));
 }
 
 std::string FinetuneConfig::result_details() const {
@@ -211,13 +212,12 @@ std::vector<Part> FinetuneConfig::initial_parts() const {
   return {Part::encoder, Part::projection_head};
 }
 
-void FinetuneConfig::load_initial_weights(Trainer& trainer, Communicator& world) const {
-  EncoderWeights from;
-  on_root(world, [&] { from = read_weights(); });
-  const bool root = world.rank() == 0;
-  if (root) log::info("training begins with the weights of {}", from.file.string());
-  trainer.load(initial_parts(), root ? &from.checkpoint : nullptr, from.file.string());
-  from = {};
+void FinetuneConfig::load_initial_weights(Trainer& trainer, Communicator& world) {
+  require(initial_ != nullptr || world.rank() != 0, "rank 0 has read the weights");
+  const std::string origin = initial_ ? initial_->file.string() : "";
+  log::info("training begins with the weights of {}", origin);
+  trainer.load(initial_parts(), initial_ ? &initial_->checkpoint : nullptr, origin);
+  initial_.reset();
   return_free_memory();
 }
 

@@ -255,7 +255,7 @@ MeasuringMemory TrainingConfig::measuring_memory(std::int64_t /*samples*/, int /
   return {};
 }
 
-void TrainingConfig::load_initial_weights(Trainer& /*trainer*/, Communicator& /*world*/) const {}
+void TrainingConfig::load_initial_weights(Trainer& /*trainer*/, Communicator& /*world*/) {}
 
 TrainerOptions TrainingConfig::trainer_options(std::int64_t steps_per_epoch) const {
   return {.schedule = schedule(steps_per_epoch),

@@ -120,7 +120,7 @@ struct FinetuneConfig : ClassifierConfig {
   [[nodiscard]] int head_layers() const override;
   [[nodiscard]] int frozen_groups() const override { return freeze; }
   [[nodiscard]] std::vector<Part> initial_parts() const override;
-  void load_initial_weights(Trainer& trainer, Communicator& world) const override;
+  void load_initial_weights(Trainer& trainer, Communicator& world) override;
 
  protected:
   [[nodiscard]] ClassifierInit classifier_init() const override;
@@ -131,6 +131,9 @@ struct FinetuneConfig : ClassifierConfig {
   void take_over_model(const EncoderWeights& weights);
   /// Sets what the recipe decides for training on `samples` of the `labeled` samples there are.
   void apply_recipe(std::int64_t samples, std::int64_t labeled);
+
+  /// The weights that a new run begins with, on rank 0 from complete() to load_initial_weights().
+  std::shared_ptr<const EncoderWeights> initial_;
 };
 
 }  // namespace simclr

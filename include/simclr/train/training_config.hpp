@@ -152,7 +152,7 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   /// Parts of the model that load_initial_weights() loads.
   [[nodiscard]] virtual std::vector<Part> initial_parts() const { return {}; }
   /// Loads the weights with which a new run begins. Collective.
-  virtual void load_initial_weights(Trainer& trainer, Communicator& world) const;
+  virtual void load_initial_weights(Trainer& trainer, Communicator& world);
   /// Whether measure() is called after the last step of this epoch, counted from 1.
   [[nodiscard]] virtual bool measures_after(std::int64_t /*epoch*/) const { return false; }
   /// Measures the model for a row of metrics.jsonl. No step is in flight. It changes nothing that
