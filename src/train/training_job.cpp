@@ -1,6 +1,7 @@
 #include "simclr/train/training_job.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -21,6 +22,7 @@
 #include "training_loop.hpp"
 
 namespace simclr {
+namespace fs = std::filesystem;
 namespace {
 
 std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& data) {
@@ -28,15 +30,13 @@ std::int64_t steps_per_epoch(const TrainingConfig& config, const ShardSetInfo& d
 }
 
 /// Warns of evaluation data that are not there. Training does not need them, and a run goes on
-/// without.
-void look_at_evaluation_data(const TrainingConfig& config) {
-  if (config.eval_data.empty()) return;
-  try {
-    const ShardSet set(config.eval_data);
-  } catch (const RefusedError& error) {
-    log::warning("option --eval-data: {}; evaluations of this run will need other data",
-                 error.what());
-  }
+/// without; what they hold is checked by those who read them.
+void look_for_evaluation_data(const TrainingConfig& config) {
+  std::error_code unknown;
+  if (config.eval_data.empty() || fs::exists(config.eval_data, unknown)) return;
+  const std::string reason = unknown ? unknown.message() : "No such file or directory";
+  log::warning("option --eval-data: {}: {}; evaluations of this run will need other data",
+               config.eval_data.string(), reason);
 }
 
 /// Makes every check that needs no writing, and reads few images. Returns the training data.
@@ -49,7 +49,7 @@ ShardSet validate_all(TrainingConfig& config, OpenWeights open, Communicator& wo
   config.validate_ranks(world.size());
   on_root(world, [&] {
     config.validate_data(data.set.info());
-    look_at_evaluation_data(config);
+    look_for_evaluation_data(config);
   });
   config.fingerprint = std::move(data.fingerprint);
   return std::move(data.set);
