@@ -106,14 +106,24 @@ void require_checkpoints(const fs::path& directory) {
       (directory / "checkpoints").string(), (directory / "state.json").string(), state->step);
 }
 
-/// Refuses anything but a directory in place of the checkpoints' one, such as a link that leads
+/// Refuses anything but a directory in place of one in which a run writes, such as a link that leads
 /// nowhere.
-void require_directory_or_nothing(const fs::path& checkpoints) {
+void require_directory_or_nothing(const fs::path& directory) {
   std::error_code unknown;
-  const bool is_there = fs::symlink_status(checkpoints, unknown).type() != fs::file_type::not_found;
-  if (!is_there || entry_kind(checkpoints) == EntryKind::folder) return;
+  const bool is_there = fs::symlink_status(directory, unknown).type() != fs::file_type::not_found;
+  if (!is_there || entry_kind(directory) == EntryKind::folder) return;
   refuse("{}: is not a directory, nor a link to one; delete it, or bring back where it leads to",
-         checkpoints.string());
+         directory.string());
+}
+
+/// Refuses a directory in which this user may not write: a run would end when it first does.
+void require_open_directory(const fs::path& directory) {
+  if (::access(directory.c_str(), R_OK | X_OK) != 0 && errno != ENOENT) {
+    refuse_unreadable(directory, errno);
+  }
+  if (::access(directory.c_str(), W_OK) != 0 && errno != ENOENT) {
+    refuse("cannot write into {}: {}", directory.string(), reason_of(errno, directory));
+  }
 }
 
 /// Refuses anything but a file in place of one that a start writes and does not read before.
@@ -126,7 +136,11 @@ void require_file_or_nothing(const fs::path& file) {
 
 RunStart find_start(TrainingConfig& config) {
   RunStart start;
-  require_directory_or_nothing(config.run_dir / "checkpoints");
+  for (const char* directory : {"checkpoints", "eval"}) {
+    require_directory_or_nothing(config.run_dir / directory);
+  }
+  require_open_directory(config.run_dir / "checkpoints");
+  if (config.measure_at_end) require_open_directory(config.run_dir / "eval");
   require_file_or_nothing(config.run_dir / "environment.json");
   for (const auto& [name, content] : config.run_files()) {
     require_file_or_nothing(config.run_dir / name);

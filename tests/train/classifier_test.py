@@ -4,6 +4,7 @@ usage: classifier_test.py SIMCLR MPIEXEC [unittest arguments]
 """
 import json
 import math
+import os
 import subprocess
 
 import h5py
@@ -349,10 +350,20 @@ class ClassifierTest(TrainingTest):
             self.assertEqual(self.result(new)["step"], steps)
 
     def test_what_fails_after_training_is_no_refusal(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root seems to be allowed to write into /proc, which refuses it later")
         self.run_dir.mkdir()
-        (self.run_dir / "eval").write_text("in the way")
+        (self.run_dir / "eval").symlink_to("/proc")
         self.assertIn("eval", self.pretrain(expect=1, max_steps=1).stderr)
         self.assert_state(status="failed", cause="io")
+
+    def test_a_file_in_place_of_the_results_is_refused_before_training(self):
+        self.run_dir.mkdir()
+        (self.run_dir / "eval").write_text("in the way")
+        for dry in ({}, {"dry_run": True}):
+            done = self.pretrain(expect=2, max_steps=1, **dry)
+            self.assertIn(f"{self.run_dir / 'eval'}: is not a directory", done.stderr)
+            self.assertEqual([path.name for path in self.run_dir.iterdir()], ["eval"])
 
     def test_what_is_in_place_of_a_file_is_refused_before_any_is_written(self):
         for name in ("labels.txt", "environment.json"):

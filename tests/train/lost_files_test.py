@@ -51,7 +51,17 @@ class LostFilesTest(TrainingTest):
         self.pretrain(max_steps=1)
         self.assert_state(step=1)
 
-    def test_checkpoints_that_may_not_be_listed(self):
+    def test_something_else_in_place_of_the_results(self):
+        results = self.run_dir / "eval"
+        for replace in (lambda: results.symlink_to("nowhere"), lambda: results.write_text(""), lambda: os.mkfifo(results)):
+            replace()
+            self.refused(results, "is not a directory")
+            self.refused(results, "is not a directory", dry_run="elsewhere")
+            results.unlink()
+        results.mkdir()
+        self.pretrain(max_steps=STEPS + 1)
+
+    def test_checkpoints_that_may_not_be_listed_or_written(self):
         if os.geteuid() != 0:
             self.skipTest("only root can run the program as another user")
         shutil.chown(self.run_dir, 65534)
@@ -59,13 +69,14 @@ class LostFilesTest(TrainingTest):
             path.chmod(0o777)
         for file in self.run_dir.iterdir():
             file.chmod(0o777)
-        for mode in (0o000, 0o300):
+        for mode in (0o000, 0o300, 0o555):
             (self.run_dir / "checkpoints").chmod(mode)
             done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", *self.command(1)], cwd="/",
                                   capture_output=True, text=True, timeout=60, check=False,
                                   env={**os.environ, "OMPI_MCA_orte_tmpdir_base": str(self.run_dir.parent)})
             self.assertEqual(done.returncode, 2, done.stderr)
-            self.assertIn(f"cannot read {self.run_dir / 'checkpoints'}", done.stderr)
+            cannot = "write into" if mode == 0o555 else "read"
+            self.assertIn(f"cannot {cannot} {self.run_dir / 'checkpoints'}", done.stderr)
             self.assertIn("Permission denied", done.stderr)
             self.assertEqual(len(self.rows()), STEPS)
 
