@@ -142,15 +142,24 @@ std::string loading_hint(const EncoderSpec& encoder) {
            "layerL.B.conv2 gives two streams that layerL.B.sk mixes; the shortcut of layer1.0 "
            "averages 2x2 pixels with stride 1, which timm's ResNet-D leaves out";
   }
+  const std::string model =
+      encoder.width == 1
+          ? "torchvision's model"
+          : fmt::format(
+                "a model like torchvision's {} but with {} times the channels, which "
+                "torchvision does not have",
+                encoder.name(), encoder.width);
   std::string hint;
   if (encoder.stem == Stem::cifar) {
-    hint =
-        "in torchvision's model, replace conv1 by a 3x3 convolution of stride 1 and padding 1, and "
-        "set maxpool = torch.nn.Identity()";
+    hint = fmt::format(
+        "in {}, replace conv1 by a 3x3 convolution of stride 1 and padding 1, and set maxpool = "
+        "torch.nn.Identity()",
+        model);
   } else if (encoder.pool_padding == PoolPadding::same) {
-    hint =
-        "in torchvision's model, set maxpool = torch.nn.MaxPool2d(3, 2, ceil_mode=True) where "
-        "conv1's output has an even side, as of images with sides that are multiples of 4";
+    hint = fmt::format(
+        "in {}, set maxpool = torch.nn.MaxPool2d(3, 2, ceil_mode=True) where conv1's output has an "
+        "even side, as of images with sides that are multiples of 4",
+        model);
   }
   if (has_more_shortcuts(encoder)) {
     hint += fmt::format(

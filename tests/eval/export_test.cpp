@@ -97,6 +97,10 @@ TEST(Export, SaysHowTorchvisionsModelMustChange) {
   selective.sk_ratio = 0.0625;
   EXPECT_NE(hint_of(selective).find("selective kernels"), std::string::npos);
   EXPECT_NE(loading_code({.encoder = selective}, "w").find("sk_ratio=0.0625"), std::string::npos);
+  // At a width that torchvision lacks, the hint does not speak of a model that is not there.
+  EXPECT_NE(loading_hint({18, 0.125, Stem::cifar}).find("which torchvision does not have"),
+            std::string::npos);
+  EXPECT_TRUE(loading_hint({18, 1, Stem::cifar}).starts_with("in torchvision's model, replace"));
   // torchvision's has this shortcut, too.
   EXPECT_EQ(hint_of({50, 0.125, Stem::imagenet, true}), "");
 }

@@ -21,9 +21,9 @@ enum class ExportParts : std::uint8_t { all, encoder };
 SafeTensors export_checkpoint(const Checkpoint& checkpoint, const std::string& origin,
                               ExportParts parts = ExportParts::all);
 
-/// How torchvision's model of this encoder must be changed before it loads the weights; empty if it
-/// need not be. Without the change, load_state_dict(strict=False) may succeed and the features be
-/// wrong.
+/// How torchvision's model of this encoder, or one of another width that is otherwise like it, must
+/// be changed before it loads the weights; empty if it need not be. Without the change,
+/// load_state_dict(strict=False) may succeed and the features be wrong.
 std::string loading_hint(const EncoderSpec& encoder);
 
 /// The lines of Python that load an exported file into torchvision's model, or a line that says
