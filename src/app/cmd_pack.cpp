@@ -65,7 +65,7 @@ int run_pack(Invocation& invocation) {
       .argument("DIR")
       .add("name", config.name, "name of the data set; empty: the output directory's name")
       .argument("NAME")
-      .add("shards", config.shards, "number of files; 0: 8, or fewer for fewer images")
+      .add("shards", config.shards, "number of files; 0: one for each 1,000 images, at most 8")
       .range(at_least(0))
       .add("resize-short", config.resize_short,
            "pixels to which the short side is resized (bicubic, antialiased); 0: images keep "

@@ -217,6 +217,13 @@ class PackTest(PackCase):
             np.testing.assert_array_equal(read(output, "labels"), labels)
             self.assertEqual(simclr("inspect", output, "--verify").returncode, 0)
 
+    def test_small_sets_have_few_shards(self):
+        for samples, count in ((1, 1), (1000, 1), (1001, 2), (9000, 8)):
+            with open(self.path("pictures"), "wb") as f:
+                f.write(struct.pack(">4i", 2051, samples, 2, 3) + bytes(6 * samples))
+            self.pack("--from", "idx", "--images", self.path("pictures"), "--output", self.path(f"out{samples}"))
+            self.assertEqual(len(shards(self.path(f"out{samples}"))), count)
+
     def test_plain_idx_by_name(self):
         pixels = np.random.default_rng(1).integers(0, 256, (6, 5, 4), np.uint8)
         with open(self.path("pictures"), "wb") as f:

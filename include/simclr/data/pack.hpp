@@ -28,7 +28,7 @@ struct PackConfig {
   std::optional<std::filesystem::path> idx_images, idx_labels;
   /// A data set whose numbers the classes get, by name; such as that of a test set's training data.
   std::optional<std::filesystem::path> classes_of;
-  std::int64_t shards = 0;        ///< 0: 8, or one per sample for fewer samples
+  std::int64_t shards = 0;        ///< 0: one for each 1,000 samples, at most 8
   std::int64_t resize_short = 0;  ///< pixels of the short side; 0: unchanged
   ImageEncoding encoding = ImageEncoding::raw;
   int jpeg_quality = 95;             ///< for images that must be encoded

@@ -22,7 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kDefaultShards = 8;
+// Unless --shards says otherwise: a shard for each of these many samples, up to so many shards.
+constexpr std::int64_t kSamplesPerShard = 1000;
+constexpr std::int64_t kMostDefaultShards = 8;
 
 /// Does a rank's share of the work. If it throws on any rank, all ranks throw the error of the
 /// lowest such rank, so that every rank cleans up.
@@ -88,7 +90,8 @@ class Packer {
   [[nodiscard]] std::int64_t samples() const { return static_cast<std::int64_t>(kept_.size()); }
 
   void plan_shards() {
-    shards_ = config_.shards > 0 ? config_.shards : std::min(kDefaultShards, samples());
+    const std::int64_t by_size = (samples() + kSamplesPerShard - 1) / kSamplesPerShard;
+    shards_ = config_.shards > 0 ? config_.shards : std::min(by_size, kMostDefaultShards);
     if (shards_ > samples()) {
       refuse("option --shards: {} is more than the {} images", shards_, samples());
     }
