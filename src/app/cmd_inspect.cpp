@@ -3,17 +3,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <iostream>
 #include <span>
+#include <utility>
 
 #include "command.hpp"
+#include "inspect.hpp"
 #include "simclr/core/check.hpp"
-#include "simclr/core/foreign_text.hpp"
 #include "simclr/core/log.hpp"
 #include "simclr/core/options.hpp"
+#include "simclr/eval/export.hpp"
+#include "simclr/io/array_file.hpp"
 #include "simclr/io/checkpoint.hpp"
 #include "simclr/io/shard_set.hpp"
-#include "simclr/train/encoder_weights.hpp"
 
 namespace simclr {
 namespace {
@@ -21,12 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr double kMegabyte = 1e6;
-
-template <class... Args>
-void line(std::string_view what, fmt::format_string<Args...> format, Args&&... args) {
-  const std::string text = fmt::format(format, std::forward<Args>(args)...);
-  std::cout << fmt::format("{:<14} {}\n", what, printable(text));
-}
 
 std::string describe_labels(const ShardSetInfo& info) {
   const bool multi_label = info.mark_columns > 0;
@@ -50,17 +45,18 @@ std::string describe_names(const SampleNames& names) {
 
 void describe(const ShardSet& set) {
   const ShardSetInfo& info = set.info();
-  line("data set", "{}", info.name);
-  line("samples", "{} in {}", info.samples, info.shard_names());
-  line("images", "{}{} x {} (height x width), {}", info.fixed_size ? "" : "up to ", info.height,
-       info.width, info.encoding == ImageEncoding::raw ? "raw" : "JPEG");
-  line("labels", "{}", describe_labels(info));
-  line("names", "{}", describe_names(set.names()));
-  line("stored", "{:.1f} MB", static_cast<double>(set.stored_bytes(0, info.samples)) / kMegabyte);
+  inspect_line("data set", "{}", info.name);
+  inspect_line("samples", "{} in {}", info.samples, info.shard_names());
+  inspect_line("images", "{}{} x {} (height x width), {}", info.fixed_size ? "" : "up to ",
+               info.height, info.width, info.encoding == ImageEncoding::raw ? "raw" : "JPEG");
+  inspect_line("labels", "{}", describe_labels(info));
+  inspect_line("names", "{}", describe_names(set.names()));
+  inspect_line("stored", "{:.1f} MB",
+               static_cast<double>(set.stored_bytes(0, info.samples)) / kMegabyte);
   for (std::size_t s = 0; s < info.shards.size(); ++s) {
     const std::int64_t end = s + 1 < info.shards.size() ? info.first_sample[s + 1] : info.samples;
-    line(fmt::format("shard {}", s), "{}: samples {} to {}", info.shards[s].filename().string(),
-         info.first_sample[s], end - 1);
+    inspect_line(fmt::format("shard {}", s), "{}: samples {} to {}",
+                 info.shards[s].filename().string(), info.first_sample[s], end - 1);
   }
 }
 
@@ -88,45 +84,14 @@ int inspect_shards(const fs::path& path, bool verify) {
     }
     total.problems.insert(total.problems.end(), report.problems.begin(), report.problems.end());
   }
-  line("verified", "{:.1f} MB against {} checksums, {} wrong",
-       static_cast<double>(total.bytes) / kMegabyte, total.blocks, total.problems.size());
+  inspect_line("verified", "{:.1f} MB against {} checksums, {} wrong",
+               static_cast<double>(total.bytes) / kMegabyte, total.blocks, total.problems.size());
   if (total.unchecked_bytes > 0) {
-    line("only read", "{:.1f} MB without checksums",
-         static_cast<double>(total.unchecked_bytes) / kMegabyte);
+    inspect_line("only read", "{:.1f} MB without checksums",
+                 static_cast<double>(total.unchecked_bytes) / kMegabyte);
   }
-  if (total.decoded > 0) line("decoded", "{} images", total.decoded);
+  if (total.decoded > 0) inspect_line("decoded", "{} images", total.decoded);
   return total.problems.empty() ? 0 : 1;
-}
-
-std::int64_t elements(const std::vector<NamedTensor>& tensors) {
-  std::int64_t sum = 0;
-  for (const NamedTensor& tensor : tensors) sum += tensor.shape.elements();
-  return sum;
-}
-
-/// Reads a checkpoint, which compares all checksums, and checks all that a command may need of it.
-FoundCheckpoint verified_checkpoint(const fs::path& path) {
-  FoundCheckpoint found = open_checkpoint(path);
-  (void)require_model(found.checkpoint, found.file.path.string());
-  return found;
-}
-
-void inspect_checkpoint(const fs::path& path) {
-  const FoundCheckpoint found = verified_checkpoint(path);
-  const Checkpoint& checkpoint = found.checkpoint;
-  line("checkpoint", "{}", found.file.path.string());
-  line("step", "{} (epoch {})", checkpoint.step, checkpoint.epoch);
-  line("seed", "{}", checkpoint.seed);
-  line("model", "{}", checkpoint.model);
-  line("parameters", "{} in {} tensors", elements(checkpoint.parameters),
-       checkpoint.parameters.size());
-  line("running", "{} in {} tensors", elements(checkpoint.running), checkpoint.running.size());
-  line("momentum", "{} in {} tensors", elements(checkpoint.momentum), checkpoint.momentum.size());
-  if (const auto& scaling = checkpoint.loss_scaling) {
-    line("loss scale", "{}, {} steps skipped", scaling->scale, scaling->skipped_steps);
-  }
-  line("checksum", "{} (verified)", checkpoint.checksum);
-  std::cout << "\n" << printable(checkpoint.configuration, LineBreaks::kept);
 }
 
 /// Verifies all checkpoints of a run, not only the newest valid one.
@@ -135,7 +100,7 @@ int verify_checkpoints(const fs::path& run) {
   for (const CheckpointFile& file : list_checkpoints(run / "checkpoints")) {
     try {
       (void)verified_checkpoint(file.path);
-      line("verified", "{}", file.path.string());
+      inspect_line("verified", "{}", file.path.string());
     } catch (const RefusedError& error) {
       log::error("{}", error.what());
       status = 1;
@@ -144,9 +109,29 @@ int verify_checkpoints(const fs::path& run) {
   return status;
 }
 
-bool is_checkpoint(const fs::path& path) {
-  if (fs::is_directory(path)) return fs::is_directory(path / "checkpoints");
-  return hdf5_file_attribute(path, "format") == "simclr-checkpoint";
+int inspect_run(const fs::path& run_or_checkpoint, bool verify) {
+  inspect_checkpoint(run_or_checkpoint);
+  return verify && fs::is_directory(run_or_checkpoint) ? verify_checkpoints(run_or_checkpoint) : 0;
+}
+
+/// Refuses --verify for a file without checksums: nothing of it could be said to be right.
+void require_checksums(const std::string& what, const fs::path& file, bool verify) {
+  if (!verify) return;
+  refuse("option --verify: {} is a file of {}, which has no checksums", file.string(), what);
+}
+
+/// What a file that is not safetensors holds, by its format.
+int inspect_hdf5(const fs::path& file, bool verify) {
+  const std::string format = hdf5_file_attribute(file, "format");
+  if (format == "simclr-checkpoint") return inspect_run(file, verify);
+  for (const auto& [known, what] :
+       {std::pair(kFeaturesFormat, "features"), std::pair(kPredictionsFormat, "predictions")}) {
+    if (format != known) continue;
+    require_checksums(what, file, verify);
+    inspect_arrays(what, file);
+    return 0;
+  }
+  return inspect_shards(file, verify);
 }
 
 }  // namespace
@@ -154,11 +139,13 @@ bool is_checkpoint(const fs::path& path) {
 int run_inspect(Invocation& invocation) {
   fs::path path;
   bool verify = false;
-  Options options("inspect", "what is in a shard set or a checkpoint", {"inspect"});
+  Options options("inspect", "what is in a shard set, a checkpoint or a file made from one",
+                  {"inspect"});
   options
       .positional("path", path,
-                  "what to look at: a directory of shards, one shard, a checkpoint, or a run "
-                  "directory, which stands for its newest valid checkpoint")
+                  "what to look at: a directory of shards, one shard, a checkpoint, a run "
+                  "directory, which stands for its newest valid checkpoint, exported weights "
+                  "(.safetensors), features or predictions")
       .argument("PATH")
       .flag(
           "verify", verify,
@@ -170,9 +157,14 @@ int run_inspect(Invocation& invocation) {
       .example("simclr inspect shards/photos --verify");
   if (!options.parse(invocation.arguments)) return 0;
   if (!fs::exists(path)) refuse_unreadable(path, ENOENT);
-  if (!is_checkpoint(path)) return inspect_shards(path, verify);
-  inspect_checkpoint(path);
-  return verify && fs::is_directory(path) ? verify_checkpoints(path) : 0;
+  if (fs::is_directory(path)) {
+    return fs::is_directory(path / "checkpoints") ? inspect_run(path, verify)
+                                                  : inspect_shards(path, verify);
+  }
+  if (!fs::is_regular_file(path) || !is_safetensors(path)) return inspect_hdf5(path, verify);
+  require_checksums("weights", path, verify);
+  inspect_safetensors(path);
+  return 0;
 }
 
 }  // namespace simclr

@@ -1,6 +1,7 @@
 """Runs the evaluation commands and checks results, ranks and refusals."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -377,6 +378,46 @@ def check_dry_run(program):
             check(len(out.splitlines()) == 1 and out.startswith(line), out)
             check(out.rstrip().endswith(f"run/eval/{protocol}-step-0000000000.json"), out)
     check(all_files(program.directory) == before, "a dry run wrote something")
+
+
+def check_inspect(program):
+    """`inspect` says of each file that the program writes what it is, and shows it."""
+    def inspect(*arguments, code=0):
+        out, err = program.run("inspect", *arguments, code=code)
+        return err if code else out
+
+    program.run("pretrain", "--data", "train", "--run-dir", "trained", "--encoder", "resnet18", "--width", "0.125",
+                "--batch-size", "8", "--epochs", "1", "--max-steps", "1", "--device", "cpu")
+    shown = inspect("trained")
+    check("{" not in shown, f"JSON in {shown}")
+    for line in (r"encoder +resnet18", r"width +0.125", r"projection shortcut everywhere +no", r"mean +none"):
+        check(re.search(f"^  {line}$", shown, re.M), f"no {line} in {shown}")
+    given, usual = shown.split("\n[pretrain]\n")[1].split("\n# as by default\n")
+    for line, group, other in (("width = 0.125", given, usual), ("batch-size = 8", given, usual),
+                               ("temperature = 0.1", usual, given), ("optimizer = lars", usual, given)):
+        check(line in group.splitlines() and line not in other.splitlines(), f"{line}: {shown}")
+    stored = Path(program.directory, "trained/config.cfg").read_text().splitlines()
+    missing = {line for line in stored if line and "run-dir" not in line} - set(shown.splitlines())
+    check(not missing, f"{missing} not shown")
+
+    program.run("export", "run", "--output", "weights.safetensors")
+    os.rename(os.path.join(program.directory, "weights.safetensors"), os.path.join(program.directory, "weights"))
+    def check_shown(file, *lines):
+        shown = inspect(file)
+        check("{" not in shown, f"JSON in {shown}")
+        for line in lines:
+            check(re.search(f"^ *{line}$", shown, re.M), f"no {line} in {shown}")
+
+    check_shown("weights", "weights +weights", r"tensors +\d+ values in \d+ tensors", "pixel_range +0,1", "step +0", "image size +16")
+    program.run("embed", "--checkpoint", "run", "--data", "test", "--output", "features.h5", "--layer", "layer2")
+    check_shown("features.h5", "features +features.h5", "layer +layer2", f"layer2 +{TEST} x 16", f"labels +{TEST}")
+    program.run("knn", "--checkpoint", "run", *SETS, "--predictions", "p.h5")
+    check_shown("p.h5", "predictions +p.h5", "protocol +knn", f"top5 +{TEST} x 5")
+    for file, what in (("weights", "weights"), ("features.h5", "features"), ("p.h5", "predictions")):
+        check(f"option --verify: {file} is a file of {what}, which has no checksums" in
+              inspect(file, "--verify", code=2), f"--verify of {file}")
+    Path(program.directory, "cut.safetensors").write_bytes(Path(program.directory, "weights").read_bytes()[:500])
+    check("cut.safetensors: is not a safetensors file" in inspect("cut.safetensors", code=2), "a cut file")
 
 
 def main(checks):
