@@ -24,7 +24,7 @@ FENCE = re.compile(r"```\n(.*?)```", re.DOTALL)
 FOREIGN = {"bind-to", "map-by", "nodes", "time", "ntasks-per-node", "gpus-per-node", "cpus-per-task", "signal", "mpi",
            "batch", "dependency", "cuda-graph-trace", "build", "install", "prefix", "target", "all", "python", "repeats",
            "device", "protocol", "output", "help", "version", "verbose", "config", "list-options", "format", "seconds",
-           "inputs", "first", "comment", "quick"}
+           "inputs", "first", "comment", "quick", "multi-prog"}
 
 
 def run(*arguments):
@@ -118,6 +118,19 @@ class DocsTest(unittest.TestCase):
                 with self.subTest(line=line):
                     self.accept(*parsed)
         self.assertGreaterEqual(checked, 8)
+
+    def test_the_sample_of_a_plan_looks_like_a_plan(self):
+        """Each line of the sample is a line of the plan, but for its numbers, which change with the models of costs."""
+        def form(line):
+            return re.sub(r"[\d.]+", "#", " ".join(line.split()))
+
+        command, sample = FENCE.findall((ROOT / "docs/plan.md").read_text(encoding="utf-8"))[:2]
+        planned = subprocess.run([SIMCLR, *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True, check=True,
+                                 timeout=60).stdout
+        forms = {form(line) for line in planned.splitlines()}
+        self.assertGreater(len(sample.splitlines()), 8)
+        for line in sample.splitlines():
+            self.assertIn(form(line), forms)
 
     def accept(self, command, arguments):
         self.assertIn(command[0], commands())
