@@ -1,4 +1,4 @@
-#include "config_file.hpp"
+#include "simclr/core/config_file.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -22,11 +22,11 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-std::string read_config(const std::filesystem::path& file) {
+std::string read_config(const std::filesystem::path& file, std::string_view option) {
   constexpr std::size_t kMostBytes = std::size_t{1} << 20;
   std::error_code unknown;
   if (std::filesystem::is_directory(file, unknown)) {
-    refuse("option --config: {} is a directory; name a file", file.string());
+    refuse("option --{}: {} is a directory; name a file", option, file.string());
   }
   std::ifstream in(file, std::ios::binary);
   if (!in) refuse_unreadable(file, errno);
@@ -35,7 +35,7 @@ std::string read_config(const std::filesystem::path& file) {
   text.resize(static_cast<std::size_t>(in.gcount()));
   if (in.bad()) refuse_unreadable(file, errno);
   if (text.size() > kMostBytes) {
-    refuse("option --config: {} has more than 1 MiB; name a configuration file", file.string());
+    refuse("option --{}: {} has more than 1 MiB; name a configuration file", option, file.string());
   }
   return text;
 }

@@ -9,7 +9,7 @@
 #include <map>
 #include <set>
 
-#include "config_file.hpp"
+#include "simclr/core/config_file.hpp"
 #include "simclr/core/foreign_text.hpp"
 #include "simclr/core/names.hpp"
 
@@ -18,10 +18,10 @@ namespace po = boost::program_options;
 namespace {
 
 const std::vector<std::string>& known_sections() {
-  static const std::vector<std::string> names{"pack",        "inspect", "preview",  "pretrain",
-                                              "linear-eval", "knn",     "evaluate", "finetune",
-                                              "supervised",  "embed",   "export",   "plan",
-                                              "bench",       "report",  "quality"};
+  static const std::vector<std::string> names{
+      "pack",     "inspect",  "preview",    "pretrain", "linear-eval", "knn",
+      "evaluate", "finetune", "supervised", "embed",    "export",      "plan",
+      "bench",    "report",   "quality",    "study",    "axes"};
   return names;
 }
 
@@ -327,18 +327,22 @@ void Options::parse_text(const std::string& text, const std::string& origin,
       if (!is_first) {
         refuse("{}option --{}: given twice; first in line {}", where, e.name, first->second);
       }
-      const Option* option = find(e.name);
-      if (option != nullptr && option->kind != Kind::action) {
-        set(e.name, present_value(e, renamed), where);
-        continue;
-      }
       const auto& common = common_options();
       const bool others_know_it = std::find(common.begin(), common.end(), e.name) != common.end();
-      if (section.empty() && others_know_it) continue;
-      refuse("{}unknown option '{}' of '{}'{}", where, excerpt(e.name), command_,
-             suggestion(e.name, names()));
+      if (section.empty() && others_know_it && find(e.name) == nullptr) continue;
+      set_in_file(e.name, present_value(e, renamed), where);
     }
   }
+}
+
+void Options::set_in_file(const std::string& name, const std::string& value,
+                          const std::string& where) {
+  const Option* option = find(name);
+  if (option == nullptr || option->kind == Kind::action) {
+    refuse("{}unknown option '{}' of '{}'{}", where, excerpt(name), command_,
+           suggestion(name, names()));
+  }
+  set(name, value, where);
 }
 
 bool Options::given(const std::string& name) const {

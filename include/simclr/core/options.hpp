@@ -170,6 +170,9 @@ class Options {
   /// have the old values in `renamed`.
   void parse_text(const std::string& text, const std::string& origin,
                   const std::vector<RenamedValue>& renamed = {});
+  /// Sets an option as a line of a file does. `where`, such as "FILE:12: ", begins the message of a
+  /// refusal.
+  void set_in_file(const std::string& name, const std::string& value, const std::string& where);
   [[nodiscard]] std::string help() const;
   /// A JSON array with an object per option: name, group, sections (of a configuration file), type,
   /// choices, default, range (as text), min and max ({value, inclusive} or null),

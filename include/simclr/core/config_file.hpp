@@ -15,9 +15,9 @@ struct ConfigEntry {
   int line = 0;  ///< counted from 1
 };
 
-/// The text of the file that --config names. Throws RefusedError when it cannot be read or is too
+/// The text of the file that an option names. Throws RefusedError when it cannot be read or is too
 /// long for a configuration.
-std::string read_config(const std::filesystem::path& file);
+std::string read_config(const std::filesystem::path& file, std::string_view option = "config");
 
 /// The entries in the order of the text. Throws RefusedError "ORIGIN:LINE: ..." for a line that is
 /// neither a setting nor a section.
