@@ -23,6 +23,11 @@ namespace {
 constexpr std::int64_t kLargeImage = 112;
 constexpr std::int64_t kLargePairs = 6, kSmallPairs = 12;
 
+/// The time of writing, which the page says to be UTC.
+std::string time_text() {
+  return fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(std::time(nullptr)));
+}
+
 /// Returns {png, width, height}, or {note} with the reason why there is no picture.
 Json pairs_json(const EncoderTraining& config, Pairs pairs) {
   if (pairs == Pairs::leave_out) {
@@ -53,11 +58,16 @@ void write_report(const std::vector<fs::path>& run_dirs, const fs::path& output,
   runs.reserve(run_dirs.size());
   for (const fs::path& run_dir : run_dirs) runs.push_back(read_run(run_dir));
   make_names_unique(runs, run_dirs);
-  Json data{{"written", fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(std::time(nullptr)))},
-            {"runs", Json::array()}};
+  Json data{{"written", time_text()}, {"runs", Json::array()}};
   for (const RunData& run : runs) data["runs"].push_back(run_json(run));
   if (runs.size() == 1) data["pairs"] = pairs_json(*runs.front().config, pairs);
   write_file(output, fill_page(data));
+}
+
+void write_study_page(const fs::path& output, const std::string& study) {
+  write_file(output, fill_page({{"written", time_text()},
+                                {"runs", Json::array()},
+                                {"study", Json::parse(study)}}));
 }
 
 void refresh_report(const fs::path& run_dir, Pairs pairs) {

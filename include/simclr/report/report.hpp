@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "simclr/io/image_file.hpp"
@@ -29,6 +30,14 @@ void refresh_report(const std::filesystem::path& run_dir, Pairs pairs);
 
 /// The same for the run to which a checkpoint (RUN/checkpoints/step-....h5) belongs, if any.
 void refresh_report_of_checkpoint(const std::filesystem::path& checkpoint);
+
+/// Writes the page of a study atomically. `study`: a JSON object of
+///   name; axes: [{name, values: [text, ...]}, ...] without seeds
+///   metrics: [{name, percent: whether it is a fraction to be shown in %}, ...], the main one first
+///   lines: [{places: [index of the value on each axis, ...], problems: [text, ...], paper or null,
+///     metrics: {name: {mean, deviation or null, count}}}, ...]
+///   paper: {title, metric} or null
+void write_study_page(const std::filesystem::path& output, const std::string& study);
 
 /// Draws the first `groups` samples of the first batch: each sample's stored image (its central
 /// square) and its two views, without --mean and --std. Reads only these samples. Throws
