@@ -27,6 +27,7 @@ FOLDERS["train"] = set(FOLDERS)
 FOLDERS["plan"] = set(FOLDERS)
 FOLDERS["eval"] = set(FOLDERS)
 FOLDERS["report"] = set(FOLDERS)
+FOLDERS["study"] = set(FOLDERS)
 FOLDERS["bench"] = set(FOLDERS)
 FOLDERS["app"] = set(FOLDERS)
 

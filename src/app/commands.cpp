@@ -30,6 +30,7 @@ const std::array kCommands{
     Command{"embed", "features of a data set -> HDF5", true, run_embed},
     Command{"report", "one page of a run: curves, evaluations, augmented pairs, settings", false,
             run_report},
+    Command{"study", "a grid of runs from one file: its cells, tables and page", false, run_study},
     Command{"export", "checkpoint -> .safetensors with torchvision's names", false, run_export},
 };
 

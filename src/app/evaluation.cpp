@@ -119,6 +119,11 @@ void require_shared_values(const Options& shared, const Declared& one) {
 
 }  // namespace
 
+DeclaredCommand declare_evaluation(std::string_view name) {
+  const auto declared = std::make_shared<Declared>(name);
+  return {.target = declared, .options = {declared, &declared->options}};
+}
+
 int run_evaluation(std::string_view name, Invocation& invocation) {
   Evaluations evaluations;
   evaluations.push_back(std::make_unique<Declared>(name));

@@ -10,6 +10,7 @@
 
 #include "command.hpp"
 #include "simclr/eval/evaluation_job.hpp"
+#include "simclr/study/study.hpp"
 
 namespace simclr {
 
@@ -39,6 +40,11 @@ class Evaluation {
   virtual PreparedEvaluation prepare(EvaluationJob& job, const EvaluationConfig& config,
                                      const Options& options) = 0;
 };
+
+/// The options of the evaluation of this name, as its command declares them.
+DeclaredCommand declare_evaluation(std::string_view name);
+/// The options of `quality`.
+DeclaredCommand declare_quality();
 
 /// Runs the evaluation of this name as a command.
 int run_evaluation(std::string_view name, Invocation& invocation);

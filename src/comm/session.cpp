@@ -36,28 +36,6 @@ long number_in(const char* variable) {
   return error == std::errc() && end == digits.end() ? number : -1;
 }
 
-/// "VARIABLE=NUMBER" if the launcher of this process has started other ranks beside it; empty if it
-/// has not, or if there is no launcher. The launcher of an MPI library is asked before Slurm: it
-/// may have started one rank itself, within a step of Slurm that has more tasks. A batch script and
-/// an interactive shell are one process, although the job has more tasks.
-std::string evidence_of_other_ranks() {
-  const auto say = [](const char* variable) {
-    return fmt::format("{}={}", variable, number_in(variable));
-  };
-  for (const char* size : {"OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE"}) {
-    if (number_in(size) > 0) return number_in(size) > 1 ? say(size) : "";
-  }
-  constexpr long kFirstSpecialStep = 4294967290;  // SLURM_INTERACTIVE_STEP, SLURM_BATCH_SCRIPT, ...
-  const long step = number_in("SLURM_STEP_ID");
-  if (step < kFirstSpecialStep) {
-    const long tasks = number_in("SLURM_STEP_NUM_TASKS");
-    if (tasks > 0) return tasks > 1 ? say("SLURM_STEP_NUM_TASKS") : "";
-    const bool in_step = step >= 0 && std::getenv("SLURM_PROCID") != nullptr;
-    if (in_step && number_in("SLURM_NTASKS") > 1) return say("SLURM_NTASKS");
-  }
-  return number_in("PMIX_RANK") > 0 ? say("PMIX_RANK") : "";
-}
-
 /// Whether an environment variable has a name that begins like this.
 bool has_variable(std::string_view beginning) {
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -113,6 +91,24 @@ void require_launcher_support() {
 }
 
 }  // namespace
+
+std::string evidence_of_other_ranks() {
+  const auto say = [](const char* variable) {
+    return fmt::format("{}={}", variable, number_in(variable));
+  };
+  for (const char* size : {"OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+    if (number_in(size) > 0) return number_in(size) > 1 ? say(size) : "";
+  }
+  constexpr long kFirstSpecialStep = 4294967290;  // SLURM_INTERACTIVE_STEP, SLURM_BATCH_SCRIPT, ...
+  const long step = number_in("SLURM_STEP_ID");
+  if (step < kFirstSpecialStep) {
+    const long tasks = number_in("SLURM_STEP_NUM_TASKS");
+    if (tasks > 0) return tasks > 1 ? say("SLURM_STEP_NUM_TASKS") : "";
+    const bool in_step = step >= 0 && std::getenv("SLURM_PROCID") != nullptr;
+    if (in_step && number_in("SLURM_NTASKS") > 1) return say("SLURM_NTASKS");
+  }
+  return number_in("PMIX_RANK") > 0 ? say("PMIX_RANK") : "";
+}
 
 bool launched_with_other_commands() { return number_in("OMPI_NUM_APP_CTX") > 1; }
 

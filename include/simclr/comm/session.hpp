@@ -16,6 +16,12 @@ namespace simclr {
 /// Only Open MPI's tells. Needs no MpiSession.
 bool launched_with_other_commands();
 
+/// "VARIABLE=NUMBER" if the launcher of this process has started other ranks beside it; empty if it
+/// has not, or if there is no launcher. The launcher of an MPI library is asked before Slurm: it
+/// may have started one rank itself, within a step of Slurm that has more tasks. A batch script and
+/// an interactive shell are one process, although the job has more tasks. Needs no MpiSession.
+std::string evidence_of_other_ranks();
+
 /// Initializes MPI. Throws RefusedError when it lacks MPI_THREAD_MULTIPLE, and when a launcher that
 /// this MPI library does not support has started several ranks, each of them alone. Warns after 30
 /// s in which not all ranks have started MPI, and ends the process with exit code 1 after 600 s.
