@@ -1,9 +1,9 @@
-# `cmake --install BUILD --prefix PREFIX` installs the program, the recipes, job and study scripts that find the program
+# `cmake --install BUILD --prefix PREFIX` installs the program, the recipes, studies, job scripts that find the program
 # relative to their own folder, and a modulefile for this prefix.
 set(SIMCLR_SHARE ${CMAKE_INSTALL_DATADIR}/simclr)
 
 install(DIRECTORY configs jobs DESTINATION ${SIMCLR_SHARE} USE_SOURCE_PERMISSIONS)
-install(PROGRAMS scripts/compare_predictions.py scripts/study_table.py DESTINATION ${SIMCLR_SHARE}/scripts)
+install(PROGRAMS scripts/compare_predictions.py DESTINATION ${SIMCLR_SHARE}/scripts)
 install(FILES README.md LICENSE CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

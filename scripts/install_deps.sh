@@ -48,7 +48,6 @@ tests=(
   "python3-h5py: reads and writes shards without this program"
   "python3-xxhash: checksums of checkpoints that tests write"
   "python3-pil: makes image files for tests"
-  "python3-matplotlib: plots the study's table"
   "python3-yaml: reads the Spack environment"
   "python3-torch: an independent implementation, with which results are compared"
   "python3-torchvision: reference encoders and augmentations"

@@ -61,7 +61,7 @@ def parse(words):
         rest = words[words.index("simclr") + 1:]
         size = 2 if rest[:1] == ["bench"] else 1
         return tuple(rest[:size]), rest[size:]
-    for word, command in (("submit_pipeline.sh", "pretrain"), ("batch_size_study.sh", "pretrain"),
+    for word, command in (("submit_pipeline.sh", "pretrain"), ("study.sh", "study"),
                           ("linear_eval.sbatch", "linear-eval"), ("knn.sbatch", "knn"), ("evaluate.sbatch", "evaluate"),
                           ("quality.sbatch", "quality"), ("finetune.sbatch", "finetune"),
                           ("pretrain.sbatch", "pretrain")):

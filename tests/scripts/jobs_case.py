@@ -19,6 +19,7 @@ with open(os.environ["CALLS"], "a") as f:
     f.write(json.dumps([name, sys.argv[1:], {n: os.environ[n] for n in names}]) + "\\n")
 command = sys.argv[1:2]
 if name == "simclr" and os.environ.get("REFUSES", "none") in command: sys.exit("simclr: error: refused")
+if name == "simclr" and command == ["study"] and "--missing" in sys.argv: print(os.environ.get("MISSING", ""))
 if name == "sbatch": print(7)
 if name == "squeue" and "--format=%e" in sys.argv: print("2031-01-02T03:04:05")
 if name == "scontrol" and "show" in command: print(os.environ.get("JOB", ""))
@@ -68,10 +69,13 @@ class JobsCase(unittest.TestCase):
         return self.run_script("submit_pipeline.sh", *sbatch_options, "--", *self.pretrain_options(), expect=expect,
                                **environment)
 
-    def study(self, expect=0, **environment):
-        return self.run_script("batch_size_study.sh", "my study", "--nodes=1", "--", "--data=train set",
-                               "--eval-data=test set", expect=expect,
-                               **{"BATCH_SIZES": "16", "EPOCHS": "1", "SCALINGS": "linear", **environment})
+    def study(self, *arguments, expect=0, works=(), **environment):
+        """Submits a study of which this is missing: (kind, command, run, the run that it waits for or "-")."""
+        top = self.top / "my study"
+        lines = ["\t".join((kind, command, str(top / "cells" / f"{run}.cfg"), str(top / run), str(top / "logs" / f"{command}-{run}.log"),
+                            waits if waits == "-" else str(top / waits))) for kind, command, run, waits in works]
+        return self.run_script("study.sh", "my study.cfg", "my study", "--nodes=1", *arguments, expect=expect,
+                               MISSING="\n".join(lines), **environment)
 
     def assert_refused(self, done, problem):
         """One line on the error stream says the problem, and nothing was submitted or started."""

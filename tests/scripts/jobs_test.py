@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jobs_case import JOBS, ROOT, JobsCase
 
-SCRIPTS = ["submit_pipeline.sh", "batch_size_study.sh", "pretrain.sbatch", "knn.sbatch", "linear_eval.sbatch",
+SCRIPTS = ["submit_pipeline.sh", "study.sh", "pretrain.sbatch", "knn.sbatch", "linear_eval.sbatch",
            "evaluate.sbatch", "quality.sbatch", "study.sbatch", "finetune.sbatch"]
 
 
@@ -45,8 +45,9 @@ class JobsTest(JobsCase):
     def test_what_the_program_refuses_is_not_submitted(self):
         for command in ("pretrain", "linear-eval", "knn"):
             self.assertIn("nothing was submitted", self.submit(expect=2, REFUSES=command).stderr)
-            self.assertIn("nothing was submitted", self.study(expect=2, REFUSES=command).stderr)
+        self.assertIn("nothing was submitted", self.study(expect=2, REFUSES="study").stderr)
         self.assertEqual(self.calls("sbatch"), [])
+        self.assertFalse((self.top / "my study").exists())
         self.assertFalse(self.run_dir.exists())
 
     def test_own_data_of_an_evaluation_take_precedence(self):
@@ -102,48 +103,56 @@ class JobsTest(JobsCase):
         self.assert_refused(self.submit(expect=2, SIMCLR_SITE=str(old)),
                             f"{old} does not set SIMCLR_COMMENT_SECONDS; copy its line from {self.jobs}/site.env")
 
-    def test_lists_of_the_study_are_numbers_and_have_no_value_twice(self):
-        number = "a whole number from 1 to 999999999"
-        for name, value, problem in (
-                ("BATCH_SIZES", "16 32 16", "BATCH_SIZES has the value 16 twice"), ("EPOCHS", "1 1", "EPOCHS has the value 1 twice"),
-                ("SCALINGS", "sqrt\nlinear sqrt", "SCALINGS has the value sqrt twice"),
-                ("BATCH_SIZES", "16 016", f"BATCH_SIZES: '016' is not accepted; allowed: {number}"),
-                ("BATCH_SIZES", "*", f"BATCH_SIZES: '*' is not accepted; allowed: {number}"),
-                ("EPOCHS", "0", f"EPOCHS: '0' is not accepted; allowed: {number}"),
-                ("EPOCHS", " ", f"EPOCHS has no values; allowed: {number}, with blanks between them"),
-                ("SCALINGS", "linear foo", "SCALINGS: 'foo' is not accepted; allowed: linear, sqrt"),
-                ("AT_A_TIME", "x", f"AT_A_TIME: 'x' is not accepted; allowed: {number}, or nothing"),
-                ("AT_A_TIME", "0", f"AT_A_TIME: '0' is not accepted; allowed: {number}, or nothing"),
-                ("LEARNING_RATE_SQRT", "fast",
-                 "LEARNING_RATE_SQRT: 'fast' is not accepted; allowed: a number such as 0.3 or 3e-1")):
-            self.assert_refused(self.study(expect=2, **{name: value}), problem)
-            self.assertFalse((self.top / "my study").exists())
-        self.study(BATCH_SIZES="16\n 32", EPOCHS="1 10", SCALINGS="sqrt linear", LEARNING_RATE_SQRT="7.5e-2")
-        lines = next((self.top / "my study" / "logs").glob("pretrain-*.cells")).read_text().splitlines()
-        self.assertEqual([line.split()[:4] for line in lines],
-                         [[batch, epochs, *rule] for epochs in ("1", "10") for batch in ("16", "32")
-                          for rule in (["sqrt", "7.5e-2"], ["linear", "0.3"])])
+    def test_a_study_is_submitted_as_arrays_that_wait_for_their_runs(self):
+        done = self.study("--", "--data=a b", AT_A_TIME="3", EVALUATION_SBATCH_OPTIONS="--time=9", works=[
+            ("train", "pretrain", "one", "-"), ("evaluate", "knn", "one/eval", "one"), ("evaluate", "quality", "one/eval", "one"),
+            ("train", "pretrain", "two", "-"), ("evaluate", "knn", "two/eval", "two"), ("train", "finetune", "labels", "two"),
+            ("evaluate", "knn", "three/eval", "-"), ("evaluate", "quality", "three/eval", "-"), ("evaluate", "knn", "four/eval", "-")])
+        self.assertEqual(self.calls("simclr")[0][0], ["study", "my study.cfg", f"--output={self.top}/my study", "--data=a b", "--missing"])
+        jobs = [arguments for arguments, _ in self.calls("sbatch")]
+        chosen = [[word for word in job if word.startswith(("--array", "--dependency", "--time", "--job-name"))] for job in jobs]
+        self.assertEqual(chosen, [
+            ["--job-name=my study-train", "--array=0-1%3"],
+            ["--time=9", "--dependency=aftercorr:7", "--job-name=my study-evaluate", "--array=0-1%3"],
+            ["--dependency=afterok:7_1", "--job-name=my study-train", "--array=0-0%3"],
+            ["--time=9", "--job-name=my study-evaluate", "--array=0-1%3"],
+            ["--time=9", "--dependency=afterany:7:7:7:7", "--job-name=my study-table"]])
+        lists = [Path(job[-1]) for job in jobs[:-1]]
+        top = self.top / "my study"
+        self.assertEqual([[line.split("\t")[:2] for line in file.read_text().splitlines()] for file in lists], [
+            [["pretrain", f"{top}/cells/one.cfg"], ["pretrain", f"{top}/cells/two.cfg"]],
+            [["0", "knn"], ["0", "quality"], ["1", "knn"]], [["finetune", f"{top}/cells/labels.cfg"]],
+            [["0", "knn"], ["0", "quality"], ["1", "knn"]]])
+        self.assertIn("2 to train, 1 to train with labels after that, 6 to evaluate; jobs 7 7 7 7 7;", done.stdout)
+        self.assertEqual((top / "jobs.txt").read_text(), "7\n" * 5)
 
-    def test_a_study_that_is_not_submitted_leaves_no_lists_of_cells(self):
-        for environment in ({"REFUSES": "pretrain"}, {"REFUSES": "knn"}, {"KNN_OPTIONS": "'"}, {"LINEAR_EVAL_OPTIONS": "'"},
-                            {"EVALUATION_SBATCH_OPTIONS": "'"}):
-            self.study(expect=2, **environment)
-            self.assertEqual([*(self.top / "my study" / "logs").iterdir()], [], environment)
+    def test_a_finished_study_only_makes_its_tables(self):
+        self.study()
+        (job,) = [arguments for arguments, _ in self.calls("sbatch")]
+        self.assertEqual(job[-3:], [str(self.jobs / "study.sbatch"), "table", str(self.top / "my study")])
+
+    def test_a_study_that_is_not_submitted_leaves_no_lists(self):
+        works = [("train", "pretrain", "one", "-")]
+        number = "a whole number from 1 to 999999999"
+        for value in ("x", "0"):
+            self.assert_refused(self.study(expect=2, AT_A_TIME=value), f"AT_A_TIME: '{value}' is not accepted; allowed: {number}, or nothing")
+        self.study(expect=2, works=works, EVALUATION_SBATCH_OPTIONS="'")
+        self.assertEqual([*(self.top / "my study" / "logs").iterdir()], [])
         self.assertEqual(self.calls("sbatch"), [])
         (self.top / "bin" / "sbatch").write_text("#!/bin/sh\nexit 1\n")
-        self.assertIn("sbatch refused the array pretrain", self.study(expect=1).stderr)
+        self.assertIn("sbatch refused the array train", self.study(expect=1, works=works).stderr)
         self.assertEqual([*(self.top / "my study" / "logs").iterdir()], [])
         self.assertEqual((self.top / "my study" / "jobs.txt").read_text(), "")
 
     def test_directories_that_cannot_be_made_are_named(self):
         (self.top / "file").write_text("")
         for directory, reason in (("/proc/x", "No such file or directory"), ("file", "Not a directory")):
-            done = self.run_script("batch_size_study.sh", directory, "--", "--data=t", "--eval-data=e", expect=2)
-            self.assert_refused(done, f"cannot make the directory {directory}/logs: {reason}")
             done = self.job("pretrain.sbatch", f"--run-dir={directory}/run", expect=2, SIMCLR_JOBS=str(self.jobs))
             self.assert_refused(done, f"cannot make the directory {directory}/run: {reason}")
-        done = self.run_script("batch_size_study.sh", "a\nb", "--", "--data=t", "--eval-data=e", expect=2)
-        self.assert_refused(done, "the study's directory must be a path without line breaks")
+        for words in (["s.cfg", "a\nb"], ["s.cfg", "a\tb"]):
+            self.assert_refused(self.run_script("study.sh", *words, expect=2), "the study's directory must be a path without tabs and line breaks")
+        for words in ([], ["s.cfg"], ["s.cfg", "--nodes=1"], ["--nodes=1", "s.cfg"]):
+            self.assert_refused(self.run_script("study.sh", *words, expect=2), "usage: study.sh FILE DIR [SBATCH_OPTION...] [-- STUDY_OPTION...]")
         self.run_dir.mkdir(parents=True)
         (self.run_dir / "starts.log").symlink_to("/proc/x")
         done = self.job("pretrain.sbatch", f"--run-dir={self.run_dir}", expect=2, SIMCLR_JOBS=str(self.jobs))
@@ -165,24 +174,27 @@ class JobsTest(JobsCase):
                 self.assert_refused(self.run_script(name, "--run-dir=r", expect=2, **environment), "submit this file with sbatch")
             self.assert_refused(self.job(name, "--run-dir=r", expect=2, SIMCLR_JOBS=str(self.top)),
                                 f"SIMCLR_JOBS: '{self.top}' is not the folder of the job scripts")
-        cells = self.top / "some.cells"
-        cells.write_text(f"16 1 linear 0.3 {self.run_dir}\n")
-        usage = "usage: study.sbatch pretrain|evaluate CELLS, or study.sbatch collect STUDY_DIR"
+        works = self.top / "some works"
+        works.write_text(f"pretrain\t{self.top}/a b.cfg\t{self.run_dir}\t{self.top}/a b.log\n")
+        usage = "usage: study.sbatch train|evaluate LIST, or study.sbatch table STUDY_DIR"
         for arguments, task, problem in (
-                ([], {}, usage), (["collect"], {}, usage),
-                (["foo", "bar"], {}, "unknown stage 'foo'; allowed: pretrain, evaluate, collect"),
-                (["pretrain", str(cells)], {}, "stage pretrain runs as a job array: submit it with batch_size_study.sh"),
-                (["evaluate", "none"], {"SLURM_ARRAY_TASK_ID": "0"}, "cannot read a cell from line 1 of none"),
-                (["pretrain", str(cells)], {"SLURM_ARRAY_TASK_ID": "1"}, f"cannot read a cell from line 2 of {cells}")):
+                ([], {}, usage), (["table"], {}, usage),
+                (["foo", "bar"], {}, "unknown stage 'foo'; allowed: train, evaluate, table"),
+                (["train", str(works)], {}, "stage train runs as a job array: submit it with study.sh"),
+                (["evaluate", "none"], {"SLURM_ARRAY_TASK_ID": "0"}, "cannot read none"),
+                (["train", str(works)], {"SLURM_ARRAY_TASK_ID": "1"}, f"cannot read a run from line 2 of {works}")):
             done = self.job("study.sbatch", *arguments, expect=2, SIMCLR_JOBS=str(self.jobs), **task)
             self.assert_refused(done, problem)
-        self.job("study.sbatch", "pretrain", str(cells), SIMCLR_JOBS=str(self.jobs), SLURM_ARRAY_TASK_ID="0")
-        self.assertIn(f"--run-dir={self.run_dir}", self.calls("simclr")[0][0])
+        self.job("study.sbatch", "train", str(works), SIMCLR_JOBS=str(self.jobs), SLURM_ARRAY_TASK_ID="0")
+        self.assertEqual(self.calls("simclr")[0][0][:3], ["pretrain", f"--config={self.top}/a b.cfg", f"--run-dir={self.run_dir}"])
+        works.write_text("".join(f"{task}\t{command}\t{self.top}/{command}.cfg\t{self.top}/{command}.log\n"
+                                 for task, command in ((0, "knn"), (1, "quality"), (0, "linear-eval"))))
+        self.job("study.sbatch", "evaluate", str(works), SIMCLR_JOBS=str(self.jobs), SLURM_ARRAY_TASK_ID="0", REFUSES="knn", expect=1)
+        self.assertEqual([call[0] for call, _ in self.calls("simclr")[1:]], ["knn", "linear-eval"])
+        self.assertIn("simclr: error: refused", (self.top / "knn.log").read_text())
 
     def test_mistyped_variables_are_refused(self):
-        for name, meant in (("BATCH_SIZE", "BATCH_SIZES"), ("BATCHSIZES", "BATCH_SIZES"), ("EPOCH", "EPOCHS"),
-                            ("Scalings", "SCALINGS"), ("LEARNING_RATE", "LEARNING_RATE_LINEAR"),
-                            ("KNN_OPTION", "KNN_OPTIONS"), ("ATATIME", "AT_A_TIME")):
+        for name, meant in (("ATATIME", "AT_A_TIME"), ("EVALUATION_SBATCH_OPTION", "EVALUATION_SBATCH_OPTIONS")):
             done = self.study(expect=2, **{name: "1"})
             self.assertEqual(done.stderr, f"simclr job: error: unknown variable {name}; did you mean {meant}?\n")
         self.assertIn("did you mean LINEAR_EVAL_OPTIONS?", self.submit(expect=2, LINEAR_EVAL_OPTION="1").stderr)
@@ -203,14 +215,9 @@ class JobsTest(JobsCase):
         self.assertEqual(jobs[1][-3:], [str(self.jobs / "linear_eval.sbatch"), "--checkpoint", str(self.run_dir)])
         self.assertTrue((self.run_dir / "logs").is_dir())
 
-    def test_the_study_has_its_name_in_the_queue(self):
-        self.study()
-        names = [option for job, _ in self.calls("sbatch") for option in job if option.startswith("--job-name")]
-        self.assertEqual(names, [f"--job-name=my study-{stage}" for stage in ("pretrain", "evaluate", "collect")])
-        cells = next((self.top / "my study" / "logs").glob("pretrain-*.cells")).read_text()
-        self.assertTrue(cells.endswith(f"{self.top}/my study/batch-16_epochs-1_scaling-linear\n"), cells)
-
     def test_the_users_own_filters_do_not_hide_jobs(self):
+        (self.top / "my study").mkdir()
+        (self.top / "my study" / "jobs.txt").write_text("3\n")
         self.study(SQUEUE_STATES="FAILED", SQUEUE_FORMAT="%i", SLURM_TIME_FORMAT="relative")
         self.assertEqual(self.calls("squeue")[0][1], {"SLURM_TIME_FORMAT": "standard"})
 
@@ -250,20 +257,6 @@ class JobsTest(JobsCase):
         for words, command in (([], "finetune"), (["supervised"], "supervised")):
             self.job("finetune.sbatch", *words, f"--run-dir={self.run_dir}", SIMCLR_JOBS=str(self.jobs))
             self.assertEqual(self.calls("simclr")[-1][0][:2], [command, f"--run-dir={self.run_dir}"])
-
-    def test_a_task_of_an_array_runs_its_cell_of_the_transfer_grid(self):
-        for cell, rate, decay in ((0, "0.0001", "0"), (1, "0.0001", "0.01"), (55, "0.1", "0.01"), (42, "0.0316228", "0.0001")):
-            self.job("finetune.sbatch", f"--run-dir={self.run_dir}", "--schedule-steps=5", SIMCLR_JOBS=str(self.jobs), TRANSFER_GRID="yes",
-                     SLURM_ARRAY_TASK_ID=str(cell), SLURM_ARRAY_JOB_ID="5")
-            program, _ = self.calls("simclr")[-1]
-            self.assertEqual(program[:6], ["finetune", f"--run-dir={self.run_dir}/cell-{cell}", f"--learning-rate={rate}",
-                                           f"--weight-decay={decay}", "--lr-scaling=none", "--batch-size=256"])
-            self.assertEqual([word for word in program if word.startswith(("--run-dir", "--schedule-steps"))],
-                             [program[1], "--schedule-steps=5"])
-        for task in ("56", "", "a"):
-            done = self.job("finetune.sbatch", f"--run-dir={self.run_dir}", expect=2, SIMCLR_JOBS=str(self.jobs), TRANSFER_GRID="yes",
-                            SLURM_ARRAY_TASK_ID=task)
-            self.assertIn("TRANSFER_GRID: submit an array of tasks 0 to 55", done.stderr)
 
     def test_the_pipeline_can_end_with_fine_tuning(self):
         self.submit(FINETUNE_OPTIONS="--label-fraction 0.01")

@@ -1,4 +1,4 @@
-"""jobs/batch_size_study.sh: an array of cells, their evaluations, the table, and the continuation of a study.
+"""jobs/study.sh: an array of training, its evaluations, training with labels, the tables, and a study that goes on.
 
 usage: study_test.py SIMCLR [unittest arguments]
 """
@@ -6,105 +6,128 @@ import csv
 import json
 import re
 import shutil
-import sys
+import signal
+import subprocess
 
-from slurm_case import BATCH, JOBS, OPTIONS, SAMPLES, STAND_IN, SlurmTest, as_arguments, main
+from slurm_case import BATCH, JOBS, OPTIONS, SAMPLES, SIMCLR, STAND_IN, SlurmTest, main
 
-# Small enough for two CPUs; works with the study's base learning rates.
-GRID = {"BATCH_SIZES": f"{BATCH} {2 * BATCH}", "EPOCHS": "1", "SCALINGS": "linear sqrt",
-        "KNN_OPTIONS": "--neighbors 10", "SIMCLR_PYTHON": sys.executable}
-CELL_OPTIONS = ("batch-size", "epochs", "lr-scaling", "learning-rate")
+AXES = ("batch-size", "epochs")
 
 
 class StudyTest(SlurmTest):
-    def study(self, **environment):
-        options = {"data": self.data, "eval-data": self.test_data,
-                   **{name: value for name, value in OPTIONS.items() if name not in CELL_OPTIONS}}
-        return self.cluster.run(
-            JOBS / "batch_size_study.sh", self.directory / "study", "--nodes=1", "--ntasks-per-node=2", "--time=5",
-            "--", *as_arguments(options), environment={**GRID, **environment}, cwd=self.directory)
+    def setUp(self):
+        super().setUp()
+        self.file, self.output = self.directory / "some.cfg", self.directory / "study"
 
-    def wait_for(self, done):
-        """Waits for the jobs that a call has submitted; returns the number of cells that were already finished."""
+    def write(self, axes, epochs=1, sections="[knn]\nneighbors = 10\n[quality]\n"):
+        options = {**{name: value for name, value in OPTIONS.items() if name not in AXES}, "epochs": epochs}
+        options.pop("device")
+        self.file.write_text(
+            f"data = {self.data}\neval-data = {self.test_data}\ndevice = cpu\n[study]\nname = a study\n[axes]\n{axes}\n[pretrain]\n" +
+            "".join(f"{name} = {value}\n" for name, value in options.items()) + sections)
+
+    def submit_study(self, *arguments, **environment):
+        return self.cluster.run(JOBS / "study.sh", self.file, self.output, "--nodes=1", "--ntasks-per-node=2", "--time=5",
+                                *arguments, environment=environment, cwd=self.directory)
+
+    def numbers(self, done):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.saw(done.stdout.strip())
-        self.log = self.directory / "none"
-        for number in re.search(r"jobs ([\d ]+);", done.stdout).group(1).split():
+        return re.search(r"jobs ([\d ]+);", done.stdout).group(1).split()
+
+    def wait_for(self, done):
+        for number in self.numbers(done):
             self.cluster.wait_for_array(number, 120)
-        return int(done.stdout.split()[0])
 
-    def cell(self, batch, scaling):
-        return self.directory / "study" / f"batch-{batch}_epochs-1_scaling-{scaling}"
+    def logs(self):
+        return "".join(f"\n{log.name}:\n{log.read_text()}" for log in sorted(self.output.glob("logs/simclr-*.out")))
 
-    def assert_finished(self, cell):
-        logs = "".join(f"\n{log}:\n{log.read_text()}" for log in sorted((cell.parent / "logs").glob("*.out")))
-        self.assertTrue((cell / "state.json").exists(), logs)
-        self.assertEqual(self.state(cell)["status"], "finished", logs)
-        names = sorted(re.sub(r"-step-\d+", "", file.stem) for file in (cell / "eval").glob("*.json"))
-        self.assertEqual(names, ["knn", "linear-cached"], logs)
+    def rows(self):
+        self.assertTrue((self.output / "table.csv").exists(), self.logs())
+        with open(self.output / "table.csv", newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
 
-    def test_a_study_trains_missing_cells_and_makes_its_table(self):
-        self.assertEqual(self.wait_for(self.study(SCALINGS="linear", BATCH_SIZES=str(BATCH))), 0)
-        first = self.cell(BATCH, "linear")
-        self.assert_finished(first)
-        before = {file: file.stat().st_mtime_ns for file in first.rglob("*")}
+    def run_alone(self, name):
+        """The same study without Slurm, on as many ranks."""
+        output = self.directory / name
+        done = subprocess.run([SIMCLR, "study", self.file, f"--output={output}", "--run", "--ranks=2"], capture_output=True,
+                              text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return (output / "table.csv").read_bytes()
 
-        # A second call adds three cells and makes the table of all four; a third is refused meanwhile.
-        done = self.study()
-        again = self.study()
+    def test_a_study_runs_what_is_missing_and_makes_its_tables(self):
+        self.write(f"batch-size = {BATCH}")
+        self.wait_for(self.submit_study())
+        first = self.output / "pretrain" / f"batch-size-{BATCH}"
+        self.assertEqual(self.rows()[0]["knn.top1_count"], "1", self.logs())
+        before = {file: file.stat().st_mtime_ns for file in first.rglob("*.h5")}
+
+        # A second call adds cells, of which one will fail; a third is refused meanwhile.
+        self.write(f"batch-size & learning-rate = {BATCH} & 0.1, {2 * BATCH} & 0.2")
+        refused = self.submit_study()
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("a study may only gain cells", refused.stderr)
+        self.assertIn("nothing was submitted", refused.stderr)
+        self.write(f"batch-size = {BATCH}, {2 * BATCH}")
+        done, again = self.submit_study(), self.submit_study()
         self.assertEqual(again.returncode, 2)
         self.assertIn("jobs of this study are still in the queue", again.stderr)
-        self.assertEqual(self.wait_for(done), 1)
-        cells = [self.cell(batch, scaling) for batch in (BATCH, 2 * BATCH) for scaling in ("linear", "sqrt")]
-        for cell in cells:
-            self.assert_finished(cell)
-            config = (cell / "config.cfg").read_text()
-            batch, scaling = re.search(r"batch-(\d+)_epochs-1_scaling-(\w+)", cell.name).groups()
-            for line in (f"batch-size = {batch}", f"lr-scaling = {scaling}", "epochs = 1",
-                         f"learning-rate = {0.3 if scaling == 'linear' else 0.075}"):
-                self.assertIn(f"\n{line}\n", config)
-            self.assertEqual(self.state(cell)["step"], SAMPLES // int(batch))
-        self.assertEqual({file: file.stat().st_mtime_ns for file in first.rglob("*")}, before)
-        self.assertEqual(self.starts(first), [0])
-        table = self.directory / "study" / "table"
-        with open(table / "table.csv", encoding="utf-8") as f:
-            found = {f"batch-{row['batch_size']}_epochs-{row['epochs']}_scaling-{row['lr_scaling']}":
-                     float(row["top1_percent"]) for row in csv.DictReader(f) if row["source"] == "study"}
-        self.saw(f"top-1 of the table: {found}")
-        expected = {cell.name: json.loads(next((cell / "eval").glob("linear-*.json")).read_text())["top1"]
-                    for cell in cells}
-        self.assertEqual(sorted(found), sorted(expected))
-        for name, top1 in expected.items():
-            self.assertAlmostEqual(found[name], 100 * top1, places=3)
-        self.assertTrue((table / "plot.png").exists())
-
-        shutil.rmtree(cells[1] / "eval")
-        done = self.study()
-        self.assertIn("3 cells finished, 0 to pretrain, 1 to evaluate only", done.stdout)
         self.wait_for(done)
-        self.assert_finished(cells[1])
+        self.assertTrue(done.stdout.startswith("1 to train, 0 to train with labels after that, 2 to evaluate"), done.stdout)
+        rows = self.rows()
+        self.assertEqual([(row["batch-size"], row["knn.top1_count"], row["quality.rankme_h_count"], row["problem"]) for row in rows],
+                         [(str(BATCH), "1", "1", ""), (str(2 * BATCH), "1", "1", "")], self.logs())
+        self.assertEqual({file: file.stat().st_mtime_ns for file in first.rglob("*.h5")}, before)
+        self.assertEqual((self.output / "table.csv").read_bytes(), self.run_alone("alone"))
+
+        shutil.rmtree(first / "eval")
+        done = self.submit_study()
+        self.assertTrue(done.stdout.startswith("0 to train, 0 to train with labels after that, 2 to evaluate"), done.stdout)
+        self.wait_for(done)
+        self.assertEqual(self.rows(), rows)
+
+    def test_a_killed_cell_goes_on_to_the_same_table(self):
+        self.write(f"batch-size = {BATCH}, {2 * BATCH}\nfinetune.label-fraction = 0.5", epochs=20,
+                   sections="[knn]\nneighbors = 10\n[finetune]\nbatch-size = 16\nepochs = 1\nthreads = 1\nloader-threads = 1\n")
+        done = self.submit_study()
+        numbers = self.numbers(done)
+        self.run_dir = self.output / "pretrain" / f"batch-size-{BATCH}"
+        self.log = self.output / "logs" / f"simclr-study-train-{numbers[0]}_0.out"
+        self.freeze_at_step(10)
+        self.signal_ranks(signal.SIGKILL)
+        for number in numbers:
+            self.cluster.wait_for_array(number, 120)
+        self.assertGreaterEqual(len(self.starts()), 2, self.logs())
+        self.assertEqual([row["problem"] for row in self.rows()], ["", ""], self.logs())
+        self.assertEqual((self.output / "table.csv").read_bytes(), self.run_alone("alone"))
+
+    def test_a_failing_cell_says_why_and_the_others_go_on(self):
+        self.write(f"batch-size = {BATCH}\nlearning-rate = 1e30, 0.1\noptimizer = sgd")
+        self.wait_for(self.submit_study())
+        failed, good = self.rows()
+        self.assertIn("pretrain: failed at step", failed["problem"], self.logs())
+        self.assertEqual((failed["knn.top1_count"], good["knn.top1_count"], good["problem"]), ("0", "1", ""), self.logs())
 
     def test_each_cell_is_requeued_on_its_own(self):
-        self.wait_for(self.study(SIMCLR=str(STAND_IN), END="second-start"))
+        self.write(f"batch-size = {BATCH}, {2 * BATCH}", sections="")
+        listed = subprocess.run([SIMCLR, "study", self.file, f"--output={self.output}", "--missing"], capture_output=True, text=True, check=True)
+        works = self.directory / "works"
+        works.write_text("".join("\t".join(line.split("\t")[1:5]) + "\n" for line in listed.stdout.splitlines()))
+        number = self.cluster.submit("--nodes=1", "--ntasks-per-node=2", "--time=5", "--array=0-1", JOBS / "study.sbatch", "train", works,
+                                     environment={"SIMCLR": str(STAND_IN), "END": "second-start"}, cwd=self.directory)
+        self.cluster.wait_for_array(number, 120)
         for batch in (BATCH, 2 * BATCH):
-            for scaling in ("linear", "sqrt"):
-                cell = self.cell(batch, scaling)
-                self.assertEqual(self.state(cell)["status"], "finished")
-                self.assertEqual(self.starts(cell), [0, 1])
+            cell = self.output / "pretrain" / f"batch-size-{batch}"
+            self.assertEqual(self.state(cell)["status"], "finished")
+            self.assertEqual(self.starts(cell), [0, 1])
 
     def test_submits_nothing_if_a_cell_would_be_refused(self):
-        done = self.study(BATCH_SIZES=f"{BATCH} {2 * SAMPLES}", SCALINGS="linear")
+        self.write(f"batch-size = {BATCH}, {2 * SAMPLES}")
+        done = self.submit_study()
         self.assertEqual(done.returncode, 2, done.stdout)
         self.assertIn(f"option --batch-size: {2 * SAMPLES} is more than the {SAMPLES} images", done.stderr)
-        self.assertIn(f"{self.cell(2 * SAMPLES, 'linear').name}: nothing was submitted", done.stderr)
-        self.assertEqual((self.directory / "study" / "jobs.txt").read_text(), "")
-        self.assertEqual(list((self.directory / "study" / "logs").iterdir()), [])
-
-    def test_refuses_options_that_the_study_sets(self):
-        done = self.cluster.run(JOBS / "batch_size_study.sh", self.directory / "study", "--",
-                                "--eval-data", self.data, "--batch-size=4")
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("--batch-size: the study sets it for every cell", done.stderr)
+        self.assertIn("nothing was submitted", done.stderr)
+        self.assertFalse(self.output.exists())
 
 
 if __name__ == "__main__":
