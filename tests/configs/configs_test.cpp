@@ -29,7 +29,7 @@ double peak(const PretrainConfig& config) { return config.schedule(1).peak; }
 TEST(Configs, EveryFileIsValid) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(kConfigs)) {
-    files.push_back(entry.path());
+    if (entry.is_regular_file()) files.push_back(entry.path());  // studies have a test of theirs
   }
   ASSERT_GE(files.size(), 5U);
   for (const auto& file : files) {
