@@ -103,7 +103,14 @@ Options& Options::known(std::vector<std::string> names) {
 }
 
 Options& Options::rule(std::string allowed, std::function<bool(const std::string&)> accepts) {
-  options_.back().rule = Rule{std::move(allowed), std::move(accepts)};
+  options_.back().rule = Rule{std::move(allowed), std::move(accepts), {}};
+  return *this;
+}
+
+Options& Options::checked(std::string allowed,
+                          std::function<std::string(const std::string&)> problem) {
+  rule(std::move(allowed), [problem](const std::string& text) { return problem(text).empty(); });
+  options_.back().rule->problem = std::move(problem);
   return *this;
 }
 
@@ -175,7 +182,8 @@ void Options::set(const std::string& name, const std::string& value, const std::
   const std::string unknown = unknown_name(option, value);
   const bool follows_rule = !option.rule || option.rule->accepts(value);
   if (!unknown.empty() || !follows_rule || !option.set(value, option.range)) {
-    const std::string meant = unknown.empty() ? "" : suggestion(unknown, option.choices);
+    std::string meant = unknown.empty() ? "" : suggestion(unknown, option.choices);
+    if (option.rule && option.rule->problem) meant += "; " + option.rule->problem(value);
     refuse("{}option --{}: '{}' is not accepted; allowed: {}{}", origin, name,
            excerpt(value, kShownBytes), allowed(option), meant);
   }

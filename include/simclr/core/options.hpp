@@ -40,8 +40,8 @@ struct StoredText {
 /// Common options that only other commands use (data paths, device, threads, ...) are ignored; any
 /// other unknown option is refused.
 ///
-/// range(), known(), rule(), argument(), may_change_on_resume() and may_differ_between_ranks()
-/// describe the option declared just before:
+/// range(), known(), rule(), checked(), argument(), may_change_on_resume() and
+/// may_differ_between_ranks() describe the option declared just before:
 ///   options.add("keep", config.keep, "...").range(at_least(1)).may_change_on_resume();
 class Options {
  public:
@@ -123,6 +123,9 @@ class Options {
   Options& known(std::vector<std::string> names);
   /// Adds any other condition on the option's text; `allowed` completes "allowed: ...".
   Options& rule(std::string allowed, std::function<bool(const std::string&)> accepts);
+  /// The same for a text of which `problem` says what is wrong with it, naming the part; "" if
+  /// nothing is.
+  Options& checked(std::string allowed, std::function<std::string(const std::string&)> problem);
   /// Names the option's value in the help text, such as DIR; by default a word for its type, or the
   /// unit in which its name ends.
   Options& argument(std::string word);
@@ -184,6 +187,8 @@ class Options {
   struct Rule {
     std::string allowed;
     std::function<bool(const std::string&)> accepts;
+    /// What is wrong with a text that is not accepted, for the message; may be empty.
+    std::function<std::string(const std::string&)> problem;
   };
   using Set = std::function<bool(const std::string&, const NumberRange&)>;
   struct Option {
