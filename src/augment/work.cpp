@@ -19,42 +19,72 @@ constexpr double kBrightnessFlops = 3 + kClampFlops;
 constexpr double kBlendFlops = 2 + 6 + kClampFlops;
 constexpr double kHueFlops = 47;
 
-double resampling_flops(const AugmentationConfig& config, const CropBox& crop) {
-  const int side = config.image_size;
-  const Axis rows{.in = crop.height, .out = side, .count = side};
-  const Axis columns{.in = crop.width, .out = side, .count = side};
-  const double vertical = 3.0 * side * crop.width * count_taps(rows, config.interpolation);
-  const double horizontal = 3.0 * side * side * count_taps(columns, config.interpolation);
+constexpr double kNoiseFlops = 300;  // ten rounds of Philox, two logarithms, sines and cosines
+constexpr double kCutoutFlops = 5;
+constexpr double kSolarizeFlops = 6;
+constexpr double kEqualizeFlops = 6 + 3 + 9;       // histogram, levels twice
+constexpr double kSobelFlops = 3.0 * (6 + 6 + 7);  // horizontal passes, vertical pass, length
+
+/// Operations of a box that becomes side x side pixels.
+double resampling_flops(const CropBox& box, int side, augment::ResamplingFilter filter) {
+  if (box.height == side && box.width == side) return 3.0 * side * side;  // bytes become floats
+  const Axis rows{.in = box.height, .out = side, .count = side};
+  const Axis columns{.in = box.width, .out = side, .count = side};
+  const double vertical = 3.0 * side * box.width * count_taps(rows, filter);
+  const double horizontal = 3.0 * side * side * count_taps(columns, filter);
   return 2 * (vertical + horizontal) + kClampFlops * side * side;
 }
 
-double color_flops(const AugmentationConfig& config, const ViewParameters& view) {
-  double flops = view.gray ? kLumaFlops : 0;
-  if (view.jitter) {
-    const double contrast = kLumaFlops + kBlendFlops;
-    const double saturation = kLumaFlops + kBlendFlops;
-    flops += kBrightnessFlops + contrast + saturation + kHueFlops;
-  }
-  return flops * config.image_size * config.image_size;
+double blur_flops(int side, double sigma) {
+  // As far as the filter's weights exceed 1e-8 of the central one.
+  const int reach = static_cast<int>(sigma * std::sqrt(-2 * std::log(1e-8)));
+  const int taps = 2 * std::min(blur_kernel_size(side) / 2, reach) + 1;
+  return 2.0 * 2.0 * 3.0 * taps;
 }
 
-double blur_flops(const AugmentationConfig& config, const ViewParameters& view) {
-  if (!view.blur) return 0;
-  // As far as the kernel's weights exceed 1e-8 of the central one.
-  const int reach = static_cast<int>(double{view.sigma} * std::sqrt(-2 * std::log(1e-8)));
-  const int taps = 2 * std::min(blur_kernel_size(config.image_size) / 2, reach) + 1;
-  return 2.0 * 2.0 * 3.0 * taps * config.image_size * config.image_size;
+/// Operations a pixel of the view.
+double op_flops(AugmentOp op, int side, const ViewParameters& view) {
+  switch (op) {
+    case AugmentOp::color:
+      return kBrightnessFlops + 2 * (kLumaFlops + kBlendFlops) + kHueFlops;
+    case AugmentOp::gray:
+      return kLumaFlops;
+    case AugmentOp::blur:
+      return blur_flops(side, double{view.sigma});
+    case AugmentOp::cutout:
+      return kCutoutFlops;
+    case AugmentOp::noise:
+      return kNoiseFlops;
+    case AugmentOp::sobel:
+      return kSobelFlops;
+    case AugmentOp::solarize:
+      return kSolarizeFlops;
+    case AugmentOp::equalize:
+      return kEqualizeFlops;
+    case AugmentOp::crop:  // by its box
+    case AugmentOp::flip:
+    case AugmentOp::rotate:
+      break;
+  }
+  return 0;
 }
 
 }  // namespace
 
 AugmentationWork count_view_work(const AugmentationConfig& config, const ViewParameters& view,
-                                 DType dtype) {
-  const double pixels = double(config.image_size) * config.image_size;
-  const auto value_bytes = static_cast<double>(size_in_bytes(dtype));
-  return {.flops = resampling_flops(config, view.crop) + color_flops(config, view) +
-                   blur_flops(config, view),
-          .bytes = 3.0 * view.crop.height * view.crop.width + 3.0 * value_bytes * pixels};
+                                 int height, int width, DType dtype) {
+  const int side = config.image_size;
+  const double pixels = double(side) * side;
+  const augment::ResamplingFilter filter{config.interpolation, config.semantics};
+  const CropBox base = view.has_base ? view.base : CropBox{0, 0, height, width};
+  AugmentationWork work{.flops = resampling_flops(base, side, filter),
+                        .bytes = 3.0 * base.height * base.width +
+                                 3.0 * static_cast<double>(size_in_bytes(dtype)) * pixels};
+  for (int i = 0; i < view.op_count; ++i) {
+    work.flops += op_flops(view.ops[i], side, view) * pixels;
+    if (view.ops[i] == AugmentOp::crop) work.flops += resampling_flops(view.crop, side, filter);
+  }
+  return work;
 }
 
 std::string augmentation_kernels() { return augment::available_kernels().first->name; }

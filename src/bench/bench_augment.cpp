@@ -1,10 +1,12 @@
 // Measures augmentation on one core, op by op, beside the limits of arithmetic and memory.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "measurement.hpp"
@@ -23,6 +25,10 @@ namespace {
 
 /// About as many images as stay in the caches of a loader thread.
 constexpr std::int64_t kSamples = 64;
+/// Sides of views in pixels, and of the stored images that the larger ones are made of.
+constexpr int kSmallSide = 32;
+constexpr int kLargeSide = 224;
+constexpr int kStoredSide = 256;
 
 struct BenchOptions {
   double seconds = 0.3;
@@ -33,7 +39,6 @@ struct BenchOptions {
 };
 
 struct Row {
-  std::string ops;
   AugmentationConfig config;
   int stored_side = 0;
 };
@@ -56,26 +61,35 @@ bool parse(BenchOptions& bench, const std::vector<std::string>& arguments, Commu
   return parse_on_all_ranks(options, arguments, world);
 }
 
-/// Augmentations to measure: crop alone, then with the following ops added one by one.
+std::string names_of(const AugmentationList& ops) {
+  std::vector<std::string> names;
+  for (const OpChance& chance : ops) names.emplace_back(name_of(chance.op));
+  return ops.empty() ? "none" : fmt::format("{}", fmt::join(names, ","));
+}
+
+/// Augmentations to measure: SimCLR's, as far as the views' size has them, then every operation
+/// alone, applied to every view. These begin with stored images of the views' size, whose copy is
+/// measured as "none".
 std::vector<Row> rows(const BenchOptions& bench) {
-  const auto make = [&](int side, int stored, double strength, int level, const char* ops) {
-    return Row{ops,
-               {.crop = true,
-                .flip = level > 0,
-                .color = level > 1,
-                .gray = level > 2,
-                .blur = level > 3,
-                .color_strength = strength,
-                .interpolation = bench.interpolation,
-                .image_size = side},
-               stored};
+  std::vector<Row> all;
+  const auto add = [&](int side, int stored, AugmentationList ops) {
+    all.push_back({{.ops = std::move(ops),
+                    .color_strength = side == kSmallSide ? 0.5 : 1.0,
+                    .interpolation = bench.interpolation,
+                    .image_size = side},
+                   stored});
   };
-  return {make(32, 32, 0.5, 0, "crop"),
-          make(32, 32, 0.5, 2, "crop,flip,color"),
-          make(32, 32, 0.5, 3, "crop,flip,color,gray"),
-          make(224, 256, 1.0, 0, "crop"),
-          make(224, 256, 1.0, 3, "crop,flip,color,gray"),
-          make(224, 256, 1.0, 4, "crop,flip,color,gray,blur")};
+  using enum AugmentOp;
+  add(kSmallSide, kSmallSide, usual_ops({crop, flip, color}));
+  add(kSmallSide, kSmallSide, usual_ops({crop, flip, color, gray}));
+  add(kLargeSide, kStoredSide, usual_ops({crop}));
+  add(kLargeSide, kStoredSide, usual_ops({crop, flip, color, gray}));
+  add(kLargeSide, kStoredSide, usual_ops({crop, flip, color, gray, blur}));
+  for (const int side : {kSmallSide, kLargeSide}) {
+    add(side, side, {});
+    for (int op = 0; op < kAugmentOps; ++op) add(side, side, {{static_cast<AugmentOp>(op), 1}});
+  }
+  return all;
 }
 
 /// Makes u8 (kSamples, side, side, 3) images: gradients with noise. The cost of rendering does not
@@ -128,7 +142,7 @@ AugmentationWork mean_work(const Row& row, DType dtype) {
   AugmentationWork mean;
   for (int i = 0; i < kCounted; ++i) {
     const ViewParameters view = sample_view_parameters(row.config, {.sample = i}, side, side);
-    const AugmentationWork work = count_view_work(row.config, view, dtype);
+    const AugmentationWork work = count_view_work(row.config, view, side, side, dtype);
     mean.flops += work.flops / kCounted;
     mean.bytes += work.bytes / kCounted;
   }
@@ -137,16 +151,17 @@ AugmentationWork mean_work(const Row& row, DType dtype) {
 
 void add_row(BenchReport& report, const Row& row, const BenchOptions& bench,
              const MachineLimits& machine) {
+  const std::string ops = names_of(row.config.ops);
   const double seconds = time_rendering(row, bench);
   const AugmentationWork work = mean_work(row, bench.dtype);
   const double arithmetic = work.flops / (machine.f32_gflops * 1e9);
   const double memory = work.bytes / (machine.copy_gbytes_per_second * 1e9);
   report.add(
       fmt::format("{:>4}  {:<26} {:>9.1f} {:>10.0f} {:>9.1f} us {:>7.1f} us", row.config.image_size,
-                  row.ops, seconds * 1e6, 1 / seconds, arithmetic * 1e6, memory * 1e6),
+                  ops, seconds * 1e6, 1 / seconds, arithmetic * 1e6, memory * 1e6),
       {{"image_size", row.config.image_size},
        {"stored_size", row.stored_side},
-       {"ops", row.ops},
+       {"ops", ops},
        {"color_strength", row.config.color_strength},
        {"microseconds_per_view", seconds * 1e6},
        {"views_per_second", 1 / seconds},

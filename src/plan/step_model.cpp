@@ -4,6 +4,9 @@
 #include <array>
 #include <cmath>
 
+#include "simclr/augment/augmentation_parameters.hpp"
+#include "simclr/augment/augmentation_work.hpp"
+
 namespace simclr::plan {
 namespace {
 
@@ -185,20 +188,52 @@ StepTime predict_step(const Program& program, const Machine& machine, const Plac
   return time;
 }
 
-double rendering_seconds_per_view(const AugmentationConfig& augmentation, const Machine& machine) {
+namespace {
+
+/// Time of SimCLR's operations, or of those without blur, in views of a size; 0 if not measured.
+double measured_rendering(int image_size, bool blur, const Machine& machine) {
   double weights = 0;
   double sum = 0;
   for (const RenderingRate& rate : machine.rendering) {
     constexpr double kNear = 0.1;
-    const double doublings = std::log2(augmentation.image_size / rate.image_size);
-    const double distance =
-        kNear + doublings * doublings + (rate.blur != augmentation.blur ? 100 : 0);
+    const double doublings = std::log2(image_size / rate.image_size);
+    const double distance = kNear + doublings * doublings + (rate.blur != blur ? 100 : 0);
     weights += 1 / distance;
     sum += std::log(rate.nanoseconds_per_pixel) / distance;
   }
   if (weights == 0) return 0;
-  const double pixels = double(augmentation.image_size) * augmentation.image_size;
+  const double pixels = double(image_size) * image_size;
   return std::exp(sum / weights) * pixels / kGiga;
+}
+
+/// The mean work of views of either branch, of images as large as the views.
+double rendering_flops(const AugmentationConfig& augmentation, std::uint32_t view) {
+  constexpr int kViews = 64;
+  const int side = augmentation.image_size;
+  double flops = 0;
+  for (int i = 0; i < kViews; ++i) {
+    const ViewParameters parameters =
+        sample_view_parameters(augmentation, {.sample = i, .view = view}, side, side);
+    flops += count_view_work(augmentation, parameters, side, side, DType::f32).flops / kViews;
+  }
+  return flops;
+}
+
+/// The measured operations' time for lists of no more work, and more in proportion for others.
+double branch_seconds(const AugmentationConfig& augmentation, std::uint32_t view,
+                      const Machine& machine) {
+  AugmentationConfig measured = simclr_augmentation(augmentation.image_size);
+  const bool blur = has_op(augmentation.ops_of(view), AugmentOp::blur);
+  if (!blur) measured.ops.pop_back();
+  const double ratio = rendering_flops(augmentation, view) / rendering_flops(measured, view);
+  return measured_rendering(augmentation.image_size, blur, machine) * std::max(1.0, ratio);
+}
+
+}  // namespace
+
+double rendering_seconds_per_view(const AugmentationConfig& augmentation, const Machine& machine) {
+  if (!augmentation.second_ops) return branch_seconds(augmentation, 0, machine);
+  return (branch_seconds(augmentation, 0, machine) + branch_seconds(augmentation, 1, machine)) / 2;
 }
 
 OpCost count_step(const Program& program) {

@@ -68,7 +68,8 @@ void paint(Image& canvas, int top, int left, std::span<const float> view, int si
 ViewParameters central_square(const ImageRef& image) {
   const int side = std::min(image.height, image.width);
   ViewParameters parameters;
-  parameters.crop = {(image.height - side) / 2, (image.width - side) / 2, side, side};
+  parameters.base = {(image.height - side) / 2, (image.width - side) / 2, side, side};
+  parameters.has_base = true;
   return parameters;
 }
 
@@ -97,9 +98,8 @@ Image augmented_pairs(const EncoderTraining& config, std::int64_t groups) {
   AugmentationConfig augmentation = config.augmentation();
   augmentation.mean.reset();
   augmentation.std.reset();
-  Augmenter original({.crop = true,  // makes the box in the view's parameters take effect
-                      .interpolation = augmentation.interpolation,
-                      .image_size = augmentation.image_size});
+  Augmenter original(
+      {.interpolation = augmentation.interpolation, .image_size = augmentation.image_size});
   Augmenter augmenter(augmentation);
   ImageDecoder decoder;
   const int side = augmentation.image_size;

@@ -165,6 +165,12 @@ std::string planned_epochs(const RunData& run) {
   return option(run, "schedule-steps").empty() ? option(run, "epochs") : "";
 }
 
+/// The value of an option that few runs set; empty where it is the usual one.
+std::string unusual(const RunData& run, std::string_view name, std::string_view usual) {
+  const std::string value = option(run, name);
+  return value == usual ? "" : value;
+}
+
 Facts configuration(const RunData& run) {
   Facts facts;
   for (const auto& [title, name] : std::initializer_list<std::pair<const char*, std::string_view>>{
@@ -182,6 +188,11 @@ Facts configuration(const RunData& run) {
            {"Scaled by", "lr-scaling"},
            {"Precision", "precision"}}) {
     facts.emplace_back(title, name == "epochs" ? planned_epochs(run) : option(run, name));
+    if (name != "augment") continue;
+    facts.emplace_back("Second view", unusual(run, "augment-second", "same"));
+    facts.emplace_back("Base crop", unusual(run, "base-crop", "off"));
+    facts.emplace_back("Parameters", unusual(run, "augment-params", ""));
+    facts.emplace_back("Semantics", unusual(run, "augment-semantics", "torchvision"));
   }
   return facts;
 }

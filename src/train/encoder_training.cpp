@@ -16,14 +16,43 @@ bool is_bn_group(const std::string& text) {
   return text == "global" || text == "local" || read_value(text, samples, at_least(1));
 }
 
-/// Whether each name occurs once and "none" stands alone; known() checks the names themselves.
-bool is_augmentation_list(const std::string& text) {
-  std::vector<std::string> names;
-  if (!read_value(text, names, any_number()) || names.empty()) return false;
-  std::ranges::sort(names);
-  const bool none = std::ranges::binary_search(names, "none");
-  return std::ranges::adjacent_find(names) == names.end() && (!none || names.size() == 1);
+/// The items of a list in an option's text; one empty item if it is none.
+std::vector<std::string> items_of(const std::string& text) {
+  std::vector<std::string> items;
+  if (!read_value(text, items, any_number())) items = {""};
+  return items;
 }
+
+std::string problem_of_augmentation(const std::string& text) {
+  AugmentationList list;
+  return read_augmentation_list(items_of(text), list);
+}
+
+std::string problem_of_parameters(const std::string& text) {
+  OpParameters parameters;
+  return read_operation_parameters(items_of(text), parameters);
+}
+
+std::string allowed_operations() {
+  return operation_names() + ", each once, as OP or OP:PROBABILITY, or none alone";
+}
+
+std::string allowed_parameters() {
+  std::string names;
+  for (const OpParameter& parameter : operation_parameters()) {
+    names += fmt::format("{}{}", names.empty() ? "" : ",", parameter.name);
+  }
+  return names + ", each once, as OP.KEY=VALUE";
+}
+
+AugmentationList list_of(const std::vector<std::string>& items) {
+  AugmentationList list;
+  const std::string problem = read_augmentation_list(items, list);
+  require(problem.empty(), "a list of operations has been checked by its declaration: " + problem);
+  return list;
+}
+
+constexpr const char* kSameOps = "same";
 
 constexpr std::int64_t kCifarStemUpToPixels = 32;
 
@@ -99,10 +128,22 @@ void declare_batch_norm(Options& options, BatchNormOptions& batch_norm) {
 void declare_augmentation(Options& options, AugmentOptions& augment) {
   options
       .add("augment", augment.augment,
-           "random operations that make a view, applied in this order whatever the order given; "
-           "none: the resized image")
-      .known({"crop", "flip", "color", "gray", "blur", "none"})
-      .rule("any of crop,flip,color,gray,blur, each once, or none alone", is_augmentation_list)
+           "random operations that make a view, applied in this order, each with its usual "
+           "probability or with the one after its colon; none: the resized image")
+      .checked(allowed_operations(), problem_of_augmentation)
+      .argument("OP[:P],..")
+      .add("augment-params", augment.augment_params,
+           "parameters of operations, such as cutout.size=0.3,blur.max-sigma=1; unset: their "
+           "defaults")
+      .checked(allowed_parameters(), problem_of_parameters)
+      .argument("OP.KEY=X,..")
+      .choice<AugmentSemantics>("augment-semantics", augment.augment_semantics,
+                                {{"torchvision", AugmentSemantics::torchvision},
+                                 {"tf-v1", AugmentSemantics::tf_v1},
+                                 {"tf-v2", AugmentSemantics::tf_v2}},
+                                "whose crop, resizing, color jitter and blur to follow. "
+                                "torchvision: PyTorch's; tf-v1, tf-v2: those of Google's code of "
+                                "the first and the second SimCLR")
       .add("color-strength", augment.color_strength,
            "strength s of the color jitter: brightness, contrast and saturation change by up to "
            "0.8 s, the hue by up to 0.2 s of a full turn")
@@ -122,6 +163,21 @@ void declare_augmentation(Options& options, AugmentOptions& augment) {
            "red, green and blue by which the pixels are divided after that; goes with --mean")
       .range(at_least(kSmallestPixelScale).at_most(kLargestPixelValue).items(3))
       .argument("R,G,B");
+}
+
+void declare_branches(Options& options, AugmentOptions& augment) {
+  options
+      .add("augment-second", augment.augment_second,
+           "operations of the second view. same: those of --augment; none: the image as both views "
+           "begin with it; or a list like that of --augment")
+      .checked("same, or " + allowed_operations(),
+               [](const std::string& text) {
+                 return text == kSameOps ? "" : problem_of_augmentation(text);
+               })
+      .argument("same|none|OP[:P],..")
+      .choice<bool>("base-crop", augment.base_crop, {{"off", false}, {"on", true}},
+                    "begin both views of an image with one random crop that they share; a crop in "
+                    "a list is then a second one");
 }
 
 void declare_recompute(Options& options, EncoderTraining& training) {
@@ -170,15 +226,13 @@ ModelDescription EncoderTraining::model() const {
 }
 
 AugmentationConfig EncoderTraining::augmentation() const {
-  const auto has = [&](const char* name) {
-    return std::find(augment.begin(), augment.end(), name) != augment.end();
-  };
   AugmentationConfig a;
-  a.crop = has("crop");
-  a.flip = has("flip");
-  a.color = has("color");
-  a.gray = has("gray");
-  a.blur = has("blur");
+  a.ops = list_of(augment);
+  if (augment_second != std::vector<std::string>{kSameOps}) a.second_ops = list_of(augment_second);
+  a.base_crop = base_crop;
+  const std::string problem = read_operation_parameters(augment_params, a.parameters);
+  require(problem.empty(), "parameters have been checked by their declaration: " + problem);
+  a.semantics = augment_semantics;
   a.color_strength = color_strength;
   a.additive_brightness = additive_brightness;
   a.interpolation = interpolation;

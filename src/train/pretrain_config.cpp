@@ -64,6 +64,7 @@ void PretrainConfig::declare(Options& options) {
       .range(above(0));
   options.group("augmentation");
   declare_augmentation(options, *this);
+  declare_branches(options, *this);
   declare_optimizer_options(options, *this);
   declare_probe(options, *this);
   declare_monitors(options, *this);

@@ -25,6 +25,25 @@ const std::vector<RenamedValue>& renamed_values() {
   return values;
 }
 
+/// A stored configuration as this version means it. Earlier versions applied operations in one
+/// order, whatever the order given; their texts do not say whose semantics count. Keeps the numbers
+/// of the lines.
+std::string present_text(const std::string& text) {
+  constexpr std::string_view kList = "augment = ";
+  constexpr std::string_view kSaysOrder = "augment-semantics = ";
+  std::string present;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(kSaysOrder)) return text;
+    std::vector<std::string> items;
+    if (line.starts_with(kList) && read_value(line.substr(kList.size()), items, any_number())) {
+      line = std::string(kList) + value_text(in_earlier_order(items));
+    }
+    present += line + '\n';
+  }
+  return present;
+}
+
 /// The stored configuration of a run without the options that belong to one start of it.
 std::string without_options_of_a_start(const std::string& text) {
   constexpr std::array<std::string_view, 2> kOfAStart{"resume = ", "stop-before-minutes = "};
@@ -298,7 +317,8 @@ std::optional<StoredText> stored_run_options(const fs::path& run_directory,
                                              const std::string& command) {
   if (run_directory.empty()) return {};
   const auto from = [&](const std::string& text, const fs::path& origin) {
-    StoredText stored{without_options_of_a_start(text), origin.string(), renamed_values()};
+    StoredText stored{present_text(without_options_of_a_start(text)), origin.string(),
+                      renamed_values()};
     require_run_of(command, stored);
     return stored;
   };
@@ -318,7 +338,7 @@ void continue_stored_run(Options& options, const TrainingConfig& config) {
 }
 
 void read_stored_options(Options& options, const std::string& text, const std::string& origin) {
-  options.parse_text(text, origin, renamed_values());
+  options.parse_text(present_text(text), origin, renamed_values());
 }
 
 }  // namespace simclr

@@ -52,6 +52,19 @@ std::vector<float> render(Augmenter& augmenter, const TestImage& image, int side
   return view;
 }
 
+/// Every operation, in an order in which each meets others' results, half of the views each.
+AugmentationConfig every_op(int side, AugmentSemantics semantics = AugmentSemantics::torchvision) {
+  using enum AugmentOp;
+  AugmentationConfig config{.base_crop = true, .semantics = semantics, .image_size = side};
+  for (const AugmentOp op :
+       {sobel, color, crop, flip, blur, noise, rotate, gray, solarize, cutout, equalize}) {
+    config.ops.push_back({op, 0.5F});
+  }
+  config.second_ops = config.ops;
+  std::reverse(config.second_ops->begin(), config.second_ops->end());
+  return config;
+}
+
 /// Largest difference; NaN if any element is NaN.
 double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
   double largest = a.size() == b.size() ? 0 : std::numeric_limits<double>::infinity();
@@ -140,6 +153,69 @@ TEST(Augmenter, AViewDoesNotDependOnWhatWasRenderedBefore) {
   }
 }
 
+TEST(Augmenter, OpsInAnyOrderLeaveNothingBehind) {
+  for (const auto semantics : {AugmentSemantics::torchvision, AugmentSemantics::tf_v1}) {
+    for (const int side : {8, 33, 48}) {
+      Augmenter used(every_op(side, semantics));
+      for (int i = 0; i < 60; ++i) {
+        const TestImage image(1 + i * 7 % 90, 1 + i * 13 % 120, static_cast<std::uint32_t>(i));
+        Augmenter fresh(every_op(side, semantics));
+        const auto view = render(used, image, side, i);
+        ASSERT_EQ(view, render(fresh, image, side, i)) << side << ' ' << i;
+        for (const float value : view) ASSERT_TRUE(value >= 0.0F && value <= 1.0F + 1e-6F);
+      }
+    }
+  }
+}
+
+TEST(Augmenter, TheIdentityBranchIsTheBaseCrop) {
+  AugmentationConfig config = every_op(40);
+  config.second_ops = AugmentationList{};
+  Augmenter pair(config);
+  Augmenter crop({.image_size = 40});
+  for (int i = 0; i < 30; ++i) {
+    const TestImage image(50 + i, 90 - i, static_cast<std::uint32_t>(i));
+    const ViewKey key{.seed = 9, .epoch = 1, .sample = i, .view = 1};
+    ViewParameters base;
+    base.base = sample_view_parameters(config, key, 50 + i, 90 - i).base;
+    base.has_base = true;
+    std::vector<float> wanted = poisoned(40);
+    crop.render(image.ref(), base, buffer_span(std::span(wanted)));
+    ASSERT_EQ(render(pair, image, 40, i), wanted) << i;
+  }
+}
+
+TEST(Augmenter, FourQuartersAreOneTurnAndMirrorsUndoEachOther) {
+  using enum AugmentOp;
+  for (const int side : {8, 31, 64}) {
+    const TestImage image(side, side);
+    Augmenter augmenter({.image_size = side});
+    const auto turned = [&](int quarters, bool flipped) {
+      ViewParameters view;
+      view.quarter_turns = quarters;
+      if (quarters > 0) view.add(rotate);
+      if (flipped) view.add(flip);
+      std::vector<float> out = poisoned(side);
+      augmenter.render(image.ref(), view, buffer_span(std::span(out)));
+      return out;
+    };
+    const auto at = [&](const std::vector<float>& view, int y, int x, int c) {
+      return view[static_cast<std::size_t>((y * side + x) * 3 + c)];
+    };
+    const auto plain = turned(0, false);
+    for (int y = 0; y < side; ++y) {
+      for (int x = 0; x < side; ++x) {
+        const int c = (x + y) % 3;
+        ASSERT_EQ(at(turned(1, false), y, x, c), at(plain, x, side - 1 - y, c));
+        if (x > 3) break;
+      }
+      ASSERT_EQ(at(turned(2, false), y, 2, 0), at(plain, side - 1 - y, side - 3, 0));
+      ASSERT_EQ(at(turned(3, true), y, 2, 1), at(turned(3, false), y, side - 3, 1));
+      ASSERT_EQ(at(turned(3, false), y, 2, 1), at(plain, side - 3, y, 1));
+    }
+  }
+}
+
 TEST(Augmenter, ThreadsDoNotChangeTheBits) {
   AugmentationConfig config = simclr_augmentation(64);
   const TestImage image(90, 80);
@@ -202,8 +278,10 @@ TEST(Augmenter, TheScalarFormulasAreTheOnesThatRender) {
   Augmenter augmenter(config);
   const TestImage image(kSide, kSide);
   ViewParameters parameters;
-  parameters.crop = {0, 0, kSide, kSide};
-  parameters.jitter = parameters.gray = true;
+  parameters.base = {0, 0, kSide, kSide};
+  parameters.has_base = true;
+  parameters.add(AugmentOp::color);
+  parameters.add(AugmentOp::gray);
   parameters.contrast = 1;
   parameters.brightness = 1.3F;
   parameters.saturation = 0.4F;
@@ -232,6 +310,10 @@ TEST(Augmenter, RefusesWhatCannotBeMeant) {
   refused([](auto& config) { config.color_strength = 2.6; });
   refused([](auto& config) { config.color_strength = std::nan(""); });
   refused([](auto& config) { config.mean = {0, 0, 0}; });
+  refused([](auto& config) {
+    config.additive_brightness = true;
+    config.semantics = AugmentSemantics::tf_v2;
+  });
   refused([](auto& config) {
     config.mean = {0, 0, 0};
     config.std = {1, 0, 1};

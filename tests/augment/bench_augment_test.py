@@ -28,6 +28,9 @@ for row in report["results"]:
     assert 0 < row["arithmetic_limit_microseconds"] < 4 * row["microseconds_per_view"], row
     assert row["memory_limit_microseconds"] > 0, row
 assert sizes == {32, 224}
+measured = {(row["image_size"], row["ops"]) for row in report["results"]}
+OPS = "crop flip color gray blur cutout rotate noise sobel solarize equalize"
+assert measured >= {(side, op) for side in sizes for op in ["none", *OPS.split()]}, "every operation has its rate"
 
 table = run("--seconds", "0.01", "--repeats", "1")
 assert table.returncode == 0 and len(table.stdout.strip().split("\n")) == 2 + len(report["results"]), table

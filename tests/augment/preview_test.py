@@ -79,6 +79,18 @@ def check_same_everywhere():
     assert (configured == views[:2]).all(), "a configuration's [pretrain] section is read"
 
 
+def check_branches():
+    common = ["--data", "data", "--image-size", 32, "--batch-size", 20, "--steps", "0:2", "--seed", 7, "--device", "cpu",
+              "--precision", "fp32", "--base-crop", "on"]
+    base, index = audit("base.h5", *common, "--augment", "none")
+    assert (base[:, 0] == base[:, 1]).all(), "both views share the base crop"
+    views, again = audit("branches.h5", *common, "--augment", "noise,rotate,blur:1", "--augment-second", "none", ranks=2)
+    assert (again == index).all() and (views[:, 1] == base[:, 1]).all(), "the identity branch is the base crop"
+    assert (views[:, 0] != base[:, 0]).any(axis=(2, 3, 4)).all(), "the other one is not"
+    swapped, _ = audit("swapped.h5", *common, "--augment", "none", "--augment-second", "rotate,noise")
+    assert (swapped[:, 0] == base[:, 0]).all() and (swapped[:, 1] != base[:, 1]).any(axis=(2, 3, 4)).all()
+
+
 def rounded_to_bf16(views):
     bits = views.view(np.uint32)
     return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
@@ -162,6 +174,7 @@ def main():
         images = make_shards()
         check_unaugmented(images)
         check_same_everywhere()
+        check_branches()
         check_rounding()
         check_large_batches_are_written_in_parts()
         check_picture(images)

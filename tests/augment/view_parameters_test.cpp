@@ -15,7 +15,7 @@
 namespace simclr {
 namespace {
 
-constexpr int kDraws = 40000;
+constexpr int kDraws = 100000;
 /// Kolmogorov-Smirnov distance times sqrt(n) that a uniform sample exceeds with probability 1e-6.
 constexpr double kLargestKolmogorov = 2.7;
 /// Standard deviations that a proportion exceeds with probability 1e-6.
@@ -71,11 +71,11 @@ TEST(ViewParameters, CropAreaAndLogAspectAreUniform) {
   std::vector<double> areas;
   std::vector<double> aspects;
   for (const ViewParameters& view : draw(simclr_augmentation(), kSide, kSide)) {
-    const double area = double(view.crop.height) * view.crop.width / (double(kSide) * kSide);
+    const double area = double(view.base.height) * view.base.width / (double(kSide) * kSide);
     ASSERT_GE(area, 0.0799);
     if (area >= 0.75) continue;
     areas.push_back(std::max(area, 0.08));
-    aspects.push_back(std::log(double(view.crop.width) / view.crop.height));
+    aspects.push_back(std::log(double(view.base.width) / view.base.height));
   }
   // A rejected try is drawn anew, so below 3/4 the shares stay in proportion.
   EXPECT_LE(kolmogorov(areas, 0.08, 0.75), kLargestKolmogorov);
@@ -87,7 +87,7 @@ TEST(ViewParameters, CropPositionIsUniformOverWhatFits) {
   std::vector<double> tops;
   std::vector<double> lefts;
   for (const ViewParameters& view : draw(simclr_augmentation(), 4000, 6000)) {
-    const CropBox& crop = view.crop;
+    const CropBox& crop = view.base;
     ASSERT_GE(std::min(crop.top, crop.left), 0);
     ASSERT_LE(crop.top + crop.height, 4000);
     ASSERT_LE(crop.left + crop.width, 6000);
@@ -104,7 +104,7 @@ TEST(ViewParameters, SmallImagesReachEveryCorner) {
   std::set<std::pair<int, int>> corners;
   int whole = 0;
   for (const ViewParameters& view : draw(simclr_augmentation(), 32, 32)) {
-    const CropBox& crop = view.crop;
+    const CropBox& crop = view.base;
     ASSERT_GE(crop.height * crop.width, 0.08 * 32 * 32 - 16);
     corners.insert({crop.top + crop.height, crop.left + crop.width});
     whole += static_cast<int>(crop == CropBox{0, 0, 32, 32});
@@ -116,26 +116,34 @@ TEST(ViewParameters, SmallImagesReachEveryCorner) {
 TEST(ViewParameters, ExtremeAspectsFallBackToTheCentralCrop) {
   // No box of aspect 3/4 to 4/3 and at least 8 % of the area fits into these strips.
   for (const ViewParameters& view : draw(simclr_augmentation(), 1000, 30, 50)) {
-    EXPECT_EQ(view.crop, (CropBox{480, 0, 40, 30}));
+    EXPECT_EQ(view.base, (CropBox{480, 0, 40, 30}));
   }
   for (const ViewParameters& view : draw(simclr_augmentation(), 30, 1001, 50)) {
-    EXPECT_EQ(view.crop, (CropBox{0, 480, 30, 40}));
+    EXPECT_EQ(view.base, (CropBox{0, 480, 30, 40}));
   }
   for (const ViewParameters& view : draw(simclr_augmentation(), 1, 1, 50))
-    EXPECT_EQ(view.crop, (CropBox{0, 0, 1, 1}));
+    EXPECT_EQ(view.base, (CropBox{0, 0, 1, 1}));
 }
 
 TEST(ViewParameters, ProbabilitiesOfTheOps) {
   const auto views = draw(simclr_augmentation(), 64, 64);
-  expect_proportion(views, 0.5, [](auto& view) { return view.flip; });
-  expect_proportion(views, 0.8, [](auto& view) { return view.jitter; });
-  expect_proportion(views, 0.2, [](auto& view) { return view.gray; });
-  expect_proportion(views, 0.5, [](auto& view) { return view.blur; });
+  expect_proportion(views, 0.5, [](auto& view) { return view.applies(AugmentOp::flip); });
+  expect_proportion(views, 0.8, [](auto& view) { return view.applies(AugmentOp::color); });
+  expect_proportion(views, 0.2, [](auto& view) { return view.applies(AugmentOp::gray); });
+  expect_proportion(views, 0.5, [](auto& view) { return view.applies(AugmentOp::blur); });
   // Independent of each other.
-  expect_proportion(views, 0.5 * 0.8, [](auto& view) { return view.flip && view.jitter; });
-  expect_proportion(views, 0.8 * 0.2, [](auto& view) { return view.jitter && view.gray; });
-  expect_proportion(views, 0.5 * 0.2, [](auto& view) { return view.blur && view.gray; });
-  expect_proportion(views, 0.5 * 0.5, [](auto& view) { return view.blur && view.flip; });
+  expect_proportion(views, 0.5 * 0.8, [](auto& view) {
+    return view.applies(AugmentOp::flip) && view.applies(AugmentOp::color);
+  });
+  expect_proportion(views, 0.8 * 0.2, [](auto& view) {
+    return view.applies(AugmentOp::color) && view.applies(AugmentOp::gray);
+  });
+  expect_proportion(views, 0.5 * 0.2, [](auto& view) {
+    return view.applies(AugmentOp::blur) && view.applies(AugmentOp::gray);
+  });
+  expect_proportion(views, 0.5 * 0.5, [](auto& view) {
+    return view.applies(AugmentOp::blur) && view.applies(AugmentOp::flip);
+  });
 }
 
 TEST(ViewParameters, ColorFactorsAreUniform) {
@@ -200,19 +208,147 @@ TEST(ViewParameters, BlurSigmaIsUniform) {
             kLargestKolmogorov);
 }
 
-TEST(ViewParameters, SwitchingAnOpOffLeavesTheOthersAlone) {
-  const AugmentationConfig only_crop{.crop = true};
-  AugmentationConfig without_crop = simclr_augmentation();
-  without_crop.crop = false;
+TEST(ViewParameters, AnOpsNumbersDependOnNoOtherOp) {
+  using enum AugmentOp;
+  const AugmentationConfig alone{.ops = usual_ops({crop})};
+  AugmentationConfig others{.ops = usual_ops({equalize, blur, noise, cutout, color, flip})};
+  const AugmentationConfig reordered{.ops = usual_ops({crop, noise, color, blur, flip, cutout})};
   const auto all = draw(simclr_augmentation(), 50, 60, 200);
-  const auto crops = draw(only_crop, 50, 60, 200);
-  const auto rest = draw(without_crop, 50, 60, 200);
+  const auto crops = draw(alone, 50, 60, 200);
+  const auto rest = draw(others, 50, 60, 200);
+  const auto again = draw(reordered, 50, 60, 200);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    EXPECT_EQ(crops[i].crop, all[i].crop);
-    EXPECT_FALSE(crops[i].flip || crops[i].jitter || crops[i].gray || crops[i].blur);
-    EXPECT_EQ(rest[i].crop, (CropBox{0, 0, 50, 60}));
+    EXPECT_EQ(crops[i], (ViewParameters{.base = all[i].base, .has_base = true}));
+    EXPECT_FALSE(rest[i].has_base);
     EXPECT_EQ(rest[i].hue, all[i].hue);
     EXPECT_EQ(rest[i].sigma, all[i].sigma);
+    EXPECT_EQ(rest[i].applies(flip), all[i].applies(flip));
+    EXPECT_EQ(again[i].base, all[i].base);
+    EXPECT_EQ(again[i].brightness, all[i].brightness);
+    EXPECT_EQ(again[i].noise_sigma, rest[i].noise_sigma);
+    EXPECT_EQ(again[i].cutout, rest[i].cutout);
+  }
+}
+
+TEST(ViewParameters, OpsComeInTheOrderOfTheList) {
+  using enum AugmentOp;
+  const AugmentationConfig config{.ops = {{gray, 1}, {color, 0}, {crop, 1}, {sobel, 1}}};
+  for (const ViewParameters& view : draw(config, 50, 60, 50)) {
+    ASSERT_EQ(view.op_count, 3);
+    EXPECT_EQ(std::vector(view.ops, view.ops + 3), (std::vector{gray, crop, sobel}));
+    EXPECT_FALSE(view.has_base);  // the crop is of the view that gray has made
+    EXPECT_LE(view.crop.top + view.crop.height, config.image_size);
+  }
+}
+
+TEST(ViewParameters, TheBaseCropIsOfTheImageAndTheSameInBothViews) {
+  AugmentationConfig config{.ops = usual_ops({AugmentOp::crop, AugmentOp::color}),
+                            .second_ops = AugmentationList{},
+                            .base_crop = true};
+  std::set<int> widths;
+  for (std::int64_t sample = 0; sample < 200; ++sample) {
+    for (std::uint32_t epoch = 0; epoch < 2; ++epoch) {
+      const ViewKey first{.seed = 3, .epoch = epoch, .sample = sample, .view = 0};
+      const ViewKey second{.seed = 3, .epoch = epoch, .sample = sample, .view = 1};
+      const ViewParameters a = sample_view_parameters(config, first, 200, 300);
+      const ViewParameters b = sample_view_parameters(config, second, 200, 300);
+      EXPECT_EQ(b, (ViewParameters{.base = a.base, .has_base = true}));
+      EXPECT_TRUE(a.applies(AugmentOp::crop));
+      EXPECT_NE(a.crop, a.base);
+      widths.insert(a.base.width);
+    }
+  }
+  EXPECT_GT(widths.size(), 100U);
+}
+
+/// Views of one op that every view gets.
+std::vector<ViewParameters> draw_one(AugmentOp op, const OpParameters& parameters = {}) {
+  return draw({.ops = {{op, 1}}, .parameters = parameters, .image_size = 64}, 64, 64);
+}
+
+TEST(ViewParameters, ProbabilitiesOfAListAreItsOwn) {
+  for (int op = 0; op < kAugmentOps; ++op) {
+    const auto of = static_cast<AugmentOp>(op);
+    if (of == AugmentOp::rotate) continue;  // a quarter of its turns changes nothing
+    const auto applied = [&](const ViewParameters& view) {
+      return of == AugmentOp::crop ? view.has_base : view.applies(of);
+    };
+    for (const float p : {0.0F, 0.3F, 1.0F}) {
+      const auto views = draw({.ops = {{of, p}}}, 64, 64, 20000);
+      const auto hits = std::count_if(views.begin(), views.end(), applied);
+      const double sigma = std::sqrt(double{p} * (1 - double{p}) / 20000);
+      EXPECT_LE(std::abs(static_cast<double>(hits) / 20000 - double{p}), kLargestSigmas * sigma)
+          << name_of(of) << ' ' << p;
+    }
+  }
+}
+
+TEST(ViewParameters, TurnsAreEquallyLikely) {
+  const auto views = draw_one(AugmentOp::rotate);
+  for (int turns = 0; turns < 4; ++turns) {
+    expect_proportion(views, 0.25, [&](auto& view) { return view.quarter_turns == turns; });
+  }
+  expect_proportion(views, 0.75, [](auto& view) { return view.applies(AugmentOp::rotate); });
+}
+
+TEST(ViewParameters, CutoutsCenterIsUniformOverThePixels) {
+  const auto views = draw_one(AugmentOp::cutout, {.cutout_size = 0.25});
+  // A place among 64 stands for the interval around it, of which the distance sees half.
+  const double places = 0.5 / 64 * std::sqrt(kDraws);
+  for (const ViewParameters& view : views) {
+    ASSERT_EQ(view.cutout.height, 16);
+    ASSERT_EQ(view.cutout.width, 16);
+  }
+  EXPECT_LE(kolmogorov(collect(views, [](auto& v) { return v.cutout.top + 8.5; }), 0, 64),
+            kLargestKolmogorov + places);
+  EXPECT_LE(kolmogorov(collect(views, [](auto& v) { return v.cutout.left + 8.5; }), 0, 64),
+            kLargestKolmogorov + places);
+}
+
+TEST(ViewParameters, ParametersBoundWhatIsDrawn) {
+  const OpParameters own{.blur_min_sigma = 0.5,
+                         .blur_max_sigma = 0.75,
+                         .noise_min_sigma = 0.1,
+                         .noise_max_sigma = 0.4};
+  const auto noise = [](auto& view) { return view.noise_sigma; };
+  EXPECT_LE(kolmogorov(collect(draw_one(AugmentOp::noise), noise), 0, 0.2000001),
+            kLargestKolmogorov);
+  EXPECT_LE(kolmogorov(collect(draw_one(AugmentOp::noise, own), noise), 0.0999999, 0.4000001),
+            kLargestKolmogorov);
+  EXPECT_LE(kolmogorov(collect(draw_one(AugmentOp::blur, own), [](auto& v) { return v.sigma; }),
+                       0.5, 0.75),
+            kLargestKolmogorov);
+  const auto colors = draw_one(
+      AugmentOp::color,
+      {.color_brightness = 0.4, .color_contrast = 0.4, .color_saturation = 0.2, .color_hue = 0.1});
+  const auto saturation = collect(colors, [](auto& view) { return view.saturation; });
+  const auto hue = collect(colors, [](auto& view) { return view.hue; });
+  EXPECT_LE(kolmogorov(saturation, 0.8 - 1e-6, 1.2 + 1e-6), kLargestKolmogorov);
+  EXPECT_LE(kolmogorov(hue, -0.1 - 1e-6, 0.1 + 1e-6), kLargestKolmogorov);
+  for (const ViewParameters& view :
+       draw({.ops = {{AugmentOp::crop, 1}}, .parameters = {.crop_min_area = 0.5}}, 500, 500)) {
+    ASSERT_GE(double{1} * view.base.height * view.base.width, 0.498 * 500 * 500);
+  }
+}
+
+/// Sizes of the boxes that TensorFlow 2.15's kernel allows, whose distribution oracle_tf.py has.
+TEST(ViewParameters, TensorFlowsBoxes) {
+  AugmentationConfig config{.ops = usual_ops({AugmentOp::crop}),
+                            .semantics = AugmentSemantics::tf_v2};
+  std::vector<double> aspects;
+  for (const ViewParameters& view : draw(config, 2000, 2000)) {
+    const CropBox& box = view.base;
+    ASSERT_GE(double{1} * box.height * box.width, 0.1 * 2000 * 2000);
+    ASSERT_LE(box.top + box.height, 2000);
+    ASSERT_LE(box.left + box.width, 2000);
+    ASSERT_TRUE(box.height == 2000 || box.top < 2000 - box.height);  // never the last place
+    aspects.push_back(double(box.width) / box.height);
+  }
+  const auto [least, most] = std::minmax_element(aspects.begin(), aspects.end());
+  EXPECT_GE(*least, 0.749);
+  EXPECT_LE(*most, 1.335);
+  for (const ViewParameters& view : draw(config, 1000, 30, 50)) {
+    EXPECT_EQ(view.base, (CropBox{0, 0, 1000, 30}));  // no box of such an aspect covers a tenth
   }
 }
 
@@ -221,8 +357,10 @@ TEST(ViewParameters, ARecipeDoesWhatItSwitchesOnAndNothingElse) {
   const auto linear = draw(linear_evaluation_augmentation(), 50, 60, 200);
   const auto none = draw({}, 50, 60, 200);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    EXPECT_EQ(linear[i], (ViewParameters{.crop = all[i].crop, .flip = all[i].flip}));
-    EXPECT_EQ(none[i], (ViewParameters{.crop = {0, 0, 50, 60}}));
+    ViewParameters wanted{.base = all[i].base, .has_base = true};
+    if (all[i].applies(AugmentOp::flip)) wanted.add(AugmentOp::flip);
+    EXPECT_EQ(linear[i], wanted);
+    EXPECT_EQ(none[i], ViewParameters{});
   }
 }
 
@@ -250,7 +388,7 @@ TEST(ViewParameters, EveryPartOfTheKeyMatters) {
 TEST(ViewParameters, StayAsTheyWere) {
   const ViewParameters view = sample_view_parameters(
       simclr_augmentation(), {.seed = 1, .epoch = 2, .sample = 3, .view = 1}, 375, 500);
-  EXPECT_EQ(view.crop, (CropBox{1, 201, 292, 252}));
+  EXPECT_EQ(view.base, (CropBox{1, 201, 292, 252}));
   EXPECT_FLOAT_EQ(view.brightness, 0.61176932F);
   EXPECT_FLOAT_EQ(view.hue, 0.077887669F);
   EXPECT_FLOAT_EQ(view.sigma, 0.47472993F);

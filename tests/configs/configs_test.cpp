@@ -77,7 +77,7 @@ TEST(Configs, PretrainingTakesSimclrsViewsByDefault) {
 
 TEST(Configs, RecipesDifferWhereThePapersDo) {
   const PretrainConfig v1 = read(kConfigs / "imagenet-v1.cfg");
-  EXPECT_EQ(v1.augmentation().blur, true);
+  EXPECT_TRUE(has_op(v1.augmentation().ops, AugmentOp::blur));
   EXPECT_EQ(v1.color_strength, 1.0);
   EXPECT_EQ(v1.head.layers, 2);
   EXPECT_EQ(v1.weight_decay, 1e-6);
@@ -89,7 +89,7 @@ TEST(Configs, RecipesDifferWhereThePapersDo) {
   EXPECT_EQ(v2.warmup_epochs, 0.05 * static_cast<double>(v2.epochs));
 
   const PretrainConfig cifar = read(kConfigs / "cifar10.cfg");
-  EXPECT_EQ(cifar.augmentation().blur, false);
+  EXPECT_FALSE(has_op(cifar.augmentation().ops, AugmentOp::blur));
   EXPECT_EQ(cifar.color_strength, 0.5);
   EXPECT_EQ(cifar.temperature, 0.5);
 }
@@ -113,6 +113,10 @@ TEST(Configs, EveryDocumentedOptionIsAccepted) {
                                            "--loss=nt-xent",
                                            "--temperature=0.1",
                                            "--augment=crop,flip",
+                                           "--augment-second=none",
+                                           "--base-crop=on",
+                                           "--augment-params=cutout.size=0.3",
+                                           "--augment-semantics=torchvision",
                                            "--color-strength=0.5",
                                            "--optimizer=lars",
                                            "--interpolation=bicubic",

@@ -195,6 +195,25 @@ class RefusalsTest(TrainingTest):
     def test_unknown_augmentation(self):
         self.refused("colour", "did you mean 'color'?", augment="crop,colour")
 
+    def test_augmentation_lists(self):
+        lists = (("blurr", "crop,blurr:0.5"), ("flip is given twice", "flip,crop,flip:0.5"), ("'1.5'", "crop,color:1.5"),
+                 ("'-0.1'", "gray:-0.1"), ("'nan'", "gray:nan"), ("''", "gray:"), ("none stands alone", "crop,none"),
+                 ("''", ",crop"))
+        self.each_refused(*[("--augment", culprit, {"augment": value, **more}) for culprit, value in lists
+                            for more in ({}, {"dry-run": True})])
+        self.each_refused(*[("--augment-second", culprit, {"augment-second": value}) for culprit, value in lists],
+                          ("--augment-second", "same", {"augment-second": "same,crop"}))
+
+    def test_augmentation_parameters(self):
+        cases = (("cutout.sise", "did you mean 'cutout.size'?", "cutout.sise=1"), ("cutout.size", "'1.1'", "cutout.size=1.1"),
+                 ("solarize.threshold", "'x'", "solarize.threshold=x"), ("given twice", "cutout.fill=0,cutout.fill=1"),
+                 ("has no value", "cutout.fill"), ("blur.min-sigma", "blur.max-sigma", "blur.min-sigma=3"))
+        self.each_refused(*[("--augment-params", *culprits, {"augment-params": value, **more})
+                            for *culprits, value in cases for more in ({}, {"dry-run": True})],
+                          ("--augment-semantics", "tf", {"augment-semantics": "tf"}),
+                          ("--additive-brightness", "--augment-semantics",
+                           {"additive-brightness": True, "augment-semantics": "tf-v2"}))
+
     def test_unknown_option(self):
         self.refused("--batch-sise", "did you mean 'batch-size'?", batch_sise=4)
         self.refused("--temprature", "did you mean 'temperature'?", ranks=2, temprature=1)

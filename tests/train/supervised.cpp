@@ -50,7 +50,8 @@ struct SupervisedConfig : TrainingConfig {
     return {.depth = 18, .width = width, .stem = Stem::cifar};
   }
   [[nodiscard]] AugmentationConfig augmentation() const override {
-    AugmentationConfig augmentation{.flip = true, .image_size = static_cast<int>(image_size)};
+    AugmentationConfig augmentation{.ops = usual_ops({AugmentOp::flip}),
+                                    .image_size = static_cast<int>(image_size)};
     const auto channels = [](const std::vector<double>& v) {
       return std::array{static_cast<float>(v[0]), static_cast<float>(v[1]),
                         static_cast<float>(v[2])};

@@ -14,9 +14,10 @@ struct AugmentationWork {
   double bytes = 0;  ///< stored pixels of the crop read, pixels of the view written
 };
 
-/// Work of one view as it is rendered into this type, from its parameters.
+/// Work of one view of an image of this height and width as it is rendered into this type, from its
+/// parameters. Moving pixels without arithmetic counts for nothing.
 AugmentationWork count_view_work(const AugmentationConfig& config, const ViewParameters& view,
-                                 DType dtype);
+                                 int height, int width, DType dtype);
 
 /// Instruction set of the rendering kernels that this processor gets.
 std::string augmentation_kernels();

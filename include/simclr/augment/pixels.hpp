@@ -64,6 +64,32 @@ SIMCLR_HD_INLINE Rgb<T> adjust_saturation(Rgb<T> p, float factor) {
   return blend(p, luma(p), factor);
 }
 
+/// TensorFlow's contrast: every channel moves away from its own mean over the view.
+template <class T>
+SIMCLR_HD_INLINE Rgb<T> adjust_channel_contrast(Rgb<T> p, Rgb<float> mean, float factor) {
+  const float rest = 1.0F - factor;
+  return clamp01(Rgb<T>{factor * p.r + rest * mean.r, factor * p.g + rest * mean.g,
+                        factor * p.b + rest * mean.b});
+}
+/// TensorFlow's saturation: S of HSV becomes min(1, factor * S). V, the largest channel, stays, and
+/// the others keep their distance from it in proportion: S = chroma / V.
+template <class T>
+SIMCLR_HD_INLINE Rgb<T> adjust_hsv_saturation(Rgb<T> p, float factor) {
+  constexpr float kNoChroma = 1e-30F;
+  const T zero{};
+  const T largest = larger(larger(p.r, p.g), p.b);
+  const T chroma = largest - smaller(smaller(p.r, p.g), p.b);
+  const T ratio = smaller(zero + factor, largest / larger(chroma, zero + kNoChroma));
+  return clamp01(Rgb<T>{largest - (largest - p.r) * ratio, largest - (largest - p.g) * ratio,
+                        largest - (largest - p.b) * ratio});
+}
+
+/// Bright values become dark.
+template <class T>
+SIMCLR_HD_INLINE T solarize(T x, float threshold) {
+  return x < threshold ? x : 1.0F - x;
+}
+
 /// `largest` is the largest of p's channels: chooses by which of them it is.
 template <class T>
 SIMCLR_HD_INLINE T by_largest(Rgb<T> p, T largest, T if_red, T if_green, T if_blue) {
@@ -103,6 +129,14 @@ SIMCLR_HD_INLINE T cubic_filter(T x) {
   const T d = absolute(x);
   const T inner = (1.5F * d - 2.5F) * d * d + 1.0F;
   const T outer = ((-0.5F * d + 2.5F) * d - 4.0F) * d + 2.0F;
+  return d < 1.0F ? inner : (d < 2.0F ? outer : T{});
+}
+/// The same with a = -0.75, TensorFlow 1's.
+template <class T>
+SIMCLR_HD_INLINE T sharp_cubic_filter(T x) {
+  const T d = absolute(x);
+  const T inner = (1.25F * d - 2.25F) * d * d + 1.0F;
+  const T outer = ((-0.75F * d + 3.75F) * d - 6.0F) * d + 3.0F;
   return d < 1.0F ? inner : (d < 2.0F ? outer : T{});
 }
 /// Triangle, support 1: antialiased bilinear.

@@ -42,6 +42,14 @@ enum class RandomPurpose : std::uint32_t {
   kColorJitter = 18,
   kGray = 19,
   kBlur = 20,
+  kBaseCrop = 21,
+  kCropChance = 22,
+  kCutout = 23,
+  kRotate = 24,
+  kNoise = 25,
+  kSobel = 26,
+  kSolarize = 27,
+  kEqualize = 28,
 };
 
 /// Reads one Philox stream, identified by (seed, purpose, a, b), in order:
@@ -57,7 +65,8 @@ class PhiloxStream {
     used_ = 4;
     for (std::uint64_t i = 0; i < word % 4; ++i) (void)next_bits();
   }
-  std::uint32_t next_bits() {
+  // Inlined, so that compilers see which words begin a block and keep the stream in registers.
+  [[gnu::always_inline]] std::uint32_t next_bits() {
     if (used_ == 4) {
       block_ = philox4x32(seed_, counter_);
       ++counter_[0];
@@ -65,10 +74,12 @@ class PhiloxStream {
     }
     return block_[used_++];
   }
-  float uniform() { return uniform_from_bits(next_bits()); }
-  float uniform(float low, float high) { return low + (high - low) * uniform(); }
+  [[gnu::always_inline]] float uniform() { return uniform_from_bits(next_bits()); }
+  [[gnu::always_inline]] float uniform(float low, float high) {
+    return low + (high - low) * uniform();
+  }
   /// Uniform integer in [0, bound), bound >= 1; unbiased to 2^-32 (multiply-shift).
-  std::uint32_t below(std::uint32_t bound) {
+  [[gnu::always_inline]] std::uint32_t below(std::uint32_t bound) {
     return static_cast<std::uint32_t>((std::uint64_t{next_bits()} * bound) >> 32);
   }
 

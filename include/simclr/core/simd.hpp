@@ -120,6 +120,67 @@ SIMCLR_HD_INLINE VecF load_bytes(const std::uint8_t* from, int count) {
   return to_float(bytes);
 }
 
+// ---- arithmetic ---------------------------------------------------------------------------------
+
+/// 0, 1, 2, ...
+SIMCLR_HD_INLINE VecI lane_numbers() {
+  VecI lanes;
+  for (int i = 0; i < kWidth; ++i) lanes[i] = i;
+  return lanes;
+}
+
+SIMCLR_HD_INLINE VecF square_root(VecF value) {
+#if defined(__AVX512F__)
+  return (VecF)_mm512_maskz_sqrt_ps(0xFFFF, (__m512)value);
+#elif defined(__AVX2__)
+  return (VecF)_mm256_sqrt_ps((__m256)value);
+#else
+  for (int i = 0; i < kWidth; ++i) value[i] = __builtin_sqrtf(value[i]);
+  return value;
+#endif
+}
+
+/// table[index], lane by lane.
+SIMCLR_HD_INLINE VecF gather(const float* table, VecI index) {
+#if defined(__AVX512F__)
+  return (VecF)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xFFFF, (__m512i)index, table, 4);
+#elif defined(__AVX2__)
+  return (VecF)_mm256_i32gather_ps(table, (__m256i)index, 4);
+#else
+  VecF values;
+  for (int i = 0; i < kWidth; ++i) values[i] = table[index[i]];
+  return values;
+#endif
+}
+
+/// The lower and upper 32 bits of products.
+struct WideProduct {
+  VecU low, high;
+};
+SIMCLR_HD_INLINE WideProduct multiply_wide(VecU a, std::uint32_t b) {
+  const VecU low = a * b;
+  // Products of 64 bits of the even lanes and of the odd ones.
+#if defined(__AVX512F__)
+  const __m512i factor = _mm512_set1_epi32((int)b);
+  const __m512i even = _mm512_maskz_mul_epu32(0xFF, (__m512i)a, factor);
+  const __m512i odd =
+      _mm512_maskz_mul_epu32(0xFF, _mm512_maskz_srli_epi64(0xFF, (__m512i)a, 32), factor);
+  const __m512i shifted = _mm512_maskz_srli_epi64(0xFF, even, 32);
+  return {low, (VecU)_mm512_mask_mov_epi32(shifted, 0xAAAA, odd)};
+#elif defined(__AVX2__)
+  const __m256i factor = _mm256_set1_epi32((int)b);
+  const __m256i even = _mm256_mul_epu32((__m256i)a, factor);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64((__m256i)a, 32), factor);
+  return {low, (VecU)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA)};
+#else
+  VecU high;
+  for (int i = 0; i < kWidth; ++i) {
+    high[i] = static_cast<std::uint32_t>((std::uint64_t{a[i]} * b) >> 32);
+  }
+  return {low, high};
+#endif
+}
+
 // ---- transposition ------------------------------------------------------------------------------
 
 template <int... I>

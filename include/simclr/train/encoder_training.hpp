@@ -32,6 +32,10 @@ struct BatchNormOptions {
 
 struct AugmentOptions {
   std::vector<std::string> augment{"crop", "flip", "color", "gray", "blur"};
+  std::vector<std::string> augment_second{"same"};
+  bool base_crop = false;
+  std::vector<std::string> augment_params;
+  AugmentSemantics augment_semantics = AugmentSemantics::torchvision;
   double color_strength = 1;
   bool additive_brightness = false;
   Interpolation interpolation = Interpolation::bicubic;
@@ -61,6 +65,8 @@ void declare_encoder(Options& options, EncoderOptions& encoder);
 void declare_head(Options& options, EncoderOptions& encoder);
 void declare_batch_norm(Options& options, BatchNormOptions& batch_norm);
 void declare_augmentation(Options& options, AugmentOptions& augment);
+/// How the two views of an image differ: only where there are two.
+void declare_branches(Options& options, AugmentOptions& augment);
 void declare_recompute(Options& options, EncoderTraining& training);
 
 /// The options of any command that trains an encoder, as a value: a copy has options of its own.
