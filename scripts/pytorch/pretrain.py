@@ -82,7 +82,7 @@ def training_transform(config):
         "gray": transforms.RandomGrayscale(p=0.2),
         "blur": transforms.RandomApply([transforms.GaussianBlur(blur_kernel, (0.1, 2.0))], p=0.5),
     }
-    return transforms.Compose([known[name] for name in known if name in names] + [transforms.ToTensor()])
+    return transforms.Compose([known[name] for name in names if name != "none"] + [transforms.ToTensor()])
 
 
 def peak_rate(config):

@@ -331,7 +331,7 @@ TEST(ViewParameters, ParametersBoundWhatIsDrawn) {
   }
 }
 
-/// Sizes of the boxes that TensorFlow 2.15's kernel allows, whose distribution oracle_tf.py has.
+/// Boxes keep the bounds of TensorFlow 2.15's kernel.
 TEST(ViewParameters, TensorFlowsBoxes) {
   AugmentationConfig config{.ops = usual_ops({AugmentOp::crop}),
                             .semantics = AugmentSemantics::tf_v2};
