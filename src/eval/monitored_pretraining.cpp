@@ -114,6 +114,10 @@ void MonitoredPretraining::choose_bank() {
 void MonitoredPretraining::prepare_eval_loss(Communicator& world) {
   held_out_ = queries_ ? queries_->set : open_common(eval_data, "eval-data", world).set;
   const std::int64_t images = held_out_->info().samples;
+  if (loss == LossKind::supcon && held_out_->info().labeled_samples == 0) {
+    refuse("option --eval-loss-every-epochs: supcon needs labels, and {} has none",
+           eval_data.string());
+  }
   if (images < batch_size) {
     refuse(
         "option --eval-loss-every-epochs: the {} images of {} are fewer than a batch of {}; "
@@ -167,8 +171,8 @@ double MonitoredPretraining::eval_loss(Trainer& trainer, Communicator& world) {
   const int ranks = world.size();
   const int threads = compute_threads(device, world);
   if (!lane_) lane_ = trainer.backend().make_communicator(world, Lane::compute);
-  Executor executor(record_held_out_loss(program_spec(world.rank(), ranks)), trainer.backend(),
-                    {.world = lane_.get()});
+  const PretrainingSpec spec = program_spec(world.rank(), ranks);
+  Executor executor(record_held_out_loss(spec), trainer.backend(), {.world = lane_.get()});
   copy_parts(trainer.executor(), executor, {Part::encoder, Part::projection_head});
   const auto store =
       open_sample_store(*held_out_, CacheMode::none, world, threads, batch_size / ranks);
@@ -182,11 +186,15 @@ double MonitoredPretraining::eval_loss(Trainer& trainer, Communicator& world) {
                                  .threads = loader_threads > 0 ? loader_threads : threads,
                                  .end_step = batches});
   const Program& program = executor.program();
+  std::vector<double> sums(static_cast<std::size_t>(spec.loss.sum_count()));
   double total = 0;
   for (std::int64_t batch = 0; batch < batches; ++batch) {
-    executor.upload(program.at("views"), loader.next().views.span());
+    const ViewBatch& images = loader.next();
+    executor.upload(program.at("views"), views_input().values(images));
+    if (loss == LossKind::supcon) {
+      executor.upload(program.at("labels"), labels_input().values(images));
+    }
     executor.run_forward();
-    std::array<double, 3> sums{};
     executor.download(program.at("sums"), buffer_span(std::span<double>(sums)));
     total += sums[0];
   }

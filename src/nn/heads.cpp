@@ -1,6 +1,11 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+
 #include "layers.hpp"
 #include "simclr/core/check.hpp"
 
@@ -30,43 +35,65 @@ TensorId projection_head_layers(Recorder& recorder, const HeadSpec& spec,
   return z;
 }
 
-void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options) {
-  const Recorder::Scope scope(recorder, "nt_xent");
+void contrast(Recorder& recorder, TensorId z, const ContrastOptions& options) {
+  const Recorder::Scope scope(recorder, "contrast");
+  const ContrastiveLoss& loss = options.loss;
   const Shape shape = recorder.info(z).shape;
   const std::int64_t views = shape[0];
   const bool many = options.world_size > 1;
-  const auto gathered = [&](TensorId local, const Shape& all_shape) {
+  const auto gathered = [&](TensorId local) {
     if (!many) return local;
-    const TensorId all = recorder.tensor(recorder.info(local).name + "_all", all_shape, DType::f32);
+    const TensorInfo info = recorder.info(local);
+    const std::int64_t rows = info.shape[0] * options.world_size;
+    const Shape all_shape = info.shape.rank() == 1 ? Shape{rows} : Shape{rows, info.shape[1]};
+    const TensorId all = recorder.tensor(info.name + "_all", all_shape, info.dtype);
     recorder.emit(AllGather{local, all});
     return all;
   };
+  const auto normalized = [&](TensorId rows, const std::string& name) {
+    const Shape of_rows = recorder.info(rows).shape;
+    const TensorId u = recorder.tensor(name, of_rows, DType::f32);
+    const TensorId inverse_norm = recorder.tensor("inverse_norm", {of_rows[0]}, DType::f32);
+    recorder.emit(L2Normalize{rows, u, inverse_norm});
+    return std::pair(u, inverse_norm);
+  };
+  const auto if_any = [&](bool exists, const char* name) {
+    return exists ? std::optional(recorder.tensor(name, {views}, DType::f32)) : std::nullopt;
+  };
+  const auto gathered_if = [&](const std::optional<TensorId>& local) {
+    return local ? std::optional(gathered(*local)) : std::nullopt;
+  };
 
-  const TensorId u = recorder.tensor("u", shape, DType::f32);
-  const TensorId inverse_norm = recorder.tensor("inverse_norm", {views}, DType::f32);
-  const TensorId lse = recorder.tensor("lse", {views}, DType::f32);
-  const TensorId sums = recorder.named("sums", {3}, DType::f64, Storage::output);
-  recorder.emit(L2Normalize{z, u, inverse_norm});
-  const TensorId u_all = gathered(u, {views * options.world_size, shape[1]});
-  recorder.emit(
-      NtXentForward{u, u_all, lse, sums, options.temperature, options.rank, options.similarity});
+  std::optional<TensorId> inverse_norm;
+  TensorId u = z;
+  if (options.normalize) std::tie(u, inverse_norm) = normalized(z, "u");
+  const std::optional<TensorId> statistic = if_any(loss.has_statistic(), "statistic");
+  const std::optional<TensorId> second = if_any(loss.has_second(), "second");
+  const TensorId sums = recorder.named("sums", {loss.sum_count()}, DType::f64, Storage::output);
+  const TensorId u_all = gathered(u);
+  const std::optional<TensorId> labels_all = gathered_if(options.labels);
+  // Unit vectors only are multiplied in 16 bits.
+  const DType similarity = options.normalize ? options.similarity : DType::f32;
+  recorder.emit(ContrastiveForward{u, u_all, labels_all, statistic, second, sums, loss,
+                                   options.rank, similarity});
   if (many) recorder.emit(AllReduce{sums, RankGroup::world, Reduction::sum});
-  recorder.emit(ColumnDeviation{u_all, recorder.named("z_std", {1}, DType::f64, Storage::output)});
-  const TensorId lse_all = gathered(lse, {views * options.world_size});
+  const TensorId unit_rows = options.normalize ? u_all : normalized(u_all, "unit_rows").first;
+  recorder.emit(
+      ColumnDeviation{unit_rows, recorder.named("z_std", {1}, DType::f64, Storage::output)});
+  const std::optional<TensorId> statistic_all = gathered_if(statistic);
+  const std::optional<TensorId> second_all = gathered_if(second);
 
-  recorder.on_backward([=](Recorder& r) {
-    const TensorId du = r.tensor("d.u", shape, DType::f32);
-    r.emit(NtXentBackward{u, u_all, lse, lse_all, options.control, du, options.temperature,
-                          options.rank, options.similarity});
-    r.emit(L2NormalizeBackward{u, inverse_norm, du, r.contribute(z)});
+  recorder.on_backward([=, control = options.control, rank = options.rank](Recorder& r) {
+    const TensorId du = inverse_norm ? r.tensor("d.u", shape, DType::f32) : r.contribute(z);
+    r.emit(ContrastiveBackward{u, u_all, labels_all, statistic_all, second_all, control, du, loss,
+                               rank, similarity});
+    if (inverse_norm) r.emit(L2NormalizeBackward{u, *inverse_norm, du, r.contribute(z)});
   });
 }
 
-void probe(Recorder& recorder, TensorId h, std::int64_t classes, std::int64_t samples,
-           int world_size) {
+void probe(Recorder& recorder, TensorId h, TensorId labels, std::int64_t classes, int world_size) {
   const Recorder::Scope scope(recorder, "probe");
   const Recorder::PartScope part(recorder, Part::probe);
-  const TensorId labels = recorder.named("labels", {samples}, DType::i32, Storage::input);
   const TensorId logits = linear(recorder, "probe", h,
                                  {.channels = classes,
                                   .with_bias = true,

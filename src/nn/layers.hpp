@@ -95,16 +95,18 @@ TensorId projection_head(Recorder& recorder, const HeadSpec& spec, const BatchNo
 TensorId projection_head_layers(Recorder& recorder, const HeadSpec& spec,
                                 const BatchNormContext& context, TensorId h, int count);
 
-struct NtXentOptions {
-  float temperature = 0.1F;
+struct ContrastOptions {
+  ContrastiveLoss loss;
+  bool normalize = true;           ///< the loss compares z/|z|; false: z itself
+  std::optional<TensorId> labels;  ///< i32 (V/2), -1 for none; of supcon
   int rank = 0;
   int world_size = 1;
   DType similarity = DType::f32;    ///< type of the embeddings in matrix units; see ops.hpp
   std::optional<TensorId> control;  ///< holds the loss scale that multiplies the gradient
 };
-/// Records the contrastive loss over the global batch, names "sums" f64 (3) and starts the backward
-/// pass at z.
-void nt_xent(Recorder& recorder, TensorId z, const NtXentOptions& options);
+/// Records the contrastive loss over the global batch, names "sums" f64 (loss.sum_count()) and
+/// "z_std", and starts the backward pass at z.
+void contrast(Recorder& recorder, TensorId z, const ContrastOptions& options);
 
 struct ClassifierOptions {
   std::int64_t classes = 0;
@@ -118,10 +120,9 @@ struct ClassifierOptions {
 void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options);
 
 /// Records a linear classifier on h (V,C) of V/n views of n samples, through which h gets no
-/// gradient. Names "labels" i32 (n) and "probe_sums" f64 (4), as classifier()'s "sums". Its
+/// gradient. `labels` i32 (n). Names "probe_sums" f64 (4), as classifier()'s "sums". Its
 /// gradients are sums over the labeled views.
-void probe(Recorder& recorder, TensorId h, std::int64_t classes, std::int64_t samples,
-           int world_size);
+void probe(Recorder& recorder, TensorId h, TensorId labels, std::int64_t classes, int world_size);
 
 // ---- encoder ------------------------------------------------------------------------------------
 

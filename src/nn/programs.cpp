@@ -28,6 +28,20 @@ TensorId record_embeddings(Recorder& recorder, const PretrainingSpec& spec,
   return z;
 }
 
+/// Names and returns the input "labels" (rows).
+TensorId record_labels(Recorder& recorder, std::int64_t rows) {
+  return recorder.named("labels", {rows}, DType::i32, Storage::input);
+}
+
+nn::ContrastOptions contrast_options(const PretrainingSpec& spec, std::optional<TensorId> labels) {
+  return {.loss = spec.loss,
+          .normalize = spec.normalize,
+          .labels = spec.loss.kind == LossKind::supcon ? labels : std::nullopt,
+          .rank = spec.rank,
+          .world_size = spec.world_size,
+          .similarity = spec.activations};
+}
+
 }  // namespace
 
 Program finish_training(Recorder& recorder, const TrainingUpdate& update) {
@@ -53,15 +67,15 @@ Program record_pretraining(const PretrainingSpec& spec) {
       recorder, spec, {.spec = spec.batch_norm, .local_samples = spec.local_samples});
   const bool with_probe = spec.probe_classes > 0;
   const TensorId control = record_control(recorder, with_probe ? 2 : 1);
-  nn::nt_xent(recorder, z,
-              {.temperature = spec.temperature,
-               .rank = spec.rank,
-               .world_size = spec.world_size,
-               .similarity = spec.activations,
-               .control = control});
+  std::optional<TensorId> labels;
+  if (with_probe || spec.loss.kind == LossKind::supcon) {
+    labels = record_labels(recorder, spec.local_samples);
+  }
+  nn::ContrastOptions options = contrast_options(spec, labels);
+  options.control = control;
+  nn::contrast(recorder, z, options);
   if (with_probe) {
-    nn::probe(recorder, recorder.named_tensor("h"), spec.probe_classes, spec.local_samples,
-              spec.world_size);
+    nn::probe(recorder, recorder.named_tensor("h"), *labels, spec.probe_classes, spec.world_size);
   }
   return finish_training(recorder,
                          {.with_probe = with_probe,
@@ -77,11 +91,9 @@ Program record_held_out_loss(const PretrainingSpec& spec) {
   const TensorId z = record_embeddings(
       recorder, spec,
       {.spec = spec.batch_norm, .local_samples = spec.local_samples, .training = false});
-  nn::nt_xent(recorder, z,
-              {.temperature = spec.temperature,
-               .rank = spec.rank,
-               .world_size = spec.world_size,
-               .similarity = spec.activations});
+  std::optional<TensorId> labels;
+  if (spec.loss.kind == LossKind::supcon) labels = record_labels(recorder, spec.local_samples);
+  nn::contrast(recorder, z, contrast_options(spec, labels));
   return recorder.finish();
 }
 

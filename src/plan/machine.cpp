@@ -237,7 +237,7 @@ Machine h100_machine() {
       .efficiencies = {{.shape = {.kind = ""}, .share = 0.88},
                        {.shape = {.kind = "conv"}, .share = 0.70},
                        {.shape = {.kind = "matmul"}, .share = 0.70},
-                       {.shape = {.kind = "nt_xent"}, .share = 0.43}},
+                       {.shape = {.kind = "contrastive"}, .share = 0.43}},
   };
 }
 

@@ -58,8 +58,8 @@ bool touches_half(const Program& program, const Op& op) {
 bool multiplies_in_half(const Program& program, const Op& op, DeviceKind kind) {
   if (filter_of(op)) return touches_half(program, op);
   if (kind == DeviceKind::cpu) return false;
-  if (const auto* o = std::get_if<NtXentForward>(&op)) return is_half(o->similarity);
-  if (const auto* o = std::get_if<NtXentBackward>(&op)) return is_half(o->similarity);
+  if (const auto* o = std::get_if<ContrastiveForward>(&op)) return is_half(o->similarity);
+  if (const auto* o = std::get_if<ContrastiveBackward>(&op)) return is_half(o->similarity);
   return false;
 }
 

@@ -181,6 +181,7 @@ Facts configuration(const RunData& run) {
            {"Batch size", "batch-size"},
            {"Epochs", "epochs"},
            {"Steps", "schedule-steps"},
+           {"Loss", "loss"},
            {"Temperature", "temperature"},
            {"Augmentation", "augment"},
            {"Optimizer", "optimizer"},

@@ -8,7 +8,6 @@ namespace {
 
 constexpr double kMostEpochsBetween = 1e9;
 constexpr double kProbeLearningRate = 0.1;  // times N/256
-constexpr int kLossResults = 4;             // elements of "sums" and "z_std"
 constexpr double kMostBank = 1e9;
 
 void declare_probe(Options& options, ProbeOptions& probe) {
@@ -56,12 +55,7 @@ void PretrainConfig::declare(Options& options) {
            "those of different images")
       .range(at_least(2).at_most(kMostBatchSamples));
   declare_batch_norm(options, *this);
-  options
-      .choice<LossKind>("loss", loss, {{"nt-xent", LossKind::nt_xent}},
-                        "contrastive loss. nt-xent: the cross-entropy of finding the other view "
-                        "of the same image in the batch")
-      .add("temperature", temperature, "divides the cosine similarities in the loss")
-      .range(above(0));
+  declare_loss(options, *this);
   options.group("augmentation");
   declare_augmentation(options, *this);
   declare_branches(options, *this);
@@ -75,6 +69,10 @@ void PretrainConfig::declare(Options& options) {
 
 void PretrainConfig::validate() const {
   EncoderTraining::validate();
+  validate_loss(*this);
+  if (device.choice == DeviceChoice::cuda && !contrastive_loss(*this).is_plain()) {
+    refuse("option --loss: a GPU computes nt-xent with --negatives both only; use --device cpu");
+  }
   if (knn_bank && knn_every_epochs == 0) {
     refuse("option --knn-bank: needs --knn-every-epochs above 0");
   }
@@ -95,8 +93,12 @@ void PretrainConfig::validate() const {
 
 void PretrainConfig::prepare(const ShardSet& data_set, OpenWeights /*open*/,
                              Communicator& /*world*/) {
-  if (probe == Probe::off) return;
   const ShardSetInfo& info = data_set.info();
+  if (loss == LossKind::supcon && info.labeled_samples == 0) {
+    refuse("option --loss: supcon needs labels, and {} has none", data.string());
+  }
+  if (loss == LossKind::supcon) require_class_count(info, "loss");
+  if (probe == Probe::off) return;
   if (info.labeled_samples == 0) {
     refuse("option --probe: {} has no labels, from which a probe learns", data.string());
   }
@@ -136,7 +138,8 @@ PretrainingSpec PretrainConfig::program_spec(int rank, int world_size) const {
   spec.optimizer = optimizer_spec();
   spec.local_samples = samples_per_rank(world_size);
   spec.image_size = image_size;
-  spec.temperature = static_cast<float>(temperature);
+  spec.loss = contrastive_loss(*this);
+  spec.normalize = normalize == Switch::on;
   spec.activations = activation_type(device.precision);
   if (probe == Probe::on) {
     if (probe_classes == 0) refuse("option --probe: needs --data, whose labels say the classes");
@@ -151,8 +154,10 @@ PretrainingSpec PretrainConfig::program_spec(int rank, int world_size) const {
 Objective PretrainConfig::objective() const {
   const std::int64_t dimensions =
       head.layer_count() > 0 ? head.embedding : encoder_spec().feature_channels();
-  Objective objective = nt_xent_objective(batch_size, temperature, dimensions);
-  if (probe == Probe::on) add_probe(objective, kLossResults);
+  const ContrastiveLoss contrast = contrastive_loss(*this);
+  Objective objective =
+      contrastive_objective(contrast, normalize == Switch::on, batch_size, dimensions);
+  if (probe == Probe::on) add_probe(objective, contrast.sum_count() + 1);
   objective.measured = {{"probe_eval_top1", "Top-1 of the probe on held-out images", "", "%"},
                         {"knn_top1", "Nearest-neighbor top-1", "kNN top-1", "%"},
                         {"eval_loss", "Loss on held-out images", "", ""}};
@@ -168,8 +173,8 @@ Task PretrainConfig::task(int rank, int world_size) const {
             .optimizer = spec.optimizer,
             .ranks_per_bn_group = spec.batch_norm.ranks_per_group,
             .advice = "lower --learning-rate, lengthen --warmup-epochs or check the data"};
+  if (spec.probe_classes > 0 || loss == LossKind::supcon) task.inputs.push_back(labels_input());
   if (spec.probe_classes > 0) {
-    task.inputs.push_back(labels_input());
     task.results.emplace_back("probe_sums");
     task.probe_rate =
         scaled_learning_rate(kProbeLearningRate, LearningRateScaling::linear, batch_size);

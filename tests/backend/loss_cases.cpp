@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
+#include <utility>
 
 #include "backend/op_cases.hpp"
 
@@ -75,13 +77,13 @@ OpCase forward(const LossCase& loss, DType similarity) {
   CaseBuilder b(similarity);
   const LossTensors t = loss_tensors(loss, b);
   b.tolerance(t.sums, {.relative = 1e-6, .absolute = 1e-6});
-  b.emit(NtXentForward{.u = t.u,
-                       .u_all = t.u_all,
-                       .lse = t.lse,
-                       .sums = t.sums,
-                       .temperature = loss.temperature,
-                       .rank = loss.rank,
-                       .similarity = similarity});
+  b.emit(ContrastiveForward{.u = t.u,
+                            .u_all = t.u_all,
+                            .statistic = t.lse,
+                            .sums = t.sums,
+                            .loss = {.temperature = loss.temperature},
+                            .rank = loss.rank,
+                            .similarity = similarity});
   return b.build();
 }
 
@@ -90,24 +92,23 @@ OpCase backward(const LossCase& loss, DType similarity) {
   const LossTensors t = loss_tensors(loss, b);
   b.tolerance(t.du, gradient_tolerance(loss, similarity));
   const auto forward_of = [&](TensorId u, TensorId lse, TensorId sums, int rank) {
-    b.emit(NtXentForward{.u = u,
-                         .u_all = t.u_all,
-                         .lse = lse,
-                         .sums = sums,
-                         .temperature = loss.temperature,
-                         .rank = rank});
+    b.emit(ContrastiveForward{.u = u,
+                              .u_all = t.u_all,
+                              .statistic = lse,
+                              .sums = sums,
+                              .loss = {.temperature = loss.temperature},
+                              .rank = rank});
   };
   forward_of(t.u, t.lse, t.sums, loss.rank);
   forward_of(t.u_all, t.lse_all, t.all_sums, 0);
-  b.emit(NtXentBackward{.u = t.u,
-                        .u_all = t.u_all,
-                        .lse = t.lse,
-                        .lse_all = t.lse_all,
-                        .control = t.control,
-                        .du = t.du,
-                        .temperature = loss.temperature,
-                        .rank = loss.rank,
-                        .similarity = similarity});
+  b.emit(ContrastiveBackward{.u = t.u,
+                             .u_all = t.u_all,
+                             .statistic_all = t.lse_all,
+                             .control = t.control,
+                             .du = t.du,
+                             .loss = {.temperature = loss.temperature},
+                             .rank = loss.rank,
+                             .similarity = similarity});
   return b.build();
 }
 
@@ -169,31 +170,73 @@ OpCase classify(const ClassifierCase& c) {
   return b.build();
 }
 
-GradientCase loss_gradient() {
+GradientCase loss_gradient(const std::string& name, const ContrastiveLoss& loss) {
   CaseBuilder b(DType::f64);
   const Shape shape{6, 4};
   const TensorId z = b.activation("z", shape);
   const TensorId u = b.activation("u", shape);
   const TensorId inverse_norm = b.activation("inverse_norm", {shape[0]});
-  const TensorId lse = b.activation("lse", {shape[0]});
-  const TensorId sums = b.activation("sums", {3});
+  const TensorId statistic = b.activation("statistic", {shape[0]});
+  const TensorId second = b.activation("second", {shape[0]});
+  const TensorId sums = b.activation("sums", {loss.sum_count()});
   const TensorId du = b.activation("du", shape);
   const TensorId dz = b.activation("dz", shape);
-  constexpr float kTemperature = 0.25F;
+  std::optional<TensorId> labels;
+  if (loss.kind == LossKind::supcon) {
+    labels = b.tensor("labels", {shape[0] / 2}, DType::i32, Storage::input);
+    b.fill(*labels, [](std::int64_t i, double) { return i < 2 ? 7.0 : -1.0; });
+  }
   b.emit(L2Normalize{.z = z, .u = u, .inverse_norm = inverse_norm});
-  b.emit(NtXentForward{.u = u, .u_all = u, .lse = lse, .sums = sums, .temperature = kTemperature});
-  b.emit(NtXentBackward{
-      .u = u, .u_all = u, .lse = lse, .lse_all = lse, .du = du, .temperature = kTemperature});
+  b.emit(ContrastiveForward{.u = u,
+                            .u_all = u,
+                            .labels_all = labels,
+                            .statistic = statistic,
+                            .second = second,
+                            .sums = sums,
+                            .loss = loss});
+  b.emit(ContrastiveBackward{.u = u,
+                             .u_all = u,
+                             .labels_all = labels,
+                             .statistic_all = statistic,
+                             .second_all = second,
+                             .du = du,
+                             .loss = loss});
   b.emit(L2NormalizeBackward{.u = u, .inverse_norm = inverse_norm, .du = du, .dz = dz});
-  Program program = b.build().program;
+  const OpCase built = b.build();
+  Program program = built.program;
   program.backward_begin = 2;
-  return {.name = "nt_xent",
+  return {.name = name,
           .program = std::move(program),
-          .fills = {},
+          .fills = built.fills,
           .gradients = {{z, dz}},
           .objective = [=](reference::Memory<GradientCase::Complex>& memory) {
             return memory[sums](0) / static_cast<double>(shape[0]);
           }};
+}
+
+/// Of the whole family. Gradients are those of the literal formulas.
+std::vector<GradientCase> loss_gradients() {
+  constexpr float kTemperature = 0.25F;
+  const auto of = [](LossKind kind, Negatives negatives, bool semi_hard = false) {
+    return ContrastiveLoss{.kind = kind,
+                           .temperature = kTemperature,
+                           .negatives = negatives,
+                           .semi_hard = semi_hard,
+                           .margin = kind == LossKind::margin ? 0.9F : 0};
+  };
+  std::vector<GradientCase> cases{loss_gradient("nt_xent", of(LossKind::nt_xent, Negatives::both)),
+                                  loss_gradient("supcon", of(LossKind::supcon, Negatives::both))};
+  for (const auto& [kind, name] :
+       {std::pair{LossKind::nt_xent, "nt_xent"}, std::pair{LossKind::dcl, "dcl"},
+        std::pair{LossKind::nt_logistic, "nt_logistic"}, std::pair{LossKind::margin, "margin"}}) {
+    cases.push_back(loss_gradient(fmt::format("{}_one", name), of(kind, Negatives::one)));
+    if (kind == LossKind::nt_xent) continue;
+    cases.push_back(loss_gradient(name, of(kind, Negatives::both)));
+    if (kind == LossKind::dcl) continue;
+    cases.push_back(
+        loss_gradient(fmt::format("{}_semi_hard", name), of(kind, Negatives::both, true)));
+  }
+  return cases;
 }
 
 GradientCase classifier_gradient() {
@@ -249,6 +292,10 @@ std::vector<CaseEntry> loss_cases() {
   return entries;
 }
 
-std::vector<GradientCase> loss_gradient_cases() { return {loss_gradient(), classifier_gradient()}; }
+std::vector<GradientCase> loss_gradient_cases() {
+  std::vector<GradientCase> cases = loss_gradients();
+  cases.push_back(classifier_gradient());
+  return cases;
+}
 
 }  // namespace simclr::testing

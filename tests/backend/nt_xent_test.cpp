@@ -37,15 +37,20 @@ std::pair<Program, LossTensors> loss_program(std::int64_t views, std::int64_t al
                       .lse_all = r.tensor("lse_all", {all}, DType::f32, Storage::input),
                       .sums = r.tensor("sums", {3}, DType::f64, Storage::output),
                       .du = r.tensor("du", {views, dimensions}, DType::f32, Storage::output)};
-  r.emit(NtXentForward{t.u, t.u_all, t.lse, t.sums, options.temperature, rank, options.similarity});
-  r.emit(NtXentBackward{.u = t.u,
-                        .u_all = t.u_all,
-                        .lse = t.lse,
-                        .lse_all = t.lse_all,
-                        .du = t.du,
-                        .temperature = options.temperature,
-                        .rank = rank,
-                        .similarity = options.similarity});
+  r.emit(ContrastiveForward{.u = t.u,
+                            .u_all = t.u_all,
+                            .statistic = t.lse,
+                            .sums = t.sums,
+                            .loss = {.temperature = options.temperature},
+                            .rank = rank,
+                            .similarity = options.similarity});
+  r.emit(ContrastiveBackward{.u = t.u,
+                             .u_all = t.u_all,
+                             .statistic_all = t.lse_all,
+                             .du = t.du,
+                             .loss = {.temperature = options.temperature},
+                             .rank = rank,
+                             .similarity = options.similarity});
   return {r.finish(), t};
 }
 

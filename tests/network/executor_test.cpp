@@ -117,7 +117,7 @@ TEST_F(Step, ANonFiniteGradientChangesNoParameter) {
 TEST_F(Step, UntrainedLossIsAboutThatOfRandomEmbeddings) {
   PretrainingSpec spec = test::small_spec();
   spec.local_samples = 32;
-  spec.temperature = 1;
+  spec.loss.temperature = 1;
   const StepResult result = run(spec);
   EXPECT_NEAR(result.loss_sums[0] / 64, std::log(63.0), 0.3);
 }

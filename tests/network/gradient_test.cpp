@@ -21,7 +21,7 @@ PretrainingSpec tiny(int depth, Stem stem, std::int64_t image_size) {
   spec.head = {.layers = 2, .hidden = 6, .embedding = 5};
   spec.local_samples = 4;
   spec.image_size = image_size;
-  spec.temperature = 0.5F;
+  spec.loss.temperature = 0.5F;
   return spec;
 }
 

@@ -22,7 +22,7 @@ TEST(Recorder, BackwardFollowsForwardInReverse) {
   const Program program = test::record({});
   ASSERT_LT(program.backward_begin, program.update_begin);
   const auto first_backward = verb(program.ops[program.backward_begin]);
-  EXPECT_EQ(first_backward, "nt_xent_backward");
+  EXPECT_EQ(first_backward, "contrastive_backward");
   EXPECT_EQ(verb(program.ops[program.update_begin - 1]), "conv_backward_weights");
   EXPECT_EQ(program.labels[program.update_begin - 1], "stem");
   // Every convolution has its weight gradient, every one but the stem's its data gradient.

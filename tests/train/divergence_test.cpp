@@ -18,7 +18,10 @@ const double kGuessing = std::log(2.0 * kBatch - 1);  // 6.24
 class Trace {
  public:
   explicit Trace(std::int64_t batch = kBatch, double temperature = 0.1, std::int64_t steps = kSteps)
-      : watch(nt_xent_objective(batch, temperature, 128).levels, steps) {}
+      : watch(contrastive_objective({.temperature = static_cast<float>(temperature)}, true, batch,
+                                    128)
+                  .levels,
+              steps) {}
 
   Trace& add(double loss, std::int64_t steps, double noise = 0) {
     for (std::int64_t i = 0; i < steps && !watch.diverged(); ++i) {
@@ -82,7 +85,7 @@ TEST(Divergence, CanBeDisabledOrDelayed) {
 
 TEST(Divergence, IsDetectedAcrossARestart) {
   // Logged rows, one every 10 steps, count for the steps between them.
-  DivergenceWatch watch(nt_xent_objective(kBatch, 0.1, 128).levels, kSteps);
+  DivergenceWatch watch(contrastive_objective({}, true, kBatch, 128).levels, kSteps);
   for (std::int64_t step = 10; step <= 200; step += 10)
     watch.add(step, step <= 100 ? 4 : kGuessing);
   watch.resume_after(205);
@@ -91,7 +94,7 @@ TEST(Divergence, IsDetectedAcrossARestart) {
   while (!watch.diverged() && step < 1000) watch.add(++step, kGuessing);
   EXPECT_LT(step, 400);
   // For a run resumed in another directory the losses of earlier steps are unknown.
-  DivergenceWatch fork(nt_xent_objective(kBatch, 0.1, 128).levels, kSteps);
+  DivergenceWatch fork(contrastive_objective({}, true, kBatch, 128).levels, kSteps);
   fork.resume_after(100000);
   fork.add(100001, 4);
   EXPECT_FALSE(fork.diverged());

@@ -50,7 +50,7 @@ class PretrainTest(TrainingTest):
 
     def test_trace_ops_prints_every_op_once(self):
         done = self.pretrain(max_steps=1, trace_ops=True)
-        for op in ("conv_forward", "nt_xent_forward", "conv_backward_weights", "lars_update"):
+        for op in ("conv_forward", "contrastive_forward", "conv_backward_weights", "lars_update"):
             self.assertIn(op, done.stdout)
         self.assertIn("not finite 0", done.stdout)
 

@@ -116,7 +116,7 @@ double deviation_of(double spread, Backend& backend) {
 }
 
 TEST_F(TrainerTest, CollapsedEmbeddingsAreKnownByTheirDeviation) {
-  const Objective objective = nt_xent_objective(128, 0.1, 64);
+  const Objective objective = contrastive_objective({}, true, 128, 64);
   ASSERT_TRUE(objective.collapse.has_value());
   EXPECT_EQ(objective.metrics.at(objective.collapse->metric).name, "z_std");
   const double limit = objective.collapse->at_most;

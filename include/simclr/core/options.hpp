@@ -90,6 +90,22 @@ class Options {
                       return std::string();
                     }});
   }
+  /// The same of an option without a default.
+  template <class Enum>
+  Options& choice(const std::string& name, std::optional<Enum>& target, Choices<Enum> choices,
+                  const std::string& help) {
+    return declare({.name = name,
+                    .help = help,
+                    .type = ValueType::choice,
+                    .choices = names_of(choices),
+                    .set = set_choice(target, choices),
+                    .get = [&target, choices] {
+                      for (const auto& c : choices) {
+                        if (c.second == target) return c.first;
+                      }
+                      return std::string();
+                    }});
+  }
   /// Declares an option without a value: `--name`, or `name = true` in a file.
   Options& flag(const std::string& name, bool& target, const std::string& help);
   /// Declares an action that happens once and is no setting: it is accepted only on the command

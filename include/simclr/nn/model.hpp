@@ -95,7 +95,8 @@ struct PretrainingSpec {
   OptimizerSpec optimizer;
   std::int64_t local_samples = 0;  ///< n, the samples of this rank; the program runs V = 2n views
   std::int64_t image_size = 224;
-  float temperature = 0.1F;
+  ContrastiveLoss loss;
+  bool normalize = true;           ///< the loss compares z/|z|; false: z itself
   DType activations = DType::f32;  ///< f32 or bf16
   bool recompute_blocks = false;
   std::int64_t probe_classes = 0;  ///< of a linear classifier on h that learns beside; 0: none
@@ -105,16 +106,18 @@ struct PretrainingSpec {
 };
 
 /// One training step. Named tensors: "views" (V,H,W,3) input in the type of the activations;
-/// "control" f32 (4); "h" f32 (V,C); "z" f32 (V,D); "sums" f64 (3), summed over all ranks
-/// (divide by 2N: loss, contrastive top-1, entropy); "z_std" f64 (1), the mean over dimensions of
+/// "control" f32 (4); "h" f32 (V,C); "z" f32 (V,D); "sums" f64
+/// (loss.sum_count()), summed over all ranks (divide by 2N: loss, contrastive top-1, entropy, share
+/// of views with a semi-hard negative); "z_std" f64 (1), the mean over dimensions of
 /// the standard deviation of z/|z| over the views of all ranks; "verdict" of finish_training().
-/// View v of local sample i is row v*n + i. With a probe also "labels" i32 (n) input, -1 for none,
-/// and "probe_sums" f64 (4) of all ranks (cross-entropy, top-1 hits, top-5 hits, labeled views);
-/// parameters "probe.weight" (K,C) and "probe.bias" (K); "control" f32 (8).
+/// View v of local sample i is row v*n + i. With a probe or supcon also "labels" i32 (n) input, -1
+/// for none; with a probe "probe_sums" f64 (4) of all ranks (cross-entropy, top-1 hits, top-5 hits,
+/// labeled views); parameters "probe.weight" (K,C) and "probe.bias" (K); "control" f32 (8).
 Program record_pretraining(const PretrainingSpec& spec);
 
 /// The loss of record_pretraining() on images that are not trained on: forward only, with running
-/// statistics, which it leaves. Named tensors: "views", "h", "z", "sums" and "z_std" as above.
+/// statistics, which it leaves. Named tensors: "views", with supcon "labels", "h", "z", "sums",
+/// "z_std" as above.
 Program record_held_out_loss(const PretrainingSpec& spec);
 
 /// A layer whose output stands for an image. What lies behind it is not recorded.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "simclr/comm/communicator.hpp"
+#include "simclr/program/contrastive.hpp"
 #include "simclr/program/pooling.hpp"
 #include "simclr/program/update.hpp"
 #include "simclr/tensor/tensor.hpp"
@@ -237,38 +238,46 @@ struct L2NormalizeBackward {
   TensorId u, inverse_norm, du, dz;
   static void fields(auto& o, auto& v) { v.reads(o.u, o.inverse_norm, o.du), v.writes(o.dz); }
 };
-/// Paper's Algorithm 1 over the global batch. u (V,D) is this rank's block (index `rank`) of u_all
-/// (R*V,D); the partner of local row i is row (i + V/2) mod V of the same block. lse f32 (V) = log
-/// sum over k != i of exp(s_ik/T). sums f64 (3) = this rank's sums of loss terms l_i, of top-1 hits
-/// (partner nearest of the other 2N-1), and of entropies of the softmax over k != i.
-struct NtXentForward {
-  static constexpr std::string_view kVerb = "nt_xent_forward";
-  TensorId u, u_all, lse, sums;
-  float temperature = 0.1F;
+/// A loss of contrastive.hpp over the global batch. u (V,D) is this rank's block (index `rank`) of
+/// u_all (R*V,D); the partner of local row i is row (i + V/2) mod V of the same block. supcon reads
+/// labels_all i32 (R*V/2), of all samples; the only positive of one labeled -1 is its other view.
+/// f32 (V), what gradients need of a row, where the loss has it:
+///   statistic  log-sum-exp of x; margin: s+; semi-hard: the weight of s_k in the row's gradient
+///   second     supcon: 1 / number of positives; margin: active negatives; semi-hard: k, or -1
+/// sums f64 (3) = this rank's sums of loss terms l_i, of top-1 hits (partner nearest of the other
+/// 2N-1), and of entropies of the softmax of x over all k != i; (4): of rows with a semi-hard k.
+struct ContrastiveForward {
+  static constexpr std::string_view kVerb = "contrastive_forward";
+  TensorId u, u_all;
+  std::optional<TensorId> labels_all, statistic, second;
+  TensorId sums;
+  ContrastiveLoss loss;
   int rank = 0;
   /// The narrowest type in which embeddings may enter matrix units; everything summed is f32 or
   /// wider. With 16 bits the rows of u are unit vectors. A backend may keep to f32.
   DType similarity = DType::f32;
-  static void fields(auto& o, auto& v) { v.reads(o.u, o.u_all), v.writes(o.lse, o.sums); }
+  static void fields(auto& o, auto& v) {
+    v.reads(o.u, o.u_all, o.labels_all), v.writes(o.statistic, o.second, o.sums);
+  }
   [[nodiscard]] double flops(const auto& shape) const {
     return detail::similarity_flops(shape(u), shape(u_all), 1);
   }
 };
-/// du (V,D) = S/(2N*T) * [ sum_j (P_ij + P_ji) u_j - 2 u_partner ], 2N = R*V. S is the loss scale,
-/// element 3 of `control`; 1 without it.
-struct NtXentBackward {
-  static constexpr std::string_view kVerb = "nt_xent_backward";
-  TensorId u, u_all, lse, lse_all;
-  std::optional<TensorId> control;
+/// du (V,D) = S/(2N) sum_j (G_ij + G_ji) u_j with G_ij = d l_i / d s_ij, G_ii = 0. S is the loss
+/// scale, element 3 of `control`; 1 without it. The statistics are those of all R*V rows.
+struct ContrastiveBackward {
+  static constexpr std::string_view kVerb = "contrastive_backward";
+  TensorId u, u_all;
+  std::optional<TensorId> labels_all, statistic_all, second_all, control;
   TensorId du;
-  float temperature = 0.1F;
+  ContrastiveLoss loss;
   int rank = 0;
-  DType similarity = DType::f32;  ///< as NtXentForward's; the weights P enter in this type too
+  DType similarity = DType::f32;  ///< as ContrastiveForward's; the weights G enter in it, too
   static void fields(auto& o, auto& v) {
-    v.reads(o.u, o.u_all, o.lse, o.lse_all, o.control), v.writes(o.du);
+    v.reads(o.u, o.u_all, o.labels_all, o.statistic_all, o.second_all, o.control), v.writes(o.du);
   }
   [[nodiscard]] double flops(const auto& shape) const {
-    return detail::similarity_flops(shape(u), shape(u_all), 2);
+    return detail::similarity_flops(shape(u), shape(u_all), loss.semi_hard ? 0 : 2);
   }
 };
 /// deviation f64 (1) = mean over the columns of u f32 (V,D) of the standard deviation of a column's

@@ -8,15 +8,9 @@
 
 #include "simclr/nn/model.hpp"
 #include "simclr/train/encoder_training.hpp"
+#include "simclr/train/loss_options.hpp"
 
 namespace simclr {
-
-enum class LossKind : std::uint8_t { nt_xent };
-
-struct LossOptions {
-  LossKind loss = LossKind::nt_xent;
-  double temperature = 0.1;
-};
 
 enum class Probe : std::uint8_t { off, on };
 

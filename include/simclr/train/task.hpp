@@ -30,7 +30,7 @@ struct Metric {
 /// The loss before anything is learned and the least possible loss.
 struct LossLevels {
   double guessing = 0;        ///< the loss of a model that knows nothing
-  double lowest = 0;          ///< the lower bound of the loss
+  double lowest = 0;          ///< the lower bound of the loss, or what counts as perfect
   std::string guessing_text;  ///< formula of `guessing`, such as "ln(2N - 1)"
 };
 
@@ -85,11 +85,13 @@ struct TrainerOptions {
   bool loss_scaling = false;  ///< for half precision: scales the loss so that gradients fit
 };
 
-/// The columns of metrics.jsonl and the loss levels of pretraining with NT-Xent on global batches
-/// of N images with embeddings of D dimensions: loss, contrastive top-1 and entropy, means over 2N
-/// views; and the standard deviation of z/|z|. Takes the results "sums" and "z_std".
-Objective nt_xent_objective(std::int64_t batch_size, double temperature, std::int64_t dimensions);
-/// The same of cross-entropy on K classes: loss, top-1 and top-5, means over N images.
+/// The columns of metrics.jsonl and the loss levels of pretraining with a contrastive loss on
+/// global batches of N images with embeddings of D dimensions, normalized or not: loss, contrastive
+/// top-1 and entropy, means over 2N views; the standard deviation of z/|z|; of semi-hard losses the
+/// share of views with a semi-hard negative. Takes the results "sums" and "z_std".
+Objective contrastive_objective(const ContrastiveLoss& loss, bool normalize,
+                                std::int64_t batch_size, std::int64_t dimensions);
+/// Those of cross-entropy on K classes: loss, top-1 and top-5, means over N images.
 Objective cross_entropy_objective(std::int64_t batch_size, std::int64_t classes);
 /// Adds the columns of a probe: mean loss and accuracy of the labeled views. Takes the result
 /// "probe_sums", which stands behind `elements` elements of others.

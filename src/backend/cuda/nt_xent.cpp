@@ -23,10 +23,17 @@ constexpr int kLeastUnitsPerSplit = 2;
 constexpr int kBackwardBlocks = 264;
 constexpr int kForwardBlocks = 396;
 
+void require_plain(const ContrastiveLoss& loss) {
+  if (loss.is_plain()) return;
+  refuse(
+      "option --loss: a GPU computes nt-xent with --negatives both only; add --device cpu for "
+      "other losses");
+}
+
 template <class AnyOp>
 Packing choose_packing(const AnyOp& op, const Context& context) {
   const int depth = packed_depth(context.layout(op.u_all).channels);
-  const bool fits = depth > 0 && op.temperature >= kLeastFixedTemperature;
+  const bool fits = depth > 0 && op.loss.temperature >= kLeastFixedTemperature;
   return op.similarity == DType::f32 || !fits ? Packing{}
                                               : Packing{.dtype = op.similarity, .depth = depth};
 }
@@ -104,60 +111,62 @@ BackwardScratch backward_scratch(const SimilarityShape& shape, const Packing& pa
 
 }  // namespace
 
-Prepared prepare(const NtXentForward& op, const Context& context) {
+Prepared prepare(const ContrastiveForward& op, const Context& context) {
+  require_plain(op.loss);
   const Packing packing = choose_packing(op, context);
   const SimilarityShape shape = similarity_shape(op, context, packing, kForwardBlocks);
   Pieces counter(nullptr);
   forward_scratch(shape, packing, counter);
-  const double inverse_temperature = 1 / double{op.temperature};
-  return make_step(
-      counter.taken(), [=, u = context.values<float>(op.u), u_all = context.values<float>(op.u_all),
-                        lse = context.values<float>(op.lse), sums = context.values<double>(op.sums),
-                        stream = context.stream()](Workspace workspace) {
-        Pieces pieces(workspace.data());
-        const ForwardScratch scratch = forward_scratch(shape, packing, pieces);
-        const auto inverse = static_cast<float>(inverse_temperature);
-        const bool packs = packing.depth > 0;
-        if (packs) {
-          pack_embeddings(shape, u_all, packing, scratch.packed, nullptr, inverse, nullptr, stream);
-          similarity_softmax(shape, scratch.packed, packing, inverse, scratch.partials, stream);
-        } else {
-          similarity_softmax(shape, u, u_all, inverse, scratch.partials, stream);
-        }
-        finish_rows(shape, scratch.partials, packs, inverse_temperature, lse, scratch.terms,
-                    stream);
-        sum_terms(scratch.terms, term_blocks(shape), kTerms, sums, stream);
-      });
+  const double inverse_temperature = 1 / double{op.loss.temperature};
+  return make_step(counter.taken(), [=, u = context.values<float>(op.u),
+                                     u_all = context.values<float>(op.u_all),
+                                     lse = context.values<float>(op.statistic),
+                                     sums = context.values<double>(op.sums),
+                                     stream = context.stream()](Workspace workspace) {
+    Pieces pieces(workspace.data());
+    const ForwardScratch scratch = forward_scratch(shape, packing, pieces);
+    const auto inverse = static_cast<float>(inverse_temperature);
+    const bool packs = packing.depth > 0;
+    if (packs) {
+      pack_embeddings(shape, u_all, packing, scratch.packed, nullptr, inverse, nullptr, stream);
+      similarity_softmax(shape, scratch.packed, packing, inverse, scratch.partials, stream);
+    } else {
+      similarity_softmax(shape, u, u_all, inverse, scratch.partials, stream);
+    }
+    finish_rows(shape, scratch.partials, packs, inverse_temperature, lse, scratch.terms, stream);
+    sum_terms(scratch.terms, term_blocks(shape), kTerms, sums, stream);
+  });
 }
 
-Prepared prepare(const NtXentBackward& op, const Context& context) {
+Prepared prepare(const ContrastiveBackward& op, const Context& context) {
+  require_plain(op.loss);
   const Packing packing = choose_packing(op, context);
   const SimilarityShape shape = similarity_shape(op, context, packing, kBackwardBlocks);
   Pieces counter(nullptr);
   backward_scratch(shape, packing, counter);
-  const double inverse_temperature = 1 / double{op.temperature};
+  const double inverse_temperature = 1 / double{op.loss.temperature};
   const double factor = inverse_temperature / shape.columns;
-  return make_step(
-      counter.taken(),
-      [=, u = context.values<float>(op.u), u_all = context.values<float>(op.u_all),
-       lse = context.values<float>(op.lse), lse_all = context.values<float>(op.lse_all),
-       du = context.values<float>(op.du), control = context.values<float>(op.control),
-       stream = context.stream()](Workspace workspace) {
-        Pieces pieces(workspace.data());
-        const BackwardScratch scratch = backward_scratch(shape, packing, pieces);
-        const GradientParts parts{.du = du, .others = scratch.other_parts};
-        const auto inverse = static_cast<float>(inverse_temperature);
-        if (packing.depth > 0) {
-          pack_embeddings(shape, u_all, packing, scratch.packed, lse_all, inverse, scratch.factors,
-                          stream);
-          similarity_gradient(shape, scratch.packed, scratch.factors, packing, inverse, parts,
-                              stream);
-          sum_gradient_parts(shape, parts, factor / kWeightScale, control, stream);
-        } else {
-          similarity_gradient(shape, u, u_all, lse, lse_all, inverse, parts, stream);
-          sum_gradient_parts(shape, parts, factor, control, stream);
-        }
-      });
+  return make_step(counter.taken(),
+                   [=, u = context.values<float>(op.u), u_all = context.values<float>(op.u_all),
+                    lse_all = context.values<float>(op.statistic_all),
+                    du = context.values<float>(op.du), control = context.values<float>(op.control),
+                    stream = context.stream()](Workspace workspace) {
+                     Pieces pieces(workspace.data());
+                     const BackwardScratch scratch = backward_scratch(shape, packing, pieces);
+                     const GradientParts parts{.du = du, .others = scratch.other_parts};
+                     const auto inverse = static_cast<float>(inverse_temperature);
+                     if (packing.depth > 0) {
+                       pack_embeddings(shape, u_all, packing, scratch.packed, lse_all, inverse,
+                                       scratch.factors, stream);
+                       similarity_gradient(shape, scratch.packed, scratch.factors, packing, inverse,
+                                           parts, stream);
+                       sum_gradient_parts(shape, parts, factor / kWeightScale, control, stream);
+                     } else {
+                       similarity_gradient(shape, u, u_all, lse_all + shape.first_row, lse_all,
+                                           inverse, parts, stream);
+                       sum_gradient_parts(shape, parts, factor, control, stream);
+                     }
+                   });
 }
 
 }  // namespace simclr::cuda

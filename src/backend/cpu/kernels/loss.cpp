@@ -131,6 +131,108 @@ void pair_weights(float* s, std::int64_t count, float inverse_temperature, float
       });
 }
 
+// ln(1 + y) for 0 <= y <= 1: 2 artanh(y / (2 + y)), whose argument is at most 1/3, by its series.
+SIMCLR_HD_INLINE VecF log1p_of(VecF y) {
+  const VecF z = y / (2.0F + y);
+  const VecF q = z * z;
+  VecF p = q * (1.0F / 15) + 1.0F / 13;
+  p = p * q + 1.0F / 11;
+  p = p * q + 1.0F / 9;
+  p = p * q + 1.0F / 7;
+  p = p * q + 1.0F / 5;
+  p = p * q + 1.0F / 3;
+  return 2.0F * z * (p * q + 1.0F);
+}
+
+void sum_softplus(const float* s, std::int64_t count, float inverse_temperature,
+                  NegativeSums& sums) {
+  VecF sum{};
+  for_each_vector(
+      count, [&](std::int64_t j, std::int64_t lanes) __attribute__((always_inline)) {
+        // Lanes past the end add ln(1 + exp(-infinity)), which is 0 but for exp_of()'s floor.
+        const VecF x = load_lanes(s + j, lanes, -1.0e30F) * inverse_temperature;
+        const VecF above = x < 0.0F ? VecF{} : x;
+        sum += above + log1p_of(exp_of(x > 0.0F ? -x : x));
+      });
+  sums.sum += sum_of(sum);
+}
+
+void sum_beyond_margin(const float* s, std::int64_t count, float limit, NegativeSums& sums) {
+  VecF sum{};
+  VecF active{};
+  for_each_vector(
+      count, [&](std::int64_t j, std::int64_t lanes) __attribute__((always_inline)) {
+        const VecF value = load_lanes(s + j, lanes, -__builtin_huge_valf());
+        const VecF beyond = value - limit;
+        sum += value > limit ? beyond : VecF{};
+        active += value > limit ? VecF{} + 1.0F : VecF{};
+      });
+  sums.sum += sum_of(sum);
+  sums.count += static_cast<std::int64_t>(sum_of(active));
+}
+
+void nearest_negative(const float* s, std::int64_t count, float below, float above,
+                      std::int64_t first_column, NearestNegative& nearest) {
+  const float lowest = -__builtin_huge_valf();
+  VecF largest = VecF{} + lowest;
+  for_each_vector(
+      count, [&](std::int64_t j, std::int64_t lanes) __attribute__((always_inline)) {
+        VecF value = load_lanes(s + j, lanes, lowest);
+        value = value < below ? value : VecF{} + lowest;
+        value = value > above ? value : VecF{} + lowest;
+        largest = value > largest ? value : largest;
+      });
+  float found = lowest;
+  for (int lane = 0; lane < kWidth; ++lane) found = largest[lane] > found ? largest[lane] : found;
+  if (!(found > nearest.similarity)) return;
+  nearest.similarity = found;
+  for (std::int64_t j = 0; j < count; ++j) {
+    if (s[j] != found) continue;
+    nearest.column = first_column + j;
+    return;
+  }
+}
+
+void sum_positives(const float* s, const std::int32_t* ids, std::int64_t count, std::int32_t id,
+                   PositiveSums& sums) {
+  double sum = 0;
+  std::int64_t found = 0;
+  for (std::int64_t j = 0; j < count; ++j) {
+    if (ids[j] != id) continue;
+    sum += static_cast<double>(s[j]);
+    ++found;
+  }
+  sums.sum += sum;
+  sums.count += found;
+}
+
+void sigmoid_weights(float* s, std::int64_t count, float inverse_temperature, float weight) {
+  for_each_vector(
+      count, [&](std::int64_t j, std::int64_t lanes) __attribute__((always_inline)) {
+        const VecF x = load_lanes(s + j, lanes, 0) * -inverse_temperature;
+        store_lanes(s + j, lanes, weight / (1.0F + exp_of(x > 87.0F ? VecF{} + 87.0F : x)));
+      });
+}
+
+void margin_weights(float* s, std::int64_t count, float margin, float weight, float positive,
+                    const float* positive_of) {
+  const float limit = positive - margin;
+  for_each_vector(
+      count, [&](std::int64_t j, std::int64_t lanes) __attribute__((always_inline)) {
+        const VecF value = load_lanes(s + j, lanes, 0);
+        const VecF limit_of = load_lanes(positive_of + j, lanes, 0) - margin;
+        const VecF own = value > limit ? VecF{} + weight : VecF{};
+        const VecF other = value > limit_of ? VecF{} + weight : VecF{};
+        // 0 for every number: NaN stays NaN.
+        store_lanes(s + j, lanes, own + other + (value - value));
+      });
+}
+
+void attract_positives(float* s, const std::int32_t* ids, std::int64_t count, std::int32_t id,
+                       float share, const float* share_of) {
+  for (std::int64_t j = 0; j < count; ++j) s[j] -= ids[j] == id ? share + share_of[j] : 0.0F;
+}
+
 double exp_row(const float* x, std::int64_t count, float shift, float* exponential) {
   double sum = 0;
   for_each_vector(
@@ -144,6 +246,17 @@ double exp_row(const float* x, std::int64_t count, float shift, float* exponenti
 
 }  // namespace
 
-void fill_loss(Table& table) { table.loss = {accumulate_row, pair_weights, exp_row}; }
+void fill_loss(Table& table) {
+  table.loss = {.accumulate_row = accumulate_row,
+                .pair_weights = pair_weights,
+                .sum_softplus = sum_softplus,
+                .sum_beyond_margin = sum_beyond_margin,
+                .nearest_negative = nearest_negative,
+                .sum_positives = sum_positives,
+                .sigmoid_weights = sigmoid_weights,
+                .margin_weights = margin_weights,
+                .attract_positives = attract_positives,
+                .exp_row = exp_row};
+}
 
 }  // namespace simclr::SIMCLR_ISA

@@ -127,6 +127,22 @@ struct SoftmaxRow {
   float rival = -__builtin_huge_valf();  ///< largest s of the columns beside the partner
 };
 
+/// Sums over negatives: of their terms of the loss, and the number of those beyond the margin.
+struct NegativeSums {
+  double sum = 0;
+  std::int64_t count = 0;
+};
+/// Over positives, the row itself among them: of similarities, and their number.
+struct PositiveSums {
+  double sum = 0;
+  std::int64_t count = 0;
+};
+/// The largest similarity within limits and its column, the first of equal ones; -1: none.
+struct NearestNegative {
+  float similarity = -__builtin_huge_valf();
+  std::int64_t column = -1;
+};
+
 struct LossKernels {
   /// Adds `count` similarities to the row; those to be left out are -infinity. `partner` is the
   /// partner's column among them, if it is within [0, count).
@@ -135,6 +151,29 @@ struct LossKernels {
   /// s[j] = exp(s[j]/T - lse) + exp(s[j]/T - lse_of[j]), in place.
   void (*pair_weights)(float* s, std::int64_t count, float inverse_temperature, float lse,
                        const float* lse_of) = nullptr;
+  // Terms of negatives.
+  /// ln(1 + exp(s/T)).
+  void (*sum_softplus)(const float* s, std::int64_t count, float inverse_temperature,
+                       NegativeSums& sums) = nullptr;
+  /// max(s - limit, 0), and how many are above it.
+  void (*sum_beyond_margin)(const float* s, std::int64_t count, float limit,
+                            NegativeSums& sums) = nullptr;
+  /// Among above < s < below; the columns are `first_column` and those that follow.
+  void (*nearest_negative)(const float* s, std::int64_t count, float below, float above,
+                           std::int64_t first_column, NearestNegative& nearest) = nullptr;
+  /// Over the columns with this id.
+  void (*sum_positives)(const float* s, const std::int32_t* ids, std::int64_t count,
+                        std::int32_t id, PositiveSums& sums) = nullptr;
+  // Weights of columns, in place of their similarities.
+  /// s[j] = weight / (1 + exp(-s[j]/T)).
+  void (*sigmoid_weights)(float* s, std::int64_t count, float inverse_temperature,
+                          float weight) = nullptr;
+  /// s[j] = weight * ([s[j] > positive - margin] + [s[j] > positive_of[j] - margin]).
+  void (*margin_weights)(float* s, std::int64_t count, float margin, float weight, float positive,
+                         const float* positive_of) = nullptr;
+  /// s[j] -= share + share_of[j] where ids[j] is id.
+  void (*attract_positives)(float* s, const std::int32_t* ids, std::int64_t count, std::int32_t id,
+                            float share, const float* share_of) = nullptr;
   /// exponential[j] = exp(x[j] - shift); returns their sum.
   double (*exp_row)(const float* x, std::int64_t count, float shift, float* exponential) = nullptr;
 };

@@ -1,0 +1,99 @@
+#include "simclr/train/loss_options.hpp"
+
+#include "simclr/core/check.hpp"
+
+namespace simclr {
+namespace {
+
+const Options::Choices<LossKind>& loss_names() {
+  static const Options::Choices<LossKind> names{{"nt-xent", LossKind::nt_xent},
+                                                {"dcl", LossKind::dcl},
+                                                {"nt-logistic", LossKind::nt_logistic},
+                                                {"margin", LossKind::margin},
+                                                {"supcon", LossKind::supcon}};
+  return names;
+}
+
+}  // namespace
+
+std::string name_of(LossKind kind) {
+  for (const auto& [name, value] : loss_names()) {
+    if (value == kind) return name;
+  }
+  return {};
+}
+
+void declare_loss(Options& options, LossOptions& loss) {
+  options
+      .choice<LossKind>("loss", loss.loss, loss_names(),
+                        "contrastive loss. nt-xent: the cross-entropy of finding the other view "
+                        "of the same image in the batch; dcl: the same without that view in the "
+                        "denominator; nt-logistic: logistic regression of which pairs are views "
+                        "of one image; margin: the triplet loss; supcon: nt-xent whose positives "
+                        "are all views of the same label. docs/losses.md has the formulas")
+      .add("temperature", loss.temperature, "divides the cosine similarities in the loss")
+      .range(above(0))
+      .choice<Negatives>("negatives", loss.negatives,
+                         {{"both", Negatives::both}, {"one", Negatives::one}},
+                         "views of other images that a view is compared with. both: both views "
+                         "of each; one: only those that are the other view of their image; unset: "
+                         "both. supcon has all")
+      .choice<Switch>("semi-hard", loss.semi_hard, {{"off", Switch::off}, {"on", Switch::on}},
+                      "of nt-logistic and margin: compare a view with one negative only, the "
+                      "most similar of those less similar than the other view of its image; "
+                      "unset: off")
+      .add("margin", loss.margin,
+           "of margin: how much more similar the other view of an image should be than views of "
+           "other images; unset: 0.8")
+      .range(at_least(0))
+      .choice<NegativeWeight>("negative-weight", loss.negative_weight,
+                              {{"mean", NegativeWeight::mean}, {"sum", NegativeWeight::sum}},
+                              "of nt-logistic and margin: how the terms of all negatives are "
+                              "added. mean: together they weigh as much as the positive; sum: "
+                              "each does; unset: mean")
+      .choice<Switch>("normalize", loss.normalize, {{"on", Switch::on}, {"off", Switch::off}},
+                      "scale embeddings to length 1 before the loss compares them; off: "
+                      "similarities are dot products, for which a temperature of 10 or more fits");
+}
+
+void validate_loss(const LossOptions& loss) {
+  const std::string name = name_of(loss.loss);
+  const bool compares = loss.loss == LossKind::nt_logistic || loss.loss == LossKind::margin;
+  const bool is_semi_hard = loss.semi_hard == Switch::on;
+  if (loss.negatives && loss.loss == LossKind::supcon) {
+    refuse("option --negatives: {} has no use for it; leave it out", name);
+  }
+  if (loss.semi_hard && !compares) {
+    refuse("option --semi-hard: {} has no use for it; use --loss nt-logistic or margin", name);
+  }
+  if (loss.margin && loss.loss != LossKind::margin) {
+    refuse("option --margin: {} has no use for it; use --loss margin", name);
+  }
+  if (loss.negative_weight && !compares) {
+    refuse("option --negative-weight: {} has no use for it; use --loss nt-logistic or margin",
+           name);
+  }
+  if (loss.negative_weight && is_semi_hard) {
+    refuse(
+        "options --negative-weight and --semi-hard: a semi-hard loss has a single negative; "
+        "leave one out");
+  }
+  if (is_semi_hard && loss.margin.value_or(kDefaultMargin) == 0) {
+    refuse(
+        "options --margin and --semi-hard: with margin 0 no negative is semi-hard; use a "
+        "margin above 0");
+  }
+}
+
+ContrastiveLoss contrastive_loss(const LossOptions& options) {
+  return {.kind = options.loss,
+          .temperature = static_cast<float>(options.temperature),
+          .negatives = options.negatives.value_or(Negatives::both),
+          .semi_hard = options.semi_hard == Switch::on,
+          .margin = options.loss == LossKind::margin
+                        ? static_cast<float>(options.margin.value_or(kDefaultMargin))
+                        : 0,
+          .weight = options.negative_weight.value_or(NegativeWeight::mean)};
+}
+
+}  // namespace simclr
