@@ -171,6 +171,29 @@ def nt_xent(z, temperature):
     return functional.cross_entropy(logits, partner)
 
 
+def contrastive_loss(z, loss="nt-xent", temperature=0.1, negatives="both", margin=0.0, normalize="on"):
+    """nt-xent, dcl, nt-logistic or margin of both views' z (2N,D) by the whole matrix of similarities."""
+    u = functional.normalize(z, dim=1) if normalize == "on" else z
+    s, views = u @ u.t(), len(u)
+    view = torch.arange(views)
+    partner = (view + views // 2) % views
+    is_negative = (view[None] != view[:, None]) & (view[None] != partner[:, None])
+    if negatives == "one":
+        first = view < views // 2
+        is_negative &= first[None] != first[:, None]
+    positive = s[view, partner]
+    if loss == "nt-logistic":
+        terms = functional.softplus(s / temperature)
+        return (functional.softplus(-positive / temperature) + (terms * is_negative).sum(1) / is_negative.sum(1)).mean()
+    if loss == "margin":
+        terms = (s - positive[:, None] + margin).clamp(min=0)
+        return ((terms * is_negative).sum(1) / is_negative.sum(1)).mean()
+    counts = is_negative.clone()
+    if loss == "nt-xent":
+        counts[view, partner] = True
+    return (torch.logsumexp((s / temperature).masked_fill(~counts, -math.inf), 1) - positive / temperature).mean()
+
+
 def learning_rate(step, peak, warmup_steps, total_steps):
     """Rises linearly from 0 during the warm-up, then falls to 0 along half a cosine; step counts from 0."""
     if step < warmup_steps:

@@ -44,6 +44,7 @@ class Case:
     sk_ratio: float = 0.0
     bn_decay: float = 0.9
     seed: int = 7
+    loss: tuple = ()  # options of the loss beside the temperature, as pairs
 
 
 _BASIC = Case("basic", "resnet18", 0.25, "cifar", 28, "fashion", "crop,flip,color,gray", 2, 0.5, 0.5,
@@ -53,6 +54,11 @@ _BOTTLENECK = Case("bottleneck", "resnet50", 0.25, "imagenet", 64, "patterns",
 CASES = {case.name: case for case in (
     _BASIC,
     dataclasses.replace(_BASIC, name="basic-3-layer-head", head_layers=3),
+    dataclasses.replace(_BASIC, name="nt-xent-one-dot", temperature=20, loss=(("negatives", "one"), ("normalize", "off"))),
+    dataclasses.replace(_BASIC, name="dcl", loss=(("loss", "dcl"),)),
+    dataclasses.replace(_BASIC, name="nt-logistic", loss=(("loss", "nt-logistic"), ("negatives", "one"))),
+    # With so large a margin every negative counts: no rounding decides whether one does.
+    dataclasses.replace(_BASIC, name="margin", loss=(("loss", "margin"), ("margin", 2.5))),
     _BOTTLENECK,
     dataclasses.replace(_BOTTLENECK, name="bottleneck-2-layer-head", head_layers=2),
     dataclasses.replace(_BOTTLENECK, name="bottleneck-tensorflow", pool_padding="same", bn_decay=0.75),
@@ -145,7 +151,8 @@ class Program:
                 "--lr-scaling", "linear", "--warmup-epochs", case.warmup_epochs,
                 "--weight-decay", case.weight_decay, "--momentum", case.momentum,
                 "--epochs", case.epochs, "--seed", case.seed, "--device", self.device,
-                "--precision", "fp32", "--threads", 1]
+                "--precision", "fp32", "--threads", 1,
+                *(word for name, value in case.loss for word in (f"--{name}", value))]
 
     def pretrain(self, case, steps):
         """Trains; returns the exported states 0 ... steps and the metrics by step."""

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "pytorc
 
 import torch  # noqa: E402
 import torchvision  # noqa: E402
-from simclr_torch import Lars, SimClr, learning_rate, nt_xent  # noqa: E402
+from simclr_torch import Lars, SimClr, contrastive_loss, learning_rate, nt_xent  # noqa: E402
 
 
 class Reference(unittest.TestCase):
@@ -38,6 +38,29 @@ class Reference(unittest.TestCase):
             others = sum(math.exp(similarity(i, k)) for k in range(2 * count) if k != i)
             total -= math.log(math.exp(similarity(i, partner)) / others)
         self.assertAlmostEqual(nt_xent(z, temperature).item(), total / (2 * count), places=12)
+
+    def test_family_equals_double_loops(self):
+        count, temperature, margin = 4, 0.3, 0.7
+        z = torch.randn(2 * count, 6, dtype=torch.float64)
+        for negatives in ("both", "one"):
+            for normalize in ("on", "off"):
+                u = z / z.norm(dim=1, keepdim=True) if normalize == "on" else z
+                totals = dict.fromkeys(("nt-xent", "dcl", "nt-logistic", "margin"), 0.0)
+                for i in range(2 * count):
+                    partner = (i + count) % (2 * count)
+                    others = [j for j in range(2 * count) if j not in (i, partner)
+                              and (negatives == "both" or (j < count) != (i < count))]
+                    positive, s = float(u[i] @ u[partner]), [float(u[i] @ u[j]) for j in others]
+                    exponentials = sum(math.exp(value / temperature) for value in s)
+                    totals["nt-xent"] += math.log(exponentials + math.exp(positive / temperature)) - positive / temperature
+                    totals["dcl"] += math.log(exponentials) - positive / temperature
+                    totals["nt-logistic"] += math.log1p(math.exp(-positive / temperature)) + sum(
+                        math.log1p(math.exp(value / temperature)) for value in s) / len(s)
+                    totals["margin"] += sum(max(value - positive + margin, 0) for value in s) / len(s)
+                for loss, total in totals.items():
+                    with self.subTest(loss=loss, negatives=negatives, normalize=normalize):
+                        got = contrastive_loss(z, loss, temperature, negatives, margin, normalize)
+                        self.assertAlmostEqual(got.item(), total / (2 * count), places=11)
 
     def test_lars_matrix_and_vector(self):
         matrix = torch.tensor([[3.0, 4.0]], dtype=torch.float64, requires_grad=True)

@@ -18,7 +18,7 @@ import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from program import CASES, Program, fail, make_images  # noqa: E402
-from simclr_torch import (Lars, SimClr, learning_rate, load_exported, nt_xent,  # noqa: E402
+from simclr_torch import (Lars, SimClr, contrastive_loss, learning_rate, load_exported,  # noqa: E402
                           read_safetensors)
 
 STEPS = 6
@@ -68,7 +68,7 @@ class Replay:
         model = self.model_at(step)
         views = torch.from_numpy(self.views[step].astype(np.float64))  # (2, N, H, W, 3)
         _, z = model(views.flatten(0, 1).permute(0, 3, 1, 2))
-        loss = nt_xent(z, case.temperature)
+        loss = contrastive_loss(z, temperature=case.temperature, **dict(case.loss))
         loss.backward()
         optimizer = Lars(model.parameters(), case.momentum, case.weight_decay)
         names = [name for name, p in model.named_parameters() if p.requires_grad]
