@@ -41,7 +41,7 @@ PretrainingSpec selective_kernels() {
   spec.encoder.sk_ratio = 0.0625;
   spec.image_size = 17;
   // Similarities in 16 bits, divided by it, must stay within the tolerance.
-  spec.temperature = 0.5F;
+  spec.loss.temperature = 0.5F;
   return spec;
 }
 
