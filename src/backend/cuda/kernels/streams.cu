@@ -104,6 +104,7 @@ __global__ void __launch_bounds__(kPacks* kPixels)
 #pragma unroll
   for (int i = 0; i < kPackSize<T>; ++i) {
     float total = 0;
+#pragma unroll 4
     for (unsigned row = 0; row < kPixels; ++row) total += sums[row][threadIdx.x][i];
     const float g = shares.first[i] * shares.second[i] * total;
     float* to = dm + image * 2 * shape.channels + channel + i;
