@@ -152,13 +152,24 @@ struct ClassifierCase {
   std::int64_t rows, classes;
   bool training;
   std::int64_t views = 1;  ///< of a label
+  float temperature = 0;   ///< of distillation; 0: there is no teacher
+  float label_weight = 1;
 };
 OpCase classify(const ClassifierCase& c) {
   CaseBuilder b(DType::f32);
   const TensorId logits = b.tensor("logits", {c.rows, c.classes}, DType::f32);
   const TensorId labels = b.tensor("labels", {c.rows / c.views}, DType::i32, Storage::input);
-  const TensorId sums = b.tensor("sums", {4}, DType::f64, Storage::output);
-  b.fill(logits, c.name == "ties" ? whole_numbers(0, 1) : uniform(-30, 30));
+  const bool distills = c.temperature > 0;
+  const TensorId sums = b.tensor("sums", {distills ? 5 : 4}, DType::f64, Storage::output);
+  const Fill values = c.name.ends_with("ties") ? whole_numbers(0, 1)
+                      : distills               ? uniform(-10 * c.temperature, 10 * c.temperature)
+                                               : uniform(-30, 30);
+  b.fill(logits, values);
+  std::optional<TensorId> teacher;
+  if (distills) {
+    teacher = b.tensor("teacher", {c.rows, c.classes}, DType::f32);
+    b.fill(*teacher, values);
+  }
   b.fill(labels, whole_numbers(-1, static_cast<int>(c.classes) - 1));
   std::optional<TensorId> dlogits;
   if (c.training) dlogits = b.tensor("dlogits", {c.rows, c.classes}, DType::f32);
@@ -166,7 +177,10 @@ OpCase classify(const ClassifierCase& c) {
                              .labels = labels,
                              .sums = sums,
                              .dlogits = dlogits,
-                             .gradient_scale = 0.125F});
+                             .gradient_scale = 0.125F,
+                             .teacher = teacher,
+                             .temperature = distills ? c.temperature : 1,
+                             .label_weight = c.label_weight});
   return b.build();
 }
 
@@ -239,12 +253,12 @@ std::vector<GradientCase> loss_gradients() {
   return cases;
 }
 
-GradientCase classifier_gradient() {
-  const OpCase c = classify({.name = "", .rows = 7, .classes = 6, .training = true});
+GradientCase classifier_gradient(const ClassifierCase& classifier) {
+  const OpCase c = classify(classifier);
   const auto op = std::get<SoftmaxCrossEntropy>(c.op());
   auto fills = c.fills;
   fills[op.logits] = uniform(-2, 2);
-  return {.name = "softmax_cross_entropy",
+  return {.name = classifier.name,
           .program = c.program,
           .fills = fills,
           .gradients = {{op.logits, *op.dlogits}},
@@ -280,12 +294,18 @@ std::vector<CaseEntry> loss_cases() {
       {.name = "column_deviation_long", .make = [](DType) { return deviation(1037, 24, 1); }});
   entries.push_back(
       {.name = "column_deviation_close", .make = [](DType) { return deviation(90, 33, 1e-3); }});
-  for (const ClassifierCase& c : std::vector<ClassifierCase>{{"training", 23, 10, true},
-                                                             {"many_classes", 5, 1003, true},
-                                                             {"two_classes", 12, 2, true},
-                                                             {"two_views", 22, 10, true, 2},
-                                                             {"evaluation", 17, 37, false},
-                                                             {"ties", 40, 9, false}}) {
+  for (const ClassifierCase& c :
+       std::vector<ClassifierCase>{{"training", 23, 10, true},
+                                   {"many_classes", 5, 1003, true},
+                                   {"two_classes", 12, 2, true},
+                                   {"two_views", 22, 10, true, 2},
+                                   {"evaluation", 17, 37, false},
+                                   {"ties", 40, 9, false},
+                                   {"distill", 23, 10, true, 1, 2, 0},
+                                   {"distill_and_labels", 22, 37, true, 2, 0.5F, 0.25F},
+                                   {"distill_sharply", 9, 1003, true, 1, 0.1F, 0.5F},
+                                   {"distill_evaluation", 17, 300, false, 1, 1, 0},
+                                   {"distill_ties", 40, 9, true, 1, 1, 0.75F}}) {
     entries.push_back(
         {.name = "softmax_cross_entropy_" + c.name, .make = [=](DType) { return classify(c); }});
   }
@@ -294,7 +314,9 @@ std::vector<CaseEntry> loss_cases() {
 
 std::vector<GradientCase> loss_gradient_cases() {
   std::vector<GradientCase> cases = loss_gradients();
-  cases.push_back(classifier_gradient());
+  cases.push_back(classifier_gradient({"softmax_cross_entropy", 7, 6, true}));
+  cases.push_back(classifier_gradient({"distillation", 7, 6, true, 1, 0.5F, 0}));
+  cases.push_back(classifier_gradient({"distillation_and_labels", 7, 6, true, 1, 2, 0.25F}));
   return cases;
 }
 

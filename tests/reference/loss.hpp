@@ -271,29 +271,64 @@ std::int64_t place_of_label(const Values<T>& logits, std::int64_t row, std::int6
   return before;
 }
 
+/// The softmax of row v of logits / temperature.
+template <class T>
+std::vector<T> softmax_of_row(const Values<T>& logits, std::int64_t v, double temperature) {
+  using std::exp;
+  std::vector<T> result;
+  double largest = real_part(logits(v, 0));
+  for (std::int64_t k = 0; k < logits.extent(1); ++k) {
+    largest = std::max(largest, real_part(logits(v, k)));
+  }
+  T sum(0);
+  for (std::int64_t k = 0; k < logits.extent(1); ++k) {
+    result.push_back(exp((logits(v, k) - T(largest)) / T(temperature)));
+    sum += result.back();
+  }
+  for (T& value : result) value /= sum;
+  return result;
+}
+
 template <class T>
 void reference(const SoftmaxCrossEntropy& op, Memory<T>& memory) {
-  using std::exp, std::log;
+  using std::log;
   const auto logits = memory[op.logits];
   const auto sums = memory[op.sums];
+  const std::int64_t classes = logits.extent(1);
+  const T of_label(op.teacher ? op.label_weight : 1);
+  const T temperature(op.temperature);
   std::ranges::fill(sums.flat(), T(0));
   for (std::int64_t v = 0; v < logits.extent(0); ++v) {
+    std::vector<T> gradient(static_cast<std::size_t>(classes), T(0));
     const auto label =
         static_cast<std::int64_t>(real_part(memory[op.labels](v % memory[op.labels].extent(0))));
-    T sum(0);
-    for (std::int64_t k = 0; k < logits.extent(1); ++k)
-      sum += exp(logits(v, k) - logits(v, std::max<std::int64_t>(label, 0)));
-    for (std::int64_t k = 0; k < logits.extent(1) && op.dlogits; ++k) {
-      const T probability = exp(logits(v, k) - logits(v, std::max<std::int64_t>(label, 0))) / sum;
-      memory[*op.dlogits](v, k) =
-          label < 0 ? T(0) : (probability - T(k == label ? 1 : 0)) * T(op.gradient_scale);
+    if (label >= 0) {
+      const std::vector<T> p = softmax_of_row(logits, v, 1);
+      for (std::size_t k = 0; k < p.size(); ++k) gradient[k] += of_label * p[k];
+      gradient[static_cast<std::size_t>(label)] -= of_label;
+      const std::int64_t place = place_of_label(logits, v, label);
+      sums(0) -= of_label * log(p[static_cast<std::size_t>(label)]);
+      sums(1) += T(place < 1 ? 1 : 0);
+      sums(2) += T(place < 5 ? 1 : 0);
+      sums(3) += T(1);
     }
-    if (label < 0) continue;
-    const std::int64_t place = place_of_label(logits, v, label);
-    sums(0) += log(sum);
-    sums(1) += T(place < 1 ? 1 : 0);
-    sums(2) += T(place < 5 ? 1 : 0);
-    sums(3) += T(1);
+    if (op.teacher) {
+      const auto teacher = memory[*op.teacher];
+      const std::vector<T> p = softmax_of_row(logits, v, op.temperature);
+      const std::vector<T> wanted = softmax_of_row(teacher, v, op.temperature);
+      const T weight = T(1) - of_label;
+      std::int64_t best = 0;
+      for (std::int64_t k = 0; k < classes; ++k) {
+        const auto i = static_cast<std::size_t>(k);
+        sums(0) -= weight * temperature * temperature * wanted[i] * log(p[i]);
+        gradient[i] += weight * temperature * (p[i] - wanted[i]);
+        if (real_part(teacher(v, k)) > real_part(teacher(v, best))) best = k;
+      }
+      sums(4) += T(place_of_label(logits, v, best) < 1 ? 1 : 0);
+    }
+    for (std::int64_t k = 0; k < classes && op.dlogits; ++k) {
+      memory[*op.dlogits](v, k) = gradient[static_cast<std::size_t>(k)] * T(op.gradient_scale);
+    }
   }
 }
 

@@ -293,12 +293,21 @@ inline constexpr std::int32_t kPaddingLabel = -1;
 /// logits f32 (V,K), labels i32 (n), V a multiple of n: row v has label v mod n. A row labeled
 /// kPaddingLabel counts nowhere.
 /// dlogits = (softmax - onehot) * gradient_scale. sums f64 (4) = loss, top-1, top-5, samples.
+/// With a teacher's logits f32 (V,K), distillation (Hinton et al. 2015; Chen et al. 2020, "Big
+/// self-supervised models"): w times that loss and gradient, w = label_weight, plus (1-w) times the
+/// cross-entropy of P_T and P, loss -t^2 sum_k P_T ln P and gradient t (P - P_T), where P is the
+/// softmax of logits/t, P_T of teacher/t, t = temperature. This part takes rows without label, too.
+/// sums f64 (5): + rows whose largest logit is the teacher's.
 struct SoftmaxCrossEntropy {
   static constexpr std::string_view kVerb = "softmax_cross_entropy";
   TensorId logits, labels, sums;
   std::optional<TensorId> dlogits;
   float gradient_scale = 1;
-  static void fields(auto& o, auto& v) { v.reads(o.logits, o.labels), v.writes(o.sums, o.dlogits); }
+  std::optional<TensorId> teacher{};
+  float temperature = 1, label_weight = 1;
+  static void fields(auto& o, auto& v) {
+    v.reads(o.logits, o.labels, o.teacher), v.writes(o.sums, o.dlogits);
+  }
 };
 
 // ---- nearest neighbors -------------------------------------------------------------------------

@@ -87,6 +87,7 @@ __global__ void __launch_bounds__(kThreads)
 
 LaunchShape one_warp_each(std::int64_t rows) { return one_thread_each(rows * kWarp, kThreads); }
 
+/// Terms of a row: loss, top-1, top-5, samples, and agreements if there is a teacher.
 constexpr int kClassTerms = 4;
 
 struct CrossEntropy {
@@ -94,10 +95,19 @@ struct CrossEntropy {
   const std::int32_t* labels = nullptr;  ///< (label_rows); negative: padding
   std::int64_t label_rows = 1;           ///< a row has the label of its number modulo this
   float* dlogits = nullptr;              ///< (rows, stride), or null
-  double* terms = nullptr;  ///< (rows, kClassTerms): loss, top-1, top-5, samples of each row
+  const float* teacher = nullptr;        ///< (rows, stride), or null
+  double* terms = nullptr;               ///< (rows, kClassTerms [+ 1])
   std::int64_t rows = 0;
   int classes = 0, stride = 0;
-  float gradient_scale = 1;
+  float gradient_scale = 1, temperature = 1, label_weight = 1;
+};
+
+/// What a row's gradient takes from the sums over its classes.
+struct RowGradient {
+  int label = -1;
+  float largest = 0, factor = 0;  ///< of the softmax with which the label is compared
+  /// Of the softmaxes of distillation: the student's, and the teacher's.
+  float largest_wanted = 0, tempered_factor = 0, wanted_factor = 0;
 };
 
 /// Rows this short are one warp's.
@@ -124,52 +134,106 @@ __device__ __forceinline__ bool is_behind(float logit, int k, float label_logit,
 }
 
 template <int kThreads>
-__device__ void store_gradient(const CrossEntropy& o, std::int64_t row, int label, float largest,
-                               float factor) {
+__device__ void store_gradient(const CrossEntropy& o, std::int64_t row, const RowGradient& g) {
   const float* logits = o.logits + row * o.stride;
   float* dlogits = o.dlogits + row * o.stride;
   for (int k = static_cast<int>(threadIdx.x); k < o.stride; k += kThreads) {
     float gradient = 0;
-    if (k < o.classes && label >= 0) {
-      gradient = expf(logits[k] - largest) * factor;
-      if (k == label) gradient -= o.gradient_scale;
+    if (k < o.classes && g.label >= 0) {
+      gradient = expf(logits[k] - g.largest) * g.factor;
+      if (k == g.label) gradient -= o.gradient_scale;
+    }
+    if (k < o.classes && o.teacher != nullptr) {
+      const float wanted = o.teacher[row * o.stride + k];
+      gradient = o.label_weight * gradient +
+                 (expf((logits[k] - g.largest) / o.temperature) * g.tempered_factor -
+                  expf((wanted - g.largest_wanted) / o.temperature) * g.wanted_factor);
     }
     dlogits[k] = gradient;
   }
+}
+
+/// The largest of a row; NaN is passed over.
+template <int kThreads>
+__device__ float largest_of(const float* row, int classes) {
+  float largest = __uint_as_float(0xFF800000U);
+  for (int k = static_cast<int>(threadIdx.x); k < classes; k += kThreads) {
+    largest = fmaxf(largest, row[k]);
+  }
+  return block_max<kThreads>(largest);
+}
+
+/// How many classes come before this one.
+template <int kThreads>
+__device__ int place_of(const float* logits, int classes, int of) {
+  int before = 0;
+  for (int k = static_cast<int>(threadIdx.x); k < classes; k += kThreads) {
+    before += is_behind(logits[k], k, logits[of], of) ? 0 : 1;
+  }
+  return block_sum<kThreads>(before);
+}
+
+/// Distillation: adds its part to the loss of the row, and completes what its gradient needs.
+/// Returns whether the largest logit is the teacher's.
+template <int kThreads>
+__device__ bool distill(const CrossEntropy& o, std::int64_t row, double& loss, RowGradient& g) {
+  const float* logits = o.logits + row * o.stride;
+  const float* teacher = o.teacher + row * o.stride;
+  g.largest = largest_of<kThreads>(logits, o.classes);
+  g.largest_wanted = largest_of<kThreads>(teacher, o.classes);
+  double sum = 0;
+  double sum_wanted = 0;
+  double expected = 0;
+  float best = __uint_as_float(0xFF800000U);  // minus the first class with the teacher's largest
+  for (int k = static_cast<int>(threadIdx.x); k < o.classes; k += kThreads) {
+    const auto wanted = static_cast<double>(expf((teacher[k] - g.largest_wanted) / o.temperature));
+    sum += static_cast<double>(expf((logits[k] - g.largest) / o.temperature));
+    sum_wanted += wanted;
+    expected += wanted * (double{logits[k]} - double{g.largest});
+    if (teacher[k] == g.largest_wanted) best = fmaxf(best, static_cast<float>(-k));
+  }
+  sum = block_sum<kThreads>(sum);
+  sum_wanted = block_sum<kThreads>(sum_wanted);
+  expected = block_sum<kThreads>(expected) / (sum_wanted * o.temperature);
+  const double weight = 1 - double{o.label_weight};
+  const double temperature = o.temperature;
+  loss = double{o.label_weight} * loss + weight * temperature * temperature * (log(sum) - expected);
+  g.tempered_factor = static_cast<float>(weight * temperature * o.gradient_scale / sum);
+  g.wanted_factor = static_cast<float>(weight * temperature * o.gradient_scale / sum_wanted);
+  best = block_max<kThreads>(best);
+  if (!(best <= 0 && best > static_cast<float>(-o.classes))) return false;  // a teacher of NaN
+  return place_of<kThreads>(logits, o.classes, static_cast<int>(-best)) < 1;
 }
 
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(CrossEntropy o) {
   const std::int64_t row = blockIdx.x;
   const float* logits = o.logits + row * o.stride;
-  const int label = o.labels[row % o.label_rows];
-  float largest = __uint_as_float(0xFF800000U);
-  float factor = 0;
+  RowGradient g{.label = o.labels[row % o.label_rows]};
+  const bool labeled = g.label >= 0;
   double loss = 0;
   int before = 0;
-  if (label >= 0) {
-    for (int k = static_cast<int>(threadIdx.x); k < o.classes; k += kThreads) {
-      largest = fmaxf(largest, logits[k]);
-    }
-    largest = block_max<kThreads>(largest);
-    const float label_logit = logits[label];
+  if (labeled) {
+    g.largest = largest_of<kThreads>(logits, o.classes);
     double sum = 0;
     for (int k = static_cast<int>(threadIdx.x); k < o.classes; k += kThreads) {
-      sum += static_cast<double>(expf(logits[k] - largest));
-      before += is_behind(logits[k], k, label_logit, label) ? 0 : 1;
+      sum += static_cast<double>(expf(logits[k] - g.largest));
     }
     sum = block_sum<kThreads>(sum);
-    before = block_sum<kThreads>(before);
-    factor = static_cast<float>(o.gradient_scale / sum);
-    loss = log(sum) - (double{label_logit} - double{largest});
+    before = place_of<kThreads>(logits, o.classes, g.label);
+    g.factor = static_cast<float>(o.gradient_scale / sum);
+    loss = log(sum) - (double{logits[g.label]} - double{g.largest});
   }
-  if (o.dlogits != nullptr) store_gradient<kThreads>(o, row, label, largest, factor);
+  const bool distills = o.teacher != nullptr;
+  const bool agrees = distills && distill<kThreads>(o, row, loss, g);
+  if (o.dlogits != nullptr) store_gradient<kThreads>(o, row, g);
   if (threadIdx.x != 0) return;
-  double* terms = o.terms + row * kClassTerms;
+  double* terms = o.terms + row * (kClassTerms + (distills ? 1 : 0));
   terms[0] = loss;
-  terms[1] = label >= 0 && before < 1 ? 1 : 0;
-  terms[2] = label >= 0 && before < 5 ? 1 : 0;
-  terms[3] = label >= 0 ? 1 : 0;
+  terms[1] = labeled && before < 1 ? 1 : 0;
+  terms[2] = labeled && before < 5 ? 1 : 0;
+  terms[3] = labeled ? 1 : 0;
+  if (distills) terms[4] = agrees ? 1 : 0;
 }
 
 }  // namespace
@@ -200,12 +264,16 @@ Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
                         .labels = context.values<std::int32_t>(op.labels),
                         .label_rows = context.info(op.labels).shape.elements(),
                         .dlogits = context.values<float>(op.dlogits),
+                        .teacher = context.values<float>(op.teacher),
                         .rows = logits.layout.rows(),
                         .classes = static_cast<int>(logits.layout.channels),
                         .stride = static_cast<int>(logits.layout.stride),
-                        .gradient_scale = op.gradient_scale};
+                        .gradient_scale = op.gradient_scale,
+                        .temperature = op.temperature,
+                        .label_weight = op.label_weight};
+  const int row_terms = kClassTerms + (op.teacher ? 1 : 0);
   const std::size_t terms_bytes =
-      static_cast<std::size_t>(operands.rows) * kClassTerms * sizeof(double);
+      static_cast<std::size_t>(operands.rows * row_terms) * sizeof(double);
   const bool is_short = operands.classes <= kShortRow;
   const auto kernel = is_short ? cross_entropy_kernel<kWarp> : cross_entropy_kernel<256>;
   const int threads = is_short ? kWarp : 256;
@@ -216,7 +284,7 @@ Prepared prepare(const SoftmaxCrossEntropy& op, const Context& context) {
            {.grid = dim3(static_cast<unsigned>(operands.rows)),
             .block = dim3(static_cast<unsigned>(threads))},
            stream, operands);
-    sum_terms(operands.terms, operands.rows, kClassTerms, sums, stream);
+    sum_terms(operands.terms, operands.rows, row_terms, sums, stream);
   });
 }
 

@@ -139,10 +139,11 @@ void column_sums(const float* matrix, float* sums, std::int64_t rows, std::int64
 
 void sum_terms(const double* terms, std::int64_t rows, int width, double* sums,
                cudaStream_t stream) {
-  require(width == 1 || width == 3 || width == 4, "terms are one, three or four wide");
+  require(width == 1 || (width >= 3 && width <= 5), "terms are one or three to five wide");
   const auto kernel = width == 1   ? sum_terms_kernel<1>
                       : width == 3 ? sum_terms_kernel<3>
-                                   : sum_terms_kernel<4>;
+                      : width == 4 ? sum_terms_kernel<4>
+                                   : sum_terms_kernel<5>;
   launch(kernel, {.block = dim3(kTermThreads)}, stream, terms, rows, sums);
 }
 
