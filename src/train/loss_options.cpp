@@ -63,7 +63,7 @@ void validate_loss(const LossOptions& loss) {
   if (loss.negatives && loss.loss == LossKind::supcon) {
     refuse("option --negatives: {} has no use for it; leave it out", name);
   }
-  if (loss.semi_hard && !compares) {
+  if (is_semi_hard && !compares) {
     refuse("option --semi-hard: {} has no use for it; use --loss nt-logistic or margin", name);
   }
   if (loss.margin && loss.loss != LossKind::margin) {

@@ -85,7 +85,7 @@ class LossesTest(TrainingTest):
         for message, options in (
                 ("option --negatives: supcon has no use for it", {"loss": "supcon", "negatives": "both"}),
                 ("option --semi-hard: nt-xent has no use for it", {"semi_hard": "on"}),
-                ("option --semi-hard: dcl has no use for it", {"loss": "dcl", "semi_hard": "off"}),
+                ("option --semi-hard: dcl has no use for it", {"loss": "dcl", "semi_hard": "on"}),
                 ("option --margin: nt-logistic has no use for it", {"loss": "nt-logistic", "margin": 0.5}),
                 ("option --negative-weight: nt-xent has no use for it", {"negative_weight": "mean"}),
                 ("options --margin and --semi-hard: with margin 0", {"loss": "margin", "semi_hard": "on", "margin": 0}),
