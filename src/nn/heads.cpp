@@ -106,24 +106,35 @@ void probe(Recorder& recorder, TensorId h, TensorId labels, std::int64_t classes
   if (world_size > 1) recorder.emit(AllReduce{sums, RankGroup::world, Reduction::sum});
 }
 
+TensorId classifier_logits(Recorder& recorder, TensorId h, const ClassifierOptions& options) {
+  const Recorder::PartScope part(recorder, Part::classifier);
+  return linear(recorder, "classifier", h,
+                {.channels = options.classes,
+                 .with_bias = true,
+                 .initial_stddev = options.initial_stddev,
+                 .regularized = options.regularized,
+                 .bias_regularized = options.bias_regularized});
+}
+
 void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options) {
   const Recorder::Scope scope(recorder, "classifier");
-  const Recorder::PartScope part(recorder, Part::classifier);
   const std::int64_t batch = recorder.info(h).shape[0];
   const TensorId labels = recorder.named("labels", {batch}, DType::i32, Storage::input);
-  const TensorId logits = linear(recorder, "classifier", h,
-                                 {.channels = options.classes,
-                                  .with_bias = true,
-                                  .initial_stddev = options.initial_stddev,
-                                  .regularized = options.regularized,
-                                  .bias_regularized = options.bias_regularized});
+  const TensorId logits = classifier_logits(recorder, h, options);
   recorder.publish("logits", logits);
-  const TensorId sums = recorder.named("sums", {4}, DType::f64, Storage::output);
-  recorder.emit(SoftmaxCrossEntropy{.logits = logits,
-                                    .labels = labels,
-                                    .sums = sums,
-                                    .dlogits = recorder.contribute(logits),
-                                    .gradient_scale = options.gradient_scale});
+  const auto& distillation = options.distillation;
+  const TensorId sums = recorder.named("sums", {distillation ? 5 : 4}, DType::f64, Storage::output);
+  SoftmaxCrossEntropy loss{.logits = logits,
+                           .labels = labels,
+                           .sums = sums,
+                           .dlogits = recorder.contribute(logits),
+                           .gradient_scale = options.gradient_scale};
+  if (distillation) {
+    loss.teacher = distillation->teacher;
+    loss.temperature = distillation->temperature;
+    loss.label_weight = distillation->label_weight;
+  }
+  recorder.emit(loss);
   if (options.world_size > 1) recorder.emit(AllReduce{sums, RankGroup::world, Reduction::sum});
 }
 

@@ -108,15 +108,26 @@ struct ContrastOptions {
 /// "z_std", and starts the backward pass at z.
 void contrast(Recorder& recorder, TensorId z, const ContrastOptions& options);
 
+/// What a classifier learns from a teacher's logits f32 (V,K) on the same views; see
+/// SoftmaxCrossEntropy.
+struct DistillationOptions {
+  TensorId teacher;
+  float temperature = 1, label_weight = 0;
+};
+
 struct ClassifierOptions {
   std::int64_t classes = 0;
   float gradient_scale = 1;  ///< 1 / global batch
   int world_size = 1;
   float initial_stddev = 0;  ///< of the weights; 0: zeros
   bool regularized = true, bias_regularized = false;
+  std::optional<DistillationOptions> distillation{};
 };
-/// Records a linear classifier on h and its cross-entropy. Names "labels",
-/// "logits" and "sums" f64 (4), summed over ranks: cross-entropy, top-1 hits, top-5 hits, samples.
+/// Returns the logits f32 (V,K) of a linear classifier on h. Parameters: "classifier.weight",
+/// "classifier.bias".
+TensorId classifier_logits(Recorder& recorder, TensorId h, const ClassifierOptions& options);
+/// Records a linear classifier on h and its cross-entropy. Names "labels", "logits" and "sums" f64
+/// (4), summed over ranks: cross-entropy, top-1 hits, top-5 hits, samples; (5) of distillation.
 void classifier(Recorder& recorder, TensorId h, const ClassifierOptions& options);
 
 /// Records a linear classifier on h (V,C) of V/n views of n samples, through which h gets no

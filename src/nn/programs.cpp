@@ -117,12 +117,32 @@ Program record_features(const FeatureSpec& spec) {
   return recorder.finish();
 }
 
+namespace {
+
+/// The teacher's logits on packed images x.
+nn::DistillationOptions record_teacher(Recorder& recorder, const TeacherSpec& teacher,
+                                       std::int64_t classes, TensorId x) {
+  const Recorder::Scope scope(recorder, "teacher");
+  const Recorder::TeacherScope frozen(recorder);
+  const nn::BatchNormContext inference{.training = false};
+  const TensorId h = nn::resnet(recorder, teacher.encoder, inference, x);
+  const TensorId features =
+      nn::projection_head_layers(recorder, teacher.head, inference, h, teacher.head_layers);
+  return {.teacher = nn::classifier_logits(recorder, features, {.classes = classes}),
+          .temperature = teacher.temperature,
+          .label_weight = teacher.label_weight};
+}
+
+}  // namespace
+
 Program record_classifier(const ClassifierSpec& spec) {
   Recorder recorder;
   const bool all_frozen = spec.frozen_groups >= kEncoderGroups;
   const nn::BatchNormContext context{
       .spec = spec.batch_norm, .local_samples = spec.batch, .training = !all_frozen};
   const TensorId x = record_views(recorder, spec.batch, spec.image_size, spec.activations);
+  std::optional<nn::DistillationOptions> distillation;
+  if (spec.teacher) distillation = record_teacher(recorder, *spec.teacher, spec.classes, x);
   const TensorId h =
       nn::resnet(recorder, spec.encoder, context, x,
                  {.recompute_blocks = spec.recompute_blocks, .frozen_groups = spec.frozen_groups});
@@ -139,7 +159,8 @@ Program record_classifier(const ClassifierSpec& spec) {
                   .world_size = spec.world_size,
                   .initial_stddev = spec.init.stddev,
                   .regularized = spec.init.regularized,
-                  .bias_regularized = spec.init.bias_regularized});
+                  .bias_regularized = spec.init.bias_regularized,
+                  .distillation = distillation});
   record_control(recorder);
   return finish_training(
       recorder, {.optimizer = spec.optimizer,

@@ -60,7 +60,7 @@ void insert_gradient_buckets(Program& program, std::size_t bucket_bytes) {
   const std::vector<Ready> buckets = merge_into_buckets(ready_slices(program), bucket_bytes);
   require(!buckets.empty(), "a program with gradient buckets trains something");
   program.tensors.push_back(
-      {"flat gradients", {program.parameter_elements}, DType::f32, Storage::gradients, 0});
+      {"flat gradients", {program.trained_elements}, DType::f32, Storage::gradients, 0});
   const TensorId gradients{static_cast<std::int32_t>(program.tensors.size()) - 1};
 
   std::vector<Op> ops;

@@ -42,7 +42,8 @@ bool Program::holds(Storage storage) const {
 
 std::int64_t Program::flat_elements(Storage storage) const {
   require(is_flat(storage), "only flat buffers have a length of their own");
-  return storage == Storage::running ? running_elements : parameter_elements;
+  if (storage == Storage::running) return running_elements;
+  return storage == Storage::parameters ? parameter_elements : trained_elements;
 }
 
 const FlatBuffer& flat_buffer(Storage storage) {

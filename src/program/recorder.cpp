@@ -63,6 +63,7 @@ void Recorder::publish(std::string name, TensorId id) {
 
 TensorId Recorder::parameter(std::string name, Shape shape, InitialValue initial,
                              bool regularized) {
+  name = prefix_ + name;
   const TensorId value = tensor(name, shape, DType::f32, Storage::parameters);
   TensorId gradient;
   if (gradients_enabled_) {
@@ -76,7 +77,7 @@ TensorId Recorder::parameter(std::string name, Shape shape, InitialValue initial
 
 TensorId Recorder::running(std::string name, std::int64_t channels, float initial) {
   const TensorId id = tensor(name, {channels}, DType::f32, Storage::running);
-  program_.running.push_back({std::move(name), part_, id, initial});
+  program_.running.push_back({prefix_ + name, part_, id, initial});
   return id;
 }
 
@@ -103,6 +104,18 @@ std::vector<ParameterSegment> Recorder::segments(Segments of) const {
 }
 
 // ---- ops ----------------------------------------------------------------------------------------
+
+Recorder::TeacherScope::TeacherScope(Recorder& recorder)
+    : recorder_(recorder), part_(recorder, Part::teacher), frozen_(recorder) {
+  require(recorder.prefix_.empty(), "a program has one teacher");
+  recorder.prefix_ = kTeacherPrefix;
+}
+Recorder::TeacherScope::~TeacherScope() { recorder_.prefix_.clear(); }
+
+Recorder::PartScope::PartScope(Recorder& recorder, Part part)
+    : recorder_(recorder), outer_(recorder.part_) {
+  if (recorder.prefix_.empty()) recorder.part_ = part;
+}
 
 Recorder::Scope::Scope(Recorder& recorder, const std::string& name)
     : recorder_(recorder), outer_(recorder.scope_) {
@@ -196,11 +209,15 @@ void Recorder::lay_out_flat_buffers() {
     }
     offset += aligned(value.shape.elements());
   };
-  for (const bool probe : {false, true}) {
+  const auto lay_out_all = [&](const auto& belongs) {
     for (const Parameter& p : std::views::reverse(program_.parameters)) {
-      if ((p.part == Part::probe) == probe) lay_out(p);
+      if (belongs(p)) lay_out(p);
     }
-  }
+  };
+  lay_out_all([](const Parameter& p) { return p.trained() && p.part != Part::probe; });
+  lay_out_all([](const Parameter& p) { return p.trained() && p.part == Part::probe; });
+  program_.trained_elements = offset;
+  lay_out_all([](const Parameter& p) { return !p.trained(); });
   program_.parameter_elements = offset;
 
   offset = 0;

@@ -31,16 +31,26 @@ constexpr std::array kSections{kParameters, kRunning,
                                Section{Storage::momentum, &Checkpoint::momentum},
                                Section{Storage::second_moment, &Checkpoint::second_moment}};
 
+/// All slices of a flat buffer. Moments have those of trained parameters only.
 std::vector<Slice> slices(const Program& program, Storage storage) {
   std::vector<Slice> result;
-  const auto add = [&](const auto& tensors) {
-    for (const auto& t : tensors) result.push_back({t.name, t.part, program.info(t.value)});
+  const auto add = [&](const auto& t) {
+    result.push_back({t.name, t.part, program.info(t.value)});
   };
   if (storage == Storage::running) {
-    add(program.running);
+    for (const RunningStatistic& t : program.running) add(t);
   } else {
-    add(program.parameters);
+    for (const Parameter& t : program.parameters) {
+      if (t.trained() || storage == Storage::parameters) add(t);
+    }
   }
+  return result;
+}
+
+/// Those that belong to the state of a run: a teacher is read again at every start.
+std::vector<Slice> state_slices(const Program& program, Storage storage) {
+  std::vector<Slice> result = slices(program, storage);
+  std::erase_if(result, [](const Slice& slice) { return slice.part == Part::teacher; });
   return result;
 }
 
@@ -83,7 +93,7 @@ Checkpoint describe_state(const Executor& executor) {
   Checkpoint checkpoint;
   for (const Section& section : kSections) {
     if (!executor.holds(section.storage)) continue;
-    for (const Slice& slice : slices(executor.program(), section.storage)) {
+    for (const Slice& slice : state_slices(executor.program(), section.storage)) {
       (checkpoint.*section.tensors).push_back({slice.name, slice.info.shape, {}});
     }
   }
@@ -98,7 +108,7 @@ TensorValues state_values(const Executor& executor) {
   std::vector<Place> places;
   for (const Section& section : kSections) {
     if (!executor.holds(section.storage)) continue;
-    for (const Slice& slice : slices(executor.program(), section.storage)) {
+    for (const Slice& slice : state_slices(executor.program(), section.storage)) {
       places.push_back({section.storage, slice.info});
     }
   }
@@ -115,7 +125,7 @@ std::size_t checkpoint_writing_bytes(const Program& program) {
   std::int64_t most = 0;
   for (const Section& section : kSections) {
     if (!program.holds(section.storage)) continue;
-    for (const Slice& slice : slices(program, section.storage)) {
+    for (const Slice& slice : state_slices(program, section.storage)) {
       most = std::max(most, slice.info.shape.elements());
     }
   }
@@ -150,9 +160,12 @@ void restore_state(Executor& executor, const Checkpoint* checkpoint, const std::
                    Communicator& comm) {
   for (const Section& section : kSections) {
     if (!executor.holds(section.storage)) continue;
-    const std::vector<Slice> wanted = slices(executor.program(), section.storage);
+    const std::vector<Slice> wanted = state_slices(executor.program(), section.storage);
+    const std::size_t parameters = state_slices(executor.program(), Storage::parameters).size();
     distribute(executor, section, wanted, checkpoint, origin, comm, [&](std::size_t held) {
-      if (wanted.size() == held) return;
+      // Earlier versions also stored the moments of frozen parameters, zeros.
+      const bool with_frozen = section.storage != Storage::running && held == parameters;
+      if (wanted.size() == held || with_frozen) return;
       refuse(
           "{}: holds {} tensors of kind {}, the model has {}: the checkpoint is of another encoder "
           "or head",

@@ -112,7 +112,7 @@ Program bucket_program() {
                              .dtype = DType::f32,
                              .storage = Storage::gradients,
                              .offset = 0});
-  program.parameter_elements = kCount;
+  program.parameter_elements = program.trained_elements = kCount;
   const TensorId gradients{0};
   program.ops = {ReduceGradients{.gradients = gradients, .begin = 0, .count = 300},
                  ReduceGradients{.gradients = gradients, .begin = 300, .count = 500},

@@ -72,8 +72,11 @@ TensorId CaseBuilder::tensor(const std::string& name, Shape shape, DType dtype, 
     info.offset = flat_end_[storage];
     flat_end_[storage] += shape.elements();
     auto& program = case_.program;
-    (storage == Storage::running ? program.running_elements : program.parameter_elements) =
-        flat_end_[storage];
+    if (storage == Storage::running) {
+      program.running_elements = flat_end_[storage];
+    } else {
+      program.parameter_elements = program.trained_elements = flat_end_[storage];
+    }
   }
   case_.program.tensors.push_back(info);
   return TensorId{static_cast<std::int32_t>(case_.program.tensors.size()) - 1};

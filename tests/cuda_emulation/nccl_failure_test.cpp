@@ -147,7 +147,7 @@ Program collectives() {
   const TensorId loss = tensor("loss", {4}, DType::f64, Storage::output);
   const TensorId gradients = tensor("gradients", {100}, DType::f32, Storage::gradients);
   program.running_elements = 8;
-  program.parameter_elements = 100;
+  program.parameter_elements = program.trained_elements = 100;
   program.ops = {BnStatistics{.y = y, .running_mean = mean, .stats = stats, .groups = {}},
                  AllReduce{.buffer = stats, .group = RankGroup::bn_group},
                  AllReduce{.buffer = loss},

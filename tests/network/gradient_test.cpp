@@ -87,6 +87,24 @@ TEST(Gradient, ClassifierBehindFrozenGroups) {
   }
 }
 
+TEST(Gradient, DistillationFromAWiderTeacherWithAHead) {
+  ClassifierSpec spec = tiny_classifier(kNothingFrozen);
+  spec.head_layers = 0;
+  spec.teacher = TeacherSpec{.encoder = {.depth = 18, .width = 1.0 / 16, .stem = Stem::cifar},
+                             .head = {.layers = 2, .hidden = 5},
+                             .head_layers = 1,
+                             .temperature = 0.5F,
+                             .label_weight = 0.25F};
+  const Program program = record_classifier(spec);
+  for (const Parameter& parameter : program.parameters) {
+    EXPECT_EQ(parameter.trained(), parameter.part != Part::teacher) << parameter.name;
+    EXPECT_EQ(parameter.name.starts_with(kTeacherPrefix), parameter.part == Part::teacher)
+        << parameter.name;
+  }
+  EXPECT_LT(program.trained_elements, program.parameter_elements);
+  test::expect_gradients_along_every_parameter(program, kLabels);
+}
+
 TEST(Gradient, NoHead) {
   PretrainingSpec spec = tiny(18, Stem::cifar, 8);
   spec.head.kind = HeadKind::none;

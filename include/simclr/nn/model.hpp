@@ -2,6 +2,7 @@
 // Encoders, heads, and the recorded programs that pretraining and evaluation run.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -148,6 +149,16 @@ struct ClassifierInit {
   bool regularized = true, bias_regularized = false;
 };
 
+/// A model that was trained with labels and now teaches another: its classifier reads the output of
+/// the head's first layers.
+struct TeacherSpec {
+  EncoderSpec encoder;
+  HeadSpec head;
+  int head_layers = 0;
+  float temperature = 1;   ///< of both softmaxes
+  float label_weight = 0;  ///< w; the teacher has 1-w
+};
+
 struct ClassifierSpec {
   EncoderSpec encoder;
   HeadSpec head;
@@ -163,7 +174,8 @@ struct ClassifierSpec {
   bool recompute_blocks = false;
   std::int64_t classes = 0;
   ClassifierInit init;
-  std::int64_t global_batch = 0;  ///< images over which gradients are averaged
+  std::optional<TeacherSpec> teacher;  ///< distillation, see SoftmaxCrossEntropy
+  std::int64_t global_batch = 0;       ///< images over which gradients are averaged
   OptimizerSpec optimizer;
   int world_size = 1;
   std::size_t bucket_bytes = std::size_t{4} << 20;
@@ -173,7 +185,8 @@ struct ClassifierSpec {
 /// f64 (4) summed over ranks (cross-entropy, top-1 hits, top-5 hits, samples), "verdict" of
 /// finish_training(). Parameters: those of the encoder and head, and "classifier.weight" (K,C),
 /// "classifier.bias" (K). If everything before the classifier is frozen, ops [0, backward_begin)
-/// evaluate a batch.
+/// evaluate a batch. A teacher sees the same views in inference mode; its parameters stand behind
+/// kTeacherPrefix, and "sums" f64 (5) also count the images on which both have the same best class.
 Program record_classifier(const ClassifierSpec& spec);
 
 /// The classifier alone, on features given by the host. Named tensors: "h" f32 (B,C) and "labels"

@@ -21,11 +21,13 @@ struct InitialValue {
 };
 
 /// The parts of a model, which are loaded, frozen and counted as wholes.
-/// The probe has an optimizer of its own.
-enum class Part : std::uint8_t { encoder, projection_head, classifier, probe };
+/// The probe has an optimizer of its own. The teacher is a second, frozen model, whose tensors have
+/// the names of the trained one's behind a prefix.
+enum class Part : std::uint8_t { encoder, projection_head, classifier, probe, teacher };
 
 inline const std::vector<Part> kAllParts{Part::encoder, Part::projection_head, Part::classifier,
-                                         Part::probe};
+                                         Part::probe, Part::teacher};
+inline constexpr const char* kTeacherPrefix = "teacher.";
 
 /// `name` is the checkpoint's and the export's name.
 struct Parameter {
@@ -56,7 +58,8 @@ struct Program {
 
   std::vector<Parameter> parameters;      ///< in recording (forward) order
   std::vector<RunningStatistic> running;  ///< in recording order
-  std::int64_t parameter_elements = 0;    ///< length of the flat parameter-like buffers
+  std::int64_t parameter_elements = 0;    ///< length of the flat buffer of parameters
+  std::int64_t trained_elements = 0;  ///< of gradients and moments; frozen parameters lie behind
   std::int64_t running_elements = 0;
 
   std::map<std::string, TensorId> named;  ///< "views", "h", "z", "sums", "control", ...

@@ -55,8 +55,7 @@ class Recorder {
   /// model; without one they belong to the encoder.
   class PartScope {
    public:
-    PartScope(Recorder& recorder, Part part)
-        : recorder_(recorder), outer_(std::exchange(recorder.part_, part)) {}
+    PartScope(Recorder& recorder, Part part);
     PartScope(const PartScope&) = delete;
     PartScope& operator=(const PartScope&) = delete;
     ~PartScope() { recorder_.part_ = outer_; }
@@ -80,6 +79,20 @@ class Recorder {
    private:
     Recorder& recorder_;
     bool outer_;
+  };
+  /// What is recorded while a TeacherScope lives is a second model beside the one that is trained:
+  /// frozen, all of it of Part::teacher, its names behind kTeacherPrefix.
+  class TeacherScope {
+   public:
+    explicit TeacherScope(Recorder& recorder);
+    TeacherScope(const TeacherScope&) = delete;
+    TeacherScope& operator=(const TeacherScope&) = delete;
+    ~TeacherScope();
+
+   private:
+    Recorder& recorder_;
+    PartScope part_;
+    Frozen frozen_;
   };
   void on_backward(Block block);
   /// Whether a trained parameter lies behind this tensor, which has been written: otherwise its
@@ -106,8 +119,8 @@ class Recorder {
   void set_views_per_sample(int views) { program_.views_per_sample = views; }
 
   /// Replays the backward blocks, lays the flat buffers out in the order in which gradients become
-  /// ready (last layer first; the probe behind all layers, which lie as they do without it) and
-  /// returns the program. `update` emits the optimizer's ops.
+  /// ready (last layer first; the probe behind all layers, which lie as they do without it; what is
+  /// frozen at the end) and returns the program. `update` emits the optimizer's ops.
   Program finish(const std::function<void(Recorder&)>& update = {});
 
  private:
@@ -126,6 +139,7 @@ class Recorder {
 
   Program program_;
   std::string scope_;
+  std::string prefix_;  ///< of the names of parameters and running statistics
   Part part_ = Part::encoder;
   std::vector<BackwardBlock> backward_;
   std::map<TensorId, std::vector<TensorId>> contributions_;
