@@ -1,4 +1,4 @@
-// Training with labels: from pretrained weights, and from scratch.
+// Training with labels, from pretrained weights and from scratch, and from a teacher.
 
 #include "command.hpp"
 #include "simclr/core/log.hpp"
@@ -48,6 +48,21 @@ int run_supervised(Invocation& invocation) {
   options.example(
       "mpirun -n 8 simclr supervised --data shards/train --eval-data shards/test \\\n"
       "      --run-dir runs/r50-supervised");
+  return run(invocation, config, options);
+}
+
+int run_distill(Invocation& invocation) {
+  DistillConfig config;
+  Options options(
+      "distill",
+      "Trains an encoder and a linear classifier on what a model that was trained with labels says "
+      "of images, which need no labels themselves, and measures its accuracy after the last epoch. "
+      "With --run-dir, and at most options that a resumed run may change, it goes on with the run "
+      "in that directory.",
+      {"distill"});
+  options.example(
+      "mpirun -n 8 simclr distill --teacher runs/r152-10-percent --encoder resnet50 \\\n"
+      "      --data shards/train --eval-data shards/test --run-dir runs/r50-distilled");
   return run(invocation, config, options);
 }
 

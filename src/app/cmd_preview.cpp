@@ -181,7 +181,8 @@ void write_view_audit(const std::filesystem::path& path, SampleStore& store, Loa
   const auto side = static_cast<std::size_t>(loader.augmentation.image_size);
   const std::size_t view_elements = static_cast<std::size_t>(share) * side * side * 3;
 
-  const std::unique_ptr<ArrayFile> file = create_file(path, loader, !store.labels().empty(), world);
+  const bool labeled = !store.labels().empty();
+  const std::unique_ptr<ArrayFile> file = create_file(path, loader, labeled, world);
   for (std::int64_t part = 0; part < parts; ++part) {
     const std::int64_t first_rank = part * world.size();
     loader.rank = static_cast<int>(first_rank) + world.rank();
@@ -195,7 +196,7 @@ void write_view_audit(const std::filesystem::path& path, SampleStore& store, Loa
       const auto views = gather(std::span<const float>(own), world);
       if (!file) continue;
       file->write("sample_index", {step, first_rank * share}, std::span(samples));
-      if (!labels.empty()) file->write("labels", {step, first_rank * share}, std::span(labels));
+      if (labeled) file->write("labels", {step, first_rank * share}, std::span(labels));
       std::size_t at = 0;
       for (int rank = 0; rank < world.size(); ++rank) {
         for (std::int64_t view = 0; view < loader.views_per_sample; ++view, at += view_elements) {

@@ -56,6 +56,7 @@ int run_quality(Invocation& invocation);
 int run_report(Invocation& invocation);
 int run_study(Invocation& invocation);
 int run_supervised(Invocation& invocation);
+int run_distill(Invocation& invocation);
 int run_knn(Invocation& invocation);
 int run_linear_eval(Invocation& invocation);
 

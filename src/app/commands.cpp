@@ -15,6 +15,8 @@ const std::array kCommands{
             run_finetune},
     Command{"supervised", "trains an encoder and a classifier with labels from scratch", true,
             run_supervised},
+    Command{"distill", "trains an encoder and a classifier as a trained one classifies", true,
+            run_distill},
     Command{"plan", "preflight of a run: memory, communication, time; needs no device", false,
             run_plan},
     Command{"preview", "training views as the program makes them, to look at or to audit", true,

@@ -69,6 +69,7 @@ struct TrainingLoader::Impl {
     batch.epoch = sampler.epoch_of(step);
     batch.sample_index = samples;
     copy_labels(store, samples, batch.labels);
+    if (batch.labels.empty()) batch.labels.assign(samples.size(), kNoLabel);
   }
 
   ViewBatch& buffer_of(int buffer) { return batches[static_cast<std::size_t>(buffer)]; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
 #include <utility>
 
 #include "simclr/core/check.hpp"
@@ -14,6 +15,11 @@ namespace {
 constexpr std::int64_t kFewOfAll = 10;
 constexpr const char* kLabelsFile = "labels.txt";  ///< in the run directory
 
+std::vector<double> channel_values(const std::optional<std::array<float, 3>>& channels) {
+  if (!channels) return {};
+  return {channels->begin(), channels->end()};
+}
+
 }  // namespace
 
 void ClassifierConfig::note_given(const Options& options) {
@@ -25,10 +31,8 @@ void ClassifierConfig::note_given(const Options& options) {
 
 void ClassifierConfig::declare_all(Options& options, const std::function<void()>& declare_model) {
   declare_data_options(options, *this);
-  options.group("labels");
-  declare_label_options(options, *this);
-  options.add("classes", classes, "number of classes; 0: as many as the training data have")
-      .range(at_least(0).at_most(static_cast<double>(kMostClasses)))
+  declare_labels(options);
+  options
       .add("predictions", predictions,
            "HDF5 file to write, after the last epoch, with the label, five best classes and logits "
            "of every test image")
@@ -45,6 +49,13 @@ void ClassifierConfig::declare_all(Options& options, const std::function<void()>
   declare_training_device_options(options, *this);
   declare_recompute(options, *this);
   declare_run_options(options, *this);
+}
+
+void ClassifierConfig::declare_labels(Options& options) {
+  options.group("labels");
+  declare_label_options(options, *this);
+  options.add("classes", classes, "number of classes; 0: as many as the training data have")
+      .range(at_least(0).at_most(static_cast<double>(kMostClasses)));
 }
 
 void ClassifierConfig::validate() const {
@@ -110,9 +121,31 @@ void ClassifierConfig::prepare(const ShardSet& set, OpenWeights open, Communicat
     require_labels_file();
   });
   share_options(world);
-  labeled_ = choose_labeled(*this, set, world);
+  labeled_ = choose_samples(set, world);
   labels_hash = labeled_.hash;
   class_names_ = set.info().class_names;
+  // Reads the few images that are trained on instead of all of them.
+  if (!is_given("cache") && sample_choice() != nullptr &&
+      labeled_.size() <= set.info().samples / kFewOfAll) {
+    cache = CacheMode::none;
+  }
+  if (!eval_data.empty()) test_.emplace(open_labeled(eval_data, "eval-data", world));
+  on_root(world, [&] {
+    require_predictions_file();
+    complete(open, labeled_);
+    fit_batch(sample_choice() != nullptr ? labeled_.size() : set.info().samples);
+  });
+  share_options(world);
+  if (test_) {
+    ShardSetInfo known = set.info();
+    if (known.labeled_samples == 0) known.classes = is_complete() ? classes : kMostClasses;
+    match_classes(known, *test_, "eval-data");
+  }
+  validate();
+}
+
+LabeledSamples ClassifierConfig::choose_samples(const ShardSet& set, Communicator& world) {
+  LabeledSamples chosen = choose_labeled(*this, set, world);
   const std::int64_t in_data = set.info().classes;
   require_class_count(set.info(), "data");
   if (classes == 0) classes = in_data;
@@ -120,21 +153,7 @@ void ClassifierConfig::prepare(const ShardSet& set, OpenWeights open, Communicat
     refuse("option --classes: {} is less than the {} classes of {}", classes, in_data,
            data.string());
   }
-  // Reads the few images that are trained on instead of all of them.
-  if (!is_given("cache") && labeled_.size() <= set.info().samples / kFewOfAll) {
-    cache = CacheMode::none;
-  }
-  if (!eval_data.empty()) {
-    test_.emplace(open_labeled(eval_data, "eval-data", world));
-    match_classes(set.info(), *test_, "eval-data");
-  }
-  on_root(world, [&] {
-    require_predictions_file();
-    complete(open, labeled_);
-    fit_batch(labeled_.size());
-  });
-  share_options(world);
-  validate();
+  return chosen;
 }
 
 /// Gives all ranks the options of rank 0.
@@ -178,6 +197,38 @@ void ClassifierConfig::set_defaults(
   options.parse_text(text, command());
 }
 
+void ClassifierConfig::take_over(const EncoderWeights& from, std::span<const char* const> names) {
+  const auto described = copy();
+  const ModelDescription& model = from.model;
+  described->encoder = model.encoder.name();
+  described->width = model.encoder.width;
+  described->stem = model.encoder.stem == Stem::cifar ? StemChoice::cifar : StemChoice::imagenet;
+  described->projection_shortcut_everywhere = model.encoder.projection_shortcut_everywhere;
+  described->pool_padding = model.encoder.pool_padding;
+  described->sk_ratio = model.encoder.sk_ratio;
+  described->head = model.head;
+  described->mean = channel_values(model.mean);
+  described->std = channel_values(model.std);
+  described->image_size = model.image_size;
+  const auto theirs_list = declared_options(*described).values();
+  const auto mine_list = declared_options(*this).values();
+  const std::map<std::string, std::string> theirs(theirs_list.begin(), theirs_list.end());
+  const std::map<std::string, std::string> mine(mine_list.begin(), mine_list.end());
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const std::string name : names) {
+    values.emplace_back(name, theirs.at(name));
+    const bool is_stem = name == "stem";
+    const bool chosen_by_size = is_stem && mine.at(name) == "auto";
+    if (is_stem) stem = described->stem;
+    if (!is_given(name) || chosen_by_size || mine.at(name) == theirs.at(name)) continue;
+    refuse("option --{}: '{}' is not what {} was trained with, '{}'; leave the option out", name,
+           mine.at(name), from.file.string(), theirs.at(name));
+  }
+  set_defaults(values);
+  // Not part of a model, but of how its images were made.
+  if (!is_given("interpolation")) interpolation = from.interpolation.value_or(interpolation);
+}
+
 void ClassifierConfig::fit_batch(std::int64_t samples) {
   if (is_given("batch-size") || !is_complete()) return;
   const auto most = std::bit_floor(static_cast<std::uint64_t>(samples));
@@ -191,6 +242,7 @@ const SampleChoice* ClassifierConfig::sample_choice() const {
 }
 
 std::vector<std::pair<std::string, std::string>> ClassifierConfig::run_files() const {
+  if (sample_choice() == nullptr) return {};
   std::string labels;
   for (const std::int64_t sample : labeled_.samples) labels += fmt::format("{}\n", sample);
   return {{kLabelsFile, std::move(labels)}};
@@ -221,6 +273,7 @@ Task ClassifierConfig::task(int /*rank*/, int world_size) const {
                                         .recompute_blocks = recompute == Recompute::blocks,
                                         .classes = classes,
                                         .init = classifier_init(),
+                                        .teacher = teacher_spec(),
                                         .global_batch = batch_size,
                                         .optimizer = optimizer_spec(),
                                         .world_size = world_size}),

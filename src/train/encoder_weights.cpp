@@ -115,8 +115,8 @@ EncoderWeights read_checkpoint_weights(const std::filesystem::path& run_or_file,
   for (std::int64_t* number : {&checkpoint.step, &checkpoint.epoch}) {
     *number = broadcast_value(world, *number);
   }
-  for (std::string* text : {&checkpoint.configuration, &checkpoint.model, &checkpoint.data,
-                            &checkpoint.checksum}) {
+  for (std::string* text :
+       {&checkpoint.configuration, &checkpoint.model, &checkpoint.data, &checkpoint.checksum}) {
     *text = broadcast_text(world, *text);
   }
   for (auto* tensors : {&checkpoint.parameters, &checkpoint.running}) {

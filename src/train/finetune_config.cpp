@@ -1,5 +1,4 @@
 #include <array>
-#include <map>
 #include <utility>
 
 #include "simclr/core/check.hpp"
@@ -23,11 +22,6 @@ constexpr double kFewLabels = 0.02;
 constexpr double kSmallWeightDecay = 1e-5;
 /// With the stem for small images, batches are small, the more so with less samples than this.
 constexpr std::int64_t kFewSamples = 1000;
-
-std::vector<double> channel_values(const std::optional<std::array<float, 3>>& channels) {
-  if (!channels) return {};
-  return {channels->begin(), channels->end()};
-}
 
 }  // namespace
 
@@ -120,38 +114,6 @@ EncoderWeights FinetuneConfig::read_weights() const {
   return found;
 }
 
-/// Takes encoder, head and preprocessing from the weights; refuses others, if they are given.
-void FinetuneConfig::take_over_model(const EncoderWeights& from) {
-  FinetuneConfig described;
-  const ModelDescription& model = from.model;
-  described.encoder = model.encoder.name();
-  described.width = model.encoder.width;
-  described.stem = model.encoder.stem == Stem::cifar ? StemChoice::cifar : StemChoice::imagenet;
-  described.projection_shortcut_everywhere = model.encoder.projection_shortcut_everywhere;
-  described.pool_padding = model.encoder.pool_padding;
-  described.sk_ratio = model.encoder.sk_ratio;
-  described.head = model.head;
-  described.mean = channel_values(model.mean);
-  described.std = channel_values(model.std);
-  const auto theirs_list = declared_options(described).values();
-  const auto mine_list = declared_options(*this).values();
-  const std::map<std::string, std::string> theirs(theirs_list.begin(), theirs_list.end());
-  const std::map<std::string, std::string> mine(mine_list.begin(), mine_list.end());
-  std::vector<std::pair<std::string, std::string>> values;
-  for (const char* name : kOfWeights) {
-    values.emplace_back(name, theirs.at(name));
-    const bool chosen_by_size = std::string_view(name) == "stem" && mine.at(name) == "auto";
-    if (!is_given(name) || chosen_by_size || mine.at(name) == theirs.at(name)) continue;
-    refuse("option --{}: '{}' is not what {} was trained with, '{}'; leave the option out", name,
-           mine.at(name), from.file.string(), theirs.at(name));
-  }
-  values.emplace_back("image-size", value_text(model.image_size));
-  set_defaults(values);
-  // Not part of a model, but of how its images were made.
-  if (!is_given("interpolation")) interpolation = from.interpolation.value_or(interpolation);
-  stem = described.stem;
-}
-
 void FinetuneConfig::apply_recipe(std::int64_t samples, std::int64_t labeled) {
   const bool v2 = recipe == Recipe::v2;
   const bool few = static_cast<double>(samples) <= kFewLabels * static_cast<double>(labeled);
@@ -177,7 +139,8 @@ void FinetuneConfig::complete(OpenWeights open, const LabeledSamples& labeled) {
   if (has_begun || !complete_) return;
   EncoderWeights from = read_weights();
   read_how_trained(from);
-  take_over_model(from);
+  take_over(from, kOfWeights);
+  set_defaults({{"image-size", value_text(from.model.image_size)}});
   const int layers = from.model.head_layers();
   if (head_layers() > layers) {
     refuse("option --from-head-layer: {} is beyond the head of {}, which has {} layer{}{}",

@@ -106,8 +106,8 @@ void require_checkpoints(const fs::path& directory) {
       (directory / "checkpoints").string(), (directory / "state.json").string(), state->step);
 }
 
-/// Refuses anything but a directory in place of one in which a run writes, such as a link that leads
-/// nowhere.
+/// Refuses anything but a directory in place of one in which a run writes, such as a link that
+/// leads nowhere.
 void require_directory_or_nothing(const fs::path& directory) {
   std::error_code unknown;
   const bool is_there = fs::symlink_status(directory, unknown).type() != fs::file_type::not_found;

@@ -114,6 +114,21 @@ Objective cross_entropy_objective(std::int64_t batch_size, std::int64_t classes)
           .levels = levels};
 }
 
+Objective distillation_objective(std::int64_t batch_size, std::int64_t classes, double temperature,
+                                 double label_weight) {
+  const auto images = static_cast<double>(batch_size);
+  constexpr int kLabeled = 3;  // the element that counts images with a label
+  const double guessing = std::log(static_cast<double>(classes));
+  const double of_teacher = (1 - label_weight) * temperature * temperature;
+  return {.metrics = {{"loss", "Loss", "loss", "", 0, images},
+                      {"teacher_top1", "Agreement with the teacher", "as teacher", "%", 4, images},
+                      {"top1", "Top-1 of labeled images", "top-1", "%", 1, 1, kLabeled}},
+          .levels =
+              LossLevels{.guessing = (of_teacher + label_weight) * guessing,
+                         .lowest = 0,
+                         .guessing_text = label_weight > 0 ? "((1-w) t^2 + w) ln K" : "t^2 ln K"}};
+}
+
 void add_probe(Objective& objective, int elements) {
   const int count = elements + 3;
   objective.metrics.push_back({"probe_loss", "Loss of the probe", "", "", elements, 1, count});

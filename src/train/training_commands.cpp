@@ -10,6 +10,7 @@ namespace {
 std::unique_ptr<EncoderTraining> make_training(std::string_view command) {
   if (command == "finetune") return std::make_unique<FinetuneConfig>();
   if (command == "supervised") return std::make_unique<SupervisedConfig>();
+  if (command == "distill") return std::make_unique<DistillConfig>();
   require(command == "pretrain", "a training command must be one of training_commands()");
   return std::make_unique<PretrainConfig>();
 }
@@ -19,7 +20,7 @@ std::unique_ptr<EncoderTraining> make_training(std::string_view command) {
 AnyTraining::AnyTraining(std::string_view command) : training_(make_training(command)) {}
 
 const std::vector<std::string>& training_commands() {
-  static const std::vector<std::string> commands{"pretrain", "finetune", "supervised"};
+  static const std::vector<std::string> commands{"pretrain", "finetune", "supervised", "distill"};
   return commands;
 }
 

@@ -276,6 +276,8 @@ MeasuringMemory TrainingConfig::measuring_memory(std::int64_t /*samples*/, int /
 
 void TrainingConfig::load_initial_weights(Trainer& /*trainer*/, Communicator& /*world*/) {}
 
+void TrainingConfig::load_frozen_weights(Trainer& /*trainer*/, Communicator& /*world*/) {}
+
 TrainerOptions TrainingConfig::trainer_options(std::int64_t steps_per_epoch) const {
   return {.schedule = schedule(steps_per_epoch),
           .seed = seed,

@@ -259,6 +259,7 @@ JobEnd train_model(TrainingConfig& config, ShardSet data, const BuildInfo& build
   Trainer trainer(std::move(task), options, backend, world);
   if (!resumes) config.load_initial_weights(trainer, world);
   restore(trainer, start, span.first, world);
+  config.load_frozen_weights(trainer, world);
   if (run) run->forget_tensors();
 
   on_root(world, [&] {

@@ -124,11 +124,14 @@ std::unique_ptr<SampleStore> make_subset_store(std::unique_ptr<SampleStore> stor
 std::uint64_t require_cache_fits(const ShardSet& set, CacheMode mode, Communicator& world,
                                  std::int64_t batch_samples);
 
+/// The label of samples without one, also in a set without labels.
+inline constexpr std::int32_t kNoLabel = -1;
+
 struct ViewBatch {
   std::int64_t step = 0;  ///< 0-based
   std::int64_t epoch = 0;
   std::vector<std::int64_t> sample_index;  ///< n indices: this rank's part of the global batch
-  std::pmr::vector<std::int32_t> labels;   ///< n, or empty when the set has no labels
+  std::pmr::vector<std::int32_t> labels;   ///< n; kNoLabel without one
   /// (V*n, S, S, 3): view v of sample i at row v*n + i, V = views per sample.
   HostBuffer views;
 };

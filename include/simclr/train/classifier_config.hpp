@@ -1,6 +1,7 @@
 #pragma once
-// The options and the tasks of `finetune` and `supervised`, which train an encoder with a linear
-// classifier on labeled images (SimCLR paper, appendices B.5 and B.3; SimCLRv2).
+// The options and the tasks of `finetune`, `supervised` and `distill`, which train an encoder with
+// a linear classifier on labeled images (SimCLR paper, appendices B.5 and B.3; SimCLRv2), or on
+// what a trained classifier says of unlabeled ones.
 
 #include <cstdint>
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,7 +21,7 @@
 
 namespace simclr {
 
-/// What both commands have.
+/// What these commands have.
 struct ClassifierConfig : EncoderTraining, LabelOptions {
   std::int64_t classes = 0;  ///< K; 0: as many as the data have, set by prepare()
   std::optional<std::filesystem::path> predictions;  ///< file of the test images' predictions
@@ -56,6 +58,12 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
   /// Declares the options in the order of the help text; `declare_model` declares those between
   /// data and batch.
   void declare_all(Options& options, const std::function<void()>& declare_model);
+  /// Declares what says which samples and labels are trained on, under its own heading.
+  virtual void declare_labels(Options& options);
+  /// Chooses the samples; sets `classes` if only the data say how many there are. Collective.
+  virtual LabeledSamples choose_samples(const ShardSet& set, Communicator& world);
+  /// The model that the classifier learns from beside labels.
+  [[nodiscard]] virtual std::optional<TeacherSpec> teacher_spec() const { return {}; }
   /// How the classifier's weights begin and are regularized.
   [[nodiscard]] virtual ClassifierInit classifier_init() const = 0;
   /// Completes options from what lies outside of the command: reads weights, on rank 0.
@@ -63,6 +71,10 @@ struct ClassifierConfig : EncoderTraining, LabelOptions {
   [[nodiscard]] bool is_given(const std::string& option) const { return given_.contains(option); }
   /// Sets options that are not given: pairs of name and value.
   void set_defaults(const std::vector<std::pair<std::string, std::string>>& values);
+
+  /// Takes these options of the encoder, head and preprocessing from a model; refuses other values
+  /// of them, if they are given.
+  void take_over(const EncoderWeights& from, std::span<const char* const> names);
 
   /// Makes a batch size that is not given at most the largest power of 2 of so many samples.
   void fit_batch(std::int64_t samples);
@@ -128,12 +140,50 @@ struct FinetuneConfig : ClassifierConfig {
 
  private:
   [[nodiscard]] EncoderWeights read_weights() const;
-  void take_over_model(const EncoderWeights& weights);
   /// Sets what the recipe decides for training on `samples` of the `labeled` samples there are.
   void apply_recipe(std::int64_t samples, std::int64_t labeled);
 
   /// The weights that a new run begins with, on rank 0 from complete() to load_initial_weights().
   std::shared_ptr<const EncoderWeights> initial_;
+};
+
+/// Distillation (SimCLRv2, section 2): the student learns the softmax of a classifier that was
+/// trained with labels, on images that need none. The paper's: crops and flips, LARS, learning rate
+/// 0.1 sqrt(N), weight decay 1e-4, 400 epochs with 5 % of warm-up. The student has the teacher's
+/// encoder unless --encoder names another.
+struct DistillConfig : ClassifierConfig {
+  std::filesystem::path teacher;  ///< a run directory or a checkpoint
+  std::string teacher_hash;       ///< of what it holds; set by the program
+  double temperature = 1;
+  double label_weight = 0;
+
+  DistillConfig();
+  [[nodiscard]] const char* command() const override { return "distill"; }
+  [[nodiscard]] std::unique_ptr<TrainingConfig> with_defaults() const override;
+  [[nodiscard]] std::unique_ptr<EncoderTraining> copy() const override;
+  void declare(Options& options) override;
+  void prepare_without_data(std::int64_t samples) override;
+  void prepare(const ShardSet& set, OpenWeights open, Communicator& world) override;
+
+  [[nodiscard]] std::string result_details() const override;
+  [[nodiscard]] Objective objective() const override;
+  [[nodiscard]] std::vector<Part> initial_parts() const override;
+  void load_frozen_weights(Trainer& trainer, Communicator& world) override;
+
+ protected:
+  void declare_labels(Options& options) override;
+  LabeledSamples choose_samples(const ShardSet& set, Communicator& world) override;
+  [[nodiscard]] std::optional<TeacherSpec> teacher_spec() const override;
+  [[nodiscard]] ClassifierInit classifier_init() const override;
+  void complete(OpenWeights open, const LabeledSamples& labeled) override;
+
+ private:
+  [[nodiscard]] EncoderWeights read_teacher() const;
+
+  std::int64_t labels_ = 0;                        ///< labeled samples that take part in the loss
+  std::optional<ModelDescription> teacher_model_;  ///< set by prepare(), if it is complete
+  /// The teacher's, which rank 0 reads; given up by load_frozen_weights().
+  std::shared_ptr<const EncoderWeights> teacher_weights_;
 };
 
 }  // namespace simclr

@@ -93,6 +93,10 @@ Objective contrastive_objective(const ContrastiveLoss& loss, bool normalize,
                                 std::int64_t batch_size, std::int64_t dimensions);
 /// Those of cross-entropy on K classes: loss, top-1 and top-5, means over N images.
 Objective cross_entropy_objective(std::int64_t batch_size, std::int64_t classes);
+/// The same of distillation at a temperature: the loss, the images on which student and teacher
+/// have the same best class, and the accuracy of those that have labels.
+Objective distillation_objective(std::int64_t batch_size, std::int64_t classes, double temperature,
+                                 double label_weight);
 /// Adds the columns of a probe: mean loss and accuracy of the labeled views. Takes the result
 /// "probe_sums", which stands behind `elements` elements of others.
 void add_probe(Objective& objective, int elements);

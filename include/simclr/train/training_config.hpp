@@ -153,6 +153,9 @@ struct TrainingConfig : DataOptions, OptimizerOptions, RunOptions {
   [[nodiscard]] virtual std::vector<Part> initial_parts() const { return {}; }
   /// Loads the weights with which a new run begins. Collective.
   virtual void load_initial_weights(Trainer& trainer, Communicator& world);
+  /// Loads frozen weights that are no part of the run's state, such as a teacher's; called at every
+  /// start, after the state was loaded. Collective.
+  virtual void load_frozen_weights(Trainer& trainer, Communicator& world);
   /// Whether measure() is called after the last step of this epoch, counted from 1.
   [[nodiscard]] virtual bool measures_after(std::int64_t /*epoch*/) const { return false; }
   /// Measures the model for a row of metrics.jsonl. No step is in flight. It changes nothing that
