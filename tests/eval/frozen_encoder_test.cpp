@@ -49,9 +49,9 @@ TEST(FrozenEncoderTest, OnlyRankZeroNeedsTheFile) {
   EXPECT_EQ(encoder.configuration(), "[pretrain]\n");
   EXPECT_EQ(encoder.data(), "a fingerprint");
   EXPECT_EQ(gather_texts(*world, encoder.checksum() + encoder.origin()),
-            std::vector<std::string>(static_cast<std::size_t>(world->size()),
-                                     weights.checkpoint.checksum +
-                                         broadcast_text(*world, file.string())));
+            std::vector<std::string>(
+                static_cast<std::size_t>(world->size()),
+                weights.checkpoint.checksum + broadcast_text(*world, file.string())));
 }
 
 TEST(FrozenEncoderTest, WhatRankZeroRefusesAllRefuse) {
