@@ -21,7 +21,7 @@ struct Benchmark {
 constexpr std::array kBenchmarks{
     Benchmark{"step", "the whole training step, with pretrain's options", run_bench_step},
     Benchmark{"op", "every op of a training step", run_bench_op},
-    Benchmark{"loss", "NT-Xent, forward and backward", run_bench_loss},
+    Benchmark{"loss", "a contrastive loss, forward and backward", run_bench_loss},
     Benchmark{"loader", "page cache to batch buffer, beside a plain pread of the same bytes",
               run_bench_loader},
     Benchmark{"augment", "views a second on one core, op by op", run_bench_augment},

@@ -34,6 +34,7 @@ const OpEntry& entry(AugmentOp op) { return kOps.at(static_cast<std::size_t>(op)
 
 std::vector<std::string> op_names() {
   std::vector<std::string> names;
+  names.reserve(kOps.size());
   for (const OpEntry& op : kOps) names.emplace_back(op.name);
   return names;
 }
@@ -112,7 +113,7 @@ std::string read_augmentation_list(const std::vector<std::string>& items, Augmen
     if (found == kOps.end()) return unknown("operation", name, op_names());
     const auto op = static_cast<AugmentOp>(found - kOps.begin());
     if (has_op(list, op)) return fmt::format("{} is given twice", name);
-    double probability = double{found->probability};
+    auto probability = double{found->probability};
     if (colon != std::string::npos &&
         !read_value(item.substr(colon + 1), probability, at_least(0).at_most(1))) {
       return fmt::format("the probability of {} is '{}' instead of a number from 0 to 1", name,

@@ -44,7 +44,14 @@ bool parse(BenchConfig& config, const std::vector<std::string>& arguments, Commu
       .add("repeats", config.repeats, "runs of each batch, whose median is reported")
       .range(at_least(1))
       .example("simclr bench loss --views 512,8192");
-  return parse_on_all_ranks(options, arguments, world);
+  if (!parse_on_all_ranks(options, arguments, world)) return false;
+  for (const std::int64_t views : config.views) {
+    if (config.loss != LossKind::dcl || contrastive_loss(config).negative_count(views) > 0)
+      continue;
+    refuse("option --views: dcl needs negatives, which {} views do not have; give 4 or more",
+           views);
+  }
+  return true;
 }
 
 /// Returns the median time of ops [begin, end) in seconds.

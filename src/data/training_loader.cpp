@@ -16,9 +16,9 @@ ImageRef ImageDecoder::decode(const StoredImage& image) {
 }
 
 struct TrainingLoader::Impl {
-  Impl(SampleStore& sample_store, const LoaderConfig& loader_config)
+  Impl(SampleStore& sample_store, LoaderConfig loader_config)
       : store(sample_store),
-        config(loader_config),
+        config(std::move(loader_config)),
         sampler(store.info().samples, config.shuffle, config.seed, config.batch_size) {
     require(config.batch_size % config.world_size == 0,
             "the ranks must share a batch without a rest");

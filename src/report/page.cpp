@@ -189,6 +189,16 @@ Facts configuration(const RunData& run) {
            {"Scaled by", "lr-scaling"},
            {"Precision", "precision"}}) {
     facts.emplace_back(title, name == "epochs" ? planned_epochs(run) : option(run, name));
+    if (name == "width") {
+      facts.emplace_back("Selective kernels", unusual(run, "sk-ratio", "0"));
+    }
+    if (name == "temperature") {
+      facts.emplace_back("Negatives", option(run, "negatives"));
+      facts.emplace_back("Semi-hard", option(run, "semi-hard"));
+      facts.emplace_back("Margin", option(run, "margin"));
+      facts.emplace_back("Weight of negatives", option(run, "negative-weight"));
+      facts.emplace_back("Normalized", unusual(run, "normalize", "on"));
+    }
     if (name != "augment") continue;
     facts.emplace_back("Second view", unusual(run, "augment-second", "same"));
     facts.emplace_back("Base crop", unusual(run, "base-crop", "off"));

@@ -100,7 +100,7 @@ Table make_table(const Study& study) {
         line.problems.push_back(fmt::format("{}, {}: {}", cell.name, command, outcome.problem));
       }
       for (const auto& [name, value] : outcome.metrics) {
-        const std::string metric = command + "." + name;
+        const std::string metric = fmt::format("{}.{}", command, name);
         if (std::ranges::find(table.metrics, metric) == table.metrics.end()) {
           table.metrics.push_back(metric);
         }

@@ -54,6 +54,23 @@ AugmentationList list_of(const std::vector<std::string>& items) {
 
 constexpr const char* kSameOps = "same";
 
+/// Refuses parameters of operations that make no view.
+void require_used_parameters(const AugmentOptions& augment) {
+  std::vector<std::string> lists = augment.augment;
+  lists.insert(lists.end(), augment.augment_second.begin(), augment.augment_second.end());
+  if (augment.base_crop) lists.emplace_back("crop");
+  for (const std::string& item : augment.augment_params) {
+    const std::string op = item.substr(0, item.find('.'));
+    const bool is_used = std::ranges::any_of(
+        lists, [&](const std::string& used) { return used.substr(0, used.find(':')) == op; });
+    if (is_used) continue;
+    refuse(
+        "option --augment-params: {} belongs to {}, which no list of operations has; add it to "
+        "--augment, or leave the parameter out",
+        item.substr(0, item.find('=')), op);
+  }
+}
+
 constexpr std::int64_t kCifarStemUpToPixels = 32;
 
 std::optional<std::array<float, 3>> channels(const std::vector<double>& values) {
@@ -196,6 +213,7 @@ void EncoderTraining::validate() const {
   const EncoderSpec spec = encoder_spec();
   const std::string problem = spec.sk_ratio > 0 ? selective_kernels_problem(spec) : "";
   if (!problem.empty()) refuse("option --sk-ratio: {}", problem);
+  require_used_parameters(*this);
   const Augmenter checks_its_configuration(augmentation());
 }
 

@@ -14,6 +14,10 @@ const Options::Choices<LossKind>& loss_names() {
   return names;
 }
 
+/// Beyond these, similarities divided by the temperature exceed what f32 resolves.
+constexpr double kLeastTemperature = 0.001;
+constexpr double kMostTemperature = 10'000;
+
 }  // namespace
 
 std::string name_of(LossKind kind) {
@@ -32,7 +36,7 @@ void declare_loss(Options& options, LossOptions& loss) {
                         "of one image; margin: the triplet loss; supcon: nt-xent whose positives "
                         "are all views of the same label. docs/losses.md has the formulas")
       .add("temperature", loss.temperature, "divides the cosine similarities in the loss")
-      .range(above(0))
+      .range(at_least(kLeastTemperature).at_most(kMostTemperature))
       .choice<Negatives>("negatives", loss.negatives,
                          {{"both", Negatives::both}, {"one", Negatives::one}},
                          "views of other images that a view is compared with. both: both views "

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -31,6 +33,19 @@ constexpr const char* kFileInTheWay = "a file of this name is in the way";
 
 using Values = std::vector<std::pair<std::string, std::string>>;
 
+/// Whether a list of operations is the stored one in another order, which earlier versions ignored.
+/// They knew five operations without probabilities, and applied them in the order that this version
+/// has stored for such a run.
+bool is_list_of_earlier_version(const std::string& now, const std::string& then) {
+  constexpr std::array<std::string_view, 5> kKnown{"crop", "flip", "color", "gray", "blur"};
+  std::vector<std::string> items;
+  if (!read_value(now, items, any_number())) return false;
+  const auto is_known = [&](const std::string& item) {
+    return std::ranges::find(kKnown, item) != kKnown.end();
+  };
+  return std::ranges::all_of(items, is_known) && value_text(in_earlier_order(items)) == then;
+}
+
 /// Refuses a configuration that differs from the stored one in an option that may not change.
 /// Returns the stored one, whose precision --precision auto means from then on, on any device.
 std::unique_ptr<TrainingConfig> require_same_run(const std::string& earlier_text,
@@ -42,12 +57,18 @@ std::unique_ptr<TrainingConfig> require_same_run(const std::string& earlier_text
   read_stored_options(earlier_options, earlier_text, origin);
   const bool follows_precision = config.device.precision == Precision::automatic;
   const Values then_values = earlier_options.stored_values();
-  const Options now_options = declared_options(config);
+  Options now_options = declared_options(config);
   const Values now_values = now_options.stored_values();
   for (std::size_t i = 0; i < now_values.size(); ++i) {
     const auto& [name, value] = now_values[i];
     if (now_options.may_change_on_resume(name) || value == then_values[i].second) continue;
     if (name == "precision" && follows_precision) continue;
+    if (name == "augment" && is_list_of_earlier_version(value, then_values[i].second)) {
+      log::warning("option --augment: the run applies {} in this order, and goes on so",
+                   then_values[i].second);
+      now_options.set_in_file(name, then_values[i].second, origin + ": ");
+      continue;
+    }
     refuse(
         "option --{}: this run was started with '{}' ({}), now it is '{}'; a run cannot change it: "
         "use the old value or another --run-dir",

@@ -107,6 +107,7 @@ ContrastiveRow<T> contrastive_row(const ContrastiveLoss& loss, const Values<T>& 
 
   if (loss.is_softmax()) {
     std::vector<T> x;
+    x.reserve(denominator.size());
     for (const std::int64_t j : denominator) x.push_back(row.s[at(j)] * inverse);
     row.lse = lse_of(x);
     std::vector<std::int64_t> positives;

@@ -30,6 +30,23 @@ class AugmentationTest(TrainingTest):
         self.assertEqual(self.losses(), whole)
         self.assertIn("augment = crop,flip,color\n", (self.run_dir / "config.cfg").read_text())
 
+    def test_the_command_of_a_run_of_an_earlier_version_is_given_again(self):
+        self.pretrain(augment="crop,flip,color", max_steps=6)
+        whole = self.losses()
+        self.run_dir = self.run_dir.parent / "again"
+        self.pretrain(augment="crop,flip,color", max_steps=2)
+        self.make_earlier("color,flip,crop")
+        for steps in (4, 6):  # the second start finds a configuration of this version
+            done = self.pretrain(augment="color,flip,crop", max_steps=steps)
+            self.assertIn("the run applies crop,flip,color in this order", done.stdout + done.stderr)
+        self.assertEqual(self.losses(), whole)
+
+    def test_parameters_of_operations_that_no_list_has(self):
+        done = self.pretrain(expect=2, augment="crop,flip", augment_params="cutout.size=0.2", max_steps=1)
+        self.assertIn("option --augment-params: cutout.size", done.stderr)
+        self.pretrain(augment="flip", augment_second="cutout", base_crop="on", max_steps=1,
+                      augment_params="cutout.size=0.2,crop.min-area=0.5")
+
     def test_the_order_of_a_new_run_counts_and_stays(self):
         self.pretrain(augment="color,flip,crop", max_steps=3)
         done = self.pretrain(expect=2, augment="crop,flip,color", max_steps=4)

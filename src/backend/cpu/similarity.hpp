@@ -111,7 +111,8 @@ inline void partner_similarities(const SimilarityTiling& tiling, const float* u,
 template <class Visit>
 void for_each_negative(const SimilarityTiling& tiling, Negatives negatives, std::int64_t i,
                        std::int64_t first, std::int64_t last, Visit&& visit) {
-  const auto [low, high] = std::minmax({tiling.self(i), tiling.partner(i)});
+  const std::int64_t low = std::min(tiling.self(i), tiling.partner(i));
+  const std::int64_t high = std::max(tiling.self(i), tiling.partner(i));
   const auto visit_others = [&](std::int64_t begin, std::int64_t end) {
     for (const std::int64_t cut : {low, high}) {
       if (cut < begin || cut >= end) continue;
