@@ -112,7 +112,7 @@ TEST(Configs, EveryDocumentedOptionIsAccepted) {
                                            "--bn-group=16",
                                            "--loss=nt-xent",
                                            "--temperature=0.1",
-                                           "--augment=crop,flip",
+                                           "--augment=crop,flip,cutout",
                                            "--augment-second=none",
                                            "--base-crop=on",
                                            "--augment-params=cutout.size=0.3",
