@@ -14,8 +14,9 @@ const Options::Choices<LossKind>& loss_names() {
   return names;
 }
 
-/// Beyond these, similarities divided by the temperature exceed what f32 resolves.
-constexpr double kLeastTemperature = 0.001;
+/// Below the first, the inverse of the temperature overflows in f32; above the second, similarities
+/// divided by it are too close for f32.
+constexpr double kLeastTemperature = 1e-37;
 constexpr double kMostTemperature = 10'000;
 
 }  // namespace
