@@ -46,8 +46,8 @@ SIMCLR_HD_INLINE VecF logarithm(VecF x) {
 struct SinCos {
   VecF sin, cos;
 };
-/// Of `turns` full circles, 0 <= turns <= 1: Taylor's series up to an eighth of a circle from the
-/// nearest quarter.
+/// Returns sine and cosine of `turns` full circles, 0 <= turns <= 1: Taylor's series up to an
+/// eighth of a circle from the nearest quarter.
 SIMCLR_HD_INLINE SinCos sin_cos_of_turns(VecF turns) {
   const VecI quarter = __builtin_convertvector(4.0F * turns + 0.5F, VecI);
   const VecF angle = (turns - 0.25F * to_float(quarter)) * 6.28318531F;

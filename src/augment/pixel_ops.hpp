@@ -69,7 +69,7 @@ SIMCLR_HD_INLINE Rgb<VecF> map_levels(Rgb<VecF> p, const Levels& levels) {
   return p;
 }
 
-/// Of an operation that shares_loop().
+/// Applies an operation that shares_loop().
 SIMCLR_HD_INLINE Rgb<VecF> apply(const PixelStep& step, Rgb<VecF> p) {
   switch (step.op) {
     case PixelOp::multiply:

@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Of the repetitions of a cell.
+/// The values of a metric in the repetitions of a cell.
 struct Statistics {
   std::vector<double> values;
 
@@ -30,7 +30,7 @@ struct Statistics {
     for (const double value : values) sum += value;
     return sum / static_cast<double>(values.size());
   }
-  /// Of the sample, with n - 1; nothing for one value.
+  /// The standard deviation of the sample, with n - 1; nothing for one value.
   [[nodiscard]] std::optional<double> deviation() const {
     if (values.size() < 2) return std::nullopt;
     double squares = 0;

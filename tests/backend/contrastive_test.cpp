@@ -198,7 +198,7 @@ void expect_near(const Result& got, const Result& wanted, const ContrastiveLoss&
   }
   double largest = 0;
   for (const double value : wanted.du) largest = std::max(largest, std::abs(value));
-  // Of similarities that f32 sums, the exponents have 1/T times the error.
+  // f32 sums have an error in each similarity, and the exponents have 1/T times that error.
   const double tolerance =
       (2e-6 + 2e-7 / double{loss.temperature}) * largest + 1e-6 * gradient_unit(loss, views);
   for (std::size_t i = 0; i < wanted.du.size(); ++i) {

@@ -228,7 +228,7 @@ GradientCase loss_gradient(const std::string& name, const ContrastiveLoss& loss)
           }};
 }
 
-/// Of the whole family. Gradients are those of the literal formulas.
+/// Cases for the whole family. Gradients are those of the literal formulas.
 std::vector<GradientCase> loss_gradients() {
   constexpr float kTemperature = 0.25F;
   const auto of = [](LossKind kind, Negatives negatives, bool semi_hard = false) {

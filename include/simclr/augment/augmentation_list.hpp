@@ -17,7 +17,8 @@ struct OpChance {
 /// The operations of a view in the order in which they are applied, each at most once.
 using AugmentationList = std::vector<OpChance>;
 
-/// Of views in [0, 1] with S x S pixels; operation_parameters() has their names and ranges.
+/// The parameters are meant for views in [0, 1] with S x S pixels; operation_parameters() has their
+/// names and ranges.
 struct OpParameters {
   double crop_min_area = 0.08, crop_max_area = 1;  ///< parts of the image's area
   /// The largest changes at color strength 1.

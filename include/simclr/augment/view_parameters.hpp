@@ -21,7 +21,7 @@ enum class AugmentOp : std::uint8_t {
 };
 inline constexpr int kAugmentOps = 11;
 
-/// Whose definition of crop, resizing, color jitter and blur counts.
+/// The program whose definition of crop, resizing, color jitter and blur is followed.
 enum class AugmentSemantics : std::uint8_t { torchvision, tf_v1, tf_v2 };
 
 enum class Interpolation : std::uint8_t { bilinear, bicubic };

@@ -38,7 +38,7 @@ struct SimilarityTiling {
   [[nodiscard]] std::int64_t partner(std::int64_t i) const { return first_row + local_partner(i); }
 };
 
-/// Of op.u and op.u_all of rank op.rank.
+/// Returns the tiling of op.u against op.u_all on rank op.rank.
 template <class AnyOp>
 SimilarityTiling similarity_tiling(const AnyOp& op, const Context& context) {
   const Layout u = context.layout(op.u);

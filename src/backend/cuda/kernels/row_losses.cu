@@ -106,7 +106,7 @@ struct CrossEntropy {
 struct RowGradient {
   int label = -1;
   float largest = 0, factor = 0;  ///< of the softmax with which the label is compared
-  /// Of the softmaxes of distillation: the student's, and the teacher's.
+  /// In distillation: the teacher's largest logit, and the factors of both softmaxes.
   float largest_wanted = 0, tempered_factor = 0, wanted_factor = 0;
 };
 
