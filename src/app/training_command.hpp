@@ -14,10 +14,10 @@ namespace simclr {
 /// ...`; without it the command is pretrain.
 AnyTraining take_training_command(Invocation& invocation);
 
-/// "[pretrain|finetune|supervised]: the command whose run ...", for the help of such a command.
+/// "The first argument may name ...", for the help of such a command.
 inline constexpr const char* kTrainingCommandHelp =
-    " The first argument may name the training command, finetune or supervised, whose options it "
-    "then takes; without it, it takes those of pretrain.";
+    " The first argument may name the training command (finetune, supervised or distill), whose "
+    "options it then takes; without it, it takes those of pretrain.";
 
 /// Trains as `config` says, with --dry-run, resumption and report. `options` must have a summary;
 /// config's options are declared by this function. `required`: options that must be given beside

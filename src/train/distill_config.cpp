@@ -75,10 +75,9 @@ void DistillConfig::declare_labels(Options& options) {
 }
 
 void DistillConfig::prepare_without_data(std::int64_t samples) {
-  (void)samples;
-  refuse(
-      "command distill: is planned with --data and --teacher; the memory and time of the student "
-      "alone are those of simclr plan supervised");
+  complete(OpenWeights::yes, {});
+  fit_batch(samples);
+  validate();
 }
 
 LabeledSamples DistillConfig::choose_samples(const ShardSet& set, Communicator& /*world*/) {

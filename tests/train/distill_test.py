@@ -115,6 +115,24 @@ class DistillTest(TrainingTest):
         np.testing.assert_allclose(losses[2], losses[1], rtol=1e-4)
         np.testing.assert_allclose(losses[4], losses[1], rtol=1e-4)
 
+    def test_plans_with_and_without_data(self):
+        """The teacher says how many classes there are, which encoder the student has and how large images are."""
+        plans = []
+        samples = 0
+        for shard in self.data.glob("*.h5"):
+            with h5py.File(shard) as file:
+                samples += len(file["images"])
+        for of_images in (("--data", self.data), ("--samples", samples)):
+            file = self.top / "plan.json"
+            run(SIMCLR, "plan", "distill", "--teacher", self.teacher, *of_images, "--machine=h100", "--ranks=2", "--json", file)
+            plans.append(json.loads(file.read_text()))
+        for what in ("batch_size", "schedule", "model"):
+            self.assertEqual(plans[0][what], plans[1][what])
+        done = subprocess.run([SIMCLR, "plan", "distill", "--samples=100", "--machine=h100"], capture_output=True, text=True,
+                              timeout=120, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("option --teacher: missing", done.stderr)
+
     def test_refusals(self):
         self.assert_refused("option --teacher: missing", teacher=None)
         self.assert_refused("option --mean", "0.5,0.5,0.5", mean="0,0,0", std="1,1,1")
