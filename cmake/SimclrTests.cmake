@@ -29,6 +29,9 @@ set(SIMCLR_SANITIZER_ENVIRONMENT
   ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1)
 
+# Compiling test programs takes longer than running most of them.
+set(SIMCLR_TEST_OPTIONS $<$<CONFIG:Release>:-O1>)
+
 # Libraries that read files through simclr/io/first_look.hpp.
 set(SIMCLR_READERS simclr_io simclr_data simclr_train simclr_eval simclr_report simclr_plan)
 
@@ -75,6 +78,7 @@ function(simclr_test name)
       break()
     endif()
   endforeach()
+  target_compile_options(${name} PRIVATE ${SIMCLR_TEST_OPTIONS})
   target_compile_definitions(${name} PRIVATE SIMCLR_PYTHON="${SIMCLR_PYTHON}"
                              SIMCLR_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   if(SIMCLR_SANITIZE AND NOT asan IN_LIST ARG_LABELS)
@@ -126,6 +130,7 @@ function(simclr_backend_test name)
   endif()
   add_library(${name}_sources OBJECT EXCLUDE_FROM_ALL ${ARG_SOURCES})
   target_include_directories(${name}_sources PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
+  target_compile_options(${name}_sources PRIVATE ${SIMCLR_TEST_OPTIONS})
   target_link_libraries(${name}_sources PRIVATE simclr_options ${ARG_DEPENDS} simclr_backend simclr_nn
                                                 GTest::gtest)
   foreach(backend IN LISTS ARG_ON)

@@ -4,9 +4,9 @@
 #   scripts/test.sh              all of this
 #   scripts/test.sh --no-install do not install packages
 #   scripts/test.sh --quick      only the release build and its tests
-#   scripts/test.sh --all        also the slow checks: report.html in a browser, hours of fuzzing, the tests again with the
-#                                instruction sets of older processors (scripts/test_processors.sh), and a part of the tests
-#                                with clang, with MPICH and for 64-bit ARM (scripts/test_ports.sh)
+#   scripts/test.sh --all        also the slow checks: report.html in a browser, clang-tidy over the tests, hours of fuzzing,
+#                                the tests again with the instruction sets of older processors (scripts/test_processors.sh),
+#                                and a part of the tests with clang, with MPICH and for 64-bit ARM (scripts/test_ports.sh)
 # Ends with the output of failed tests and the line "N passed, N failed, N skipped". Exits 1 if a check failed.
 set -uo pipefail
 case "${1:-}" in
@@ -49,7 +49,9 @@ leg "build (release)"
 built=true
 build_preset release || built=false
 # Lints while the tests run, because waiting tests leave the cores partly idle.
-$quick || nice -n 19 scripts/lint.sh >"$lint_log" 2>&1 &
+linted=()
+$all && linted=(--all)
+$quick || nice -n 19 scripts/lint.sh "${linted[@]}" >"$lint_log" 2>&1 &
 if $built; then
   leg "tests (release)"
   chosen=(-LE browser) # only --all installs Chromium
