@@ -171,23 +171,35 @@ def nt_xent(z, temperature):
     return functional.cross_entropy(logits, partner)
 
 
-def contrastive_loss(z, loss="nt-xent", temperature=0.1, negatives="both", margin=0.0, normalize="on"):
-    """nt-xent, dcl, nt-logistic or margin of both views' z (2N,D) by the whole matrix of similarities."""
+def contrastive_loss(z, loss="nt-xent", temperature=0.1, negatives="both", margin=0.0, normalize="on", semi_hard="off",
+                     labels=None):
+    """A loss of the family for both views' z (2N,D), by the whole matrix of similarities. labels (N,): for supcon."""
     u = functional.normalize(z, dim=1) if normalize == "on" else z
     s, views = u @ u.t(), len(u)
     view = torch.arange(views)
     partner = (view + views // 2) % views
-    is_negative = (view[None] != view[:, None]) & (view[None] != partner[:, None])
+    is_other = view[None] != view[:, None]
+    if loss == "supcon":
+        both = labels.repeat(2)
+        is_positive = is_other & (both[None] == both[:, None])
+        attraction = (s * is_positive).sum(1) / is_positive.sum(1) / temperature
+        return (torch.logsumexp((s / temperature).masked_fill(~is_other, -math.inf), 1) - attraction).mean()
+    is_negative = is_other & (view[None] != partner[:, None])
     if negatives == "one":
         first = view < views // 2
         is_negative &= first[None] != first[:, None]
     positive = s[view, partner]
+    if semi_hard == "on":
+        is_negative &= s < positive[:, None]
+        if loss == "margin":
+            is_negative &= s > positive[:, None] - margin
+        nearest = s.masked_fill(~is_negative, -math.inf).argmax(1)
+        is_negative &= view[None] == nearest[:, None]
+    weights = is_negative.to(s.dtype) / is_negative.sum(1, keepdim=True).clamp(min=1)
     if loss == "nt-logistic":
-        terms = functional.softplus(s / temperature)
-        return (functional.softplus(-positive / temperature) + (terms * is_negative).sum(1) / is_negative.sum(1)).mean()
+        return (functional.softplus(-positive / temperature) + (functional.softplus(s / temperature) * weights).sum(1)).mean()
     if loss == "margin":
-        terms = (s - positive[:, None] + margin).clamp(min=0)
-        return ((terms * is_negative).sum(1) / is_negative.sum(1)).mean()
+        return ((s - positive[:, None] + margin).clamp(min=0) * weights).sum(1).mean()
     counts = is_negative.clone()
     if loss == "nt-xent":
         counts[view, partner] = True

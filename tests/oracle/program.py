@@ -35,8 +35,8 @@ class Case:
     color_strength: float
     weight_decay: float
     learning_rate: float
-    samples: int = 96
-    batch_size: int = 32
+    samples: int = 48
+    batch_size: int = 16
     epochs: int = 10
     warmup_epochs: float = 1
     momentum: float = 0.9
@@ -57,6 +57,8 @@ CASES = {case.name: case for case in (
     dataclasses.replace(_BASIC, name="nt-xent-one-dot", temperature=20, loss=(("negatives", "one"), ("normalize", "off"))),
     dataclasses.replace(_BASIC, name="dcl", loss=(("loss", "dcl"),)),
     dataclasses.replace(_BASIC, name="nt-logistic", loss=(("loss", "nt-logistic"), ("negatives", "one"))),
+    dataclasses.replace(_BASIC, name="nt-logistic-semi-hard", loss=(("loss", "nt-logistic"), ("semi-hard", "on"))),
+    dataclasses.replace(_BASIC, name="supcon", loss=(("loss", "supcon"),)),
     # With so large a margin every negative counts: no rounding decides whether one does.
     dataclasses.replace(_BASIC, name="margin", loss=(("loss", "margin"), ("margin", 2.5))),
     _BOTTLENECK,
@@ -77,12 +79,17 @@ def fashion_images(count):
         return np.frombuffer(file.read(count * 784), dtype=np.uint8).reshape(count, 28, 28)
 
 
+def labels_of(samples):
+    """Returns the labels of these samples, as write_idx stores them."""
+    return np.asarray(samples) % 10
+
+
 def write_idx(folder, images):
     folder.mkdir()
     with gzip.open(folder / "train-images-idx3-ubyte.gz", "wb", compresslevel=1) as file:
         file.write(struct.pack(">IIII", 0x803, *images.shape) + images.tobytes())
     with gzip.open(folder / "train-labels-idx1-ubyte.gz", "wb", compresslevel=1) as file:
-        file.write(struct.pack(">II", 0x801, len(images)) + bytes(i % 10 for i in range(len(images))))
+        file.write(struct.pack(">II", 0x801, len(images)) + bytes(labels_of(range(len(images))).tolist()))
 
 
 def pattern_images(count, size):

@@ -62,6 +62,41 @@ class Reference(unittest.TestCase):
                         got = contrastive_loss(z, loss, temperature, negatives, margin, normalize)
                         self.assertAlmostEqual(got.item(), total / (2 * count), places=11)
 
+    def test_semi_hard_losses_equal_double_loops(self):
+        count, temperature, margin = 6, 0.3, 0.4
+        u = torch.nn.functional.normalize(torch.randn(2 * count, 3, dtype=torch.float64), dim=1)
+        for negatives in ("both", "one"):
+            logistic = hinge = 0.0
+            without = 0
+            for i in range(2 * count):
+                partner = (i + count) % (2 * count)
+                positive = float(u[i] @ u[partner])
+                farther = [float(u[i] @ u[j]) for j in range(2 * count) if j not in (i, partner)
+                           and (negatives == "both" or (j < count) != (i < count)) and u[i] @ u[j] < positive]
+                logistic += math.log1p(math.exp(-positive / temperature))
+                if farther:
+                    logistic += math.log1p(math.exp(max(farther) / temperature))
+                if farther and max(farther) > positive - margin:
+                    hinge += max(farther) - positive + margin
+                else:
+                    without += 1
+            self.assertTrue(0 < without < 2 * count)
+            for loss, total in (("nt-logistic", logistic), ("margin", hinge)):
+                with self.subTest(loss=loss, negatives=negatives):
+                    got = contrastive_loss(u, loss, temperature, negatives, margin, semi_hard="on")
+                    self.assertAlmostEqual(got.item(), total / (2 * count), places=11)
+
+    def test_supcon_equals_double_loops(self):
+        labels, temperature = torch.tensor([4, 1, 4, 0]), 0.3
+        u = torch.nn.functional.normalize(torch.randn(8, 5, dtype=torch.float64), dim=1)
+        total = 0.0
+        for i in range(8):
+            logits = {j: float(u[i] @ u[j]) / temperature for j in range(8) if j != i}
+            positives = [logit for j, logit in logits.items() if labels[j % 4] == labels[i % 4]]
+            total += math.log(sum(map(math.exp, logits.values()))) - sum(positives) / len(positives)
+        got = contrastive_loss(u, "supcon", temperature, labels=labels)
+        self.assertAlmostEqual(got.item(), total / 8, places=11)
+
     def test_lars_matrix_and_vector(self):
         matrix = torch.tensor([[3.0, 4.0]], dtype=torch.float64, requires_grad=True)
         vector = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)

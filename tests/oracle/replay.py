@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "pytorc
 import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from program import CASES, Program, fail, make_images  # noqa: E402
+from program import CASES, Program, fail, labels_of, make_images  # noqa: E402
 from simclr_torch import (Lars, SimClr, contrastive_loss, learning_rate, load_exported,  # noqa: E402
                           read_safetensors)
 
@@ -43,8 +43,8 @@ def relative(difference, reference):
 
 
 class Replay:
-    def __init__(self, case, states, views, metrics):
-        self.case, self.states, self.views, self.metrics = case, states, views, metrics
+    def __init__(self, case, states, views, index, metrics):
+        self.case, self.states, self.views, self.index, self.metrics = case, states, views, index, metrics
         self.worst = {"loss": 0.0, "rate": 0.0, "pooled update": 0.0, "tensor update": 0.0, "running": 0.0}
 
     def bound(self, what, value, tolerance, where):
@@ -68,7 +68,9 @@ class Replay:
         model = self.model_at(step)
         views = torch.from_numpy(self.views[step].astype(np.float64))  # (2, N, H, W, 3)
         _, z = model(views.flatten(0, 1).permute(0, 3, 1, 2))
-        loss = contrastive_loss(z, temperature=case.temperature, **dict(case.loss))
+        options = {name.replace("-", "_"): value for name, value in case.loss}
+        labels = torch.from_numpy(labels_of(self.index[step]))
+        loss = contrastive_loss(z, temperature=case.temperature, labels=labels, **options)
         loss.backward()
         optimizer = Lars(model.parameters(), case.momentum, case.weight_decay)
         names = [name for name, p in model.named_parameters() if p.requires_grad]
@@ -154,7 +156,7 @@ def main():
             views, index = file["views"][:], file["sample_index"][:]
         check_shapes(case, views, index)
         states = [read_safetensors(path)[0] for path in states]
-        replay = Replay(case, states, views, metrics)
+        replay = Replay(case, states, views, index, metrics)
         moved = [replay.check_step(step) for step in range(STEPS)]
         if sum(moved) < STEPS - 1:
             fail(f"{case.name}: only {sum(moved)} of {STEPS} steps moved the parameters")

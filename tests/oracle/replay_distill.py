@@ -71,7 +71,7 @@ def main():
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    case = CASES["basic"]
+    case = dataclasses.replace(CASES["basic"], samples=96, batch_size=32)
     with Program(args.simclr, args.ranks, args.device) as program:
         make_images(program, case)
         common = ["--data", program.data, "--eval-data", program.data, "--encoder", case.encoder, "--width", case.width,
