@@ -1,6 +1,9 @@
 // Studies: a grid of runs from one file.
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -73,11 +76,11 @@ DeclaredCommand declare_command(const std::string& command) {
 }
 
 /// Lets the command check its arguments, without its line that says what it would do.
-void check_command(const std::string& command, std::vector<std::string> arguments,
+void check_command(const std::string& command, std::vector<std::string> arguments, bool here,
                    Communicator& self) {
   const auto all = commands();
   const auto found = std::ranges::find(all, command, &Command::name);
-  arguments.emplace_back("--dry-run=elsewhere");
+  arguments.emplace_back(here ? "--dry-run=here" : "--dry-run=elsewhere");
   Invocation invocation{std::move(arguments), self};
   std::ostringstream said;
   std::streambuf* const out = std::cout.rdbuf(said.rdbuf());
@@ -88,6 +91,14 @@ void check_command(const std::string& command, std::vector<std::string> argument
     throw;
   }
   std::cout.rdbuf(out);
+}
+
+void require_mpirun() {
+  std::istringstream path(std::getenv("PATH") == nullptr ? "" : std::getenv("PATH"));
+  for (std::string folder; std::getline(path, folder, ':');) {
+    if (::access((fs::path(folder) / "mpirun").c_str(), X_OK) == 0) return;
+  }
+  refuse("option --ranks: several ranks need mpirun, which is not in PATH");
 }
 
 /// This program, for its children.
@@ -120,6 +131,7 @@ int run_study(Invocation& invocation) {
     refuse("option --output: missing; give DIR, the directory of the study");
   }
   if (wishes.ranks > 1 && !wishes.run) refuse("option --ranks: goes with --run only");
+  if (wishes.ranks > 1) require_mpirun();
   if (const std::string evidence = evidence_of_other_ranks(); wishes.run && !evidence.empty()) {
     refuse(
         "option --run: the study starts its runs itself, but a launcher has started several ranks "
@@ -131,12 +143,15 @@ int run_study(Invocation& invocation) {
 
   const StudyCommands commands{
       .declare = declare_command,
-      .check = [&](const std::string& command, const std::vector<std::string>& arguments_of) {
-        check_command(command, arguments_of, invocation.world);
-      }};
+      .check = [&](const std::string& command, const std::vector<std::string>& arguments_of,
+                   bool here) { check_command(command, arguments_of, here, invocation.world); }};
   const Study study(config, commands);
   const bool only_reads = wishes.table && goes_on && !wishes.run && !wishes.missing;
-  if (!only_reads) study.check(commands);
+  Descriptor lock;  // runs of another process are no obstacle once they have ended
+  if (wishes.run && fs::exists(study.directory() / "lock")) lock = lock_study(study.directory());
+  if (!only_reads) {
+    study.check(commands, wishes.run ? std::optional<int>(wishes.ranks) : std::nullopt);
+  }
   if (wishes.dry_run) {
     std::cout << fmt::format("dry run: {} cells with {} pieces of work in {}\n",
                              study.cells().size(), study.works().size(),
@@ -145,7 +160,11 @@ int run_study(Invocation& invocation) {
   }
   if (!only_reads) study.write();
   if (wishes.missing) print_missing_works(study, std::cout);
-  const int code = wishes.run ? run_missing_works(study, wishes.ranks, own_program()) : 0;
+  int code = 0;
+  if (wishes.run) {
+    if (!lock) lock = lock_study(study.directory());
+    code = run_missing_works(study, wishes.ranks, own_program(), lock);
+  }
   if (wishes.run || wishes.table) write_study_tables(study);
   if (!wishes.missing) {
     log::info("{} cells in {}{}", study.cells().size(), study.directory().string(),

@@ -37,6 +37,13 @@ std::string value_of(const Options& options, const std::string& name) {
   return "";
 }
 
+/// Nothing if the command does not have the option, or it is not set.
+std::optional<std::int64_t> number_of(const Options& options, const std::string& name) {
+  const std::string value = value_of(options, name);
+  if (value.empty()) return {};
+  return std::stoll(value);
+}
+
 }  // namespace
 
 bool Study::has_axis_of(const std::string& command) const {
@@ -123,6 +130,10 @@ void Study::set_data(const std::string& command, Options& options, const StudySo
         if (known == source) path = value;
       }
     }
+    if (path.empty() && is_evaluation(command)) {
+      refuse("option --{}: missing; give DIR, the {} images of '{}'", source,
+             source == "data" ? "training" : "test", command);
+    }
     if (!path.empty()) options.set_in_file(name, path, sources.origin + ": ");
   }
 }
@@ -155,7 +166,9 @@ std::size_t Study::make_work(const std::string& command, const StudySources& sou
                  .cell = cells_.size(),
                  .arguments = options.given_arguments({}),
                  .section = "",
-                 .identity = command};
+                 .identity = command,
+                 .batch_size = {},
+                 .max_steps = {}};
   for (const auto& [name, value] : options.stored_values()) {
     work.identity += fmt::format("\n{} = {}", name, value);
   }
@@ -186,6 +199,8 @@ std::size_t Study::make_work(const std::string& command, const StudySources& sou
     work.directory = directory() / command / work.name;
     set("run-dir", work.directory);
     work.arguments.push_back("--run-dir=" + work.directory.string());
+    work.batch_size = number_of(options, "batch-size");
+    work.max_steps = number_of(options, "max-steps");
   }
   if (parent) work.arguments.push_back("--checkpoint=" + works_[*parent].directory.string());
   work.section = options.text(command, not_given(options));

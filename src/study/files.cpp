@@ -95,7 +95,7 @@ std::string Study::cell_text(std::size_t cell) const {
   return text;
 }
 
-void Study::check(const StudyCommands& commands) const {
+void Study::check(const StudyCommands& commands, std::optional<int> ranks) const {
   if (fs::exists(directory())) {
     if (!fs::is_directory(directory())) {
       refuse("option --output: {} is no directory", directory().string());
@@ -108,12 +108,18 @@ void Study::check(const StudyCommands& commands) const {
     }
   }
   for (std::size_t w = 0; w < works_.size(); ++w) {
+    const StudyWork& work = works_[w];
     if (study_outcome(*this, w).done) continue;
+    const bool follows = work.parent && !study_outcome(*this, *work.parent).done;
     try {
-      commands.check(works_[w].command, works_[w].arguments);
+      commands.check(work.command, work.arguments, ranks && !follows);
+      if (ranks && work.batch_size.value_or(0) % *ranks != 0) {
+        refuse("options --batch-size and --ranks: {} images cannot be divided among {} ranks",
+               *work.batch_size, *ranks);
+      }
     } catch (const RefusedError& error) {
-      refuse("{}: cell {}, {}: {}", study_file(config_.file).string(), cells_[works_[w].cell].name,
-             works_[w].command, error.what());
+      refuse("{}: cell {}, {}: {}", study_file(config_.file).string(), cells_[work.cell].name,
+             work.command, error.what());
     }
   }
 }

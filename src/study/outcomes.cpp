@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <sstream>
 
+#include "simclr/core/cause.hpp"
 #include "simclr/core/check.hpp"
 #include "simclr/io/file.hpp"
 #include "simclr/study/study.hpp"
@@ -97,18 +99,25 @@ StudyOutcome trained(const StudyWork& work, const fs::path& log) {
   StudyOutcome outcome;
   const Json state = read_object(work.directory / "state.json");
   const std::string status = text_of(state, "status"), error = last_error(log);
-  if (status == "finished") {
+  const std::int64_t step = step_of(state);
+  const bool ended_early = text_of(state, "cause") == name_of(Cause::max_steps);
+  if (status == "finished" && work.max_steps && step > *work.max_steps) {
+    outcome.problem =
+        fmt::format("has trained {} steps, more than --max-steps {}", step, *work.max_steps);
+  } else if (status == "finished" && ended_early && work.max_steps != step) {
+    outcome.problem = fmt::format("ended at step {}, where --max-steps was before", step);
+  } else if (status == "finished") {
     outcome.done = true;
     if (work.command == "pretrain") {
       add_last_row(work.directory, outcome);
     } else {
       add_measures(read_object(work.directory / "eval" /
-                               fmt::format("{}-step-{:010}.json", work.command, step_of(state))),
+                               fmt::format("{}-step-{:010}.json", work.command, step)),
                    outcome);
     }
   } else if (status == "failed" || status == "stopped-early") {
     outcome.problem = fmt::format("{} at step {}: {}", status == "failed" ? "failed" : "stopped",
-                                  step_of(state), text_of(state, "reason"));
+                                  step, text_of(state, "reason"));
   } else if (!error.empty()) {
     outcome.problem = "failed: " + error;
   } else if (status == "running") {
@@ -135,6 +144,10 @@ StudyOutcome evaluated(const StudyWork& work, const fs::path& log,
 }
 
 }  // namespace
+
+bool is_measure(const std::string& name) {
+  return std::ranges::find(kMeasures, name) != kMeasures.end();
+}
 
 StudyOutcome study_outcome(const Study& study, std::size_t work) {
   const StudyWork& one = study.works()[work];

@@ -51,8 +51,10 @@ class StopSignals {
   std::array<struct sigaction, kSignals.size()> before_{};
 };
 
-/// Lets one process at a time run the study. Its children keep the lock until they have ended, so
-/// that a study that was killed does not go on beside what is left of it.
+}  // namespace
+
+// Children keep the lock until they have ended, so that a study that was killed does not go on
+// beside what is left of it.
 Descriptor lock_study(const fs::path& directory) {
   constexpr int kWaitSeconds = 60;
   const fs::path file = directory / "lock";
@@ -70,6 +72,8 @@ Descriptor lock_study(const fs::path& directory) {
   }
   return lock;
 }
+
+namespace {
 
 /// The end of a child: its exit code, or the signal that has killed it.
 struct Ended {
@@ -140,8 +144,8 @@ std::string describe(const Ended& ended) {
 
 }  // namespace
 
-int run_missing_works(const Study& study, int ranks, const fs::path& program) {
-  const Descriptor lock = lock_study(study.directory());
+int run_missing_works(const Study& study, int ranks, const fs::path& program,
+                      const Descriptor& lock) {
   const StopSignals signals;
   const std::size_t count = study.works().size();
   std::size_t failed = 0;

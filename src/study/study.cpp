@@ -153,6 +153,7 @@ Study::Study(StudyConfig config, const StudyCommands& commands) : config_(std::m
   }
   make_cells(sources, commands);
   require_unique_cells();
+  require_paper_metric();
   read_paper();
   stored_ = data_lines(config_) + study_text(config_) + axes_text(entries);
   for (const std::string& command : commands_) {
@@ -164,6 +165,22 @@ Study::Study(StudyConfig config, const StudyCommands& commands) : config_(std::m
     }
     stored_ += declared.options->text(command, left_out);
   }
+}
+
+void Study::require_paper_metric() const {
+  const std::string& metric = config_.paper_metric;
+  if (metric.empty()) return;
+  const std::size_t dot = metric.find('.');
+  const std::string command = metric.substr(0, dot);
+  if (dot == std::string::npos || std::ranges::find(commands_, command) == commands_.end()) {
+    refuse_value(
+        "paper-metric", metric,
+        fmt::format("COMMAND.METRIC, with a command of the study: {}", fmt::join(commands_, ", ")));
+  }
+  const std::string name = metric.substr(dot + 1);
+  if (command == "pretrain" || is_measure(name)) return;
+  refuse("option --paper-metric: {} has no metric '{}'; an accuracy is {}.top1", command, name,
+         command);
 }
 
 void Study::read_paper() {

@@ -192,8 +192,9 @@ std::string markdown(const Study& study, const Table& table) {
   }
   std::string notes, text = "## " + study.config().name + "\n\n";
   if (published) {
-    text += fmt::format("Published figures beside {}: {}.\n\n", table.paper_metric,
-                        study.config().paper_title);
+    const std::string& title = study.config().paper_title;
+    text += fmt::format("Published figures beside {}{}{}.\n\n", table.paper_metric,
+                        title.empty() ? "" : ": ", title);
   }
   text += md_line(head) + md_line(std::vector<std::string>(head.size(), "---"));
   for (std::size_t row = 0; row < table.lines.size(); ++row) {
@@ -209,10 +210,8 @@ std::string markdown(const Study& study, const Table& table) {
     text += md_line(fields);
     for (const std::string& problem : line.problems) notes += "* " + problem + "\n";
   }
-  const auto repeated = std::ranges::find_if(study.axes(), &StudyAxis::is_seed);
-  if (repeated != study.axes().end()) {
-    text += fmt::format("\nMean ± deviation over {} seeds.\n", repeated->values.size());
-  }
+  const std::size_t runs = study.cells().size() / study.rows();
+  if (runs > 1) text += fmt::format("\nMean ± deviation over up to {} cells each.\n", runs);
   return text + (notes.empty() ? "" : "\nWithout a result:\n\n" + notes);
 }
 

@@ -56,7 +56,7 @@ class StudyCells : public ::testing::Test {
   std::string refusal(const std::string& text) {
     try {
       const Study study = make(text);
-      study.check(commands_);
+      study.check(commands_, {});
     } catch (const RefusedError& error) {
       return error.what();
     }
@@ -79,8 +79,8 @@ class StudyCells : public ::testing::Test {
             const auto example = std::make_shared<Example>(command);
             return DeclaredCommand{.target = example, .options = {example, &example->options}};
           },
-      .check = [this](const std::string& command,
-                      const std::vector<std::string>&) { checked_.push_back(command); }};
+      .check = [this](const std::string& command, const std::vector<std::string>&,
+                      bool /*here*/) { checked_.push_back(command); }};
 };
 
 TEST(StudyAxes, AreReadAsWritten) {
@@ -125,7 +125,7 @@ TEST_F(StudyCells, AreAllCombinationsAndShareWorkWithEqualOptions) {
 TEST_F(StudyCells, HaveConfigurationsThatNameTheirRunAndData) {
   const Study study =
       make("[axes]\nrate = 0.25\nfinetune.rate = 0.5\n[pretrain]\n[finetune]\n[knn]\n");
-  study.check(commands_);
+  study.check(commands_, {});
   study.write();
   EXPECT_EQ(checked_, (std::vector<std::string>{"pretrain", "knn", "finetune"}));
   std::ifstream in(study.cell_file(0));

@@ -257,6 +257,41 @@ class StudyTest(unittest.TestCase):
         self.write("temperature = 0.2, 0.5, 1", pretrain=PRETRAIN + "keep = 7\n")
         self.study()
 
+    def test_more_steps_go_on_and_fewer_are_no_result(self):
+        self.write("seed = 1, 2", pretrain=PRETRAIN + "max-steps = 2\n")
+        self.study("--run")
+        for more, end in (("max-steps = 5\n", 5), ("", 12)):
+            self.write("seed = 1, 2", pretrain=PRETRAIN + more)
+            self.assertEqual(len(self.study("--missing").splitlines()), 4)
+            self.study("--run")
+            self.assertEqual(self.trained(), [end, end])
+            self.assertEqual({json.loads(file.read_text())["step"] for file in self.output.rglob("knn.json")}, {end})
+            self.assertEqual(self.study("--missing"), "")
+        self.write("seed = 1, 2", pretrain=PRETRAIN + "max-steps = 3\n")
+        self.assertIn("has trained 12 steps, more than --max-steps 3", self.study("--run", expect=1))
+
+    def trained(self):
+        return [json.loads(file.read_text())["step"] for file in sorted(self.output.rglob("state.json"))]
+
+    def test_refusals_of_this_machine(self):
+        self.write("seed = 1", sections="")
+        self.refused("cell seed-1, pretrain: options --batch-size and --ranks: 16 images cannot be divided among 3 ranks",
+                     arguments=["--run", "--ranks=3"])
+        self.refused("option --ranks: several ranks need mpirun, which is not in PATH", arguments=["--run", "--ranks=2"],
+                     environment={"PATH": "/nowhere"})
+        self.write("knn.neighbors = 3, 5", pretrain="",
+                   sections=f"[knn]\ncheckpoint = {self.top}/nothing\ntrain-data = {self.top}/train\ntest-data = {self.top}/test\n")
+        self.refused("cell knn.neighbors-3, knn:", f"{self.top}/nothing", arguments=["--run"])
+        self.assertFalse(self.output.exists())
+
+    def test_two_axes_of_seeds_are_counted_together(self):
+        self.write("seed = 1, 2\nfinetune.label-seed = 1, 2", pretrain=PRETRAIN + "max-steps = 1\n",
+                   sections="[finetune]\nlabel-fraction = 0.5\nrecipe = v1\nbatch-size = 8\nmax-steps = 1\n")
+        self.study("--run")
+        self.assertIn("Mean ± deviation over up to 4 cells each.", (self.output / "table.md").read_text())
+        row = self.rows()[0]
+        self.assertEqual((row["pretrain.loss_count"], row["finetune.top1_count"]), ("2", "4"))
+
     def test_refusals_name_the_line(self):
         at = f"{self.file}:"
         for axes, more, says in (
@@ -281,6 +316,9 @@ class StudyTest(unittest.TestCase):
                 ("seed = 1", {"study": "nam = x\n"}, (at, "unknown option 'nam' of 'study'")),
                 ("temperature = 1, 2", {"study": "paper = 1\n"}, ("option --paper: 1 figures for 2 lines",)),
                 ("temperature = 1, 2", {"study": "paper = 1, x\n"}, ("option --paper: 'x' is not accepted",)),
+                ("temperature = 1, 2", {"study": "paper = 1, 2\npaper-metric = top1\n"}, ("option --paper-metric: 'top1'", "pretrain, knn")),
+                ("temperature = 1, 2", {"study": "paper = 1, 2\npaper-metric = finetune.top1\n"}, ("option --paper-metric: 'finetune.top1'",)),
+                ("temperature = 1, 2", {"study": "paper = 1, 2\npaper-metric = knn.top9\n"}, ("option --paper-metric: knn has no metric 'top9'",)),
                 ("batch-size = 16, 512", {}, ("cell batch-size-512, pretrain: option --batch-size: 512 is more than the 96 images",)),
                 ("knn.neighbors = 5, 100", {}, ("cell knn.neighbors-100, knn: option --neighbors",)),
                 ("seed = 1", {"study": "recipe = none.cfg\n"}, ("cannot read", "none.cfg"))):
@@ -288,6 +326,9 @@ class StudyTest(unittest.TestCase):
                 self.write(axes, **more)
                 self.refused(*says, arguments=["--dry-run"])
                 self.assertFalse(self.output.exists())
+        self.write("seed = 1")
+        self.file.write_text("\n".join(line for line in self.file.read_text().splitlines() if not line.startswith("eval-data")))
+        self.refused("option --eval-data: missing; give DIR, the test images of 'knn'", arguments=["--dry-run"])
         self.write("temperature =")
         self.refused("axis 'temperature' has no values", arguments=["--run"])
         self.assertFalse(self.output.exists())

@@ -13,6 +13,7 @@
 // evaluations of that run, and training with labels.
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <iosfwd>
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "simclr/core/options.hpp"
+#include "simclr/core/system.hpp"
 
 namespace simclr {
 
@@ -36,8 +38,11 @@ struct DeclaredCommand {
 struct StudyCommands {
   /// Declares the options of one of study_commands().
   std::function<DeclaredCommand(const std::string& command)> declare;
-  /// Refuses arguments of a command that it would refuse before any work on any machine.
-  std::function<void(const std::string& command, const std::vector<std::string>& arguments)> check;
+  /// Refuses arguments of a command that it would refuse before any work: on any machine, or, with
+  /// `here`, on this one.
+  std::function<void(const std::string& command, const std::vector<std::string>& arguments,
+                     bool here)>
+      check;
 };
 
 /// The commands that a study may run, in the order in which it runs them for a cell.
@@ -82,14 +87,16 @@ std::vector<StudyAxis> parse_axes(const std::string& text, const std::string& or
 /// A piece of work: one run of a command.
 struct StudyWork {
   std::string command;
-  std::string name;                    ///< unique among the works of its command
-  std::filesystem::path directory;     ///< the run's, or for an evaluation that of its result
-  std::filesystem::path result;        ///< of an evaluation: its file; else empty
-  std::optional<std::size_t> parent;   ///< the pretraining run that it needs
-  std::size_t cell = 0;                ///< the first cell that has it
-  std::vector<std::string> arguments;  ///< for StudyCommands::check
-  std::string section;                 ///< its part of a cell's configuration
-  std::string identity;                ///< works with the same identity are the same
+  std::string name;                        ///< unique among the works of its command
+  std::filesystem::path directory;         ///< the run's, or for an evaluation that of its result
+  std::filesystem::path result;            ///< of an evaluation: its file; else empty
+  std::optional<std::size_t> parent;       ///< the pretraining run that it needs
+  std::size_t cell = 0;                    ///< the first cell that has it
+  std::vector<std::string> arguments;      ///< for StudyCommands::check
+  std::string section;                     ///< its part of a cell's configuration
+  std::string identity;                    ///< works with the same identity are the same
+  std::optional<std::int64_t> batch_size;  ///< of a training run
+  std::optional<std::int64_t> max_steps;   ///< step at which a training run ends early
 
   [[nodiscard]] bool trains() const { return result.empty(); }
 };
@@ -123,10 +130,10 @@ class Study {
   /// What a work's command last wrote to its streams.
   [[nodiscard]] std::filesystem::path log_file(const StudyWork& work) const;
 
-  /// Lets the commands refuse each work that has no result yet, with data and labels. Refuses a
-  /// directory that holds something else, or a study that has cells which this one lacks or in
-  /// which they differ. Writes nothing.
-  void check(const StudyCommands& commands) const;
+  /// Lets the commands refuse each work that has no result yet, with data and labels; with `ranks`
+  /// also what cannot start on this machine with so many. Refuses a directory that holds something
+  /// else, or a study that has cells which this one lacks or in which they differ. Writes nothing.
+  void check(const StudyCommands& commands, std::optional<int> ranks) const;
   /// Writes the study's directory: its file, and a run directory and a configuration for each cell.
   void write() const;
 
@@ -139,6 +146,7 @@ class Study {
                 std::optional<std::size_t> parent) const;
   void require_unique_cells() const;
   void read_paper();
+  void require_paper_metric() const;
   [[nodiscard]] std::string cell_text(std::size_t cell) const;
   void require_same_cells(const StudyCommands& commands) const;
   [[nodiscard]] bool has_axis_of(const std::string& command) const;
@@ -163,14 +171,21 @@ struct StudyOutcome {
   std::vector<std::pair<std::string, double>> metrics;
 };
 
+/// Whether evaluations have a metric of this name.
+bool is_measure(const std::string& name);
+
 /// Reads the outcome of one of the study's works from its directory.
 StudyOutcome study_outcome(const Study& study, std::size_t work);
 
+/// Waits until no other process runs the study in this directory, and keeps others from it. Throws
+/// RefusedError after a minute.
+Descriptor lock_study(const std::filesystem::path& directory);
+
 /// Runs the works that are not done, one after the other, each as a process of `program`: on one
 /// rank, or with mpirun on `ranks`. A work that fails does not stop the others. Returns 0, 1 if a
-/// work has failed, or kExitStoppedEarly after a signal. Throws RefusedError if another process
-/// runs the study.
-int run_missing_works(const Study& study, int ranks, const std::filesystem::path& program);
+/// work has failed, or kExitStoppedEarly after a signal. The works hold the study's lock, too.
+int run_missing_works(const Study& study, int ranks, const std::filesystem::path& program,
+                      const Descriptor& lock);
 
 /// Prints a line for each work that is not done, for job scripts: train or evaluate, command,
 /// configuration, directory, log file and the directory of the run that it has to wait for or "-",
