@@ -19,6 +19,11 @@ const Options::Choices<LossKind>& loss_names() {
 constexpr double kLeastTemperature = 1e-37;
 constexpr double kMostTemperature = 10'000;
 
+/// Whether terms of a view and a negative are added up.
+bool compares(const LossOptions& loss) {
+  return loss.loss == LossKind::nt_logistic || loss.loss == LossKind::margin;
+}
+
 }  // namespace
 
 std::string name_of(LossKind kind) {
@@ -61,20 +66,29 @@ void declare_loss(Options& options, LossOptions& loss) {
                       "similarities are dot products, for which a temperature of 10 or more fits");
 }
 
+void complete_loss(LossOptions& loss) {
+  const auto complete = [](auto& option, auto value) { option = option.value_or(value); };
+  if (loss.loss != LossKind::supcon) complete(loss.negatives, Negatives::both);
+  complete(loss.semi_hard, Switch::off);
+  if (loss.loss == LossKind::margin) complete(loss.margin, kDefaultMargin);
+  if (compares(loss) && loss.semi_hard == Switch::off) {
+    complete(loss.negative_weight, NegativeWeight::mean);
+  }
+}
+
 void validate_loss(const LossOptions& loss) {
   const std::string name = name_of(loss.loss);
-  const bool compares = loss.loss == LossKind::nt_logistic || loss.loss == LossKind::margin;
   const bool is_semi_hard = loss.semi_hard == Switch::on;
   if (loss.negatives && loss.loss == LossKind::supcon) {
     refuse("option --negatives: {} has no use for it; leave it out", name);
   }
-  if (is_semi_hard && !compares) {
+  if (is_semi_hard && !compares(loss)) {
     refuse("option --semi-hard: {} has no use for it; use --loss nt-logistic or margin", name);
   }
   if (loss.margin && loss.loss != LossKind::margin) {
     refuse("option --margin: {} has no use for it; use --loss margin", name);
   }
-  if (loss.negative_weight && !compares) {
+  if (loss.negative_weight && !compares(loss)) {
     refuse("option --negative-weight: {} has no use for it; use --loss nt-logistic or margin",
            name);
   }

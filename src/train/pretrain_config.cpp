@@ -67,6 +67,8 @@ void PretrainConfig::declare(Options& options) {
   declare_run_options(options, *this);
 }
 
+void PretrainConfig::note_given(const Options& /*options*/) { complete_loss(*this); }
+
 void PretrainConfig::validate() const {
   EncoderTraining::validate();
   validate_loss(*this);

@@ -55,6 +55,7 @@ std::unique_ptr<TrainingConfig> require_same_run(const std::string& earlier_text
   auto earlier = config.with_defaults();
   Options earlier_options = declared_options(*earlier);
   read_stored_options(earlier_options, earlier_text, origin);
+  earlier->note_given(earlier_options);
   const bool follows_precision = config.device.precision == Precision::automatic;
   const Values then_values = earlier_options.stored_values();
   Options now_options = declared_options(config);

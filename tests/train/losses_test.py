@@ -4,6 +4,7 @@ usage: losses_test.py SIMCLR MPIEXEC [unittest arguments]
 """
 import itertools
 import math
+import shutil
 
 import numpy as np
 
@@ -97,6 +98,21 @@ class LossesTest(TrainingTest):
             with self.subTest(message):
                 self.assertIn(message, self.pretrain(expect=2, dry_run=True, **options).stderr)
         self.assertFalse(self.run_dir.exists())
+
+    def test_values_that_were_not_given_may_be_named_later(self):
+        for loss, named in (({"loss": "nt-xent"}, {"negatives": "both", "semi-hard": "off"}),
+                            ({"loss": "margin"}, {"negatives": "both", "margin": 0.8, "negative-weight": "mean"})):
+            with self.subTest(**loss):
+                shutil.rmtree(self.run_dir, ignore_errors=True)
+                self.pretrain(max_steps=1, **loss)
+                config = self.run_dir / "config.cfg"
+                for name, value in named.items():
+                    self.assertIn(f"{name} = {value}\n", config.read_text())
+                # A run of an earlier version has stored what was given only.
+                kept = [line for line in config.read_text().splitlines(keepends=True) if line.split(" = ")[0] not in named]
+                config.write_text("".join(kept))
+                self.pretrain(max_steps=2, **loss)
+                self.pretrain(max_steps=3, **loss, **{name.replace("-", "_"): value for name, value in named.items()})
 
     def test_a_loss_may_not_change_in_a_run(self):
         self.pretrain(max_steps=1, loss="margin")

@@ -32,6 +32,9 @@ void declare_loss(Options& options, LossOptions& loss);
 /// "nt-xent", ...
 std::string name_of(LossKind kind);
 
+/// Gives options that are not set, and that the loss has a use for, the values that they then have.
+void complete_loss(LossOptions& loss);
+
 /// Refuses options that the loss has no use for, and semi-hard negatives with margin 0.
 void validate_loss(const LossOptions& loss);
 

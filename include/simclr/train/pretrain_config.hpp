@@ -41,6 +41,8 @@ struct PretrainConfig : EncoderTraining, LossOptions, ProbeOptions, MonitorOptio
   [[nodiscard]] std::unique_ptr<TrainingConfig> with_defaults() const override;
   [[nodiscard]] std::unique_ptr<EncoderTraining> copy() const override;
   void declare(Options& options) override;
+  /// Completes the options of the loss.
+  void note_given(const Options& options) override;
   void validate() const override;
   void prepare(const ShardSet& data, OpenWeights open, Communicator& world) override;
   void declare_without_data(Options& options) override;
