@@ -31,31 +31,34 @@ struct ContrastiveLoss {
   float margin = 0;
   NegativeWeight weight = NegativeWeight::mean;
 
+  [[nodiscard]] constexpr double inverse_temperature() const { return 1 / double{temperature}; }
   /// The loss that needs nothing but the softmax over all other views.
-  [[nodiscard]] bool is_plain() const {
+  [[nodiscard]] constexpr bool is_plain() const {
     return kind == LossKind::nt_xent && negatives == Negatives::both;
   }
-  [[nodiscard]] bool is_softmax() const {
+  [[nodiscard]] constexpr bool is_softmax() const {
     return kind == LossKind::nt_xent || kind == LossKind::dcl || kind == LossKind::supcon;
   }
   /// |A_i| among this many views.
-  [[nodiscard]] std::int64_t negative_count(std::int64_t views) const {
+  [[nodiscard]] constexpr std::int64_t negative_count(std::int64_t views) const {
     return negatives == Negatives::both ? views - 2 : views / 2 - 1;
   }
   /// w; 0 without negatives.
-  [[nodiscard]] double negative_weight(std::int64_t views) const {
+  [[nodiscard]] constexpr double negative_weight(std::int64_t views) const {
     if (weight == NegativeWeight::sum) return 1;
     const std::int64_t count = negative_count(views);
     return count > 0 ? 1 / static_cast<double>(count) : 0;
   }
   /// Whether gradients need one number, or two, of every view; see ContrastiveForward.
-  [[nodiscard]] bool has_statistic() const { return semi_hard || kind != LossKind::nt_logistic; }
-  [[nodiscard]] bool has_second() const {
+  [[nodiscard]] constexpr bool has_statistic() const {
+    return semi_hard || kind != LossKind::nt_logistic;
+  }
+  [[nodiscard]] constexpr bool has_second() const {
     return semi_hard || kind == LossKind::margin || kind == LossKind::supcon;
   }
   /// Elements of the sums: loss, top-1 hits, entropy; for semi-hard forms also the views that have
   /// a semi-hard negative.
-  [[nodiscard]] int sum_count() const { return semi_hard ? 4 : 3; }
+  [[nodiscard]] constexpr int sum_count() const { return semi_hard ? 4 : 3; }
 };
 
 }  // namespace simclr

@@ -3,7 +3,6 @@
 // row and need no sweep.
 
 #include <array>
-#include <cmath>
 
 #include "kernels/table.hpp"
 #include "similarity.hpp"
@@ -18,7 +17,6 @@ struct ContrastGradient {
   const float *statistic_all = nullptr, *second_all = nullptr;  // or null
   float* du = nullptr;
   ContrastiveLoss loss;
-  double inverse_temperature = 1;
   const float* control = nullptr;  // or null
 };
 struct ContrastGradientScratch {
@@ -27,21 +25,16 @@ struct ContrastGradientScratch {
   std::int32_t *chosen_by = nullptr, *next = nullptr;  // semi-hard: lists of views, -1 ends them
 };
 
-/// The factor of G: d x / d s, where the loss is a function of x.
-double slope(const ContrastGradient& o) {
-  return o.loss.kind == LossKind::margin ? 1.0 : o.inverse_temperature;
-}
-
 double gradient_scale(const SimilarityTiling& tiling, const ContrastGradient& o) {
   const double loss_scale = o.control != nullptr ? double{o.control[3]} : 1.0;
-  return loss_scale * slope(o) / static_cast<double>(tiling.columns);
+  return loss_scale * slope(o.loss) / static_cast<double>(tiling.columns);
 }
 
 /// s[0, count) of negatives `column`... becomes G_ij + G_ji, but for the slope.
 void negative_weights(const SimilarityTiling& tiling, const ContrastGradient& o, std::int64_t view,
                       std::int64_t column, std::int64_t count, float* s) {
   const auto& kernels = kernels::table().loss;
-  const auto inverse = static_cast<float>(o.inverse_temperature);
+  const auto inverse = static_cast<float>(o.loss.inverse_temperature());
   const auto weight = static_cast<float>(o.loss.negative_weight(tiling.columns));
   if (o.loss.kind == LossKind::margin) {
     kernels.margin_weights(s, count, o.loss.margin, weight, o.statistic_all[view],
@@ -53,24 +46,6 @@ void negative_weights(const SimilarityTiling& tiling, const ContrastGradient& o,
   }
 }
 
-/// The same of the partner, whose similarity is s.
-double partner_weight(const SimilarityTiling& tiling, const ContrastGradient& o, std::int64_t view,
-                      std::int64_t partner, double s) {
-  const double x = s * o.inverse_temperature;
-  switch (o.loss.kind) {
-    case LossKind::margin:
-      return -o.loss.negative_weight(tiling.columns) *
-             (double{o.second_all[view]} + double{o.second_all[partner]});
-    case LossKind::nt_logistic:
-      return -2 / (1 + std::exp(x));
-    case LossKind::dcl:
-      return -2;
-    default:
-      return std::exp(x - double{o.statistic_all[view]}) +
-             std::exp(x - double{o.statistic_all[partner]}) - 2;
-  }
-}
-
 /// All other views in one softmax: nt-xent with both sides' negatives, and supcon.
 void weights_of_all(const SimilarityTiling& tiling, const ContrastGradient& o,
                     const ContrastGradientScratch& scratch, std::int64_t row, std::int64_t column,
@@ -79,7 +54,7 @@ void weights_of_all(const SimilarityTiling& tiling, const ContrastGradient& o,
   const std::int64_t self = view - column;
   const std::int64_t other = tiling.partner(row) - column;
   if (self >= 0 && self < columns) q[self] = kLeftOut;
-  kernels::table().loss.pair_weights(q, columns, static_cast<float>(o.inverse_temperature),
+  kernels::table().loss.pair_weights(q, columns, static_cast<float>(o.loss.inverse_temperature()),
                                      o.statistic_all[view], o.statistic_all + column);
   if (o.loss.kind == LossKind::supcon) {
     kernels::table().loss.attract_positives(q, scratch.ids + column, columns, scratch.ids[view],
@@ -104,8 +79,9 @@ void weights_of_negatives(const SimilarityTiling& tiling, const ContrastGradient
                     });
   std::fill(q + done, q + columns, 0.0F);
   if (other < 0 || other >= columns) return;
-  q[other] = static_cast<float>(
-      partner_weight(tiling, o, tiling.self(row), tiling.partner(row), positive));
+  q[other] =
+      static_cast<float>(partner_weight(o.loss, tiling.columns, {o.statistic_all, o.second_all},
+                                        tiling.self(row), tiling.partner(row), positive));
 }
 
 void backward_rows(const SimilarityTiling& tiling, const ContrastGradient& o,
@@ -162,10 +138,8 @@ void semi_hard_rows(const SimilarityTiling& tiling, const ContrastGradient& o,
       const auto factor = static_cast<float>(scale * weight);
       for (std::int64_t d = 0; d < tiling.stride; ++d) du[d] += factor * from[d];
     };
-    const double x = double{positives[static_cast<std::size_t>(i)]} * o.inverse_temperature;
-    add(o.loss.kind == LossKind::margin
-            ? -(double{o.statistic_all[view]} + double{o.statistic_all[partner]})
-            : -2 / (1 + std::exp(x)),
+    add(partner_weight(o.loss, tiling.columns, {o.statistic_all, o.second_all}, view, partner,
+                       double{positives[static_cast<std::size_t>(i)]}),
         partner);
     if (o.second_all[view] >= 0) {
       add(o.statistic_all[view], static_cast<std::int64_t>(o.second_all[view]));
@@ -198,7 +172,6 @@ Prepared prepare(const ContrastiveBackward& op, const Context& context) {
                                   .second_all = context.values<float>(op.second_all),
                                   .du = context.tensor(op.du).as<float>(),
                                   .loss = op.loss,
-                                  .inverse_temperature = 1 / double{op.loss.temperature},
                                   .control = context.values<float>(op.control)};
   const std::size_t blocks = tiling.block_bytes();
   const std::int64_t ids = op.labels_all ? tiling.columns : 0;

@@ -3,7 +3,6 @@
 // entropies are reported.
 
 #include <array>
-#include <cmath>
 
 #include "kernels/table.hpp"
 #include "similarity.hpp"
@@ -12,18 +11,12 @@ namespace simclr::cpu {
 
 namespace {
 
-/// What a row adds to the sums.
-struct ContrastTerms {
-  double loss = 0, hit = 0, entropy = 0, found = 0;
-};
-
 struct Contrast {
   const float *u = nullptr, *u_all = nullptr;
   const std::int32_t* labels_all = nullptr;       // or null
   float *statistic = nullptr, *second = nullptr;  // or null
   double* sums = nullptr;
   ContrastiveLoss loss;
-  double inverse_temperature = 1;
 };
 struct ContrastScratch {
   float* blocks = nullptr;
@@ -31,42 +24,10 @@ struct ContrastScratch {
   std::int32_t* ids = nullptr;     // of positives, one a view; supcon
 };
 
-/// What one row has seen of its columns.
-struct ContrastRow {
-  kernels::SoftmaxRow all;           // columns but the row itself
-  kernels::SoftmaxRow negatives;     // where the loss takes the softmax of these
-  kernels::NegativeSums sums;        // where it takes a sum of a function of each
-  kernels::NearestNegative nearest;  // semi-hard
-  kernels::PositiveSums positives;   // supcon
-};
-
-// The row's terms once all columns are seen. With x = s/T, m its maximum, S = sum exp(x - m) and
-// W = sum exp(x - m)*(x - m): lse = m + ln S, entropy = lse - sum p x = ln S - W/S.
-// A partner that ties with another view is not found: equal embeddings are no hits.
-ContrastTerms finish_softmax(const kernels::SoftmaxRow& row, double inverse_temperature,
-                             float& lse) {
-  const double log_sum = std::log(row.sum);
-  const double of_partner = (double{row.partner} - row.largest) * inverse_temperature;
-  lse = static_cast<float>(row.largest * inverse_temperature + log_sum);
-  return {.loss = log_sum - of_partner,
-          .hit = row.partner > row.rival ? 1.0 : 0.0,
-          .entropy = log_sum - row.weighted / row.sum};
-}
-
-double softplus(double x) { return (x < 0 ? 0 : x) + std::log1p(std::exp(-std::abs(x))); }
-
-/// lse of a softmax less the logit of similarity `s`; sets lse.
-double cross_entropy(const kernels::SoftmaxRow& row, double s, double inverse_temperature,
-                     float& lse) {
-  const double log_sum = std::log(row.sum);
-  lse = static_cast<float>(row.largest * inverse_temperature + log_sum);
-  return log_sum - (s - row.largest) * inverse_temperature;
-}
-
 void find_negatives(const Contrast& o, const float* s, std::int64_t first_column,
                     std::int64_t count, float positive, ContrastRow& row) {
   const auto& kernels = kernels::table().loss;
-  const auto inverse = static_cast<float>(o.inverse_temperature);
+  const auto inverse = static_cast<float>(o.loss.inverse_temperature());
   const bool is_margin = o.loss.kind == LossKind::margin;
   if (o.loss.semi_hard) {
     const float above = is_margin ? positive - o.loss.margin : kLeftOut;
@@ -86,7 +47,7 @@ void visit_columns(const SimilarityTiling& tiling, const Contrast& o,
   const std::int64_t self = tiling.self(row) - column;
   if (self >= 0 && self < columns) s[self] = kLeftOut;
   kernels::table().loss.accumulate_row(s, columns, tiling.partner(row) - column,
-                                       static_cast<float>(o.inverse_temperature), state.all);
+                                       static_cast<float>(o.loss.inverse_temperature()), state.all);
   if (o.loss.is_plain()) return;
   if (o.loss.kind == LossKind::supcon) {
     if (self >= 0 && self < columns) s[self] = 0;
@@ -98,47 +59,6 @@ void visit_columns(const SimilarityTiling& tiling, const Contrast& o,
                     [&](std::int64_t begin, std::int64_t end) {
                       find_negatives(o, s + begin - column, begin, end - begin, positive, state);
                     });
-}
-
-/// The loss term of a row and what its gradient will need, in place of those of nt-xent.
-double finish_loss(const SimilarityTiling& tiling, const Contrast& o, ContrastRow& state,
-                   float& statistic, float& second, ContrastTerms& terms) {
-  const double inverse = o.inverse_temperature;
-  const float positive = state.all.partner;
-  const double weight = o.loss.negative_weight(tiling.columns);
-  switch (o.loss.kind) {
-    case LossKind::nt_xent:
-      kernels::table().loss.accumulate_row(&positive, 1, -1, static_cast<float>(inverse),
-                                           state.negatives);
-      return cross_entropy(state.negatives, positive, inverse, statistic);
-    case LossKind::dcl:
-      return cross_entropy(state.negatives, positive, inverse, statistic);
-    case LossKind::supcon: {
-      const auto count = static_cast<double>(state.positives.count - 1);  // not the row itself
-      second = static_cast<float>(1 / count);
-      return cross_entropy(state.all, state.positives.sum / count, inverse, statistic);
-    }
-    case LossKind::nt_logistic: {
-      const double attraction = softplus(-positive * inverse);
-      if (!o.loss.semi_hard) return attraction + weight * state.sums.sum;
-      break;
-    }
-    case LossKind::margin:
-      if (o.loss.semi_hard) break;
-      statistic = positive;
-      second = static_cast<float>(state.sums.count);
-      return weight * state.sums.sum;
-  }
-  const bool found = state.nearest.column >= 0;
-  const double s = state.nearest.similarity;
-  terms.found = found ? 1 : 0;
-  second = static_cast<float>(state.nearest.column);
-  if (o.loss.kind == LossKind::margin) {
-    statistic = found ? 1 : 0;
-    return found ? s - positive + o.loss.margin : 0;
-  }
-  statistic = found ? static_cast<float>(1 / (1 + std::exp(-s * inverse))) : 0;
-  return softplus(-positive * inverse) + (found ? softplus(s * inverse) : 0);
 }
 
 void forward_rows(const SimilarityTiling& tiling, const Contrast& o, const ContrastScratch& scratch,
@@ -159,17 +79,11 @@ void forward_rows(const SimilarityTiling& tiling, const Contrast& o, const Contr
   }
   for (std::int64_t i = 0; i < count; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    float statistic = 0;
-    float second = 0;
-    ContrastTerms terms = finish_softmax(rows[at].all, o.inverse_temperature, statistic);
-    if (!o.loss.is_plain()) {
-      if (compares) rows[at].all.partner = positives[at];
-      terms.loss = finish_loss(tiling, o, rows[at], statistic, second, terms);
-      if (std::isnan(terms.entropy)) terms.loss = terms.entropy;  // comparisons hide NaN
-    }
+    rows[at].positive = compares ? positives[at] : rows[at].all.partner;
+    const ContrastTerms terms = finish_row(o.loss, tiling.columns, rows[at]);
     scratch.terms[first + i] = terms;
-    if (o.statistic != nullptr) o.statistic[first + i] = statistic;
-    if (o.second != nullptr) o.second[first + i] = second;
+    if (o.statistic != nullptr) o.statistic[first + i] = terms.statistic;
+    if (o.second != nullptr) o.second[first + i] = terms.second;
   }
 }
 
@@ -203,8 +117,7 @@ Prepared prepare(const ContrastiveForward& op, const Context& context) {
                           .statistic = context.values<float>(op.statistic),
                           .second = context.values<float>(op.second),
                           .sums = context.tensor(op.sums).as<double>(),
-                          .loss = op.loss,
-                          .inverse_temperature = 1 / double{op.loss.temperature}};
+                          .loss = op.loss};
   const std::size_t terms = tiling.block_bytes();
   const std::size_t ids = terms + static_cast<std::size_t>(tiling.rows) * sizeof(ContrastTerms);
   const auto views = static_cast<std::size_t>(op.labels_all ? tiling.columns : 0);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "../contrastive_row.hpp"
 #include "onednn.hpp"
 #include "simclr/program/contrastive.hpp"
 #include "steps.hpp"
@@ -133,15 +134,11 @@ void for_each_negative(const SimilarityTiling& tiling, Negatives negatives, std:
   }
 }
 
-/// ids (R*V) of all views: equal for two views iff one is a positive of the other. `labels` of all
-/// samples, rank after rank.
+/// ids (R*V): positive_id() of all views.
 inline void positive_ids(const SimilarityTiling& tiling, const std::int32_t* labels,
                          std::int32_t* ids) {
-  const std::int64_t half = tiling.rows / 2;
   for (std::int64_t view = 0; view < tiling.columns; ++view) {
-    const std::int64_t sample = view / tiling.rows * half + view % tiling.rows % half;
-    const std::int32_t label = labels[sample];
-    ids[view] = label >= 0 ? label : static_cast<std::int32_t>(-1 - sample);
+    ids[view] = positive_id(labels, view, tiling.rows);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "../../contrastive_row.hpp"
 #include "simclr/core/bf16.hpp"
 
 namespace simclr::kernels {
@@ -116,32 +117,6 @@ struct ElementKernels {
 };
 
 // ---- loss ---------------------------------------------------------------------------------------
-
-/// The running state of one row's softmax over the columns seen so far, x = s/T, m = largest x:
-/// sum of exp(x - m), and of exp(x - m)*(x - m).
-struct SoftmaxRow {
-  double largest = -3.0e38;  ///< of s, not divided by T
-  double sum = 0;
-  double weighted = 0;
-  float partner = 0;                     ///< the partner's s
-  float rival = -__builtin_huge_valf();  ///< largest s of the columns beside the partner
-};
-
-/// Sums over negatives: of their terms of the loss, and the number of those beyond the margin.
-struct NegativeSums {
-  double sum = 0;
-  std::int64_t count = 0;
-};
-/// Over positives, the row itself among them: of similarities, and their number.
-struct PositiveSums {
-  double sum = 0;
-  std::int64_t count = 0;
-};
-/// The largest similarity within limits and its column, the first of equal ones; -1: none.
-struct NearestNegative {
-  float similarity = -__builtin_huge_valf();
-  std::int64_t column = -1;
-};
 
 struct LossKernels {
   /// Adds `count` similarities to the row; those to be left out are -infinity. `partner` is the
