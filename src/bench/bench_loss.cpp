@@ -166,8 +166,10 @@ int run_bench_loss(const std::vector<std::string>& arguments, Communicator& worl
   report_device(config.device, *backend);
   const MachineLimits limits = measure_limits(*backend, threads);
   const DType similarity = activation_type(resolve_precision(config.device, *backend));
-  // With 16-bit embeddings a GPU multiplies in 16 bits, a CPU in f32.
-  const bool in_16_bits = similarity != DType::f32 && backend->info().name == "cuda";
+  // With 16-bit embeddings a GPU multiplies plain nt-xent in 16 bits, a CPU and other losses in
+  // f32.
+  const bool in_16_bits = similarity != DType::f32 && backend->info().name == "cuda" &&
+                          contrastive_loss(config).is_plain();
   const double gemm =
       in_16_bits ? limits.bf16_gflops.value() : matrix_product_gflops(*backend, config.repeats);
   fmt::print("{}\nGEMM: {:.1f} GFLOP/s, {}\n", limits.text(), gemm,

@@ -54,13 +54,16 @@ bool touches_half(const Program& program, const Op& op) {
   return std::ranges::any_of(touched.reads, half) || std::ranges::any_of(touched.writes, half);
 }
 
-/// True for ops whose products run on 16-bit arithmetic. On a GPU, those of NT-Xent do, too.
+/// True for ops whose products run on 16-bit arithmetic. On a GPU, those of plain
+/// NT-Xent do, too.
 bool multiplies_in_half(const Program& program, const Op& op, DeviceKind kind) {
   if (filter_of(op)) return touches_half(program, op);
   if (kind == DeviceKind::cpu) return false;
-  if (const auto* o = std::get_if<ContrastiveForward>(&op)) return is_half(o->similarity);
-  if (const auto* o = std::get_if<ContrastiveBackward>(&op)) return is_half(o->similarity);
-  return false;
+  const auto is_half_loss = [](const auto* o) {
+    return o != nullptr && o->loss.is_plain() && is_half(o->similarity);
+  };
+  return is_half_loss(std::get_if<ContrastiveForward>(&op)) ||
+         is_half_loss(std::get_if<ContrastiveBackward>(&op));
 }
 
 /// Ratio of the arithmetic with and without padded channels.

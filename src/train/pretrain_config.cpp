@@ -72,9 +72,6 @@ void PretrainConfig::note_given(const Options& /*options*/) { complete_loss(*thi
 void PretrainConfig::validate() const {
   EncoderTraining::validate();
   validate_loss(*this);
-  if (device.choice == DeviceChoice::cuda && !contrastive_loss(*this).is_plain()) {
-    refuse("option --loss: a GPU computes nt-xent with --negatives both only; use --device cpu");
-  }
   if (knn_bank && knn_every_epochs == 0) {
     refuse("option --knn-bank: needs --knn-every-epochs above 0");
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -73,12 +74,13 @@ Batch random_batch(std::int64_t samples, std::int64_t dimensions, int ranks) {
 }
 
 struct Tensors {
-  TensorId u, u_all, sums, du;
+  TensorId u, u_all, sums, control, du;
   std::optional<TensorId> labels_all, statistic, second, statistic_all, second_all;
 };
 
 std::pair<Program, Tensors> record(const ContrastiveLoss& loss, std::int64_t local,
-                                   std::int64_t all, std::int64_t dimensions, int rank) {
+                                   std::int64_t all, std::int64_t dimensions, int rank,
+                                   DType similarity = DType::f32) {
   Recorder r;
   const auto optional = [&](bool exists, const char* name, std::int64_t rows, DType dtype,
                             Storage storage) {
@@ -90,6 +92,7 @@ std::pair<Program, Tensors> record(const ContrastiveLoss& loss, std::int64_t loc
       .u = r.tensor("u", {local, dimensions}, DType::f32, Storage::input),
       .u_all = r.tensor("u_all", {all, dimensions}, DType::f32, Storage::input),
       .sums = r.tensor("sums", {loss.sum_count()}, DType::f64, Storage::output),
+      .control = r.tensor("control", {4}, DType::f32, Storage::control),
       .du = r.tensor("du", {local, dimensions}, DType::f32, Storage::output),
       .labels_all = optional(loss.kind == LossKind::supcon, "labels_all", all / 2, DType::i32,
                              Storage::input),
@@ -104,15 +107,18 @@ std::pair<Program, Tensors> record(const ContrastiveLoss& loss, std::int64_t loc
                             .second = t.second,
                             .sums = t.sums,
                             .loss = loss,
-                            .rank = rank});
+                            .rank = rank,
+                            .similarity = similarity});
   r.emit(ContrastiveBackward{.u = t.u,
                              .u_all = t.u_all,
                              .labels_all = t.labels_all,
                              .statistic_all = t.statistic_all,
                              .second_all = t.second_all,
+                             .control = t.control,
                              .du = t.du,
                              .loss = loss,
-                             .rank = rank});
+                             .rank = rank,
+                             .similarity = similarity});
   return {r.finish(), t};
 }
 
@@ -121,7 +127,11 @@ struct Result {
   std::vector<double> du;    ///< (2N, D)
 };
 
-Result run(Backend& backend, const ContrastiveLoss& loss, const Batch& batch) {
+/// Element 3 is the loss scale.
+constexpr std::array<float, 4> kControl{0, 0, 0, 4};
+
+Result run(Backend& backend, const ContrastiveLoss& loss, const Batch& batch,
+           DType similarity = DType::f32) {
   Result result{.sums = std::vector<double>(static_cast<std::size_t>(loss.sum_count())), .du = {}};
   std::vector<std::unique_ptr<Executor>> executors;
   std::vector<float> statistic_all, second_all;
@@ -132,13 +142,14 @@ Result run(Backend& backend, const ContrastiveLoss& loss, const Batch& batch) {
   const auto block = static_cast<std::size_t>(batch.local_views() * batch.dimensions);
   for (int rank = 0; rank < batch.ranks; ++rank) {
     auto [program, tensors] =
-        record(loss, batch.local_views(), batch.views(), batch.dimensions, rank);
+        record(loss, batch.local_views(), batch.views(), batch.dimensions, rank, similarity);
     t = tensors;
     auto& executor = *executors.emplace_back(std::make_unique<Executor>(
         program, backend, Communicators{}, ExecutorOptions{.poison_arena = true}));
     executor.upload(t.u_all, const_buffer_span(std::span(batch.u)));
     executor.upload(t.u, const_buffer_span(std::span(batch.u).subspan(
                              static_cast<std::size_t>(rank) * block, block)));
+    executor.upload(t.control, const_buffer_span(std::span<const float>(kControl)));
     if (t.labels_all) {
       executor.upload(*t.labels_all, const_buffer_span(std::span(batch.labels)));
     }
@@ -172,6 +183,7 @@ Result run_reference(const ContrastiveLoss& loss, const Batch& batch) {
     std::ranges::copy(batch.u, memory[t.u_all].flat().begin());
     std::ranges::copy(std::span(batch.u).subspan(static_cast<std::size_t>(rank) * block, block),
                       memory[t.u].flat().begin());
+    std::ranges::copy(kControl, memory[t.control].flat().begin());
     if (t.labels_all) std::ranges::copy(batch.labels, memory[*t.labels_all].flat().begin());
     reference::run(memory, 0, 2);
     const auto sums = memory[t.sums].flat();
@@ -186,7 +198,8 @@ Result run_reference(const ContrastiveLoss& loss, const Batch& batch) {
 double gradient_unit(const ContrastiveLoss& loss, std::int64_t views) {
   const double slope = loss.kind == LossKind::margin ? 1 : 1 / double{loss.temperature};
   const bool sums_up = loss.weight == NegativeWeight::sum;
-  return slope * static_cast<double>(sums_up ? views : 1) / static_cast<double>(views);
+  return double{kControl[3]} * slope * static_cast<double>(sums_up ? views : 1) /
+         static_cast<double>(views);
 }
 
 void expect_near(const Result& got, const Result& wanted, const ContrastiveLoss& loss,
@@ -225,6 +238,30 @@ TEST_P(Contrastive, IsTheLiteralFormula) {
     loss.temperature = 0.5F;
     compare(loss, random_batch(2, 16, 2));
     compare(loss, random_batch(28, 130, 4));
+  }
+}
+
+// As with --normalize off.
+TEST_P(Contrastive, TakesEmbeddingsOfAnyLength) {
+  Batch batch = random_batch(70, 24, 2);
+  for (std::size_t i = 0; i < batch.u.size(); ++i) batch.u[i] *= i / 24 % 3 == 0 ? 8 : 2;
+  for (ContrastiveLoss loss : family()) {
+    loss.temperature = 10;
+    compare(loss, batch);
+  }
+}
+
+// Where embeddings are compared in 16 bits, it is those of plain nt-xent.
+TEST_P(Contrastive, KeepsToF32) {
+  const Batch batch = random_batch(40, 24, 1);
+  for (const ContrastiveLoss& loss : family()) {
+    if (loss.is_plain()) continue;
+    const Result wanted = run(*backend_, loss, batch);
+    for (const DType similarity : under_test().activations) {
+      const Result got = run(*backend_, loss, batch, similarity);
+      EXPECT_EQ(got.sums, wanted.sums) << text(loss) << " " << name_of(similarity);
+      EXPECT_EQ(got.du, wanted.du) << text(loss) << " " << name_of(similarity);
+    }
   }
 }
 

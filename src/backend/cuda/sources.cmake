@@ -6,9 +6,10 @@ set(SIMCLR_CUDA_KERNELS
   ${kernels_dir}/average.cu
   ${kernels_dir}/batch_norm.cu
   ${kernels_dir}/batch_norm_backward.cu
+  ${kernels_dir}/contrastive_backward.cu
+  ${kernels_dir}/contrastive_finish.cu
+  ${kernels_dir}/contrastive_forward.cu
   ${kernels_dir}/elementwise.cu
-  ${kernels_dir}/nt_xent_f32.cu
-  ${kernels_dir}/nt_xent_finish.cu
   ${kernels_dir}/nt_xent_half.cu
   ${kernels_dir}/optimizer.cu
   ${kernels_dir}/pool.cu
@@ -19,13 +20,13 @@ set(SIMCLR_CUDA_KERNELS
 set(SIMCLR_CUDA_HOST_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/backend.cpp
   ${CMAKE_CURRENT_LIST_DIR}/communication.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/contrastive.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution.cpp
   ${CMAKE_CURRENT_LIST_DIR}/convolution_plans.cpp
   ${CMAKE_CURRENT_LIST_DIR}/device.cpp
   ${CMAKE_CURRENT_LIST_DIR}/input_stage.cpp
   ${CMAKE_CURRENT_LIST_DIR}/matmul.cpp
   ${CMAKE_CURRENT_LIST_DIR}/memory.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/nt_xent.cpp
   ${CMAKE_CURRENT_LIST_DIR}/plan_cache.cpp
   ${CMAKE_CURRENT_LIST_DIR}/runner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/transport.cpp

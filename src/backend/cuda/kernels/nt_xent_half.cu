@@ -10,7 +10,7 @@
 #include <cuda_runtime.h>
 
 #include "../launch.hpp"
-#include "nt_xent.hpp"
+#include "contrastive.hpp"
 #include "similarity_tile.cuh"
 
 namespace simclr::cuda {

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime.h>
 
-#include "nt_xent.hpp"
+#include "contrastive.hpp"
 
 namespace simclr::cuda {
 
@@ -25,6 +25,11 @@ __device__ __forceinline__ int self_of(const SimilarityShape& shape, int row) {
 __device__ __forceinline__ bool is_partner(const SimilarityShape& shape, int column, int distance) {
   const auto in_block = static_cast<unsigned>(column - shape.first_row);
   return abs(distance) == shape.rows / 2 && in_block < static_cast<unsigned>(shape.rows);
+}
+
+/// Whether a view of all is the second of its sample.
+__device__ __forceinline__ bool is_second(const SimilarityShape& shape, int view) {
+  return view % shape.rows >= shape.rows / 2;
 }
 
 /// Whether any of rows [row, row + rows) may have itself or its partner in columns

@@ -1,5 +1,5 @@
 #pragma once
-// NT-Xent goes over tiles of the similarity matrix, which never exists as a whole:
+// Contrastive losses go over tiles of the similarity matrix, which never exists as a whole:
 // blocks own rows; where a rank has too few rows to fill a device, the columns are split among
 // several blocks as well, whose partial results are combined in a fixed order.
 
@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../../contrastive_row.hpp"
 #include "../layout.hpp"
 
 namespace simclr::cuda {
@@ -23,13 +24,15 @@ struct SimilarityShape {
 };
 
 /// Softmax over one split's columns k != i for row i. x = s/T is taken relative to a reference:
-/// 1/T (fixed maximum) or largest/T.
+/// 1/T (fixed maximum) or largest/T. `more` is what the loss needs beside it: largest, sum and
+/// weighted of the negatives' softmax, sum and count, or similarity and column.
 struct alignas(16) RowPartial {
   float largest = 0;   ///< similarity; -infinity in an empty split; unused with a fixed maximum
   float sum = 0;       ///< of exp(x - reference)
   float weighted = 0;  ///< sum of exp(x - reference) * (x - reference)
   float partner = 0;   ///< the partner's similarity; -infinity where another split has it
   float rival = 0;     ///< largest similarity beside the partner's; -infinity if there is none
+  float more[3] = {};
 };
 
 /// Depth that embeddings of `depth` dimensions are padded to in 16 bits: 64, 128 or 256; 0: too
@@ -61,14 +64,36 @@ void similarity_softmax(const SimilarityShape& shape, const std::byte* packed,
                         const Packing& packing, float inverse_temperature, RowPartial* partials,
                         cudaStream_t stream);
 inline constexpr float kLeastFixedTemperature = 0.025F;
-/// The same in f32 with an online maximum: embeddings of any length.
-void similarity_softmax(const SimilarityShape& shape, const float* u, const float* u_all,
-                        float inverse_temperature, RowPartial* partials, cudaStream_t stream);
 
-/// lse (rows); terms (term_blocks, 3) f64: sums of loss, top-1 hits and entropy over blocks of
-/// rows.
-void finish_rows(const SimilarityShape& shape, const RowPartial* partials, bool fixed_maximum,
-                 double inverse_temperature, float* lse, double* terms, cudaStream_t stream);
+/// What kernels in f32 read.
+struct ContrastOperands {
+  const float *u = nullptr, *u_all = nullptr;
+  const std::int32_t* ids = nullptr;  ///< supcon: of positives, one a view
+  const float* positives = nullptr;   ///< the rows' partners' similarities; has_positives() only
+  ContrastStatistics of;              ///< of all views; backward only
+  ContrastiveLoss loss;
+  float inverse_temperature = 1;
+};
+/// Whether the forward pass compares negatives with the partner.
+inline bool has_positives(const ContrastiveLoss& loss) {
+  return loss.semi_hard || loss.kind == LossKind::margin;
+}
+/// positives (rows), the very sums that tiles have in the partners' places.
+void partner_similarities(const SimilarityShape& shape, const float* u, float* positives,
+                          cudaStream_t stream);
+/// ids (columns): equal for two views iff one is a positive of the other. `labels` of all samples,
+/// rank after rank; -1: none.
+void positive_ids(const SimilarityShape& shape, const std::int32_t* labels, std::int32_t* ids,
+                  cudaStream_t stream);
+/// partials (splits, rows) in f32 with an online maximum: embeddings of any length, any loss.
+void similarity_sums(const SimilarityShape& shape, const ContrastOperands& operands,
+                     RowPartial* partials, cudaStream_t stream);
+
+/// statistic and second (rows), or null; terms (term_blocks, loss.sum_count()) f64: the sums over
+/// blocks of rows.
+void finish_rows(const SimilarityShape& shape, const ContrastiveLoss& loss,
+                 const RowPartial* partials, bool fixed_maximum, float* statistic, float* second,
+                 double* terms, cudaStream_t stream);
 int term_blocks(const SimilarityShape& shape);
 
 /// Where the gradient's parts go: split 0 to du (rows, stride), the others to (splits - 1, rows,
@@ -81,10 +106,12 @@ struct GradientParts {
 void similarity_gradient(const SimilarityShape& shape, const std::byte* packed,
                          const float* factors, const Packing& packing, float inverse_temperature,
                          const GradientParts& parts, cudaStream_t stream);
-/// The same without kWeightScale, in f32.
-void similarity_gradient(const SimilarityShape& shape, const float* u, const float* u_all,
-                         const float* lse, const float* lse_all, float inverse_temperature,
+/// Parts of sum_j (G_ij + G_ji) u_j, but for the slope, in f32: any loss that is not semi-hard.
+void similarity_gradient(const SimilarityShape& shape, const ContrastOperands& operands,
                          const GradientParts& parts, cudaStream_t stream);
+/// du of a semi-hard form, with `factor` and control as in sum_gradient_parts().
+void semi_hard_gradient(const SimilarityShape& shape, const ContrastOperands& operands,
+                        double factor, const float* control, float* du, cudaStream_t stream);
 /// du = factor * S * sum of the parts; S is control[3], or 1 without control.
 void sum_gradient_parts(const SimilarityShape& shape, const GradientParts& parts, double factor,
                         const float* control, cudaStream_t stream);
