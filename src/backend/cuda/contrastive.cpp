@@ -86,6 +86,9 @@ std::byte* take_packed(const SimilarityShape& shape, const Packing& packing, Pie
 std::int32_t* take_ids(const SimilarityShape& shape, const ContrastiveLoss& loss, Pieces& pieces) {
   return pieces.take<std::int32_t>(loss.kind == LossKind::supcon ? shape.columns : 0);
 }
+float* take_positives(const SimilarityShape& shape, const ContrastiveLoss& loss, Pieces& pieces) {
+  return pieces.take<float>(loss.is_softmax() ? 0 : shape.rows);
+}
 
 struct ForwardScratch {
   std::byte* packed = nullptr;
@@ -98,7 +101,7 @@ ForwardScratch forward_scratch(const SimilarityShape& shape, const ContrastiveLo
                                const Packing& packing, Pieces& pieces) {
   return {.packed = take_packed(shape, packing, pieces),
           .ids = take_ids(shape, loss, pieces),
-          .positives = pieces.take<float>(has_positives(loss) ? shape.rows : 0),
+          .positives = take_positives(shape, loss, pieces),
           .partials = pieces.take<RowPartial>(std::int64_t{shape.rows} * shape.splits),
           .terms = pieces.take<double>(std::int64_t{term_blocks(shape)} * loss.sum_count())};
 }
@@ -116,7 +119,7 @@ BackwardScratch backward_scratch(const SimilarityShape& shape, const Contrastive
   return {.packed = take_packed(shape, packing, pieces),
           .factors = pieces.take<float>(packing.depth > 0 ? packed_rows(shape) : 0),
           .ids = take_ids(shape, loss, pieces),
-          .positives = pieces.take<float>(loss.semi_hard ? shape.rows : 0),
+          .positives = take_positives(shape, loss, pieces),
           .other_parts = pieces.take<float>(std::int64_t{other_parts} * shape.rows * shape.stride)};
 }
 

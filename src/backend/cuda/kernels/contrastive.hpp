@@ -69,15 +69,11 @@ inline constexpr float kLeastFixedTemperature = 0.025F;
 struct ContrastOperands {
   const float *u = nullptr, *u_all = nullptr;
   const std::int32_t* ids = nullptr;  ///< supcon: of positives, one a view
-  const float* positives = nullptr;   ///< the rows' partners' similarities; has_positives() only
+  const float* positives = nullptr;   ///< of the rows' partners; losses without softmax only
   ContrastStatistics of;              ///< of all views; backward only
   ContrastiveLoss loss;
   float inverse_temperature = 1;
 };
-/// Whether the forward pass compares negatives with the partner.
-inline bool has_positives(const ContrastiveLoss& loss) {
-  return loss.semi_hard || loss.kind == LossKind::margin;
-}
 /// positives (rows), the very sums that tiles have in the partners' places.
 void partner_similarities(const SimilarityShape& shape, const float* u, float* positives,
                           cudaStream_t stream);

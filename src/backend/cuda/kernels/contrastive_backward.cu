@@ -15,7 +15,7 @@ struct GradientShared {
   FloatSlices slices;
   float weights[kFloatTile][kFloatPitch];
   // Of the block's rows.
-  float statistic[kFloatTile], second[kFloatTile];
+  float statistic[kFloatTile], second[kFloatTile], partner_weights[kFloatTile];
   std::int32_t ids[kFloatTile];
 };
 
@@ -29,42 +29,40 @@ struct ViewOfLoss {
 
 /// nt-xent and dcl.
 struct SoftmaxWeights {
-  static constexpr bool kOfStatistic = true, kOfPositives = false;
+  static constexpr bool kOfStatistic = true, kOfPositives = false, kOfPartner = false;
   static __device__ float of(float s, const ViewOfLoss& row, const ViewOfLoss& column,
                              const ContrastOperands& operands, float) {
     const float x = s * operands.inverse_temperature;
     return expf(x - row.statistic) + expf(x - column.statistic);
   }
-  static __device__ float of_partner(const SimilarityShape&, const ContrastOperands& operands, int,
-                                     int, float, float weight) {
+  static __device__ float of_partner(const ContrastOperands& operands, float weight, float) {
     return operands.loss.kind == LossKind::dcl ? -2 : weight - 2;
   }
 };
 
 /// supcon; partners are positives as others.
 struct PositiveWeights {
-  static constexpr bool kOfStatistic = true, kOfPositives = true;
+  static constexpr bool kOfStatistic = true, kOfPositives = true, kOfPartner = false;
   static __device__ float of(float s, const ViewOfLoss& row, const ViewOfLoss& column,
                              const ContrastOperands& operands, float) {
     const float weight = SoftmaxWeights::of(s, row, column, operands, 0);
     return row.id == column.id ? weight - (row.second + column.second) : weight;
   }
-  static __device__ float of_partner(const SimilarityShape&, const ContrastOperands&, int, int,
-                                     float, float weight) {
+  static __device__ float of_partner(const ContrastOperands&, float weight, float) {
     return weight;
   }
 };
 
+/// Partners weigh what partner_weight() says.
 struct OtherPartners {
-  static __device__ float of_partner(const SimilarityShape& shape, const ContrastOperands& operands,
-                                     int view, int partner, float s, float) {
-    return static_cast<float>(
-        partner_weight(operands.loss, shape.columns, operands.of, view, partner, double{s}));
+  static constexpr bool kOfPositives = false, kOfPartner = true;
+  static __device__ float of_partner(const ContrastOperands&, float, float partner_weight) {
+    return partner_weight;
   }
 };
 
 struct LogisticWeights : OtherPartners {
-  static constexpr bool kOfStatistic = false, kOfPositives = false;
+  static constexpr bool kOfStatistic = false;
   static __device__ float of(float s, const ViewOfLoss&, const ViewOfLoss&,
                              const ContrastOperands& operands, float negative_weight) {
     return 2 * negative_weight / (1 + expf(-s * operands.inverse_temperature));
@@ -72,7 +70,7 @@ struct LogisticWeights : OtherPartners {
 };
 
 struct MarginWeights : OtherPartners {
-  static constexpr bool kOfStatistic = true, kOfPositives = false;
+  static constexpr bool kOfStatistic = true;
   static __device__ float of(float s, const ViewOfLoss& row, const ViewOfLoss& column,
                              const ContrastOperands& operands, float negative_weight) {
     const float own = s > row.statistic - operands.loss.margin ? negative_weight : 0;
@@ -90,6 +88,16 @@ __device__ __forceinline__ ViewOfLoss view_of_loss(const ContrastOperands& opera
     of.id = operands.ids[view];
   }
   return of;
+}
+
+__device__ __forceinline__ int partner_of(const SimilarityShape& shape, int row) {
+  return self_of(shape, (row + shape.rows / 2) % shape.rows);
+}
+__device__ __forceinline__ float weight_of_partner(const SimilarityShape& shape,
+                                                   const ContrastOperands& operands, int row) {
+  return static_cast<float>(partner_weight(operands.loss, shape.columns, operands.of,
+                                           self_of(shape, row), partner_of(shape, row),
+                                           double{operands.positives[row]}));
 }
 
 /// s becomes G_ij + G_ji but for the slope, 0 for j = i.
@@ -122,10 +130,7 @@ __device__ __forceinline__ void pair_weights(const SimilarityShape& shape,
       float weight = Weights::of(s[i][j], own, other, operands, negative_weight);
       bool counts = is_column && distance + right != down;
       if (is_partner(shape, column + right, distance + right - down)) {
-        if (row + down < shape.rows) {
-          weight = Weights::of_partner(shape, operands, self_of(shape, row + down), column + right,
-                                       s[i][j], weight);
-        }
+        weight = Weights::of_partner(operands, weight, shared.partner_weights[place]);
       } else if (one_side) {
         counts = counts && second != (row + down >= shape.rows / 2);
       }
@@ -196,11 +201,15 @@ __global__ void __launch_bounds__(kFloatThreads)
   const ColumnRange columns = columns_of_split(shape, split);
   if (threadIdx.x < kFloatTile) {
     const int row = first_row + static_cast<int>(threadIdx.x);
-    const ViewOfLoss of =
-        row < shape.rows ? view_of_loss<Weights>(operands, self_of(shape, row)) : ViewOfLoss{};
+    const bool is_row = row < shape.rows;
+    const int view = self_of(shape, row);
+    const ViewOfLoss of = is_row ? view_of_loss<Weights>(operands, view) : ViewOfLoss{};
     shared.statistic[threadIdx.x] = of.statistic;
     shared.second[threadIdx.x] = of.second;
     shared.ids[threadIdx.x] = of.id;
+    if constexpr (Weights::kOfPartner) {
+      shared.partner_weights[threadIdx.x] = is_row ? weight_of_partner(shape, operands, row) : 0;
+    }
   }
   FloatSums gradients{};
   for (int first = columns.first; first < columns.last; first += kFloatTile) {
@@ -245,7 +254,6 @@ __global__ void __launch_bounds__(kGatherThreads)
   const int depth = static_cast<int>(blockIdx.y) * kGatherDepth + lane * kPackSize<float>;
   const bool has_depth = depth < shape.stride;
   const int view = self_of(shape, row);
-  const int partner = self_of(shape, (row + shape.rows / 2) % shape.rows);
   const double scale = control != nullptr ? factor * double{control[3]} : factor;
   Pack<float> sum{};
   const auto add = [&](double weight, int of) {
@@ -258,9 +266,7 @@ __global__ void __launch_bounds__(kGatherThreads)
     }
   };
   const float* chosen = operands.of.second;
-  const float positive = operands.positives[row];
-  add(partner_weight(operands.loss, shape.columns, operands.of, view, partner, double{positive}),
-      partner);
+  add(double{weight_of_partner(shape, operands, row)}, partner_of(shape, row));
   if (chosen[view] >= 0) {
     add(double{operands.of.statistic[view]}, static_cast<int>(chosen[view]));
   }

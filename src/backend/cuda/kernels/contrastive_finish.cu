@@ -109,9 +109,11 @@ __global__ void __launch_bounds__(kThreads)
   }
   const double sums[] = {block_sum<kThreads>(own.loss), block_sum<kThreads>(own.hit),
                          block_sum<kThreads>(own.entropy), block_sum<kThreads>(own.found)};
+  if (threadIdx.x != 0) return;
   const int count = loss.sum_count();
-  if (static_cast<int>(threadIdx.x) < count) {
-    terms[std::int64_t{blockIdx.x} * count + threadIdx.x] = sums[threadIdx.x];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if (i < count) terms[std::int64_t{blockIdx.x} * count + i] = sums[i];
   }
 }
 

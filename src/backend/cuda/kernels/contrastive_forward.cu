@@ -73,7 +73,7 @@ struct RowOfLoss {
 };
 
 struct Nothing {
-  static constexpr bool kIsPlain = true, kOfPartner = false, kOfLabels = false;
+  static constexpr bool kIsPlain = true;
 };
 
 /// dcl, and nt-xent with the negatives of one side.
