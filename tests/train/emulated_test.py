@@ -10,6 +10,7 @@ import subprocess
 import h5py
 import numpy as np
 
+from losses_test import VARIANTS
 from training_runs import IMAGES, MPIEXEC, SIMCLR, TrainingTest, main
 
 LABELS = IMAGES.with_name("t10k-labels-idx1-ubyte.gz")
@@ -130,6 +131,26 @@ class EmulatedTest(TrainingTest):
         for two in ("shared", "nccl"):
             self.assert_close(self.loss_of(two)[:1], self.loss_of("one")[:1], 1e-6)
             self.assert_close(self.loss_of(two), self.loss_of("one"), 1e-3)
+
+    def test_losses(self):
+        """Every loss, on two ranks and in the precision that auto means on a GPU, too."""
+        for name, options in VARIANTS.items():
+            with self.subTest(name):
+                self.train(f"{name}-cpu", 2, device="cpu", **options)
+                self.train(f"{name}-gpu", 2, ranks=2, precision="fp32", collectives="mpi", share_device=True, **options)
+                self.train(f"{name}-bf16", 2, **options)
+                cpu, gpu, bf16 = (self.rows(self.run_dir.parent / f"{name}-{run}") for run in ("cpu", "gpu", "bf16"))
+                self.assertEqual(cpu[0].get("semi_hard_share"), gpu[0].get("semi_hard_share"))
+                first = {key: [[rows[0][key]] for rows in (cpu, gpu, bf16)]
+                         for key in ("loss", "entropy", "contrastive_top1")}
+                # Rounding may turn the comparisons that choose semi-hard negatives.
+                is_semi_hard = "semi_hard" in options
+                self.assert_close(first["loss"][1], first["loss"][0], 1e-2 if is_semi_hard else 1e-5)
+                self.assert_close(first["entropy"][1], first["entropy"][0], 1e-5)
+                self.assertEqual(first["contrastive_top1"][1], first["contrastive_top1"][0])
+                self.assert_close(first["loss"][2], first["loss"][0], 5e-2)
+                if not is_semi_hard:
+                    self.assert_close([row["loss"] for row in gpu], [row["loss"] for row in cpu], 1e-3)
 
     def test_fp16(self):
         """The initial loss scale is too large for this network: steps are skipped until it fits."""
