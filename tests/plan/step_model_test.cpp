@@ -69,6 +69,27 @@ TEST(OpModel, PadsChannelsToBlocksOnACpu) {
               1e-9 * unpadded);
 }
 
+// A GPU multiplies the embeddings of plain nt-xent in 16 bits, those of other losses in f32.
+TEST(OpModel, KnowsWhichLossesMultiplyIn16Bits) {
+  Program program;
+  program.tensors = {{.name = "u", .shape = {1024, 128}, .dtype = DType::f32},
+                     {.name = "sums", .shape = {3}, .dtype = DType::f64}};
+  const auto in_16_bits = [&](LossKind kind, Negatives negatives, DeviceKind device) {
+    const ContrastiveLoss loss{.kind = kind, .negatives = negatives};
+    const Op forward = ContrastiveForward{
+        .u = {0}, .u_all = {0}, .sums = {1}, .loss = loss, .similarity = DType::bf16};
+    const Op backward = ContrastiveBackward{
+        .u = {0}, .u_all = {0}, .du = {0}, .loss = loss, .similarity = DType::bf16};
+    const bool half = demand_of(program, forward, device).half;
+    EXPECT_EQ(demand_of(program, backward, device).half, half);
+    return half;
+  };
+  EXPECT_TRUE(in_16_bits(LossKind::nt_xent, Negatives::both, DeviceKind::cuda));
+  EXPECT_FALSE(in_16_bits(LossKind::nt_xent, Negatives::one, DeviceKind::cuda));
+  EXPECT_FALSE(in_16_bits(LossKind::dcl, Negatives::both, DeviceKind::cuda));
+  EXPECT_FALSE(in_16_bits(LossKind::nt_xent, Negatives::both, DeviceKind::cpu));
+}
+
 constexpr Cores kOneCore{.available = 1, .compute = 1, .loader = 1};
 
 TEST(StepModel, OneRankDoesNotCommunicate) {
