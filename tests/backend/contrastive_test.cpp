@@ -278,6 +278,23 @@ TEST_P(Contrastive, TreatsEqualEmbeddingsAsTies) {
   }
 }
 
+// Of two equal negatives the first counts as the nearest, however far apart they are.
+TEST_P(Contrastive, ChoosesTheFirstOfEqualNegatives) {
+  constexpr std::size_t kDimensions = 16;
+  const Batch batch = random_batch(140, kDimensions, 1);
+  for (const std::size_t copied : {std::size_t{1}, std::size_t{3}, std::size_t{70}}) {
+    Batch copies = batch;
+    for (std::size_t i = 0; i + copied < 280; ++i) {
+      if (i / copied % 2 != 0) continue;
+      const auto from = copies.u.begin() + static_cast<std::ptrdiff_t>(i * kDimensions);
+      std::copy_n(from, kDimensions, from + static_cast<std::ptrdiff_t>(copied * kDimensions));
+    }
+    for (const ContrastiveLoss& loss : family()) {
+      if (loss.semi_hard) compare(loss, copies);
+    }
+  }
+}
+
 TEST_P(Contrastive, HasItsChanceValueWhereAllSimilaritiesAreZero) {
   constexpr std::int64_t kSamples = 40;
   Batch batch = random_batch(kSamples, 16, 1);
