@@ -20,8 +20,9 @@ void report(const PackConfig& config, const PackSummary& summary, double seconds
       summary.classes > 0 ? fmt::format("{} classes", summary.classes) : "unlabeled";
   const std::string left_out =
       summary.left_out > 0 ? fmt::format("; left out {} damaged ones", summary.left_out) : "";
-  log::info("packed {} images ({}, {}) into {} shards in {} ({:.1f} s){}", summary.samples, size,
-            labels, summary.shards, config.output.string(), seconds, left_out);
+  log::info("packed {} images ({}, {}) into {} shard{} in {} ({:.1f} s){}", summary.samples, size,
+            labels, summary.shards, summary.shards == 1 ? "" : "s", config.output.string(), seconds,
+            left_out);
   log::info(
       "to train on them: simclr pretrain --data {} --run-dir DIR (simclr preview shows views)",
       shell_word(config.output.string()));

@@ -54,6 +54,12 @@ class PackFolderTest(PackCase):
         self.assertEqual(result.stderr, "")
         self.assertIn("left out: 5 hidden", result.stdout)
 
+    def test_shards_among_the_images_are_refused(self):
+        self.make_classes(count=1)
+        for output in ("in", "in/shards", "in/../in/ant/deep"):
+            self.refused("--input", self.path("in"), "--output", self.path(output), naming="is inside --input")
+        self.pack("--input", self.path("in"), "--output", self.path("in-shards"))
+
     def test_links_that_lead_nowhere_are_refused(self):
         self.make_classes(count=4)
         os.rename(self.path("in"), self.path("store"))

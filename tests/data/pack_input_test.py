@@ -189,7 +189,7 @@ class PackInputTest(PackCase):
 
     def test_resizing_to_absurd_sizes_is_refused(self):
         self.save(smooth(1, 3000), "in", "line.png")
-        self.refused(*self.into("--resize-short", 224), naming="line.png (672000 x 224 pixels;")
+        self.refused(*self.into("--resize-short", 224), naming="line.png (with --resize-short 224: 672000 x 224 pixels;")
         self.refused(*self.into("--resize-short", 70000), naming="--resize-short")
 
     def test_idx_headers_are_compared_with_the_file(self):

@@ -46,12 +46,22 @@ bool is_leftover(const fs::path& path) {
       [&](const char* mark) { return name.find(mark) != std::string::npos; });
 }
 
+bool is_inside(const fs::path& path, const fs::path& folder) {
+  const fs::path inner = fs::weakly_canonical(path), outer = fs::weakly_canonical(folder);
+  return std::ranges::mismatch(outer, inner).in1 == outer.end();
+}
+
 }  // namespace
 
 OutputDirectory::OutputDirectory(const PackConfig& config)
     : config_(config),
       path_(without_slash(config.output)),
       name_(config.name.empty() ? path_.filename().string() : config.name) {
+  if (config.source == PackSource::folder && is_inside(path_, without_slash(config.input))) {
+    refuse(
+        "option --output: {} is inside --input {}, whose folders are classes; name another place",
+        config.output.string(), config.input.string());
+  }
   const std::string problem = problem_of(name_);
   if (problem.empty()) return;
   if (config.name.empty()) {

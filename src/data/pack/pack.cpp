@@ -99,7 +99,11 @@ class Packer {
 
   [[nodiscard]] std::pair<int, int> packed_size(int height, int width) const {
     if (config_.resize_short == 0) return {height, width};
-    return size_with_short_side(height, width, static_cast<int>(config_.resize_short));
+    try {
+      return size_with_short_side(height, width, static_cast<int>(config_.resize_short));
+    } catch (const Error& error) {
+      fail("with --resize-short {}: {}", config_.resize_short, error.what());
+    }
   }
 
   /// Notes a sample on which `work` fails as damaged. Failures of the machine are thrown.
@@ -194,7 +198,7 @@ class Packer {
           const auto size = packed_size(height, width);
           fixed_size_ = {size.first, size.second};
         } catch (const Error& error) {
-          refuse("option --resize-short: {}: {}", config_.resize_short, error.what());
+          refuse("option --resize-short: {}; give less", error.what());
         }
       });
       return;
