@@ -130,8 +130,13 @@ class CacheTest(TrainingTest):
                             "echo $? $second"]
         for cache, allowed in (("auto", ({0}, {0})), ("node", ({0, 2}, {0, 2}))):
             with self.subTest(cache=cache):
-                jobs = [shlex.join(map(str, self.command(2, run_dir=self.run_dir.parent / f"{cache}{i}", data=shards,
-                                                         cache=cache, max_steps=2))) for i in range(2)]
+                jobs = []
+                for i in range(2):
+                    # Two starts of mpirun at once may get in each other's way in one directory of sessions.
+                    sessions = self.run_dir.parent / f"{cache}-sessions{i}"
+                    sessions.mkdir()
+                    command = self.command(2, run_dir=self.run_dir.parent / f"{cache}{i}", data=shards, cache=cache, max_steps=2)
+                    jobs.append(shlex.join(["env", f"OMPI_MCA_orte_tmpdir_base={sessions}", *map(str, command)]))
                 script = both[2].format(jobs[0], self.run_dir.parent, jobs[1])
                 done = subprocess.run([*private, *both[:2], script], capture_output=True, text=True, timeout=120, check=True)
                 codes = [int(code) for code in done.stdout.split()[-2:]]

@@ -19,6 +19,7 @@ class RunDirectoryTest : public testing::Test {
   RunDirectoryTest() {
     config_.run_dir = directory_.path() / "run";
     config_.batch_size = 16;
+    config_.note_given(declared_options(config_));
   }
 
   /// Returns a stored configuration with this value of --cache.
