@@ -97,6 +97,7 @@ TEST(Collectives, AgreeWithStepsOverSlowLinks) {
            {.name = "20 Mbit/s", .megabits_per_second = 20, .seconds = 8.75},
            {.name = "3 nodes", .nodes = 3, .megabits_per_second = 100, .seconds = 1.24},
            {.name = "2 ranks", .ranks_per_node = 2, .megabits_per_second = 100, .seconds = 1.93},
+           {.name = "1 ms", .width = 0.125, .hop_us = 1030, .seconds = 0.062},
            {.name = "10 ms", .width = 0.125, .hop_us = 10030, .seconds = 0.571}}) {
     const int ranks = links.nodes * links.ranks_per_node;
     PretrainingSpec spec;
