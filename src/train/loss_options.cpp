@@ -104,15 +104,15 @@ void validate_loss(const LossOptions& loss) {
   }
 }
 
-ContrastiveLoss contrastive_loss(const LossOptions& options) {
+ContrastiveLoss contrastive_loss(LossOptions options) {
+  complete_loss(options);
+  const ContrastiveLoss unused;  // has the values of options that the loss has no use for
   return {.kind = options.loss,
           .temperature = static_cast<float>(options.temperature),
-          .negatives = options.negatives.value_or(Negatives::both),
+          .negatives = options.negatives.value_or(unused.negatives),
           .semi_hard = options.semi_hard == Switch::on,
-          .margin = options.loss == LossKind::margin
-                        ? static_cast<float>(options.margin.value_or(kDefaultMargin))
-                        : 0,
-          .weight = options.negative_weight.value_or(NegativeWeight::mean)};
+          .margin = static_cast<float>(options.margin.value_or(unused.margin)),
+          .weight = options.negative_weight.value_or(unused.weight)};
 }
 
 }  // namespace simclr

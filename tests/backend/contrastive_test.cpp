@@ -278,7 +278,8 @@ TEST_P(Contrastive, TreatsEqualEmbeddingsAsTies) {
   }
 }
 
-// Of two equal negatives the first counts as the nearest, however far apart they are.
+// When two negatives are equally similar, the nearest is the one in the lower column, at any
+// distance.
 TEST_P(Contrastive, ChoosesTheFirstOfEqualNegatives) {
   constexpr std::size_t kDimensions = 16;
   const Batch batch = random_batch(140, kDimensions, 1);

@@ -95,7 +95,7 @@ struct StudyWork {
   std::vector<std::string> arguments;      ///< for StudyCommands::check
   std::string section;                     ///< its part of a cell's configuration
   std::string identity;                    ///< works with the same identity are the same
-  std::optional<std::int64_t> batch_size;  ///< of a training run
+  std::optional<std::int64_t> batch_size;  ///< that a training run has
   std::optional<std::int64_t> max_steps;   ///< step at which a training run ends early
 
   [[nodiscard]] bool trains() const { return result.empty(); }

@@ -39,6 +39,6 @@ void complete_loss(LossOptions& loss);
 void validate_loss(const LossOptions& loss);
 
 /// The loss of validated options.
-ContrastiveLoss contrastive_loss(const LossOptions& options);
+ContrastiveLoss contrastive_loss(LossOptions options);
 
 }  // namespace simclr

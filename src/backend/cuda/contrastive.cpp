@@ -1,5 +1,5 @@
-// Contrastive losses. Of nt-xent with both sides' negatives, embeddings enter tensor cores in 16
-// bits where the op allows it; otherwise they are multiplied in f32. Either way the similarity
+// Contrastive losses. nt-xent with both sides' negatives multiplies embeddings in 16 bits on tensor
+// cores where the op allows it; all other losses multiply them in f32. Either way the similarity
 // matrix exists a tile at a time.
 
 #include <algorithm>

@@ -14,7 +14,7 @@ namespace {
 struct GradientShared {
   FloatSlices slices;
   float weights[kFloatTile][kFloatPitch];
-  // Of the block's rows.
+  // Each of these has an element for every row of the block.
   float statistic[kFloatTile], second[kFloatTile], partner_weights[kFloatTile];
   std::int32_t ids[kFloatTile];
 };
